@@ -1,0 +1,142 @@
+//! A mail address in the one form that the directory keys on.
+
+use std::fmt;
+
+/// Longest local part. RFC 5321 §4.5.3.1.1.
+pub const LOCAL_PART_OCTETS_MAX: usize = 64;
+/// Longest domain. RFC 5321 §4.5.3.1.2.
+pub const DOMAIN_OCTETS_MAX: usize = 255;
+
+/// A normalised mail address: `local@domain`, lower case, ASCII, dot-atom local part, domain without trailing dot.
+///
+/// Two spellings that reach the same mailbox are one value, so it can be an RDN and a map key.
+/// RFC 5321 §2.4 lets a host treat its own local parts as case-insensitive; this site does.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    text: Box<str>,
+    at: u16,
+}
+
+/// Why a text is not an address of this site.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No `@`, or nothing on one side of it.
+    #[error("an address has the form local@domain")]
+    Shape,
+    /// RFC 5321 §4.5.3.1.
+    #[error("the local part is longer than {LOCAL_PART_OCTETS_MAX} octets or the domain than {DOMAIN_OCTETS_MAX}")]
+    Length,
+    /// A character outside RFC 5322's dot-atom, or a misplaced dot or hyphen.
+    #[error("'{0}' is not allowed here in an address")]
+    Character(char),
+}
+
+impl Address {
+    /// Parses and normalises `local@domain`.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let (local, domain) = text.trim().rsplit_once('@').ok_or(AddressError::Shape)?;
+        Self::from_parts(local, domain)
+    }
+
+    /// Normalises a local part (unquoted) and a domain.
+    pub fn from_parts(local: &str, domain: &str) -> Result<Self, AddressError> {
+        let domain = domain.strip_suffix('.').unwrap_or(domain);
+        if local.is_empty() || domain.is_empty() {
+            return Err(AddressError::Shape);
+        }
+        if local.len() > LOCAL_PART_OCTETS_MAX || domain.len() > DOMAIN_OCTETS_MAX {
+            return Err(AddressError::Length);
+        }
+        check_dot_atom(local, is_atext)?;
+        check_dot_atom(domain, |c| c.is_ascii_alphanumeric() || c == '-')?;
+        let text = format!("{}@{}", local.to_ascii_lowercase(), domain.to_ascii_lowercase());
+        Ok(Self { text: text.into_boxed_str(), at: local.len() as u16 })
+    }
+
+    /// The whole address, `local@domain`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What stands before the `@`.
+    pub fn local(&self) -> &str {
+        &self.text[..usize::from(self.at)]
+    }
+
+    /// What stands after the `@`.
+    pub fn domain(&self) -> &str {
+        &self.text[usize::from(self.at) + 1..]
+    }
+}
+
+/// RFC 5322 §3.2.3 `atext`.
+fn is_atext(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
+}
+
+fn check_dot_atom(text: &str, allowed: impl Fn(char) -> bool) -> Result<(), AddressError> {
+    let mut before = '.';
+    for c in text.chars() {
+        if c == '.' && before == '.' {
+            return Err(AddressError::Character('.'));
+        }
+        if c != '.' && !allowed(c) {
+            return Err(AddressError::Character(c));
+        }
+        before = c;
+    }
+    if before == '.' { Err(AddressError::Character('.')) } else { Ok(()) }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", self.text)
+    }
+}
+
+impl std::str::FromStr for Address {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse(text)
+    }
+}
+
+impl serde::Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalises_or_refuses() {
+        for (text, expect) in [
+            ("Zoe.Tremblay@Example.EDU.", Ok("zoe.tremblay@example.edu")),
+            (" a+b@example.edu ", Ok("a+b@example.edu")),
+            ("no-at", Err(AddressError::Shape)),
+            ("@example.edu", Err(AddressError::Shape)),
+            ("a@", Err(AddressError::Shape)),
+            ("a..b@example.edu", Err(AddressError::Character('.'))),
+            ("a@ex ample.edu", Err(AddressError::Character(' '))),
+            ("zoé@example.edu", Err(AddressError::Character('é'))),
+        ] {
+            assert_eq!(Address::parse(text).as_ref().map(Address::as_str), expect.as_ref().copied(), "{text}");
+        }
+    }
+}

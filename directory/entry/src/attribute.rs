@@ -1,0 +1,95 @@
+//! Attribute descriptions: a type and its options.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// Longest attribute description that we read.
+pub const ATTRIBUTE_OCTETS_MAX: usize = 256;
+
+/// An attribute description: `mailAutoReplyText;lang-fr`. Keeps its case, compares without it.
+///
+/// RFC 4512 §2.5. Options keep the order in which they came; this project uses at most one.
+#[derive(Clone)]
+pub struct AttributeDescription(Box<str>);
+
+/// The text is not an attribute description (RFC 4512 §2.5).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not an attribute description")]
+pub struct AttributeError(pub String);
+
+impl AttributeDescription {
+    /// Checks `descr *(";" option)` or a numeric OID with options.
+    pub fn parse(text: &str) -> Result<Self, AttributeError> {
+        let good = text.len() <= ATTRIBUTE_OCTETS_MAX
+            && text.split(';').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+            });
+        if good { Ok(Self(text.into())) } else { Err(AttributeError(text.chars().take(64).collect())) }
+    }
+
+    /// A name known at compile time to be well formed (the names in `schema`).
+    pub fn of(name: &'static str) -> Self {
+        Self(name.into())
+    }
+
+    /// `name;option` of two names known at compile time.
+    pub fn with_option(name: &'static str, option: &str) -> Self {
+        Self(format!("{name};{option}").into_boxed_str())
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The type, without options.
+    pub fn attribute_type(&self) -> &str {
+        self.0.split(';').next().unwrap_or_default()
+    }
+
+    /// The options, in their order.
+    pub fn options(&self) -> impl Iterator<Item = &str> {
+        self.0.split(';').skip(1)
+    }
+
+    /// Whether this is `name`, ignoring case, options included.
+    pub fn is(&self, name: &str) -> bool {
+        self.0.eq_ignore_ascii_case(name)
+    }
+}
+
+impl PartialEq for AttributeDescription {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+impl Eq for AttributeDescription {}
+impl Hash for AttributeDescription {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for byte in self.0.bytes() {
+            state.write_u8(byte.to_ascii_lowercase());
+        }
+    }
+}
+impl PartialOrd for AttributeDescription {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for AttributeDescription {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let lower = |b: u8| b.to_ascii_lowercase();
+        self.0.bytes().map(lower).cmp(other.0.bytes().map(lower))
+    }
+}
+impl fmt::Display for AttributeDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Debug for AttributeDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

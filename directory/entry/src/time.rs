@@ -1,0 +1,45 @@
+//! GeneralizedTime (RFC 4517 §3.3.13): `20260831235959Z`.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// `YYYYMMDDHHMMSSZ`.
+pub fn generalized(time: Timestamp) -> String {
+    time.strftime("%Y%m%d%H%M%SZ").to_string()
+}
+
+/// Reads `YYYYMMDDHH[MM[SS]][.fraction]Z`; an offset other than `Z` is refused, as this project never writes one.
+pub fn parse_generalized(text: &str) -> Option<Timestamp> {
+    let digits = text.strip_suffix('Z')?.split(['.', ',']).next()?;
+    if !digits.bytes().all(|b| b.is_ascii_digit()) || !matches!(digits.len(), 10 | 12 | 14) {
+        return None;
+    }
+    let field = |from: usize, to: usize| digits.get(from..to).map_or(Some(0), |part| part.parse::<i16>().ok());
+    let civil = DateTime::new(
+        field(0, 4)?,
+        field(4, 6)? as i8,
+        field(6, 8)? as i8,
+        field(8, 10)? as i8,
+        field(10, 12)? as i8,
+        // A leap second is read as the last second of its minute.
+        field(12, 14)?.min(59) as i8,
+        0,
+    );
+    TimeZone::UTC.to_timestamp(civil.ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_refusals() {
+        let time = parse_generalized("20260831235959Z").unwrap();
+        assert_eq!(generalized(time), "20260831235959Z");
+        assert_eq!(generalized(parse_generalized("2026083123Z").unwrap()), "20260831230000Z");
+        for bad in ["", "20260831235959", "20261331000000Z", "2026083123595+Z", "20260831235959+0200"] {
+            assert_eq!(parse_generalized(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The RFC 4533 consumer task.

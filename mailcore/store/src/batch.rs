@@ -1,0 +1,232 @@
+//! The one door for writes: a batch goes in, numbered effects come out, whole or not at all.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{AccountId, Flag, Flags, Keyword, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, SpecialUse, Uid, UidSet};
+
+/// Idempotency key. The engine remembers it for seven days: the same id again returns the first effect and does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BatchId(pub Uuid);
+
+/// A change to one account.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `Some` for whatever may be tried again after an unknown outcome (deliveries). `None` is not remembered.
+    pub id: Option<BatchId>,
+    /// Whose.
+    pub account: AccountId,
+    /// The time of the change: seconds since 1970 (seeds UIDVALIDITY, expires handles).
+    pub now: i64,
+    /// All must hold, or nothing happens.
+    pub require: Vec<Require>,
+    /// In order; later ones see the effects of earlier ones. All get the same modseq.
+    pub ops: Vec<Op>,
+}
+
+/// A condition of a batch.
+#[derive(Clone, Debug)]
+pub enum Require {
+    /// The account's octets plus what the batch appends stay within this.
+    QuotaOctets(u64),
+    /// The mailbox still exists.
+    Mailbox(MailboxId),
+}
+
+/// One change.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// RFC 3501 §6.3.3. Makes missing parents too. Effect::Mailbox.
+    CreateMailbox {
+        /// Its name.
+        name: MailboxName,
+        /// RFC 6154 CREATE-SPECIAL-USE.
+        special_use: Option<SpecialUse>,
+    },
+    /// RFC 3501 §6.3.4. INBOX is refused; children stay. Its messages' tombstones go with it.
+    DeleteMailbox {
+        /// Which.
+        name: MailboxName,
+    },
+    /// RFC 3501 §6.3.5. Children move along; renaming INBOX moves its messages to the new mailbox and leaves it empty.
+    RenameMailbox {
+        /// From.
+        from: MailboxName,
+        /// To.
+        to: MailboxName,
+    },
+    /// RFC 3501 §6.3.6, §6.3.7. The mailbox need not exist.
+    Subscribe {
+        /// Which name.
+        name: MailboxName,
+        /// On or off.
+        on: bool,
+    },
+    /// A new message. Effect::Appended. The body is durable before the batch is.
+    Append {
+        /// Where; made when it is one of the default mailboxes or `create`.
+        mailbox: MailboxName,
+        /// Make the mailbox when it is missing (Sieve fileinto :create); else Precondition(NoMailbox).
+        create: bool,
+        /// The whole message, CRLF line ends.
+        body: Bytes,
+        /// Initial flags.
+        flags: Flags,
+        /// INTERNALDATE, seconds since 1970.
+        internal_date: i64,
+    },
+    /// RFC 3501 §6.4.6, RFC 7162 §3.1.3. Effect::Stored.
+    Store {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which; those that are not there are passed over.
+        uids: UidSet,
+        /// What.
+        change: FlagChange,
+        /// Messages changed after this are left alone and listed.
+        unchanged_since: Option<Modseq>,
+    },
+    /// RFC 3501 §6.4.7. Bodies are shared. Effect::Copied.
+    Copy {
+        /// From.
+        from: MailboxId,
+        /// Which; those that are not there are passed over.
+        uids: UidSet,
+        /// To; must exist: Precondition(NoMailbox) (TRYCREATE).
+        to: MailboxName,
+    },
+    /// RFC 6851. As Copy and Expunge of the same, at once. Effect::Copied.
+    Move {
+        /// From.
+        from: MailboxId,
+        /// Which.
+        uids: UidSet,
+        /// To.
+        to: MailboxName,
+    },
+    /// Takes messages away for good. Effect::Expunged.
+    Expunge {
+        /// Where.
+        mailbox: MailboxId,
+        /// Which of them; `None` is all.
+        uids: Option<UidSet>,
+        /// Only those with `\Deleted` (RFC 3501 EXPUNGE); POP3 says no.
+        only_deleted: bool,
+    },
+    /// Messages below this UID have been told as `\Recent` by somebody.
+    ClearRecent {
+        /// Where.
+        mailbox: MailboxId,
+        /// recent_from becomes this (never lower).
+        up_to: Uid,
+    },
+    /// Remembers that `handle` has answered `correspondent` (RFC 5230 §4.2). Effect::Remembered(true) when it was not
+    /// remembered or has expired; Remembered(false) when it still is, and nothing changes.
+    RememberReply {
+        /// Which vacation rule.
+        handle: String,
+        /// Whom, normalised.
+        correspondent: String,
+        /// Until when, seconds since 1970.
+        until: i64,
+    },
+}
+
+/// RFC 3501 STORE.
+#[derive(Clone, Debug)]
+pub enum FlagChange {
+    /// FLAGS
+    Replace(Flags),
+    /// +FLAGS
+    Add(Flags),
+    /// -FLAGS
+    Remove(Flags),
+}
+
+/// What came of one op, in the order of the ops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Nothing to tell.
+    Done,
+    /// The mailbox made.
+    Mailbox(Box<MailboxInfo>),
+    /// Where the message went: mailbox, its UIDVALIDITY (as number), the UID.
+    Appended {
+        /// Mailbox.
+        mailbox: MailboxId,
+        /// UIDVALIDITY.
+        uid_validity: crate::UidValidity,
+        /// UID.
+        uid: Uid,
+    },
+    /// Messages as they are now (only those that were in the set), and those left alone by `unchanged_since`.
+    Stored {
+        /// Changed or already so.
+        messages: Vec<MessageMeta>,
+        /// Left alone.
+        modified: Vec<Uid>,
+    },
+    /// UIDs there and here, pairwise.
+    Copied {
+        /// Target mailbox.
+        mailbox: MailboxId,
+        /// Its UIDVALIDITY.
+        uid_validity: crate::UidValidity,
+        /// (source UID, target UID), ascending.
+        uids: Vec<(Uid, Uid)>,
+    },
+    /// Gone.
+    Expunged(Vec<Uid>),
+    /// See [`Op::RememberReply`].
+    Remembered(bool),
+}
+
+/// A batch that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The modseq that everything in it got.
+    pub modseq: Modseq,
+    /// One per op.
+    pub effects: Vec<Effect>,
+}
+
+/// Why a batch did not happen (or may have).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// A mailbox of the batch does not exist.
+    #[error("no such mailbox: {0}")]
+    NoMailbox(String),
+    /// A mailbox of that name exists.
+    #[error("the mailbox exists already: {0}")]
+    MailboxExists(String),
+    /// The account would be over its quota.
+    #[error("over quota")]
+    OverQuota,
+    /// Not possible for this mailbox (DELETE INBOX), or a bound of the store (mailboxes, keywords, message size).
+    #[error("{0}")]
+    Refused(String),
+    /// It may or may not be committed: try again with the same id.
+    #[error("outcome unknown")]
+    Unknown,
+    /// Cannot be done now.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// Why a read failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No such mailbox or message (any more).
+    #[error("no such mailbox or message")]
+    Gone,
+    /// Cannot be done now.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// What was stored cannot be read: a checksum or a record is wrong. Counted, never served.
+    #[error("damaged: {0}")]
+    Damaged(String),
+}
+
+#[allow(unused_imports)]
+use {Flag as _, Keyword as _};
