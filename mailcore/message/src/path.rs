@@ -1,9 +1,22 @@
 //! Reverse-path and forward-path of SMTP (RFC 5321 §4.1.2).
 
+use std::fmt::{self, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use crate::Address;
+
+/// Longest local part. RFC 5321 §4.5.3.1.1.
+pub const LOCAL_PART_OCTETS_MAX: usize = 64;
+/// Longest domain. RFC 5321 §4.5.3.1.2.
+pub const DOMAIN_OCTETS_MAX: usize = 255;
+/// Longest label of a domain. RFC 1035 §2.3.4.
+const LABEL_OCTETS_MAX: usize = 63;
+/// How much of a wrong path an error shows, so that a peer cannot fill the log.
+const ERROR_CHARS_MAX: usize = 80;
 
 /// `<local@domain>` as it came: the local part unquoted, its case kept. Not necessarily an address of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Path {
     local: Box<str>,
     domain: Box<str>,
@@ -17,14 +30,25 @@ pub struct PathError(pub String);
 impl Path {
     /// From an unquoted local part and a domain; `postmaster` alone has an empty domain (RFC 5321 §4.5.1).
     pub fn new(local: &str, domain: &str) -> Result<Self, PathError> {
-        let _ = (local, domain);
-        todo!("H6")
+        let domain_fits = if domain.is_empty() { local.eq_ignore_ascii_case("postmaster") } else { is_domain(domain) };
+        if !domain_fits || !is_local(local) {
+            return Err(refused(&format!("{local}@{domain}")));
+        }
+        Ok(Self { local: local.into(), domain: domain.into() })
     }
 
     /// Reads `local@domain`, quoted local parts included, without the angle brackets.
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        let _ = text;
-        todo!("H6")
+        if let Some(rest) = text.strip_prefix('"') {
+            let (local, rest) = unquote(rest).ok_or_else(|| refused(text))?;
+            let domain = rest.strip_prefix('@').filter(|d| !d.is_empty()).ok_or_else(|| refused(text))?;
+            return Self::new(&local, domain).map_err(|_| refused(text));
+        }
+        match text.split_once('@') {
+            Some((local, domain)) if is_dot_string(local) && !domain.is_empty() => Self::new(local, domain),
+            None if text.eq_ignore_ascii_case("postmaster") => Self::new(text, ""),
+            _ => Err(refused(text)),
+        }
     }
 
     /// Unquoted.
@@ -32,7 +56,7 @@ impl Path {
         &self.local
     }
 
-    /// As it came.
+    /// As it came; empty for `postmaster` alone.
     pub fn domain(&self) -> &str {
         &self.domain
     }
@@ -43,10 +67,224 @@ impl Path {
     }
 }
 
-impl std::fmt::Display for Path {
+impl fmt::Display for Path {
     /// `local@domain`, the local part quoted where RFC 5321 asks for it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        todo!("H6")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_dot_string(&self.local) {
+            f.write_str(&self.local)?;
+        } else {
+            f.write_char('"')?;
+            for c in self.local.chars() {
+                if matches!(c, '"' | '\\') {
+                    f.write_char('\\')?;
+                }
+                f.write_char(c)?;
+            }
+            f.write_char('"')?;
+        }
+        if self.domain.is_empty() { Ok(()) } else { write!(f, "@{}", self.domain) }
+    }
+}
+
+impl From<Path> for String {
+    fn from(path: Path) -> Self {
+        path.to_string()
+    }
+}
+
+impl TryFrom<String> for Path {
+    type Error = PathError;
+    fn try_from(text: String) -> Result<Self, PathError> {
+        Self::parse(&text)
+    }
+}
+
+impl std::str::FromStr for Path {
+    type Err = PathError;
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        Self::parse(text)
+    }
+}
+
+impl From<&Address> for Path {
+    /// Every address of the directory is a path.
+    fn from(address: &Address) -> Self {
+        Self { local: address.local().into(), domain: address.domain().into() }
+    }
+}
+
+fn refused(text: &str) -> PathError {
+    PathError(text.chars().take(ERROR_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect())
+}
+
+/// What may stand in a local part once it is unquoted: RFC 5321 §4.1.2 QcontentSMTP, printable ASCII and space.
+fn is_local(local: &str) -> bool {
+    !local.is_empty() && local.len() <= LOCAL_PART_OCTETS_MAX && local.bytes().all(|b| (32..127).contains(&b))
+}
+
+/// RFC 5321 §4.1.2 Dot-string.
+fn is_dot_string(local: &str) -> bool {
+    local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
+}
+
+/// RFC 5322 §3.2.3.
+fn is_atext(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
+}
+
+/// RFC 5321 §4.1.2 Domain or address-literal. An underscore is let pass: hosts in the field carry it in names that
+/// they send from, and it does no harm.
+fn is_domain(domain: &str) -> bool {
+    if domain.len() > DOMAIN_OCTETS_MAX {
+        return false;
+    }
+    if let Some(literal) = domain.strip_prefix('[') {
+        return literal.strip_suffix(']').is_some_and(is_literal);
+    }
+    domain.split('.').all(|label| {
+        let bytes = label.as_bytes();
+        (1..=LABEL_OCTETS_MAX).contains(&bytes.len())
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && bytes.first() != Some(&b'-')
+            && bytes.last() != Some(&b'-')
+    })
+}
+
+/// RFC 5321 §4.1.3, the two forms that are registered.
+fn is_literal(literal: &str) -> bool {
+    match literal.split_at_checked(5) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse::<Ipv6Addr>().is_ok(),
+        _ => literal.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+/// Reads a quoted string after its opening quote: what it says, and what follows the closing one.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut local = String::new();
+    let mut chars = text.char_indices();
+    while let Some((index, c)) = chars.next() {
+        match c {
+            '"' => return text.get(index + 1..).map(|rest| (local, rest)),
+            '\\' => local.push(chars.next()?.1),
+            _ => local.push(c),
+        }
+        if local.len() > LOCAL_PART_OCTETS_MAX {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// RFC 5321 §4.1.2: Mailbox = Local-part "@" ( Domain / address-literal ).
+    #[test]
+    fn reads_and_writes() {
+        let long_local = format!("{}@example.edu", "a".repeat(64));
+        for (text, local, domain) in [
+            ("zoe@example.edu", "zoe", "example.edu"),
+            ("Zoe.T+x@Example.EDU", "Zoe.T+x", "Example.EDU"),
+            ("o'neil/x=y@example.edu", "o'neil/x=y", "example.edu"),
+            ("\"a b\"@example.edu", "a b", "example.edu"),
+            ("\"a@b\"@example.edu", "a@b", "example.edu"),
+            ("\"a\\\"b\\\\c\"@example.edu", "a\"b\\c", "example.edu"),
+            ("\"a..b\"@example.edu", "a..b", "example.edu"),
+            ("root@my_host.example", "root", "my_host.example"),
+            ("root@[127.0.0.1]", "root", "[127.0.0.1]"),
+            ("root@[IPv6:2001:db8::1]", "root", "[IPv6:2001:db8::1]"),
+            ("Postmaster", "Postmaster", ""),
+            (&long_local, &long_local[..64], "example.edu"),
+        ] {
+            let path = Path::parse(text).expect(text);
+            assert_eq!((path.local(), path.domain()), (local, domain), "{text}");
+            assert_eq!(path.to_string(), text);
+            assert_eq!(String::from(path.clone()), text);
+        }
+    }
+
+    /// A quoted local part that needs no quotes is the same path without them.
+    #[test]
+    fn needless_quotes_go() {
+        assert_eq!(Path::parse("\"zoe\"@example.edu").unwrap().to_string(), "zoe@example.edu");
+    }
+
+    #[test]
+    fn refuses() {
+        let long_local = format!("{}@example.edu", "a".repeat(65));
+        let long_quoted = format!("\"{}\"@example.edu", "a".repeat(65));
+        let long_label = format!("a@{}.edu", "b".repeat(64));
+        let long_domain = format!("a@{}", ["b".repeat(50).as_str(); 6].join("."));
+        for text in [
+            "",
+            "@",
+            "zoe",
+            "zoe@",
+            "@example.edu",
+            "a..b@example.edu",
+            ".a@example.edu",
+            "a.@example.edu",
+            "a b@example.edu",
+            "a@b@c",
+            "a@exam ple.edu",
+            "a@-x.edu",
+            "a@x-.edu",
+            "a@x..edu",
+            "a@x.edu.",
+            "\"a@x.edu",
+            "\"a\"x@x.edu",
+            "\"a\"@",
+            "\"\"@x.edu",
+            "\"a\\",
+            "zoé@example.edu",
+            "a@exämple.edu",
+            "a@[1.2.3]",
+            "a@[1.2.3.4",
+            "a@[IPv6:zz]",
+            "a@[x:1]",
+            "a\r\n@example.edu",
+            "\"a\nb\"@example.edu",
+            "\"a\0b\"@example.edu",
+            "a@x\0.edu",
+            &long_local,
+            &long_quoted,
+            &long_label,
+            &long_domain,
+        ] {
+            assert!(Path::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Path::new("zoe", "").is_err());
+        assert!(Path::new("", "example.edu").is_err());
+    }
+
+    #[test]
+    fn an_error_shows_no_control_characters_and_is_short() {
+        let error = Path::parse(&format!("\r\n{}", "x".repeat(1000))).unwrap_err().to_string();
+        assert!(error.len() < 120 && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn becomes_an_address_or_not() {
+        assert_eq!(Path::parse("Zoe@Example.EDU").unwrap().address().unwrap().as_str(), "zoe@example.edu");
+        assert_eq!(Path::parse("\"a b\"@example.edu").unwrap().address(), None);
+        assert_eq!(Path::parse("a@[1.2.3.4]").unwrap().address(), None);
+        assert_eq!(Path::parse("postmaster").unwrap().address(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,100}") {
+            if let Ok(path) = Path::parse(&text) {
+                prop_assert_eq!(Path::parse(&path.to_string()).unwrap(), path);
+            }
+        }
+
+        #[test]
+        fn any_local_part_survives_its_quoting(local in "[ -~]{1,64}") {
+            let path = Path::new(&local, "example.edu").unwrap();
+            prop_assert_eq!(Path::parse(&path.to_string()).unwrap(), path);
+        }
     }
 }
