@@ -227,7 +227,9 @@ fn unescape(value: &str) -> Option<String> {
             i += 1;
             continue;
         }
-        let hex = value.get(i + 1..i + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        // Checked digit by digit: `from_str_radix` would take the `+a` of `\+a` for a number.
+        let digits = value.get(i + 1..i + 3).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let hex = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match (hex, bytes.get(i + 1)) {
             (Some(byte), _) => {
                 out.push(byte);
@@ -292,6 +294,7 @@ mod tests {
             (r"cn=Smith\2c John,dc=x", r"cn=smith\,  john,dc=x"),
             (r"cn=a+sn=b,dc=x", r"SN=B+CN=A,dc=x"),
             (r"cn=a\ ,dc=x", r"cn=a,dc=x"),
+            (r"cn=\+aa,dc=x", r"cn=\2Baa,dc=x"),
         ] {
             assert_eq!(Dn::parse(a).unwrap(), Dn::parse(b).unwrap(), "{a}");
         }

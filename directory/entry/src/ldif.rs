@@ -1,6 +1,16 @@
 //! LDIF (RFC 2849): reading and writing entries. Content records only.
 
-use crate::Entry;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::{AttributeDescription, Dn, Entry};
+
+/// Longest logical line (continuations joined) that we read, in octets.
+pub const LINE_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// Most values in one record.
+pub const RECORD_VALUES_MAX: usize = 10_000;
+/// Where a written line is folded. RFC 2849 recommends 76.
+const FOLD_OCTETS: usize = 76;
 
 /// Why a text is not LDIF, with its line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,14 +22,233 @@ pub struct LdifError {
     pub rule: String,
 }
 
-/// Reads all content records of a text.
+/// Reads all content records of a text. Change records and values by URL (`attr:< file:...`) are refused.
 pub fn parse(text: &str) -> Result<Vec<Entry>, LdifError> {
-    let _ = text;
-    todo!("H1")
+    let mut entries = Vec::new();
+    let mut record: Option<Record> = None;
+    for line in logical_lines(text)? {
+        if line.text.is_empty() {
+            entries.extend(record.take().map(|record| record.entry));
+            continue;
+        }
+        let (name, value) = line.split()?;
+        match &mut record {
+            Some(record) => record.add(&line, name, value)?,
+            None if name.eq_ignore_ascii_case("version") && entries.is_empty() => {
+                if value != b"1" {
+                    return Err(line.refuse("only version 1 is read"));
+                }
+            }
+            None if name.eq_ignore_ascii_case("dn") => record = Some(Record::new(&line, value)?),
+            None => return Err(line.refuse("a record begins with 'dn:'")),
+        }
+    }
+    entries.extend(record.map(|record| record.entry));
+    Ok(entries)
 }
 
 /// Writes one content record, ended by an empty line.
 pub fn write(entry: &Entry) -> String {
-    let _ = entry;
-    todo!("H1")
+    let mut out = String::new();
+    write_line(&mut out, "dn", entry.dn.as_str().as_bytes());
+    // The schema of an entry is read first, as other tools write it.
+    let (classes, others): (Vec<_>, Vec<_>) = entry.attributes().partition(|(name, _)| name.is("objectClass"));
+    for (name, values) in classes.into_iter().chain(others) {
+        for value in values {
+            write_line(&mut out, name.as_str(), value);
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// A line after unfolding, with the number of its first physical line. Empty text separates records.
+struct Line {
+    number: usize,
+    text: String,
+}
+
+impl Line {
+    fn refuse(&self, rule: impl Into<String>) -> LdifError {
+        LdifError { line: self.number, rule: rule.into() }
+    }
+
+    /// `name: value` or `name:: base64`.
+    fn split(&self) -> Result<(&str, Vec<u8>), LdifError> {
+        let (name, value) = self.text.split_once(':').ok_or_else(|| self.refuse("no ':' in this line"))?;
+        if let Some(encoded) = value.strip_prefix(':') {
+            let value = STANDARD.decode(encoded.trim()).map_err(|_| self.refuse("the value is not base64"))?;
+            return Ok((name, value));
+        }
+        if value.starts_with('<') {
+            return Err(self.refuse("values by URL are not read"));
+        }
+        Ok((name, value.trim_start_matches(' ').as_bytes().to_vec()))
+    }
+}
+
+struct Record {
+    entry: Entry,
+    values: usize,
+}
+
+impl Record {
+    fn new(line: &Line, dn: Vec<u8>) -> Result<Self, LdifError> {
+        let text = String::from_utf8(dn).map_err(|_| line.refuse("the DN is not UTF-8"))?;
+        let dn = Dn::parse(&text).map_err(|error| line.refuse(error.to_string()))?;
+        Ok(Self { entry: Entry::new(dn), values: 0 })
+    }
+
+    fn add(&mut self, line: &Line, name: &str, value: Vec<u8>) -> Result<(), LdifError> {
+        if self.values == 0 && (name.eq_ignore_ascii_case("changetype") || name.eq_ignore_ascii_case("control")) {
+            return Err(line.refuse("change records are not read here"));
+        }
+        self.values += 1;
+        if self.values > RECORD_VALUES_MAX {
+            return Err(line.refuse(format!("more than {RECORD_VALUES_MAX} values in one record")));
+        }
+        let name = AttributeDescription::parse(name).map_err(|error| line.refuse(error.to_string()))?;
+        self.entry.push(name, value);
+        Ok(())
+    }
+}
+
+/// Joins continuations (a leading space) and drops comments.
+fn logical_lines(text: &str) -> Result<Vec<Line>, LdifError> {
+    let mut lines: Vec<Line> = Vec::new();
+    // What a continuation line would continue.
+    let mut open = Open::Nothing;
+    for (i, physical) in text.trim_start_matches('\u{feff}').split('\n').enumerate() {
+        let physical = physical.strip_suffix('\r').unwrap_or(physical);
+        let number = i + 1;
+        if let Some(more) = physical.strip_prefix(' ') {
+            match (&open, lines.last_mut()) {
+                (Open::Comment, _) => {}
+                (Open::Line, Some(line)) if line.text.len() + more.len() <= LINE_OCTETS_MAX => line.text.push_str(more),
+                (Open::Line, Some(line)) => return Err(line.refuse(format!("longer than {LINE_OCTETS_MAX} octets"))),
+                _ => return Err(LdifError { line: number, rule: "nothing to continue here".into() }),
+            }
+        } else if physical.starts_with('#') {
+            open = Open::Comment;
+        } else {
+            open = if physical.is_empty() { Open::Nothing } else { Open::Line };
+            lines.push(Line { number, text: physical.to_owned() });
+        }
+    }
+    Ok(lines)
+}
+
+enum Open {
+    Nothing,
+    Comment,
+    Line,
+}
+
+/// RFC 2849: SAFE-STRING, and no space at the end, which is too easily lost.
+fn is_safe(value: &[u8]) -> bool {
+    let good = |b: &u8| matches!(b, 0x01..=0x7f if *b != b'\n' && *b != b'\r');
+    value.iter().all(good) && !matches!(value.first(), Some(b' ' | b':' | b'<')) && value.last() != Some(&b' ')
+}
+
+fn write_line(out: &mut String, name: &str, value: &[u8]) {
+    let line = match std::str::from_utf8(value) {
+        Ok("") => format!("{name}:"),
+        Ok(text) if is_safe(value) => format!("{name}: {text}"),
+        _ => format!("{name}:: {}", STANDARD.encode(value)),
+    };
+    // The line is ASCII, so that every octet is a place to fold.
+    let mut rest = line.as_str();
+    let mut width = FOLD_OCTETS;
+    while rest.len() > width {
+        let (head, tail) = rest.split_at(width);
+        out.push_str(head);
+        out.push_str("\n ");
+        rest = tail;
+        width = FOLD_OCTETS - 1;
+    }
+    out.push_str(rest);
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    // RFC 2849, examples 1 to 4.
+    #[test]
+    fn reads_content_records() {
+        let text = "version: 1\r\n# a comment\n  that goes on\ndn: cn=Barbara Jensen, ou=Product Devel\n opment, dc=x\n\
+            objectclass: top\nobjectclass: person\ncn:Barbara Jensen\ndescription:: V2hhdCBh\n IGNhcmVmdWwgcmVhZGVyCg==\n\
+            sn;lang-fr:   Jensen\nseeAlso:\n\n\n\ndn:: b3U95Za25qWt6YOoLGRjPXg=\nou:: 5Za25qWt6YOo\n";
+        let entries = parse(text).unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].dn, Dn::parse("cn=Barbara Jensen,ou=Product Development,dc=x").unwrap());
+        assert_eq!(entries[0].values("objectClass").len(), 2);
+        assert_eq!(entries[0].first("cn"), Some("Barbara Jensen"));
+        assert_eq!(entries[0].first("description"), Some("What a careful reader\n"));
+        assert_eq!(entries[0].first("sn;lang-fr"), Some("Jensen"));
+        assert_eq!(entries[0].first("seeAlso"), Some(""));
+        assert_eq!(entries[1].dn.as_str(), "ou=営業部,dc=x");
+        assert_eq!(parse("").unwrap(), vec![]);
+        assert_eq!(parse("version: 1\n").unwrap(), vec![]);
+    }
+
+    #[test]
+    fn refuses_with_the_line() {
+        let many = format!("dn: dc=x\n{}", (0..=RECORD_VALUES_MAX).map(|i| format!("a: {i}\n")).collect::<String>());
+        let long = format!("dn: dc=x\na: {}\n x\n", "x".repeat(LINE_OCTETS_MAX));
+        for (text, line) in [
+            ("cn: x\n", 1),
+            ("version: 2\n", 1),
+            ("\n goes on\n", 2),
+            ("dn: dc=x\ncn\n", 2),
+            ("dn: dc=x\ncn:: !!\n", 2),
+            ("dn: dc=x\njpegPhoto:< file:///etc/passwd\n", 2),
+            ("dn: dc=x\nchangetype: add\n", 2),
+            ("dn: dc=x\nc n: x\n", 2),
+            ("dn: nothing\n", 1),
+            ("dn:: //8=\n", 1),
+            (&many, RECORD_VALUES_MAX + 2),
+            (&long, 2),
+        ] {
+            assert_eq!(parse(text).unwrap_err().line, line, "{text:.60}");
+        }
+    }
+
+    #[test]
+    fn writes_folded_and_encoded() {
+        let entry = Entry::new(Dn::parse("ou=é,dc=x").unwrap())
+            .with("cn", "a".repeat(100))
+            .with("description", " begins with a space")
+            .with("objectClass", "top")
+            .with("sn", "");
+        let expect = format!(
+            "dn:: b3U9w6ksZGM9eA==\nobjectClass: top\ncn: {}\n {}\ndescription:: IGJlZ2lucyB3aXRoIGEgc3BhY2U=\nsn:\n\n",
+            "a".repeat(72),
+            "a".repeat(28)
+        );
+        assert_eq!(write(&entry), expect);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn every_entry_survives_its_text(
+            ou in "[a-zé,+ ]{0,10}[a-z]",
+            attributes in prop::collection::vec(("[a-z]{1,8}(;lang-[a-z]{2})?", prop::collection::vec(any::<u8>(), 0..120)), 0..8),
+        ) {
+            let mut entry = Entry::new(Dn::root().child("ou", &ou));
+            for (name, value) in attributes {
+                entry.push(AttributeDescription::parse(&name).unwrap(), value);
+            }
+            prop_assert_eq!(parse(&write(&entry)).unwrap(), vec![entry]);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(dn: dc=x\n)?[dn:= #<a-c\n\r]{0,80}") {
+            let _ = parse(&text);
+        }
+    }
 }

@@ -11,9 +11,9 @@ pub mod ldif;
 mod modification;
 pub mod time;
 
-pub use address::{Address, AddressError};
-pub use attribute::{AttributeDescription, AttributeError};
-pub use dn::{Dn, DnError, Rdn};
+pub use address::{Address, AddressError, DOMAIN_OCTETS_MAX, LOCAL_PART_OCTETS_MAX};
+pub use attribute::{ATTRIBUTE_OCTETS_MAX, AttributeDescription, AttributeError};
+pub use dn::{DN_DEPTH_MAX, DN_OCTETS_MAX, Dn, DnError, Rdn};
 pub use entry::Entry;
-pub use filter::{Filter, FilterError, FILTER_DEPTH_MAX};
+pub use filter::{FILTER_DEPTH_MAX, FILTER_OCTETS_MAX, Filter, FilterError};
 pub use modification::{ModOp, Modification};
