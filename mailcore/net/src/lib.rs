@@ -3,12 +3,18 @@
 //! Protocol logic never sees a socket: it implements [`Session`], takes bytes from a buffer and puts bytes into an
 //! [`Output`]. What must never happen here: knowledge of any protocol.
 
+mod conversation;
+mod drain;
+mod limits;
 mod listener;
 mod output;
 mod session;
+mod stream;
 mod tls;
 
-pub use listener::{Drain, Limits, Listener, Serve, serve};
-pub use output::{Output, Sink};
+pub use drain::Drain;
+pub use limits::Limits;
+pub use listener::{Listener, Serve, serve};
+pub use output::{OUTPUT_OCTETS_HIGH, Output, Sink};
 pub use session::{Goodbye, Peer, Session, SessionError, Step, Transport};
-pub use tls::{server_config, TlsError};
+pub use tls::{TlsError, server_config};

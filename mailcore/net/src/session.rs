@@ -64,7 +64,11 @@ pub trait Session: Send + 'static {
     /// Handles at most one command (or one chunk of data) from `input`, taking the bytes it used. Must return
     /// [`Step::NeedMore`] when `input` holds no whole one, and must bound by itself how much it lets the peer pile up
     /// there: the driver refuses to buffer more than `Limits::input_octets`.
-    fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
+    fn step(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut Output<'_>,
+    ) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
     /// Resolves when the world has something for the peer (IMAP IDLE). Default: never. Must be cancel-safe: it is dropped
     /// whenever bytes arrive first. When it resolves, the driver calls [`Session::on_event`].

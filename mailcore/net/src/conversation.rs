@@ -1,0 +1,178 @@
+//! One connection from greeting to goodbye.
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::limits::Place;
+use crate::listener::Shared;
+use crate::stream::Stream;
+use crate::{Goodbye, Output, Peer, Session, SessionError, Sink, Step};
+
+/// An empty input buffer larger than this, octets, is given back while the peer is silent.
+const IDLE_BUFFER_OCTETS_MAX: usize = 8 * 1024;
+
+pub(crate) struct Conversation<'a, S> {
+    stream: Stream,
+    session: S,
+    shared: &'a Shared,
+    input: BytesMut,
+    output: BytesMut,
+    account: Option<Place<String>>,
+}
+
+/// Why a conversation ended other than by the session's own wish.
+enum End {
+    Said(Goodbye),
+    Lost,
+}
+
+/// What waiting for the peer brought.
+enum Heard {
+    Bytes,
+    Event,
+}
+
+impl<'a, S: Session> Conversation<'a, S> {
+    pub(crate) fn new(socket: TcpStream, session: S, shared: &'a Shared) -> Self {
+        Self {
+            stream: Stream::new(socket, shared.listener.limits.write),
+            session,
+            shared,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            account: None,
+        }
+    }
+
+    /// Talks until one side ends it.
+    pub(crate) async fn hold(mut self, peer: Peer) {
+        let listener = &self.shared.listener;
+        if listener.implicit_tls
+            && let Err(error) = self.start_tls().await
+        {
+            return note_tls_failure(listener.name, peer, &error);
+        }
+        match self.talk(peer).await {
+            Ok(()) => {}
+            Err(End::Lost) => return,
+            Err(End::Said(why)) => {
+                let words = self.session.goodbye(why);
+                self.output.extend_from_slice(&words);
+            }
+        }
+        if self.stream.drain(&mut self.output).await.is_ok() {
+            self.stream.close().await;
+        }
+    }
+
+    async fn talk(&mut self, peer: Peer) -> Result<(), End> {
+        let mut step = self.session.open(&mut Output::new(&mut self.output, &mut self.stream)).await;
+        let mut deadline = Instant::now() + self.session.idle_limit();
+        loop {
+            match step.map_err(|error| self.end_of(&error, peer))? {
+                Step::Close => return Ok(()),
+                Step::Continue => {
+                    let before = self.input.len();
+                    step =
+                        self.session.step(&mut self.input, &mut Output::new(&mut self.output, &mut self.stream)).await;
+                    // Bytes that trickle in without making a command do not extend the peer's time.
+                    if self.input.len() < before {
+                        deadline = Instant::now() + self.session.idle_limit();
+                    }
+                    self.count_account()?;
+                }
+                Step::NeedMore => {
+                    self.stream.drain(&mut self.output).await.map_err(|_| End::Lost)?;
+                    step = match self.hear(deadline).await? {
+                        Heard::Bytes => Ok(Step::Continue),
+                        Heard::Event => {
+                            self.session.on_event(&mut Output::new(&mut self.output, &mut self.stream)).await
+                        }
+                    };
+                }
+                Step::StartTls => {
+                    self.stream.drain(&mut self.output).await.map_err(|_| End::Lost)?;
+                    // RFC 3207 §4.2, RFC 2595 §4: what came before the handshake was said by nobody in particular.
+                    self.input.clear();
+                    if let Err(error) = self.start_tls().await {
+                        note_tls_failure(self.shared.listener.name, peer, &error);
+                        return Err(End::Lost);
+                    }
+                    self.session.on_tls();
+                    step = Ok(Step::NeedMore);
+                }
+            }
+        }
+    }
+
+    async fn start_tls(&mut self) -> std::io::Result<()> {
+        let listener = &self.shared.listener;
+        let Some(config) = listener.tls.clone() else { return Err(std::io::Error::other("no certificate")) };
+        self.stream.start_tls(config, listener.limits.handshake).await
+    }
+
+    /// Waits for bytes, an event of the session, its deadline, or the end of the node.
+    async fn hear(&mut self, deadline: Instant) -> Result<Heard, End> {
+        if self.input.len() >= self.shared.listener.limits.input_octets {
+            return Err(End::Said(Goodbye::TooMuch));
+        }
+        if self.input.is_empty() && self.input.capacity() > IDLE_BUFFER_OCTETS_MAX {
+            self.input = BytesMut::new();
+        }
+        if self.output.capacity() > IDLE_BUFFER_OCTETS_MAX {
+            self.output = BytesMut::new();
+        }
+        tokio::select! {
+            biased;
+            () = self.shared.drain.stopping() => Err(End::Said(Goodbye::Shutdown)),
+            read = self.stream.read(&mut self.input) => match read {
+                Ok(0) | Err(_) => Err(End::Lost),
+                Ok(_) => Ok(Heard::Bytes),
+            },
+            () = self.session.event() => Ok(Heard::Event),
+            () = tokio::time::sleep_until(deadline) => Err(End::Said(Goodbye::Timeout)),
+        }
+    }
+
+    /// Holds a logged-in session against the cap of its account.
+    fn count_account(&mut self) -> Result<(), End> {
+        if self.account.is_some() {
+            return Ok(());
+        }
+        let Some(name) = self.session.account() else { return Ok(()) };
+        let most = self.shared.listener.limits.connections_per_account;
+        self.account = self.shared.accounts.enter(name, most);
+        if self.account.is_none() { Err(End::Said(Goodbye::TooMuch)) } else { Ok(()) }
+    }
+
+    fn end_of(&self, error: &SessionError, peer: Peer) -> End {
+        match error {
+            SessionError::Lost(_) => End::Lost,
+            SessionError::Bug(what) => {
+                let name = self.shared.listener.name;
+                metrics::counter!("net_bugs_total", "listener" => name).increment(1);
+                tracing::error!(listener = name, peer = %peer.remote, what, "a session failed");
+                End::Said(Goodbye::Internal)
+            }
+        }
+    }
+}
+
+fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
+    metrics::counter!("net_tls_failures_total", "listener" => name).increment(1);
+    tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
+}
+
+/// Tells a connection beyond the bounds so, in its protocol's words, and closes it.
+pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &Shared) {
+    metrics::counter!("net_refused_total", "listener" => shared.listener.name).increment(1);
+    if shared.listener.implicit_tls {
+        return;
+    }
+    let mut stream = Stream::new(socket, shared.listener.limits.write);
+    let mut words = BytesMut::from(session.goodbye(Goodbye::TooMuch).as_slice());
+    if stream.drain(&mut words).await.is_ok() {
+        stream.close().await;
+    }
+}

@@ -1,0 +1,100 @@
+//! Bounds of a listener and the counts held against them.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What one listener allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections on this listener.
+    pub connections: usize,
+    /// Open connections from one address.
+    pub connections_per_address: usize,
+    /// Open connections of one account after login.
+    pub connections_per_account: usize,
+    /// Octets that may wait in a session's input buffer.
+    pub input_octets: usize,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+    /// How long one write to the peer may stall.
+    pub write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            connections_per_address: 4_096,
+            connections_per_account: 64,
+            input_octets: 512 * 1024,
+            handshake: Duration::from_secs(30),
+            write: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Counts of what is open, per key, never above a bound.
+#[derive(Debug)]
+pub(crate) struct Counts<K: Eq + Hash + Clone> {
+    open: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Eq + Hash + Clone> Clone for Counts<K> {
+    fn clone(&self) -> Self {
+        Self { open: self.open.clone() }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Counts<K> {
+    pub(crate) fn new() -> Self {
+        Self { open: Arc::default() }
+    }
+
+    /// Counts one more for `key`; `None` when that would be more than `most`.
+    pub(crate) fn enter(&self, key: K, most: usize) -> Option<Place<K>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(key.clone()).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { key, open: self.open.clone() })
+    }
+}
+
+/// A place taken in [`Counts`]; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place<K: Eq + Hash + Clone> {
+    key: K,
+    open: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Eq + Hash + Clone> Drop for Place<K> {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let counts = Counts::new();
+        let first = counts.enter("a", 2).unwrap();
+        let _second = counts.enter("a", 2).unwrap();
+        assert!(counts.enter("a", 2).is_none());
+        assert!(counts.enter("b", 2).is_some());
+        drop(first);
+        assert!(counts.enter("a", 2).is_some());
+    }
+}

@@ -1,0 +1,101 @@
+//! A connection's bytes, in the clear or through TLS, as one type.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::Sink;
+
+/// First read buffer of a connection, octets: an idle one keeps no more.
+const READ_OCTETS_MIN: usize = 2 * 1024;
+/// Read buffer of a connection that sends much, octets.
+const READ_OCTETS_MAX: usize = 64 * 1024;
+
+enum Bytes {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Between the two: a handshake failed.
+    Closed,
+}
+
+/// The socket of one session.
+pub(crate) struct Stream {
+    bytes: Bytes,
+    write_limit: Duration,
+    read_octets: usize,
+}
+
+impl Stream {
+    pub(crate) fn new(socket: TcpStream, write_limit: Duration) -> Self {
+        Self { bytes: Bytes::Plain(socket), write_limit, read_octets: READ_OCTETS_MIN }
+    }
+
+    /// Takes the server's part of a TLS handshake.
+    pub(crate) async fn start_tls(&mut self, config: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
+        let Bytes::Plain(socket) = std::mem::replace(&mut self.bytes, Bytes::Closed) else {
+            return Err(io::Error::other("TLS is on already"));
+        };
+        let accept = TlsAcceptor::from(config).accept(socket);
+        let stream = tokio::time::timeout(limit, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        self.bytes = Bytes::Tls(Box::new(stream));
+        Ok(())
+    }
+
+    /// Reads what is there into `input`; 0 is the end. Cancel-safe.
+    pub(crate) async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+        input.reserve(self.read_octets);
+        let room = input.capacity() - input.len();
+        let read = match &mut self.bytes {
+            Bytes::Plain(socket) => socket.read_buf(input).await?,
+            Bytes::Tls(stream) => stream.read_buf(input).await?,
+            Bytes::Closed => 0,
+        };
+        self.read_octets = if read == room { READ_OCTETS_MAX } else { READ_OCTETS_MIN };
+        Ok(read)
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.bytes {
+            Bytes::Plain(socket) => socket.write_all(bytes).await,
+            Bytes::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Bytes::Closed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Ends the connection in good order; errors do not matter any more.
+    pub(crate) async fn close(&mut self) {
+        let end = async {
+            match &mut self.bytes {
+                Bytes::Plain(socket) => socket.shutdown().await,
+                Bytes::Tls(stream) => stream.shutdown().await,
+                Bytes::Closed => Ok(()),
+            }
+        };
+        let _ = tokio::time::timeout(self.write_limit, end).await;
+    }
+}
+
+impl Sink for Stream {
+    fn drain<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+        Box::pin(async move {
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let limit = self.write_limit;
+            tokio::time::timeout(limit, self.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            bytes.clear();
+            Ok(())
+        })
+    }
+}

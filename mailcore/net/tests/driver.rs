@@ -1,0 +1,167 @@
+//! The driver with a protocol of one word a line: limits, deadlines, TLS, drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use provost_net::{Drain, Goodbye, Limits, Listener, Output, Peer, Session, SessionError, Step, Transport, serve};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// Answers each line with itself; `tls` starts TLS, `quit` ends, `bug` fails, `panic` panics.
+struct Echo {
+    transport: Transport,
+    idle: Duration,
+    line: Option<String>,
+}
+
+impl Session for Echo {
+    async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        out.put("hello\r\n");
+        Ok(Step::NeedMore)
+    }
+
+    async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        let Some(end) = input.iter().position(|b| *b == b'\n') else { return Ok(Step::NeedMore) };
+        let line = input.split_to(end + 1);
+        match line.trim_ascii() {
+            b"tls" => {
+                out.put("go\r\n");
+                return Ok(Step::StartTls);
+            }
+            b"quit" => return Ok(Step::Close),
+            b"bug" => return Err(SessionError::Bug("asked for".into())),
+            b"panic" => panic!("asked for"),
+            word => {
+                self.line = Some(String::from_utf8_lossy(word).into_owned());
+                out.put(word);
+                out.put("\r\n");
+            }
+        }
+        Ok(Step::Continue)
+    }
+
+    fn on_tls(&mut self) {
+        self.transport = Transport::Tls;
+    }
+
+    fn idle_limit(&self) -> Duration {
+        self.idle
+    }
+
+    fn goodbye(&mut self, reason: Goodbye) -> Vec<u8> {
+        format!("bye {reason:?}\r\n").into_bytes()
+    }
+
+    fn account(&self) -> Option<String> {
+        self.line.clone()
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    drain: Drain,
+    certificate: rustls::pki_types::CertificateDer<'static>,
+}
+
+async fn start(limits: Limits, idle: Duration) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (chain, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = provost_net::server_config(&chain, &key).unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let listener = Listener { name: "echo", address, implicit_tls: false, tls: Some(tls), limits };
+    let drain = Drain::new();
+    let make = move |_: Peer, transport, _| Echo { transport, idle, line: None };
+    let serve = serve(listener, drain.clone(), make).await.unwrap();
+    Running { address: serve.address, drain, certificate: made.cert.der().clone() }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+async fn all_of(address: SocketAddr, say: &str) -> String {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(say.as_bytes()).await.unwrap();
+    let mut heard = String::new();
+    socket.read_to_string(&mut heard).await.unwrap();
+    heard
+}
+
+#[tokio::test]
+async fn pipelined_commands_are_answered_in_order() {
+    let node = start(Limits::default(), LONG).await;
+    assert_eq!(all_of(node.address, "a\r\na\r\nquit\r\n").await, "hello\r\na\r\na\r\n");
+}
+
+#[tokio::test]
+async fn a_bug_or_a_panic_ends_its_own_session_only() {
+    let node = start(Limits::default(), LONG).await;
+    assert_eq!(all_of(node.address, "bug\r\n").await, "hello\r\nbye Internal\r\n");
+    let mut panicked = TcpStream::connect(node.address).await.unwrap();
+    panicked.write_all(b"panic\r\n").await.unwrap();
+    let _ = panicked.read_to_end(&mut Vec::new()).await;
+    assert_eq!(all_of(node.address, "x\r\nquit\r\n").await, "hello\r\nx\r\n");
+}
+
+#[tokio::test]
+async fn a_silent_or_trickling_peer_is_told_and_closed() {
+    let node = start(Limits::default(), Duration::from_millis(50)).await;
+    assert_eq!(all_of(node.address, "").await, "hello\r\nbye Timeout\r\n");
+    assert_eq!(all_of(node.address, "half a line").await, "hello\r\nbye Timeout\r\n");
+}
+
+#[tokio::test]
+async fn input_addresses_and_accounts_are_bounded() {
+    let limits =
+        Limits { input_octets: 1000, connections_per_address: 2, connections_per_account: 1, ..Limits::default() };
+    let node = start(limits, LONG).await;
+    assert_eq!(all_of(node.address, &"x".repeat(2000)).await, "hello\r\nbye TooMuch\r\n");
+    let mut first = BufReader::new(TcpStream::connect(node.address).await.unwrap());
+    first.write_all(b"ann\r\n").await.unwrap();
+    let mut line = String::new();
+    first.read_line(&mut line).await.unwrap();
+    first.read_line(&mut line).await.unwrap();
+    assert_eq!(line, "hello\r\nann\r\n");
+    assert_eq!(all_of(node.address, "ann\r\n").await, "hello\r\nann\r\nbye TooMuch\r\n");
+    let _second = BufReader::new(TcpStream::connect(node.address).await.unwrap()).read_line(&mut line).await;
+}
+
+#[tokio::test]
+async fn drain_says_goodbye_and_waits() {
+    let node = start(Limits::default(), LONG).await;
+    let mut peer = BufReader::new(TcpStream::connect(node.address).await.unwrap());
+    let mut line = String::new();
+    peer.read_line(&mut line).await.unwrap();
+    node.drain.stop();
+    peer.read_line(&mut line).await.unwrap();
+    assert_eq!(line, "hello\r\nbye Shutdown\r\n");
+    assert!(node.drain.finished(LONG).await);
+    assert!(TcpStream::connect(node.address).await.is_err());
+}
+
+// RFC 3207 §4.2: what the peer sent before the handshake is forgotten.
+#[tokio::test]
+async fn bytes_before_the_handshake_are_thrown_away() {
+    let node = start(Limits::default(), LONG).await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(node.certificate.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut socket = TcpStream::connect(node.address).await.unwrap();
+    socket.write_all(b"tls\r\ninjected\r\n").await.unwrap();
+    let mut heard = vec![0; "hello\r\ngo\r\n".len()];
+    socket.read_exact(&mut heard).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect("localhost".try_into().unwrap(), socket).await.unwrap();
+    stream.write_all(b"inside\r\nquit\r\n").await.unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "inside\r\n");
+}
