@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AccountId, Flag, Flags, Keyword, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, SpecialUse, Uid, UidSet};
+use crate::{AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, SpecialUse, Uid, UidSet};
 
 /// Idempotency key. The engine remembers it for seven days: the same id again returns the first effect and does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -227,6 +227,3 @@ pub enum StoreError {
     #[error("damaged: {0}")]
     Damaged(String),
 }
-
-#[allow(unused_imports)]
-use {Flag as _, Keyword as _};

@@ -4,18 +4,21 @@
 //! [`QueueStore`]. An engine never knows a protocol; a protocol never knows an engine.
 
 mod batch;
+mod flags;
 mod local;
 mod mailbox;
 mod memory;
+mod name;
 mod queue;
 mod traits;
+mod uid;
 
 pub use batch::{Applied, ApplyError, Batch, BatchId, Effect, FlagChange, Op, Require, StoreError};
+pub use flags::{Flag, Flags, Keyword};
 pub use local::{LocalConfig, LocalStore};
-pub use mailbox::{
-    AccountId, BlobRef, Changes, Flag, Flags, Keyword, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Snapshot,
-    SpecialUse, Uid, UidSet, UidValidity,
-};
+pub use mailbox::{AccountId, BlobRef, Changes, MailboxId, MailboxInfo, MessageMeta, Modseq, Snapshot, SpecialUse};
 pub use memory::MemoryStore;
+pub use name::MailboxName;
 pub use queue::{QueueId, QueueItem, QueueStore, RecipientState};
 pub use traits::{BoxFuture, Lease, MessageStore};
+pub use uid::{Uid, UidSet, UidValidity};

@@ -1,9 +1,9 @@
-//! Accounts, mailboxes, messages: their numbers and names.
-
-use std::num::{NonZeroU32, NonZeroU64};
+//! Accounts, mailboxes, messages: what is known of them.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::{Flags, MailboxName, Uid, UidValidity};
 
 /// An account: the person's entryUUID. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,55 +13,9 @@ pub struct AccountId(pub Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MailboxId(pub u64);
 
-/// A message's number within one mailbox and one UIDVALIDITY.
-///
-/// RFC 3501 §2.3.1.1: strictly ascending, never zero, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Uid(pub NonZeroU32);
-
-/// RFC 3501 §2.3.1.1; from a counter of the account that only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct UidValidity(pub NonZeroU32);
-
 /// RFC 7162: of a message or mailbox; one per batch and account, growing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Modseq(pub u64);
-
-/// A mailbox name: UTF-8, `/` between levels, `INBOX` in capitals. At most 255 octets a name, 16 levels.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct MailboxName(Box<str>);
-
-impl MailboxName {
-    /// Hierarchy separator.
-    pub const SEPARATOR: char = '/';
-
-    /// Checks and normalises: INBOX in any case becomes `INBOX` (also as first level), no empty level, no control
-    /// characters, `*` or `%`. `None` when it cannot be a name.
-    pub fn parse(text: &str) -> Option<Self> {
-        let _ = text;
-        todo!("H4")
-    }
-
-    /// The inbox.
-    pub fn inbox() -> Self {
-        Self("INBOX".into())
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether this is the inbox itself.
-    pub fn is_inbox(&self) -> bool {
-        &*self.0 == "INBOX"
-    }
-
-    /// Whether it stands below `parent`.
-    pub fn is_below(&self, parent: &Self) -> bool {
-        self.0.strip_prefix(&*parent.0).is_some_and(|rest| rest.starts_with(Self::SEPARATOR))
-    }
-}
 
 /// RFC 6154.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,90 +30,6 @@ pub enum SpecialUse {
     Junk,
     /// `\Archive`
     Archive,
-}
-
-/// System flags (RFC 3501 §2.3.2). `\Recent` is not kept: the first session that sees a message tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Flag {
-    /// `\Seen`
-    Seen,
-    /// `\Answered`
-    Answered,
-    /// `\Flagged`
-    Flagged,
-    /// `\Deleted`
-    Deleted,
-    /// `\Draft`
-    Draft,
-}
-
-/// A keyword: an IMAP atom, at most 64 octets, compared without case. At most 64 in one mailbox's messages' sets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Keyword(Box<str>);
-
-impl Keyword {
-    /// Checks that it is an atom; `None` when not.
-    pub fn parse(text: &str) -> Option<Self> {
-        let _ = text;
-        todo!("H4")
-    }
-
-    /// As first written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The flags of one message: system flags as bits, keywords sorted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Flags {
-    bits: u8,
-    keywords: Vec<Keyword>,
-}
-
-impl Flags {
-    /// None set.
-    pub fn none() -> Self {
-        Self::default()
-    }
-    /// Whether a system flag is set.
-    pub fn has(&self, flag: Flag) -> bool {
-        self.bits & Self::bit(flag) != 0
-    }
-    /// Sets a system flag.
-    pub fn insert(&mut self, flag: Flag) {
-        self.bits |= Self::bit(flag);
-    }
-    /// Clears a system flag.
-    pub fn remove(&mut self, flag: Flag) {
-        self.bits &= !Self::bit(flag);
-    }
-    /// Sets a keyword.
-    pub fn insert_keyword(&mut self, keyword: Keyword) {
-        if !self.has_keyword(keyword.as_str()) {
-            self.keywords.push(keyword);
-            self.keywords.sort();
-        }
-    }
-    /// Clears a keyword.
-    pub fn remove_keyword(&mut self, keyword: &str) {
-        self.keywords.retain(|k| !k.as_str().eq_ignore_ascii_case(keyword));
-    }
-    /// Whether a keyword is set, ignoring case.
-    pub fn has_keyword(&self, keyword: &str) -> bool {
-        self.keywords.iter().any(|k| k.as_str().eq_ignore_ascii_case(keyword))
-    }
-    /// The system flags that are set.
-    pub fn system(&self) -> impl Iterator<Item = Flag> + '_ {
-        [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft].into_iter().filter(|f| self.has(*f))
-    }
-    /// The keywords that are set.
-    pub fn keywords(&self) -> &[Keyword] {
-        &self.keywords
-    }
-    fn bit(flag: Flag) -> u8 {
-        1 << (flag as u8)
-    }
 }
 
 /// Where a body lies in its engine. Opaque to everything above. Immutable once written.
@@ -250,29 +120,4 @@ pub struct Changes {
     pub messages: Vec<MessageMeta>,
     /// Gone, ascending UID.
     pub expunged: Vec<Uid>,
-}
-
-/// Ascending, disjoint ranges of UIDs, both ends included.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UidSet(Vec<(u32, u32)>);
-
-impl UidSet {
-    /// From single UIDs in any order.
-    pub fn from_uids(uids: impl IntoIterator<Item = Uid>) -> Self {
-        let _ = uids.into_iter();
-        todo!("H4")
-    }
-    /// Whether it holds `uid`.
-    pub fn contains(&self, uid: Uid) -> bool {
-        let _ = uid;
-        todo!("H4")
-    }
-    /// The ranges.
-    pub fn ranges(&self) -> &[(u32, u32)] {
-        &self.0
-    }
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }

@@ -21,10 +21,20 @@ pub trait MessageStore: Send + Sync + 'static {
     fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>>;
 
     /// One mailbox's messages changed after `after`; after `Modseq(0)` all that are there and no tombstones.
-    fn changes(&self, account: AccountId, mailbox: MailboxId, after: Modseq) -> BoxFuture<'_, Result<Changes, StoreError>>;
+    fn changes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        after: Modseq,
+    ) -> BoxFuture<'_, Result<Changes, StoreError>>;
 
     /// A body or a part of it.
-    fn body(&self, account: AccountId, blob: BlobRef, range: Option<Range<u64>>) -> BoxFuture<'_, Result<Bytes, StoreError>>;
+    fn body(
+        &self,
+        account: AccountId,
+        blob: BlobRef,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Bytes, StoreError>>;
 
     /// Ticks (with the account's modseq) after every batch applied to the account. Lossy: truth is `changes`.
     fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64>;

@@ -1,0 +1,194 @@
+//! Flags and keywords of messages.
+
+use serde::{Deserialize, Serialize};
+
+/// System flags (RFC 3501 §2.3.2). `\Recent` is not kept: the first session that sees a message tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Flag {
+    /// `\Seen`
+    Seen,
+    /// `\Answered`
+    Answered,
+    /// `\Flagged`
+    Flagged,
+    /// `\Deleted`
+    Deleted,
+    /// `\Draft`
+    Draft,
+}
+
+/// A keyword: an IMAP atom, at most 64 octets, compared without case. At most 64 in one mailbox's messages' sets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Keyword(Box<str>);
+
+impl Keyword {
+    /// Longest keyword in octets.
+    pub const OCTETS_MAX: usize = 64;
+
+    /// Checks that it is an atom (RFC 3501 §9: no control, space, `( ) { % * " \ ]`); `None` when not.
+    pub fn parse(text: &str) -> Option<Self> {
+        let atom = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
+        let fits = !text.is_empty() && text.len() <= Self::OCTETS_MAX;
+        (fits && text.bytes().all(atom)).then(|| Self(text.into()))
+    }
+
+    /// As first written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The flags of one message: system flags as bits, keywords sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flags {
+    bits: u8,
+    keywords: Vec<Keyword>,
+}
+
+impl Flags {
+    /// All bits of system flags.
+    const SYSTEM_BITS: u8 = 0b1_1111;
+
+    /// None set.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Whether a system flag is set.
+    pub fn has(&self, flag: Flag) -> bool {
+        self.bits & Self::bit(flag) != 0
+    }
+
+    /// Sets a system flag.
+    pub fn insert(&mut self, flag: Flag) {
+        self.bits |= Self::bit(flag);
+    }
+
+    /// Clears a system flag.
+    pub fn remove(&mut self, flag: Flag) {
+        self.bits &= !Self::bit(flag);
+    }
+
+    /// Sets a keyword.
+    pub fn insert_keyword(&mut self, keyword: Keyword) {
+        if !self.has_keyword(keyword.as_str()) {
+            self.keywords.push(keyword);
+            self.keywords.sort();
+        }
+    }
+
+    /// Clears a keyword.
+    pub fn remove_keyword(&mut self, keyword: &str) {
+        self.keywords.retain(|k| !k.as_str().eq_ignore_ascii_case(keyword));
+    }
+
+    /// Whether a keyword is set, ignoring case.
+    pub fn has_keyword(&self, keyword: &str) -> bool {
+        self.keywords.iter().any(|k| k.as_str().eq_ignore_ascii_case(keyword))
+    }
+
+    /// The system flags that are set.
+    pub fn system(&self) -> impl Iterator<Item = Flag> + '_ {
+        [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft].into_iter().filter(|f| self.has(*f))
+    }
+
+    /// The keywords that are set.
+    pub fn keywords(&self) -> &[Keyword] {
+        &self.keywords
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.bits == 0 && self.keywords.is_empty()
+    }
+
+    /// Sets all that are set in `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.bits |= other.bits;
+        other.keywords.iter().for_each(|keyword| self.insert_keyword(keyword.clone()));
+    }
+
+    /// Clears all that are set in `other`.
+    pub fn subtract(&mut self, other: &Self) {
+        self.bits &= !other.bits;
+        other.keywords.iter().for_each(|keyword| self.remove_keyword(keyword.as_str()));
+    }
+
+    /// One octet of system flags, then the keywords with a space between them.
+    pub(crate) fn to_row(&self) -> Vec<u8> {
+        let mut row = vec![self.bits];
+        for keyword in &self.keywords {
+            if row.len() > 1 {
+                row.push(b' ');
+            }
+            row.extend_from_slice(keyword.as_str().as_bytes());
+        }
+        row
+    }
+
+    /// `None` when it is not what [`Flags::to_row`] makes.
+    pub(crate) fn from_row(row: &[u8]) -> Option<Self> {
+        let (bits, words) = row.split_first()?;
+        if bits & !Self::SYSTEM_BITS != 0 {
+            return None;
+        }
+        let words = std::str::from_utf8(words).ok()?;
+        let keywords: Option<Vec<_>> = words.split_terminator(' ').map(Keyword::parse).collect();
+        Some(Self { bits: *bits, keywords: keywords? })
+    }
+
+    fn bit(flag: Flag) -> u8 {
+        1 << (flag as u8)
+    }
+}
+
+impl FromIterator<Flag> for Flags {
+    fn from_iter<I: IntoIterator<Item = Flag>>(flags: I) -> Self {
+        let mut set = Self::none();
+        flags.into_iter().for_each(|flag| set.insert(flag));
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keywords_are_atoms() {
+        let long = "k".repeat(64);
+        let too_long = "k".repeat(65);
+        let good = ["$Forwarded", "NonJunk", "a[b", "x.y-z", &long];
+        let bad = ["", " ", "a b", "\\Seen", "a(b", "a]b", "a\"", "a*", "a%", "a{", "é", "a\u{7f}", &too_long];
+        assert!(good.iter().all(|text| Keyword::parse(text).is_some_and(|k| k.as_str() == *text)));
+        assert!(bad.iter().all(|text| Keyword::parse(text).is_none()));
+    }
+
+    #[test]
+    fn keywords_compare_without_case() {
+        let mut flags = Flags::none();
+        flags.insert_keyword(Keyword::parse("Work").unwrap());
+        flags.insert_keyword(Keyword::parse("WORK").unwrap());
+        assert_eq!(flags.keywords().len(), 1);
+        flags.remove_keyword("work");
+        assert!(flags.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn rows_come_back(bits in 0u8..32, words in prop::collection::vec("[!#$+-Z^-z]{1,20}", 0..8)) {
+            let mut flags = Flags { bits, keywords: Vec::new() };
+            words.iter().filter_map(|w| Keyword::parse(w)).for_each(|k| flags.insert_keyword(k));
+            prop_assert_eq!(Flags::from_row(&flags.to_row()), Some(flags));
+        }
+
+        #[test]
+        fn any_row_is_read_or_refused(row in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Some(flags) = Flags::from_row(&row) {
+                prop_assert!(flags.bits < 32);
+            }
+        }
+    }
+}

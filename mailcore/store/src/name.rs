@@ -1,0 +1,132 @@
+//! Names of mailboxes.
+
+use serde::{Deserialize, Serialize};
+
+/// A mailbox name: UTF-8, `/` between levels, `INBOX` in capitals. At most 255 octets a name, 16 levels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MailboxName(Box<str>);
+
+impl MailboxName {
+    /// Hierarchy separator.
+    pub const SEPARATOR: char = '/';
+    /// Longest name in octets of UTF-8; what other servers take, so that a mailbox can move to them.
+    pub const OCTETS_MAX: usize = 255;
+    /// Deepest hierarchy.
+    pub const LEVELS_MAX: usize = 16;
+
+    /// Checks and normalises: INBOX in any case becomes `INBOX` (also as first level), no empty level, no control
+    /// characters, `*` or `%`. `None` when it cannot be a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let unusable = |c: char| c.is_control() || c == '*' || c == '%';
+        let levels = || text.split(Self::SEPARATOR);
+        if text.len() > Self::OCTETS_MAX || text.contains(unusable) {
+            return None;
+        }
+        if levels().any(str::is_empty) || levels().count() > Self::LEVELS_MAX {
+            return None;
+        }
+        let (first, rest) = text.split_at(levels().next()?.len());
+        match first.eq_ignore_ascii_case("INBOX") {
+            true => Some(Self(format!("INBOX{rest}").into())),
+            false => Some(Self(text.into())),
+        }
+    }
+
+    /// The inbox.
+    pub fn inbox() -> Self {
+        Self("INBOX".into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the inbox itself.
+    pub fn is_inbox(&self) -> bool {
+        &*self.0 == "INBOX"
+    }
+
+    /// Whether it stands below `parent`.
+    pub fn is_below(&self, parent: &Self) -> bool {
+        self.0.strip_prefix(&*parent.0).is_some_and(|rest| rest.starts_with(Self::SEPARATOR))
+    }
+
+    /// The names above it, the highest first.
+    pub fn parents(&self) -> impl Iterator<Item = Self> + '_ {
+        self.0.match_indices(Self::SEPARATOR).filter_map(|(at, _)| self.0.get(..at)).map(|text| Self(text.into()))
+    }
+
+    /// This name with the leading `from` put to `to`, itself or below; `None` when it is neither, or is then too long.
+    pub(crate) fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
+        if self == from {
+            return Some(to.clone());
+        }
+        let rest = self.is_below(from).then(|| self.0.get(from.0.len()..)).flatten()?;
+        Self::parse(&format!("{}{rest}", to.0))
+    }
+}
+
+impl std::fmt::Display for MailboxName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_checked_and_normalised() {
+        let sixteen = vec!["a"; 16].join("/");
+        let seventeen = vec!["a"; 17].join("/");
+        let (fits, too_long) = ("x".repeat(255), "x".repeat(256));
+        let table: &[(&str, Option<&str>)] = &[
+            ("inbox", Some("INBOX")),
+            ("InBox/Été", Some("INBOX/Été")),
+            ("inboxes", Some("inboxes")),
+            ("a/inbox", Some("a/inbox")),
+            ("Sent Items", Some("Sent Items")),
+            (&sixteen, Some(&sixteen)),
+            (&seventeen, None),
+            (&fits, Some(&fits)),
+            (&too_long, None),
+            ("", None),
+            ("/a", None),
+            ("a/", None),
+            ("a//b", None),
+            ("a*", None),
+            ("a%b", None),
+            ("a\r\nb", None),
+            ("a\u{85}", None),
+        ];
+        for (text, expect) in table {
+            assert_eq!(MailboxName::parse(text).as_ref().map(MailboxName::as_str), *expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn levels() {
+        let name = |text: &str| MailboxName::parse(text).unwrap();
+        assert_eq!(name("a/b/c").parents().collect::<Vec<_>>(), [name("a"), name("a/b")]);
+        assert_eq!(name("a").parents().count(), 0);
+        assert!(name("a/b").is_below(&name("a")));
+        assert!(!name("ab").is_below(&name("a")));
+        assert!(!name("a").is_below(&name("a")));
+        assert_eq!(name("a/b/c").moved(&name("a"), &name("x/y")), Some(name("x/y/b/c")));
+        assert_eq!(name("ab").moved(&name("a"), &name("x")), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text(text in ".{0,40}") {
+            if let Some(name) = MailboxName::parse(&text) {
+                prop_assert_eq!(MailboxName::parse(name.as_str()), Some(name.clone()));
+                prop_assert!(name.parents().all(|parent| name.is_below(&parent)));
+            }
+        }
+    }
+}
