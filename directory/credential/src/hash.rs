@@ -1,6 +1,17 @@
 //! `userPassword` values: `{ARGON2}$argon2id$...`, `{SSHA}`, `{CRYPT}$6$...`, `{PBKDF2-SHA256}`.
 
-use crate::Secret;
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::cost::Prf;
+use crate::digest::Kind;
+use crate::{Secret, cost, crypt, digest};
+
+/// Octets of a new salt. RFC 9106 §3.1 recommends 16 for password hashing.
+const SALT_OCTETS: usize = 16;
+/// Octets of a new `{SSHA}` salt: what OpenLDAP 2.4 and later read and write.
+const SSHA_SALT_OCTETS: usize = 8;
+/// Longest scheme name, in octets: `PBKDF2-SHA512` has 13.
+const SCHEME_OCTETS_MAX: usize = 16;
 
 /// How a new password is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -25,14 +36,130 @@ pub enum Verdict {
     Unsupported,
 }
 
+impl From<Choice> for Verdict {
+    fn from(equal: Choice) -> Self {
+        if bool::from(equal) { Self::Match } else { Self::Mismatch }
+    }
+}
+
 /// Hashes a password for `userPassword`. Slow by design (tens of milliseconds): call it off the async threads.
+///
+/// Ask [`Secret::is_usable`] first: what it refuses can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {
-    let _ = (password, scheme);
-    todo!("H7")
+    hash_with_salt(password, scheme, rand::random())
 }
 
 /// Compares in constant time. Slow by design: call it off the async threads.
+///
+/// RFC 2307 §5.3: `{scheme}value`, the scheme in any case; a value without a scheme is the clear password, as slapd has it.
 pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
-    let _ = (password, stored);
-    todo!("H7")
+    if !password.is_usable() {
+        return Verdict::Mismatch;
+    }
+    let password = password.reveal().as_bytes();
+    let Ok(text) = std::str::from_utf8(stored) else { return Verdict::from(password.ct_eq(stored)) };
+    let Some((scheme, value)) = split_scheme(text) else { return Verdict::from(password.ct_eq(stored)) };
+    match scheme.as_str() {
+        "ARGON2" | "ARGON2I" | "ARGON2ID" => cost::argon2_verify(password, value),
+        "PBKDF2" | "PBKDF2-SHA1" => cost::pbkdf2_verify(Prf::Sha1, password, value),
+        "PBKDF2-SHA256" => cost::pbkdf2_verify(Prf::Sha256, password, value),
+        "PBKDF2-SHA512" => cost::pbkdf2_verify(Prf::Sha512, password, value),
+        "CRYPT" => crypt::verify(password, value),
+        "SHA" => digest::verify(Kind::Sha1, false, password, value.as_bytes()),
+        "SSHA" => digest::verify(Kind::Sha1, true, password, value.as_bytes()),
+        "SHA256" => digest::verify(Kind::Sha256, false, password, value.as_bytes()),
+        "SSHA256" => digest::verify(Kind::Sha256, true, password, value.as_bytes()),
+        "SHA512" => digest::verify(Kind::Sha512, false, password, value.as_bytes()),
+        "SSHA512" => digest::verify(Kind::Sha512, true, password, value.as_bytes()),
+        "CLEARTEXT" => Verdict::from(password.ct_eq(value.as_bytes())),
+        _ => Verdict::Unsupported,
+    }
+}
+
+/// Costs what a comparison with a new argon2 value costs, and says nothing.
+///
+/// For a login with an unknown name: without it, the time of the refusal tells which names exist.
+pub fn dummy_verify(password: &Secret) {
+    let mut octets = password.reveal().as_bytes();
+    if !password.is_usable() {
+        // Too long or empty is refused before hashing for those who exist, too.
+        octets = b"";
+    }
+    if !octets.is_empty() {
+        std::hint::black_box(cost::argon2_hash(octets, &[0; SALT_OCTETS]));
+    }
+}
+
+/// `hash` with chance as an argument.
+fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) -> String {
+    let octets = password.reveal().as_bytes();
+    match scheme {
+        Scheme::Argon2 => match cost::argon2_hash(octets, &salt) {
+            Some(value) => format!("{{ARGON2}}{value}"),
+            // Only constants of ours can be out of argon2's range; a test holds them. Never store a clear value for that.
+            None => hash_with_salt(password, Scheme::Pbkdf2Sha256, salt),
+        },
+        Scheme::Pbkdf2Sha256 => format!("{{PBKDF2-SHA256}}{}", cost::pbkdf2_hash(octets, &salt)),
+        Scheme::Ssha => {
+            let (salt, _) = salt.split_at(SSHA_SALT_OCTETS);
+            format!("{{SSHA}}{}", digest::salted_sha1(octets, salt))
+        }
+    }
+}
+
+/// `{scheme}value`, the scheme in capitals; `None` when there is no scheme. A scheme has one character at least (as slapd
+/// reads it), so `{}x` is clear.
+fn split_scheme(text: &str) -> Option<(String, &str)> {
+    let (scheme, value) = text.strip_prefix('{')?.split_once('}')?;
+    if scheme.is_empty() {
+        return None;
+    }
+    // A longer one is unknown anyway; cut so that it cannot cost memory.
+    let scheme = scheme.get(..SCHEME_OCTETS_MAX).unwrap_or(scheme);
+    Some((scheme.to_ascii_uppercase(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_values_have_the_form_that_openldap_reads() {
+        let password = Secret::new("Élan vital 7");
+        for (scheme, head) in [
+            (Scheme::Argon2, "{ARGON2}$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$"),
+            (Scheme::Pbkdf2Sha256, "{PBKDF2-SHA256}600000$AAAAAAAAAAAAAAAAAAAAAA$"),
+            (Scheme::Ssha, "{SSHA}"),
+        ] {
+            let value = hash_with_salt(&password, scheme, [0; SALT_OCTETS]);
+            assert!(value.starts_with(head), "{value}");
+            assert_eq!(verify(&password, value.as_bytes()), Verdict::Match);
+        }
+    }
+
+    #[test]
+    fn two_hashes_of_one_password_differ() {
+        let password = Secret::new("x");
+        assert_ne!(hash(&password, Scheme::Ssha), hash(&password, Scheme::Ssha));
+    }
+
+    #[test]
+    fn a_dummy_costs_what_a_real_comparison_costs() {
+        let (right, wrong) = (Secret::new("right"), Secret::new("wrong"));
+        let stored = hash(&right, Scheme::Argon2);
+        let fastest = |work: &dyn Fn()| {
+            (0..5)
+                .map(|_| {
+                    let start = std::time::Instant::now();
+                    work();
+                    start.elapsed()
+                })
+                .min()
+                .unwrap_or_default()
+        };
+        let real = fastest(&|| assert_eq!(verify(&wrong, stored.as_bytes()), Verdict::Mismatch));
+        let dummy = fastest(&|| dummy_verify(&wrong));
+        // Wide, because the machine is shared: what must not happen is a factor of hundreds.
+        assert!(dummy * 4 > real && real * 4 > dummy, "real {real:?}, dummy {dummy:?}");
+    }
 }

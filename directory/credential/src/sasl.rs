@@ -1,6 +1,12 @@
 //! SASL PLAIN (RFC 4616).
 
-use crate::Secret;
+use crate::{PASSWORD_OCTETS_MAX, Secret};
+
+/// Longest decoded PLAIN message, in octets: two names of at most 255 octets (RFC 4616 §2), the password, two NULs.
+pub const PLAIN_OCTETS_MAX: usize = 255 + 1 + 255 + 1 + PASSWORD_OCTETS_MAX;
+
+/// Longest name within it, in octets. RFC 4616 §2.
+const NAME_OCTETS_MAX: usize = 255;
 
 /// What a PLAIN message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +24,65 @@ pub struct PlainIdentity {
 #[error("not a SASL PLAIN message")]
 pub struct PlainError;
 
-/// Reads a decoded PLAIN message.
+/// Reads a decoded PLAIN message. The authentication identity and the password are not empty.
 pub fn plain(message: &[u8]) -> Result<PlainIdentity, PlainError> {
-    let _ = message;
-    todo!("H7")
+    if message.len() > PLAIN_OCTETS_MAX {
+        return Err(PlainError);
+    }
+    let text = std::str::from_utf8(message).map_err(|_| PlainError)?;
+    let (authorization, rest) = text.split_once('\0').ok_or(PlainError)?;
+    let (authentication, password) = rest.split_once('\0').ok_or(PlainError)?;
+    let password = Secret::new(password);
+    // A third NUL would be in the password: `is_usable` sees it.
+    if authentication.is_empty() || !password.is_usable() {
+        return Err(PlainError);
+    }
+    if authorization.len() > NAME_OCTETS_MAX || authentication.len() > NAME_OCTETS_MAX {
+        return Err(PlainError);
+    }
+    Ok(PlainIdentity { authorization: authorization.into(), authentication: authentication.into(), password })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// RFC 4616 §4, the examples, then each way to be wrong.
+    #[test]
+    fn plain_messages() {
+        let long = "n".repeat(NAME_OCTETS_MAX + 1);
+        type Parts<'a> = (&'a str, &'a str, &'a str);
+        let table: &[(&str, Option<Parts<'_>>)] = &[
+            ("\0tim\0tanstaaftanstaaf", Some(("", "tim", "tanstaaftanstaaf"))),
+            ("Ursel\0Kurt\0xipj3plmq", Some(("Ursel", "Kurt", "xipj3plmq"))),
+            ("\0zoé@example.edu\0Été 2026", Some(("", "zoé@example.edu", "Été 2026"))),
+            ("", None),
+            ("tim", None),
+            ("\0tim", None),
+            ("\0\0secret", None),
+            ("\0tim\0", None),
+            ("\0tim\0sec\0ret", None),
+            (&format!("{long}\0tim\0secret"), None),
+            (&format!("\0{long}\0secret"), None),
+            (&format!("\0tim\0{}", "p".repeat(PASSWORD_OCTETS_MAX + 1)), None),
+        ];
+        for (message, expected) in table {
+            let got = plain(message.as_bytes()).ok();
+            let got = got.as_ref().map(|i| (&*i.authorization, &*i.authentication, i.password.reveal()));
+            assert_eq!(got, *expected, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn octets_that_are_no_utf8_are_refused() {
+        assert_eq!(plain(b"\0tim\0\xff\xfe"), Err(PlainError));
+    }
+
+    proptest! {
+        #[test]
+        fn random_octets_never_panic(message in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = plain(&message);
+        }
+    }
 }

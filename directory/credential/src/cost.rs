@@ -1,0 +1,153 @@
+//! Hashes with a cost: argon2 (RFC 9106) and PBKDF2 (RFC 8018).
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use sha1::Sha1;
+use sha2::{Sha256, Sha512};
+use subtle::ConstantTimeEq;
+
+use crate::Verdict;
+
+/// Memory of a new argon2id hash, in KiB. OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
+const ARGON2_MEMORY_KIB: u32 = 19_456;
+const ARGON2_PASSES: u32 = 2;
+const ARGON2_LANES: u32 = 1;
+const ARGON2_OUTPUT_OCTETS: usize = 32;
+
+/// Most memory that a stored value may ask for, in KiB: 256 MiB.
+const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+const ARGON2_PASSES_MAX: u32 = 16;
+const ARGON2_LANES_MAX: u32 = 8;
+
+/// Rounds of a new PBKDF2-SHA256 hash. OWASP Password Storage Cheat Sheet, 2023.
+const PBKDF2_ROUNDS: u32 = 600_000;
+/// Most rounds that a stored value may ask for: a second or two.
+const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
+
+/// Bounds of salt and digest in a stored value, in octets. RFC 9106 §3.1 asks for a salt of 8 at least.
+const SALT_OCTETS_MAX: usize = 64;
+const ARGON2_SALT_OCTETS_MIN: usize = 8;
+const ARGON2_OUTPUT_OCTETS_MIN: usize = 16;
+const ARGON2_OUTPUT_OCTETS_MAX: usize = 64;
+
+const UNPADDED: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_encode_padding(false)
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+
+/// Base64 of PHC strings.
+const PHC: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, UNPADDED);
+
+/// "Adapted base64" of passlib and OpenLDAP's pw-pbkdf2: `.` for `+`.
+const ADAPTED: GeneralPurpose = GeneralPurpose::new(
+    &match alphabet::Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./") {
+        Ok(alphabet) => alphabet,
+        Err(_) => alphabet::STANDARD,
+    },
+    UNPADDED,
+);
+
+/// A new argon2id PHC string.
+pub(crate) fn argon2_hash(password: &[u8], salt: &[u8]) -> Option<String> {
+    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None).ok()?;
+    let mut output = [0; ARGON2_OUTPUT_OCTETS];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(password, salt, &mut output).ok()?;
+    let (salt, output) = (PHC.encode(salt), PHC.encode(output));
+    Some(format!("$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}${salt}${output}"))
+}
+
+/// Compares with an argon2 PHC string. slapd's module writes argon2i by default, so all three kinds are read.
+pub(crate) fn argon2_verify(password: &[u8], value: &str) -> Verdict {
+    let Some(stored) = Stored::parse(value) else { return Verdict::Unsupported };
+    let mut output = vec![0; stored.output.len()];
+    match stored.argon2.hash_password_into(password, &stored.salt, &mut output) {
+        Ok(()) => Verdict::from(output.ct_eq(&stored.output)),
+        Err(_) => Verdict::Unsupported,
+    }
+}
+
+/// A stored argon2 value whose costs are within our bounds.
+struct Stored {
+    argon2: Argon2<'static>,
+    salt: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl Stored {
+    /// `$argon2id$v=19$m=65536,t=2,p=1$salt$output`; without `v=` it is version 16.
+    fn parse(value: &str) -> Option<Self> {
+        let mut fields = value.strip_prefix('$')?.split('$');
+        let algorithm = Algorithm::try_from(fields.next()?).ok()?;
+        let mut field = fields.next()?;
+        let mut version = Version::V0x10;
+        if let Some(number) = field.strip_prefix("v=") {
+            version = Version::try_from(number.parse::<u32>().ok()?).ok()?;
+            field = fields.next()?;
+        }
+        let (memory, rest) = field.strip_prefix("m=")?.split_once(",t=")?;
+        let (passes, lanes) = rest.split_once(",p=")?;
+        let memory = bounded(memory, ARGON2_MEMORY_KIB_MAX)?;
+        let passes = bounded(passes, ARGON2_PASSES_MAX)?;
+        let lanes = bounded(lanes, ARGON2_LANES_MAX)?;
+        let salt = decode(&PHC, fields.next()?, ARGON2_SALT_OCTETS_MIN, SALT_OCTETS_MAX)?;
+        let output = decode(&PHC, fields.next()?, ARGON2_OUTPUT_OCTETS_MIN, ARGON2_OUTPUT_OCTETS_MAX)?;
+        if fields.next().is_some() {
+            return None;
+        }
+        let params = Params::new(memory, passes, lanes, Some(output.len())).ok()?;
+        Some(Self { argon2: Argon2::new(algorithm, version, params), salt, output })
+    }
+}
+
+/// Which HMAC a PBKDF2 value uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prf {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+/// A new `rounds$salt$hash`.
+pub(crate) fn pbkdf2_hash(password: &[u8], salt: &[u8]) -> String {
+    let mut output = [0; 32];
+    derive(Prf::Sha256, password, salt, PBKDF2_ROUNDS, &mut output);
+    format!("{PBKDF2_ROUNDS}${}${}", ADAPTED.encode(salt), ADAPTED.encode(output))
+}
+
+/// Compares with `rounds$salt$hash`; the hash has the whole length of its digest.
+pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verdict {
+    let octets = match prf {
+        Prf::Sha1 => 20,
+        Prf::Sha256 => 32,
+        Prf::Sha512 => 64,
+    };
+    let parsed = || {
+        let (rounds, rest) = value.split_once('$')?;
+        let (salt, expected) = rest.split_once('$')?;
+        let rounds = bounded(rounds, PBKDF2_ROUNDS_MAX)?;
+        Some((rounds, decode(&ADAPTED, salt, 1, SALT_OCTETS_MAX)?, decode(&ADAPTED, expected, octets, octets)?))
+    };
+    let Some((rounds, salt, expected)) = parsed() else { return Verdict::Unsupported };
+    let mut output = vec![0; octets];
+    derive(prf, password, &salt, rounds, &mut output);
+    Verdict::from(output.ct_eq(&expected))
+}
+
+fn derive(prf: Prf, password: &[u8], salt: &[u8], rounds: u32, output: &mut [u8]) {
+    match prf {
+        Prf::Sha1 => pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, rounds, output),
+        Prf::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, rounds, output),
+        Prf::Sha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, rounds, output),
+    }
+}
+
+/// A decimal number from one to `most`.
+fn bounded(text: &str, most: u32) -> Option<u32> {
+    text.parse().ok().filter(|number| (1..=most).contains(number))
+}
+
+fn decode(engine: &GeneralPurpose, text: &str, least: usize, most: usize) -> Option<Vec<u8>> {
+    engine.decode(text).ok().filter(|value| (least..=most).contains(&value.len()))
+}
