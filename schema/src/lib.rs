@@ -1,6 +1,27 @@
 //! The directory schema of Provost: its LDIF source and the typed names of its attributes and classes.
 //!
-//! The LDIF text in `ldif/` is the truth; the constants here are checked against it by a test.
+//! The LDIF text in `ldif/` is the truth; the constants here are checked against it by a test. The other forms in
+//! which servers want it are made from it by [`slapd_conf`] and [`directory_server_389`].
+
+pub mod definition;
+mod emit;
+
+pub use emit::{directory_server_389, slapd_conf};
+
+/// What OpenLDAP does not ship, in cn=config form, in the order in which slapd wants it (after core, cosine,
+/// inetorgperson and misc): file name and text.
+pub const LDIF_FILES: &[(&str, &str)] = &[
+    ("eduperson.ldif", include_str!("../ldif/eduperson.ldif")),
+    ("schac.ldif", include_str!("../ldif/schac.ldif")),
+    ("netscape-mail.ldif", include_str!("../ldif/netscape-mail.ldif")),
+    ("provost.ldif", include_str!("../ldif/provost.ldif")),
+];
+
+/// Standard definitions that OpenLDAP ships and the embedded server must bring itself.
+pub const BASE_LDIF: &str = include_str!("../ldif/base.ldif");
+
+/// Of [`LDIF_FILES`], those whose definitions 389-DS brings in its default schema.
+pub const SHIPPED_BY_389: &[&str] = &["eduperson.ldif", "netscape-mail.ldif"];
 
 /// Names of attribute types.
 pub mod attr {
@@ -72,6 +93,26 @@ pub mod attr {
     pub const PROVOST_OWNER: &str = "provostOwner";
     /// GeneralizedTime: since when.
     pub const PROVOST_SINCE: &str = "provostSince";
+    /// GeneralizedTime: until when.
+    pub const PROVOST_UNTIL: &str = "provostUntil";
+    /// Where mail to a role address goes.
+    pub const PROVOST_TARGET: &str = "provostTarget";
+    /// GeneralizedTime: when the writer last said that it lives.
+    pub const PROVOST_HEARTBEAT: &str = "provostHeartbeat";
+    /// Netscape: where mail is forwarded to.
+    pub const MAIL_FORWARDING_ADDRESS: &str = "mailForwardingAddress";
+    /// Netscape: `mailbox`, `forward`.
+    pub const MAIL_DELIVERY_OPTION: &str = "mailDeliveryOption";
+    /// Sun: a Sieve script.
+    pub const MAIL_SIEVE_RULE_SOURCE: &str = "mailSieveRuleSource";
+    /// X.520.
+    pub const DESCRIPTION: &str = "description";
+    /// RDN of the suffix.
+    pub const DC: &str = "dc";
+    /// Name of the institution.
+    pub const O: &str = "o";
+    /// RDN of a container.
+    pub const OU: &str = "ou";
     /// RDN of a domain entry: a served domain.
     pub const PROVOST_DOMAIN: &str = "provostDomain";
     /// Operational (RFC 4530).
@@ -80,6 +121,16 @@ pub mod attr {
     pub const ENTRY_CSN: &str = "entryCSN";
     /// Operational, on the suffix entry.
     pub const CONTEXT_CSN: &str = "contextCSN";
+    /// Operational: identity that added the entry.
+    pub const CREATORS_NAME: &str = "creatorsName";
+    /// Operational: identity that last changed it.
+    pub const MODIFIERS_NAME: &str = "modifiersName";
+    /// Operational.
+    pub const STRUCTURAL_OBJECT_CLASS: &str = "structuralObjectClass";
+    /// Operational: where the schema is published.
+    pub const SUBSCHEMA_SUBENTRY: &str = "subschemaSubentry";
+    /// Operational (X.501): whether anything stands below.
+    pub const HAS_SUBORDINATES: &str = "hasSubordinates";
     /// Operational.
     pub const CREATE_TIMESTAMP: &str = "createTimestamp";
     /// Operational.
@@ -88,6 +139,22 @@ pub mod attr {
 
 /// Names of object classes.
 pub mod class {
+    /// Every entry's.
+    pub const TOP: &str = "top";
+    /// Superior of `organizationalPerson`.
+    pub const PERSON: &str = "person";
+    /// Superior of `inetOrgPerson`.
+    pub const ORGANIZATIONAL_PERSON: &str = "organizationalPerson";
+    /// Structural class of a container.
+    pub const ORGANIZATIONAL_UNIT: &str = "organizationalUnit";
+    /// Structural class of the suffix.
+    pub const ORGANIZATION: &str = "organization";
+    /// Auxiliary class of the suffix.
+    pub const DC_OBJECT: &str = "dcObject";
+    /// Structural class of a service identity.
+    pub const APPLICATION_PROCESS: &str = "applicationProcess";
+    /// Structural class of the heartbeat.
+    pub const PROVOST_SYSTEM_ENTRY: &str = "provostSystemEntry";
     /// Structural class of a person.
     pub const INET_ORG_PERSON: &str = "inetOrgPerson";
     /// Auxiliary (eduPerson).
@@ -126,4 +193,76 @@ pub mod ou {
     pub const SYSTEM: &str = "system";
     /// All of them, in the order in which they are made.
     pub const ALL: [&str; 8] = [PEOPLE, ADDRESSES, GROUPS, DOMAINS, POLICIES, SERVICES, TOMBSTONES, SYSTEM];
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::definition::{Definitions, parse};
+    use super::*;
+
+    fn files() -> Vec<Definitions> {
+        let texts = std::iter::once(BASE_LDIF).chain(LDIF_FILES.iter().map(|(_, ldif)| *ldif));
+        texts.map(|ldif| parse(ldif).unwrap()).collect()
+    }
+
+    /// String constants of this file's modules, read from the source so that none can be forgotten.
+    fn constants(module: &str) -> Vec<&'static str> {
+        let source = include_str!("lib.rs");
+        let start = source.find(&format!("pub mod {module} {{")).unwrap();
+        let body = &source[start..start + source[start..].find("\n}").unwrap()];
+        body.lines().filter(|line| line.contains(": &str = ")).filter_map(|line| line.split('"').nth(1)).collect()
+    }
+
+    #[test]
+    fn every_constant_is_defined_with_this_spelling() {
+        let files = files();
+        let attributes: HashSet<&str> =
+            files.iter().flat_map(|f| &f.attribute_types).flat_map(|a| &a.names).map(String::as_str).collect();
+        let classes: HashSet<&str> =
+            files.iter().flat_map(|f| &f.object_classes).flat_map(|c| &c.names).map(String::as_str).collect();
+        assert!(constants("attr").len() > 40 && constants("class").len() > 8);
+        for name in constants("attr") {
+            assert!(attributes.contains(name), "no attribute type {name}");
+        }
+        for name in constants("class") {
+            assert!(classes.contains(name), "no object class {name}");
+        }
+    }
+
+    #[test]
+    fn definitions_refer_to_what_stands_before_them() {
+        let mut attributes = HashSet::new();
+        let mut classes = HashSet::new();
+        for file in files() {
+            for attribute in file.attribute_types {
+                let superior = attribute.superior.as_ref().map(|name| name.to_lowercase());
+                assert!(superior.is_none_or(|name| attributes.contains(&name)), "{}", attribute.text);
+                assert!(attribute.syntax.is_some() || attribute.superior.is_some(), "{}", attribute.text);
+                attributes.extend(attribute.names.iter().map(|name| name.to_lowercase()));
+            }
+            for class in file.object_classes {
+                assert!(class.superiors.iter().all(|name| classes.contains(&name.to_lowercase())), "{}", class.text);
+                for name in class.must.iter().chain(&class.may) {
+                    assert!(attributes.contains(&name.to_lowercase()), "{name} in {}", class.text);
+                }
+                classes.extend(class.names.iter().map(|name| name.to_lowercase()));
+            }
+        }
+    }
+
+    #[test]
+    fn no_number_and_no_name_is_used_twice() {
+        let mut seen: HashMap<String, String> = HashMap::new();
+        for file in files() {
+            let attributes = file.attribute_types.into_iter().map(|a| (a.oid, a.names, a.text));
+            let classes = file.object_classes.into_iter().map(|c| (c.oid, c.names, c.text));
+            for (oid, names, text) in attributes.chain(classes) {
+                for key in names.into_iter().map(|name| name.to_lowercase()).chain([oid]) {
+                    assert_eq!(seen.insert(key, text.clone()), None, "{text}");
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,66 @@
+//! The one LDIF source in the forms that other servers load.
+
+use std::fmt::Write as _;
+
+use crate::definition::{self, DefinitionError};
+use crate::{LDIF_FILES, SHIPPED_BY_389};
+
+/// All files as one `slapd.conf`-style schema file (`include` it after core, cosine, inetorgperson and misc).
+pub fn slapd_conf() -> Result<String, DefinitionError> {
+    let mut out = String::from("# Made from schema/ldif; change it there.\n");
+    for (name, ldif) in LDIF_FILES {
+        let file = definition::parse(ldif)?;
+        let _ = writeln!(out, "\n# {name}");
+        for attribute in &file.attribute_types {
+            let _ = writeln!(out, "attributetype {}", attribute.text);
+        }
+        for class in &file.object_classes {
+            let _ = writeln!(out, "objectclass {}", class.text);
+        }
+    }
+    Ok(out)
+}
+
+/// What 389-DS does not ship, as a `99provost.ldif` for its schema folder: macros resolved, one definition a line.
+pub fn directory_server_389() -> Result<String, DefinitionError> {
+    let mut out = String::from("# Made from schema/ldif; change it there.\ndn: cn=schema\n");
+    let ours = LDIF_FILES.iter().filter(|(name, _)| !SHIPPED_BY_389.contains(name));
+    let files = ours.map(|(_, ldif)| definition::parse(ldif)).collect::<Result<Vec<_>, _>>()?;
+    for attribute in files.iter().flat_map(|file| &file.attribute_types) {
+        let _ = writeln!(out, "attributeTypes: {}", with_origin(&attribute.text));
+    }
+    for class in files.iter().flat_map(|file| &file.object_classes) {
+        let _ = writeln!(out, "objectClasses: {}", with_origin(&class.text));
+    }
+    Ok(out)
+}
+
+fn with_origin(definition: &str) -> String {
+    let body = definition.strip_suffix(')').unwrap_or(definition).trim_end();
+    format!("{body} X-ORIGIN 'Provost' )")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emitted_forms_hold_every_definition() {
+        let conf = slapd_conf().unwrap();
+        let ds = directory_server_389().unwrap();
+        for (name, ldif) in LDIF_FILES {
+            let shipped = SHIPPED_BY_389.contains(name);
+            for attribute in definition::parse(ldif).unwrap().attribute_types {
+                assert!(conf.contains(&format!("attributetype {}\n", attribute.text)), "{}", attribute.text);
+                assert_eq!(
+                    ds.contains(&format!("attributeTypes: ( {} ", attribute.oid)),
+                    !shipped,
+                    "{}",
+                    attribute.text
+                );
+            }
+        }
+        assert!(ds.lines().skip(2).all(|line| line.ends_with("X-ORIGIN 'Provost' )")), "{ds}");
+        assert!(!conf.contains("ProvostAttribute"), "macros are resolved");
+    }
+}
