@@ -1,1 +1,108 @@
-fn main() {}
+//! `provost`: the one binary. Commands, configuration, composition of the rooms.
+
+mod commands;
+mod compose;
+mod config;
+mod exit;
+mod output;
+mod quickstart;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{address, directory, doctor, import, person, queue, vacation};
+use crate::config::Config;
+use crate::exit::Exit;
+
+/// Directory-driven mail for a university.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 110, after_help = EXIT_HELP)]
+struct Cli {
+    /// The node's configuration file.
+    #[arg(long, global = true, env = "PROVOST_CONFIG", default_value = "/etc/provost/provost.toml")]
+    config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows rejected, \
+    5 directory unavailable.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the node: directory (when embedded), mail listeners, REST and web.
+    #[command(after_help = "Example: provost --config /etc/provost/provost.toml serve")]
+    Serve,
+    /// One machine, everything on, with a sample: for a first look.
+    Quickstart(quickstart::Arguments),
+    /// The second half of the quickstart: send a message in, read it by IMAP and POP3.
+    #[command(hide = true)]
+    Proof(quickstart::ProofArguments),
+    /// Bring a registrar's CSV file into the directory.
+    Import(import::Arguments),
+    /// Look people up.
+    #[command(subcommand)]
+    Person(person::Command),
+    /// Vacation rules.
+    #[command(subcommand)]
+    Vacation(vacation::Command),
+    /// Addresses of a person.
+    #[command(subcommand)]
+    Address(address::Command),
+    /// The directory itself.
+    #[command(subcommand)]
+    Directory(directory::Command),
+    /// Mail that waits to be sent on.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Look at this node and say what is wrong and what to do.
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(matches!(cli.command, Command::Serve | Command::Quickstart(_)));
+    // Fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::anyhow!("cannot start: {error}")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error),
+    }
+}
+
+/// Servers log what matters for running; commands say only what is wrong.
+fn start_log(server: bool) {
+    let default = if server { "warn,provost=info" } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PROVOST_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let print = output::Printer::new(cli.json);
+    if let Command::Quickstart(arguments) = cli.command {
+        return quickstart::run(arguments).await;
+    }
+    let config = Config::read(&cli.config)?;
+    match cli.command {
+        Command::Serve => compose::serve(&config).await,
+        Command::Quickstart(arguments) => quickstart::run(arguments).await,
+        Command::Proof(arguments) => quickstart::proof(&config, &arguments).await,
+        Command::Import(arguments) => import::run(&config, &arguments, &print).await,
+        Command::Person(command) => person::run(&config, command, &print).await,
+        Command::Vacation(command) => vacation::run(&config, command, &print).await,
+        Command::Address(command) => address::run(&config, command, &print).await,
+        Command::Directory(command) => directory::run(&config, command, &print).await,
+        Command::Queue(command) => queue::run(&config, command, &print).await,
+        Command::Doctor => doctor::run(&config, &cli.config, &print).await,
+    }
+}

@@ -1,0 +1,58 @@
+//! `provost address list|add|remove`.
+
+use clap::Subcommand;
+use provost_provision::AddressInfo;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// What to do with a person's addresses.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// All addresses of a person.
+    List {
+        /// Login, address, registrar's number, or provostPersonId.
+        person: String,
+    },
+    /// Give an alias.
+    #[command(after_help = "Example: provost address add zoe.tremblay dean@example.edu")]
+    Add {
+        /// Whom.
+        person: String,
+        /// The new address, in a served domain.
+        address: String,
+    },
+    /// Take an alias away; the primary address cannot be taken.
+    Remove {
+        /// Whose.
+        person: String,
+        /// Which.
+        address: String,
+    },
+}
+
+pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    let desk = super::desk(config)?;
+    let actor = super::actor();
+    match command {
+        Command::List { person } => {
+            print.show(&desk.person(&person).await?.addresses, |found| show(found))?;
+        }
+        Command::Add { person, address } => {
+            let audit = desk.add_alias(&actor, &person, &address).await?;
+            print.show(&audit, |_| println!("{address} added"))?;
+        }
+        Command::Remove { person, address } => {
+            let audit = desk.remove_alias(&actor, &person, &address).await?;
+            print.show(&audit, |_| println!("{address} removed"))?;
+        }
+    }
+    Ok(Exit::Clean)
+}
+
+pub(crate) fn show(addresses: &[AddressInfo]) {
+    for info in addresses {
+        println!("  {:<10} {} since {}", info.kind, info.address, info.since.as_deref().unwrap_or("-"));
+    }
+}

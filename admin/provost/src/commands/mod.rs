@@ -1,0 +1,34 @@
+//! One file per command. Each reads its arguments, calls an operation of another room, and prints.
+
+pub(crate) mod address;
+pub(crate) mod directory;
+pub(crate) mod doctor;
+pub(crate) mod import;
+pub(crate) mod person;
+pub(crate) mod queue;
+pub(crate) mod vacation;
+
+use provost_client::Directory;
+use provost_provision::{Actor, Audit, Desk};
+
+use crate::config::Config;
+
+/// The operations of the help desk, for a command on this machine.
+pub(crate) fn desk(config: &Config) -> anyhow::Result<Desk> {
+    Ok(Desk {
+        directory: Directory::new(config.directory_config()?),
+        settings: config.settings(),
+        audit: audit(config)?,
+    })
+}
+
+fn audit(config: &Config) -> anyhow::Result<Audit> {
+    let file = config.node.data.join("audit.jsonl");
+    Audit::open(&file).map_err(|e| anyhow::anyhow!("{}: {e}", file.display()))
+}
+
+/// Who runs the command.
+fn actor() -> Actor {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned());
+    Actor { name: format!("cli:{user}"), via: "cli" }
+}

@@ -1,0 +1,60 @@
+//! `provost person show|search`.
+
+use clap::Subcommand;
+use provost_provision::{PersonDetail, PersonSummary};
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// What to look up.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// One person: by login, address, registrar's number or id.
+    #[command(after_help = "Example: provost person show zoe.tremblay@example.edu")]
+    Show {
+        /// Login, address, registrar's number, or provostPersonId.
+        person: String,
+    },
+    /// People whose name, login or address has each word.
+    #[command(after_help = "Example: provost person search tremblay")]
+    Search {
+        /// Words; accents and case do not matter.
+        text: String,
+        /// Most results.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+}
+
+pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    let desk = super::desk(config)?;
+    match command {
+        Command::Show { person } => print.show(&desk.person(&person).await?, show)?,
+        Command::Search { text, limit } => print.show(&desk.search(&text, limit).await?, |found| list(found))?,
+    }
+    Ok(Exit::Clean)
+}
+
+fn list(found: &[PersonSummary]) {
+    for person in found {
+        println!("{:<40} {:<30} {:<8} {}", person.mail, person.display_name, person.affiliation, person.state);
+    }
+    println!("{} found", found.len());
+}
+
+fn show(person: &PersonDetail) {
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    println!("{} ({}, {})", person.summary.display_name, person.summary.affiliation, person.summary.state);
+    println!("  login      {}", person.summary.uid);
+    println!("  id         {}", person.summary.id);
+    println!("  source     {}", person.sources.join(", "));
+    println!("  programme  {}", or_dash(&person.program));
+    println!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
+    println!("  password   {}", if person.has_password { "set" } else { "none" });
+    super::address::show(&person.addresses);
+    match &person.vacation {
+        Some(vacation) => super::vacation::show(vacation),
+        None => println!("  vacation   none"),
+    }
+}

@@ -1,0 +1,54 @@
+//! `provost queue list`: asks the running node, which alone holds the queue.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Subcommand;
+
+use crate::config::{Config, read_secret};
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// How long the node may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// What to do with the queue.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// What waits, oldest first.
+    List {
+        /// Most items.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+}
+
+pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    let Command::List { limit } = command;
+    let address = config.listeners.http.ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?;
+    let file = config.api.token_file.as_ref().ok_or_else(|| anyhow!("api.token_file is not set"))?;
+    let token = read_secret(file)?;
+    let url = format!("http://{address}/api/v1/queue?limit={limit}");
+    let items = tokio::task::spawn_blocking(move || get(&url, &token)).await??;
+    print.show(&items, show)?;
+    Ok(Exit::Clean)
+}
+
+/// One GET of JSON from the node itself.
+pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER_LIMIT)).build().into();
+    let mut answer = agent
+        .get(url)
+        .header("Authorization", format!("Bearer {token}"))
+        .call()
+        .with_context(|| format!("{url}: is the node running?"))?;
+    Ok(answer.body_mut().read_json()?)
+}
+
+fn show(items: &serde_json::Value) {
+    let list = items.get("items").unwrap_or(items).as_array().cloned().unwrap_or_default();
+    for item in &list {
+        println!("{item}");
+    }
+    println!("{} waiting", list.len());
+}

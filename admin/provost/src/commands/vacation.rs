@@ -1,0 +1,105 @@
+//! `provost vacation set|show|clear`.
+
+use clap::{Args, Subcommand};
+use jiff::civil::Date;
+use provost_provision::VacationChange;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// What to do with a vacation rule.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Answer mail to a person from a first to a last day.
+    #[command(after_help = "Example:
+  provost vacation set zoe.tremblay --start 2026-12-20 --end 2027-01-05 \\
+    --subject-fr Absence --text-fr 'De retour le 6 janvier.' --text-en 'Back on January 6.'")]
+    Set(Box<SetArguments>),
+    /// The rule as the directory holds it.
+    Show {
+        /// Login, address, registrar's number, or provostPersonId.
+        person: String,
+    },
+    /// Stop answering.
+    Clear {
+        /// Whose.
+        person: String,
+    },
+}
+
+/// A new rule. It takes the place of the one before.
+#[derive(Args)]
+pub(crate) struct SetArguments {
+    /// Login, address, registrar's number, or provostPersonId.
+    person: String,
+    /// First day, YYYY-MM-DD; from now on when left out.
+    #[arg(long)]
+    start: Option<Date>,
+    /// Last day, YYYY-MM-DD, to its end; open when left out.
+    #[arg(long)]
+    end: Option<Date>,
+    /// Subject in French.
+    #[arg(long)]
+    subject_fr: Option<String>,
+    /// Subject in English.
+    #[arg(long)]
+    subject_en: Option<String>,
+    /// Text in French.
+    #[arg(long, required_unless_present = "text_en")]
+    text_fr: Option<String>,
+    /// Text in English.
+    #[arg(long)]
+    text_en: Option<String>,
+    /// Days between two replies to one sender.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=365))]
+    interval_days: Option<u16>,
+}
+
+pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    let desk = super::desk(config)?;
+    let actor = super::actor();
+    match command {
+        Command::Set(set) => {
+            let change = VacationChange {
+                start: set.start,
+                end: set.end,
+                subject_fr: set.subject_fr,
+                subject_en: set.subject_en,
+                text_fr: set.text_fr,
+                text_en: set.text_en,
+                interval_days: set.interval_days,
+            };
+            let audit = desk.set_vacation(&actor, &set.person, change).await?;
+            print.show(&audit, |_| println!("vacation of {} set", set.person))?;
+        }
+        Command::Show { person } => {
+            let vacation = desk.person(&person).await?.vacation;
+            print.show(&vacation, |vacation| match vacation {
+                Some(vacation) => show(vacation),
+                None => println!("  vacation   none"),
+            })?;
+        }
+        Command::Clear { person } => {
+            let audit = desk.clear_vacation(&actor, &person).await?;
+            print.show(&audit, |_| println!("vacation of {person} cleared"))?;
+        }
+    }
+    Ok(Exit::Clean)
+}
+
+pub(crate) fn show(vacation: &VacationChange) {
+    let day = |date: &Option<Date>| date.map_or_else(|| "-".to_owned(), |date| date.to_string());
+    println!("  vacation   {} to {}", day(&vacation.start), day(&vacation.end));
+    let parts = [
+        ("subject fr", &vacation.subject_fr),
+        ("subject en", &vacation.subject_en),
+        ("text fr", &vacation.text_fr),
+        ("text en", &vacation.text_en),
+    ];
+    for (name, value) in parts {
+        if let Some(value) = value {
+            println!("    {name:<10} {value}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The rooms put together: the only place that knows all of them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use provost_api::{ApiState, Token};
+use provost_client::Directory;
+use provost_delivery::Delivery;
+use provost_imap::{ImapConfig, ImapSession};
+use provost_net::{Drain, Limits, Listener, Session, Transport, serve as listen};
+use provost_pop3::{Pop3Config, Pop3Session};
+use provost_provision::{Audit, Desk};
+use provost_queue::{NextHop, Queue, QueueConfig};
+use provost_server::Server;
+use provost_smtp::{RelayClient, RelayConfig, Role, SmtpConfig, SmtpSession};
+use provost_store::{LocalConfig, LocalStore, MessageStore};
+use provost_view::View;
+use provost_web::WebState;
+
+use crate::config::{Config, read_bounded, read_secret};
+use crate::exit::Exit;
+
+/// How long running commands may take to end when the node stops.
+const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+/// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+const RECIPIENTS_MAX: usize = 1000;
+
+/// A running node.
+pub(crate) struct Node {
+    drain: Drain,
+    view: View,
+    server: Option<Server>,
+    /// Operations, for the quickstart.
+    pub(crate) desk: Desk,
+}
+
+/// `provost serve`: runs until INT or TERM.
+pub(crate) async fn serve(config: &Config) -> anyhow::Result<Exit> {
+    let node = Node::start(config).await?;
+    tracing::info!(hostname = config.node.hostname, "serving");
+    stop_signal().await?;
+    node.stop().await;
+    Ok(Exit::Clean)
+}
+
+/// Resolves at INT or TERM.
+pub(crate) async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+impl Node {
+    /// Starts everything that the configuration asks for; returns when all listeners accept.
+    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
+        let data = &config.node.data;
+        std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+        let tls = match &config.tls {
+            Some(tls) => Some(provost_net::server_config(&tls.certificate, &tls.key)?),
+            None => None,
+        };
+        let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+        let server = start_embedded(config, tls.clone()).await?;
+        let directory = Directory::new(config.directory_config()?);
+        let view = View::start(config.view_config(), directory.clone());
+        let local =
+            LocalConfig { folder: data.join("store"), shards: config.store.shards, ..LocalConfig::default() };
+        let store = Arc::new(LocalStore::open(local).context("store")?);
+        let hostname: Arc<str> = config.node.hostname.as_str().into();
+        let delivery = Delivery {
+            view: view.clone(),
+            store: store.clone(),
+            default_quota: config.store.default_quota_octets,
+            hostname: hostname.clone(),
+        };
+        let queue = Queue::new(store.clone(), delivery.clone(), next_hop(config), queue_config(config));
+        let audit = Audit::open(&data.join("audit.jsonl"))?;
+        let desk = Desk { directory, settings: config.settings(), audit };
+
+        let drain = Drain::new();
+        let rooms = Rooms { config, tls, drain: &drain, view: &view, store, delivery, queue: &queue, desk: &desk, hostname };
+        rooms.listen_mail().await?;
+        rooms.listen_http(metrics).await?;
+        let (working, stopping) = (queue.clone(), drain.clone());
+        drain.spawn(async move { working.run(stopping.stopping()).await });
+        Ok(Self { drain, view, server, desk })
+    }
+
+    /// Whether the View has been complete once; waits for it up to `limit`.
+    pub(crate) async fn ready(&self, limit: Duration) -> bool {
+        let mut generations = self.view.generations();
+        let wait = async {
+            while !(self.view.status().complete && self.view.status().current) {
+                let _ = tokio::time::timeout(Duration::from_millis(100), generations.changed()).await;
+            }
+        };
+        tokio::time::timeout(limit, wait).await.is_ok()
+    }
+
+    /// Ends sessions, saves the View, closes the embedded directory.
+    pub(crate) async fn stop(self) {
+        self.drain.stop();
+        if !self.drain.finished(DRAIN_LIMIT).await {
+            tracing::warn!("some sessions did not end in time");
+        }
+        if let Err(error) = self.view.save().await {
+            tracing::warn!(%error, "the view was not saved");
+        }
+        if let Some(server) = self.server {
+            server.stop().await;
+        }
+    }
+}
+
+async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> anyhow::Result<Option<Server>> {
+    let Some(embedded) = &config.directory.embedded else { return Ok(None) };
+    let root_password = read_secret(&embedded.root_password_file)?;
+    let settings = provost_server::ServerConfig {
+        folder: config.node.data.join("directory"),
+        suffix: config.suffix()?,
+        root_dn: embedded.root_dn.parse()?,
+        root_password,
+        listen: embedded.listen.clone(),
+        tls,
+        server_id: embedded.server_id,
+    };
+    Ok(Some(Server::start(settings, Vec::new()).await?))
+}
+
+fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
+    let relay = config.queue.relay.clone()?;
+    Some(Arc::new(RelayClient::new(RelayConfig { relay, hostname: config.node.hostname.clone() })))
+}
+
+fn queue_config(config: &Config) -> QueueConfig {
+    QueueConfig {
+        retry_first: config.queue.retry_first,
+        retry_max: config.queue.retry_max,
+        lifetime: config.queue.lifetime,
+        concurrency: config.queue.concurrency,
+    }
+}
+
+/// What the listeners are made of.
+struct Rooms<'a> {
+    config: &'a Config,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    drain: &'a Drain,
+    view: &'a View,
+    store: Arc<LocalStore>,
+    delivery: Delivery,
+    queue: &'a Queue,
+    desk: &'a Desk,
+    hostname: Arc<str>,
+}
+
+impl Rooms<'_> {
+    async fn listen_mail(&self) -> anyhow::Result<()> {
+        let on = &self.config.listeners;
+        for (name, address, role, implicit) in [
+            ("mx", on.mx, Role::Mx, false),
+            ("submission", on.submission, Role::Submission, false),
+            ("submissions", on.submissions, Role::Submission, true),
+            ("lmtp", on.lmtp, Role::Lmtp, false),
+        ] {
+            let config = Arc::new(self.smtp());
+            let make = move |peer, transport, tls| SmtpSession::new(role, config.clone(), peer, transport, tls);
+            self.listen(name, address, implicit, make).await?;
+        }
+        let imap = Arc::new(self.imap());
+        for (name, address, implicit) in [("imap", on.imap, false), ("imaps", on.imaps, true)] {
+            let config = imap.clone();
+            let make = move |peer, transport, tls| ImapSession::new(config.clone(), peer, transport, tls);
+            self.listen(name, address, implicit, make).await?;
+        }
+        let pop3 = Arc::new(self.pop3());
+        for (name, address, implicit) in [("pop3", on.pop3, false), ("pop3s", on.pop3s, true)] {
+            let config = pop3.clone();
+            let make = move |peer, transport, tls| Pop3Session::new(config.clone(), peer, transport, tls);
+            self.listen(name, address, implicit, make).await?;
+        }
+        Ok(())
+    }
+
+    async fn listen<S: Session>(
+        &self,
+        name: &'static str,
+        address: Option<SocketAddr>,
+        implicit_tls: bool,
+        make: impl Fn(provost_net::Peer, Transport, bool) -> S + Send + Sync + 'static,
+    ) -> anyhow::Result<()> {
+        let Some(address) = address else { return Ok(()) };
+        let listener = Listener { name, address, implicit_tls, tls: self.tls.clone(), limits: Limits::default() };
+        listen(listener, self.drain.clone(), make).await.with_context(|| format!("listener {name} {address}"))?;
+        Ok(())
+    }
+
+    fn smtp(&self) -> SmtpConfig {
+        SmtpConfig {
+            hostname: self.hostname.clone(),
+            message_octets_max: self.config.store.message_octets_max,
+            recipients_max: RECIPIENTS_MAX,
+            view: self.view.clone(),
+            delivery: self.delivery.clone(),
+            queue: self.queue.clone(),
+        }
+    }
+
+    fn imap(&self) -> ImapConfig {
+        ImapConfig {
+            hostname: self.hostname.clone(),
+            view: self.view.clone(),
+            store: self.store.clone(),
+            default_quota: self.config.store.default_quota_octets,
+            append_octets_max: self.config.store.message_octets_max,
+        }
+    }
+
+    fn pop3(&self) -> Pop3Config {
+        Pop3Config { hostname: self.hostname.clone(), view: self.view.clone(), store: self.store.clone() }
+    }
+
+    async fn listen_http(&self, metrics: metrics_exporter_prometheus::PrometheusHandle) -> anyhow::Result<()> {
+        if let Some(address) = self.config.listeners.http {
+            let store: Arc<dyn MessageStore> = self.store.clone();
+            let api = ApiState {
+                desk: self.desk.clone(),
+                store: store.clone(),
+                view: self.view.clone(),
+                queue: self.queue.clone(),
+                tokens: Arc::new(tokens(self.config.api.tokens_file.as_deref())?),
+                plans: self.config.node.data.join("plans"),
+            };
+            let web = WebState {
+                desk: self.desk.clone(),
+                store,
+                view: self.view.clone(),
+                default_quota: self.config.store.default_quota_octets,
+            };
+            let pages = provost_web::router(web).merge(provost_api::router(api));
+            self.serve_http("http", address, pages).await?;
+        }
+        if let Some(address) = self.config.listeners.health {
+            let pages = provost_api::health_router(self.view.clone(), metrics);
+            self.serve_http("health", address, pages).await?;
+        }
+        Ok(())
+    }
+
+    async fn serve_http(&self, name: &str, address: SocketAddr, pages: axum::Router) -> anyhow::Result<()> {
+        let about = || format!("listener {name} {address}");
+        let socket = tokio::net::TcpListener::bind(address).await.with_context(about)?;
+        let stopping = self.drain.clone();
+        let service = pages.into_make_service_with_connect_info::<SocketAddr>();
+        self.drain.spawn(async move {
+            let stop = async move { stopping.stopping().await };
+            if let Err(error) = axum::serve(socket, service).with_graceful_shutdown(stop).await {
+                tracing::error!(%error, "web listener ended");
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Reads `name:digest` lines.
+fn tokens(file: Option<&Path>) -> anyhow::Result<Vec<Token>> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let text = read_bounded(file)?;
+    let mut tokens = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let (name, digest) = line
+            .trim()
+            .split_once(':')
+            .filter(|(_, digest)| digest.len() == 64)
+            .with_context(|| format!("{}, line {}: want name:blake3-in-hex", file.display(), number + 1))?;
+        tokens.push(Token { name: name.to_owned(), digest: digest.to_owned() });
+    }
+    Ok(tokens)
+}

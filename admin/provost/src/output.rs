@@ -1,0 +1,74 @@
+//! What commands print: text for people, JSON for programs.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Prints results to standard output.
+pub(crate) struct Printer {
+    json: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// `value` as JSON, or what `text` makes of it.
+    pub(crate) fn show<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T)) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value)?);
+        } else {
+            text(value);
+        }
+        Ok(())
+    }
+
+    /// A line for people only.
+    pub(crate) fn line(&self, text: &str) {
+        if !self.json {
+            println!("{text}");
+        }
+    }
+}
+
+/// Progress of long work on standard error: a bar on a terminal, JSON lines otherwise.
+pub(crate) struct ProgressLine {
+    bar: Option<ProgressBar>,
+    told: usize,
+}
+
+/// JSON lines come at every so many percent.
+const TOLD_PERCENT: usize = 10;
+
+impl ProgressLine {
+    pub(crate) fn new(total: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total as u64);
+            if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { bar, told: 0 }
+    }
+
+    pub(crate) fn set(&mut self, done: usize, total: usize) {
+        match &self.bar {
+            Some(bar) => bar.set_position(done as u64),
+            None => {
+                let percent = (done * 100).checked_div(total).unwrap_or(100);
+                if percent >= self.told + TOLD_PERCENT {
+                    self.told = percent - percent % TOLD_PERCENT;
+                    eprintln!("{{\"done\":{done},\"total\":{total}}}");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

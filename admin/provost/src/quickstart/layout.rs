@@ -1,0 +1,180 @@
+//! The data folder of a quickstart: what is made once and kept.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use provost_credential::{Scheme, Secret, hash};
+use provost_entry::Dn;
+
+use super::exists;
+use crate::config::Config;
+
+/// The default ports, in the order of their offsets; ManageSieve's (+10) is not served yet.
+const DEFAULT_PORTS: [u16; 12] = [3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 4190, 9090];
+/// A made certificate is good for so many days: browsers refuse more than 398.
+const CERTIFICATE_DAYS: i64 = 397;
+/// Octets of randomness in a made secret.
+const SECRET_OCTETS: usize = 16;
+
+/// Where everything of a quickstart is.
+pub(super) struct Layout {
+    pub(super) config_file: PathBuf,
+    pub(super) operator_password_file: PathBuf,
+    api_token_file: PathBuf,
+    data: PathBuf,
+}
+
+impl Layout {
+    /// Makes what is missing; keeps what is there, but writes the configuration anew (ports, relay and domain may change).
+    pub(super) fn prepare(data: &Path, port_base: Option<u16>, domain: &str, relay: Option<&str>) -> anyhow::Result<Self> {
+        for folder in [data.to_owned(), data.join("secrets"), data.join("tls")] {
+            fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let data = fs::canonicalize(data)?;
+        let secrets = data.join("secrets");
+        let layout = Self {
+            config_file: data.join("provost.toml"),
+            operator_password_file: secrets.join("helpdesk-password"),
+            api_token_file: secrets.join("api-token"),
+            data,
+        };
+        layout.make_secrets(&secrets)?;
+        layout.make_certificate(domain)?;
+        fs::write(&layout.config_file, layout.config_text(port_base, domain, relay)?)?;
+        Ok(layout)
+    }
+
+    fn make_secrets(&self, secrets: &Path) -> anyhow::Result<()> {
+        make_secret(&self.operator_password_file, random_text())?;
+        make_secret(&self.api_token_file, random_text())?;
+        make_secret(&secrets.join("directory-password"), random_text())?;
+        let token = fs::read_to_string(&self.api_token_file)?;
+        let digest = blake3::hash(token.trim().as_bytes()).to_hex();
+        fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}\n"))?;
+        let password = fs::read_to_string(secrets.join("directory-password"))?;
+        let stored = hash(&Secret::new(password.trim()), Scheme::Argon2);
+        make_secret(&secrets.join("directory-password-hash"), stored)
+    }
+
+    fn make_certificate(&self, domain: &str) -> anyhow::Result<()> {
+        let (chain, key) = (self.data.join("tls/cert.pem"), self.data.join("tls/key.pem"));
+        if exists(&chain) && exists(&key) {
+            return Ok(());
+        }
+        let names = vec![format!("mail.{domain}"), "localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut parameters = rcgen::CertificateParams::new(names)?;
+        let now = std::time::SystemTime::now();
+        parameters.not_before = now.into();
+        parameters.not_after = (now + std::time::Duration::from_secs(CERTIFICATE_DAYS as u64 * 24 * 3600)).into();
+        let pair = rcgen::KeyPair::generate()?;
+        let certificate = parameters.self_signed(&pair)?;
+        fs::write(&chain, certificate.pem())?;
+        make_secret(&key, pair.serialize_pem())
+    }
+
+    fn config_text(&self, port_base: Option<u16>, domain: &str, relay: Option<&str>) -> anyhow::Result<String> {
+        let port = |offset: usize| match port_base {
+            Some(base) => base + offset as u16,
+            None => DEFAULT_PORTS[offset],
+        };
+        let suffix = Dn::parse(&domain.split('.').map(|part| format!("dc={part}")).collect::<Vec<_>>().join(","))?;
+        let data = self.data.display();
+        let relay = relay.map(|relay| format!("relay = {relay:?}\n")).unwrap_or_default();
+        Ok(format!(
+            r#"# Made by the quickstart; every start of it writes this file anew.
+[node]
+hostname = "mail.{domain}"
+data = "{data}"
+
+[directory]
+servers = [{{ url = "ldap://127.0.0.1:{ldap}", role = "provider" }}]
+suffix = "{suffix}"
+bind_dn = "cn=provost,{suffix}"
+bind_password_file = "{data}/secrets/directory-password"
+domain = "{domain}"
+
+[directory.embedded]
+listen = ["127.0.0.1:{ldap}"]
+root_dn = "cn=provost,{suffix}"
+root_password_file = "{data}/secrets/directory-password-hash"
+
+[listeners]
+http = "127.0.0.1:{http}"
+mx = "127.0.0.1:{mx}"
+submission = "127.0.0.1:{submission}"
+submissions = "127.0.0.1:{submissions}"
+lmtp = "127.0.0.1:{lmtp}"
+imap = "127.0.0.1:{imap}"
+imaps = "127.0.0.1:{imaps}"
+pop3 = "127.0.0.1:{pop3}"
+pop3s = "127.0.0.1:{pop3s}"
+health = "127.0.0.1:{health}"
+
+[tls]
+certificate = "{data}/tls/cert.pem"
+key = "{data}/tls/key.pem"
+
+[queue]
+{relay}
+[api]
+tokens_file = "{data}/secrets/api-tokens"
+token_file = "{data}/secrets/api-token"
+"#,
+            ldap = port(0),
+            http = port(1),
+            mx = port(2),
+            submission = port(3),
+            submissions = port(4),
+            lmtp = port(5),
+            imap = port(6),
+            imaps = port(7),
+            pop3 = port(8),
+            pop3s = port(9),
+            health = port(11),
+        ))
+    }
+
+    /// What a newcomer does next.
+    pub(super) fn print_summary(&self, config: &Config, operator: &str, password: &str) {
+        let at = &config.listeners;
+        let of = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+        let data = self.data.display();
+        let suffix = &config.directory.suffix;
+        println!("\n== This node");
+        println!("  Help desk    http://{}/   sign in: {operator} / {password}", of(at.http));
+        println!("  REST         http://{}/api/v1/openapi.json   token: {data}/secrets/api-token", of(at.http));
+        println!("  SMTP (MX)    {}    LMTP {}", of(at.mx), of(at.lmtp));
+        println!("  Submission   {} (STARTTLS)   {} (TLS)", of(at.submission), of(at.submissions));
+        println!("  IMAP         {} (STARTTLS)   {} (TLS)", of(at.imap), of(at.imaps));
+        println!("  POP3         {} (STLS)       {} (TLS)", of(at.pop3), of(at.pop3s));
+        let ldap = config.directory.embedded.as_ref().and_then(|server| server.listen.first());
+        println!("  LDAP         {}   {}", of(ldap.copied()), config.directory.bind_dn);
+        println!("  Health       http://{}/readyz   /metrics", of(at.health));
+        println!("\n== Next");
+        println!("  provost --config {data}/provost.toml person search tremblay");
+        println!("  provost --config {data}/provost.toml vacation set PERSON --text-fr 'De retour lundi.'");
+        println!(
+            "  ldapsearch -x -H ldap://{} -D '{}' -y {data}/secrets/directory-password -b '{suffix}' uid=PERSON",
+            of(ldap.copied()),
+            config.directory.bind_dn
+        );
+    }
+}
+
+/// Writes a file that only its owner reads, unless it is there. No line end: tools read the whole file.
+fn make_secret(file: &Path, text: String) -> anyhow::Result<()> {
+    if exists(file) {
+        return Ok(());
+    }
+    let about = || format!("cannot write {}", file.display());
+    let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).with_context(about)?;
+    made.write_all(text.as_bytes()).with_context(about)
+}
+
+fn random_text() -> String {
+    let octets: [u8; SECRET_OCTETS] = rand::random();
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}

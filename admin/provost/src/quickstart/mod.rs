@@ -1,0 +1,124 @@
+//! One machine, everything on: folder, certificate, secrets, configuration; then serve, import, proof.
+
+mod layout;
+mod proof;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use provost_credential::Secret;
+use provost_provision::{Actor, Desk, ensure_tree};
+
+pub(crate) use proof::{Arguments as ProofArguments, run as proof};
+
+use crate::compose::{Node, stop_signal};
+use crate::config::{Config, read_secret};
+use crate::exit::Exit;
+use layout::Layout;
+
+/// How long the first View may take.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// The help desk's login in a quickstart.
+const OPERATOR_UID: &str = "helpdesk";
+
+/// Arguments of the command.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  provost quickstart --data demo                      serve with the sample people until interrupted
+  provost quickstart --data demo --import people.csv  with yours
+  provost quickstart --once                           prove it and exit")]
+pub(crate) struct Arguments {
+    /// Folder of everything; kept. Without it and with --once a temporary one.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// First port: LDAP there, HTTP +1, MX +2, submission +3, submissions +4, LMTP +5, IMAP +6, IMAPS +7, POP3 +8,
+    /// POP3S +9, health +11. Without it 3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 9090.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_500))]
+    port_base: Option<u16>,
+    /// A registrar's file; without it the sample.
+    #[arg(long)]
+    import: Option<PathBuf>,
+    /// Exit after the proof.
+    #[arg(long)]
+    once: bool,
+    /// Next hop for mail to other domains, host:port.
+    #[arg(long)]
+    relay: Option<String>,
+    /// Domain of the addresses.
+    #[arg(long, default_value = "example.edu")]
+    domain: String,
+    /// The sample file.
+    #[arg(long, hide = true, default_value = "docs/sample/people.csv")]
+    sample: PathBuf,
+}
+
+/// `provost quickstart`.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let temporary = match (&arguments.data, arguments.once) {
+        (None, true) => Some(tempfile::tempdir()?),
+        _ => None,
+    };
+    let data = match (&temporary, &arguments.data) {
+        (Some(folder), _) => folder.path().to_owned(),
+        (None, Some(folder)) => folder.clone(),
+        (None, None) => PathBuf::from("provost-data"),
+    };
+    let layout = Layout::prepare(&data, arguments.port_base, &arguments.domain, arguments.relay.as_deref())?;
+    let config = Config::read(&layout.config_file)?;
+    let node = Node::start(&config).await?;
+    let ended = demonstrate(&arguments, &config, &layout, &node).await;
+    if ended.is_ok() && !arguments.once {
+        println!("\nServing until interrupted (INT or TERM).");
+        stop_signal().await?;
+    }
+    node.stop().await;
+    ended.map(|()| Exit::Clean)
+}
+
+async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, node: &Node) -> anyhow::Result<()> {
+    ensure_tree(&node.desk.directory, &node.desk.settings).await?;
+    let operator = operator(&node.desk, layout).await?;
+    if !node.ready(READY_LIMIT).await {
+        bail!("the view of the directory did not become ready in {} s", READY_LIMIT.as_secs());
+    }
+    let file = arguments.import.as_ref().unwrap_or(&arguments.sample);
+    println!("== Import {}", file.display());
+    child(layout, &["import".as_ref(), file.as_os_str()], &[0, 4]).await?;
+    println!("\n== Proof: a message in by SMTP, out by IMAP and POP3");
+    let proved = child(layout, &["proof".as_ref(), "--import".as_ref(), file.as_os_str()], &[0]).await;
+    match proved {
+        Err(error) if arguments.once => return Err(error),
+        // On a folder that was used before, a password may have been changed since the file was written.
+        Err(error) => println!("The proof did not succeed: {error:#}"),
+        Ok(()) => {}
+    }
+    layout.print_summary(config, OPERATOR_UID, operator.reveal());
+    Ok(())
+}
+
+/// The help desk's account, with a password kept in the data folder.
+async fn operator(desk: &Desk, layout: &Layout) -> anyhow::Result<Secret> {
+    let password = Secret::new(read_secret(&layout.operator_password_file)?);
+    let actor = Actor { name: "quickstart".to_owned(), via: "cli" };
+    desk.ensure_operator(&actor, OPERATOR_UID, "Help Desk", "helpdesk", &password).await?;
+    Ok(password)
+}
+
+/// Runs one of our own commands in a process of its own, so that its memory goes with it.
+async fn child(layout: &Layout, arguments: &[&std::ffi::OsStr], good: &[i32]) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("own path")?;
+    let mut command = tokio::process::Command::new(program);
+    command.arg("--config").arg(&layout.config_file).args(arguments).kill_on_drop(true);
+    let status = command.status().await?;
+    match status.code() {
+        Some(code) if good.contains(&code) => Ok(()),
+        _ => bail!("{} ended with {status}", arguments[0].display()),
+    }
+}
+
+/// Whether a file is there.
+fn exists(file: &Path) -> bool {
+    file.symlink_metadata().is_ok()
+}

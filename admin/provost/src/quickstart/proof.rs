@@ -1,0 +1,197 @@
+//! The proof: a message goes in by SMTP and is found by IMAP and by POP3, in the mailbox of a person of the file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use clap::Args;
+use provost_provision::{RosterOptions, Row, read_roster};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::config::Config;
+use crate::exit::Exit;
+
+/// How long one answer of the node may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// Rows of the file that are tried: the first may have been left out by the plan.
+const ROWS_TRIED: usize = 50;
+
+/// Arguments of the command.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The file that was imported.
+    #[arg(long)]
+    import: PathBuf,
+}
+
+/// Who reads the message.
+struct Reader {
+    name: String,
+    mail: String,
+    password: String,
+}
+
+/// `provost proof`.
+pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let bytes = tokio::fs::read(&arguments.import).await?;
+    let roster = read_roster(&bytes, &RosterOptions::default())?;
+    let Some(reader) = reader(config, &roster.rows).await? else {
+        println!("No row of the file has a password, so nobody of it can log in yet; the proof is left out.");
+        return Ok(Exit::Clean);
+    };
+    let on = &config.listeners;
+    let address = |found: Option<SocketAddr>, name: &str| found.ok_or_else(|| anyhow!("listeners.{name} is off"));
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    send(address(on.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
+    println!("SMTP  {} took a message for {} <{}>", address(on.mx, "mx")?, reader.name, reader.mail);
+    let by_imap = read_imap(address(on.imap, "imap")?, &reader, &token).await.context("IMAP")?;
+    println!("IMAP  {} found it in the INBOX of {}:\n", address(on.imap, "imap")?, reader.mail);
+    by_imap.lines().for_each(|line| println!("    {line}"));
+    let by_pop3 = read_pop3(address(on.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
+    ensure!(by_imap == by_pop3, "IMAP and POP3 do not show the same message");
+    println!("\nPOP3  {} found the same {} octets", address(on.pop3, "pop3")?, by_pop3.len());
+    Ok(Exit::Clean)
+}
+
+/// The first person of the file who has a password and stands in the directory.
+async fn reader(config: &Config, rows: &[Row]) -> anyhow::Result<Option<Reader>> {
+    let desk = crate::commands::desk(config)?;
+    for row in rows.iter().filter(|row| row.password.is_some()).take(ROWS_TRIED) {
+        let key = format!("{}:{}", desk.settings.source, row.person_id);
+        let (Ok(person), Some(password)) = (desk.person(&key).await, &row.password) else { continue };
+        let name = person.summary.display_name;
+        return Ok(Some(Reader { name, mail: person.summary.mail, password: password.reveal().to_owned() }));
+    }
+    Ok(None)
+}
+
+/// A line conversation with the node.
+struct Talk {
+    read: BufReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+}
+
+impl Talk {
+    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let (read, write) = TcpStream::connect(address).await?.into_split();
+        Ok(Self { read: BufReader::new(read), write })
+    }
+
+    async fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        let read = tokio::time::timeout(ANSWER_LIMIT, self.read.read_line(&mut line)).await??;
+        ensure!(read > 0, "the node closed the connection");
+        Ok(line.trim_end().to_owned())
+    }
+
+    async fn say(&mut self, line: &str) -> anyhow::Result<()> {
+        Ok(self.write.write_all(format!("{line}\r\n").as_bytes()).await?)
+    }
+
+    /// Says a line and reads up to the last line of an SMTP reply, which must begin with `code`.
+    async fn smtp(&mut self, line: &str, code: &str) -> anyhow::Result<()> {
+        if !line.is_empty() {
+            self.say(line).await?;
+        }
+        loop {
+            let answer = self.line().await?;
+            ensure!(answer.starts_with(code), "to '{line}': {answer}");
+            if answer.as_bytes().get(3) != Some(&b'-') {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says an IMAP command and returns the untagged lines and literals of its answer.
+    async fn imap(&mut self, command: &str) -> anyhow::Result<(Vec<String>, Option<String>)> {
+        self.say(&format!("a {command}")).await?;
+        let (mut lines, mut literal) = (Vec::new(), None);
+        loop {
+            let line = self.line().await?;
+            if let Some(result) = line.strip_prefix("a ") {
+                let verb = command.split(' ').next().unwrap_or_default();
+                ensure!(result.starts_with("OK"), "to {verb}: {result}");
+                return Ok((lines, literal));
+            }
+            let octets = line.rsplit_once('{').and_then(|(_, end)| end.strip_suffix('}')?.parse::<usize>().ok());
+            if let Some(octets) = octets {
+                let mut bytes = vec![0; octets];
+                tokio::time::timeout(ANSWER_LIMIT, self.read.read_exact(&mut bytes)).await??;
+                literal = Some(String::from_utf8_lossy(&bytes).into_owned());
+            }
+            lines.push(line);
+        }
+    }
+
+    async fn pop3(&mut self, command: &str) -> anyhow::Result<String> {
+        if !command.is_empty() {
+            self.say(command).await?;
+        }
+        let answer = self.line().await?;
+        let verb = command.split(' ').next().unwrap_or_default();
+        ensure!(answer.starts_with("+OK"), "to '{verb}': {answer}");
+        Ok(answer)
+    }
+}
+
+async fn send(address: SocketAddr, config: &Config, reader: &Reader, token: &str) -> anyhow::Result<()> {
+    let mut talk = Talk::open(address).await?;
+    talk.smtp("", "220").await?;
+    talk.smtp("EHLO quickstart.invalid", "250").await?;
+    talk.smtp(&format!("MAIL FROM:<registrar@{}>", config.directory.domain), "250").await?;
+    talk.smtp(&format!("RCPT TO:<{}>", reader.mail), "250").await?;
+    talk.smtp("DATA", "354").await?;
+    let date = jiff::fmt::rfc2822::to_string(&jiff::Zoned::now())?;
+    let message = format!(
+        "From: Registrar <registrar@{}>\r\nTo: <{}>\r\nSubject: Welcome\r\nDate: {date}\r\nMessage-ID: <{token}@quickstart.invalid>\r\n\r\n\
+         This message was sent by SMTP to a person who was only in the CSV file.\r\n.",
+        config.directory.domain, reader.mail
+    );
+    talk.smtp(&message, "250").await?;
+    talk.smtp("QUIT", "221").await
+}
+
+async fn read_imap(address: SocketAddr, reader: &Reader, token: &str) -> anyhow::Result<String> {
+    let mut talk = Talk::open(address).await?;
+    talk.line().await?;
+    let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    talk.imap(&format!("LOGIN \"{}\" \"{}\"", quote(&reader.mail), quote(&reader.password))).await?;
+    talk.imap("EXAMINE INBOX").await?;
+    let (lines, _) = talk.imap(&format!("SEARCH HEADER Message-ID {token}")).await?;
+    let found = lines.iter().find_map(|line| line.strip_prefix("* SEARCH ")).unwrap_or_default();
+    let Some(number) = found.split(' ').next_back().filter(|number| !number.is_empty()) else {
+        bail!("the message is not in the INBOX");
+    };
+    let (_, message) = talk.imap(&format!("FETCH {number} BODY.PEEK[]")).await?;
+    talk.imap("LOGOUT").await?;
+    message.ok_or_else(|| anyhow!("FETCH gave no body"))
+}
+
+async fn read_pop3(address: SocketAddr, reader: &Reader, token: &str) -> anyhow::Result<String> {
+    let mut talk = Talk::open(address).await?;
+    talk.pop3("").await?;
+    talk.pop3(&format!("USER {}", reader.mail)).await?;
+    talk.pop3(&format!("PASS {}", reader.password)).await?;
+    let answer = talk.pop3("STAT").await?;
+    let count: u32 = answer.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or(0);
+    for number in (1..=count).rev() {
+        talk.pop3(&format!("RETR {number}")).await?;
+        let mut message = String::new();
+        loop {
+            let line = talk.line().await?;
+            if line == "." {
+                break;
+            }
+            message.push_str(line.strip_prefix('.').unwrap_or(&line));
+            message.push_str("\r\n");
+        }
+        if message.contains(token) {
+            talk.pop3("QUIT").await?;
+            return Ok(message);
+        }
+    }
+    bail!("the message is not in the maildrop of {count}")
+}
