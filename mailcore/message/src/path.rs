@@ -6,11 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::Address;
 
 /// Longest local part. RFC 5321 §4.5.3.1.1.
-pub const LOCAL_PART_OCTETS_MAX: usize = 64;
+const LOCAL_PART_OCTETS_MAX: usize = 64;
 /// Longest domain. RFC 5321 §4.5.3.1.2.
-pub const DOMAIN_OCTETS_MAX: usize = 255;
-/// Longest label of a domain. RFC 1035 §2.3.4.
-const LABEL_OCTETS_MAX: usize = 63;
+const DOMAIN_OCTETS_MAX: usize = 255;
 /// How much of a wrong path an error shows, so that a peer cannot fill the log.
 const ERROR_CHARS_MAX: usize = 80;
 
@@ -132,8 +130,8 @@ fn is_atext(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-/// RFC 5321 §4.1.2 Domain or address-literal. An underscore is let pass: hosts in the field carry it in names that
-/// they send from, and it does no harm.
+/// RFC 5321 §4.1.2 Domain or address-literal. Labels are taken as [`Address`] takes them, hyphens anywhere, and an
+/// underscore is let pass: hosts in the field carry it in names that they send from, and it does no harm.
 fn is_domain(domain: &str) -> bool {
     if domain.len() > DOMAIN_OCTETS_MAX {
         return false;
@@ -141,13 +139,8 @@ fn is_domain(domain: &str) -> bool {
     if let Some(literal) = domain.strip_prefix('[') {
         return literal.strip_suffix(']').is_some_and(is_literal);
     }
-    domain.split('.').all(|label| {
-        let bytes = label.as_bytes();
-        (1..=LABEL_OCTETS_MAX).contains(&bytes.len())
-            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            && bytes.first() != Some(&b'-')
-            && bytes.last() != Some(&b'-')
-    })
+    let is_label = |label: &str| label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    domain.split('.').all(|label| !label.is_empty() && is_label(label))
 }
 
 /// RFC 5321 §4.1.3, the two forms that are registered.
@@ -215,7 +208,6 @@ mod tests {
     fn refuses() {
         let long_local = format!("{}@example.edu", "a".repeat(65));
         let long_quoted = format!("\"{}\"@example.edu", "a".repeat(65));
-        let long_label = format!("a@{}.edu", "b".repeat(64));
         let long_domain = format!("a@{}", ["b".repeat(50).as_str(); 6].join("."));
         for text in [
             "",
@@ -229,8 +221,6 @@ mod tests {
             "a b@example.edu",
             "a@b@c",
             "a@exam ple.edu",
-            "a@-x.edu",
-            "a@x-.edu",
             "a@x..edu",
             "a@x.edu.",
             "\"a@x.edu",
@@ -250,7 +240,6 @@ mod tests {
             "a@x\0.edu",
             &long_local,
             &long_quoted,
-            &long_label,
             &long_domain,
         ] {
             assert!(Path::parse(text).is_err(), "{text:?}");

@@ -1,0 +1,210 @@
+//! The header section of a message as it lies there (RFC 5322 §2.2): read lazily, never copied, never past its bounds.
+
+use std::borrow::Cow;
+
+use crate::decode_words;
+
+/// Fields looked at in one message; what follows is as if it were not there. No standard sets one; Postfix stops at
+/// 102,400 octets, mail in the field rarely has 200 fields.
+const HEADER_FIELDS_MAX: usize = 1000;
+/// Octets of header section looked at.
+const HEADER_OCTETS_MAX: usize = 256 * 1024;
+/// Octets of one value that are unfolded or decoded.
+const VALUE_OCTETS_MAX: usize = 64 * 1024;
+
+/// The header section of a message. Borrowed: making one costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a> {
+    section: &'a [u8],
+}
+
+/// One header field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    name: &'a str,
+    raw: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Of a whole message, or of a header section alone.
+    pub fn of(message: &'a [u8]) -> Self {
+        Self { section: message.get(..HEADER_OCTETS_MAX).unwrap_or(message) }
+    }
+
+    /// All fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        Fields { rest: self.section }.take(HEADER_FIELDS_MAX)
+    }
+
+    /// All fields of one name, compared without case (RFC 5322 §1.2.2), in order.
+    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = Field<'a>> + use<'a, 'n> {
+        self.iter().filter(move |field| field.is(name))
+    }
+
+    /// The first field of that name.
+    pub fn field(&self, name: &str) -> Option<Field<'a>> {
+        self.iter().find(|field| field.is(name))
+    }
+
+    /// The first value of that name, unfolded and trimmed, encoded words left as they are.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.field(name).map(|field| field.value().into_owned())
+    }
+
+    /// The first value of that name with its encoded words (RFC 2047) read. No control characters in it.
+    pub fn decoded(&self, name: &str) -> Option<String> {
+        self.field(name).map(|field| field.decoded())
+    }
+
+    /// Where the body begins: after the empty line, or at the end of what is looked at when there is none.
+    pub fn body_offset(&self) -> usize {
+        let mut fields = Fields { rest: self.section };
+        while fields.next().is_some() {}
+        let offset = self.section.len() - fields.rest.len();
+        match fields.rest {
+            [b'\r', b'\n', ..] => offset + 2,
+            [b'\n', ..] => offset + 1,
+            _ => offset,
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    /// As written, without the colon.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Whether it has this name, ignoring case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// What follows the colon, folds and the space before it included, without the last line end.
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// Unfolded (RFC 5322 §2.2.3) and trimmed; octets that are no UTF-8 become U+FFFD.
+    pub fn value(&self) -> Cow<'a, str> {
+        let raw = self.raw.get(..VALUE_OCTETS_MAX).unwrap_or(self.raw).trim_ascii();
+        if memchr::memchr2(b'\r', b'\n', raw).is_none() {
+            return String::from_utf8_lossy(raw);
+        }
+        let line: Vec<u8> = raw.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+        Cow::Owned(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// The value with its encoded words read, and no control characters in it.
+    pub fn decoded(&self) -> String {
+        decode_words(&self.value())
+    }
+}
+
+/// Splits a header section into fields. Stops before the first line that is none.
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let (field, rest) = self.rest.split_at(field_end(self.rest));
+        let colon = memchr::memchr(b':', field)?;
+        let name = field.get(..colon)?.trim_ascii_end();
+        // A line that begins with space, or holds one before the colon, is no field name (RFC 5322 §2.2).
+        if name.is_empty() || !name.iter().all(|b| (33..127).contains(b)) {
+            return None;
+        }
+        self.rest = rest;
+        let raw = field.get(colon + 1..)?;
+        let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+        Some(Field { name: std::str::from_utf8(name).ok()?, raw })
+    }
+}
+
+/// Where the field that begins `text` ends: after the first line end that no folding white space follows.
+fn field_end(text: &[u8]) -> usize {
+    // Without this, an empty line followed by a line that begins with space would look like a folded field.
+    if matches!(text, [b'\n', ..] | [b'\r', b'\n', ..]) {
+        return 0;
+    }
+    for end in memchr::memchr_iter(b'\n', text) {
+        if !matches!(text.get(end + 1), Some(b' ' | b'\t')) {
+            return end + 1;
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MESSAGE: &[u8] =
+        b"Received: from a\r\n\tby b; date\r\nSubject:  =?utf-8?q?Caf=C3=A9?=\r\n =?utf-8?q?_noir?= \r\n\
+        received: two\r\nEmpty:\r\nX-Raw: a\xffb\r\n\r\nBody: no\r\n";
+
+    /// RFC 5322 §2.2, §2.2.3.
+    #[test]
+    fn reads_fields_in_order() {
+        let headers = Headers::of(MESSAGE);
+        let names: Vec<_> = headers.iter().map(|f| f.name()).collect();
+        assert_eq!(names, ["Received", "Subject", "received", "Empty", "X-Raw"]);
+        assert_eq!(headers.get("received").as_deref(), Some("from a\tby b; date"));
+        assert_eq!(headers.all("Received").count(), 2);
+        assert_eq!(headers.get("subject").as_deref(), Some("=?utf-8?q?Caf=C3=A9?= =?utf-8?q?_noir?="));
+        assert_eq!(headers.decoded("SUBJECT").as_deref(), Some("Café noir"));
+        assert_eq!(headers.get("Empty").as_deref(), Some(""));
+        assert_eq!(headers.get("X-Raw").as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(headers.get("Body"), None);
+        assert_eq!(&MESSAGE[headers.body_offset()..], b"Body: no\r\n");
+    }
+
+    #[test]
+    fn ends_where_the_header_ends() {
+        for (message, fields, body) in [
+            (&b""[..], 0, 0),
+            (b"\r\nA: b\r\n", 0, 2),
+            (b"\r\n folded: no\r\n", 0, 2),
+            (b"A: b", 1, 4),
+            (b"A: b\r\n", 1, 6),
+            (b"A: b\nB: c\n\nD: e\n", 2, 11),
+            (b"A: b\r\nno field\r\nC: d\r\n", 1, 6),
+            (b" A: b\r\n", 0, 0),
+            (b"A b: c\r\n", 0, 0),
+            (b": c\r\n", 0, 0),
+            (b"A : c\r\n", 1, 7),
+        ] {
+            let headers = Headers::of(message);
+            assert_eq!((headers.iter().count(), headers.body_offset()), (fields, body), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn is_bounded() {
+        let many = b"A: b\r\n".repeat(5000);
+        assert_eq!(Headers::of(&many).iter().count(), HEADER_FIELDS_MAX);
+        let long = [b"A: ".to_vec(), vec![b'x'; HEADER_OCTETS_MAX * 2]].concat();
+        assert_eq!(Headers::of(&long).get("A").map(|v| v.len()), Some(VALUE_OCTETS_MAX - 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_read_without_panic(message in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let headers = Headers::of(&message);
+            prop_assert!(headers.body_offset() <= message.len());
+            for field in headers.iter() {
+                prop_assert!(!field.decoded().contains(['\r', '\n']));
+            }
+        }
+
+        #[test]
+        fn any_header_like_text_is_read_without_panic(message in "[A:=?\r\n \tq]{0,80}") {
+            let _ = Headers::of(message.as_bytes()).iter().map(|f| f.decoded()).count();
+        }
+    }
+}

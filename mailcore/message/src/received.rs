@@ -1,0 +1,86 @@
+//! The trace field that every hop puts (RFC 5321 §4.4).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::{Headers, rfc5322_date};
+
+/// Hops after which a message is taken to be looping. RFC 5321 §6.3 asks for at least 100 or so; mail in the field has
+/// less than thirty, and Postfix stops at 50.
+const HOPS_MAX: usize = 50;
+
+/// One Received field. Its `Display` is the whole field with its line ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// What the peer called itself.
+    pub helo: &'a str,
+    /// Where it was.
+    pub remote: IpAddr,
+    /// Who we are.
+    pub hostname: &'a str,
+    /// `ESMTP`, `ESMTPSA`, `LMTP`, ... (RFC 3848).
+    pub protocol: &'a str,
+    /// Our id of the transaction.
+    pub id: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl fmt::Display for Received<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hostname, protocol, id, .. } = self;
+        // Only what a domain or address literal can hold: a HELO must not write comments or further fields here.
+        let helo: String = self.helo.chars().filter(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(*c)).collect();
+        let helo = if helo.is_empty() { "unknown" } else { &helo };
+        write!(f, "Received: from {helo} (")?;
+        match self.remote.to_canonical() {
+            IpAddr::V4(address) => write!(f, "[{address}]")?,
+            IpAddr::V6(address) => write!(f, "[IPv6:{address}]")?,
+        }
+        write!(f, ")\r\n\tby {hostname} (Provost) with {protocol} id {id};\r\n\t{}\r\n", rfc5322_date(self.at))
+    }
+}
+
+/// Whether a message has passed too many hops (RFC 5321 §6.3): 554 5.4.6.
+pub fn is_looping(message: &[u8]) -> bool {
+    Headers::of(message).all("Received").nth(HOPS_MAX).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(helo: &str, remote: &str) -> String {
+        let at = Timestamp::from_second(1_700_000_000).unwrap();
+        let remote = remote.parse().unwrap();
+        Received { helo, remote, hostname: "mx.example.edu", protocol: "ESMTPS", id: "abc", at }.to_string()
+    }
+
+    #[test]
+    fn is_written_as_rfc_5321_says() {
+        assert_eq!(
+            received("client.example.org", "192.0.2.1"),
+            "Received: from client.example.org ([192.0.2.1])\r\n\tby mx.example.edu (Provost) with ESMTPS id abc;\r\n\
+             \tTue, 14 Nov 2023 22:13:20 +0000\r\n"
+        );
+        assert!(received("[IPv6:2001:db8::1]", "2001:db8::1").contains("from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])"));
+        assert!(received("x", "::ffff:192.0.2.1").contains("([192.0.2.1])"));
+    }
+
+    #[test]
+    fn a_helo_cannot_inject() {
+        let field = received("a (b)\r\nSubject: c", "192.0.2.1");
+        assert!(field.starts_with("Received: from abSubject:c ("), "{field}");
+        assert!(received("()", "192.0.2.1").starts_with("Received: from unknown ("));
+    }
+
+    #[test]
+    fn a_loop_is_seen() {
+        let field = "Received: x\r\n";
+        assert!(!is_looping(field.repeat(HOPS_MAX).as_bytes()));
+        assert!(is_looping(field.repeat(HOPS_MAX + 1).as_bytes()));
+        assert!(!is_looping(format!("\r\n{}", field.repeat(HOPS_MAX + 1)).as_bytes()));
+    }
+}
