@@ -3,14 +3,16 @@
 //! An RFC 4533 consumer feeds an immutable, indexed snapshot that is swapped whole. Answers are of three kinds: found,
 //! certainly not there, and *cannot say now*; the last is never turned into the second.
 
-mod consumer;
 mod login;
 mod person;
+mod shards;
 mod snapshot;
 mod status;
+#[cfg(test)]
+mod testing;
 
 pub use login::Login;
-pub use person::{Affiliation, PersonState, Person, Vacation};
+pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
 pub use snapshot::{AddressKind, Recipient, Snapshot};
@@ -20,7 +22,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use uuid::Uuid;
+
+use login::Verifier;
+use snapshot::{Lookup, PersonRecord, Record};
+use status::Health;
+
+/// How long a verified password is remembered unless the configuration says otherwise.
+const CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 
 /// What the View needs to know.
 #[derive(Clone, Debug)]
@@ -48,8 +59,37 @@ pub enum PasswordSource {
 /// Handle to the View. Cheap to clone; every session holds one.
 #[derive(Clone)]
 pub struct View {
-    #[allow(dead_code)]
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    verifier: Verifier,
+    directory: Option<provost_client::Directory>,
+}
+
+/// What the consumer writes and the sessions read.
+struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    health: Health,
+    generation: tokio::sync::watch::Sender<u64>,
+}
+
+impl Shared {
+    fn new(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            health: Health::default(),
+            generation: tokio::sync::watch::Sender::new(0),
+        }
+    }
+
+    /// Makes `snapshot` what every session sees from now on.
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        metrics::gauge!("view_people").set(snapshot.people() as f64);
+        self.snapshot.store(snapshot);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
 }
 
 impl View {
@@ -62,45 +102,107 @@ impl View {
 
     /// A View that follows nothing and holds just these people (their addresses are served by their domains): for tests.
     pub fn fixed(people: Vec<Person>) -> Self {
-        let _ = people;
-        todo!("H2")
+        let mut snapshot = Snapshot::default();
+        for person in people {
+            let (uuid, domain) = (person.entry_uuid, person.primary.domain().to_owned());
+            snapshot.put(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), Record::Domain(domain.into()));
+            let record = PersonRecord { person: Arc::new(person), projected: Box::default() };
+            snapshot.put(uuid, Record::Person(Arc::new(record)));
+        }
+        let shared = Shared::new(snapshot);
+        shared.health.set_complete();
+        shared.health.set_current(true);
+        let verifier = Verifier::new(PasswordSource::View, CREDENTIAL_TTL);
+        Self { inner: Arc::new(Inner { shared: Arc::new(shared), verifier, directory: None }) }
     }
 
     /// The state of the directory as of now. Keep it only for one question.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        todo!("H2")
+        self.inner.shared.snapshot.load_full()
     }
 
     /// Who receives mail for `address`.
     pub fn recipient(&self, address: &Address) -> Recipient {
-        let _ = address;
-        todo!("H2")
+        let health = &self.inner.shared.health;
+        // Before the snapshot: what was current at this moment is in the snapshot that is loaded after it.
+        let certain = health.certain();
+        let snapshot = self.inner.shared.snapshot.load();
+        if !snapshot.serves(address.domain()) {
+            return if health.complete() { Recipient::NotLocal } else { Recipient::Unavailable };
+        }
+        match snapshot.look_up(address) {
+            Lookup::Person(person, _) if person.state != PersonState::Closed => Recipient::Person(person),
+            Lookup::Person(..) if certain => Recipient::Closed,
+            Lookup::Quarantined | Lookup::Absent if certain => Recipient::Unknown,
+            Lookup::Person(..) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => Recipient::Unavailable,
+        }
     }
 
     /// Whether `domain` (lower case) is served here.
     pub fn serves(&self, domain: &str) -> bool {
-        let _ = domain;
-        todo!("H2")
+        self.inner.shared.snapshot.load().serves(domain)
     }
 
     /// Verifies a login by address or `uid` and password. Hashing runs off the async threads, bounded to the cores.
     pub async fn login(&self, name: &str, password: &Secret, now: Timestamp) -> Login {
-        let _ = (name, password, now);
-        todo!("H2")
+        let shared = &self.inner.shared;
+        let look_up = || {
+            let certain = shared.health.certain();
+            (shared.snapshot.load_full(), certain)
+        };
+        self.inner.verifier.login(look_up, self.inner.directory.as_ref(), name, password, now).await
     }
 
     /// How fresh the View is.
     pub fn status(&self) -> Status {
-        todo!("H2")
+        let shared = &self.inner.shared;
+        Status { people: shared.snapshot.load().people(), ..shared.health.read() }
     }
 
     /// Ticks at every swap of the snapshot, so that sessions can look whether their person may stay.
     pub fn generations(&self) -> tokio::sync::watch::Receiver<u64> {
-        todo!("H2")
+        self.inner.shared.generation.subscribe()
     }
 
     /// Saves the snapshot now (before a planned stop).
     pub async fn save(&self) -> std::io::Result<()> {
         todo!("H2")
+    }
+
+    #[cfg(test)]
+    fn publish_for_test(&self, snapshot: Snapshot) {
+        self.inner.shared.publish(Arc::new(snapshot));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::bare_person;
+
+    #[test]
+    fn only_a_complete_and_current_view_says_no() {
+        let closed = Person { state: PersonState::Closed, ..bare_person(2, "gone") };
+        let suspended = Person { state: PersonState::Suspended, ..bare_person(3, "away") };
+        let view = View::fixed(vec![bare_person(1, "zoe"), closed, suspended]);
+        let answer = |address: &str| match view.recipient(&Address::parse(address).unwrap()) {
+            Recipient::Person(_) => "person",
+            Recipient::Unknown => "unknown",
+            Recipient::NotLocal => "not local",
+            Recipient::Closed => "closed",
+            Recipient::Unavailable => "unavailable",
+        };
+        for (address, current, stale) in [
+            ("zoe@example.edu", "person", "person"),
+            ("away@example.edu", "person", "person"),
+            ("gone@example.edu", "closed", "unavailable"),
+            ("nobody@example.edu", "unknown", "unavailable"),
+            ("zoe@elsewhere.org", "not local", "not local"),
+        ] {
+            view.inner.shared.health.set_current(true);
+            assert_eq!(answer(address), current, "{address}");
+            view.inner.shared.health.set_current(false);
+            assert_eq!(answer(address), stale, "{address}, stale");
+        }
     }
 }

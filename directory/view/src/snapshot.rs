@@ -1,11 +1,14 @@
 //! One immutable state of the directory, with its indexes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::Person;
-use provost_entry::Address;
+use provost_entry::{Address, Dn};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::Person;
+use crate::shards::{Key, Shards, key_of};
 
 /// What an address entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,43 +42,357 @@ pub enum Recipient {
     Unavailable,
 }
 
+/// An address entry. The owner is known by the digest of its DN, for it may come later than its addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AddressRecord {
+    pub(crate) entry_uuid: Uuid,
+    pub(crate) address: Address,
+    pub(crate) kind: AddressKind,
+    pub(crate) owner: Option<Key>,
+}
+
+/// What one entry of the directory is to the mail core.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Record {
+    Person(Arc<PersonRecord>),
+    Address(Arc<AddressRecord>),
+    Domain(Arc<str>),
+}
+
+/// A person with what only the indexes need.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PersonRecord {
+    pub(crate) person: Arc<Person>,
+    /// `mailLocalAddress` values beside the primary one: they receive where no address entry says otherwise.
+    pub(crate) projected: Box<[Address]>,
+}
+
+/// What an address leads to in one snapshot, before it is asked how fresh that is.
+pub(crate) enum Lookup {
+    Person(Arc<Person>, AddressKind),
+    /// The address stands, its owner does not (yet).
+    Orphan,
+    Quarantined,
+    Absent,
+}
+
+/// The digest under which a DN is found, whatever its spelling. `None` when it is not a DN.
+pub(crate) fn dn_key(dn: &str) -> Option<Key> {
+    Dn::parse(dn).ok().map(|dn| key_of(dn.normalised()))
+}
+
+fn address_key(address: &Address) -> Key {
+    key_of(address.as_str())
+}
+
+fn login_key(uid: &str) -> Key {
+    key_of(&uid.to_lowercase())
+}
+
 /// One immutable state of the directory.
+#[derive(Clone, Default)]
 pub struct Snapshot {
-    _private: (),
+    /// By entryUUID: the truth, from which everything below follows.
+    entries: Shards<Record>,
+    /// DN of a person to entryUUID.
+    names: Shards<Key>,
+    /// `uid` to entryUUID.
+    logins: Shards<Key>,
+    /// Address to its entry.
+    addresses: Shards<Arc<AddressRecord>>,
+    /// Address to the person whose `mailLocalAddress` names it.
+    projections: Shards<Key>,
+    /// DN of an owner to the addresses.
+    owned: Shards<Arc<[Arc<AddressRecord>]>>,
+    /// Served domains and the entries that name them.
+    domains: Arc<BTreeMap<Arc<str>, Key>>,
+    people: usize,
 }
 
 impl Snapshot {
     /// By entryUUID.
     pub fn person(&self, entry_uuid: Uuid) -> Option<Arc<Person>> {
-        let _ = entry_uuid;
-        todo!("H2")
+        self.person_by_key(entry_uuid.as_bytes())
     }
 
     /// By login name: an address of theirs or their `uid`, any case.
     pub fn by_login(&self, name: &str) -> Option<Arc<Person>> {
-        let _ = name;
-        todo!("H2")
+        if let Some(person) = self.logins.get(&login_key(name)).and_then(|key| self.person_by_key(key)) {
+            return Some(person);
+        }
+        self.by_address(&Address::parse(name).ok()?).map(|(person, _)| person)
     }
 
-    /// By address, with its kind.
+    /// By address, with its kind. A quarantined address leads nowhere.
     pub fn by_address(&self, address: &Address) -> Option<(Arc<Person>, AddressKind)> {
-        let _ = address;
-        todo!("H2")
+        match self.look_up(address) {
+            Lookup::Person(person, kind) => Some((person, kind)),
+            Lookup::Orphan | Lookup::Quarantined | Lookup::Absent => None,
+        }
     }
 
     /// All addresses of one person with their kinds, the primary one first.
     pub fn addresses_of(&self, entry_uuid: Uuid) -> Vec<(Address, AddressKind)> {
-        let _ = entry_uuid;
-        todo!("H2")
+        let Some(Record::Person(record)) = self.entries.get(entry_uuid.as_bytes()) else { return Vec::new() };
+        let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
+        let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
+        let projected = record.projected.iter().filter(|address| self.addresses.get(&address_key(address)).is_none());
+        all.extend(projected.map(|address| (address.clone(), AddressKind::Alias)));
+        all.sort_by(|a, b| (a.1 != AddressKind::Primary, &a.0).cmp(&(b.1 != AddressKind::Primary, &b.0)));
+        all
     }
 
     /// How many people there are.
     pub fn people(&self) -> usize {
-        todo!("H2")
+        self.people
     }
 
     /// The domains served here.
     pub fn domains(&self) -> Vec<String> {
-        todo!("H2")
+        self.domains.keys().map(|domain| domain.to_string()).collect()
+    }
+
+    /// Whether `domain` (lower case) is served here.
+    pub(crate) fn serves(&self, domain: &str) -> bool {
+        self.domains.contains_key(domain)
+    }
+
+    /// What `address` leads to. An address entry rules; the person's own `mailLocalAddress` counts where there is none.
+    pub(crate) fn look_up(&self, address: &Address) -> Lookup {
+        let key = address_key(address);
+        let Some(record) = self.addresses.get(&key) else {
+            let owner = self.projections.get(&key).and_then(|owner| self.person_by_key(owner));
+            return owner.map_or(Lookup::Absent, |person| {
+                let kind = if person.primary == *address { AddressKind::Primary } else { AddressKind::Alias };
+                Lookup::Person(person, kind)
+            });
+        };
+        if record.kind == AddressKind::Quarantined {
+            return Lookup::Quarantined;
+        }
+        let owner = record.owner.and_then(|owner| self.names.get(&owner)).and_then(|key| self.person_by_key(key));
+        owner.map_or(Lookup::Orphan, |person| Lookup::Person(person, record.kind))
+    }
+
+    /// Every entry that the mail core knows, by entryUUID.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&Key, &Record)> {
+        self.entries.iter()
+    }
+
+    /// How many entries it holds: people, addresses and domains.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many people stand here that do not stand in `next`.
+    pub(crate) fn people_missing_from(&self, next: &Self) -> usize {
+        let is_person = |record: &Record| matches!(record, Record::Person(_));
+        self.entries.iter().filter(|(key, r)| is_person(r) && !next.entries.get(*key).is_some_and(is_person)).count()
+    }
+
+    fn person_by_key(&self, key: &Key) -> Option<Arc<Person>> {
+        match self.entries.get(key)? {
+            Record::Person(record) => Some(Arc::clone(&record.person)),
+            Record::Address(_) | Record::Domain(_) => None,
+        }
+    }
+
+    /// Puts what the entry is now, in place of what it was.
+    pub(crate) fn put(&mut self, entry_uuid: Uuid, record: Record) {
+        self.remove(entry_uuid);
+        let key = *entry_uuid.as_bytes();
+        match &record {
+            Record::Person(record) => self.index_person(key, record),
+            Record::Address(record) => self.index_address(record),
+            Record::Domain(domain) => {
+                Arc::make_mut(&mut self.domains).insert(Arc::clone(domain), key);
+            }
+        }
+        self.entries.insert(key, record);
+    }
+
+    /// Takes an entry out; whether it was there.
+    pub(crate) fn remove(&mut self, entry_uuid: Uuid) -> bool {
+        let key = *entry_uuid.as_bytes();
+        match self.entries.remove(&key) {
+            None => return false,
+            Some(Record::Person(record)) => self.forget_person(&key, &record),
+            Some(Record::Address(record)) => self.forget_address(&record),
+            Some(Record::Domain(domain)) => {
+                if self.domains.get(&domain) == Some(&key) {
+                    Arc::make_mut(&mut self.domains).remove(&domain);
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives back spare room after a bulk load.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink();
+        self.names.shrink();
+        self.logins.shrink();
+        self.addresses.shrink();
+        self.projections.shrink();
+        self.owned.shrink();
+    }
+
+    fn index_person(&mut self, key: Key, record: &PersonRecord) {
+        self.people += 1;
+        if let Some(name) = dn_key(&record.person.dn) {
+            self.names.insert(name, key);
+        }
+        self.logins.insert(login_key(&record.person.uid), key);
+        for address in [&record.person.primary].into_iter().chain(&record.projected) {
+            self.projections.insert(address_key(address), key);
+        }
+    }
+
+    /// An index entry is taken out only if it is this person's: another may have taken the name over meanwhile.
+    fn forget_person(&mut self, key: &Key, record: &PersonRecord) {
+        self.people -= 1;
+        if let Some(name) = dn_key(&record.person.dn) {
+            forget(&mut self.names, &name, key);
+        }
+        forget(&mut self.logins, &login_key(&record.person.uid), key);
+        for address in [&record.person.primary].into_iter().chain(&record.projected) {
+            forget(&mut self.projections, &address_key(address), key);
+        }
+    }
+
+    fn index_address(&mut self, record: &Arc<AddressRecord>) {
+        self.addresses.insert(address_key(&record.address), Arc::clone(record));
+        if let Some(owner) = record.owner {
+            let before = self.owned.get(&owner).map_or(&[][..], |list| list);
+            let list = before.iter().chain([record]).cloned().collect();
+            self.owned.insert(owner, list);
+        }
+    }
+
+    fn forget_address(&mut self, record: &AddressRecord) {
+        let key = address_key(&record.address);
+        if self.addresses.get(&key).is_some_and(|there| there.entry_uuid == record.entry_uuid) {
+            self.addresses.remove(&key);
+        }
+        let Some(owner) = record.owner else { return };
+        let before = self.owned.get(&owner).map_or(&[][..], |list| list);
+        let rest: Arc<[_]> = before.iter().filter(|r| r.entry_uuid != record.entry_uuid).cloned().collect();
+        if rest.is_empty() {
+            self.owned.remove(&owner);
+        } else {
+            self.owned.insert(owner, rest);
+        }
+    }
+}
+
+fn forget(index: &mut Shards<Key>, name: &Key, entry: &Key) {
+    if index.get(name) == Some(entry) {
+        index.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{address_entry, domain, person, person_dn, uuid};
+
+    fn filled() -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.put(uuid(1), person(1, "zoe.tremblay"));
+        snapshot.put(uuid(2), person(2, "li.wei"));
+        snapshot.put(uuid(11), address_entry(11, "zoe.tremblay@example.edu", AddressKind::Primary, Some(1)));
+        snapshot.put(uuid(12), address_entry(12, "zoe.roy@example.edu", AddressKind::Retained, Some(1)));
+        snapshot.put(uuid(13), address_entry(13, "old@example.edu", AddressKind::Quarantined, None));
+        snapshot.put(uuid(14), address_entry(14, "early@example.edu", AddressKind::Primary, Some(9)));
+        snapshot.put(uuid(21), domain("example.edu"));
+        snapshot
+    }
+
+    fn at(snapshot: &Snapshot, address: &str) -> &'static str {
+        match snapshot.look_up(&Address::parse(address).unwrap()) {
+            Lookup::Person(person, _) if person.entry_uuid == uuid(1) => "zoe",
+            Lookup::Person(..) => "another",
+            Lookup::Orphan => "orphan",
+            Lookup::Quarantined => "quarantined",
+            Lookup::Absent => "absent",
+        }
+    }
+
+    #[test]
+    fn finds_by_everything() {
+        let snapshot = filled();
+        assert_eq!(snapshot.people(), 2);
+        assert_eq!(snapshot.len(), 7);
+        assert_eq!(snapshot.domains(), ["example.edu"]);
+        for name in ["zoe.tremblay", "ZOE.TREMBLAY", "zoe.tremblay@Example.EDU", "zoe.roy@example.edu"] {
+            assert_eq!(snapshot.by_login(name).unwrap().entry_uuid, uuid(1), "{name}");
+        }
+        assert!(snapshot.by_login("old@example.edu").is_none());
+        for (address, expect) in [
+            ("zoe.tremblay@example.edu", "zoe"),
+            ("zoe.roy@example.edu", "zoe"),
+            ("li.wei@example.edu", "another"),
+            ("old@example.edu", "quarantined"),
+            ("early@example.edu", "orphan"),
+            ("nobody@example.edu", "absent"),
+        ] {
+            assert_eq!(at(&snapshot, address), expect, "{address}");
+        }
+        let addresses = snapshot.addresses_of(uuid(1));
+        assert_eq!(addresses.len(), 2);
+        assert_eq!(addresses[0].1, AddressKind::Primary);
+    }
+
+    #[test]
+    fn an_address_may_come_before_its_owner_and_outlive_it() {
+        let mut snapshot = filled();
+        snapshot.put(uuid(9), person(9, "early"));
+        assert_eq!(at(&snapshot, "early@example.edu"), "another");
+        assert!(snapshot.remove(uuid(9)));
+        assert_eq!(at(&snapshot, "early@example.edu"), "orphan");
+        assert!(!snapshot.remove(uuid(9)));
+    }
+
+    #[test]
+    fn an_address_that_went_to_another_entry_stays_when_the_old_one_goes() {
+        let mut snapshot = filled();
+        // The new entry's event overtakes the old one's deletion.
+        snapshot.put(uuid(31), address_entry(31, "zoe.roy@example.edu", AddressKind::Primary, Some(2)));
+        snapshot.remove(uuid(12));
+        assert_eq!(at(&snapshot, "zoe.roy@example.edu"), "another");
+    }
+
+    #[test]
+    fn a_projected_alias_receives_until_an_address_entry_says_otherwise() {
+        let mut snapshot = filled();
+        let Record::Person(record) = person(1, "zoe.tremblay") else { unreachable!() };
+        let projected = ["z@example.edu", "old@example.edu"].map(|text| Address::parse(text).unwrap());
+        let record = PersonRecord { person: Arc::clone(&record.person), projected: projected.into() };
+        snapshot.put(uuid(1), Record::Person(Arc::new(record)));
+        assert_eq!(at(&snapshot, "z@example.edu"), "zoe");
+        assert_eq!(at(&snapshot, "old@example.edu"), "quarantined");
+        assert_eq!(snapshot.addresses_of(uuid(1)).len(), 3);
+        snapshot.put(uuid(32), address_entry(32, "z@example.edu", AddressKind::Alias, Some(2)));
+        assert_eq!(at(&snapshot, "z@example.edu"), "another");
+        snapshot.put(uuid(1), person(1, "zoe.tremblay"));
+        snapshot.remove(uuid(32));
+        assert_eq!(at(&snapshot, "z@example.edu"), "absent");
+    }
+
+    #[test]
+    fn owner_dns_meet_whatever_their_spelling() {
+        let dn = person_dn(1);
+        assert_eq!(dn_key(&dn), dn_key(&dn.to_uppercase().replace(',', ", ")));
+        assert_eq!(dn_key("not a dn"), None);
+    }
+
+    #[test]
+    fn copies_do_not_change() {
+        let mut snapshot = filled();
+        let copy = snapshot.clone();
+        snapshot.remove(uuid(1));
+        assert_eq!(copy.people_missing_from(&snapshot), 1);
+        assert_eq!(at(&copy, "zoe.tremblay@example.edu"), "zoe");
+        assert_eq!((copy.people(), snapshot.people()), (2, 1));
     }
 }

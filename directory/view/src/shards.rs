@@ -1,0 +1,135 @@
+//! A map that is cheap to copy and cheap to change a little: many small sorted arrays, each shared until it changes.
+
+use std::sync::Arc;
+
+/// A 128-bit key: an entryUUID, or the digest of a name.
+pub(crate) type Key = [u8; 16];
+
+/// Into how many arrays a map is split. A change copies one of them: 35 entries at 35,500, 1,000 at a million.
+const SHARDS: usize = 1024;
+
+/// The digest under which a name (address, login, DN) is looked up. Names are not stored twice for the indexes' sake.
+///
+/// 128 bits of BLAKE3: nobody can make two names that meet. `kind` keeps the name spaces apart.
+pub(crate) fn key_of(name: &str) -> Key {
+    let mut key = [0; 16];
+    let digest = blake3::hash(name.as_bytes());
+    key.copy_from_slice(digest.as_bytes().split_at(16).0);
+    key
+}
+
+/// Copy-on-write map from [`Key`]. `clone` copies [`SHARDS`] pointers; a change copies one array at most.
+#[derive(Clone)]
+pub(crate) struct Shards<V> {
+    shards: Box<[Arc<Vec<(Key, V)>>]>,
+    len: usize,
+}
+
+impl<V> Default for Shards<V> {
+    fn default() -> Self {
+        let empty = Arc::new(Vec::new());
+        Self { shards: (0..SHARDS).map(|_| Arc::clone(&empty)).collect(), len: 0 }
+    }
+}
+
+/// UUIDs of version 1 and 7 share most of their bits with their neighbours, so all bits take part.
+fn shard_of(key: &Key) -> usize {
+    let number = u128::from_be_bytes(*key);
+    let folded = ((number >> 64) as u64) ^ (number as u64).rotate_left(23);
+    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % SHARDS
+}
+
+impl<V: Clone> Shards<V> {
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The value under `key`.
+    pub(crate) fn get(&self, key: &Key) -> Option<&V> {
+        let shard = self.shards.get(shard_of(key))?;
+        let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        shard.get(at).map(|(_, value)| value)
+    }
+
+    /// Puts `value` under `key`; gives back what was there.
+    pub(crate) fn insert(&mut self, key: Key, value: V) -> Option<V> {
+        let shard = Arc::make_mut(self.shards.get_mut(shard_of(&key))?);
+        match shard.binary_search_by(|(k, _)| k.cmp(&key)) {
+            Ok(at) => shard.get_mut(at).map(|(_, old)| std::mem::replace(old, value)),
+            Err(at) => {
+                shard.insert(at, (key, value));
+                self.len += 1;
+                None
+            }
+        }
+    }
+
+    /// Takes `key` out; gives back what was there.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<V> {
+        let shard = self.shards.get_mut(shard_of(key))?;
+        // Looked up first: an array that does not change is not copied.
+        let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        self.len -= 1;
+        Some(Arc::make_mut(shard).remove(at).1)
+    }
+
+    /// All pairs, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &V)> {
+        self.shards.iter().flat_map(|shard| shard.iter().map(|(key, value)| (key, value)))
+    }
+
+    /// Gives back what the arrays hold beyond their contents (after a bulk load).
+    pub(crate) fn shrink(&mut self) {
+        for shard in &mut self.shards {
+            if let Some(shard) = Arc::get_mut(shard) {
+                shard.shrink_to_fit();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        /// Any history leaves the same as in a plain map, and copies taken on the way do not change.
+        #[test]
+        fn same_as_a_plain_map(history in prop::collection::vec((any::<bool>(), 0_u8..40, any::<u16>()), 0..200)) {
+            let (mut shards, mut plain) = (Shards::default(), HashMap::new());
+            let mut copy = None;
+            for (step, (put, key, value)) in history.into_iter().enumerate() {
+                let key = key_of(&key.to_string());
+                if put {
+                    prop_assert_eq!(shards.insert(key, value), plain.insert(key, value));
+                } else {
+                    prop_assert_eq!(shards.remove(&key), plain.remove(&key));
+                }
+                if step == 50 {
+                    copy = Some((shards.clone(), plain.clone()));
+                }
+            }
+            for (shards, plain) in copy.into_iter().chain([(shards, plain)]) {
+                prop_assert_eq!(shards.len(), plain.len());
+                prop_assert_eq!(shards.iter().map(|(k, v)| (*k, *v)).collect::<HashMap<_, _>>(), plain);
+            }
+        }
+    }
+
+    #[test]
+    fn neighbouring_uuids_are_spread() {
+        let mut shards = Shards::default();
+        for n in 0..10_240_u128 {
+            // The shape of slapd's version 1 UUIDs: only the first 32 bits differ.
+            shards.insert(((n << 96) | 0x1234).to_be_bytes(), ());
+        }
+        let fullest = shards.shards.iter().map(|shard| shard.len()).max().unwrap();
+        assert!(fullest < 60, "{fullest}");
+    }
+}

@@ -1,0 +1,52 @@
+//! Small records for this room's tests.
+
+use std::sync::Arc;
+
+use provost_entry::Address;
+use uuid::Uuid;
+
+use crate::snapshot::{AddressRecord, PersonRecord, Record, dn_key};
+use crate::{AddressKind, Affiliation, Person, PersonState};
+
+pub(crate) fn uuid(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+pub(crate) fn person_dn(n: u128) -> String {
+    format!("provostPersonId={},ou=people,dc=example,dc=edu", Uuid::from_u128(n))
+}
+
+pub(crate) fn bare_person(n: u128, uid: &str) -> Person {
+    Person {
+        entry_uuid: uuid(n),
+        dn: person_dn(n).into(),
+        uid: uid.into(),
+        display_name: uid.into(),
+        primary: Address::from_parts(uid, "example.edu").unwrap(),
+        state: PersonState::Active,
+        affiliation: Affiliation::Student,
+        language: None,
+        passwords: Vec::new(),
+        quota_octets: None,
+        vacation: None,
+        roles: Vec::new(),
+    }
+}
+
+pub(crate) fn person(n: u128, uid: &str) -> Record {
+    Record::Person(Arc::new(PersonRecord { person: Arc::new(bare_person(n, uid)), projected: Box::default() }))
+}
+
+pub(crate) fn address_entry(n: u128, address: &str, kind: AddressKind, owner: Option<u128>) -> Record {
+    let owner = owner.and_then(|owner| dn_key(&person_dn(owner)));
+    Record::Address(Arc::new(AddressRecord {
+        entry_uuid: uuid(n),
+        address: Address::parse(address).unwrap(),
+        kind,
+        owner,
+    }))
+}
+
+pub(crate) fn domain(name: &str) -> Record {
+    Record::Domain(name.into())
+}
