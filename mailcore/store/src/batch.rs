@@ -6,6 +6,11 @@ use uuid::Uuid;
 
 use crate::{AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, SpecialUse, Uid, UidSet};
 
+/// How long a batch id is remembered, seconds: longer than a sending queue tries again (RFC 5321 §4.5.4.1: 4-5 days).
+pub(crate) const REMEMBERED_SECONDS: i64 = 7 * 86_400;
+/// Largest message unless configured, octets: what other universities' servers take.
+pub(crate) const MESSAGE_OCTETS_MAX: u64 = 50 * 1024 * 1024;
+
 /// Idempotency key. The engine remembers it for seven days: the same id again returns the first effect and does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BatchId(pub Uuid);
@@ -226,4 +231,11 @@ pub enum StoreError {
     /// What was stored cannot be read: a checksum or a record is wrong. Counted, never served.
     #[error("damaged: {0}")]
     Damaged(String),
+}
+
+impl From<StoreError> for ApplyError {
+    /// What a batch needs to read and cannot, is for later: a change never answers from a damaged row.
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }

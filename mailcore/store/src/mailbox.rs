@@ -14,7 +14,7 @@ pub struct AccountId(pub Uuid);
 pub struct MailboxId(pub u64);
 
 /// RFC 7162: of a message or mailbox; one per batch and account, growing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Modseq(pub u64);
 
 /// RFC 6154.

@@ -41,9 +41,26 @@ pub struct QueueItem {
     pub octets: u64,
 }
 
+impl QueueItem {
+    /// As it comes in: due at once, nothing tried yet.
+    pub fn new(id: QueueId, envelope: Envelope, octets: u64, now: i64) -> Self {
+        let untried = |path| RecipientState { path, attempts: 0, last_error: None };
+        Self {
+            id,
+            reverse_path: envelope.reverse_path,
+            recipients: envelope.recipients.into_iter().map(untried).collect(),
+            eight_bit: envelope.eight_bit,
+            queued_at: now,
+            due_at: now,
+            octets,
+        }
+    }
+}
+
 /// The queue's rows. Same engines, same durability as the messages.
 pub trait QueueStore: Send + Sync + 'static {
-    /// Puts a message in; durable when it resolves. The same id again changes nothing.
+    /// Puts a message in; durable when it resolves. The same id again changes nothing, for seven days also after the
+    /// item was removed.
     fn enqueue(&self, id: QueueId, envelope: Envelope, body: Bytes, now: i64) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Takes up to `most` items that are due and not leased, each for `lease_seconds`.
@@ -52,12 +69,13 @@ pub trait QueueStore: Send + Sync + 'static {
     /// The body of an item.
     fn queued_body(&self, id: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>>;
 
-    /// Puts the item back with what is left to do and when; no recipients left removes it. Ends the lease.
+    /// Puts the item back with what is left to do (`recipients`) and when (`due_at`); no recipients left removes it. Ends
+    /// the lease. An item that is not there (any more) stays away.
     fn settle(&self, item: QueueItem) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// All items, oldest first, at most `most`.
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>>;
 
-    /// Earliest due time of an item that is not leased.
+    /// Earliest due time of an item that is not leased. A lease that ran out counts until the next `take_due`.
     fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>>;
 }

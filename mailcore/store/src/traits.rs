@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{AccountId, Applied, ApplyError, Batch, BlobRef, Changes, MailboxId, Modseq, Snapshot, StoreError};
+use crate::{AccountId, Applied, ApplyError, Batch, BlobRef, Changes, Lease, MailboxId, Modseq, Snapshot, StoreError};
 
 /// A boxed future, so that engines can stand behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,7 +28,7 @@ pub trait MessageStore: Send + Sync + 'static {
         after: Modseq,
     ) -> BoxFuture<'_, Result<Changes, StoreError>>;
 
-    /// A body or a part of it.
+    /// A body or a part of it; a range that goes beyond the end is cut there.
     fn body(
         &self,
         account: AccountId,
@@ -44,19 +44,4 @@ pub trait MessageStore: Send + Sync + 'static {
 
     /// Notes a login, for the help desk. May be lost in a crash; never waits for the disk.
     fn note_login(&self, account: AccountId, protocol: &'static str, now: i64);
-}
-
-/// An exclusive lease with a fencing epoch.
-pub struct Lease {
-    /// Grows with each holder.
-    pub epoch: u64,
-    pub(crate) release: Option<Box<dyn FnOnce() + Send + Sync>>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(release) = self.release.take() {
-            release();
-        }
-    }
 }

@@ -1,0 +1,325 @@
+//! What each op means: written once, over the rows that an engine keeps.
+//!
+//! An error leaves the account and its rows half changed: the engine takes both back.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::account::Account;
+use crate::{
+    Applied, ApplyError, Batch, BlobRef, Effect, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, Op,
+    Require, Uid, UidSet,
+};
+
+/// Keywords of all messages of one mailbox together.
+pub(crate) const KEYWORDS_MAX: usize = 64;
+/// Correspondents of one account that vacation replies are remembered for.
+pub(crate) const REPLIES_MAX: u64 = 10_000;
+/// Ops of one batch.
+pub(crate) const OPS_MAX: usize = 10_000;
+/// Octets of a vacation handle, and of a correspondent (RFC 5321 §4.5.3.1: a path has 256).
+const REPLY_KEY_OCTETS_MAX: usize = 1024;
+
+/// The rows of one account within one batch.
+pub(crate) trait Rows {
+    /// Keeps a body.
+    fn keep_body(&mut self, body: &Bytes) -> Result<BlobRef, ApplyError>;
+    /// A new message; its modseq is the batch's.
+    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError>;
+    /// Messages in the set, or all; ascending.
+    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError>;
+    /// New flags and modseq of a message that is there.
+    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError>;
+    /// Takes a message away and leaves its tombstone.
+    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError>;
+    /// Takes all messages and tombstones of a mailbox away.
+    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError>;
+    /// Until when a reply is remembered.
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError>;
+    /// How many are remembered, after the expired were dropped.
+    fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError>;
+    /// Remembers a reply.
+    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError>;
+}
+
+/// What can be refused before anything is looked at.
+pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), ApplyError> {
+    let refused = |why: &str| Err(ApplyError::Refused(why.into()));
+    if batch.ops.len() > OPS_MAX {
+        return refused("too many changes at once");
+    }
+    for op in &batch.ops {
+        match op {
+            Op::Append { body, .. } if body.len() as u64 > message_octets_max => return refused("message too large"),
+            Op::RememberReply { handle, correspondent, .. }
+                if handle.len().max(correspondent.len()) > REPLY_KEY_OCTETS_MAX =>
+            {
+                return refused("vacation handle or correspondent too long");
+            }
+            _ => (),
+        }
+    }
+    Ok(())
+}
+
+/// Applies a batch to an account (`None`: it is not there yet).
+pub(crate) fn apply(
+    account: Option<Account>,
+    rows: &mut impl Rows,
+    batch: &Batch,
+) -> Result<(Account, Applied), ApplyError> {
+    let account = match account {
+        Some(mut account) => {
+            account.modseq.0 += 1;
+            account
+        }
+        None => Account::new(batch.now)?,
+    };
+    let mut run = Run { account, rows, now: batch.now, grown: 0 };
+    run.require(batch)?;
+    let effects = batch.ops.iter().map(|op| run.op(op)).collect::<Result<_, _>>()?;
+    run.check_growth(batch)?;
+    let applied = Applied { modseq: run.account.modseq, effects };
+    Ok((run.account, applied))
+}
+
+/// One batch being applied.
+struct Run<'a, R> {
+    account: Account,
+    rows: &'a mut R,
+    now: i64,
+    /// Octets appended and copied so far.
+    grown: u64,
+}
+
+impl<R: Rows> Run<'_, R> {
+    fn require(&self, batch: &Batch) -> Result<(), ApplyError> {
+        let appended: u64 = batch.ops.iter().map(appended_octets).sum();
+        for require in &batch.require {
+            match require {
+                Require::QuotaOctets(quota) => within_quota(self.account.octets, appended, *quota)?,
+                Require::Mailbox(id) => drop(self.account.mailbox(*id)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is copied is known only now; RFC 9208 §3.1 counts it like what is appended.
+    fn check_growth(&self, batch: &Batch) -> Result<(), ApplyError> {
+        for require in &batch.require {
+            if let Require::QuotaOctets(quota) = require {
+                within_quota(self.account.octets.saturating_sub(self.grown), self.grown, *quota)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn op(&mut self, op: &Op) -> Result<Effect, ApplyError> {
+        match op {
+            Op::CreateMailbox { name, special_use } => {
+                let id = self.account.create(name, *special_use, self.now)?;
+                Ok(self.account.info(id).map_or(Effect::Done, |info| Effect::Mailbox(Box::new(info))))
+            }
+            Op::DeleteMailbox { name } => {
+                let id = self.account.delete(name)?;
+                self.rows.drop_mailbox(id).map(|()| Effect::Done)
+            }
+            Op::RenameMailbox { from, to } if from.is_inbox() => self.rename_inbox(to),
+            Op::RenameMailbox { from, to } => self.account.rename(from, to, self.now).map(|()| Effect::Done),
+            Op::Subscribe { name, on } => self.account.subscribe(name, *on).map(|()| Effect::Done),
+            Op::Append { mailbox, create, body, flags, internal_date } => {
+                let id = self.account.find_or_create(mailbox, *create, self.now)?;
+                self.append(id, body, flags, *internal_date)
+            }
+            Op::Store { mailbox, uids, change, unchanged_since } => {
+                self.store(*mailbox, uids, change, *unchanged_since)
+            }
+            Op::Copy { from, uids, to } => self.copy(*from, uids, to, false),
+            Op::Move { from, uids, to } => self.copy(*from, uids, to, true),
+            Op::Expunge { mailbox, uids, only_deleted } => self.expunge(*mailbox, uids.as_ref(), *only_deleted),
+            Op::ClearRecent { mailbox, up_to } => self.clear_recent(*mailbox, *up_to),
+            Op::RememberReply { handle, correspondent, until } => self.remember(handle, correspondent, *until),
+        }
+    }
+
+    fn append(&mut self, id: MailboxId, body: &Bytes, flags: &Flags, date: i64) -> Result<Effect, ApplyError> {
+        let blob = self.rows.keep_body(body)?;
+        let octets = body.len() as u64;
+        let (uid, modseq) = (Uid::FIRST, self.account.modseq);
+        let message = MessageMeta { uid, modseq, flags: flags.clone(), internal_date: date, octets, blob };
+        let uid = self.put(id, message)?;
+        self.grown += octets;
+        let uid_validity = self.account.mailbox(id)?.uid_validity;
+        Ok(Effect::Appended { mailbox: id, uid_validity, uid })
+    }
+
+    /// Puts a message into a mailbox under its next UID.
+    fn put(&mut self, id: MailboxId, mut message: MessageMeta) -> Result<Uid, ApplyError> {
+        self.admit_keywords(id, &message.flags)?;
+        let modseq = self.account.modseq;
+        self.account.octets += message.octets;
+        let mailbox = self.account.mailbox_mut(id)?;
+        message.uid = mailbox.take_uid()?;
+        message.modseq = modseq;
+        mailbox.highest_modseq = modseq;
+        mailbox.count_in(&message);
+        self.rows.insert(id, &message)?;
+        Ok(message.uid)
+    }
+
+    /// Takes messages away that are there.
+    fn take(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), ApplyError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let modseq = self.account.modseq;
+        let mailbox = self.account.mailbox_mut(id)?;
+        mailbox.highest_modseq = modseq;
+        for message in messages {
+            mailbox.count_out(message);
+            self.rows.expunge(id, message.uid, modseq)?;
+        }
+        let octets: u64 = messages.iter().map(|message| message.octets).sum();
+        self.account.octets = self.account.octets.saturating_sub(octets);
+        Ok(())
+    }
+
+    /// RFC 3501 §6.3.5: its messages go to a new mailbox, INBOX stays and is empty, and so do those below it.
+    fn rename_inbox(&mut self, to: &MailboxName) -> Result<Effect, ApplyError> {
+        let inbox = self.account.find(&MailboxName::inbox()).ok_or_else(|| ApplyError::NoMailbox("INBOX".into()))?;
+        let target = self.account.create(to, None, self.now)?;
+        let messages = self.rows.select(inbox, None)?;
+        for message in &messages {
+            self.put(target, message.clone())?;
+        }
+        self.take(inbox, &messages)?;
+        Ok(Effect::Done)
+    }
+
+    fn store(
+        &mut self,
+        id: MailboxId,
+        uids: &UidSet,
+        change: &FlagChange,
+        unchanged_since: Option<Modseq>,
+    ) -> Result<Effect, ApplyError> {
+        self.account.mailbox(id)?;
+        let (mut messages, mut modified) = (Vec::new(), Vec::new());
+        for mut message in self.rows.select(id, Some(uids))? {
+            if unchanged_since.is_some_and(|since| message.modseq > since) {
+                modified.push(message.uid);
+                continue;
+            }
+            let flags = changed_flags(&message.flags, change);
+            // RFC 7162 §3.1.3: flags that were so already leave the modseq as it is.
+            if flags != message.flags {
+                self.set_flags(id, &mut message, flags)?;
+            }
+            messages.push(message);
+        }
+        Ok(Effect::Stored { messages, modified })
+    }
+
+    fn set_flags(&mut self, id: MailboxId, message: &mut MessageMeta, flags: Flags) -> Result<(), ApplyError> {
+        self.admit_keywords(id, &flags)?;
+        message.modseq = self.account.modseq;
+        let mailbox = self.account.mailbox_mut(id)?;
+        mailbox.highest_modseq = message.modseq;
+        mailbox.count_flags_out(&message.flags);
+        mailbox.count_flags_in(&flags);
+        message.flags = flags;
+        self.rows.update(id, message)
+    }
+
+    fn copy(&mut self, from: MailboxId, uids: &UidSet, to: &MailboxName, away: bool) -> Result<Effect, ApplyError> {
+        self.account.mailbox(from)?;
+        let target = self.account.find(to).ok_or_else(|| ApplyError::NoMailbox(to.to_string()))?;
+        let messages = self.rows.select(from, Some(uids))?;
+        let mut pairs = Vec::with_capacity(messages.len());
+        for message in &messages {
+            pairs.push((message.uid, self.put(target, message.clone())?));
+        }
+        match away {
+            true => self.take(from, &messages)?,
+            false => self.grown += messages.iter().map(|message| message.octets).sum::<u64>(),
+        }
+        Ok(Effect::Copied { mailbox: target, uid_validity: self.account.mailbox(target)?.uid_validity, uids: pairs })
+    }
+
+    fn expunge(&mut self, id: MailboxId, uids: Option<&UidSet>, only_deleted: bool) -> Result<Effect, ApplyError> {
+        if only_deleted && self.account.mailbox(id)?.deleted == 0 {
+            return Ok(Effect::Expunged(Vec::new()));
+        }
+        self.account.mailbox(id)?;
+        let mut messages = self.rows.select(id, uids)?;
+        messages.retain(|message| !only_deleted || message.flags.has(crate::Flag::Deleted));
+        self.take(id, &messages)?;
+        Ok(Effect::Expunged(messages.iter().map(|message| message.uid).collect()))
+    }
+
+    fn clear_recent(&mut self, id: MailboxId, up_to: Uid) -> Result<Effect, ApplyError> {
+        let mailbox = self.account.mailbox(id)?;
+        // Not beyond UIDNEXT: a message that is not there yet has been told by nobody.
+        let up_to = up_to.min(mailbox.uid_next());
+        if up_to > mailbox.recent_from {
+            self.account.mailbox_mut(id)?.recent_from = up_to;
+        }
+        Ok(Effect::Done)
+    }
+
+    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<Effect, ApplyError> {
+        let still = self.rows.remembered(handle, correspondent)?.is_some_and(|end| end > self.now);
+        // At the bound nobody new is answered: a missing reply is less harm than one that is sent again and again.
+        if still || self.rows.count_remembered(self.now)? >= REPLIES_MAX {
+            return Ok(Effect::Remembered(false));
+        }
+        self.rows.remember(handle, correspondent, until)?;
+        Ok(Effect::Remembered(true))
+    }
+
+    /// Keeps the keywords of a mailbox within their bound: those that no message has any more are forgotten first.
+    fn admit_keywords(&mut self, id: MailboxId, flags: &Flags) -> Result<(), ApplyError> {
+        let wanted: BTreeSet<String> = flags.keywords().iter().map(|k| k.as_str().to_ascii_lowercase()).collect();
+        if wanted.is_subset(&self.account.mailbox(id)?.keywords) {
+            return Ok(());
+        }
+        let mut keywords = self.account.mailbox(id)?.keywords.clone();
+        keywords.extend(wanted.iter().cloned());
+        if keywords.len() > KEYWORDS_MAX {
+            let messages = self.rows.select(id, None)?;
+            let used = messages.iter().flat_map(|message| message.flags.keywords());
+            keywords = used.map(|k| k.as_str().to_ascii_lowercase()).chain(wanted).collect();
+        }
+        if keywords.len() > KEYWORDS_MAX {
+            return Err(ApplyError::Refused("too many keywords in this mailbox".into()));
+        }
+        self.account.mailbox_mut(id)?.keywords = keywords;
+        Ok(())
+    }
+}
+
+/// A change that adds nothing is allowed even to an account that is over its quota already.
+fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), ApplyError> {
+    match grown > 0 && octets.saturating_add(grown) > quota {
+        true => Err(ApplyError::OverQuota),
+        false => Ok(()),
+    }
+}
+
+fn appended_octets(op: &Op) -> u64 {
+    match op {
+        Op::Append { body, .. } => body.len() as u64,
+        _ => 0,
+    }
+}
+
+fn changed_flags(flags: &Flags, change: &FlagChange) -> Flags {
+    let mut flags = flags.clone();
+    match change {
+        FlagChange::Replace(new) => flags = new.clone(),
+        FlagChange::Add(more) => flags.add(more),
+        FlagChange::Remove(less) => flags.subtract(less),
+    }
+    flags
+}

@@ -1,0 +1,68 @@
+//! Who watches which account.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::{AccountId, Modseq};
+
+/// One sender per watched account; those that nobody watches any more are dropped as the map grows.
+#[derive(Default)]
+pub(crate) struct Notices {
+    watched: Mutex<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    senders: HashMap<AccountId, watch::Sender<u64>>,
+    /// Swept when it has grown to this.
+    sweep_at: usize,
+}
+
+/// Below this many senders a sweep is not worth it.
+const SWEEP_MIN: usize = 64;
+
+impl Notices {
+    pub(crate) fn watch(&self, account: AccountId) -> watch::Receiver<u64> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.senders.len() >= watched.sweep_at {
+            watched.senders.retain(|_, sender| sender.receiver_count() > 0);
+            watched.sweep_at = (watched.senders.len() * 2).max(SWEEP_MIN);
+        }
+        watched.senders.entry(account).or_insert_with(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// After the batch is durable, never before: a watcher looks at once.
+    pub(crate) fn tell(&self, account: AccountId, modseq: Modseq) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sender) = watched.senders.get(&account) else { return };
+        match sender.receiver_count() {
+            0 => drop(watched.senders.remove(&account)),
+            _ => drop(sender.send_replace(modseq.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn watchers_are_told_and_forgotten() {
+        let notices = Notices::default();
+        let account = AccountId(Uuid::from_u128(1));
+        let receiver = notices.watch(account);
+        notices.tell(account, Modseq(3));
+        assert_eq!(*receiver.borrow(), 3);
+        drop(receiver);
+        notices.tell(account, Modseq(4));
+        assert!(notices.watched.lock().unwrap().senders.is_empty());
+        for number in 0..10_000 {
+            drop(notices.watch(AccountId(Uuid::from_u128(number))));
+        }
+        assert!(notices.watched.lock().unwrap().senders.len() <= SWEEP_MIN);
+    }
+}
