@@ -1,1 +1,14 @@
-//! (room)
+//! The program from outside: a node started as a user would start it, and what the tests say to it.
+//!
+//! Nothing here links a room of the product: only the binary, its ports and its files are known.
+
+pub mod command;
+pub mod conversation;
+pub mod line;
+pub mod node;
+pub mod people;
+
+pub use command::{Ran, run};
+pub use line::Line;
+pub use node::{Node, Options, Port};
+pub use people::Person;

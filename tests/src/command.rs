@@ -1,0 +1,39 @@
+//! Foreign programs and our own, run to their end.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+/// What a program said.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs a program to its end, without input.
+pub fn run(command: &mut Command) -> anyhow::Result<Ran> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    Ok(Ran {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+impl Ran {
+    /// The output of a program that must have ended 0.
+    pub fn good(self) -> anyhow::Result<String> {
+        anyhow::ensure!(self.code == Some(0), "exit {:?}\n{}\n{}", self.code, self.out, self.err);
+        Ok(self.out)
+    }
+}
+
+/// `provost --config <node's> ...`.
+pub fn provost(node: &crate::Node, arguments: &[&str]) -> anyhow::Result<Ran> {
+    run(Command::new(crate::node::binary()).arg("--config").arg(node.config()).args(arguments))
+}

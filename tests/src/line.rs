@@ -1,0 +1,161 @@
+//! One connection in lines, in the clear or through TLS.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+/// How long one answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+enum Bytes {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// A connection that is read line by line.
+pub struct Line {
+    bytes: Option<Bytes>,
+    waiting: Vec<u8>,
+}
+
+impl Line {
+    /// Connects.
+    pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+        socket.set_nodelay(true)?;
+        Ok(Self { bytes: Some(Bytes::Plain(socket)), waiting: Vec::new() })
+    }
+
+    /// Starts TLS; whatever certificate the peer shows is taken (it made it itself).
+    pub fn start_tls(&mut self) -> anyhow::Result<()> {
+        ensure!(self.waiting.is_empty(), "the peer said more before the handshake");
+        let Some(Bytes::Plain(socket)) = self.bytes.take() else { bail!("TLS is on already") };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+            .with_no_client_auth();
+        let client = ClientConnection::new(Arc::new(config), "localhost".try_into()?)?;
+        self.bytes = Some(Bytes::Tls(Box::new(StreamOwned::new(client, socket))));
+        Ok(())
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.bytes {
+            Some(Bytes::Plain(socket)) => socket.write_all(bytes),
+            Some(Bytes::Tls(stream)) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Sends a line.
+    pub fn say(&mut self, line: &str) -> io::Result<()> {
+        self.send(format!("{line}\r\n").as_bytes())
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let mut chunk = [0; 16 * 1024];
+        let read = match &mut self.bytes {
+            Some(Bytes::Plain(socket)) => socket.read(&mut chunk)?,
+            Some(Bytes::Tls(stream)) => stream.read(&mut chunk)?,
+            None => 0,
+        };
+        self.waiting.extend_from_slice(&chunk[..read]);
+        Ok(read)
+    }
+
+    /// The next line, without its end; `None` when the peer closed.
+    pub fn next(&mut self) -> io::Result<Option<String>> {
+        loop {
+            if let Some(end) = self.waiting.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = self.waiting.drain(..end + 2).collect();
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
+            }
+            match self.fill() {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Exactly so many octets.
+    pub fn octets(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.waiting.len() < count {
+            if self.fill()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(self.waiting.drain(..count).collect())
+    }
+
+    /// Says a line and reads lines until one begins with one of `ends`; all of them.
+    pub fn ask(&mut self, line: &str, ends: &[&str]) -> anyhow::Result<Vec<String>> {
+        self.say(line)?;
+        self.until(ends)
+    }
+
+    /// Reads lines until one begins with one of `ends`; all of them.
+    pub fn until(&mut self, ends: &[&str]) -> anyhow::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.next()? {
+            let last = ends.iter().any(|end| line.starts_with(end));
+            lines.push(line);
+            if last {
+                return Ok(lines);
+            }
+        }
+        bail!("closed before {ends:?}; heard {lines:?}")
+    }
+}
+
+/// Takes any certificate.
+#[derive(Debug)]
+struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,248 @@
+//! One running node on loopback ports of its own, in a temporary folder, stopped when dropped.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+/// How long a node may take to import and prove itself.
+const START_LIMIT: Duration = Duration::from_secs(180);
+/// How long it may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// The listeners, by their offset from `--port-base`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Port {
+    /// LDAP.
+    Ldap = 0,
+    /// REST and web.
+    Http = 1,
+    /// SMTP for everybody.
+    Mx = 2,
+    /// Submission with STARTTLS.
+    Submission = 3,
+    /// Submission in TLS.
+    Submissions = 4,
+    /// LMTP.
+    Lmtp = 5,
+    /// IMAP with STARTTLS.
+    Imap = 6,
+    /// IMAP in TLS.
+    Imaps = 7,
+    /// POP3 with STLS.
+    Pop3 = 8,
+    /// POP3 in TLS.
+    Pop3s = 9,
+    /// Metrics and readiness.
+    Health = 11,
+}
+
+/// How to start a node.
+#[derive(Default)]
+pub struct Options {
+    /// The registrar's file; the tests' own people when left out.
+    pub import: Option<PathBuf>,
+    /// `--relay`.
+    pub relay: Option<String>,
+}
+
+/// A running node.
+pub struct Node {
+    folder: TempDir,
+    base: u16,
+    options: Options,
+    child: Option<Child>,
+}
+
+/// The binary under test: `PROVOST_BIN`, or what cargo built beside this test.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("PROVOST_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().unwrap_or_default();
+    let target = own.ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
+    target.join("provost")
+}
+
+/// The root of the checkout.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+impl Node {
+    /// Starts one with the tests' own people.
+    pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts one.
+    pub fn start_with(options: Options) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("provost-test").tempdir()?;
+        let mut node = Self { folder, base: free_base()?, options, child: None };
+        node.launch()?;
+        Ok(node)
+    }
+
+    fn launch(&mut self) -> anyhow::Result<()> {
+        let import = match &self.options.import {
+            Some(file) => file.clone(),
+            None => crate::people::write_csv(self.folder.path())?,
+        };
+        let log = self.folder.path().join("log");
+        let out = File::create(&log)?;
+        let mut command = Command::new(binary());
+        command
+            .args(["quickstart", "--data"])
+            .arg(self.data())
+            .args(["--port-base", &self.base.to_string(), "--import"])
+            .arg(import)
+            .stdin(Stdio::null())
+            .stderr(out.try_clone()?)
+            .stdout(out);
+        if let Some(relay) = &self.options.relay {
+            command.args(["--relay", relay]);
+        }
+        self.child = Some(command.spawn().with_context(|| format!("{}", binary().display()))?);
+        self.wait_for("Serving until")
+    }
+
+    fn wait_for(&mut self, words: &str) -> anyhow::Result<()> {
+        let end = Instant::now() + START_LIMIT;
+        while Instant::now() < end {
+            let said = self.log();
+            if said.contains(words) {
+                return Ok(());
+            }
+            if let Some(child) = &mut self.child
+                && let Some(status) = child.try_wait()?
+            {
+                bail!("the node ended with {status}:\n{said}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("the node did not start in {START_LIMIT:?}:\n{}", self.log())
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A temporary folder beside it, for what a test writes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its configuration file, for `provost --config`.
+    pub fn config(&self) -> PathBuf {
+        self.data().join("provost.toml")
+    }
+
+    /// Where a listener is.
+    pub fn address(&self, port: Port) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port(port)))
+    }
+
+    /// A listener's port.
+    pub fn port(&self, port: Port) -> u16 {
+        self.base + port as u16
+    }
+
+    /// A secret that the quickstart made: `api-token`, `helpdesk-password`, `directory-password`.
+    pub fn secret(&self, name: &str) -> String {
+        fs::read_to_string(self.data().join("secrets").join(name)).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The program's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// `kill -9`, as a power cut would be for the program.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// TERM, and waits for a clean end.
+    pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        let Some(mut child) = self.child.take() else { return Ok(ExitStatus::from_raw(0)) };
+        let told = Command::new("kill").arg(child.id().to_string()).status()?;
+        ensure!(told.success(), "kill failed");
+        let end = Instant::now() + STOP_LIMIT;
+        while Instant::now() < end {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child.kill()?;
+        bail!("the node did not stop in {STOP_LIMIT:?}")
+    }
+
+    /// Serves again on the same folder and ports, without the quickstart: `provost serve`. Returns how long it took until
+    /// all of `ports` accepted.
+    pub fn serve_again(&mut self, ports: &[Port]) -> anyhow::Result<Duration> {
+        let out = File::create(self.folder.path().join("log"))?;
+        let begin = Instant::now();
+        let child = Command::new(binary())
+            .arg("--config")
+            .arg(self.config())
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stderr(out.try_clone()?)
+            .stdout(out)
+            .spawn()?;
+        self.child = Some(child);
+        for port in ports {
+            wait_port(self.address(*port)).with_context(|| self.log())?;
+        }
+        Ok(begin.elapsed())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.stop().is_err() {
+            let _ = self.kill();
+        }
+    }
+}
+
+/// Waits until something accepts at `address`.
+pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
+    let end = Instant::now() + START_LIMIT;
+    while Instant::now() < end {
+        if std::net::TcpStream::connect(address).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bail!("nothing listens at {address}")
+}
+
+/// A port base below which twelve ports in a row are free. Below the range from which the system gives out its own.
+fn free_base() -> anyhow::Result<u16> {
+    for _ in 0..200 {
+        let base = 20_000 + 12 * rand::random_range(0..1000);
+        let free = (base..base + 12).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+        if free {
+            return Ok(base);
+        }
+    }
+    bail!("no twelve free ports in a row")
+}

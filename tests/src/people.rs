@@ -1,0 +1,55 @@
+//! The tests' own people: `test.p01` to `test.p99`, each with a password.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How many there are.
+pub const PEOPLE: u32 = 99;
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// 1 to [`PEOPLE`].
+    pub number: u32,
+}
+
+impl Person {
+    /// By number.
+    pub fn of(number: u32) -> Self {
+        Self { number }
+    }
+
+    /// Login.
+    pub fn uid(&self) -> String {
+        format!("test.p{:02}", self.number)
+    }
+
+    /// Primary address.
+    pub fn mail(&self) -> String {
+        format!("{}@example.edu", self.uid())
+    }
+
+    /// Password of the file.
+    pub fn password(&self) -> String {
+        format!("secret of p{:02}", self.number)
+    }
+}
+
+/// Writes the registrar's file with all of them.
+pub fn write_csv(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut text = String::from(
+        "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n",
+    );
+    for number in 1..=PEOPLE {
+        let person = Person::of(number);
+        writeln!(
+            text,
+            "T{number:04},Test,P{number:02},2001-02-03,p{number}@example.net,student,Arts,2026-09-01,,{}",
+            person.password()
+        )?;
+    }
+    let file = folder.join("people.csv");
+    fs::write(&file, text)?;
+    Ok(file)
+}

@@ -1,0 +1,34 @@
+//! Each protocol command, written as a conversation (`tests/conversations/<listener>/*.txt`) and held with the running program.
+
+use std::path::PathBuf;
+
+use provost_tests::conversation::hold;
+use provost_tests::{Node, Port};
+
+const LISTENERS: [(&str, Port); 5] = [
+    ("mx", Port::Mx),
+    ("submission", Port::Submission),
+    ("lmtp", Port::Lmtp),
+    ("imap", Port::Imap),
+    ("pop3", Port::Pop3),
+];
+
+/// One node for all of them; each file has its own person, so that they do not meet.
+#[test]
+fn every_conversation_goes_as_written() {
+    let node = Node::start().unwrap();
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let started: Vec<_> =
+            LISTENERS.iter().map(|(folder, port)| scope.spawn(|| hold_all(&node, folder, *port))).collect();
+        started.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+fn hold_all(node: &Node, folder: &str, port: Port) -> Vec<String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conversations").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no conversation in {}", folder.display());
+    files.iter().filter_map(|file| hold(node, port, file).err()).map(|e| format!("{e:#}")).collect()
+}
