@@ -1,44 +1,35 @@
 //! Local delivery: recipient to person, person's Sieve, then the store. The one door for messages into mailboxes.
+//!
+//! What must never happen here: an answer that is not durable yet, a directory that cannot answer taken for "no such
+//! user", a message lost because a person's rule is wrong.
+
+mod actions;
+mod outcome;
+mod trace;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Envelope, Path};
-use provost_store::{BatchId, MessageStore};
-use provost_view::{Address, View};
+use provost_message::{Address, Path};
+use provost_store::{AccountId, Applied, ApplyError, Batch, BatchId, Effect, MessageStore, Op, Require};
+use provost_view::{Person, Recipient, View};
+use uuid::Uuid;
 
-/// What came of one recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// Durable in the mailbox (or discarded by the recipient's rule).
-    Stored,
-    /// Never will: reply code and enhanced status are the caller's (550 5.1.1, 552 5.2.2, ...).
-    Refused(Refusal),
-    /// Later may work: 451 4.3.0.
-    Unavailable(String),
-}
+use actions::Wishes;
+pub use outcome::{Caused, Delivered, Refusal};
 
-/// Why a recipient is refused for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// 550 5.1.1
-    NoSuchUser,
-    /// 550 5.7.1: not our domain.
-    NotLocal,
-    /// 550 5.2.1
-    Closed,
-    /// 552 5.2.2: over quota.
-    Full,
-}
+/// How often a batch with an unknown outcome is tried again with its id before the recipient is told to come later.
+const UNKNOWN_RETRIES_MAX: usize = 3;
 
-/// A message that a delivery causes (vacation reply, redirect): for the queue.
-#[derive(Clone, Debug)]
-pub struct Caused {
-    /// Its envelope.
-    pub envelope: Envelope,
-    /// Whole.
-    pub body: Bytes,
+/// One message on its way to one recipient.
+#[derive(Clone, Copy)]
+struct Incoming<'a> {
+    id: BatchId,
+    reverse_path: Option<&'a Path>,
+    recipient: &'a Address,
+    message: &'a Bytes,
+    now: Timestamp,
 }
 
 /// Delivers to local people. Cheap to clone.
@@ -54,15 +45,32 @@ pub struct Delivery {
     pub hostname: Arc<str>,
 }
 
+/// The idempotency key of one recipient of one transaction: the session and later the queue make the same one, so that
+/// a recipient whose outcome was unknown gets one copy.
+pub fn batch_id(transaction: Uuid, recipient: &Path) -> BatchId {
+    BatchId(Uuid::new_v5(&transaction, recipient.to_string().to_ascii_lowercase().as_bytes()))
+}
+
 impl Delivery {
     /// Whether a recipient would be taken now: `Ok` is yes (RCPT TO).
     pub fn check(&self, recipient: &Address) -> Result<(), Delivered> {
-        let _ = recipient;
-        todo!("H6")
+        self.person(recipient).map(|_| ())
+    }
+
+    /// The address that mail for `postmaster` without a domain goes to (RFC 5321 §4.5.1): that of a served domain, else
+    /// of the person whose login is `postmaster`. `None` when the directory knows neither.
+    pub fn postmaster(&self) -> Option<Address> {
+        let snapshot = self.view.snapshot();
+        let of_domain = |domain: String| Address::from_parts("postmaster", &domain).ok();
+        let takes = |address: &Address| matches!(self.view.recipient(address), Recipient::Person(_));
+        let by_login = || snapshot.by_login("postmaster").map(|person| person.primary.clone());
+        snapshot.domains().into_iter().filter_map(of_domain).find(takes).or_else(by_login)
     }
 
     /// Delivers one message to one recipient. `message` begins with the trace fields that the caller put (Received),
     /// Return-Path and Delivered-To are added here. With the same `id` again nothing is doubled.
+    ///
+    /// What it caused (vacation reply, redirect) is for the queue, and only when the outcome is `Stored`.
     pub async fn deliver(
         &self,
         id: BatchId,
@@ -71,7 +79,76 @@ impl Delivery {
         message: &Bytes,
         now: Timestamp,
     ) -> (Delivered, Vec<Caused>) {
-        let _ = (id, reverse_path, recipient, message, now);
-        todo!("H6")
+        let (delivered, caused) = match self.person(recipient) {
+            Ok(_) if trace::has_come_before(message, recipient) => (Delivered::Refused(Refusal::Loop), Vec::new()),
+            Ok(person) => {
+                let incoming = Incoming { id, reverse_path, recipient, message, now };
+                let wishes = Wishes::of(&person, incoming, &self.view);
+                self.carry_out(incoming, &person, wishes).await
+            }
+            Err(delivered) => (delivered, Vec::new()),
+        };
+        metrics::counter!("deliveries_total", "outcome" => delivered.as_label()).increment(1);
+        (delivered, caused)
+    }
+
+    fn person(&self, recipient: &Address) -> Result<Arc<Person>, Delivered> {
+        match self.view.recipient(recipient) {
+            Recipient::Person(person) => Ok(person),
+            Recipient::Unknown => Err(Delivered::Refused(Refusal::NoSuchUser)),
+            Recipient::NotLocal => Err(Delivered::Refused(Refusal::NotLocal)),
+            Recipient::Closed => Err(Delivered::Refused(Refusal::Closed)),
+            Recipient::Unavailable => Err(Delivered::Unavailable("the directory cannot say now".into())),
+        }
+    }
+
+    /// One batch: the message into its mailboxes and the memory of the vacation reply, both or neither.
+    async fn carry_out(&self, incoming: Incoming<'_>, person: &Person, wishes: Wishes) -> (Delivered, Vec<Caused>) {
+        let Incoming { id, reverse_path, recipient, message, now } = incoming;
+        if let Some(reason) = wishes.reject {
+            return (Delivered::Refused(Refusal::Rejected(reason)), Vec::new());
+        }
+        let body = trace::with_trace(message, reverse_path, recipient);
+        let mut ops = wishes.appends(&body, now);
+        let remember = wishes.vacation.as_ref().map(|reply| actions::remember(reply, now));
+        ops.extend(remember);
+        let require = person.quota_octets.or(self.default_quota).map(Require::QuotaOctets).into_iter().collect();
+        let account = AccountId(person.entry_uuid);
+        let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
+        let applied = match self.apply(batch, &body).await {
+            Ok(applied) => applied,
+            Err(error) => return (Delivered::from(error), Vec::new()),
+        };
+        let mut caused = wishes.redirects(reverse_path, &body);
+        if let (Some(reply), Some(Effect::Remembered(true))) = (&wishes.vacation, applied.effects.last()) {
+            caused.push(actions::reply(reply, person, &self.hostname, id, now));
+        }
+        (Delivered::Stored, caused)
+    }
+
+    /// Applies; falls back to INBOX when a mailbox that a rule names cannot be had, so that no rule loses a message.
+    async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Applied, ApplyError> {
+        match self.settle(batch.clone()).await {
+            Err(ApplyError::NoMailbox(_) | ApplyError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
+                tracing::warn!(account = %batch.account.0, "a rule's mailbox cannot be had, kept in INBOX");
+                let internal_date = batch.now;
+                let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
+                let ops = std::iter::once(actions::keep(body.clone(), internal_date)).chain(kept).collect();
+                self.settle(Batch { ops, ..batch }).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Tries again with the same id while the outcome is unknown.
+    async fn settle(&self, batch: Batch) -> Result<Applied, ApplyError> {
+        let mut outcome = self.store.apply(batch.clone()).await;
+        for _ in 0..UNKNOWN_RETRIES_MAX {
+            if outcome != Err(ApplyError::Unknown) {
+                break;
+            }
+            outcome = self.store.apply(batch.clone()).await;
+        }
+        outcome
     }
 }

@@ -1,75 +1,70 @@
 //! The queue: messages on their way out, retried with back-off, bounced at the end of their life.
+//!
+//! All states on one page. An item is *due* or waits for its `due_at`; taken, it is *leased* for one attempt; after it,
+//! each recipient is *done* (taken out), *deferred* (stays, with a later `due_at`) or *failed* (taken out, in a bounce).
+//! An item without recipients is gone. What must never happen here: a recipient taken out before somebody else has
+//! taken responsibility, a bounce for the null reverse-path.
+
+mod attempt;
+mod fate;
+mod schedule;
+mod work;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Envelope, Path};
-use provost_store::{BoxFuture, QueueItem, QueueStore, StoreError};
+use provost_delivery::Delivery;
+use provost_message::Envelope;
+use provost_store::{QueueId, QueueItem, QueueStore, StoreError};
+use tokio::sync::Notify;
+use uuid::Uuid;
 
-/// What came of one recipient of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The next hop took responsibility.
-    Sent,
-    /// 5xx: bounce. What the peer said.
-    Failed(String),
-    /// 4xx or no connection: try again. What the peer said.
-    Deferred(String),
-}
-
-/// Sends a message on to the next hop: the border to the SMTP client.
-pub trait NextHop: Send + Sync + 'static {
-    /// One fate per recipient, in order. Never hangs past its own deadlines.
-    fn send(&self, reverse_path: Option<Path>, recipients: Vec<Path>, eight_bit: bool, body: Bytes) -> BoxFuture<'_, Vec<Fate>>;
-}
-
-/// Times of the queue's life.
-#[derive(Clone, Debug)]
-pub struct QueueConfig {
-    /// First wait after a deferral, seconds. Default 60; doubles up to `retry_max`.
-    pub retry_first: i64,
-    /// Longest wait, seconds. Default 3600.
-    pub retry_max: i64,
-    /// After this many seconds a deferral becomes a bounce. Default 5 days.
-    pub lifetime: i64,
-    /// Attempts at once. Default 16.
-    pub concurrency: usize,
-}
+pub use fate::{Fate, NextHop};
+pub use schedule::{QueueConfig, next_attempt};
 
 /// The queue. Cheap to clone.
 #[derive(Clone)]
 pub struct Queue {
-    _store: Arc<dyn QueueStore>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn QueueStore>,
+    delivery: Delivery,
+    next_hop: Option<Arc<dyn NextHop>>,
+    config: QueueConfig,
+    /// Something was accepted: look at once.
+    wake: Notify,
 }
 
 impl Queue {
     /// Over rows, local delivery, and the next hop for everything else (`None`: nothing can be sent out, it is deferred).
     pub fn new(
         store: Arc<dyn QueueStore>,
-        delivery: provost_delivery::Delivery,
+        delivery: Delivery,
         next_hop: Option<Arc<dyn NextHop>>,
         config: QueueConfig,
     ) -> Self {
-        let _ = (delivery, next_hop, config);
-        Self { _store: store }
+        Self { inner: Arc::new(Inner { store, delivery, next_hop, config, wake: Notify::new() }) }
     }
 
     /// Takes responsibility for a message: durable when it resolves `Ok`, then attempted at once in the background.
     pub async fn accept(&self, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
-        let _ = (envelope, body, now);
-        todo!("H6")
+        self.accept_as(Uuid::new_v4(), envelope, body, now).await
     }
 
-    /// Works the queue until `stop` resolves.
-    pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
-        stop.await;
-        todo!("H6")
+    /// The same under an id of the caller's: the same id again changes nothing, and local recipients get the message
+    /// under [`provost_delivery::batch_id`] of that id.
+    pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
+        self.inner.store.enqueue(QueueId(id), envelope, body, now.as_second()).await?;
+        metrics::counter!("queue_accepted_total").increment(1);
+        self.inner.wake.notify_one();
+        Ok(())
     }
 
     /// What waits, oldest first.
     pub async fn list(&self, most: usize) -> Result<Vec<QueueItem>, StoreError> {
-        let _ = most;
-        todo!("H6")
+        self.inner.store.list(most).await
     }
 }
