@@ -1,0 +1,80 @@
+//! kill -9 under LMTP load: every acknowledged message is there exactly once, and the node is back at once.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use provost_tests::people::PEOPLE;
+use provost_tests::{Line, Node, Person, Port};
+
+const CONNECTIONS: u32 = 16;
+/// The node is killed after so many acknowledgements; the load goes on until it notices.
+const KILL_AFTER: u32 = 1200;
+
+#[test]
+fn acknowledged_mail_survives_kill_9_exactly_once() {
+    let mut node = Node::start().unwrap();
+    let address = node.address(Port::Lmtp);
+    let acknowledged = Mutex::new(Vec::new());
+    let (count, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let (acknowledged, count, over) = (&acknowledged, &count, &over);
+            scope.spawn(move || {
+                let mut line = Line::open(address).unwrap();
+                line.until(&["220"]).unwrap();
+                line.ask("LHLO load.invalid", &["250 "]).unwrap();
+                for number in 0.. {
+                    let token = format!("{connection}-{number}");
+                    let to = Person::of((connection * 7919 + number) % PEOPLE + 1);
+                    if over.load(Ordering::Relaxed) || deliver(&mut line, &to, &token).is_err() {
+                        break;
+                    }
+                    acknowledged.lock().unwrap().push(token);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        while count.load(Ordering::Relaxed) < KILL_AFTER {
+            std::thread::yield_now();
+        }
+        node.kill().unwrap();
+        over.store(true, Ordering::Relaxed);
+    });
+    let back = node.serve_again(&[Port::Lmtp, Port::Imap, Port::Pop3]).unwrap();
+    let found = tokens_found(&node);
+    let acknowledged = acknowledged.into_inner().unwrap();
+    assert!(acknowledged.len() >= KILL_AFTER as usize);
+    let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
+    assert!(wrong.is_empty(), "{} of {} not there exactly once: {wrong:?}", wrong.len(), acknowledged.len());
+    assert!(found.values().all(|count| *count == 1), "a message is doubled");
+    println!("{} acknowledged, {} found, back after {back:?}", acknowledged.len(), found.len());
+}
+
+fn deliver(line: &mut Line, to: &Person, token: &str) -> anyhow::Result<()> {
+    line.ask("MAIL FROM:<load@example.net>", &["250"])?;
+    line.ask(&format!("RCPT TO:<{}>", to.mail()), &["250"])?;
+    line.ask("DATA", &["354"])?;
+    let body = "0123456789abcdefghijklmnopqrstuvwxyz\r\n".repeat(100);
+    line.ask(&format!("Subject: load\r\nX-Token: {token}\r\n\r\n{body}."), &["250"])?;
+    Ok(())
+}
+
+/// All tokens in all mailboxes, with how often each is there.
+fn tokens_found(node: &Node) -> HashMap<String, u32> {
+    let mut found = HashMap::new();
+    for number in 1..=PEOPLE {
+        let person = Person::of(number);
+        let mut line = Line::open(node.address(Port::Imap)).unwrap();
+        line.until(&["* OK"]).unwrap();
+        line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"]).unwrap();
+        let selected = line.ask("b EXAMINE INBOX", &["b OK"]).unwrap();
+        if !selected.iter().any(|line| line == "* 0 EXISTS") {
+            let lines = line.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"]).unwrap();
+            for token in lines.iter().filter_map(|line| line.strip_prefix("X-Token: ")) {
+                *found.entry(token.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    found
+}
