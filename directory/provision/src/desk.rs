@@ -171,7 +171,12 @@ impl Desk {
     }
 
     /// Sets `password`, or a generated one that is returned once. Second value: the audit id.
-    pub async fn reset_password(&self, actor: &Actor, key: &str, password: Option<Secret>) -> Result<(Secret, String), DeskError> {
+    pub async fn reset_password(
+        &self,
+        actor: &Actor,
+        key: &str,
+        password: Option<Secret>,
+    ) -> Result<(Secret, String), DeskError> {
         let _ = (actor, key, password);
         todo!("H3")
     }

@@ -5,19 +5,26 @@
 
 mod apply;
 mod audit;
+mod calendar;
 mod desk;
+mod facts;
 mod naming;
 mod plan;
 mod roster;
 mod tree;
+mod write;
 
-pub use apply::{apply, Outcomes, Progress};
+pub use apply::{Outcomes, Progress, apply};
 pub use audit::{Actor, Audit, AuditRecord};
 pub use desk::{AddressInfo, Desk, DeskError, PersonDetail, PersonSummary, VacationChange};
+pub use facts::Facts;
 pub use naming::{fold_name, login_base};
-pub use plan::{plan, Actual, Change, Plan, PlanError, PlanSummary};
-pub use roster::{read_roster, Affiliation, Encoding, FileError, Roster, RosterOptions, Row, RowError};
+pub use plan::{Actual, Change, ChangeKind, Plan, PlanError, PlanSummary, plan};
+pub use roster::{
+    Affiliation, Column, Encoding, FILE_MIB_MAX, FileError, ROWS_MAX, Roster, RosterOptions, Row, RowError, read_roster,
+};
 pub use tree::ensure_tree;
+pub use write::{AddressKind, NewPerson, Write};
 
 /// What provisioning needs to know of the site.
 #[derive(Clone, Debug)]

@@ -1,6 +1,23 @@
 //! The registrar's file: CSV into rows, each wrong row named with line, column and rule.
+//!
+//! One decision per file (refused whole: [`FileError`]) and one per row (left out: [`RowError`]). No rule ever shows a
+//! value: with shifted columns a password may stand anywhere.
+
+mod decode;
+mod field;
+mod header;
+mod record;
+
+use std::collections::HashMap;
 
 use provost_credential::Secret;
+
+pub use header::Column;
+
+/// Largest file in MiB: a million people fit ten times over.
+pub const FILE_MIB_MAX: u64 = 256;
+/// Most rows of data in one file.
+pub const ROWS_MAX: usize = 2_000_000;
 
 /// How the file's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -34,8 +51,20 @@ pub enum Affiliation {
     Alum,
 }
 
+impl Affiliation {
+    /// As eduPerson spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Student => "student",
+            Self::Faculty => "faculty",
+            Self::Staff => "staff",
+            Self::Alum => "alum",
+        }
+    }
+}
+
 /// One good row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Line in the file where it begins, from one (the header is 1).
     pub line: u64,
@@ -77,10 +106,16 @@ pub struct RowError {
 pub struct Roster {
     /// Good rows, in file order.
     pub rows: Vec<Row>,
-    /// Wrong ones.
+    /// Wrong ones: one for each problem, so a row may stand here more than once.
     pub rejected: Vec<RowError>,
     /// blake3 of the bytes, hex.
     pub digest: String,
+    /// Rows of data in the file, good and wrong.
+    pub rows_read: usize,
+    /// Rows that repeat an earlier one word for word: they say nothing new.
+    pub repeated: usize,
+    /// The columns that the header names: a blank cell says something only where there is a column.
+    pub columns: Vec<Column>,
 }
 
 /// The file is refused whole.
@@ -106,10 +141,88 @@ pub enum FileError {
     /// Larger than we read.
     #[error("the file is larger than {0} MiB")]
     TooLarge(u64),
+    /// More rows than we read.
+    #[error("the file has more than {0} rows")]
+    TooManyRows(usize),
 }
 
 /// Reads a whole file.
 pub fn read_roster(bytes: &[u8], options: &RosterOptions) -> Result<Roster, FileError> {
-    let _ = (bytes, options);
-    todo!("H3")
+    if bytes.len() as u64 > FILE_MIB_MAX * 1024 * 1024 {
+        return Err(FileError::TooLarge(FILE_MIB_MAX));
+    }
+    let text = decode::decode(bytes, options.encoding)?;
+    let mut records = record::Records::new(&text, options.separator);
+    let header = records.next()?.ok_or(FileError::Empty)?;
+    let header = header::Header::parse(&header)?;
+    let (mut rows, mut rejected, mut rows_read) = (Vec::new(), Vec::new(), 0);
+    // Whether the last record read may have been cut short, and where it stands.
+    let mut cut = None;
+    while let Some(record) = records.next()? {
+        rows_read += 1;
+        if rows_read > ROWS_MAX {
+            return Err(FileError::TooManyRows(ROWS_MAX));
+        }
+        let read = field::read_row(&header, &record);
+        cut = field::may_be_cut(&header, &record, &read).then_some(record.line);
+        match read {
+            Ok(row) => rows.push(row),
+            Err(problems) => rejected.extend(problems),
+        }
+    }
+    if let Some(line) = cut.filter(|_| !text.ends_with('\n')) {
+        return Err(FileError::Truncated(line));
+    }
+    if rows_read == 0 {
+        return Err(FileError::Empty);
+    }
+    let repeated = settle_repeats(&mut rows, &mut rejected);
+    rejected.sort_by_key(|problem: &RowError| problem.line);
+    let digest = blake3::hash(bytes).to_hex().to_string();
+    Ok(Roster { rows, rejected, digest, rows_read, repeated, columns: header.columns() })
 }
+
+/// The form in which two spellings of a person's number are one: the directory compares without case, too.
+pub(crate) fn person_key(person_id: &str) -> String {
+    person_id.to_lowercase()
+}
+
+/// Rows with one person_id: equal ones become one, different ones are all left out. Returns how many were repeats.
+fn settle_repeats(rows: &mut Vec<Row>, rejected: &mut Vec<RowError>) -> usize {
+    let mut lines_of: HashMap<String, Vec<usize>> = HashMap::with_capacity(rows.len());
+    for (i, row) in rows.iter().enumerate() {
+        lines_of.entry(person_key(&row.person_id)).or_default().push(i);
+    }
+    let mut repeated = 0;
+    let mut keep = vec![true; rows.len()];
+    for same in lines_of.into_values().filter(|same| same.len() > 1) {
+        let group: Vec<(usize, &Row)> = same.iter().filter_map(|i| Some((*i, rows.get(*i)?))).collect();
+        let Some((_, first)) = group.first() else { continue };
+        let agree = group.iter().all(|(_, row)| Row { line: first.line, ..(*row).clone() } == **first);
+        let skip = usize::from(agree);
+        repeated += skip * (group.len() - 1);
+        for (i, row) in group.iter().skip(skip) {
+            if let Some(keep) = keep.get_mut(*i) {
+                *keep = false;
+            }
+            if !agree {
+                rejected.push(conflict(row, &group));
+            }
+        }
+    }
+    let mut kept = keep.into_iter();
+    rows.retain(|_| kept.next().unwrap_or(true));
+    repeated
+}
+
+fn conflict(row: &Row, group: &[(usize, &Row)]) -> RowError {
+    /// Enough to find the fault; a file that is one fault all over needs no list of it in each line.
+    const LINES_NAMED_MAX: usize = 5;
+    let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
+    let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();
+    let rule = format!("this number stands on line {} as well, with other values", others.join(", "));
+    RowError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
+}
+
+#[cfg(test)]
+mod tests;

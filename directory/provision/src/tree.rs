@@ -1,11 +1,149 @@
-//! The containers below the suffix.
+//! The tree below the suffix: where things stand, and the containers that must be there first.
 
-use provost_client::{Directory, DirectoryError};
+use provost_client::{Control, Directory, DirectoryError, Scope, Search};
+use provost_entry::{Dn, Entry, Filter};
+use provost_schema::{attr, class, ou};
+use uuid::Uuid;
 
 use crate::Settings;
 
+/// LDAP result 53, unwillingToPerform: what we answer ourselves to a suffix that we cannot make.
+const UNWILLING_TO_PERFORM: u32 = 53;
+
+/// The attribute list that asks for no attribute. RFC 4511 §4.5.1.8.
+const NO_ATTRIBUTES: &str = "1.1";
+
+/// `ou=people`.
+pub(crate) fn people(suffix: &Dn) -> Dn {
+    suffix.child("ou", ou::PEOPLE)
+}
+
+/// `ou=addresses`.
+pub(crate) fn addresses(suffix: &Dn) -> Dn {
+    suffix.child("ou", ou::ADDRESSES)
+}
+
+/// A person's entry.
+pub(crate) fn person(suffix: &Dn, id: Uuid) -> Dn {
+    people(suffix).child(attr::PROVOST_PERSON_ID, &id.to_string())
+}
+
+/// An address's entry.
+pub(crate) fn address(suffix: &Dn, address: &str) -> Dn {
+    addresses(suffix).child(attr::PROVOST_ADDRESS, address)
+}
+
+/// A served domain's entry.
+pub(crate) fn domain(suffix: &Dn, domain: &str) -> Dn {
+    suffix.child("ou", ou::DOMAINS).child(attr::PROVOST_DOMAIN, domain)
+}
+
 /// Makes the suffix entry, the containers and the domain entry where they are missing; returns the DNs made.
 pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<Vec<String>, DirectoryError> {
-    let _ = (directory, settings);
-    todo!("H3")
+    let suffix = directory.suffix();
+    let mut wanted = vec![suffix_entry(suffix)?];
+    wanted.extend(ou::ALL.into_iter().map(|name| container(suffix, name)));
+    wanted.push(
+        Entry::new(domain(suffix, &settings.domain))
+            .with(attr::OBJECT_CLASS, "top")
+            .with(attr::OBJECT_CLASS, class::PROVOST_DOMAIN_ENTRY)
+            .with(attr::PROVOST_DOMAIN, settings.domain.as_str()),
+    );
+    let mut made = Vec::new();
+    for entry in wanted {
+        let dn = entry.dn.clone();
+        if read_provider(directory, &dn, &[NO_ATTRIBUTES]).await?.is_some() {
+            continue;
+        }
+        match directory.add(entry).await {
+            Ok(_) => made.push(dn.as_str().to_owned()),
+            // Somebody else made it since we looked: that is as good.
+            Err(DirectoryError::AlreadyExists(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(made)
+}
+
+/// The entry of the suffix itself, of the class that its first RDN asks for.
+fn suffix_entry(suffix: &Dn) -> Result<Entry, DirectoryError> {
+    let rdn = suffix.rdn();
+    let pair = rdn.as_ref().and_then(|rdn| rdn.pairs().next());
+    let entry = Entry::new(suffix.clone()).with(attr::OBJECT_CLASS, "top");
+    match pair {
+        Some((name, value)) if name.eq_ignore_ascii_case("dc") => Ok(entry
+            .with(attr::OBJECT_CLASS, "organization")
+            .with(attr::OBJECT_CLASS, "dcObject")
+            .with("dc", value)
+            .with("o", value)),
+        Some((name, value)) if name.eq_ignore_ascii_case("o") => {
+            Ok(entry.with(attr::OBJECT_CLASS, "organization").with("o", value))
+        }
+        Some((name, value)) if name.eq_ignore_ascii_case("ou") => {
+            Ok(entry.with(attr::OBJECT_CLASS, "organizationalUnit").with("ou", value))
+        }
+        _ => Err(DirectoryError::Refused {
+            code: UNWILLING_TO_PERFORM,
+            message: format!("a suffix begins with dc=, o= or ou=: {suffix}"),
+        }),
+    }
+}
+
+fn container(suffix: &Dn, name: &'static str) -> Entry {
+    Entry::new(suffix.child("ou", name))
+        .with(attr::OBJECT_CLASS, "top")
+        .with(attr::OBJECT_CLASS, "organizationalUnit")
+        .with("ou", name)
+}
+
+/// One entry from the writable provider; `None` when the provider says that there is none.
+pub(crate) async fn read_provider(
+    directory: &Directory,
+    dn: &Dn,
+    attributes: &[&str],
+) -> Result<Option<Entry>, DirectoryError> {
+    let search = Search {
+        base: dn.clone(),
+        scope: Scope::Base,
+        filter: Filter::present(attr::OBJECT_CLASS),
+        attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
+        limit: None,
+    };
+    match directory.search_provider(search).await {
+        Ok(entries) => Ok(entries.into_iter().next()),
+        Err(DirectoryError::NoSuchObject(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The condition that an entry is still the version that was read (RFC 4528).
+pub(crate) fn unchanged_since(csn: Option<&str>) -> Control {
+    Control { assert: csn.map(|csn| Filter::equal(attr::ENTRY_CSN, csn)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_entry_follows_the_suffix() {
+        for (suffix, class) in [
+            ("dc=example,dc=edu", Some("dcObject")),
+            ("o=Example", Some("organization")),
+            ("ou=mail,o=Example", Some("organizationalUnit")),
+            ("cn=mail", None),
+            ("", None),
+        ] {
+            let entry = suffix_entry(&Dn::parse(suffix).unwrap());
+            assert_eq!(entry.is_ok_and(|entry| class.is_some_and(|class| entry.has_class(class))), class.is_some());
+        }
+    }
+
+    #[test]
+    fn names_are_escaped() {
+        let suffix = Dn::parse("dc=example,dc=edu").unwrap();
+        let dn = address(&suffix, "a+b@example.edu");
+        assert_eq!(dn.as_str(), r"provostAddress=a\+b@example.edu,ou=addresses,dc=example,dc=edu");
+        assert_eq!(Dn::parse(dn.as_str()).unwrap(), dn);
+    }
 }

@@ -1,0 +1,164 @@
+//! What the directory holds now, as small as planning needs it.
+
+use std::collections::{HashMap, HashSet};
+
+use provost_client::{Directory, DirectoryError, Scope, Search};
+use provost_entry::{Dn, Entry, Filter};
+use provost_schema::{attr, class};
+
+use crate::facts::{FACT_ATTRIBUTES, Facts};
+use crate::roster::person_key;
+use crate::{Settings, tree};
+
+/// What the directory holds now of all that an import may touch, read in one paged search each.
+pub struct Actual {
+    pub(super) suffix: Dn,
+    pub(super) people: Vec<Person>,
+    /// Which person has a source id (lower case); `None` when more than one has.
+    by_source: HashMap<String, Option<usize>>,
+    by_dn: HashMap<Dn, usize>,
+    /// Logins, lower case, and whose.
+    pub(super) uids: HashMap<Box<str>, usize>,
+    /// Every address that is anybody's, lower case.
+    pub(super) addresses: HashMap<Box<str>, Holding>,
+    /// Which addresses an owner holds. Owners need not be there: an import may have ended between address and person.
+    by_owner: HashMap<Dn, Vec<Box<str>>>,
+}
+
+/// A person as the directory has it.
+pub(super) struct Person {
+    pub(super) dn: Dn,
+    pub(super) csn: Option<Box<str>>,
+    pub(super) uid: Option<Box<str>>,
+    pub(super) mail: Option<Box<str>>,
+    pub(super) local_addresses: Vec<Box<str>>,
+    pub(super) sources: Vec<Box<str>>,
+    pub(super) has_password: bool,
+    pub(super) facts: Facts,
+}
+
+/// Who holds an address, and how.
+pub(super) struct Holding {
+    pub(super) owner: Option<Dn>,
+    /// provostAddressKind, lower case; `None` where only the person's attributes name the address.
+    pub(super) kind: Option<Box<str>>,
+}
+
+/// What the directory says of a source id.
+pub(super) enum Known<'a> {
+    Nobody,
+    One(&'a Person),
+    Many,
+}
+
+impl Actual {
+    /// Reads people and addresses from the writable provider.
+    pub async fn read(directory: &Directory, settings: &Settings) -> Result<Self, DirectoryError> {
+        let _ = settings;
+        let search = |base, class, attributes: &[&str]| Search {
+            base,
+            scope: Scope::One,
+            filter: Filter::equal(attr::OBJECT_CLASS, class),
+            attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
+            limit: None,
+        };
+        let suffix = directory.suffix();
+        let mut attributes = FACT_ATTRIBUTES.to_vec();
+        attributes.extend([attr::UID, attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_SOURCE_ID]);
+        attributes.extend([attr::USER_PASSWORD, attr::ENTRY_CSN]);
+        let people = search(tree::people(suffix), class::PROVOST_ACCOUNT, &attributes);
+        let people = found(directory.search_provider(people).await)?;
+        let mut actual = Self::empty(suffix.clone());
+        people.into_iter().for_each(|entry| actual.add_person(&entry));
+        let attributes = [attr::PROVOST_ADDRESS, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_OWNER];
+        let addresses = search(tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, &attributes);
+        let addresses = found(directory.search_provider(addresses).await)?;
+        addresses.into_iter().for_each(|entry| actual.add_address(&entry));
+        Ok(actual)
+    }
+
+    pub(crate) fn empty(suffix: Dn) -> Self {
+        Self {
+            suffix,
+            people: Vec::new(),
+            by_source: HashMap::new(),
+            by_dn: HashMap::new(),
+            uids: HashMap::new(),
+            addresses: HashMap::new(),
+            by_owner: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn add_person(&mut self, entry: &Entry) {
+        let boxed = |name: &str| entry.first(name).map(|value| value.to_lowercase().into_boxed_str());
+        let lower = |name: &str| entry.texts(name).map(|value| value.to_lowercase().into_boxed_str()).collect();
+        let person = Person {
+            dn: entry.dn.clone(),
+            csn: entry.first(attr::ENTRY_CSN).map(Into::into),
+            uid: boxed(attr::UID),
+            mail: boxed(attr::MAIL),
+            local_addresses: lower(attr::MAIL_LOCAL_ADDRESS),
+            sources: lower(attr::PROVOST_SOURCE_ID),
+            has_password: !entry.values(attr::USER_PASSWORD).is_empty(),
+            facts: Facts::of_entry(entry),
+        };
+        let place = self.people.len();
+        for source in &person.sources {
+            self.by_source.entry(source.to_string()).and_modify(|known| *known = None).or_insert(Some(place));
+        }
+        for uid in entry.texts(attr::UID) {
+            self.uids.insert(uid.to_lowercase().into(), place);
+        }
+        let projected: HashSet<&Box<str>> = person.local_addresses.iter().chain(&person.mail).collect();
+        for address in projected {
+            self.hold(address.clone(), Some(person.dn.clone()), None);
+        }
+        self.by_dn.insert(person.dn.clone(), place);
+        self.people.push(person);
+    }
+
+    pub(crate) fn add_address(&mut self, entry: &Entry) {
+        let named = entry.first(attr::PROVOST_ADDRESS).map(str::to_lowercase);
+        let Some(address) = named.or_else(|| entry.dn.rdn_value(attr::PROVOST_ADDRESS)) else { return };
+        let owner = entry.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok());
+        let kind = entry.first(attr::PROVOST_ADDRESS_KIND).unwrap_or_default().to_lowercase();
+        self.hold(address.into(), owner, Some(kind.into()));
+    }
+
+    fn hold(&mut self, address: Box<str>, owner: Option<Dn>, kind: Option<Box<str>>) {
+        if let Some(owner) = &owner {
+            let held = self.by_owner.entry(owner.clone()).or_default();
+            if !held.contains(&address) {
+                held.push(address.clone());
+            }
+        }
+        self.addresses.insert(address, Holding { owner, kind });
+    }
+
+    /// Who is known under a source id, or stands where its person would be made.
+    pub(super) fn known(&self, source_id: &str, dn: &Dn) -> Known<'_> {
+        let place = match self.by_source.get(&person_key(source_id)) {
+            Some(None) => return Known::Many,
+            Some(Some(place)) => Some(place),
+            None => self.by_dn.get(dn),
+        };
+        place.and_then(|place| self.people.get(*place)).map_or(Known::Nobody, Known::One)
+    }
+
+    /// The addresses whose owner is `dn` and nobody else, by entry or by the person's own attributes.
+    pub(super) fn held_by(&self, dn: &Dn) -> impl Iterator<Item = (&str, &Holding)> {
+        let held = self.by_owner.get(dn).into_iter().flatten();
+        held.filter_map(move |address| {
+            let holding = self.addresses.get(address)?;
+            (holding.owner.as_ref() == Some(dn)).then_some((&**address, holding))
+        })
+    }
+}
+
+/// A container that is not there holds nothing: the tree is made at the first start.
+fn found(result: Result<Vec<Entry>, DirectoryError>) -> Result<Vec<Entry>, DirectoryError> {
+    match result {
+        Err(DirectoryError::NoSuchObject(_)) => Ok(Vec::new()),
+        other => other,
+    }
+}

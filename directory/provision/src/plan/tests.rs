@@ -1,0 +1,328 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use provost_entry::{Dn, Entry, Filter, ModOp, Modification};
+use provost_schema::{attr, class};
+
+use super::*;
+use crate::write::{Batch, Operation};
+use crate::{RosterOptions, read_roster};
+
+const HEADER: &str =
+    "person_id,given_name,family_name,birth_date,private_email,affiliation,program,end_date,password\n";
+
+fn settings() -> Settings {
+    let scheme = provost_credential::Scheme::Ssha;
+    Settings { domain: "example.edu".into(), source: "registrar".into(), scheme }
+}
+
+fn roster(rows: &str) -> Roster {
+    read_roster(format!("{HEADER}{rows}").as_bytes(), &RosterOptions::default()).unwrap()
+}
+
+/// A directory of one process: just enough of RFC 4511 to apply plans to.
+#[derive(Clone, Default)]
+struct Model {
+    entries: BTreeMap<Dn, Entry>,
+    writes: usize,
+}
+
+fn suffix() -> Dn {
+    Dn::parse("dc=example,dc=edu").unwrap()
+}
+
+impl Model {
+    fn actual(&self) -> Actual {
+        let mut actual = Actual::empty(suffix());
+        let of = |class: &'static str| self.entries.values().filter(move |entry| entry.has_class(class));
+        of(class::PROVOST_ACCOUNT).for_each(|entry| actual.add_person(entry));
+        of(class::PROVOST_ADDRESS_ENTRY).for_each(|entry| actual.add_address(entry));
+        actual
+    }
+
+    fn plan(&self, rows: &str) -> Plan {
+        plan(&roster(rows), &self.actual(), &settings(), jiff::Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    /// Applies the first `most` writes.
+    fn apply(&mut self, plan: &Plan, most: usize) {
+        let batch = Batch { id: "batch".into(), since: plan.since.clone(), suffix: suffix() };
+        for write in plan.changes.iter().flat_map(|change| &change.writes).take(most) {
+            let hash = write.password().map(|_| "{SSHA}hash");
+            match write.operation(&batch, hash) {
+                Operation::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
+                Operation::Modify(dn, changes, control) => self.modify(&dn, &changes, control.assert.as_ref()),
+            }
+            self.writes += 1;
+        }
+    }
+
+    fn modify(&mut self, dn: &Dn, changes: &[Modification], assert: Option<&Filter>) {
+        let csn = self.writes.to_string();
+        let entry = self.entries.get_mut(dn).expect("a modify names an entry that is there");
+        assert!(assert.is_none_or(|filter| matches(entry, filter)), "{dn}: {assert:?}");
+        for change in changes {
+            let mut values = entry.values(change.attribute.as_str()).to_vec();
+            match change.op {
+                ModOp::Replace => values = change.values.clone(),
+                ModOp::Delete => values.retain(|value| !change.values.contains(value)),
+                ModOp::Add => {
+                    assert!(change.values.iter().all(|value| !values.contains(value)), "added twice: {change:?}");
+                    values.extend(change.values.clone());
+                }
+            }
+            entry.set(change.attribute.clone(), values);
+        }
+        entry.set(of(attr::ENTRY_CSN), vec![csn.into_bytes()]);
+    }
+
+    fn import(&mut self, rows: &str) -> Plan {
+        let plan = self.plan(rows);
+        self.apply(&plan, usize::MAX);
+        self.check();
+        assert!(self.plan(rows).is_empty(), "{rows}: {:?}", self.plan(rows).changes);
+        plan
+    }
+
+    /// The person whose number is `id`.
+    fn person(&self, id: &str) -> &Entry {
+        let mut people = self.entries.values().filter(|entry| entry.first(attr::EMPLOYEE_NUMBER) == Some(id));
+        people.next().expect("the person is there")
+    }
+
+    fn mail(&self, id: &str) -> &str {
+        self.person(id).first(attr::MAIL).unwrap()
+    }
+
+    fn kind(&self, address: &str) -> Option<&str> {
+        self.entries.get(&crate::tree::address(&suffix(), address))?.first(attr::PROVOST_ADDRESS_KIND)
+    }
+
+    /// What holds in every state between two imports.
+    fn check(&self) {
+        let people: Vec<&Entry> = self.entries.values().filter(|entry| entry.has_class("person")).collect();
+        let mut logins = std::collections::HashSet::new();
+        for person in people {
+            assert!(logins.insert(person.first(attr::UID).unwrap()), "one login for two: {person:?}");
+            let mail = person.first(attr::MAIL).unwrap();
+            assert_eq!(self.kind(mail), Some("primary"), "{person:?}");
+            for address in person.texts(attr::MAIL_LOCAL_ADDRESS) {
+                let entry = &self.entries[&crate::tree::address(&suffix(), address)];
+                assert_eq!(entry.first(attr::PROVOST_OWNER), Some(person.dn.as_str()));
+                assert_eq!(self.kind(address) == Some("primary"), address == mail);
+            }
+        }
+    }
+}
+
+fn of(name: &'static str) -> provost_entry::AttributeDescription {
+    provost_entry::AttributeDescription::of(name)
+}
+
+fn matches(entry: &Entry, filter: &Filter) -> bool {
+    match filter {
+        Filter::And(all) => all.iter().all(|filter| matches(entry, filter)),
+        Filter::Not(filter) => !matches(entry, filter),
+        Filter::Equal(name, value) => entry.values(name.as_str()).contains(value),
+        Filter::Present(name) => !entry.values(name.as_str()).is_empty(),
+        other => panic!("plans use no such filter: {other:?}"),
+    }
+}
+
+const ZOE: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2030-04-30,long enough\n";
+
+#[test]
+fn a_new_person() {
+    let mut model = Model::default();
+    let plan = model.import(ZOE);
+    assert_eq!(plan.changes[0].to_string(), "line 2: create zoe.tremblay@example.edu (Zoé Tremblay, student)");
+    let counts = PlanSummary { rows: 1, create: 1, writes: 2, passwords: 1, ..PlanSummary::default() };
+    assert_eq!(plan.summary, counts);
+    let person = model.person("1");
+    for (name, value) in [
+        (attr::UID, "zoe.tremblay"),
+        (attr::CN, "Zoé Tremblay"),
+        (attr::SN, "Tremblay"),
+        (attr::GIVEN_NAME, "Zoé"),
+        (attr::DISPLAY_NAME, "Zoé Tremblay"),
+        (attr::MAIL, "zoe.tremblay@example.edu"),
+        (attr::MAIL_LOCAL_ADDRESS, "zoe.tremblay@example.edu"),
+        (attr::PROVOST_SOURCE_ID, "registrar:1"),
+        (attr::EDU_PERSON_PRIMARY_AFFILIATION, "student"),
+        (attr::SCHAC_DATE_OF_BIRTH, "20040229"),
+        (attr::PROVOST_PRIVATE_MAIL, "zoe@example.net"),
+        (attr::PROVOST_PROGRAM, "B-INFO"),
+        (attr::PROVOST_END_DATE, "20300501035959Z"),
+        (attr::PROVOST_STATE, "active"),
+        (attr::PROVOST_LAST_BATCH, "batch"),
+        (attr::USER_PASSWORD, "{SSHA}hash"),
+    ] {
+        assert_eq!(person.first(name), Some(value), "{name}");
+    }
+    assert!(!format!("{plan:?}").contains("long enough"));
+}
+
+#[test]
+fn names_collide_in_file_order() {
+    let mut model = Model::default();
+    model.import("1,Ann,Roy,,,staff,,,\n2,Ánn,Roy,,,staff,,,\n3,ANN,ROY,,,alum,,,\n");
+    assert_eq!(
+        ["1", "2", "3"].map(|id| model.mail(id).split('@').next().unwrap()),
+        ["ann.roy", "ann.roy2", "ann.roy3"]
+    );
+    // A number once given is not given again, nor is anybody moved up.
+    model.import("4,Ann,Roy,,,staff,,,\n3,Ann,Roy,,,alum,,,\n");
+    assert_eq!((model.mail("3"), model.mail("4")), ("ann.roy3@example.edu", "ann.roy4@example.edu"));
+}
+
+#[test]
+fn a_name_changes_and_changes_back() {
+    let mut model = Model::default();
+    model.import("1,Ann,Roy,,,staff,,,\n2,Ann,Roy,,,staff,,,\n");
+    let plan = model.import("2,Ann,Côté,,,staff,,,\n");
+    assert_eq!(
+        plan.changes[0].to_string(),
+        "line 2: rename ann.roy2@example.edu -> ann.cote@example.edu (sn, cn, displayName)"
+    );
+    assert_eq!((plan.summary.update, plan.summary.rename, plan.summary.writes), (1, 1, 3));
+    let person = model.person("2");
+    assert_eq!(person.first(attr::UID), Some("ann.roy2"), "the login stays");
+    assert_eq!((person.first(attr::MAIL), person.first(attr::SN)), (Some("ann.cote@example.edu"), Some("Côté")));
+    assert_eq!(person.values(attr::MAIL_LOCAL_ADDRESS).len(), 2);
+    assert_eq!(model.kind("ann.roy2@example.edu"), Some("alias"));
+    // Her former address is still hers, so the number is hers, too.
+    model.import("3,Ann,Roy,,,staff,,,\n2,Ann,Roy,,,staff,,,\n");
+    assert_eq!((model.mail("2"), model.mail("3")), ("ann.roy2@example.edu", "ann.roy3@example.edu"));
+    assert_eq!(model.kind("ann.cote@example.edu"), Some("alias"));
+}
+
+#[test]
+fn what_an_update_touches() {
+    let mut model = Model::default();
+    model.import(ZOE);
+    for (row, attribute, expect, what) in [
+        (ZOE.replace("student", "alum"), attr::EDU_PERSON_AFFILIATION, Some("alum"), "an alum keeps the account"),
+        (ZOE.replace("B-INFO", ""), attr::PROVOST_PROGRAM, None, "a programme can end"),
+        (ZOE.replace("2004-02-29", ""), attr::SCHAC_DATE_OF_BIRTH, Some("20040229"), "a birth does not"),
+        (ZOE.replace("zoe@example.net", ""), attr::PROVOST_PRIVATE_MAIL, Some("zoe@example.net"), "nor an address"),
+        (ZOE.replace("long enough", "another one"), attr::USER_PASSWORD, Some("{SSHA}hash"), "first passwords only"),
+        (ZOE.replace("Tremblay", "TREMBLAY"), attr::MAIL, Some("zoe.tremblay@example.edu"), "case is no new name"),
+    ] {
+        let mut model = model.clone();
+        let plan = model.import(&row);
+        assert_eq!(model.person("1").first(attribute), expect, "{what}");
+        assert_eq!((model.kind("zoe.tremblay@example.edu"), plan.summary.rename), (Some("primary"), 0), "{what}");
+    }
+    let without = "person_id,given_name,family_name,affiliation\n1,Zoé,Tremblay,student\n";
+    let without = read_roster(without.as_bytes(), &RosterOptions::default()).unwrap();
+    let plan = plan(&without, &model.actual(), &settings(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+    assert!(plan.is_empty(), "a column that is not there says nothing: {:?}", plan.changes);
+}
+
+#[test]
+fn a_first_password_comes_late() {
+    let mut model = Model::default();
+    model.import(&ZOE.replace("long enough", ""));
+    let plan = model.import(ZOE);
+    assert_eq!((plan.summary.passwords, plan.summary.writes), (1, 1));
+    assert_eq!(plan.changes[0].what, "update zoe.tremblay@example.edu (userPassword)");
+}
+
+#[test]
+fn rows_that_planning_refuses() {
+    let mut model = Model::default();
+    model.import(ZOE);
+    let reused = "the directory knows this number with another family name and another birth date: reused?";
+    for (row, column, rule) in [
+        ("1,Zoé,Gagnon,1999-01-01,,student,,,\n", "person_id", reused),
+        ("2,…,—?,,,student,,,\n", "family_name", "no login can be made from this name"),
+    ] {
+        let plan = model.plan(&format!("{row}3,Bo,Li,,,staff,,,\n"));
+        assert_eq!(plan.rejected().len(), 1, "{row} {:?}", plan.changes);
+        assert_eq!((plan.rejected()[0].column.as_str(), plan.rejected()[0].rule.as_str()), (column, rule));
+        assert_eq!((plan.summary.rejected, plan.summary.create, plan.summary.rows), (1, 1, 2));
+    }
+    // One of the two may be corrected.
+    assert!(model.plan("1,Zoé,Gagnon,2004-02-29,,student,,,\n").rejected().is_empty());
+    assert!(model.plan("1,Zoé,Tremblay,2004-02-28,,student,,,\n").rejected().is_empty());
+    let mut twin = model.person("1").clone();
+    twin.dn = crate::tree::people(&suffix()).child(attr::PROVOST_PERSON_ID, "twin");
+    model.entries.insert(twin.dn.clone(), twin);
+    assert_eq!(model.plan(ZOE).rejected()[0].rule, "two people of the directory have this number");
+}
+
+#[test]
+fn an_identity_that_sees_no_people_makes_none() {
+    let mut model = Model::default();
+    let rows: String = (0..=ORPHANS_MAX).map(|n| format!("{n},Ann,Roy,,,staff,,,\n")).collect();
+    let plan = model.plan(&rows);
+    model.apply(&plan, usize::MAX);
+    model.entries.retain(|_, entry| !entry.has_class("person"));
+    assert!(super::plan(&roster(&rows), &model.actual(), &settings(), jiff::Timestamp::UNIX_EPOCH).is_err());
+}
+
+#[test]
+fn addresses_of_others_are_never_given() {
+    let mut model = Model::default();
+    model.import("1,Ann,Roy,,,staff,,,\n");
+    // An alias that somebody wrote past us, and a login whose address is gone.
+    let person = model.person("1").dn.clone();
+    let alias = Modification::add(of(attr::MAIL_LOCAL_ADDRESS), vec![b"Bo.Li@example.edu".to_vec()]);
+    let uid = Modification::replace(of(attr::UID), vec![b"cy.lee".to_vec()]);
+    model.modify(&person, &[alias, uid], None);
+    let plan = model.plan("1,Ann,Roy,,,staff,,,\n2,Bo,Li,,,staff,,,\n3,Cy,Lee,,,staff,,,\n");
+    let whats: Vec<&str> = plan.changes.iter().map(|change| change.what.as_str()).collect();
+    assert_eq!(whats, ["create bo.li2@example.edu (Bo Li, staff)", "create cy.lee2@example.edu (Cy Lee, staff)"]);
+}
+
+#[test]
+fn hash_names_a_plan() {
+    let model = Model::default();
+    let plan = model.plan(ZOE);
+    assert_eq!(plan.hash(), model.plan(ZOE).hash());
+    assert_ne!(plan.hash(), model.plan(&ZOE.replace("long enough", "another one")).hash());
+    assert_ne!(plan.hash(), model.plan(&ZOE.replace("B-INFO", "B-MATH")).hash());
+}
+
+/// Few names, so that they collide, and some that need folding.
+fn rows() -> impl Strategy<Value = String> {
+    let row =
+        (1u8..12, "(Ann|Ánn|Bo|Jean-Luc)", "(Roy|Côté|O'Neil)", "(student|alum)", proptest::option::of("B-[A-C]"));
+    proptest::collection::btree_map(1u8..12, row, 0..9).prop_map(|rows| {
+        let row =
+            |(id, (_, given, family, affiliation, program)): (u8, (u8, String, String, String, Option<String>))| {
+                format!("{id},{given},{family},,,{affiliation},{},,\n", program.unwrap_or_default())
+            };
+        let rows: String = rows.into_iter().map(row).collect();
+        // A file has a row; this one never changes.
+        format!("99,Zed,Zed,,,staff,,,\n{rows}")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// `import` checks the invariants and that the same file again plans nothing.
+    #[test]
+    fn imports_settle(files in proptest::collection::vec(rows(), 1..5)) {
+        let mut model = Model::default();
+        for file in files {
+            model.import(&file);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_import_goes_on(first in rows(), second in rows(), writes in 0usize..30) {
+        let mut model = Model::default();
+        model.import(&first);
+        let interrupted = model.plan(&second);
+        let mut whole = model.clone();
+        whole.import(&second);
+        model.apply(&interrupted, writes);
+        model.import(&second);
+        let uids = |model: &Model| -> Vec<(Option<String>, Option<String>)> {
+            let text = |entry: &Entry, name: &str| entry.first(name).map(str::to_owned);
+            model.entries.values().map(|entry| (text(entry, attr::UID), text(entry, attr::MAIL))).collect()
+        };
+        prop_assert_eq!(uids(&model), uids(&whole));
+    }
+}

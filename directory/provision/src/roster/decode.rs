@@ -1,0 +1,46 @@
+//! Octets into text.
+
+use std::borrow::Cow;
+
+use super::{Encoding, FileError};
+
+const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// The file as text without its byte order mark, lines ended by LF or CRLF.
+pub(super) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, FileError> {
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        return Err(refuse(bytes, 0, "the file is UTF-16; save it as UTF-8"));
+    }
+    if let Some(at) = bytes.iter().position(|b| *b == 0) {
+        return Err(refuse(bytes, at, "a NUL octet: this is no text file"));
+    }
+    let text = match encoding {
+        Encoding::Utf8 => decode_utf8(bytes)?,
+        Encoding::Windows1252 if bytes.starts_with(UTF8_BOM) => {
+            return Err(refuse(bytes, 0, "the file says that it is UTF-8; leave --encoding out"));
+        }
+        Encoding::Windows1252 => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
+    };
+    // Lines ended by CR alone, as old spreadsheets for Macintosh wrote them.
+    if text.contains('\r') && !text.contains('\n') {
+        return Ok(Cow::Owned(text.replace('\r', "\n")));
+    }
+    Ok(text)
+}
+
+fn decode_utf8(bytes: &[u8]) -> Result<Cow<'_, str>, FileError> {
+    match std::str::from_utf8(bytes.strip_prefix(UTF8_BOM).unwrap_or(bytes)) {
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(error) => {
+            let at = error.valid_up_to() + bytes.len() - bytes.strip_prefix(UTF8_BOM).unwrap_or(bytes).len();
+            let rule = "not UTF-8; if a spreadsheet wrote the file, try --encoding windows-1252";
+            Err(refuse(bytes, at, rule))
+        }
+    }
+}
+
+/// Refuses the file at an octet, naming its line.
+fn refuse(bytes: &[u8], at: usize, rule: &str) -> FileError {
+    let line_ends = bytes.iter().take(at).filter(|b| **b == b'\n').count();
+    FileError::Encoding { line: line_ends as u64 + 1, rule: rule.to_owned() }
+}

@@ -1,0 +1,229 @@
+//! One record into a row: the rule of each column.
+
+use jiff::civil::Date;
+use provost_credential::Secret;
+use provost_entry::Address;
+use unicode_normalization::UnicodeNormalization;
+
+use super::header::Header;
+use super::record::Record;
+use super::{Affiliation, Column, Row, RowError};
+use crate::calendar::parse_date;
+
+/// Longest field of any column, in octets.
+const FIELD_OCTETS_MAX: usize = 4096;
+/// Longest name or programme, in characters.
+const TEXT_CHARS_MAX: usize = 200;
+/// Longest person_id, in characters.
+const PERSON_ID_CHARS_MAX: usize = 64;
+/// Shortest initial password, in characters (NIST SP 800-63B §3.1.1.2: at least 8).
+pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
+/// Longest password, in octets: the credential room refuses longer ones before any hashing.
+pub(crate) const PASSWORD_OCTETS_MAX: usize = 512;
+/// A birth, an enrolment or an employment before this year is a mistake of the file.
+const YEAR_MIN: i16 = 1900;
+
+/// Reads one record; on failure every problem of it.
+pub(super) fn read_row(header: &Header, record: &Record) -> Result<Row, Vec<RowError>> {
+    if let Some(problem) = wrong_count(header, record) {
+        return Err(vec![problem]);
+    }
+    let mut cells = Cells { header, record, problems: Vec::new() };
+    let person_id = cells.required(Column::PersonId, person_id);
+    let given_name = cells.required(Column::GivenName, text);
+    let family_name = cells.required(Column::FamilyName, text);
+    let birth_date = cells.optional(Column::BirthDate, date);
+    let private_email = cells.optional(Column::PrivateEmail, private_email);
+    let affiliation = cells.required(Column::Affiliation, affiliation);
+    let program = cells.optional(Column::Program, text);
+    let start_date = cells.optional(Column::StartDate, date);
+    let end_date = cells.optional(Column::EndDate, date);
+    if let (Some(start), Some(end)) = (start_date, end_date)
+        && end < start
+    {
+        cells.refuse(Column::EndDate, "the end is before the start");
+    }
+    let password = cells.password();
+    match (person_id, given_name, family_name, affiliation) {
+        (Some(person_id), Some(given_name), Some(family_name), Some(affiliation)) if cells.problems.is_empty() => {
+            Ok(Row {
+                line: record.line,
+                person_id,
+                given_name,
+                family_name,
+                birth_date: birth_date.map(|date| date.strftime("%Y%m%d").to_string()),
+                private_email,
+                affiliation,
+                program,
+                start_date,
+                end_date,
+                password,
+            })
+        }
+        _ => Err(cells.problems),
+    }
+}
+
+/// Whether a record looks cut short, should it be the last one of a file that has no final line end: fields are
+/// missing, or the last one is wrong.
+pub(super) fn may_be_cut(header: &Header, record: &Record, read: &Result<Row, Vec<RowError>>) -> bool {
+    let last = header.last().map_or("", Column::name);
+    record.fields.len() < header.len()
+        || matches!(read, Err(problems) if problems.iter().any(|problem| problem.column == last))
+}
+
+fn wrong_count(header: &Header, record: &Record) -> Option<RowError> {
+    let (have, want) = (record.fields.len(), header.len());
+    if have == want {
+        return None;
+    }
+    // Where the columns are shifted nobody can say which field is wrong; the first that is missing or too many is named.
+    let column = header.at(have).map_or_else(|| format!("field {}", want + 1), |column| column.name().to_owned());
+    Some(RowError { line: record.line, column, rule: format!("the row has {have} fields, the header {want}") })
+}
+
+/// The fields of one record, and what is wrong with them.
+struct Cells<'a> {
+    header: &'a Header,
+    record: &'a Record,
+    problems: Vec<RowError>,
+}
+
+impl Cells<'_> {
+    fn refuse(&mut self, column: Column, rule: &str) {
+        let (line, column) = (self.record.line, column.name().to_owned());
+        self.problems.push(RowError { line, column, rule: rule.to_owned() });
+    }
+
+    /// The field as it stands; empty when the file has no such column.
+    fn raw(&self, column: Column) -> &str {
+        self.header.place(column).and_then(|place| self.record.fields.get(place)).unwrap_or_default()
+    }
+
+    fn optional<T>(&mut self, column: Column, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        let field = self.raw(column).trim();
+        if field.is_empty() {
+            return None;
+        }
+        match sound(field).and_then(read) {
+            Ok(value) => Some(value),
+            Err(rule) => {
+                self.refuse(column, rule);
+                None
+            }
+        }
+    }
+
+    fn required<T>(&mut self, column: Column, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        if self.raw(column).trim().is_empty() {
+            self.refuse(column, "must not be empty");
+            return None;
+        }
+        self.optional(column, read)
+    }
+
+    /// Taken as it stands, blanks included: it must be what its owner types.
+    fn password(&mut self) -> Option<Secret> {
+        let field = self.raw(Column::Password);
+        if field.trim().is_empty() {
+            return None;
+        }
+        match check_password(field) {
+            Ok(()) => Some(Secret::new(field)),
+            Err(rule) => {
+                self.refuse(Column::Password, rule);
+                None
+            }
+        }
+    }
+}
+
+/// The rule of a password, wherever it comes from.
+pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        return Err("a password has at least 8 characters");
+    }
+    if password.len() > PASSWORD_OCTETS_MAX {
+        return Err("a password has at most 512 octets");
+    }
+    if password.chars().any(char::is_control) { Err("a password has no control characters") } else { Ok(()) }
+}
+
+/// What holds for every field but the password.
+fn sound(field: &str) -> Result<&str, &'static str> {
+    if field.len() > FIELD_OCTETS_MAX {
+        Err("longer than 4096 octets")
+    } else if field.contains(['\r', '\n']) {
+        Err("a line break within the field (is a quotation mark missing?)")
+    } else if field.chars().any(char::is_control) {
+        Err("a control character within the field")
+    } else {
+        Ok(field)
+    }
+}
+
+/// A name or a programme, in NFC.
+pub(crate) fn text(field: &str) -> Result<String, &'static str> {
+    let text: String = field.nfc().collect();
+    if text.chars().count() > TEXT_CHARS_MAX {
+        Err("longer than 200 characters")
+    } else if text.contains('\u{FFFD}') {
+        Err("a replacement character: the name was damaged before it came here")
+    } else if is_mojibake(&text) {
+        Err("UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before it came here")
+    } else {
+        Ok(text)
+    }
+}
+
+/// Whether the text is what UTF-8 octets look like in Windows-1252: going back gives UTF-8. Correct names do not.
+fn is_mojibake(text: &str) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
+    let (octets, _, unmappable) = encoding_rs::WINDOWS_1252.encode(text);
+    !unmappable && std::str::from_utf8(&octets).is_ok()
+}
+
+fn person_id(field: &str) -> Result<String, &'static str> {
+    if field.chars().count() > PERSON_ID_CHARS_MAX {
+        Err("longer than 64 characters")
+    } else if field.chars().any(char::is_whitespace) {
+        Err("a blank within the number")
+    } else if field.contains('\u{FFFD}') {
+        Err("a replacement character: the number was damaged before it came here")
+    } else if is_exponent(field) {
+        Err("a number in exponent form (like 1.1E+07): a spreadsheet damaged it")
+    } else {
+        Ok(field.to_owned())
+    }
+}
+
+/// `1.1E+07` and `1,1E+07`, as a spreadsheet shows a long number.
+fn is_exponent(field: &str) -> bool {
+    let Some((mantissa, exponent)) = field.split_once(['E', 'e']) else { return false };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let signed = exponent.strip_prefix(['+', '-']);
+    let mantissa_is_number = mantissa.split(['.', ',']).all(digits);
+    // `12E345` may be a real number of a site; a sign or a fraction never is.
+    mantissa_is_number && digits(signed.unwrap_or(exponent)) && (signed.is_some() || !digits(mantissa))
+}
+
+fn date(field: &str) -> Result<Date, &'static str> {
+    let date = parse_date(field).ok_or("not a date (YYYY-MM-DD)")?;
+    if date.year() < YEAR_MIN { Err("a year before 1900") } else { Ok(date) }
+}
+
+/// Kept as written: the case of a foreign local part is not ours to change.
+fn private_email(field: &str) -> Result<String, &'static str> {
+    match Address::parse(field) {
+        Ok(address) if address.domain().contains('.') => Ok(field.to_owned()),
+        _ => Err("not a mail address (local@domain)"),
+    }
+}
+
+fn affiliation(field: &str) -> Result<Affiliation, &'static str> {
+    let known = [Affiliation::Student, Affiliation::Faculty, Affiliation::Staff, Affiliation::Alum];
+    let found = known.into_iter().find(|affiliation| affiliation.as_str().eq_ignore_ascii_case(field));
+    found.ok_or("not one of student, faculty, staff, alum")
+}

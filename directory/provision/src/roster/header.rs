@@ -1,0 +1,147 @@
+//! The columns of a file. A new one begins here.
+
+use std::fmt;
+
+use super::FileError;
+use super::record::Record;
+
+/// A column that we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// `person_id`, required.
+    PersonId,
+    /// `given_name`, required.
+    GivenName,
+    /// `family_name`, required.
+    FamilyName,
+    /// `birth_date`.
+    BirthDate,
+    /// `private_email`.
+    PrivateEmail,
+    /// `affiliation`, required.
+    Affiliation,
+    /// `program`.
+    Program,
+    /// `start_date`.
+    StartDate,
+    /// `end_date`.
+    EndDate,
+    /// `password`.
+    Password,
+}
+
+impl Column {
+    /// All columns, in the order in which documentation lists them.
+    pub const ALL: [Self; 10] = [
+        Self::PersonId,
+        Self::GivenName,
+        Self::FamilyName,
+        Self::BirthDate,
+        Self::PrivateEmail,
+        Self::Affiliation,
+        Self::Program,
+        Self::StartDate,
+        Self::EndDate,
+        Self::Password,
+    ];
+
+    /// As the header spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PersonId => "person_id",
+            Self::GivenName => "given_name",
+            Self::FamilyName => "family_name",
+            Self::BirthDate => "birth_date",
+            Self::PrivateEmail => "private_email",
+            Self::Affiliation => "affiliation",
+            Self::Program => "program",
+            Self::StartDate => "start_date",
+            Self::EndDate => "end_date",
+            Self::Password => "password",
+        }
+    }
+
+    /// Whether a file must have it.
+    pub fn is_required(self) -> bool {
+        matches!(self, Self::PersonId | Self::GivenName | Self::FamilyName | Self::Affiliation)
+    }
+
+    /// Case and surrounding blanks do not matter.
+    fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|column| column.name().eq_ignore_ascii_case(name.trim()))
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which column stands where.
+pub(super) struct Header {
+    order: Vec<Column>,
+}
+
+impl Header {
+    pub(super) fn parse(record: &Record) -> Result<Self, FileError> {
+        let found: Vec<Option<Column>> = record.fields.iter().map(Column::find).collect();
+        if found.iter().all(Option::is_none) {
+            // Its words are not shown: it may be a row of data.
+            return refuse("this is no header; expected ", &Column::ALL);
+        }
+        let mut order = Vec::with_capacity(found.len());
+        for (name, column) in record.fields.iter().zip(found) {
+            let Some(column) = column else {
+                return Err(FileError::Header(format!("unknown column {}", shown(name))));
+            };
+            if order.contains(&column) {
+                return Err(FileError::Header(format!("column {column} stands twice")));
+            }
+            order.push(column);
+        }
+        let missing: Vec<Column> =
+            Column::ALL.into_iter().filter(|column| column.is_required() && !order.contains(column)).collect();
+        if missing.is_empty() { Ok(Self { order }) } else { refuse("missing column ", &missing) }
+    }
+
+    /// How many fields a record has.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The columns, in the file's order.
+    pub(super) fn columns(&self) -> Vec<Column> {
+        self.order.clone()
+    }
+
+    /// The column of the last field.
+    pub(super) fn last(&self) -> Option<Column> {
+        self.order.last().copied()
+    }
+
+    /// The column at a place.
+    pub(super) fn at(&self, place: usize) -> Option<Column> {
+        self.order.get(place).copied()
+    }
+
+    /// The place of a column.
+    pub(super) fn place(&self, column: Column) -> Option<usize> {
+        self.order.iter().position(|known| *known == column)
+    }
+}
+
+fn refuse(what: &str, columns: &[Column]) -> Result<Header, FileError> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+    Err(FileError::Header(format!("{what}{}", names.join(", "))))
+}
+
+/// A column's name as the file has it, short and on one line.
+fn shown(name: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 40;
+    let name = name.trim();
+    if name.is_empty() {
+        return "without a name".to_owned();
+    }
+    format!("'{}'", name.chars().take(SHOWN_CHARS_MAX).collect::<String>().escape_debug())
+}

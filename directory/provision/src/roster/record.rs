@@ -1,0 +1,77 @@
+//! Text into records: RFC 4180 quoting, each record with the line on which it begins.
+
+use std::io::{Chain, Read};
+
+use csv::StringRecord;
+
+use super::FileError;
+
+/// Appended to the text as a record of its own. A file that ends within a quoted field swallows it, and shows itself
+/// thereby; no good file holds it, since NUL is refused before.
+const END_MARK: &[u8] = b"\n\0";
+
+/// One record.
+pub(super) struct Record {
+    /// Line on which it begins, from one.
+    pub(super) line: u64,
+    /// Its fields, quotes removed.
+    pub(super) fields: StringRecord,
+}
+
+/// Reads one record after the other.
+pub(super) struct Records<'a> {
+    text: &'a str,
+    reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
+    /// Up to where lines are counted (octets), and on which line that is.
+    counted: (usize, u64),
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(text: &'a str, separator: Option<u8>) -> Self {
+        let separator = separator.unwrap_or_else(|| guess_separator(text));
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(separator)
+            .from_reader(text.as_bytes().chain(END_MARK));
+        Self { text, reader, counted: (0, 1) }
+    }
+
+    /// The next record that is not blank; `None` after the last one.
+    pub(super) fn next(&mut self) -> Result<Option<Record>, FileError> {
+        loop {
+            let mut fields = StringRecord::new();
+            let more = self
+                .reader
+                .read_record(&mut fields)
+                .map_err(|error| FileError::Encoding { line: self.counted.1, rule: error.to_string() })?;
+            if !more || (fields.len() == 1 && fields.get(0) == Some("\0")) {
+                return Ok(None);
+            }
+            let line = self.line_at(fields.position().map_or(0, csv::Position::byte));
+            if fields.iter().last().is_some_and(|field| field.ends_with('\0')) {
+                return Err(FileError::Truncated(line));
+            }
+            if fields.len() > 1 || fields.iter().any(|field| !field.trim().is_empty()) {
+                return Ok(Some(Record { line, fields }));
+            }
+        }
+    }
+
+    /// The line of the record that the reader found at `octet`, which may be the line end of the record before it.
+    fn line_at(&mut self, octet: u64) -> u64 {
+        let (from, line) = self.counted;
+        let rest = self.text.as_bytes().get(octet as usize..).unwrap_or_default();
+        let begins = octet as usize + rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let passed = self.text.as_bytes().get(from..begins).unwrap_or_default();
+        let line = line + passed.iter().filter(|b| **b == b'\n').count() as u64;
+        self.counted = (begins.max(from), line);
+        line
+    }
+}
+
+/// The separator that the first line holds more of.
+fn guess_separator(text: &str) -> u8 {
+    let first = text.trim_start().lines().next().unwrap_or_default();
+    if first.matches(';').count() > first.matches(',').count() { b';' } else { b',' }
+}

@@ -1,0 +1,228 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const HEADER: &str =
+    "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
+
+fn read(text: &str) -> Result<Roster, FileError> {
+    read_roster(text.as_bytes(), &RosterOptions::default())
+}
+
+fn with_rows(rows: &str) -> Roster {
+    read(&format!("{HEADER}{rows}")).unwrap()
+}
+
+fn problems(roster: &Roster) -> Vec<(u64, &str, &str)> {
+    roster.rejected.iter().map(|error| (error.line, error.column.as_str(), error.rule.as_str())).collect()
+}
+
+const GOOD: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2026-09-01,2030-04-30,long enough\n";
+
+#[test]
+fn a_good_row() {
+    let roster = with_rows(GOOD);
+    assert!(roster.rejected.is_empty());
+    let row = &roster.rows[0];
+    assert_eq!((row.line, row.person_id.as_str(), row.given_name.as_str()), (2, "1", "Zoé"));
+    assert_eq!(row.birth_date.as_deref(), Some("20040229"));
+    assert_eq!(row.affiliation, Affiliation::Student);
+    assert_eq!(row.password.as_ref().unwrap().reveal(), "long enough");
+    assert!(!format!("{roster:?}").contains("long enough"));
+}
+
+#[test]
+fn spellings_of_one_file_are_one() {
+    let lf = format!("{HEADER}{GOOD}");
+    let windows = |text: &str| encoding_rs::WINDOWS_1252.encode(text).0.into_owned();
+    let cp1252 = RosterOptions { encoding: Encoding::Windows1252, separator: None };
+    let default = RosterOptions::default();
+    for (bytes, options, what) in [
+        (lf.clone().into_bytes(), &default, "plain"),
+        (format!("\u{FEFF}{lf}").into_bytes(), &default, "BOM"),
+        (lf.replace('\n', "\r\n").into_bytes(), &default, "CRLF"),
+        (lf.replace('\n', "\r").into_bytes(), &default, "CR"),
+        (lf.replace(',', ";").into_bytes(), &default, "semicolon"),
+        (windows(&lf.replace(',', ";").replace('\n', "\r\n")), &cp1252, "Windows-1252"),
+        (lf.replace("Zoé", "\"Zoe\u{301}\"").into_bytes(), &default, "NFD, quoted"),
+        (lf.replace("Zoé", "  Zoé\u{A0}").into_bytes(), &default, "blanks"),
+        (lf.replace("given_name", " Given_Name ").into_bytes(), &default, "header"),
+        (lf.trim_end().as_bytes().to_vec(), &default, "no final line end"),
+    ] {
+        let roster = read_roster(&bytes, options).unwrap();
+        assert_eq!(roster.rows, with_rows(GOOD).rows, "{what}: {:?}", roster.rejected);
+    }
+    let reordered = read("affiliation,family_name,given_name,person_id\nstaff,Roy,Ann,7\n").unwrap();
+    assert_eq!((reordered.rows[0].person_id.as_str(), reordered.columns.len()), ("7", 4));
+}
+
+#[test]
+fn files_that_are_refused_whole() {
+    let header = |rule: &str| FileError::Header(rule.to_owned());
+    let not_utf8 = "not UTF-8; if a spreadsheet wrote the file, try --encoding windows-1252";
+    let encoding = |line, rule: &str| FileError::Encoding { line, rule: rule.to_owned() };
+    let full = format!("{HEADER}{GOOD}");
+    let cut = |octets: usize| full.as_bytes()[..full.len() - octets].to_vec();
+    for (bytes, expect) in [
+        (b"".to_vec(), FileError::Empty),
+        (b"\n \n".to_vec(), FileError::Empty),
+        (HEADER.as_bytes().to_vec(), FileError::Empty),
+        (
+            GOOD.as_bytes().to_vec(),
+            header(&format!("this is no header; expected {}", HEADER.trim().replace(',', ", "))),
+        ),
+        (full.replace("family_name", "surname").into_bytes(), header("unknown column 'surname'")),
+        (full.replace("family_name", "given_name").into_bytes(), header("column given_name stands twice")),
+        (b"person_id,given_name\n1,a\n".to_vec(), header("missing column family_name, affiliation")),
+        (full.replacen("password\n", "\n", 1).into_bytes(), header("unknown column without a name")),
+        (cut(20), FileError::Truncated(2)),
+        (cut(7), FileError::Truncated(2)),
+        (format!("{HEADER}{GOOD}2,\"Ann").into_bytes(), FileError::Truncated(3)),
+        (format!("{HEADER}{GOOD}2,\"Ann\n\n").into_bytes(), FileError::Truncated(3)),
+        (format!("{full}2").into_bytes(), FileError::Truncated(3)),
+        (full.replace('é', "\0").into_bytes(), encoding(2, "a NUL octet: this is no text file")),
+        (encoding_rs::WINDOWS_1252.encode(&full).0.into_owned(), encoding(2, not_utf8)),
+        (b"\xFF\xFEp\0".to_vec(), encoding(1, "the file is UTF-16; save it as UTF-8")),
+    ] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!(read_roster(&bytes, &RosterOptions::default()).unwrap_err(), expect, "{text}");
+    }
+    let options = RosterOptions { encoding: Encoding::Windows1252, separator: None };
+    assert_eq!(
+        read_roster(format!("\u{FEFF}{full}").as_bytes(), &options).unwrap_err(),
+        encoding(1, "the file says that it is UTF-8; leave --encoding out")
+    );
+    let large = vec![b'a'; FILE_MIB_MAX as usize * 1024 * 1024 + 1];
+    assert_eq!(read_roster(&large, &RosterOptions::default()).unwrap_err(), FileError::TooLarge(FILE_MIB_MAX));
+}
+
+#[test]
+fn rows_that_are_left_out() {
+    let long = "x".repeat(201);
+    let octets = "x".repeat(5000);
+    let damaged = "a replacement character: the name was damaged before it came here";
+    let mojibake = "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before it came here";
+    for (row, column, rule) in [
+        (",a,b,,,student,,,,".to_owned(), "person_id", "must not be empty"),
+        ("1 2,a,b,,,student,,,,".to_owned(), "person_id", "a blank within the number"),
+        (
+            "1.1E+07,a,b,,,student,,,,".to_owned(),
+            "person_id",
+            "a number in exponent form (like 1.1E+07): a spreadsheet damaged it",
+        ),
+        (format!("{},a,b,,,student,,,,", &long[..65]), "person_id", "longer than 64 characters"),
+        (
+            "1\u{FFFD},a,b,,,student,,,,".to_owned(),
+            "person_id",
+            "a replacement character: the number was damaged before it came here",
+        ),
+        ("1, ,b,,,student,,,,".to_owned(), "given_name", "must not be empty"),
+        (format!("1,{long},b,,,student,,,,"), "given_name", "longer than 200 characters"),
+        (format!("1,{octets},b,,,student,,,,"), "given_name", "longer than 4096 octets"),
+        ("1,Zo\u{FFFD},b,,,student,,,,".to_owned(), "given_name", damaged),
+        ("1,ZoÃ©,b,,,student,,,,".to_owned(), "given_name", mojibake),
+        ("1,a,b\u{7}c,,,student,,,,".to_owned(), "family_name", "a control character within the field"),
+        (
+            "1,a,\"b\nc\",,,student,,,,".to_owned(),
+            "family_name",
+            "a line break within the field (is a quotation mark missing?)",
+        ),
+        ("1,a,b,29/02/2004,,student,,,,".to_owned(), "birth_date", "not a date (YYYY-MM-DD)"),
+        ("1,a,b,1204-01-01,,student,,,,".to_owned(), "birth_date", "a year before 1900"),
+        ("1,a,b,,zoe at home,student,,,,".to_owned(), "private_email", "not a mail address (local@domain)"),
+        ("1,a,b,,zoe@localhost,student,,,,".to_owned(), "private_email", "not a mail address (local@domain)"),
+        ("1,a,b,,,,,,,".to_owned(), "affiliation", "must not be empty"),
+        ("1,a,b,,,visitor,,,,".to_owned(), "affiliation", "not one of student, faculty, staff, alum"),
+        ("1,a,b,,,student,,2026-02-30,,".to_owned(), "start_date", "not a date (YYYY-MM-DD)"),
+        ("1,a,b,,,student,,2026-02-02,2026-02-01,".to_owned(), "end_date", "the end is before the start"),
+        ("1,a,b,,,student,,,,short".to_owned(), "password", "a password has at least 8 characters"),
+        (format!("1,a,b,,,student,,,,{}", &octets[..513]), "password", "a password has at most 512 octets"),
+        ("1,a,b,,,student,,,,with\u{1}control".to_owned(), "password", "a password has no control characters"),
+        ("1,a,b,,,student".to_owned(), "program", "the row has 6 fields, the header 10"),
+        ("1,a,b,,,student,,,,long enough,x".to_owned(), "field 11", "the row has 11 fields, the header 10"),
+    ] {
+        let roster = with_rows(&format!("{row}\n9,Ann,Roy,,,alum,,,,\n"));
+        assert_eq!(problems(&roster), [(2, column, rule)], "{row}");
+        assert_eq!(roster.rows.len(), 1, "{row}");
+        assert_eq!(roster.rows_read, 2, "{row}");
+    }
+}
+
+#[test]
+fn names_that_are_not_damaged() {
+    for name in ["JOÃO", "IRMÃ Ã", "Ângela", "Łukasz", "Nguyễn Thị", "D’Œil", "Åse", "Ærø", "北京", "Ünal"]
+    {
+        let roster = with_rows(&format!("1,{name},b,,,student,,,,\n"));
+        assert!(roster.rejected.is_empty(), "{name}: {:?}", roster.rejected);
+    }
+    for id in ["00123", "12E345", "E+7", "TREM29020401", "1.2.3"] {
+        assert!(with_rows(&format!("{id},a,b,,,student,,,,\n")).rejected.is_empty(), "{id}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_row_is_named_and_lines_are_physical() {
+    for line_end in ["\n", "\r\n"] {
+        let text = format!(
+            "{HEADER}\n1,\"a\nb\",c,x,,student,,,,\n\n \n2,Ann,Roy,,,nobody,,,,\n3,Ann,Roy,,,staff,,,,\n4,\"Ann\",,,,staff,,,,"
+        );
+        let roster = read(&text.replace('\n', line_end)).unwrap();
+        let lines: Vec<(u64, &str)> = roster.rejected.iter().map(|error| (error.line, error.column.as_str())).collect();
+        assert_eq!(lines, [(3, "given_name"), (3, "birth_date"), (7, "affiliation"), (9, "family_name")]);
+        assert_eq!((roster.rows[0].line, roster.rows_read), (8, 4));
+    }
+}
+
+#[test]
+fn repeated_numbers() {
+    let roster = with_rows("7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\n7,Ann,Roy,,,staff,,,,\n");
+    assert_eq!((roster.rows.len(), roster.repeated, roster.rejected.len()), (2, 1, 0));
+    let roster = with_rows("a7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\nA7,Anna,Roy,,,staff,,,,\n");
+    assert_eq!(roster.rows.len(), 1);
+    assert_eq!(
+        problems(&roster),
+        [
+            (2, "person_id", "this number stands on line 4 as well, with other values"),
+            (4, "person_id", "this number stands on line 2 as well, with other values"),
+        ]
+    );
+}
+
+#[test]
+fn no_rule_shows_a_password() {
+    let roster = with_rows("1,a,b,hunter2hunter2,hunter2hunter2,hunter2hunter2,,hunter2hunter2,,hunter2\n");
+    assert!(!format!("{:?}", roster.rejected).contains("hunter2"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn any_octets_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400), header: bool, windows: bool) {
+        let mut file = if header { HEADER.as_bytes().to_vec() } else { Vec::new() };
+        file.extend(bytes);
+        let encoding = if windows { Encoding::Windows1252 } else { Encoding::Utf8 };
+        let _ = read_roster(&file, &RosterOptions { encoding, separator: None });
+    }
+
+    #[test]
+    fn any_csv_is_a_row_or_a_problem(rows in "([0-9]{1,2},[a-zé\"\n]{0,4},[a-z;]{1,3},,,(student|staf),,,,\r?\n){1,9}") {
+        if let Ok(roster) = read(&format!("{HEADER}{rows}")) {
+            let mut lines: Vec<u64> = roster.rejected.iter().map(|error| error.line).collect();
+            lines.dedup();
+            prop_assert_eq!(roster.rows.len() + roster.repeated + lines.len(), roster.rows_read);
+        }
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_never_gives_a_false_row(octets in 1usize..60) {
+        let full = format!("{HEADER}{GOOD}{}", GOOD.replacen('1', "2", 1));
+        let mut at = full.len() - octets;
+        while !full.is_char_boundary(at) { at -= 1; }
+        match read(&full[..at]) {
+            Err(FileError::Truncated(line)) => prop_assert_eq!(line, 3),
+            // What cannot be seen: the cut took no more than the end of the last field.
+            Ok(roster) => prop_assert!(octets <= 1 + "long enough".len() && roster.rows.len() == 2),
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+    }
+}
