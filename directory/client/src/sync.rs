@@ -1,9 +1,27 @@
 //! RFC 4533 as a consumer: refreshAndPersist as a stream of events.
 
-use provost_entry::Entry;
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use ldap3::controls::{MakeCritical, RefreshMode, SyncRequest};
+use ldap3::{LdapResult, SearchStream};
+use provost_entry::{Dn, Entry};
 use uuid::Uuid;
 
+use crate::connection::Connection;
+use crate::cookie::CookieState;
+use crate::decode::{self, EntryState, SyncInfo};
+use crate::outcome::{Failure, judge};
+use crate::pool::Server;
 use crate::{Directory, DirectoryError};
+
+/// RFC 4533 §2.6: e-syncRefreshRequired.
+const SYNC_REFRESH_REQUIRED: u32 = 4096;
+/// All user attributes: what the mail core obeys is decided in the View, not here.
+const ATTRIBUTES: [&str; 1] = ["*"];
+/// Most UUIDs in one message; slapd sends 1,000 at a time.
+const UUIDS_MAX: usize = 1_000_000;
 
 /// Opaque synchronisation state, already merged per server id. Saved together with what it describes, or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,30 +48,233 @@ pub enum SyncEvent {
 
 /// A running refreshAndPersist search.
 pub struct SyncStream {
-    _private: (),
+    connection: Connection,
+    stream: SearchStream<'static, &'static str, [&'static str; 1]>,
+    translator: Translator,
+    suffix: Dn,
+    url: String,
+    ended: bool,
 }
 
 impl SyncStream {
     /// The next event; `Err` ends the stream. Cancel-safe.
     pub async fn next(&mut self) -> Result<SyncEvent, DirectoryError> {
-        todo!("H2")
+        loop {
+            if let Some(event) = self.translator.events.pop_front() {
+                return Ok(event);
+            }
+            if self.ended {
+                return Err(DirectoryError::Unavailable(format!("{}: the stream has ended", self.url)));
+            }
+            // Cancelled here, nothing is lost: the library's channel hands an item over whole or not at all.
+            let item = AssertUnwindSafe(self.stream.next()).catch_unwind().await;
+            let step = match item {
+                Ok(Ok(Some(item))) => self.translator.take(item),
+                Ok(Ok(None)) => {
+                    let result = self.stream.finish().await;
+                    self.translator.end(&result)
+                }
+                Ok(Err(error)) => Err(Failure::Lost(error.to_string())),
+                Err(_) => Err(Failure::Lost("the answer is malformed".to_owned())),
+            };
+            if let Err(failure) = step {
+                self.ended = true;
+                return Err(failure.of_read(&self.url));
+            }
+            self.ended |= matches!(self.translator.events.back(), Some(SyncEvent::RefreshRequired));
+        }
     }
 
     /// Which server it reads from.
     pub fn url(&self) -> &str {
-        todo!("H2")
+        &self.url
     }
 
     /// Asks the same server for its contextCSN within the operation's deadline: `Ok` means that it is alive and ready.
     pub async fn probe(&mut self) -> Result<Vec<String>, DirectoryError> {
-        todo!("H2")
+        self.connection.context_csn(&self.suffix).await.map_err(|failure| failure.of_read(&self.url))
     }
 }
 
 impl Directory {
     /// Starts refreshAndPersist over the suffix at a server that has a contextCSN; one without is passed over as down.
     pub async fn sync(&self, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
-        let _ = cookie;
-        todo!("H2")
+        self.read_from(None, |server| start(server, self.suffix(), cookie.clone())).await
+    }
+}
+
+async fn start(server: &Server, suffix: &Dn, cookie: Option<Cookie>) -> Result<SyncStream, Failure> {
+    let connection = server.open().await?;
+    connection.context_csn(suffix).await?;
+    let mut state = CookieState::default();
+    let cookie = cookie.map(|cookie| cookie.0).filter(|cookie| !cookie.is_empty() && state.merge(cookie));
+    let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
+    let mut ldap = connection.handle();
+    // Only the start: it waits for the request to be written, not for an answer.
+    let opening = ldap.with_controls(request.critical()).streaming_search(
+        suffix.as_str(),
+        ldap3::Scope::Subtree,
+        "(objectClass=*)",
+        ATTRIBUTES,
+    );
+    let stream = opening.await.map_err(|error| Failure::Undone(error.to_string()))?;
+    let translator = Translator { state, refreshing: true, news: false, events: VecDeque::new() };
+    Ok(SyncStream {
+        connection,
+        stream,
+        translator,
+        suffix: suffix.clone(),
+        url: server.url().to_owned(),
+        ended: false,
+    })
+}
+
+/// Messages to events. Keeps cookies back while the refresh is not complete: the state before that is not a whole one.
+struct Translator {
+    state: CookieState,
+    refreshing: bool,
+    /// A cookie was taken in and not handed out.
+    news: bool,
+    events: VecDeque<SyncEvent>,
+}
+
+impl Translator {
+    fn take(&mut self, item: ldap3::ResultEntry) -> Result<(), Failure> {
+        if item.is_ref() {
+            return Ok(());
+        }
+        if item.is_intermediate() {
+            return match decode::sync_info(item.0) {
+                Some(info) => self.info(info),
+                None => Err(malformed("sync info")),
+            };
+        }
+        let value = decode::control(&item.1, decode::SYNC_STATE_OID).ok_or_else(|| malformed("entry without state"))?;
+        let state = decode::sync_state(value).ok_or_else(|| malformed("sync state"))?;
+        let uuid = state.entry_uuid;
+        let event = match state.state {
+            EntryState::Present => SyncEvent::Present(vec![uuid]),
+            EntryState::Delete => SyncEvent::Delete(vec![uuid]),
+            EntryState::Add | EntryState::Modify => match decode::entry(item.0) {
+                Some(entry) => SyncEvent::Put(uuid, entry),
+                // It stands; what it is cannot be told. What was known of it stays.
+                None => {
+                    tracing::warn!(%uuid, "an entry that cannot be read stays as it was");
+                    SyncEvent::Present(vec![uuid])
+                }
+            },
+        };
+        self.events.push_back(event);
+        self.cookie(state.cookie)
+    }
+
+    fn info(&mut self, info: SyncInfo) -> Result<(), Failure> {
+        match info {
+            SyncInfo::NewCookie(cookie) => self.cookie(Some(cookie)),
+            SyncInfo::RefreshDelete { cookie, done } => self.phase_end(cookie, done),
+            SyncInfo::RefreshPresent { cookie, done } => {
+                if self.refreshing {
+                    self.events.push_back(SyncEvent::RefreshPresentDone);
+                }
+                self.phase_end(cookie, done)
+            }
+            SyncInfo::IdSet { uuids, .. } if uuids.len() > UUIDS_MAX => Err(malformed("too many UUIDs")),
+            SyncInfo::IdSet { cookie, deletes, uuids } => {
+                self.events.push_back(if deletes { SyncEvent::Delete(uuids) } else { SyncEvent::Present(uuids) });
+                self.cookie(cookie)
+            }
+        }
+    }
+
+    fn phase_end(&mut self, cookie: Option<Vec<u8>>, done: bool) -> Result<(), Failure> {
+        if done && self.refreshing {
+            self.refreshing = false;
+            self.events.push_back(SyncEvent::RefreshDone);
+            self.cookie(cookie)?;
+            return self.cookie(None);
+        }
+        self.cookie(cookie)
+    }
+
+    /// Takes a cookie in, hands it out when the state up to here is whole.
+    fn cookie(&mut self, cookie: Option<Vec<u8>>) -> Result<(), Failure> {
+        if let Some(cookie) = cookie {
+            if !self.state.merge(&cookie) {
+                return Err(malformed("cookie too long"));
+            }
+            self.news = true;
+        }
+        if self.news
+            && !self.refreshing
+            && let Some(text) = self.state.text()
+        {
+            self.news = false;
+            self.events.push_back(SyncEvent::Cookie(Cookie(text)));
+        }
+        Ok(())
+    }
+
+    /// A refreshAndPersist search ends only by something being wrong.
+    fn end(&mut self, result: &LdapResult) -> Result<(), Failure> {
+        if result.rc == SYNC_REFRESH_REQUIRED {
+            self.events.push_back(SyncEvent::RefreshRequired);
+            return Ok(());
+        }
+        judge(result)?;
+        Err(Failure::Lost("the server ended the persist stage".to_owned()))
+    }
+}
+
+fn malformed(what: &str) -> Failure {
+    Failure::Lost(format!("malformed answer: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translator() -> Translator {
+        Translator { state: CookieState::default(), refreshing: true, news: false, events: VecDeque::new() }
+    }
+
+    fn told(translator: &mut Translator) -> Vec<String> {
+        let name = |event| match event {
+            SyncEvent::Put(..) => "put".to_owned(),
+            SyncEvent::Present(uuids) => format!("present {}", uuids.len()),
+            SyncEvent::Delete(uuids) => format!("delete {}", uuids.len()),
+            SyncEvent::RefreshPresentDone => "present done".to_owned(),
+            SyncEvent::RefreshDone => "done".to_owned(),
+            SyncEvent::Cookie(cookie) => String::from_utf8(cookie.0).unwrap(),
+            SyncEvent::RefreshRequired => "required".to_owned(),
+        };
+        translator.events.drain(..).map(name).collect()
+    }
+
+    /// RFC 4533 §3.3.2: a cookie sent within the refresh describes no whole state of ours yet.
+    #[test]
+    fn cookies_wait_for_the_end_of_the_refresh() {
+        let mut translator = translator();
+        translator.info(SyncInfo::NewCookie(b"one".to_vec())).unwrap();
+        let uuids = vec![Uuid::nil(); 2];
+        translator.info(SyncInfo::IdSet { cookie: None, deletes: false, uuids: uuids.clone() }).unwrap();
+        translator.info(SyncInfo::RefreshPresent { cookie: None, done: false }).unwrap();
+        translator.info(SyncInfo::IdSet { cookie: None, deletes: true, uuids }).unwrap();
+        translator.info(SyncInfo::RefreshDelete { cookie: Some(b"two".to_vec()), done: true }).unwrap();
+        translator.info(SyncInfo::NewCookie(b"three".to_vec())).unwrap();
+        let expect = ["present 2", "present done", "delete 2", "done", "two", "three"];
+        assert_eq!(told(&mut translator), expect);
+        // A present message after the refresh must not make everything look gone.
+        translator.info(SyncInfo::RefreshPresent { cookie: None, done: true }).unwrap();
+        assert!(told(&mut translator).is_empty());
+    }
+
+    #[test]
+    fn the_end_is_an_error_or_a_new_start() {
+        let result = |rc| LdapResult { rc, matched: String::new(), text: String::new(), refs: vec![], ctrls: vec![] };
+        let mut translator = translator();
+        translator.end(&result(SYNC_REFRESH_REQUIRED)).unwrap();
+        assert_eq!(told(&mut translator), ["required"]);
+        assert!(matches!(translator.end(&result(0)), Err(Failure::Lost(_))));
+        assert!(matches!(translator.end(&result(10)), Err(Failure::Topology(_))));
     }
 }

@@ -1,0 +1,56 @@
+//! The circuit breaker of one server: who failed three times is left alone for a while.
+
+use std::time::{Duration, Instant};
+
+/// Failures in a row that open the circuit.
+const FAILURES_MAX: u32 = 3;
+/// How long it stays open. Then the next operation tries again, and one more failure opens it for as long.
+const OPEN: Duration = Duration::from_secs(15);
+
+/// Whether a server may be tried.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    failures: u32,
+    since: Option<Instant>,
+}
+
+impl Breaker {
+    /// Whether an operation may be sent there at `now`.
+    pub(crate) fn allows(&self, now: Instant) -> bool {
+        self.failures < FAILURES_MAX || self.since.is_none_or(|since| now.duration_since(since) >= OPEN)
+    }
+
+    /// It answered, whatever it said.
+    pub(crate) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// It could not be reached, or did not answer in time.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.since = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_failures_open_it_for_fifteen_seconds() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut breaker = Breaker::default();
+        for second in 0..3 {
+            assert!(breaker.allows(after(second)), "{second}");
+            breaker.failed(after(second));
+        }
+        assert!(!breaker.allows(after(2)));
+        assert!(!breaker.allows(after(16)));
+        assert!(breaker.allows(after(17)), "one trial");
+        breaker.failed(after(17));
+        assert!(!breaker.allows(after(31)));
+        breaker.succeeded();
+        assert!(breaker.allows(after(31)));
+    }
+}

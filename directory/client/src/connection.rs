@@ -1,0 +1,380 @@
+//! One connection to one server: opening it, and single operations with a deadline on it.
+//!
+//! What the library leaves to its user is done here: prepared sockets, deadlines, Abandon after one, panics contained.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use ldap3::controls::{Assertion, MakeCritical, PagedResults, PostRead, RawControl};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, SearchOptions, StdStream};
+use provost_entry::{Dn, Entry, Filter, ModOp, Modification};
+use provost_schema::attr;
+use rustls::ClientConfig;
+use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
+use tokio::task::AbortHandle;
+
+use crate::decode;
+use crate::outcome::{Failure, judge, judge_bind};
+use crate::{Scope, ServerConfig};
+
+/// After so many operations a connection is replaced: the library keeps about seven octets for each search, for ever.
+const OPERATIONS_MAX: u64 = 200_000;
+/// After this time too, so that a changed address record or certificate is noticed.
+const AGE_MAX: Duration = Duration::from_secs(3600);
+/// How long the Abandon of an operation that timed out may take to be written.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How to open a connection.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) server: ServerConfig,
+    pub(crate) tls: Result<Arc<ClientConfig>, String>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) operation_timeout: Duration,
+}
+
+/// An open connection. Operations multiplex; dropping it closes the socket.
+pub(crate) struct Connection {
+    ldap: Ldap,
+    driver: AbortHandle,
+    closed: Arc<AtomicBool>,
+    retired: AtomicBool,
+    timeout: Duration,
+    born: Instant,
+    operations: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+/// One request that has a single answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Operation<'a> {
+    Bind { dn: &'a str, password: &'a str },
+    Add(&'a Entry),
+    Modify(&'a Dn, &'a [Modification]),
+    Delete(&'a Dn),
+    Rename { dn: &'a Dn, rdn: &'a str, parent: Option<&'a Dn> },
+}
+
+/// One search request as it goes over the wire.
+pub(crate) struct Query<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) scope: Scope,
+    pub(crate) filter: &'a str,
+    pub(crate) attributes: &'a [String],
+    /// Server-side limit; 0 is none.
+    pub(crate) size_limit: i32,
+    pub(crate) page: Option<PagedResults>,
+}
+
+/// Counts an operation while it runs, however it ends.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Sets the flag when the driver task ends, by a panic too.
+struct Closing(Arc<AtomicBool>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The driver may stand in a write that a frozen server never takes.
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    /// Connects, without binding.
+    pub(crate) async fn open(target: &Target) -> Result<Self, Failure> {
+        let url = target.server.url.as_str();
+        let stream = tokio::time::timeout(target.connect_timeout, socket(url))
+            .await
+            .map_err(|_| Failure::Undone("no connection in time".to_owned()))?
+            .map_err(|error| Failure::Undone(error.to_string()))?;
+        let mut settings = LdapConnSettings::new().set_conn_timeout(target.connect_timeout).set_std_stream(stream);
+        if url.starts_with("ldaps://") || target.server.start_tls {
+            let config = target.tls.clone().map_err(Failure::Undone)?;
+            settings = settings.set_config(config).set_starttls(target.server.start_tls);
+        }
+        let opening = AssertUnwindSafe(LdapConnAsync::with_settings(settings, url)).catch_unwind();
+        let (driver, ldap) = match opening.await {
+            Ok(Ok(pair)) => pair,
+            Ok(Err(error)) => return Err(Failure::Undone(error.to_string())),
+            Err(_) => return Err(Failure::Undone("not an LDAP URL, or a malformed answer to StartTLS".to_owned())),
+        };
+        let closed = Arc::new(AtomicBool::new(false));
+        let closing = Closing(Arc::clone(&closed));
+        let driver = tokio::spawn(async move {
+            let _closing = closing;
+            if let Err(error) = driver.drive().await {
+                tracing::debug!(%error, "LDAP connection ended");
+            }
+        });
+        Ok(Self {
+            ldap,
+            driver: driver.abort_handle(),
+            closed,
+            retired: AtomicBool::new(false),
+            timeout: target.operation_timeout,
+            born: Instant::now(),
+            operations: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+
+    /// Whether new operations may be sent on it.
+    pub(crate) fn usable(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+            && !self.retired.load(Ordering::Relaxed)
+            && self.operations.load(Ordering::Relaxed) < OPERATIONS_MAX
+            && self.born.elapsed() < AGE_MAX
+    }
+
+    /// Takes no new operations from now on; the running ones end as they will.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// How many operations are running.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A handle for a search of its own (refreshAndPersist).
+    pub(crate) fn handle(&self) -> Ldap {
+        self.ldap.clone()
+    }
+
+    /// Sends one request and waits for its answer.
+    pub(crate) async fn call(
+        &self,
+        operation: Operation<'_>,
+        controls: Vec<RawControl>,
+    ) -> Result<LdapResult, Failure> {
+        let _in_flight = self.enter();
+        let mut ldap = self.ldap.clone();
+        if !controls.is_empty() {
+            ldap.with_controls(controls);
+        }
+        let answer = self.within(perform(&mut ldap, operation)).await;
+        if matches!(answer, Err(Failure::TimedOut)) {
+            let id = ldap.last_id();
+            abandon(ldap, id);
+        }
+        answer
+    }
+
+    /// Binds; the connection has this identity from then on.
+    pub(crate) async fn bind(&self, dn: &str, password: &str) -> Result<(), Failure> {
+        // RFC 4513 §5.1.2: a name without a password is no authentication, though servers answer it with success.
+        if password.is_empty() {
+            return Err(Failure::Decided(crate::DirectoryError::InvalidCredentials));
+        }
+        judge_bind(&self.call(Operation::Bind { dn, password }, Vec::new()).await?)
+    }
+
+    /// Runs one search, collects its entries. Referrals are left out; entries that cannot be read are logged.
+    pub(crate) async fn search(&self, query: Query<'_>) -> Result<(Vec<Entry>, LdapResult), Failure> {
+        let _in_flight = self.enter();
+        let mut ldap = self.ldap.clone();
+        if let Some(page) = query.page {
+            ldap.with_controls(page);
+        }
+        ldap.with_search_options(SearchOptions::new().sizelimit(query.size_limit));
+        let start = ldap.streaming_search(query.base, scope(query.scope), query.filter, query.attributes);
+        let mut stream = self.within(start).await?;
+        let mut entries = Vec::new();
+        loop {
+            match self.within(stream.next()).await {
+                Ok(Some(item)) if item.0.id == 4 => match decode::entry(item.0) {
+                    Some(entry) => entries.push(entry),
+                    None => tracing::warn!(base = query.base, "an entry that cannot be read is left out"),
+                },
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok((entries, stream.finish().await)),
+                Err(failure) => {
+                    let id = stream.ldap_handle().last_id();
+                    abandon(self.ldap.clone(), id);
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    /// contextCSN of the suffix. A server without is not ready, whatever else it answers.
+    pub(crate) async fn context_csn(&self, suffix: &Dn) -> Result<Vec<String>, Failure> {
+        let attributes = [attr::CONTEXT_CSN.to_owned()];
+        let query = Query {
+            base: suffix.as_str(),
+            scope: Scope::Base,
+            filter: "(objectClass=*)",
+            attributes: &attributes,
+            size_limit: 0,
+            page: None,
+        };
+        let (entries, result) = self.search(query).await?;
+        if result.rc != 32 {
+            judge(&result)?;
+        }
+        let csns: Vec<String> =
+            entries.iter().flat_map(|entry| entry.texts(attr::CONTEXT_CSN)).map(str::to_owned).collect();
+        if csns.is_empty() {
+            return Err(Failure::Undone("no contextCSN: the server is not ready".to_owned()));
+        }
+        Ok(csns)
+    }
+
+    fn enter(&self) -> InFlight<'_> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(&self.in_flight)
+    }
+
+    /// Runs a step of the library within the deadline and with its panics contained.
+    async fn within<T>(&self, step: impl Future<Output = Result<T, LdapError>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, AssertUnwindSafe(step).catch_unwind()).await {
+            Err(_) => Err(Failure::TimedOut),
+            Ok(Err(_)) => Err(Failure::Lost("the answer is malformed".to_owned())),
+            Ok(Ok(outcome)) => outcome.map_err(|error| failure_of(&error)),
+        }
+    }
+}
+
+/// The library's errors, by whether the request can have reached the server.
+fn failure_of(error: &LdapError) -> Failure {
+    let refused =
+        |message: &str| Failure::Decided(crate::DirectoryError::Refused { code: 2, message: message.to_owned() });
+    match error {
+        LdapError::OpSend { .. } => Failure::Undone("the connection was closed".to_owned()),
+        LdapError::AddNoValues => refused("an attribute without values"),
+        LdapError::FilterParsing => refused("not a filter"),
+        LdapError::Timeout { .. } => Failure::TimedOut,
+        other => Failure::Lost(other.to_string()),
+    }
+}
+
+/// Tells the server not to go on. Neither the library's deadline nor dropping its future does that.
+fn abandon(mut ldap: Ldap, id: i32) {
+    tokio::spawn(async move { tokio::time::timeout(ABANDON_TIMEOUT, ldap.abandon(id)).await });
+}
+
+async fn perform(ldap: &mut Ldap, operation: Operation<'_>) -> Result<LdapResult, LdapError> {
+    match operation {
+        Operation::Bind { dn, password } => ldap.simple_bind(dn, password).await,
+        Operation::Add(entry) => {
+            let attributes = entry.attributes().map(|(name, values)| (name.as_str().as_bytes(), set(values)));
+            ldap.add(entry.dn.as_str(), attributes.collect()).await
+        }
+        Operation::Modify(dn, changes) => ldap.modify(dn.as_str(), changes.iter().map(change).collect()).await,
+        Operation::Delete(dn) => ldap.delete(dn.as_str()).await,
+        Operation::Rename { dn, rdn, parent } => ldap.modifydn(dn.as_str(), rdn, true, parent.map(Dn::as_str)).await,
+    }
+}
+
+fn set(values: &[Vec<u8>]) -> HashSet<&[u8]> {
+    values.iter().map(Vec::as_slice).collect()
+}
+
+fn change(change: &Modification) -> Mod<&[u8]> {
+    let (name, values) = (change.attribute.as_str().as_bytes(), set(&change.values));
+    match change.op {
+        ModOp::Add => Mod::Add(name, values),
+        ModOp::Delete => Mod::Delete(name, values),
+        ModOp::Replace => Mod::Replace(name, values),
+    }
+}
+
+/// The library's word for a scope.
+pub(crate) fn scope(scope: Scope) -> ldap3::Scope {
+    match scope {
+        Scope::Base => ldap3::Scope::Base,
+        Scope::One => ldap3::Scope::OneLevel,
+        Scope::Subtree => ldap3::Scope::Subtree,
+    }
+}
+
+/// RFC 4528, critical: a server that does not know it must refuse, not ignore it.
+pub(crate) fn assertion(filter: &Filter) -> RawControl {
+    Assertion { filter: filter.to_string() }.critical().into()
+}
+
+/// RFC 4527: what a receipt is made of.
+pub(crate) fn post_read() -> RawControl {
+    PostRead::new(vec![attr::ENTRY_CSN, attr::ENTRY_UUID])
+}
+
+/// A connected socket, prepared as the library does not: no Nagle delay, keep-alive on.
+async fn socket(url: &str) -> std::io::Result<StdStream> {
+    let invalid = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("'{url}': {what}"));
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("not an LDAP URL"))?;
+    let host = rest.split('/').next().unwrap_or_default();
+    match scheme {
+        "ldapi" => {
+            let path = percent_encoding::percent_decode_str(host).decode_utf8_lossy();
+            let stream = UnixStream::connect(path.as_ref()).await?;
+            Ok(StdStream::Unix(stream.into_std()?))
+        }
+        "ldap" | "ldaps" => {
+            let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+            let port = if scheme == "ldap" { 389 } else { 636 };
+            let authority = if has_port { host.to_owned() } else { format!("{host}:{port}") };
+            Ok(StdStream::Tcp(tcp(&authority).await?.into_std()?))
+        }
+        _ => Err(invalid("the scheme is none of ldap, ldaps, ldapi")),
+    }
+}
+
+/// Tries each address of the host in turn.
+async fn tcp(authority: &str) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, format!("{authority} has no address"));
+    for address in lookup_host(authority).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_keepalive(true)?;
+        socket.set_nodelay(true)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sockets_are_prepared_and_bad_urls_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ldap://{}/", listener.local_addr().unwrap());
+        let StdStream::Tcp(stream) = socket(&url).await.unwrap() else { panic!("not TCP") };
+        assert!(stream.nodelay().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ldapi");
+        let _listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let url = format!("ldapi://{}", path.display().to_string().replace('/', "%2F"));
+        assert!(matches!(socket(&url).await, Ok(StdStream::Unix(_))));
+        for bad in ["", "ldap", "http://localhost/", "ldapi://%2Fnowhere"] {
+            assert!(socket(bad).await.is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn assertions_are_critical() {
+        assert!(assertion(&Filter::present(attr::ENTRY_CSN)).crit);
+        assert!(!post_read().crit);
+    }
+}

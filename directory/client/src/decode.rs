@@ -1,0 +1,268 @@
+//! BER structures to our values. The library's own parsers panic on malformed input; these answer `None`.
+
+use ldap3::asn1::{PL, StructureTag, parse_tag};
+use ldap3::controls::Control;
+use provost_entry::{AttributeDescription, Dn, Entry};
+use uuid::Uuid;
+
+/// RFC 4533 §2.2.
+pub(crate) const SYNC_STATE_OID: &str = "1.3.6.1.4.1.4203.1.9.1.2";
+/// RFC 4533 §2.5.
+const SYNC_INFO_OID: &str = "1.3.6.1.4.1.4203.1.9.1.4";
+/// RFC 2696.
+const PAGED_RESULTS_OID: &str = "1.2.840.113556.1.4.319";
+/// RFC 4527 §3.2.
+const POST_READ_OID: &str = "1.3.6.1.1.13.2";
+
+/// BOOLEAN, OCTET STRING, SET: universal tag numbers.
+const BOOLEAN: u64 = 1;
+const OCTET_STRING: u64 = 4;
+const SET: u64 = 17;
+
+/// What RFC 4533 says of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryState {
+    Present,
+    Add,
+    Modify,
+    Delete,
+}
+
+/// RFC 4533 §2.2: the state of one entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SyncState {
+    pub(crate) state: EntryState,
+    pub(crate) entry_uuid: Uuid,
+    pub(crate) cookie: Option<Vec<u8>>,
+}
+
+/// RFC 4533 §2.5: what stands between entries.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SyncInfo {
+    NewCookie(Vec<u8>),
+    /// End of a delete phase.
+    RefreshDelete {
+        cookie: Option<Vec<u8>>,
+        done: bool,
+    },
+    /// End of a present phase.
+    RefreshPresent {
+        cookie: Option<Vec<u8>>,
+        done: bool,
+    },
+    IdSet {
+        cookie: Option<Vec<u8>>,
+        deletes: bool,
+        uuids: Vec<Uuid>,
+    },
+}
+
+/// A SearchResultEntry (RFC 4511 §4.5.2). Values stay octets, attribute options stay with their names.
+pub(crate) fn entry(tag: StructureTag) -> Option<Entry> {
+    let mut parts = constructed(tag)?.into_iter();
+    let mut entry = Entry::new(Dn::parse(&text(parts.next()?)?).ok()?);
+    for attribute in constructed(parts.next()?)? {
+        let mut parts = constructed(attribute)?.into_iter();
+        let name = AttributeDescription::parse(&text(parts.next()?)?).ok()?;
+        let values = constructed(parts.next()?)?.into_iter().map(primitive).collect::<Option<Vec<_>>>()?;
+        entry.set(name, values);
+    }
+    Some(entry)
+}
+
+/// The value of the control `oid`, if it came.
+pub(crate) fn control<'a>(controls: &'a [Control], oid: &str) -> Option<&'a [u8]> {
+    controls.iter().find(|control| control.1.ctype == oid)?.1.val.as_deref()
+}
+
+/// The cookie for the next page; `None` at the last one.
+pub(crate) fn page_cookie(controls: &[Control]) -> Option<Vec<u8>> {
+    let mut parts = constructed(whole(control(controls, PAGED_RESULTS_OID)?)?)?.into_iter();
+    let cookie = primitive(parts.nth(1)?)?;
+    (!cookie.is_empty()).then_some(cookie)
+}
+
+/// The entry after a write (RFC 4527), as far as the server shows it.
+pub(crate) fn post_read(controls: &[Control]) -> Option<Entry> {
+    entry(whole(control(controls, POST_READ_OID)?)?)
+}
+
+/// The Sync State control's value.
+pub(crate) fn sync_state(value: &[u8]) -> Option<SyncState> {
+    let mut parts = constructed(whole(value)?)?.into_iter();
+    let state = match primitive(parts.next()?)?.as_slice() {
+        [0] => EntryState::Present,
+        [1] => EntryState::Add,
+        [2] => EntryState::Modify,
+        [3] => EntryState::Delete,
+        _ => return None,
+    };
+    let entry_uuid = Uuid::from_slice(&primitive(parts.next()?)?).ok()?;
+    let cookie = match parts.next() {
+        Some(tag) => Some(primitive(tag)?),
+        None => None,
+    };
+    Some(SyncState { state, entry_uuid, cookie })
+}
+
+/// A Sync Info message. `None` also for other intermediate messages.
+pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
+    let mut parts = constructed(message)?.into_iter();
+    let (name, value) = (parts.next()?, parts.next()?);
+    if name.id != 0 || value.id != 1 || text(name)? != SYNC_INFO_OID {
+        return None;
+    }
+    let info = whole(&primitive(value)?)?;
+    match info.id {
+        0 => Some(SyncInfo::NewCookie(primitive(info)?)),
+        1 | 2 => {
+            let deletes = info.id == 1;
+            let Components { cookie, flag, .. } = components(info)?;
+            let done = flag.unwrap_or(true);
+            Some(if deletes {
+                SyncInfo::RefreshDelete { cookie, done }
+            } else {
+                SyncInfo::RefreshPresent { cookie, done }
+            })
+        }
+        3 => {
+            let Components { cookie, flag, uuids } = components(info)?;
+            Some(SyncInfo::IdSet { cookie, deletes: flag.unwrap_or(false), uuids })
+        }
+        _ => None,
+    }
+}
+
+/// The optional parts of a Sync Info value, in whichever combination.
+#[derive(Default)]
+struct Components {
+    cookie: Option<Vec<u8>>,
+    flag: Option<bool>,
+    uuids: Vec<Uuid>,
+}
+
+fn components(tag: StructureTag) -> Option<Components> {
+    let mut found = Components::default();
+    for part in constructed(tag)? {
+        match part.id {
+            OCTET_STRING => found.cookie = Some(primitive(part)?),
+            BOOLEAN => found.flag = Some(primitive(part)?.first().is_some_and(|octet| *octet != 0)),
+            SET => {
+                let uuid = |tag| primitive(tag).and_then(|octets| Uuid::from_slice(&octets).ok());
+                found.uuids = constructed(part)?.into_iter().map(uuid).collect::<Option<_>>()?;
+            }
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+fn whole(octets: &[u8]) -> Option<StructureTag> {
+    parse_tag(octets).ok().map(|(_, tag)| tag)
+}
+
+fn constructed(tag: StructureTag) -> Option<Vec<StructureTag>> {
+    match tag.payload {
+        PL::C(parts) => Some(parts),
+        PL::P(_) => None,
+    }
+}
+
+fn primitive(tag: StructureTag) -> Option<Vec<u8>> {
+    match tag.payload {
+        PL::P(octets) => Some(octets),
+        PL::C(_) => None,
+    }
+}
+
+fn text(tag: StructureTag) -> Option<String> {
+    String::from_utf8(primitive(tag)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use ldap3::asn1::TagClass;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn p(id: u64, octets: &[u8]) -> StructureTag {
+        StructureTag { class: TagClass::Universal, id, payload: PL::P(octets.to_vec()) }
+    }
+
+    fn c(id: u64, parts: Vec<StructureTag>) -> StructureTag {
+        StructureTag { class: TagClass::Universal, id, payload: PL::C(parts) }
+    }
+
+    #[test]
+    fn an_entry_keeps_octets_and_options() {
+        let attribute = |name: &str, values: &[&[u8]]| {
+            c(16, vec![p(4, name.as_bytes()), c(17, values.iter().map(|value| p(4, value)).collect())])
+        };
+        let found = entry(c(
+            4,
+            vec![
+                p(4, b"uid=zoe,dc=example"),
+                c(
+                    16,
+                    vec![
+                        attribute("mailAutoReplyText;lang-fr", &["absente".as_bytes()]),
+                        attribute("x", &[b"\xff", b"a"]),
+                    ],
+                ),
+            ],
+        ))
+        .unwrap();
+        assert_eq!(found.first("MAILAUTOREPLYTEXT;lang-fr"), Some("absente"));
+        assert!(found.values("mailAutoReplyText").is_empty());
+        assert_eq!(found.values("x"), [b"\xff".to_vec(), b"a".to_vec()]);
+        assert!(entry(c(4, vec![p(4, b"not a dn")])).is_none());
+        // A referral in the place of an entry (trap: the library panics here).
+        assert!(entry(c(19, vec![p(4, b"ldap://elsewhere/")])).is_none());
+        assert!(entry(p(4, b"")).is_none());
+    }
+
+    #[test]
+    fn sync_state_or_nothing() {
+        let uuid = Uuid::from_u128(7);
+        let value = [&[0x30, 21, 10, 1, 3, 4, 16][..], uuid.as_bytes()].concat();
+        let expect = SyncState { state: EntryState::Delete, entry_uuid: uuid, cookie: None };
+        assert_eq!(sync_state(&value), Some(expect));
+        for bad in [&b""[..], &[0x30, 0], &[0x30, 3, 10, 1, 9], &[0x30, 8, 10, 1, 1, 4, 3, 1, 2, 3], &value[..20]] {
+            assert_eq!(sync_state(bad), None, "{bad:?}");
+        }
+    }
+
+    fn info(value: &[u8]) -> Option<SyncInfo> {
+        sync_info(c(25, vec![p(0, SYNC_INFO_OID.as_bytes()), p(1, value)]))
+    }
+
+    #[test]
+    fn sync_info_with_and_without_its_optional_parts() {
+        assert_eq!(info(&[0x80, 2, b'a', b'b']), Some(SyncInfo::NewCookie(b"ab".to_vec())));
+        assert_eq!(info(&[0xa1, 0]), Some(SyncInfo::RefreshDelete { cookie: None, done: true }));
+        let expect = SyncInfo::RefreshPresent { cookie: Some(b"c".to_vec()), done: false };
+        assert_eq!(info(&[0xa2, 6, 4, 1, b'c', 1, 1, 0]), Some(expect));
+        let uuid = Uuid::from_u128(9);
+        let value = [&[0xa3, 20, 0x31, 18, 4, 16][..], uuid.as_bytes()].concat();
+        assert_eq!(info(&value), Some(SyncInfo::IdSet { cookie: None, deletes: false, uuids: vec![uuid] }));
+        for bad in [&b""[..], &[0xa4, 0], &[0xa1, 3, 5, 1, 0], &[0xa3, 4, 0x31, 2, 4, 0], &[0xa0, 0]] {
+            assert_eq!(info(bad), None, "{bad:?}");
+        }
+        assert_eq!(sync_info(c(25, vec![p(0, b"1.2.3"), p(1, &[0x80, 0])])), None);
+        assert_eq!(sync_info(c(25, vec![])), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        /// No octets from a server make these parsers panic.
+        #[test]
+        fn nothing_panics(octets in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = sync_state(&octets);
+            let _ = info(&octets);
+            if let Some(tag) = whole(&octets) {
+                let _ = entry(tag);
+            }
+        }
+    }
+}

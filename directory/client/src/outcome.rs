@@ -1,0 +1,98 @@
+//! What an LDAP result code means to the caller.
+
+use ldap3::LdapResult;
+
+use crate::DirectoryError;
+
+/// Longest diagnostic message that is kept, in characters.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// Why an operation on one connection gave no result.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// The server's own decision: no other server is asked.
+    Decided(DirectoryError),
+    /// Results 10, 52, 53: this server is not (or no longer) the one to ask.
+    Topology(DirectoryError),
+    /// It did not do it and says so (busy, other), or could not be reached: certainly not done.
+    Undone(String),
+    /// The connection broke, or the answer could not be read: it may have been done.
+    Lost(String),
+    /// No answer in time: it may have been done.
+    TimedOut,
+}
+
+impl Failure {
+    /// As told to the caller of a read: nothing can have been done.
+    pub(crate) fn of_read(self, url: &str) -> DirectoryError {
+        match self {
+            Self::Decided(error) | Self::Topology(error) => error,
+            Self::Undone(reason) | Self::Lost(reason) => DirectoryError::Unavailable(format!("{url}: {reason}")),
+            Self::TimedOut => DirectoryError::Unavailable(format!("{url}: no answer in time")),
+        }
+    }
+
+    /// As told to the caller of a write.
+    pub(crate) fn of_write(self, url: &str) -> DirectoryError {
+        match self {
+            Self::Lost(reason) => DirectoryError::Unknown(format!("{url}: {reason}")),
+            Self::TimedOut => DirectoryError::Unknown(format!("{url}: no answer in time")),
+            other => other.of_read(url),
+        }
+    }
+}
+
+/// Reads a result of anything but a bind. RFC 4511 appendix A.
+pub(crate) fn judge(result: &LdapResult) -> Result<(), Failure> {
+    let message = || result.text.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
+    let refused = || DirectoryError::Refused { code: result.rc, message: message() };
+    Err(match result.rc {
+        0 => return Ok(()),
+        10 | 52 => Failure::Topology(DirectoryError::Unavailable(format!("result {}: {}", result.rc, message()))),
+        53 => Failure::Topology(refused()),
+        3 | 51 | 80 => Failure::Undone(format!("result {}: {}", result.rc, message())),
+        32 => Failure::Decided(DirectoryError::NoSuchObject(message())),
+        48 | 49 => Failure::Decided(DirectoryError::InvalidCredentials),
+        50 => Failure::Decided(DirectoryError::InsufficientAccess(message())),
+        68 => Failure::Decided(DirectoryError::AlreadyExists(message())),
+        122 => Failure::Decided(DirectoryError::AssertionFailed),
+        _ => Failure::Decided(refused()),
+    })
+}
+
+/// Reads the result of a bind: 53 there is a refused password (slapd's answer to an empty one), not topology.
+pub(crate) fn judge_bind(result: &LdapResult) -> Result<(), Failure> {
+    match result.rc {
+        53 => Err(Failure::Decided(DirectoryError::InvalidCredentials)),
+        _ => judge(result),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_a_decision() {
+        let result = |rc| LdapResult { rc, matched: String::new(), text: "words".into(), refs: vec![], ctrls: vec![] };
+        for (code, expect) in [
+            (10, "Topology(Unavailable"),
+            (52, "Topology(Unavailable"),
+            (53, "Topology(Refused"),
+            (51, "Undone"),
+            (80, "Undone"),
+            (3, "Undone"),
+            (32, "Decided(NoSuchObject"),
+            (49, "Decided(InvalidCredentials"),
+            (50, "Decided(InsufficientAccess"),
+            (68, "Decided(AlreadyExists"),
+            (122, "Decided(AssertionFailed"),
+            (19, "Decided(Refused { code: 19"),
+        ] {
+            let told = format!("{:?}", judge(&result(code)).unwrap_err());
+            assert!(told.starts_with(expect), "{code}: {told}");
+        }
+        assert!(judge(&result(0)).is_ok());
+        assert!(matches!(judge_bind(&result(53)), Err(Failure::Decided(DirectoryError::InvalidCredentials))));
+    }
+}
