@@ -1,9 +1,30 @@
 //! What a help desk does: look up, vacation, aliases, password. The one set of operations behind CLI, REST and web.
 
-use provost_client::{Directory, DirectoryError};
-use provost_credential::Secret;
+//!
+//! Each change reads the person from the writable provider, writes under the condition that nobody else did meanwhile, and
+//! is in the audit file before its caller hears of it.
 
-use crate::{Actor, Audit, Settings};
+mod account;
+mod address;
+mod detail;
+mod vacation;
+
+use provost_client::{Directory, DirectoryError, Scope, Search};
+use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
+use provost_schema::{attr, class};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{Actor, Audit, Settings, fold_name, tree};
+
+/// Longest key of a person that is looked up, in octets: an address of RFC 5321 §4.5.3.1 is shorter.
+const KEY_OCTETS_MAX: usize = 320;
+/// Most words of a search; more are ignored.
+const SEARCH_WORDS_MAX: usize = 6;
+/// Longest word of a search, in characters; the rest is cut.
+const SEARCH_WORD_CHARS_MAX: usize = 64;
+/// Most people that one search returns, whatever is asked.
+const SEARCH_RESULTS_MAX: usize = 500;
 
 /// A person in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -70,6 +91,8 @@ pub struct PersonDetail {
     pub family_name: String,
     /// Source ids (`registrar:12345`).
     pub sources: Vec<String>,
+    /// Roles: helpdesk, postmaster, ...
+    pub roles: Vec<String>,
     /// Programme.
     pub program: Option<String>,
     /// RFC 3339 date.
@@ -132,54 +155,167 @@ pub struct Desk {
     pub audit: Audit,
 }
 
+/// A person as read for a change.
+struct Found {
+    entry: Entry,
+}
+
+impl Found {
+    fn dn(&self) -> &Dn {
+        &self.entry.dn
+    }
+
+    fn csn(&self) -> Option<&str> {
+        self.entry.first(attr::ENTRY_CSN)
+    }
+}
+
 impl Desk {
     /// People whose name, login, address or source id begins with (each word of) `text`, case and accents ignored where
     /// the server does; at most `most`, sorted by name.
+    ///
+    /// Logins are folded names, so that a word without its accents finds the name with them. No word finds nobody.
     pub async fn search(&self, text: &str, most: usize) -> Result<Vec<PersonSummary>, DeskError> {
-        let _ = (text, most);
-        todo!("H3")
+        let words: Vec<String> = text
+            .split_whitespace()
+            .take(SEARCH_WORDS_MAX)
+            .map(|word| word.chars().take(SEARCH_WORD_CHARS_MAX).collect())
+            .collect();
+        if words.is_empty() || most == 0 {
+            return Ok(Vec::new());
+        }
+        let mut all = vec![Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)];
+        all.extend(words.iter().map(|word| word_filter(word)));
+        let search = Search {
+            base: tree::people(self.directory.suffix()),
+            scope: Scope::One,
+            filter: Filter::And(all),
+            attributes: detail::SUMMARY_ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect(),
+            limit: Some(most.min(SEARCH_RESULTS_MAX)),
+        };
+        let mut people: Vec<PersonSummary> = self.directory.search(search).await?.iter().map(detail::summary).collect();
+        people.sort_by_cached_key(|person| (person.display_name.to_lowercase(), person.uid.clone()));
+        Ok(people)
     }
 
     /// One person by provostPersonId, login, address or source id (`registrar:12345` or bare `12345`).
     pub async fn person(&self, key: &str) -> Result<PersonDetail, DeskError> {
-        let _ = key;
-        todo!("H3")
+        let found = self.find(key).await?;
+        let addresses = self.addresses_of(found.dn()).await?;
+        detail::detail(&found.entry, &addresses)
     }
 
-    /// Sets the vacation rule. Returns the audit id.
-    pub async fn set_vacation(&self, actor: &Actor, key: &str, change: VacationChange) -> Result<String, DeskError> {
-        let _ = (actor, key, change);
-        todo!("H3")
+    /// Reads the one person whom a key names, from the writable provider; a full name is looked at last.
+    async fn find(&self, key: &str) -> Result<Found, DeskError> {
+        let key = key.trim();
+        if key.is_empty() || key.len() > KEY_OCTETS_MAX {
+            return Err(DeskError::Invalid { field: "person", rule: format!("1 to {KEY_OCTETS_MAX} octets") });
+        }
+        for filter in key_filters(key) {
+            let mut people = self.people(filter, &["*", "+"], Some(2)).await?;
+            match (people.pop(), people.is_empty()) {
+                (Some(entry), true) => return Ok(Found { entry }),
+                (Some(_), false) => return Err(DeskError::Ambiguous(key.to_owned())),
+                (None, _) => {}
+            }
+        }
+        Err(DeskError::NotFound(key.to_owned()))
     }
 
-    /// Clears it. Clearing none is no error.
-    pub async fn clear_vacation(&self, actor: &Actor, key: &str) -> Result<String, DeskError> {
-        let _ = (actor, key);
-        todo!("H3")
+    /// People on the writable provider.
+    async fn people(&self, filter: Filter, attributes: &[&str], limit: Option<usize>) -> Result<Vec<Entry>, DeskError> {
+        let account = Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT);
+        let search = Search {
+            base: tree::people(self.directory.suffix()),
+            scope: Scope::One,
+            filter: Filter::And(vec![account, filter]),
+            attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
+            limit,
+        };
+        Ok(self.directory.search_provider(search).await?)
     }
 
-    /// Gives an alias: the address entry first, then the projection on the person.
-    pub async fn add_alias(&self, actor: &Actor, key: &str, address: &str) -> Result<String, DeskError> {
-        let _ = (actor, key, address);
-        todo!("H3")
-    }
-
-    /// Takes an alias (or a retained address) away; the primary one is refused.
-    pub async fn remove_alias(&self, actor: &Actor, key: &str, address: &str) -> Result<String, DeskError> {
-        let _ = (actor, key, address);
-        todo!("H3")
-    }
-
-    /// Sets `password`, or a generated one that is returned once. Second value: the audit id.
-    pub async fn reset_password(
+    /// Modifies a person as read, and notes it.
+    async fn change(
         &self,
         actor: &Actor,
-        key: &str,
-        password: Option<Secret>,
-    ) -> Result<(Secret, String), DeskError> {
-        let _ = (actor, key, password);
-        todo!("H3")
+        action: &str,
+        person: &Found,
+        changes: Vec<Modification>,
+        detail: Value,
+    ) -> Result<String, DeskError> {
+        let control = tree::unchanged_since(person.csn());
+        let result = self.directory.modify(person.dn(), changes, control).await.map(drop);
+        self.note(actor, action, person.dn(), result, detail).await
     }
+
+    /// Notes what was done, or may have been done; returns the audit id. What was surely not done is only returned.
+    async fn note(
+        &self,
+        actor: &Actor,
+        action: &str,
+        subject: &Dn,
+        result: Result<(), DirectoryError>,
+        mut detail: Value,
+    ) -> Result<String, DeskError> {
+        match &result {
+            Ok(()) => {}
+            Err(DirectoryError::Unknown(_)) => {
+                if let Some(detail) = detail.as_object_mut() {
+                    detail.insert("outcome".into(), "unknown".into());
+                }
+            }
+            Err(error) => return Err(error.clone().into()),
+        }
+        let noted = self.audit.note(actor, action, subject.as_str(), detail).await;
+        result?;
+        noted.map_err(|error| DeskError::Unavailable(format!("it is done, but not in the audit file: {error}")))
+    }
+}
+
+/// What a key may name, in the order in which it is tried.
+fn key_filters(key: &str) -> Vec<Filter> {
+    if let Ok(id) = Uuid::parse_str(key) {
+        return vec![Filter::equal(attr::PROVOST_PERSON_ID, id.to_string())];
+    }
+    if key.contains('@') {
+        // What is no address of ours is nobody's.
+        let Ok(address) = Address::parse(key) else { return Vec::new() };
+        let equal = |name| Filter::equal(name, address.as_str());
+        return vec![Filter::Or(vec![equal(attr::MAIL_LOCAL_ADDRESS), equal(attr::MAIL)])];
+    }
+    let equal = |name| Filter::equal(name, key);
+    if key.contains(':') {
+        return vec![equal(attr::PROVOST_SOURCE_ID)];
+    }
+    vec![Filter::Or(vec![equal(attr::UID), equal(attr::EMPLOYEE_NUMBER)]), equal(attr::CN)]
+}
+
+/// A word of a search: within a name, at the beginning of anything else.
+fn word_filter(word: &str) -> Filter {
+    let substring = |name, initial: Option<&str>, any: Option<&str>| Filter::Substring {
+        attribute: AttributeDescription::of(name),
+        initial: initial.map(Into::into),
+        any: any.map(Into::into).into_iter().collect(),
+        last: None,
+    };
+    let mut either = vec![
+        substring(attr::CN, None, Some(word)),
+        substring(attr::DISPLAY_NAME, None, Some(word)),
+        substring(attr::EMPLOYEE_NUMBER, Some(word), None),
+        substring(attr::PROVOST_SOURCE_ID, Some(word), None),
+    ];
+    let folded = fold_name(word);
+    if !folded.is_empty() {
+        either.push(substring(attr::UID, None, Some(&folded)));
+    }
+    // A login or an address as it is typed, dot and domain included.
+    if word.is_ascii() {
+        either.push(substring(attr::UID, Some(word), None));
+        either.push(substring(attr::MAIL, Some(word), None));
+        either.push(Filter::equal(attr::MAIL_LOCAL_ADDRESS, word));
+    }
+    Filter::Or(either)
 }
 
 impl From<DirectoryError> for DeskError {

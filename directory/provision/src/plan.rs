@@ -15,6 +15,7 @@ use crate::{Roster, RowError, Settings, Write};
 
 pub use actual::Actual;
 use planner::Planner;
+pub(crate) use planner::person_uuid;
 
 /// Addresses without any person that an interrupted import can leave behind. More of them mean that we are not allowed
 /// to see the people, and would make all of them once more.

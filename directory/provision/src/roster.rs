@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use provost_credential::Secret;
 
+pub(crate) use field::{check_password, text};
 pub use header::Column;
 
 /// Largest file in MiB: a million people fit ten times over.

@@ -1,0 +1,178 @@
+//! Passwords, roles, and the people who work at the help desk itself.
+
+use provost_client::DirectoryError;
+use provost_credential::{Scheme, Secret};
+use provost_entry::{Address, AttributeDescription, Entry, Modification};
+use provost_schema::attr;
+use rand::Rng;
+use serde_json::json;
+
+use super::{Desk, DeskError, Found};
+use crate::plan::person_uuid;
+use crate::roster::check_password;
+use crate::write::{AddressKind, person_entry};
+use crate::{Actor, tree};
+
+/// Letters and digits that nobody takes for one another, on paper or by telephone: 32 of them, 5 bits each.
+const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Groups of a generated password, of [`GROUP_CHARS`] each: 80 bits in all.
+const GROUPS: usize = 4;
+/// Characters of one group.
+const GROUP_CHARS: usize = 4;
+/// What people's provostRole may hold.
+const ROLES: [&str; 5] = ["registrar", "helpdesk", "postmaster", "admin", "auditor"];
+/// Longest display name, in characters.
+const NAME_CHARS_MAX: usize = 200;
+/// Source of people whom no registrar knows.
+const LOCAL_SOURCE: &str = "local";
+
+impl Desk {
+    /// Sets `password`, or a generated one that is returned once. Second value: the audit id.
+    pub async fn reset_password(
+        &self,
+        actor: &Actor,
+        key: &str,
+        password: Option<Secret>,
+    ) -> Result<(Secret, String), DeskError> {
+        let generated = password.is_none();
+        let password = password.unwrap_or_else(|| generate(&mut rand::rng()));
+        check_password(password.reveal())
+            .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
+        let person = self.find(key).await?;
+        let hash = hash(password.clone(), self.settings.scheme).await?;
+        let change = Modification::replace(AttributeDescription::of(attr::USER_PASSWORD), vec![hash.into_bytes()]);
+        let detail = json!({ "generated": generated, "had_one": has_password(&person) });
+        let id = self.change(actor, "password.reset", &person, vec![change], detail).await?;
+        Ok((password, id))
+    }
+
+    /// Gives a person exactly these roles. Returns the audit id.
+    pub async fn set_roles(&self, actor: &Actor, key: &str, roles: &[&str]) -> Result<String, DeskError> {
+        for role in roles {
+            check_role(role)?;
+        }
+        let person = self.find(key).await?;
+        let before: Vec<&str> = person.entry.texts(attr::PROVOST_ROLE).collect();
+        let detail = json!({ "before": before, "after": roles });
+        let values = roles.iter().map(|role| role.as_bytes().to_vec()).collect();
+        let change = Modification::replace(AttributeDescription::of(attr::PROVOST_ROLE), values);
+        self.change(actor, "role.set", &person, vec![change], detail).await
+    }
+
+    /// Makes a person who is in no registrar's file, with a login, an address and a role: whoever signs in to the help
+    /// desk first. `false` when the person is there already; then only a missing role is added, the password stays.
+    pub async fn ensure_operator(
+        &self,
+        actor: &Actor,
+        uid: &str,
+        display_name: &str,
+        role: &str,
+        password: Secret,
+    ) -> Result<bool, DeskError> {
+        check_role(role)?;
+        let name = crate::roster::text(display_name.trim()).unwrap_or_default();
+        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+            return Err(DeskError::Invalid { field: "display_name", rule: "1 to 200 characters".to_owned() });
+        }
+        check_password(password.reveal())
+            .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
+        let address = Address::from_parts(uid, &self.settings.domain)
+            .map_err(|error| DeskError::Invalid { field: "uid", rule: error.to_string() })?;
+        let source_id = format!("{LOCAL_SOURCE}:{}", address.local());
+        let id = person_uuid(&source_id);
+        let dn = tree::person(self.directory.suffix(), id);
+        if let Some(entry) = tree::read_provider(&self.directory, &dn, &["*", "+"]).await? {
+            return self.ensure_role(actor, &Found { entry }, role).await.map(|()| false);
+        }
+        self.check_unused(&address, &dn).await?;
+        self.claim(&address, &dn, AddressKind::Primary).await?;
+        let hash = hash(password, self.settings.scheme).await?;
+        let entry = operator_entry(person_entry(&dn, id), &name, &address)
+            .with(attr::PROVOST_SOURCE_ID, source_id)
+            .with(attr::PROVOST_ROLE, role)
+            .with(attr::USER_PASSWORD, hash);
+        let added = match self.directory.add(entry).await {
+            Err(DirectoryError::AlreadyExists(_)) => return Ok(false),
+            other => other.map(drop),
+        };
+        self.note(actor, "operator.add", &dn, added, json!({ "address": address, "role": role })).await?;
+        Ok(true)
+    }
+
+    async fn ensure_role(&self, actor: &Actor, person: &Found, role: &str) -> Result<(), DeskError> {
+        if person.entry.texts(attr::PROVOST_ROLE).any(|held| held.eq_ignore_ascii_case(role)) {
+            return Ok(());
+        }
+        let change = Modification::add(AttributeDescription::of(attr::PROVOST_ROLE), vec![role.into()]);
+        self.change(actor, "role.set", person, vec![change], json!({ "added": role })).await.map(drop)
+    }
+}
+
+fn has_password(person: &Found) -> bool {
+    !person.entry.values(attr::USER_PASSWORD).is_empty()
+}
+
+fn check_role(role: &str) -> Result<(), DeskError> {
+    if ROLES.contains(&role) {
+        return Ok(());
+    }
+    Err(DeskError::Invalid { field: "role", rule: format!("one of {}", ROLES.join(", ")) })
+}
+
+fn operator_entry(entry: Entry, name: &str, address: &Address) -> Entry {
+    let (given, family) = name.rsplit_once(char::is_whitespace).unwrap_or(("", name));
+    let entry = if given.trim().is_empty() { entry } else { entry.with(attr::GIVEN_NAME, given.trim()) };
+    entry
+        .with(attr::SN, family)
+        .with(attr::CN, name)
+        .with(attr::DISPLAY_NAME, name)
+        .with(attr::UID, address.local())
+        .with(attr::MAIL, address.as_str())
+        .with(attr::MAIL_LOCAL_ADDRESS, address.as_str())
+        .with(attr::EDU_PERSON_AFFILIATION, "staff")
+        .with(attr::EDU_PERSON_PRIMARY_AFFILIATION, "staff")
+}
+
+/// Hashes off the async threads.
+async fn hash(password: Secret, scheme: Scheme) -> Result<String, DeskError> {
+    let hashed = tokio::task::spawn_blocking(move || provost_credential::hash(&password, scheme)).await;
+    hashed.map_err(|error| DeskError::Unavailable(error.to_string()))
+}
+
+/// `xk4m-29ab-cdef-7hij`: 80 bits.
+fn generate(random: &mut (impl Rng + rand::CryptoRng)) -> Secret {
+    let mut text = String::with_capacity(GROUPS * (GROUP_CHARS + 1));
+    for place in 0..GROUPS * GROUP_CHARS {
+        if place > 0 && place % GROUP_CHARS == 0 {
+            text.push('-');
+        }
+        let letter = READABLE.get(random.random_range(0..READABLE.len())).copied().unwrap_or(b'x');
+        text.push(char::from(letter));
+    }
+    Secret::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_passwords_are_readable_and_differ() {
+        let mut random = rand::rng();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..200 {
+            let password = generate(&mut random);
+            let text = password.reveal().to_owned();
+            assert_eq!((text.len(), text.matches('-').count()), (19, 3));
+            assert!(check_password(&text).is_ok() && !text.contains(['l', 'o', '0', '1', 'I', 'O']));
+            assert!(seen.insert(text));
+        }
+        assert_eq!(READABLE.iter().collect::<std::collections::HashSet<_>>().len(), 32);
+    }
+
+    #[test]
+    fn roles_are_known_ones() {
+        assert!(check_role("helpdesk").is_ok());
+        assert!(check_role("mailcore").is_err(), "a service's role is no person's");
+    }
+}

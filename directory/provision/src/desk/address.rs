@@ -1,0 +1,126 @@
+//! Aliases: the address entry is what makes an address somebody's; the person's attribute follows it.
+
+use provost_client::{Control, DirectoryError, Scope, Search};
+use provost_entry::time::generalized;
+use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
+use provost_schema::attr;
+use serde_json::json;
+
+use super::{Desk, DeskError};
+use crate::write::{AddressKind, address_entry};
+use crate::{Actor, tree};
+
+/// Most addresses of one person that are shown.
+const ADDRESSES_MAX: usize = 200;
+
+impl Desk {
+    /// Gives an alias: the address entry first, then the projection on the person.
+    ///
+    /// Giving what the person has already is no error: so an interrupted call can be repeated.
+    pub async fn add_alias(&self, actor: &Actor, key: &str, address: &str) -> Result<String, DeskError> {
+        let address = parse(address)?;
+        self.check_served(&address).await?;
+        let person = self.find(key).await?;
+        self.check_unused(&address, person.dn()).await?;
+        self.claim(&address, person.dn(), AddressKind::Alias).await?;
+        let detail = json!({ "address": address });
+        if projected(&person.entry, &address).is_some() {
+            return self.note(actor, "address.add", person.dn(), Ok(()), detail).await;
+        }
+        let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
+        let change = Modification::add(name, vec![address.as_str().into()]);
+        self.change(actor, "address.add", &person, vec![change], detail).await
+    }
+
+    /// Takes an alias (or a retained address) away; the primary one is refused.
+    pub async fn remove_alias(&self, actor: &Actor, key: &str, address: &str) -> Result<String, DeskError> {
+        let address = parse(address)?;
+        let person = self.find(key).await?;
+        if person.entry.texts(attr::MAIL).any(|mail| mail.eq_ignore_ascii_case(address.as_str())) {
+            return Err(DeskError::Invalid { field: "address", rule: "the primary address stays".to_owned() });
+        }
+        let dn = tree::address(self.directory.suffix(), address.as_str());
+        let is_owned = self.owner_of(&address).await?.as_ref() == Some(person.dn());
+        let projected = projected(&person.entry, &address);
+        if projected.is_none() && !is_owned {
+            return Err(DeskError::NotFound(address.to_string()));
+        }
+        // The projection first: until the entry is gone as well, nobody else can have the address.
+        if let Some(spelling) = projected {
+            let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
+            let change = Modification::delete(name, vec![spelling]);
+            self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await?;
+        }
+        let removed = if is_owned { self.directory.delete(&dn, Control::default()).await } else { Ok(()) };
+        self.note(actor, "address.remove", person.dn(), removed, json!({ "address": address })).await
+    }
+
+    /// The address entries of one owner.
+    pub(super) async fn addresses_of(&self, owner: &Dn) -> Result<Vec<Entry>, DeskError> {
+        let search = Search {
+            base: tree::addresses(self.directory.suffix()),
+            scope: Scope::One,
+            filter: Filter::equal(attr::PROVOST_OWNER, owner.as_str()),
+            attributes: vec!["*".to_owned()],
+            limit: Some(ADDRESSES_MAX),
+        };
+        Ok(self.directory.search_provider(search).await?)
+    }
+
+    /// Makes an address entry, or finds that the owner has it already.
+    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<(), DeskError> {
+        let since = generalized(jiff::Timestamp::now());
+        let entry = address_entry(self.directory.suffix(), address, owner, kind, &since);
+        match self.directory.add(entry).await {
+            Ok(_) => Ok(()),
+            Err(DirectoryError::AlreadyExists(_)) if self.owner_of(address).await?.as_ref() == Some(owner) => Ok(()),
+            Err(DirectoryError::AlreadyExists(_)) => Err(DeskError::InUse(address.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn owner_of(&self, address: &Address) -> Result<Option<Dn>, DeskError> {
+        let dn = tree::address(self.directory.suffix(), address.as_str());
+        let entry = tree::read_provider(&self.directory, &dn, &[attr::PROVOST_OWNER]).await?;
+        Ok(entry.and_then(|entry| entry.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok())))
+    }
+
+    /// Only addresses of domains that are served here can be given.
+    async fn check_served(&self, address: &Address) -> Result<(), DeskError> {
+        if address.domain() == self.settings.domain {
+            return Ok(());
+        }
+        let dn = tree::domain(self.directory.suffix(), address.domain());
+        match tree::read_provider(&self.directory, &dn, &[attr::PROVOST_DOMAIN]).await? {
+            Some(_) => Ok(()),
+            None => Err(DeskError::Invalid { field: "address", rule: "its domain is not served here".to_owned() }),
+        }
+    }
+
+    /// Whether nobody but `owner` is known under an address, be it by an attribute that was written past us or by a
+    /// login: `jean.roy` and `jean.roy@example.edu` must not be two people.
+    pub(super) async fn check_unused(&self, address: &Address, owner: &Dn) -> Result<(), DeskError> {
+        let mut either = vec![
+            Filter::equal(attr::MAIL_LOCAL_ADDRESS, address.as_str()),
+            Filter::equal(attr::MAIL, address.as_str()),
+        ];
+        if address.domain() == self.settings.domain {
+            either.push(Filter::equal(attr::UID, address.local()));
+        }
+        let people = self.people(Filter::Or(either), &[attr::UID], None).await?;
+        match people.iter().find(|person| person.dn != *owner) {
+            Some(_) => Err(DeskError::InUse(address.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn parse(address: &str) -> Result<Address, DeskError> {
+    Address::parse(address).map_err(|error| DeskError::Invalid { field: "address", rule: error.to_string() })
+}
+
+/// The person's value for an address, as it is spelled there.
+fn projected(person: &Entry, address: &Address) -> Option<Vec<u8>> {
+    let mut values = person.values(attr::MAIL_LOCAL_ADDRESS).iter();
+    values.find(|value| value.eq_ignore_ascii_case(address.as_str().as_bytes())).cloned()
+}

@@ -1,0 +1,79 @@
+//! Entries as the help desk sees them.
+
+use provost_entry::Entry;
+use provost_schema::attr;
+
+use super::{AddressInfo, DeskError, PersonDetail, PersonSummary, vacation};
+use crate::calendar::{day_of, rfc3339};
+
+/// What a [`PersonSummary`] is made of.
+pub(super) const SUMMARY_ATTRIBUTES: [&str; 7] = [
+    attr::PROVOST_PERSON_ID,
+    attr::UID,
+    attr::CN,
+    attr::DISPLAY_NAME,
+    attr::MAIL,
+    attr::EDU_PERSON_PRIMARY_AFFILIATION,
+    attr::PROVOST_STATE,
+];
+
+pub(super) fn summary(entry: &Entry) -> PersonSummary {
+    let text = |name: &str| entry.first(name).unwrap_or_default().to_owned();
+    PersonSummary {
+        id: text(attr::PROVOST_PERSON_ID),
+        uid: text(attr::UID),
+        display_name: entry.first(attr::DISPLAY_NAME).or_else(|| entry.first(attr::CN)).unwrap_or_default().to_owned(),
+        mail: text(attr::MAIL),
+        affiliation: text(attr::EDU_PERSON_PRIMARY_AFFILIATION),
+        state: text(attr::PROVOST_STATE),
+    }
+}
+
+/// A person with the address entries of which they are the owner.
+pub(super) fn detail(person: &Entry, addresses: &[Entry]) -> Result<PersonDetail, DeskError> {
+    let text = |name: &str| person.first(name).map(str::to_owned);
+    let date = |name: &str| person.first(name).and_then(day_of).map(|date| date.to_string());
+    let time = |name: &str| person.first(name).and_then(rfc3339);
+    let summary = summary(person);
+    let entry_uuid = person.first(attr::ENTRY_UUID).and_then(|id| id.parse().ok());
+    let entry_uuid = entry_uuid.ok_or_else(|| DeskError::Refused(format!("{} has no entryUUID", person.dn)))?;
+    Ok(PersonDetail {
+        addresses: merge_addresses(person, addresses, &summary.mail),
+        summary,
+        dn: person.dn.as_str().to_owned(),
+        entry_uuid,
+        version: text(attr::ENTRY_CSN).unwrap_or_default(),
+        given_name: text(attr::GIVEN_NAME).unwrap_or_default(),
+        family_name: text(attr::SN).unwrap_or_default(),
+        sources: person.texts(attr::PROVOST_SOURCE_ID).map(str::to_owned).collect(),
+        roles: person.texts(attr::PROVOST_ROLE).map(str::to_owned).collect(),
+        program: text(attr::PROVOST_PROGRAM),
+        start_date: date(attr::PROVOST_START_DATE),
+        end_date: date(attr::PROVOST_END_DATE),
+        has_password: !person.values(attr::USER_PASSWORD).is_empty(),
+        quota_octets: person.first(attr::MAIL_QUOTA).and_then(|quota| quota.parse().ok()),
+        vacation: vacation::of_entry(person),
+        created: time(attr::CREATE_TIMESTAMP),
+        modified: time(attr::MODIFY_TIMESTAMP),
+    })
+}
+
+/// Address entries, and what the person's attributes name beside them; the primary one first, then by name.
+fn merge_addresses(person: &Entry, entries: &[Entry], mail: &str) -> Vec<AddressInfo> {
+    let mut addresses: Vec<AddressInfo> = entries
+        .iter()
+        .map(|entry| AddressInfo {
+            address: entry.first(attr::PROVOST_ADDRESS).unwrap_or_default().to_owned(),
+            kind: entry.first(attr::PROVOST_ADDRESS_KIND).unwrap_or_default().to_owned(),
+            since: entry.first(attr::PROVOST_SINCE).and_then(rfc3339),
+        })
+        .collect();
+    for address in person.texts(attr::MAIL).chain(person.texts(attr::MAIL_LOCAL_ADDRESS)) {
+        if !addresses.iter().any(|known| known.address.eq_ignore_ascii_case(address)) {
+            let kind = if address.eq_ignore_ascii_case(mail) { "primary" } else { "alias" };
+            addresses.push(AddressInfo { address: address.to_owned(), kind: kind.to_owned(), since: None });
+        }
+    }
+    addresses.sort_by_cached_key(|info| (!info.address.eq_ignore_ascii_case(mail), info.address.clone()));
+    addresses
+}

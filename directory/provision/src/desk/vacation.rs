@@ -1,0 +1,195 @@
+//! The vacation rule: as people state it, and as the person's attributes hold it.
+
+use provost_entry::{AttributeDescription, Entry, Modification};
+use provost_schema::attr;
+use serde_json::json;
+
+use super::{Desk, DeskError, VacationChange};
+use crate::Actor;
+use crate::calendar::{day_begins, day_ends, day_of};
+
+/// Longest subject of a reply, in characters.
+const SUBJECT_CHARS_MAX: usize = 200;
+/// Longest text of a reply, in characters.
+const TEXT_CHARS_MAX: usize = 10_000;
+/// Days between two replies to one sender. RFC 5230 §4.1 leaves the upper bound to the site.
+const INTERVAL_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
+/// mailAutoReplyMode when the rule is on.
+const MODE_REPLY: &str = "reply";
+
+impl Desk {
+    /// Sets the vacation rule. Returns the audit id.
+    ///
+    /// The whole rule is replaced: what `change` does not say, the person no longer has.
+    pub async fn set_vacation(&self, actor: &Actor, key: &str, change: VacationChange) -> Result<String, DeskError> {
+        let change = check(change)?;
+        let person = self.find(key).await?;
+        let detail = json!({ "before": of_entry(&person.entry), "after": change });
+        self.change(actor, "vacation.set", &person, modifications(Some(&change)), detail).await
+    }
+
+    /// Clears it. Clearing none is no error.
+    pub async fn clear_vacation(&self, actor: &Actor, key: &str) -> Result<String, DeskError> {
+        let person = self.find(key).await?;
+        let detail = json!({ "before": of_entry(&person.entry), "after": null });
+        self.change(actor, "vacation.clear", &person, modifications(None), detail).await
+    }
+}
+
+/// The rule as it will be kept: blanks trimmed, line ends LF; or which field breaks which rule.
+fn check(change: VacationChange) -> Result<VacationChange, DeskError> {
+    let invalid = |field, rule: &str| Err(DeskError::Invalid { field, rule: rule.to_owned() });
+    let change = VacationChange {
+        subject_fr: subject("subject_fr", change.subject_fr)?,
+        subject_en: subject("subject_en", change.subject_en)?,
+        text_fr: text("text_fr", change.text_fr)?,
+        text_en: text("text_en", change.text_en)?,
+        ..change
+    };
+    if change.text_fr.is_none() && change.text_en.is_none() {
+        return invalid("text", "a text in French or in English is needed");
+    }
+    if let (Some(start), Some(end)) = (change.start, change.end)
+        && end < start
+    {
+        return invalid("end", "the end is before the start");
+    }
+    if change.start.is_some_and(|date| day_begins(date).is_none()) {
+        return invalid("start", "not a day that can be kept");
+    }
+    if change.end.is_some_and(|date| day_ends(date).is_none()) {
+        return invalid("end", "not a day that can be kept");
+    }
+    if change.interval_days.is_some_and(|days| !INTERVAL_DAYS.contains(&days)) {
+        return invalid("interval_days", "1 to 365 days");
+    }
+    Ok(change)
+}
+
+/// A subject is one line: a line end in it would begin a header of the sender's choice (RFC 5322 §2.2).
+fn subject(field: &'static str, value: Option<String>) -> Result<Option<String>, DeskError> {
+    let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    match &value {
+        Some(value) if value.chars().count() > SUBJECT_CHARS_MAX => {
+            Err(DeskError::Invalid { field, rule: format!("at most {SUBJECT_CHARS_MAX} characters") })
+        }
+        Some(value) if value.chars().any(char::is_control) => {
+            Err(DeskError::Invalid { field, rule: "one line without control characters".to_owned() })
+        }
+        _ => Ok(value),
+    }
+}
+
+fn text(field: &'static str, value: Option<String>) -> Result<Option<String>, DeskError> {
+    // A form of a web page sends CRLF.
+    let value = value.map(|value| value.replace("\r\n", "\n").trim().to_owned()).filter(|value| !value.is_empty());
+    match &value {
+        Some(value) if value.chars().count() > TEXT_CHARS_MAX => {
+            Err(DeskError::Invalid { field, rule: format!("at most {TEXT_CHARS_MAX} characters") })
+        }
+        Some(value) if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) => {
+            Err(DeskError::Invalid { field, rule: "no control characters but line ends and tabs".to_owned() })
+        }
+        _ => Ok(value),
+    }
+}
+
+/// The attributes of a rule, or of none.
+fn modifications(change: Option<&VacationChange>) -> Vec<Modification> {
+    let set = |name: AttributeDescription, value: Option<String>| {
+        Modification::replace(name, value.into_iter().map(String::into_bytes).collect())
+    };
+    let of = AttributeDescription::of;
+    let (subject, text) = (attr::MAIL_AUTO_REPLY_SUBJECT, attr::MAIL_AUTO_REPLY_TEXT);
+    let field = |get: fn(&VacationChange) -> &Option<String>| change.and_then(|change| get(change).clone());
+    let interval = change.and_then(|change| change.interval_days).map(|days| days.to_string());
+    vec![
+        set(of(attr::MAIL_AUTO_REPLY_MODE), change.map(|_| MODE_REPLY.to_owned())),
+        set(of(attr::VACATION_START_DATE), change.and_then(|change| change.start).and_then(day_begins)),
+        set(of(attr::VACATION_END_DATE), change.and_then(|change| change.end).and_then(day_ends)),
+        set(of(attr::PROVOST_VACATION_INTERVAL), interval),
+        // A text without a language, from elsewhere, would go on being sent beside what people state here.
+        set(of(subject), None),
+        set(of(text), None),
+        set(AttributeDescription::with_option(subject, "lang-fr"), field(|change| &change.subject_fr)),
+        set(AttributeDescription::with_option(subject, "lang-en"), field(|change| &change.subject_en)),
+        set(AttributeDescription::with_option(text, "lang-fr"), field(|change| &change.text_fr)),
+        set(AttributeDescription::with_option(text, "lang-en"), field(|change| &change.text_en)),
+    ]
+}
+
+/// The rule that an entry holds; `None` when its mode is not `reply`. A text without a language counts as English.
+pub(super) fn of_entry(entry: &Entry) -> Option<VacationChange> {
+    entry.first(attr::MAIL_AUTO_REPLY_MODE).filter(|mode| mode.eq_ignore_ascii_case(MODE_REPLY))?;
+    let tagged = |name: &str, language: &str| entry.first(&format!("{name};lang-{language}")).map(str::to_owned);
+    let english = |name: &str| tagged(name, "en").or_else(|| entry.first(name).map(str::to_owned));
+    Some(VacationChange {
+        start: entry.first(attr::VACATION_START_DATE).and_then(day_of),
+        end: entry.first(attr::VACATION_END_DATE).and_then(day_of),
+        subject_fr: tagged(attr::MAIL_AUTO_REPLY_SUBJECT, "fr"),
+        subject_en: english(attr::MAIL_AUTO_REPLY_SUBJECT),
+        text_fr: tagged(attr::MAIL_AUTO_REPLY_TEXT, "fr"),
+        text_en: english(attr::MAIL_AUTO_REPLY_TEXT),
+        interval_days: entry.first(attr::PROVOST_VACATION_INTERVAL).and_then(|days| days.parse().ok()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+    use provost_entry::Dn;
+
+    fn rule() -> VacationChange {
+        VacationChange {
+            start: Some(date(2026, 12, 21)),
+            end: Some(date(2027, 1, 4)),
+            subject_fr: Some("Absence".into()),
+            text_fr: Some("Je suis absente.\nÀ bientôt".into()),
+            interval_days: Some(3),
+            ..VacationChange::default()
+        }
+    }
+
+    #[test]
+    fn a_rule_comes_back_as_it_was_set() {
+        let mut entry = Entry::new(Dn::root()).with(attr::MAIL_AUTO_REPLY_TEXT, "from elsewhere");
+        for change in modifications(Some(&rule())) {
+            entry.set(change.attribute, change.values);
+        }
+        assert_eq!(of_entry(&entry), Some(rule()));
+        assert_eq!(entry.first(attr::VACATION_END_DATE), Some("20270105045959Z"), "to the end of its last day");
+        for change in modifications(None) {
+            entry.set(change.attribute, change.values);
+        }
+        assert_eq!((of_entry(&entry), entry.attributes().count()), (None, 0));
+    }
+
+    #[test]
+    fn rules_that_are_refused() {
+        let with = |edit: fn(&mut VacationChange)| {
+            let mut change = rule();
+            edit(&mut change);
+            change
+        };
+        for (change, field) in [
+            (with(|rule| rule.text_fr = Some(" \r\n".into())), "text"),
+            (with(|rule| rule.end = Some(date(2026, 12, 20))), "end"),
+            (with(|rule| rule.start = Some(date(-9999, 1, 1))), "start"),
+            (with(|rule| rule.end = Some(date(9999, 12, 31))), "end"),
+            (with(|rule| rule.interval_days = Some(0)), "interval_days"),
+            (with(|rule| rule.interval_days = Some(366)), "interval_days"),
+            (with(|rule| rule.subject_fr = Some("a\r\nBcc: x@example.net".into())), "subject_fr"),
+            (with(|rule| rule.subject_en = Some("a".repeat(201))), "subject_en"),
+            (with(|rule| rule.text_en = Some("a".repeat(10_001))), "text_en"),
+            (with(|rule| rule.text_en = Some("a\0b".into())), "text_en"),
+        ] {
+            match check(change) {
+                Err(DeskError::Invalid { field: refused, .. }) => assert_eq!(refused, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+        let crlf = check(with(|rule| rule.text_fr = Some("a\r\nb\r\n".into()))).unwrap();
+        assert_eq!(crlf.text_fr.as_deref(), Some("a\nb"));
+    }
+}
