@@ -1,0 +1,158 @@
+//! A tree of names to a program: what is unknown, misplaced or not required is found here, with its line, before any
+//! message is touched (RFC 5228 §2.10.5, §3.2).
+
+use std::collections::HashSet;
+
+use provost_view::Address;
+
+use crate::SieveError;
+use crate::arguments::Arguments;
+use crate::compile_test::test;
+use crate::compile_vacation::vacation;
+use crate::program::{Statement, Test, Verb};
+use crate::syntax::{Command, parse};
+
+/// Longest mailbox name, in octets: what the store takes.
+const MAILBOX_OCTETS_MAX: usize = 255;
+
+/// What `require` can ask for.
+const EXTENSIONS: &[&str] = &[
+    "fileinto",                   // RFC 5228 §4.1
+    "envelope",                   // RFC 5228 §5.4
+    "comparator-i;octet",         // RFC 5228 §2.7.3
+    "comparator-i;ascii-casemap", // RFC 5228 §2.7.3
+    "comparator-i;ascii-numeric", // RFC 4790 §9.1
+    "reject",                     // RFC 5429
+    "vacation",                   // RFC 5230
+    "relational",                 // RFC 5231
+    "date",                       // RFC 5260
+];
+
+/// What a script has required so far.
+#[derive(Debug, Default)]
+pub(crate) struct Required(HashSet<&'static str>);
+
+impl Required {
+    /// RFC 5228 §2.10.5: an extension that is used but not required is an error.
+    pub(crate) fn need(&self, extension: &str, line: usize) -> Result<(), SieveError> {
+        if self.0.contains(extension) {
+            return Ok(());
+        }
+        Err(SieveError::new(line, format!("'{extension}' is used and not required")))
+    }
+
+    fn take(&mut self, command: &Command) -> Result<(), SieveError> {
+        let mut arguments = Arguments::of(command);
+        for name in arguments.strings("capabilities")? {
+            let Some(known) = EXTENSIONS.iter().find(|known| **known == name) else {
+                return Err(arguments.error(format_args!("the extension {name:?} is not supported")));
+            };
+            self.0.insert(known);
+        }
+        arguments.finish()
+    }
+}
+
+/// Reads and checks a whole script.
+pub(crate) fn compile(script: &str) -> Result<Vec<Statement>, SieveError> {
+    let commands = parse(script)?;
+    let mut required = Required::default();
+    // RFC 5228 §3.2: require stands before all other commands.
+    let requires = commands.iter().take_while(|command| command.name == "require").count();
+    let (requires, commands) = commands.split_at_checked(requires).unwrap_or((&[], &[]));
+    for command in requires {
+        plain(command)?;
+        required.take(command)?;
+    }
+    block(commands, &required)
+}
+
+fn block(commands: &[Command], required: &Required) -> Result<Vec<Statement>, SieveError> {
+    let mut statements: Vec<Statement> = Vec::new();
+    let mut may_continue_if = false;
+    for command in commands {
+        match command.name.as_str() {
+            "if" => {
+                let branches = vec![branch(command, required)?];
+                statements.push(Statement { line: command.line, verb: Verb::If(branches) });
+            }
+            "elsif" | "else" => match statements.last_mut() {
+                Some(Statement { verb: Verb::If(branches), .. }) if may_continue_if => {
+                    branches.push(branch(command, required)?);
+                }
+                _ => return Err(SieveError::new(command.line, format!("'{}' without 'if' before it", command.name))),
+            },
+            _ => {
+                plain(command)?;
+                statements.push(Statement { line: command.line, verb: verb(command, required)? });
+            }
+        }
+        may_continue_if = matches!(command.name.as_str(), "if" | "elsif");
+    }
+    Ok(statements)
+}
+
+/// RFC 5228 §3.1.
+fn branch(command: &Command, required: &Required) -> Result<(Test, Vec<Statement>), SieveError> {
+    let arguments = Arguments::of(command);
+    let condition = match (command.name.as_str(), command.tests.as_slice()) {
+        ("else", []) => Test::Constant(true),
+        ("if" | "elsif", [only]) => test(only, required)?,
+        ("else", _) => return Err(arguments.error("takes no test")),
+        _ => return Err(arguments.error("takes one test")),
+    };
+    let Some(commands) = &command.block else { return Err(arguments.error("a block is wanted")) };
+    arguments.finish()?;
+    Ok((condition, block(commands, required)?))
+}
+
+/// A command without tests and without a block.
+fn plain(command: &Command) -> Result<(), SieveError> {
+    let arguments = Arguments::of(command);
+    if !command.tests.is_empty() {
+        return Err(arguments.error("takes no test"));
+    }
+    if command.block.is_some() {
+        return Err(arguments.error("takes no block"));
+    }
+    Ok(())
+}
+
+fn verb(command: &Command, required: &Required) -> Result<Verb, SieveError> {
+    let mut arguments = Arguments::of(command);
+    let verb = match command.name.as_str() {
+        "stop" => Verb::Stop,
+        "keep" => Verb::Keep,
+        "discard" => Verb::Discard,
+        "redirect" => Verb::Redirect(redirect(&mut arguments)?),
+        "fileinto" => {
+            required.need("fileinto", command.line)?;
+            Verb::FileInto(mailbox(&mut arguments)?)
+        }
+        "reject" => {
+            required.need("reject", command.line)?;
+            Verb::Reject(arguments.text("a reason")?.into())
+        }
+        "vacation" => {
+            required.need("vacation", command.line)?;
+            Verb::Vacation(Box::new(vacation(&mut arguments)?))
+        }
+        "require" => return Err(arguments.error("stands before all other commands")),
+        other => return Err(SieveError::new(command.line, format!("the command '{other}' is not known"))),
+    };
+    arguments.finish()?;
+    Ok(verb)
+}
+
+fn redirect(arguments: &mut Arguments<'_>) -> Result<Address, SieveError> {
+    let text = arguments.text("an address")?;
+    Address::parse(text).map_err(|error| arguments.error(format_args!("{text:?}: {error}")))
+}
+
+fn mailbox(arguments: &mut Arguments<'_>) -> Result<String, SieveError> {
+    let name = arguments.text("a mailbox")?;
+    if name.is_empty() || name.len() > MAILBOX_OCTETS_MAX || name.contains(char::is_control) {
+        return Err(arguments.error(format_args!("{name:?} cannot be a mailbox")));
+    }
+    Ok(name.into())
+}

@@ -1,0 +1,250 @@
+//! Tests, checked (RFC 5228 §5, RFC 5231, RFC 5260).
+
+use crate::SieveError;
+use crate::arguments::{Arguments, once};
+use crate::compile::Required;
+use crate::date::{DatePart, zone};
+use crate::matching::{Comparator, MatchType, Matcher, Relation};
+use crate::program::{AddressPart, DateSource, EnvelopePart, Test};
+use crate::syntax::Command;
+
+/// Fields that hold an address list (RFC 5228 §5.1), and the trace fields that hold one address.
+const ADDRESS_FIELDS: &[&str] = &[
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "sender",
+    "reply-to",
+    "resent-from",
+    "resent-to",
+    "resent-cc",
+    "resent-bcc",
+    "resent-sender",
+    "resent-reply-to",
+    "return-path",
+    "delivered-to",
+    "envelope-to",
+    "x-original-to",
+];
+
+/// Checks one test.
+pub(crate) fn test(command: &Command, required: &Required) -> Result<Test, SieveError> {
+    let mut arguments = Arguments::of(command);
+    if command.block.is_some() {
+        return Err(arguments.error("a test takes no block"));
+    }
+    let nested = matches!(command.name.as_str(), "not" | "allof" | "anyof");
+    if nested == command.tests.is_empty() {
+        return Err(arguments.error(if nested { "a test is missing" } else { "takes no test" }));
+    }
+    let test = match command.name.as_str() {
+        "true" => Test::Constant(true),
+        "false" => Test::Constant(false),
+        "not" => not(command, required)?,
+        "allof" => Test::AllOf(tests(command, required)?),
+        "anyof" => Test::AnyOf(tests(command, required)?),
+        "exists" => Test::Exists(field_names(&mut arguments)?),
+        "size" => size(&mut arguments)?,
+        "header" => header(&mut arguments, required, command.line)?,
+        "address" => address(&mut arguments, required, command.line)?,
+        "envelope" => envelope(&mut arguments, required, command.line)?,
+        "date" => date(&mut arguments, required, command.line)?,
+        "currentdate" => current_date(&mut arguments, required, command.line)?,
+        other => return Err(SieveError::new(command.line, format!("the test '{other}' is not known"))),
+    };
+    arguments.finish()?;
+    Ok(test)
+}
+
+fn tests(command: &Command, required: &Required) -> Result<Vec<Test>, SieveError> {
+    command.tests.iter().map(|nested| test(nested, required)).collect()
+}
+
+fn not(command: &Command, required: &Required) -> Result<Test, SieveError> {
+    match command.tests.as_slice() {
+        [only] => Ok(Test::Not(Box::new(test(only, required)?))),
+        _ => Err(SieveError::new(command.line, "not: takes one test")),
+    }
+}
+
+/// RFC 5228 §5.9.
+fn size(arguments: &mut Arguments<'_>) -> Result<Test, SieveError> {
+    let over = match arguments.tag() {
+        Some("over") => true,
+        Some("under") => false,
+        _ => return Err(arguments.error("':over' or ':under' is wanted")),
+    };
+    Ok(Test::Size { over, octets: arguments.number("a limit")? })
+}
+
+/// RFC 5228 §5.7.
+fn header(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+    let tags = Tags::take(arguments, required, line, Allowed::default())?;
+    let names = field_names(arguments)?;
+    Ok(Test::Header { names, matcher: tags.matcher(arguments)? })
+}
+
+/// RFC 5228 §5.1.
+fn address(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+    let tags = Tags::take(arguments, required, line, Allowed { part: true, ..Allowed::default() })?;
+    let names = field_names(arguments)?;
+    if let Some(name) = names.iter().find(|n| !ADDRESS_FIELDS.contains(&n.to_ascii_lowercase().as_str())) {
+        return Err(arguments.error(format_args!("the field {name:?} holds no addresses")));
+    }
+    Ok(Test::Address { names, part: tags.part(), matcher: tags.matcher(arguments)? })
+}
+
+/// RFC 5228 §5.4.
+fn envelope(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+    required.need("envelope", line)?;
+    let tags = Tags::take(arguments, required, line, Allowed { part: true, ..Allowed::default() })?;
+    let mut parts = Vec::new();
+    for name in arguments.strings("envelope parts")? {
+        parts.push(match name.to_ascii_lowercase().as_str() {
+            "from" => EnvelopePart::From,
+            "to" => EnvelopePart::To,
+            _ => return Err(arguments.error(format_args!("the envelope part {name:?} is not known"))),
+        });
+    }
+    Ok(Test::Envelope { parts, part: tags.part(), matcher: tags.matcher(arguments)? })
+}
+
+/// RFC 5260 §4.
+fn date(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+    required.need("date", line)?;
+    let allowed = Allowed { zone: true, original_zone: true, ..Allowed::default() };
+    let tags = Tags::take(arguments, required, line, allowed)?;
+    let name = arguments.text("a field name")?;
+    check_field_name(name, arguments)?;
+    // Without a tag it is the local zone (§4.1); a node has none, so that a script means the same on all of them.
+    let zone = tags.zone.unwrap_or(Some(0));
+    let source = DateSource::Header { name: name.into(), zone };
+    Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
+}
+
+/// RFC 5260 §5.
+fn current_date(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+    required.need("date", line)?;
+    let tags = Tags::take(arguments, required, line, Allowed { zone: true, ..Allowed::default() })?;
+    let source = DateSource::Now { zone: tags.zone.flatten().unwrap_or(0) };
+    Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
+}
+
+fn date_part(arguments: &mut Arguments<'_>) -> Result<DatePart, SieveError> {
+    let name = arguments.text("a date part")?;
+    DatePart::parse(name).ok_or_else(|| arguments.error(format_args!("the date part {name:?} is not known")))
+}
+
+fn field_names(arguments: &mut Arguments<'_>) -> Result<Vec<String>, SieveError> {
+    let names = arguments.strings("field names")?;
+    for name in &names {
+        check_field_name(name, arguments)?;
+    }
+    Ok(names)
+}
+
+/// RFC 5322 §2.2.
+fn check_field_name(name: &str, arguments: &Arguments<'_>) -> Result<(), SieveError> {
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        return Ok(());
+    }
+    Err(arguments.error(format_args!("{name:?} cannot be a field name")))
+}
+
+/// Which tags a test takes besides comparator and match type.
+#[derive(Clone, Copy, Default)]
+struct Allowed {
+    part: bool,
+    zone: bool,
+    original_zone: bool,
+}
+
+/// The tags of a test that compares.
+#[derive(Default)]
+struct Tags {
+    comparator: Option<Comparator>,
+    kind: Option<MatchType>,
+    part: Option<AddressPart>,
+    /// `Some(None)` is `:originalzone`.
+    zone: Option<Option<i32>>,
+}
+
+impl Tags {
+    fn take(
+        arguments: &mut Arguments<'_>,
+        required: &Required,
+        line: usize,
+        allowed: Allowed,
+    ) -> Result<Self, SieveError> {
+        let mut tags = Self::default();
+        while let Some(tag) = arguments.tag() {
+            match tag {
+                "comparator" => once(&mut tags.comparator, comparator(arguments, required, line)?, arguments)?,
+                "is" => once(&mut tags.kind, MatchType::Is, arguments)?,
+                "contains" => once(&mut tags.kind, MatchType::Contains, arguments)?,
+                "matches" => once(&mut tags.kind, MatchType::Matches, arguments)?,
+                "value" | "count" => {
+                    required.need("relational", line)?;
+                    let relation = relation(arguments)?;
+                    let kind = if tag == "value" { MatchType::Value(relation) } else { MatchType::Count(relation) };
+                    once(&mut tags.kind, kind, arguments)?;
+                }
+                "all" if allowed.part => once(&mut tags.part, AddressPart::All, arguments)?,
+                "localpart" if allowed.part => once(&mut tags.part, AddressPart::LocalPart, arguments)?,
+                "domain" if allowed.part => once(&mut tags.part, AddressPart::Domain, arguments)?,
+                "zone" if allowed.zone => {
+                    let text = arguments.text("a zone")?;
+                    let seconds = zone(text)
+                        .ok_or_else(|| arguments.error(format_args!("the zone {text:?} is not +hhmm or -hhmm")))?;
+                    once(&mut tags.zone, Some(seconds), arguments)?;
+                }
+                "originalzone" if allowed.original_zone => once(&mut tags.zone, None, arguments)?,
+                other => return Err(arguments.error(format_args!("':{other}' is not known, or not here"))),
+            }
+        }
+        Ok(tags)
+    }
+
+    fn part(&self) -> AddressPart {
+        self.part.unwrap_or(AddressPart::All)
+    }
+
+    /// Takes the keys, the last argument of each test that compares.
+    fn matcher(self, arguments: &mut Arguments<'_>) -> Result<Matcher, SieveError> {
+        let comparator = self.comparator.unwrap_or(Comparator::AsciiCasemap);
+        let kind = self.kind.unwrap_or(MatchType::Is);
+        // RFC 4790 §9.1.1: i;ascii-numeric has no substring operation.
+        if comparator == Comparator::AsciiNumeric && matches!(kind, MatchType::Contains | MatchType::Matches) {
+            return Err(arguments.error("i;ascii-numeric cannot be used with :contains or :matches"));
+        }
+        Ok(Matcher { comparator, kind, keys: arguments.strings("keys")? })
+    }
+}
+
+/// RFC 5228 §2.7.3: the first two need no require.
+fn comparator(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Comparator, SieveError> {
+    match arguments.text("a comparator")? {
+        "i;octet" => Ok(Comparator::Octet),
+        "i;ascii-casemap" => Ok(Comparator::AsciiCasemap),
+        "i;ascii-numeric" => {
+            required.need("comparator-i;ascii-numeric", line)?;
+            Ok(Comparator::AsciiNumeric)
+        }
+        other => Err(arguments.error(format_args!("the comparator {other:?} is not known"))),
+    }
+}
+
+/// RFC 5231 §3.
+fn relation(arguments: &mut Arguments<'_>) -> Result<Relation, SieveError> {
+    let text = arguments.text("a relation")?;
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "gt" => Relation::Gt,
+        "ge" => Relation::Ge,
+        "lt" => Relation::Lt,
+        "le" => Relation::Le,
+        "eq" => Relation::Eq,
+        "ne" => Relation::Ne,
+        _ => return Err(arguments.error(format_args!("the relation {text:?} is not known"))),
+    })
+}

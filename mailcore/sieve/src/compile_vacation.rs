@@ -1,0 +1,92 @@
+//! The arguments of `vacation`, checked (RFC 5230 §4).
+
+use mail_parser::MessageParser;
+use provost_view::Address;
+
+use crate::SieveError;
+use crate::addresses::mailboxes;
+use crate::arguments::{Arguments, once};
+use crate::program::Vacation;
+
+/// RFC 5230 §4.1: the site's bounds of `:days`, and its default.
+const DAYS_MIN: u64 = 1;
+const DAYS_MAX: u64 = 365;
+const DAYS_DEFAULT: u64 = 7;
+/// Longest `:subject` and `:handle`, in octets.
+const SUBJECT_OCTETS_MAX: usize = 998; // RFC 5322 §2.1.1
+const HANDLE_OCTETS_MAX: usize = 256;
+/// Most `:addresses`.
+const ADDRESSES_MAX: usize = 100;
+
+/// Reads `vacation`'s arguments.
+pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<Vacation, SieveError> {
+    let (mut days, mut subject, mut from, mut addresses) = (None, None, None, None);
+    let (mut handle, mut mime) = (None, None);
+    while let Some(tag) = arguments.tag() {
+        match tag {
+            "days" => once(&mut days, arguments.number("days")?, arguments)?,
+            "subject" => once(&mut subject, line_of_text(arguments, "a subject", SUBJECT_OCTETS_MAX)?, arguments)?,
+            "from" => once(&mut from, sender(arguments)?, arguments)?,
+            "addresses" => once(&mut addresses, own_addresses(arguments)?, arguments)?,
+            "handle" => once(&mut handle, line_of_text(arguments, "a handle", HANDLE_OCTETS_MAX)?, arguments)?,
+            "mime" => once(&mut mime, (), arguments)?,
+            other => return Err(arguments.error(format_args!("':{other}' is not known, or not here"))),
+        }
+    }
+    let reason = arguments.text("a reason")?;
+    let text = if mime.is_some() { entity_text(reason, arguments)? } else { reason.to_owned() };
+    // Bounded to DAYS_MAX, it fits.
+    let days = days.unwrap_or(DAYS_DEFAULT).clamp(DAYS_MIN, DAYS_MAX) as u16;
+    let handle = handle.unwrap_or_else(|| default_handle(subject.as_deref(), from.as_ref(), reason));
+    Ok(Vacation { days, subject, from, addresses: addresses.unwrap_or_default(), handle, text })
+}
+
+fn line_of_text(arguments: &mut Arguments<'_>, what: &str, most: usize) -> Result<String, SieveError> {
+    let text = arguments.text(what)?;
+    if text.len() > most {
+        return Err(arguments.error(format_args!("{what} is longer than {most} octets")));
+    }
+    // A line end in a subject would begin a header field of the script's choosing (RFC 5230 §9).
+    Ok(text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
+/// RFC 5230 §4.3: one valid address, with or without a name. Whether it is the owner's is seen at run time.
+fn sender(arguments: &mut Arguments<'_>) -> Result<Address, SieveError> {
+    let text = arguments.text("a sender")?;
+    match mailboxes(text).as_slice() {
+        [one] => Address::from_parts(&one.local, &one.domain).map_err(|error| arguments.error(error)),
+        _ => Err(arguments.error(format_args!("{text:?} is not one address"))),
+    }
+}
+
+fn own_addresses(arguments: &mut Arguments<'_>) -> Result<Vec<Address>, SieveError> {
+    let texts = arguments.strings("addresses")?;
+    if texts.len() > ADDRESSES_MAX {
+        return Err(arguments.error(format_args!("more than {ADDRESSES_MAX} addresses")));
+    }
+    let parse =
+        |text: &String| Address::parse(text).map_err(|error| arguments.error(format_args!("{text:?}: {error}")));
+    texts.iter().map(parse).collect()
+}
+
+/// RFC 5230 §4.6 `:mime`: the reason is a MIME entity. We answer with its text: a reply of ours is always plain text.
+fn entity_text(reason: &str, arguments: &Arguments<'_>) -> Result<String, SieveError> {
+    MessageParser::default()
+        .parse(reason.as_bytes())
+        .and_then(|entity| entity.body_text(0).map(|text| text.into_owned()))
+        .ok_or_else(|| arguments.error("the reason is no MIME entity with a text"))
+}
+
+/// RFC 5230 §4.2: without `:handle`, equal arguments are one rule.
+fn default_handle(subject: Option<&str>, from: Option<&Address>, reason: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in [subject.unwrap_or_default(), from.map(Address::as_str).unwrap_or_default(), reason] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let hex = hasher.finalize().to_hex();
+    format!("auto-{}", hex.get(..HANDLE_HEX_DIGITS).unwrap_or_default())
+}
+
+/// 128 bits.
+const HANDLE_HEX_DIGITS: usize = 32;

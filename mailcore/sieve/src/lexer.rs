@@ -1,0 +1,253 @@
+//! Octets to tokens (RFC 5228 §8.1).
+
+use crate::SieveError;
+
+/// Longest script. No standard sets one; enough for long texts in two languages and hundreds of rules.
+pub(crate) const SCRIPT_OCTETS_MAX: usize = 256 * 1024;
+/// Longest single string. Our own bound: a vacation text of 64 KiB is a book.
+const STRING_OCTETS_MAX: usize = 64 * 1024;
+/// Largest number. RFC 5228 §2.4.1 asks for 2^31-1 at least.
+const NUMBER_MAX: u64 = u32::MAX as u64;
+
+/// A token and the line where it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) line: usize,
+    pub(crate) kind: Kind,
+}
+
+/// RFC 5228 §8.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Lower case: identifiers are compared without case (§8.1).
+    Identifier(String),
+    /// Lower case, without its colon.
+    Tag(String),
+    Number(u64),
+    Text(String),
+    /// One of `; , ( ) { } [ ]`.
+    Mark(char),
+}
+
+/// Reads a whole script.
+pub(crate) fn tokens(script: &str) -> Result<Vec<Token>, SieveError> {
+    if script.len() > SCRIPT_OCTETS_MAX {
+        return Err(SieveError::new(1, format!("the script is longer than {SCRIPT_OCTETS_MAX} octets")));
+    }
+    let mut lexer = Lexer { rest: script, line: 1 };
+    let mut tokens = Vec::new();
+    while let Some(token) = lexer.next()? {
+        tokens.push(token);
+    }
+    Ok(tokens)
+}
+
+struct Lexer<'a> {
+    rest: &'a str,
+    line: usize,
+}
+
+impl<'a> Lexer<'a> {
+    fn next(&mut self) -> Result<Option<Token>, SieveError> {
+        self.skip_blank()?;
+        let line = self.line;
+        let Some(first) = self.rest.chars().next() else { return Ok(None) };
+        let kind = match first {
+            ';' | ',' | '(' | ')' | '{' | '}' | '[' | ']' => {
+                self.take(1);
+                Kind::Mark(first)
+            }
+            '"' => Kind::Text(self.quoted()?),
+            ':' => {
+                self.take(1);
+                Kind::Tag(self.identifier().ok_or_else(|| self.error("a tag's name is missing after ':'"))?)
+            }
+            '0'..='9' => Kind::Number(self.number()?),
+            _ => match self.identifier() {
+                Some(name) if name == "text" && self.rest.starts_with(':') => Kind::Text(self.multi_line()?),
+                Some(name) => Kind::Identifier(name),
+                None => return Err(self.error(format!("unexpected character {first:?}"))),
+            },
+        };
+        Ok(Some(Token { line, kind }))
+    }
+
+    fn error(&self, rule: impl Into<String>) -> SieveError {
+        SieveError::new(self.line, rule)
+    }
+
+    /// Takes `octets`, counting lines. `octets` ends at a character boundary; if ever not, everything is taken.
+    fn take(&mut self, octets: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at_checked(octets).unwrap_or((self.rest, ""));
+        self.line += taken.bytes().filter(|b| *b == b'\n').count();
+        self.rest = rest;
+        taken
+    }
+
+    /// §2.3: white space and both kinds of comment.
+    fn skip_blank(&mut self) -> Result<(), SieveError> {
+        loop {
+            let blank = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
+            self.take(blank);
+            if self.rest.starts_with('#') {
+                let end = self.rest.find('\n').map_or(self.rest.len(), |at| at + 1);
+                self.take(end);
+            } else if self.rest.starts_with("/*") {
+                let body = self.rest.get(2..).unwrap_or_default();
+                let end = body.find("*/").ok_or_else(|| self.error("a comment is not closed by '*/'"))?;
+                self.take(end + 4);
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn identifier(&mut self) -> Option<String> {
+        let first = self.rest.bytes().next()?;
+        if !first.is_ascii_alphabetic() && first != b'_' {
+            return None;
+        }
+        let octets = self.rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+        Some(self.take(octets).to_ascii_lowercase())
+    }
+
+    /// §2.4.1: `1*DIGIT [K / M / G]`.
+    fn number(&mut self) -> Result<u64, SieveError> {
+        let digits = self.rest.bytes().take_while(u8::is_ascii_digit).count();
+        let too_large = || SieveError::new(self.line, format!("the number is larger than {NUMBER_MAX}"));
+        let number: u64 = self.rest.get(..digits).and_then(|d| d.parse().ok()).ok_or_else(too_large)?;
+        let letters = self.rest.bytes().skip(digits).take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+        let factor = match self.rest.get(digits..digits + letters).map(str::to_ascii_uppercase).as_deref() {
+            Some("") => 1,
+            Some("K") => 1 << 10,
+            Some("M") => 1 << 20,
+            Some("G") => 1 << 30,
+            _ => return Err(self.error("a number is followed by K, M or G, or by nothing")),
+        };
+        let number = number.checked_mul(factor).filter(|n| *n <= NUMBER_MAX).ok_or_else(too_large)?;
+        self.take(digits + letters);
+        Ok(number)
+    }
+
+    /// §2.4.2: `"..."`, in which a backslash makes the next character itself.
+    fn quoted(&mut self) -> Result<String, SieveError> {
+        let mut text = String::new();
+        let mut escaped = false;
+        for (at, c) in self.rest.char_indices().skip(1) {
+            match c {
+                '"' if !escaped => {
+                    self.take(at + 1);
+                    return self.checked(text);
+                }
+                '\\' if !escaped => escaped = true,
+                _ => {
+                    escaped = false;
+                    text.push(c);
+                }
+            }
+        }
+        Err(self.error("a string is not closed by '\"'"))
+    }
+
+    /// §2.4.2: `text:`, lines, and a line with one dot. A line that begins with a dot has been given another one.
+    fn multi_line(&mut self) -> Result<String, SieveError> {
+        let opening = self.line;
+        self.take(1);
+        let head = self.rest.split_inclusive('\n').next().unwrap_or_default();
+        let after = head.trim_matches([' ', '\t', '\r', '\n']);
+        if !head.ends_with('\n') || !(after.is_empty() || after.starts_with('#')) {
+            return Err(self.error("'text:' is followed by a line end"));
+        }
+        self.take(head.len());
+        let mut text = String::new();
+        while !self.rest.is_empty() {
+            let line = self.rest.split_inclusive('\n').next().unwrap_or_default();
+            self.take(line.len());
+            // The script's last line may lack its line end.
+            if line.trim_end_matches(['\r', '\n']) == "." {
+                return self.checked(text);
+            }
+            text.push_str(if line.starts_with("..") { line.get(1..).unwrap_or_default() } else { line });
+        }
+        Err(SieveError::new(opening, "a 'text:' string is not closed by a line with one dot"))
+    }
+
+    fn checked(&self, text: String) -> Result<String, SieveError> {
+        if text.len() > STRING_OCTETS_MAX {
+            return Err(self.error(format!("a string is longer than {STRING_OCTETS_MAX} octets")));
+        }
+        // §8.1: octet-not-crlf and its kin exclude NUL.
+        if text.contains('\0') {
+            return Err(self.error("a string holds a NUL"));
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kinds(script: &str) -> Result<Vec<Kind>, String> {
+        tokens(script).map(|t| t.into_iter().map(|t| t.kind).collect()).map_err(|e| e.to_string())
+    }
+
+    /// RFC 5228 §2.3, §2.4, §8.1.
+    #[test]
+    fn reads_tokens() {
+        let text = |t: &str| Ok(vec![Kind::Text(t.into())]);
+        let table = [
+            ("", Ok(vec![])),
+            (" \t\r\n# a comment", Ok(vec![])),
+            ("/* one\n two */ stop", Ok(vec![Kind::Identifier("stop".into())])),
+            ("KEEP;", Ok(vec![Kind::Identifier("keep".into()), Kind::Mark(';')])),
+            (":Over 2k", Ok(vec![Kind::Tag("over".into()), Kind::Number(2048)])),
+            ("1M 1g 0", Ok(vec![Kind::Number(1 << 20), Kind::Number(1 << 30), Kind::Number(0)])),
+            (r#""a\"b\\c\d""#, text(r#"a"b\cd"#)),
+            ("\"two\r\nlines\"", text("two\r\nlines")),
+            ("\"\"", text("")),
+            ("text:\r\nBonjour,\r\n..dot\r\n...\r\n.\r\n", text("Bonjour,\r\n.dot\r\n..\r\n")),
+            ("text: # why\nx\n.\n", text("x\n")),
+            ("text:\n.", text("")),
+            ("text", Ok(vec![Kind::Identifier("text".into())])),
+            ("\"été\"", text("été")),
+        ];
+        for (script, expected) in table {
+            assert_eq!(kinds(script), expected, "{script:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_with_a_line() {
+        for (script, expected) in [
+            ("\n\"open", "line 2: a string is not closed by '\"'"),
+            ("\n\n/* open", "line 3: a comment is not closed by '*/'"),
+            ("text:\nx\n", "line 1: a 'text:' string is not closed by a line with one dot"),
+            ("text: x\n.\n", "line 1: 'text:' is followed by a line end"),
+            ("4294967296", "line 1: the number is larger than 4294967295"),
+            ("4G", "line 1: the number is larger than 4294967295"),
+            ("99999999999999999999999", "line 1: the number is larger than 4294967295"),
+            ("10x", "line 1: a number is followed by K, M or G, or by nothing"),
+            ("keep;\r\n é", "line 2: unexpected character 'é'"),
+            (": over", "line 1: a tag's name is missing after ':'"),
+            ("\"a\0b\"", "line 1: a string holds a NUL"),
+        ] {
+            assert_eq!(kinds(script), Err(expected.into()), "{script:?}");
+        }
+        assert!(kinds(&format!("\"{}\"", "x".repeat(STRING_OCTETS_MAX + 1))).is_err());
+        assert!(kinds(&" ".repeat(SCRIPT_OCTETS_MAX + 1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn random_text_never_panics(script in any::<String>()) {
+            let _ = tokens(&script);
+        }
+
+        #[test]
+        fn random_marks_never_panic(script in "(text:|[\"\\\\.:;#/*\r\n 09kx])*") {
+            let _ = tokens(&script);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The managed script: what a person's directory attributes say, as Sieve.
+
+use jiff::{Timestamp, tz::TimeZone};
+use provost_view::{Person, Vacation};
+
+/// What joins two languages in a subject, and parts them in a text.
+const SUBJECT_JOIN: &str = " / ";
+const TEXT_JOIN: &str = "\r\n\r\n---\r\n\r\n";
+/// Subjects when the person gave none.
+const SUBJECT_FR: &str = "Absence";
+const SUBJECT_EN: &str = "Out of office";
+/// Days between two replies that the script may ask for.
+const DAYS: std::ops::RangeInclusive<u16> = 1..=365;
+
+/// The Sieve script that a person's directory attributes stand for; empty when they ask for nothing.
+///
+/// A vacation rule without any text asks for nothing. Start and end are compared as RFC 3339 strings in UTC, which sort
+/// as their moments do.
+pub fn managed_script(person: &Person) -> String {
+    let Some(vacation) = person.vacation.as_deref() else { return String::new() };
+    let english_first = person.language.as_deref().is_some_and(|l| l.to_ascii_lowercase().starts_with("en"));
+    let text = in_languages([&vacation.text_fr, &vacation.text_en], &vacation.text, english_first).join(TEXT_JOIN);
+    if text.is_empty() {
+        return String::new();
+    }
+    let subject = subject(vacation, english_first);
+    let days = vacation.interval_days.clamp(*DAYS.start(), *DAYS.end());
+    format!(
+        "require [\"vacation\", \"date\", \"relational\"];\r\n\
+         # Made from the directory at each delivery: do not edit.\r\n\
+         if {} {{\r\n\
+         vacation :days {days} :subject {} :handle {} :addresses [{}] {};\r\n\
+         }}\r\n",
+        window(vacation),
+        quoted(&subject),
+        quoted(&handle(&subject, &text)),
+        quoted(person.primary.as_str()),
+        multi_line(&text),
+    )
+}
+
+/// The test that holds from start to end, both included.
+fn window(vacation: &Vacation) -> String {
+    let at = |relation: &str, seconds: i64| {
+        let moment = quoted(&utc(seconds));
+        format!("currentdate :zone \"+0000\" :value \"{relation}\" \"iso8601\" {moment}")
+    };
+    match (vacation.start, vacation.end) {
+        (None, None) => "true".into(),
+        (Some(start), None) => at("ge", start),
+        (None, Some(end)) => at("le", end),
+        (Some(start), Some(end)) => format!("allof({},\r\n  {})", at("ge", start), at("le", end)),
+    }
+}
+
+/// RFC 3339 in UTC. Moments outside the years 0 to 9999 would not sort as strings, and mean "ever" anyway.
+fn utc(seconds: i64) -> String {
+    const YEAR_0: i64 = -62_167_219_200;
+    const YEAR_9999_END: i64 = 253_402_207_200;
+    let moment = Timestamp::from_second(seconds.clamp(YEAR_0, YEAR_9999_END)).unwrap_or_default();
+    moment.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The parts to show, in order: French and English, the person's first; the one without language stands in for what
+/// is missing.
+fn in_languages<'a>(
+    [french, english]: [&'a Option<Box<str>>; 2],
+    neutral: &'a Option<Box<str>>,
+    english_first: bool,
+) -> Vec<&'a str> {
+    fn given(text: &Option<Box<str>>) -> Option<&str> {
+        text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+    }
+    let mut parts = vec![given(french), given(english)];
+    if english_first {
+        parts.reverse();
+    }
+    if parts.iter().any(Option::is_none) {
+        parts.push(given(neutral));
+    }
+    let mut parts: Vec<&str> = parts.into_iter().flatten().collect();
+    parts.dedup();
+    parts
+}
+
+fn subject(vacation: &Vacation, english_first: bool) -> String {
+    let given = in_languages([&vacation.subject_fr, &vacation.subject_en], &vacation.subject, english_first);
+    if !given.is_empty() {
+        return given.join(SUBJECT_JOIN);
+    }
+    let languages = match (&vacation.text_fr, &vacation.text_en) {
+        (Some(_), None) => vec![SUBJECT_FR],
+        (None, Some(_)) => vec![SUBJECT_EN],
+        _ if english_first => vec![SUBJECT_EN, SUBJECT_FR],
+        _ => vec![SUBJECT_FR, SUBJECT_EN],
+    };
+    languages.join(SUBJECT_JOIN)
+}
+
+/// A new text or subject is a new rule, whose correspondents are all answered again (RFC 5230 §4.2).
+fn handle(subject: &str, text: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(subject.len() as u64).to_le_bytes()).update(subject.as_bytes()).update(text.as_bytes());
+    let hex = hasher.finalize().to_hex();
+    format!("managed-{}", hex.get(..32).unwrap_or_default())
+}
+
+/// RFC 5228 §2.4.2, on one line and without what no header field can carry.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push(' '),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// RFC 5228 §2.4.2: `text:`, the lines with a dot more where they begin with one, and the closing dot.
+fn multi_line(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
+    let mut lines = String::from("text:\r\n");
+    for line in text.split('\n') {
+        if line.starts_with('.') {
+            lines.push('.');
+        }
+        lines.push_str(line);
+        lines.push_str("\r\n");
+    }
+    lines.push_str(".\r\n");
+    lines
+}

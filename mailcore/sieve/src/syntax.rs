@@ -1,0 +1,222 @@
+//! Tokens to a tree of commands and tests (RFC 5228 §8.2). Knows no command by name.
+
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use crate::SieveError;
+use crate::lexer::{Kind, Token, tokens};
+
+/// Deepest nesting of blocks and of tests, each. RFC 5228 §2.10.5 asks for 15 at least.
+pub(crate) const NESTING_MAX: usize = 32;
+
+/// A command or a test: both are a name, arguments, and what is nested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Command {
+    pub(crate) line: usize,
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) tests: Vec<Command>,
+    /// `None` when it ended with `;`, and for tests.
+    pub(crate) block: Option<Vec<Command>>,
+}
+
+/// RFC 5228 §2.6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Argument {
+    pub(crate) line: usize,
+    pub(crate) value: Value,
+}
+
+/// What an argument is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Tag(String),
+    Number(u64),
+    Text(String),
+    List(Vec<String>),
+}
+
+/// Reads a whole script into its tree.
+pub(crate) fn parse(script: &str) -> Result<Vec<Command>, SieveError> {
+    let last = script.lines().count().max(1);
+    let mut parser = Parser { tokens: tokens(script)?.into_iter().peekable(), last };
+    let commands = parser.commands(0)?;
+    match parser.tokens.next() {
+        None => Ok(commands),
+        Some(token) => Err(unexpected(&token)),
+    }
+}
+
+struct Parser {
+    tokens: Peekable<IntoIter<Token>>,
+    /// For errors at the end.
+    last: usize,
+}
+
+impl Parser {
+    /// Commands up to a `}` (not taken) or the end.
+    fn commands(&mut self, depth: usize) -> Result<Vec<Command>, SieveError> {
+        let mut commands = Vec::new();
+        while matches!(self.tokens.peek(), Some(Token { kind: Kind::Identifier(_), .. })) {
+            let mut command = self.head(0)?;
+            command.block = self.block(depth, command.line)?;
+            commands.push(command);
+        }
+        Ok(commands)
+    }
+
+    /// `;` or `{ ... }`.
+    fn block(&mut self, depth: usize, line: usize) -> Result<Option<Vec<Command>>, SieveError> {
+        let token = self.next("';' or '{'")?;
+        match token.kind {
+            Kind::Mark(';') => Ok(None),
+            Kind::Mark('{') if depth >= NESTING_MAX => {
+                Err(SieveError::new(line, format!("blocks are nested deeper than {NESTING_MAX}")))
+            }
+            Kind::Mark('{') => {
+                let commands = self.commands(depth + 1)?;
+                self.expect('}')?;
+                Ok(Some(commands))
+            }
+            _ => Err(unexpected(&token)),
+        }
+    }
+
+    /// `identifier *argument [test / test-list]`.
+    fn head(&mut self, depth: usize) -> Result<Command, SieveError> {
+        let token = self.next("a name")?;
+        let Kind::Identifier(name) = token.kind else { return Err(unexpected(&token)) };
+        if depth > NESTING_MAX {
+            return Err(SieveError::new(token.line, format!("tests are nested deeper than {NESTING_MAX}")));
+        }
+        let mut arguments = Vec::new();
+        while let Some(argument) = self.argument()? {
+            arguments.push(argument);
+        }
+        let tests = match self.tokens.peek().map(|t| &t.kind) {
+            Some(Kind::Identifier(_)) => vec![self.head(depth + 1)?],
+            Some(Kind::Mark('(')) => self.test_list(depth + 1)?,
+            _ => Vec::new(),
+        };
+        Ok(Command { line: token.line, name, arguments, tests, block: None })
+    }
+
+    fn argument(&mut self) -> Result<Option<Argument>, SieveError> {
+        let is_argument =
+            |token: &Token| matches!(token.kind, Kind::Tag(_) | Kind::Number(_) | Kind::Text(_) | Kind::Mark('['));
+        let Some(token) = self.tokens.next_if(is_argument) else { return Ok(None) };
+        let value = match token.kind {
+            Kind::Tag(tag) => Value::Tag(tag),
+            Kind::Number(number) => Value::Number(number),
+            Kind::Text(text) => Value::Text(text),
+            Kind::Identifier(_) | Kind::Mark(_) => Value::List(self.list()?),
+        };
+        Ok(Some(Argument { line: token.line, value }))
+    }
+
+    /// What follows `[`: strings with commas between, then `]`.
+    fn list(&mut self) -> Result<Vec<String>, SieveError> {
+        let mut strings = Vec::new();
+        loop {
+            let token = self.next("a string")?;
+            let Kind::Text(text) = token.kind else { return Err(unexpected(&token)) };
+            strings.push(text);
+            if self.comma_or(']')? {
+                return Ok(strings);
+            }
+        }
+    }
+
+    fn test_list(&mut self, depth: usize) -> Result<Vec<Command>, SieveError> {
+        self.expect('(')?;
+        let mut tests = Vec::new();
+        loop {
+            tests.push(self.head(depth)?);
+            if self.comma_or(')')? {
+                return Ok(tests);
+            }
+        }
+    }
+
+    /// Whether the list is closed.
+    fn comma_or(&mut self, close: char) -> Result<bool, SieveError> {
+        let token = self.next(&format!("',' or '{close}'"))?;
+        match token.kind {
+            Kind::Mark(',') => Ok(false),
+            Kind::Mark(mark) if mark == close => Ok(true),
+            _ => Err(unexpected(&token)),
+        }
+    }
+
+    fn expect(&mut self, mark: char) -> Result<(), SieveError> {
+        let token = self.next(&format!("'{mark}'"))?;
+        if token.kind == Kind::Mark(mark) { Ok(()) } else { Err(unexpected(&token)) }
+    }
+
+    fn next(&mut self, wanted: &str) -> Result<Token, SieveError> {
+        let last = self.last;
+        self.tokens.next().ok_or_else(|| SieveError::new(last, format!("the script ends where {wanted} is wanted")))
+    }
+}
+
+fn unexpected(token: &Token) -> SieveError {
+    let what = match &token.kind {
+        Kind::Identifier(name) => format!("'{name}'"),
+        Kind::Tag(name) => format!("':{name}'"),
+        Kind::Number(number) => format!("the number {number}"),
+        Kind::Text(_) => "a string".into(),
+        Kind::Mark(mark) => format!("'{mark}'"),
+    };
+    SieveError::new(token.line, format!("{what} is not expected here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_the_tree() {
+        let tree = parse("if not anyof(true, size :over 1K) { keep; }\nstop;").unwrap();
+        let [first, second] = tree.as_slice() else { panic!("{tree:?}") };
+        assert_eq!((first.name.as_str(), first.line), ("if", 1));
+        assert_eq!((second.name.as_str(), second.line), ("stop", 2));
+        let not = &first.tests[0];
+        assert_eq!(not.tests[0].tests[1].arguments[1].value, Value::Number(1024));
+        assert_eq!(first.block.as_ref().unwrap()[0].name, "keep");
+    }
+
+    /// RFC 5228 §8.2.
+    #[test]
+    fn refuses_with_a_line() {
+        let blocks = |n| format!("{}keep;{}", "if true {".repeat(n), "}".repeat(n));
+        let tests = |n| format!("if {} true {{ keep; }}", "not ".repeat(n));
+        for (script, expected) in [
+            ("keep", "line 1: the script ends where ';' or '{' is wanted"),
+            ("keep;\n}", "line 2: '}' is not expected here"),
+            ("if true {\nkeep;", "line 2: the script ends where '}' is wanted"),
+            ("keep ];", "line 1: ']' is not expected here"),
+            ("redirect [];", "line 1: ']' is not expected here"),
+            ("redirect [\"a\" \"b\"];", "line 1: a string is not expected here"),
+            ("redirect [\"a\", 1];", "line 1: the number 1 is not expected here"),
+            ("if anyof() { keep; }", "line 1: ')' is not expected here"),
+            ("\"keep\";", "line 1: a string is not expected here"),
+            (":tag;", "line 1: ':tag' is not expected here"),
+            ("if anyof(true; true) {}", "line 1: ';' is not expected here"),
+            (&blocks(NESTING_MAX + 1), "line 1: blocks are nested deeper than 32"),
+            (&tests(NESTING_MAX + 1), "line 1: tests are nested deeper than 32"),
+            (&tests(50_000), "line 1: tests are nested deeper than 32"),
+        ] {
+            assert_eq!(parse(script).unwrap_err().to_string(), expected, "{:.80}", script);
+        }
+        assert!(parse(&blocks(NESTING_MAX)).is_ok());
+        assert!(parse(&tests(NESTING_MAX - 1)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn random_tokens_never_panic(script in "(if|not|keep|stop|:is|\"a\"|[;,(){}\\[\\] ]|1K|text:\n.\n)*") {
+            let _ = parse(&script);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Whom a vacation rule answers, and whom never (RFC 5230 §4.5-4.7, RFC 3834 §2).
+
+use provost_message::{Field, Path};
+use provost_view::Address;
+
+use crate::Context;
+use crate::addresses::mailboxes;
+use crate::program::Vacation;
+
+/// A vacation reply that may be sent, once per correspondent and handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VacationReply {
+    /// Which rule: text and subject make it, so that a new text is a new rule (RFC 5230 §4.2).
+    pub handle: String,
+    /// To whom: the reverse-path.
+    pub to: Path,
+    /// From which address.
+    pub from: Address,
+    /// Days until the same correspondent is answered again.
+    pub days: u16,
+    /// Decoded.
+    pub subject: String,
+    /// Plain text, UTF-8.
+    pub text: String,
+    /// `Message-ID` of the message answered, for In-Reply-To and References.
+    pub in_reply_to: Option<String>,
+    /// Earlier References.
+    pub references: Option<String>,
+}
+
+/// Fields of mailing lists (RFC 2369, RFC 2919, RFC 8058): whoever sends them is not one person.
+const LIST_FIELDS: &[&str] = &[
+    "List-Id",
+    "List-Help",
+    "List-Subscribe",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "List-Post",
+    "List-Owner",
+    "List-Archive",
+    "Mailing-List",
+    "X-Mailing-List",
+    "X-Loop",
+];
+
+/// Where the recipient must be named for a reply (RFC 5230 §4.5).
+const RECIPIENT_FIELDS: &[&str] = &["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"];
+
+/// Local parts that are programs or roles of them (RFC 3834 §2, RFC 5230 §4.6, and what is in use). A signed reverse-path
+/// of a person (`prvs=...`) is none of them.
+const PROGRAMS: &[&str] = &[
+    "mailer-daemon",
+    "mailerdaemon",
+    "listserv",
+    "listproc",
+    "majordomo",
+    "mailman",
+    "sympa",
+    "postmaster",
+    "noreply",
+    "no-reply",
+    "no_reply",
+    "donotreply",
+    "do-not-reply",
+    "bounce",
+    "bounces",
+    "daemon",
+    "root",
+    "nobody",
+];
+const PROGRAM_PREFIXES: &[&str] =
+    &["owner-", "bounce-", "bounce+", "bounces-", "bounces+", "noreply-", "noreply+", "no-reply-", "no-reply+"];
+const PROGRAM_SUFFIXES: &[&str] = &["-request", "-owner", "-bounce", "-bounces", "-noreply", "-no-reply"];
+
+/// Longest subject taken over, in characters.
+const SUBJECT_CHARS_MAX: usize = 200;
+/// Longest Message-ID and References taken over, in octets: RFC 5322 §2.1.1, and room for twenty of them.
+const MESSAGE_ID_OCTETS_MAX: usize = 998;
+const REFERENCES_OCTETS_MAX: usize = 16 * 1024;
+
+/// The reply of a rule to a message; `None` when nobody is to be answered.
+pub(crate) fn answer(rule: &Vacation, fields: &[Field<'_>], context: &Context<'_>) -> Option<VacationReply> {
+    let to = context.reverse_path?;
+    let message = Message { fields };
+    let own = Own { rule, context };
+    if is_program(to.local()) || own.is(to.local(), to.domain()) || message.is_automatic() {
+        return None;
+    }
+    // Sent by oneself under another reverse-path, or through a program that says so.
+    if message.names(&["Sender", "Return-Path"], &own) || !message.names(RECIPIENT_FIELDS, &own) {
+        return None;
+    }
+    Some(VacationReply {
+        handle: rule.handle.clone(),
+        to: to.clone(),
+        from: own.sender(),
+        days: rule.days,
+        subject: rule.subject.clone().unwrap_or_else(|| message.reply_subject()),
+        text: rule.text.clone(),
+        in_reply_to: message.bounded("Message-ID", MESSAGE_ID_OCTETS_MAX),
+        // RFC 5322 §3.6.4: without References, In-Reply-To if it stands alone.
+        references: message
+            .bounded("References", REFERENCES_OCTETS_MAX)
+            .or_else(|| message.bounded("In-Reply-To", MESSAGE_ID_OCTETS_MAX)),
+    })
+}
+
+/// Whether a local part belongs to a program, a list or their owners.
+fn is_program(local: &str) -> bool {
+    let local = local.to_ascii_lowercase();
+    PROGRAMS.contains(&local.as_str())
+        || PROGRAM_PREFIXES.iter().any(|prefix| local.starts_with(prefix))
+        || PROGRAM_SUFFIXES.iter().any(|suffix| local.ends_with(suffix))
+}
+
+/// The addresses of the rule's owner.
+struct Own<'a> {
+    rule: &'a Vacation,
+    context: &'a Context<'a>,
+}
+
+impl Own<'_> {
+    fn is(&self, local: &str, domain: &str) -> bool {
+        let Ok(address) = Address::from_parts(local, domain) else { return false };
+        *self.context.recipient == address
+            || self.context.addresses.contains(&address)
+            || self.rule.addresses.contains(&address)
+    }
+
+    /// RFC 5230 §4.3: `:from` if it is the owner's, else the address that the message came to. Anybody's address here
+    /// would let a script send in another's name.
+    fn sender(&self) -> Address {
+        let mut of_owner = self.context.addresses.iter().chain([self.context.recipient]);
+        let from = self.rule.from.as_ref().filter(|from| of_owner.any(|own| own == *from));
+        from.unwrap_or(self.context.recipient).clone()
+    }
+}
+
+/// The header of the message answered.
+struct Message<'a> {
+    fields: &'a [Field<'a>],
+}
+
+impl Message<'_> {
+    /// RFC 3834 §2, RFC 5230 §4.6: made by a program, or sent to many.
+    fn is_automatic(&self) -> bool {
+        self.fields.iter().any(|field| {
+            LIST_FIELDS.iter().any(|name| field.is(name))
+                || field.is("Auto-Submitted") && !first_word(&field.value()).eq_ignore_ascii_case("no")
+                || field.is("Precedence") && has_word(&field.value(), &["bulk", "list", "junk", "auto_reply"])
+                // Exchange's [MS-OXCMAIL] §2.1.3.2.20: comma-separated.
+                || field.is("X-Auto-Response-Suppress") && has_word(&field.value(), &["oof", "all", "autoreply"])
+                || field.is("Return-Path") && field.value().trim() == "<>"
+                // RFC 3462: a report (bounce, disposition notification) even if its reverse-path says nothing.
+                || field.is("Content-Type") && first_word(&field.value()).eq_ignore_ascii_case("multipart/report")
+        })
+    }
+
+    /// Whether one of the fields of these names holds an address of the owner's.
+    fn names(&self, names: &[&str], own: &Own<'_>) -> bool {
+        self.fields
+            .iter()
+            .filter(|field| names.iter().any(|name| field.is(name)))
+            .flat_map(|field| mailboxes(&field.value()))
+            .any(|mailbox| own.is(&mailbox.local, &mailbox.domain))
+    }
+
+    /// RFC 5230 §4.4: without `:subject`, "Auto: " and the subject answered.
+    fn reply_subject(&self) -> String {
+        let subject = self.fields.iter().find(|field| field.is("Subject")).map(|field| field.decoded());
+        match subject.filter(|subject| !subject.trim().is_empty()) {
+            Some(subject) => format!("Auto: {}", subject.chars().take(SUBJECT_CHARS_MAX).collect::<String>()),
+            None => "Automated reply".into(),
+        }
+    }
+
+    fn bounded(&self, name: &str, octets: usize) -> Option<String> {
+        let value = self.fields.iter().find(|field| field.is(name))?.value().into_owned();
+        (!value.is_empty() && value.len() <= octets).then_some(value)
+    }
+}
+
+/// What stands before parameters and comments.
+fn first_word(value: &str) -> &str {
+    value.trim_start().split([';', ' ', '\t', '(']).next().unwrap_or_default()
+}
+
+fn has_word(value: &str, words: &[&str]) -> bool {
+    value.split([',', ';', ' ', '\t']).any(|word| words.iter().any(|w| word.eq_ignore_ascii_case(w)))
+}

@@ -1,0 +1,166 @@
+//! The managed script: from a person's attributes to what happens to a message, over simulated years.
+
+// A test that cannot go on panics; clippy knows only `#[test]` functions as tests, not what they share.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use provost_message::{Address, Path};
+use provost_sieve::{Action, Context, Script, VacationReply, managed_script};
+use provost_view::{Affiliation, Person, PersonState, Vacation};
+
+fn person(language: Option<&str>, vacation: Option<Vacation>) -> Person {
+    Person {
+        entry_uuid: Default::default(),
+        dn: "provostPersonId=1,ou=people,dc=example,dc=edu".into(),
+        uid: "zoe.tremblay".into(),
+        display_name: "Zoé Tremblay".into(),
+        primary: Address::parse("zoe.tremblay@example.edu").unwrap(),
+        state: PersonState::Active,
+        affiliation: Affiliation::Faculty,
+        language: language.map(Into::into),
+        passwords: Vec::new(),
+        quota_octets: None,
+        vacation: vacation.map(Box::new),
+        roles: Vec::new(),
+    }
+}
+
+fn vacation() -> Vacation {
+    Vacation {
+        start: None,
+        end: None,
+        subject: None,
+        subject_fr: None,
+        subject_en: None,
+        text: None,
+        text_fr: Some("Je suis absente.".into()),
+        text_en: None,
+        interval_days: 7,
+    }
+}
+
+fn reply(person: &Person, now: i64) -> Option<VacationReply> {
+    let script = managed_script(person);
+    let script = Script::compile(&script).unwrap_or_else(|error| panic!("{error}\n{script}"));
+    let reverse_path = Path::parse("ana@one.test").unwrap();
+    let context = Context {
+        reverse_path: Some(&reverse_path),
+        recipient: &person.primary,
+        addresses: std::slice::from_ref(&person.primary),
+        now: Timestamp::from_second(now).unwrap(),
+    };
+    let outcome = script.run(b"To: zoe.tremblay@example.edu\r\nSubject: s\r\n\r\nx\r\n", &context).unwrap();
+    assert_eq!(outcome.actions, [Action::Keep]);
+    outcome.vacation
+}
+
+#[test]
+fn asks_for_nothing() {
+    assert_eq!(managed_script(&person(None, None)), "");
+    assert_eq!(managed_script(&person(None, Some(Vacation { text_fr: None, ..vacation() }))), "");
+    assert_eq!(managed_script(&person(None, Some(Vacation { text_fr: Some("  ".into()), ..vacation() }))), "");
+}
+
+/// `currentdate` in the script and [`Vacation::is_on`] say the same, day by day over years, and at each edge.
+#[test]
+fn answers_from_start_to_end() {
+    const DAY: i64 = 86_400;
+    let start = 1_798_693_200; // 2026-12-31T05:00:00Z: midnight in Montréal
+    let end = start + 400 * DAY;
+    for (start, end) in [
+        (Some(start), Some(end)),
+        (Some(start), None),
+        (None, Some(end)),
+        (None, None),
+        (Some(end), Some(start)),
+        (Some(i64::MIN), Some(i64::MAX)),
+    ] {
+        let vacation = Vacation { start, end, ..vacation() };
+        let person = person(None, Some(vacation.clone()));
+        let days = (0..1500).map(|day| 1_767_225_600 + day * DAY);
+        let edges =
+            [start, end].into_iter().flatten().filter(|s| s.unsigned_abs() < 1 << 40).flat_map(|s| [s - 1, s, s + 1]);
+        for now in days.chain(edges) {
+            let expected = vacation.is_on(Timestamp::from_second(now).unwrap());
+            assert_eq!(reply(&person, now).is_some(), expected, "{start:?} {end:?} {now}");
+        }
+    }
+}
+
+/// Both languages when both are given, the person's first.
+#[test]
+fn languages() {
+    let text = |t: &str| -> Option<Box<str>> { Some(t.into()) };
+    let french = || Vacation { text_fr: text("Absente."), ..vacation() };
+    let both = || Vacation { text_en: text("I am away."), ..french() };
+    let subjects = Vacation { subject_fr: text("Vacances"), subject_en: text("Holidays"), ..both() };
+    let neutral = Vacation { text_fr: None, text: text("Weg."), subject: text("Ferien"), ..vacation() };
+    for (language, vacation, subject, body) in [
+        (None, french(), "Absence", "Absente.\r\n"),
+        (
+            None,
+            Vacation { text_fr: None, text_en: text("I am away."), ..vacation() },
+            "Out of office",
+            "I am away.\r\n",
+        ),
+        (None, both(), "Absence / Out of office", "Absente.\r\n\r\n---\r\n\r\nI am away.\r\n"),
+        (Some("fr"), both(), "Absence / Out of office", "Absente.\r\n\r\n---\r\n\r\nI am away.\r\n"),
+        (Some("en"), both(), "Out of office / Absence", "I am away.\r\n\r\n---\r\n\r\nAbsente.\r\n"),
+        (Some("en-CA"), subjects.clone(), "Holidays / Vacances", "I am away.\r\n\r\n---\r\n\r\nAbsente.\r\n"),
+        (None, subjects, "Vacances / Holidays", "Absente.\r\n\r\n---\r\n\r\nI am away.\r\n"),
+        (None, neutral.clone(), "Ferien", "Weg.\r\n"),
+        (None, Vacation { text_fr: text("Absente."), ..neutral }, "Ferien", "Absente.\r\n\r\n---\r\n\r\nWeg.\r\n"),
+        (
+            None,
+            Vacation { text: text("Weg."), ..both() },
+            "Absence / Out of office",
+            "Absente.\r\n\r\n---\r\n\r\nI am away.\r\n",
+        ),
+    ] {
+        let reply = reply(&person(language, Some(vacation)), 0).unwrap();
+        assert_eq!((reply.subject.as_str(), reply.text.as_str()), (subject, body), "{language:?}");
+    }
+}
+
+/// RFC 5230 §4.2: a new text or subject answers everybody again; new dates do not.
+#[test]
+fn handles() {
+    let handle = |vacation| reply(&person(None, Some(vacation)), 0).unwrap().handle;
+    let first = handle(vacation());
+    assert_eq!(first, handle(Vacation { end: Some(1), interval_days: 3, ..vacation() }));
+    assert_ne!(first, handle(Vacation { text_fr: Some("Autre".into()), ..vacation() }));
+    assert_ne!(first, handle(Vacation { subject_fr: Some("Autre".into()), ..vacation() }));
+}
+
+#[test]
+fn the_interval_is_bounded() {
+    for (days, expected) in [(0, 1), (1, 1), (30, 30), (9999, 365)] {
+        let vacation = Vacation { interval_days: days, ..vacation() };
+        assert_eq!(reply(&person(None, Some(vacation)), 0).unwrap().days, expected);
+    }
+}
+
+proptest! {
+    /// Whatever stands in the attributes, the script is valid and says just that: nothing in a text ends it.
+    #[test]
+    fn any_text_stays_text(
+        text in "([ -~éœ\t]|\r\n|\n|\r|\\.|\"|\\\\|;|\\}){1,80}",
+        subject in any::<String>(),
+        start in any::<i64>(),
+        end in any::<i64>(),
+    ) {
+        let vacation = Vacation {
+            start: Some(start), end: Some(end),
+            text_fr: Some(text.clone().into()), subject_fr: Some(subject.into()), ..vacation()
+        };
+        Script::compile(&managed_script(&person(None, Some(vacation.clone())))).unwrap();
+        let always = Vacation { start: None, end: None, ..vacation };
+        let lines = text.trim().replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n");
+        if !lines.is_empty() {
+            let reply = reply(&person(None, Some(always)), 0).unwrap();
+            prop_assert_eq!(reply.text, lines + "\r\n");
+            prop_assert!(!reply.subject.contains(char::is_control));
+        }
+    }
+}
