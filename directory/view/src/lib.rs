@@ -3,8 +3,13 @@
 //! An RFC 4533 consumer feeds an immutable, indexed snapshot that is swapped whole. Answers are of three kinds: found,
 //! certainly not there, and *cannot say now*; the last is never turned into the second.
 
+mod consumer;
+mod file;
+mod follower;
 mod login;
+mod mapping;
 mod person;
+mod saved;
 mod shards;
 mod snapshot;
 mod status;
@@ -26,7 +31,10 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use consumer::Consumer;
+use follower::Follower;
 use login::Verifier;
+use saved::Saver;
 use snapshot::{Lookup, PersonRecord, Record};
 use status::Health;
 
@@ -66,6 +74,15 @@ struct Inner {
     shared: Arc<Shared>,
     verifier: Verifier,
     directory: Option<provost_client::Directory>,
+    consumer: Option<tokio::task::AbortHandle>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(consumer) = &self.consumer {
+            consumer.abort();
+        }
+    }
 }
 
 /// What the consumer writes and the sessions read.
@@ -73,15 +90,37 @@ struct Shared {
     snapshot: ArcSwap<Snapshot>,
     health: Health,
     generation: tokio::sync::watch::Sender<u64>,
+    /// `None` in a View that follows nothing.
+    saver: Option<Arc<Saver>>,
 }
 
 impl Shared {
-    fn new(snapshot: Snapshot) -> Self {
+    fn new(snapshot: Snapshot, saver: Option<Saver>) -> Self {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             health: Health::default(),
             generation: tokio::sync::watch::Sender::new(0),
+            saver: saver.map(Arc::new),
         }
+    }
+
+    fn checkpoint(&self, snapshot: Option<Arc<Snapshot>>, cookie: Option<&provost_client::Cookie>) {
+        if let Some(saver) = &self.saver {
+            saver.checkpoint(snapshot, cookie);
+        }
+    }
+
+    /// Starts saving unless it is under way; gives how long the last one took.
+    fn save_in_background(&self) -> Duration {
+        let Some((saver, took)) = self.saver.as_ref().and_then(|saver| Some((Arc::clone(saver), saver.took()?))) else {
+            return Duration::ZERO;
+        };
+        tokio::spawn(async move {
+            if let Err(error) = saver.save().await {
+                tracing::error!(%error, "the view cannot be saved");
+            }
+        });
+        took
     }
 
     /// Makes `snapshot` what every session sees from now on.
@@ -94,10 +133,20 @@ impl Shared {
 
 impl View {
     /// Loads the saved snapshot if there is one (damage means: none) and starts to follow the directory in the
-    /// background. Never fails: with no snapshot and no directory it answers "cannot say".
+    /// background, on the runtime that it is called in. Never fails: with no snapshot and no directory it answers "cannot say".
     pub fn start(config: ViewConfig, directory: provost_client::Directory) -> Self {
-        let _ = (config, directory);
-        todo!("H2")
+        let saved = file::read(&config.file);
+        let complete = saved.is_some();
+        let (snapshot, cookie) = saved.unwrap_or_default();
+        let shared = Arc::new(Shared::new(snapshot.clone(), Some(Saver::new(config.file))));
+        if complete {
+            shared.health.set_complete();
+        }
+        let follower = Follower::new(snapshot, cookie, config.removal_guard_percent);
+        let consumer = Consumer::new(Arc::clone(&shared), directory.clone(), follower);
+        let consumer = Some(tokio::spawn(consumer.run()).abort_handle());
+        let verifier = Verifier::new(config.passwords, config.credential_ttl);
+        Self { inner: Arc::new(Inner { shared, verifier, directory: Some(directory), consumer }) }
     }
 
     /// A View that follows nothing and holds just these people (their addresses are served by their domains): for tests.
@@ -109,11 +158,11 @@ impl View {
             let record = PersonRecord { person: Arc::new(person), projected: Box::default() };
             snapshot.put(uuid, Record::Person(Arc::new(record)));
         }
-        let shared = Shared::new(snapshot);
+        let shared = Shared::new(snapshot, None);
         shared.health.set_complete();
         shared.health.set_current(true);
         let verifier = Verifier::new(PasswordSource::View, CREDENTIAL_TTL);
-        Self { inner: Arc::new(Inner { shared: Arc::new(shared), verifier, directory: None }) }
+        Self { inner: Arc::new(Inner { shared: Arc::new(shared), verifier, directory: None, consumer: None }) }
     }
 
     /// The state of the directory as of now. Keep it only for one question.
@@ -166,7 +215,10 @@ impl View {
 
     /// Saves the snapshot now (before a planned stop).
     pub async fn save(&self) -> std::io::Result<()> {
-        todo!("H2")
+        match &self.inner.shared.saver {
+            Some(saver) => saver.save().await,
+            None => Ok(()),
+        }
     }
 
     #[cfg(test)]

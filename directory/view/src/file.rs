@@ -1,0 +1,180 @@
+//! The snapshot on disk, with the cookie that goes with it: one file, whole or not at all.
+//!
+//! Header, cookie, number of records, records (postcard), BLAKE3 of all that. A file of another version or with any
+//! damage is no file: the View then starts from the directory.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use provost_client::Cookie;
+use uuid::Uuid;
+
+use crate::Snapshot;
+use crate::shards::Key;
+use crate::snapshot::Record;
+
+/// Names the format. Another layout of any record is another version.
+const HEADER: &[u8; 16] = b"provost-view 01\n";
+/// Octets of the digest at the end.
+const DIGEST_OCTETS: usize = blake3::OUT_LEN;
+/// Octets written at a time.
+const BUFFER_OCTETS: usize = 256 * 1024;
+
+/// Hashes what goes by.
+struct Digesting<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(octets)?;
+        self.hasher.update(octets.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Writes beside the file, syncs, renames: after a power cut there is the old file or the new one.
+///
+/// Only the owner may read it, for it holds password hashes.
+pub(crate) fn write(path: &Path, snapshot: &Snapshot, cookie: Option<&Cookie>) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut out =
+        BufWriter::with_capacity(BUFFER_OCTETS, Digesting { inner: file.as_file_mut(), hasher: blake3::Hasher::new() });
+    out.write_all(HEADER)?;
+    put(&mut out, &cookie.map(|cookie| cookie.0.as_slice()).unwrap_or_default())?;
+    put(&mut out, &snapshot.len())?;
+    for pair in snapshot.records() {
+        put(&mut out, &pair)?;
+    }
+    let digest = out.into_inner().map_err(io::IntoInnerError::into_error)?.hasher.finalize();
+    file.write_all(digest.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+fn put(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    postcard::to_io(value, out).map(|_| ()).map_err(io::Error::other)
+}
+
+/// Reads the file; `None` when it is missing, damaged or of another version, which is logged.
+pub(crate) fn read(path: &Path) -> Option<(Snapshot, Option<Cookie>)> {
+    let octets = match std::fs::read(path) {
+        Ok(octets) => octets,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "the saved view cannot be read");
+            return None;
+        }
+    };
+    let parsed = parse(&octets);
+    if parsed.is_none() {
+        tracing::warn!(path = %path.display(), "the saved view is damaged or of another version: it is not used");
+    }
+    parsed
+}
+
+fn parse(octets: &[u8]) -> Option<(Snapshot, Option<Cookie>)> {
+    let body = octets.get(..octets.len().checked_sub(DIGEST_OCTETS)?)?;
+    let digest = octets.get(body.len()..)?;
+    if blake3::hash(body).as_bytes() != digest {
+        return None;
+    }
+    let rest = body.strip_prefix(HEADER)?;
+    let (cookie, rest) = postcard::take_from_bytes::<Vec<u8>>(rest).ok()?;
+    let (count, mut rest) = postcard::take_from_bytes::<usize>(rest).ok()?;
+    let mut snapshot = Snapshot::default();
+    for _ in 0..count {
+        let ((key, record), after) = postcard::take_from_bytes::<(Key, Record)>(rest).ok()?;
+        snapshot.put(Uuid::from_bytes(key), record);
+        rest = after;
+    }
+    snapshot.shrink();
+    Some((snapshot, (!cookie.is_empty()).then_some(Cookie(cookie))))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::AddressKind;
+    use crate::testing::{address_entry, domain, person, uuid};
+
+    fn snapshot(people: u128) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for n in 0..people {
+            snapshot.put(uuid(n), person(n, &format!("p{n}")));
+            let address = format!("p{n}@example.edu");
+            snapshot.put(uuid(1_000_000 + n), address_entry(1_000_000 + n, &address, AddressKind::Primary, Some(n)));
+        }
+        snapshot.put(uuid(9_000_000), domain("example.edu"));
+        snapshot
+    }
+
+    fn saved(people: u128) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("view");
+        write(&path, &snapshot(people), Some(&Cookie(b"c".to_vec()))).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("view");
+        assert!(read(&path).is_none());
+        for cookie in [None, Some(Cookie(b"csn=1".to_vec()))] {
+            write(&path, &snapshot(100), cookie.as_ref()).unwrap();
+            let (found, found_cookie) = read(&path).unwrap();
+            assert_eq!((found.people(), found.len(), found_cookie), (100, 201, cookie));
+            assert_eq!(found.person(uuid(7)), snapshot(100).person(uuid(7)));
+            assert_eq!(found.addresses_of(uuid(7)).len(), 1);
+            assert_eq!(found.domains(), ["example.edu"]);
+        }
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert!(write(&folder.path().join("missing/view"), &snapshot(1), None).is_err());
+    }
+
+    #[test]
+    fn another_version_is_none() {
+        let mut octets = saved(2);
+        octets[14] = b'0';
+        let body = octets.len() - DIGEST_OCTETS;
+        let digest = blake3::hash(&octets[..body]);
+        octets[body..].copy_from_slice(digest.as_bytes());
+        assert!(parse(&octets).is_none());
+        assert!(parse(b"").is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// One changed octet or a cut end, wherever: no file.
+        #[test]
+        fn damage_is_noticed(at in any::<prop::sample::Index>(), flip in 1_u8.., cut in any::<bool>()) {
+            let octets = saved(3);
+            let mut damaged = octets.clone();
+            let at = at.index(octets.len());
+            if cut { damaged.truncate(at) } else { damaged[at] ^= flip }
+            prop_assert!(parse(&damaged).is_none());
+        }
+
+        /// Octets that carry a right digest and mean nothing are refused without a panic.
+        #[test]
+        fn nonsense_is_refused(body in prop::collection::vec(any::<u8>(), 0..80)) {
+            let mut octets = [HEADER.as_slice(), &body].concat();
+            let digest = blake3::hash(&octets);
+            octets.extend(digest.as_bytes());
+            let _ = parse(&octets);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What the events of RFC 4533 make of a snapshot. No socket, no clock.
+
+use std::collections::HashSet;
+
+use provost_client::{Cookie, SyncEvent};
+use uuid::Uuid;
+
+use crate::Snapshot;
+use crate::mapping::{Mapped, map};
+
+/// So few removals are always believed, whatever share of a small site they are.
+const REMOVALS_FREE: usize = 20;
+
+/// What an event calls for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing to be seen from outside.
+    Nothing,
+    /// The snapshot has changed.
+    Changed,
+    /// A refresh is complete: the snapshot is whole and current.
+    Complete,
+    /// There is a new cookie for the snapshot as it is.
+    Saveable,
+    /// The refresh would remove too much: it was not believed, the snapshot is as before.
+    Parked(String),
+    /// The provider cannot go on from our cookie: refresh from nothing.
+    StartOver,
+}
+
+/// The consumer's state.
+#[derive(Default)]
+pub(crate) struct Follower {
+    snapshot: Snapshot,
+    cookie: Option<Cookie>,
+    removal_guard_percent: u8,
+    refresh: Option<Refresh>,
+    unmappable: u64,
+}
+
+/// A refresh under way. It works on a copy: what is half-way is never seen.
+struct Refresh {
+    snapshot: Snapshot,
+    /// Entries that were put or said to be present.
+    mentioned: HashSet<Uuid>,
+}
+
+impl Follower {
+    pub(crate) fn new(snapshot: Snapshot, cookie: Option<Cookie>, removal_guard_percent: u8) -> Self {
+        Self { snapshot, cookie, removal_guard_percent, refresh: None, unmappable: 0 }
+    }
+
+    /// The last whole state.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// From where to go on.
+    pub(crate) fn cookie(&self) -> Option<&Cookie> {
+        self.cookie.as_ref()
+    }
+
+    /// The next refresh starts from nothing; the snapshot stays until it is complete.
+    pub(crate) fn forget_cookie(&mut self) {
+        self.cookie = None;
+    }
+
+    /// A new session: it begins with a refresh.
+    pub(crate) fn begin(&mut self) {
+        self.refresh = Some(Refresh { snapshot: self.snapshot.clone(), mentioned: HashSet::new() });
+    }
+
+    /// The session is over: what was not complete is dropped.
+    pub(crate) fn end(&mut self) {
+        self.refresh = None;
+    }
+
+    /// Takes one event in.
+    pub(crate) fn apply(&mut self, event: SyncEvent) -> Effect {
+        match event {
+            SyncEvent::Put(uuid, entry) => {
+                self.mention(&[uuid]);
+                match map(uuid, &entry) {
+                    Mapped::Record(record) => self.target().put(uuid, record),
+                    Mapped::Other => {
+                        if !self.target().remove(uuid) {
+                            return Effect::Nothing;
+                        }
+                    }
+                    // What was known of it stays: a slip in one attribute must not bounce anybody's mail.
+                    Mapped::Unmappable(why) => {
+                        self.unmappable += 1;
+                        metrics::gauge!("view_unmappable").set(self.unmappable as f64);
+                        tracing::warn!(dn = entry.dn.as_str(), why, "an entry cannot be used");
+                        return Effect::Nothing;
+                    }
+                }
+                self.changed()
+            }
+            SyncEvent::Present(uuids) => {
+                self.mention(&uuids);
+                Effect::Nothing
+            }
+            SyncEvent::Delete(uuids) => {
+                let target = self.target();
+                let removed = uuids.into_iter().filter(|uuid| target.remove(*uuid)).count();
+                if removed > 0 { self.changed() } else { Effect::Nothing }
+            }
+            SyncEvent::RefreshPresentDone => {
+                self.remove_unmentioned();
+                Effect::Nothing
+            }
+            SyncEvent::RefreshDone => self.complete(),
+            SyncEvent::Cookie(cookie) => {
+                self.cookie = Some(cookie);
+                Effect::Saveable
+            }
+            SyncEvent::RefreshRequired => {
+                self.cookie = None;
+                self.refresh = None;
+                Effect::StartOver
+            }
+        }
+    }
+
+    /// Where changes go: the copy during a refresh.
+    fn target(&mut self) -> &mut Snapshot {
+        match &mut self.refresh {
+            Some(refresh) => &mut refresh.snapshot,
+            None => &mut self.snapshot,
+        }
+    }
+
+    fn changed(&self) -> Effect {
+        if self.refresh.is_some() { Effect::Nothing } else { Effect::Changed }
+    }
+
+    fn mention(&mut self, uuids: &[Uuid]) {
+        if let Some(refresh) = &mut self.refresh {
+            refresh.mentioned.extend(uuids);
+        }
+    }
+
+    /// RFC 4533 §3.3.1: what was not mentioned in a present phase is gone. Outside a refresh this means nothing.
+    fn remove_unmentioned(&mut self) {
+        let Some(refresh) = &mut self.refresh else { return };
+        let known = refresh.snapshot.records().map(|(key, _)| Uuid::from_bytes(*key));
+        let gone: Vec<_> = known.filter(|uuid| !refresh.mentioned.contains(uuid)).collect();
+        for uuid in gone {
+            refresh.snapshot.remove(uuid);
+        }
+    }
+
+    fn complete(&mut self) -> Effect {
+        let Some(refresh) = self.refresh.take() else { return Effect::Nothing };
+        let (before, removed) = (self.snapshot.people(), self.snapshot.people_missing_from(&refresh.snapshot));
+        if removed > REMOVALS_FREE && removed * 100 > before * usize::from(self.removal_guard_percent) {
+            return Effect::Parked(format!("a refresh would remove {removed} of {before} people"));
+        }
+        self.snapshot = refresh.snapshot;
+        self.snapshot.shrink();
+        Effect::Complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use provost_entry::{Address, Dn, Entry};
+    use provost_schema::{attr, class};
+
+    use super::*;
+    use crate::testing::{person_dn, uuid};
+
+    fn put(n: u128) -> SyncEvent {
+        let entry = Entry::new(Dn::parse(&person_dn(n)).unwrap())
+            .with(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)
+            .with(attr::UID, format!("p{n}"))
+            .with(attr::MAIL, format!("p{n}@example.edu"));
+        SyncEvent::Put(uuid(n), entry)
+    }
+
+    fn unusable(n: u128) -> SyncEvent {
+        SyncEvent::Put(
+            uuid(n),
+            Entry::new(Dn::parse(&person_dn(n)).unwrap()).with(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT),
+        )
+    }
+
+    /// A follower of `people` persons that has seen a whole refresh.
+    fn following(people: u128) -> Follower {
+        let mut follower = Follower::new(Snapshot::default(), None, 20);
+        follower.begin();
+        for n in 1..=people {
+            assert_eq!(follower.apply(put(n)), Effect::Nothing);
+        }
+        assert_eq!(follower.snapshot().people(), 0, "nothing is seen before the refresh is complete");
+        follower.apply(SyncEvent::RefreshPresentDone);
+        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.apply(SyncEvent::Cookie(Cookie(b"one".to_vec()))), Effect::Saveable);
+        assert_eq!(follower.snapshot().people() as u128, people);
+        follower
+    }
+
+    #[test]
+    fn changes_after_the_refresh_show_at_once() {
+        let mut follower = following(3);
+        assert_eq!(follower.apply(put(4)), Effect::Changed);
+        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1), uuid(99)])), Effect::Changed);
+        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1)])), Effect::Nothing);
+        assert_eq!(follower.snapshot().people(), 3);
+        // RFC 4533 §3.4 knows no present phase here: it must not empty the View.
+        assert_eq!(follower.apply(SyncEvent::RefreshPresentDone), Effect::Nothing);
+        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Nothing);
+        assert_eq!(follower.snapshot().people(), 3);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_mapped_stays_as_it_was() {
+        let mut follower = following(3);
+        assert_eq!(follower.apply(unusable(2)), Effect::Nothing);
+        assert_eq!(follower.apply(unusable(9)), Effect::Nothing);
+        assert!(follower.snapshot().by_address(&Address::parse("p2@example.edu").unwrap()).is_some());
+        // An entry that is no account any longer goes.
+        let other = Entry::new(Dn::parse(&person_dn(2)).unwrap()).with(attr::OBJECT_CLASS, "device");
+        assert_eq!(follower.apply(SyncEvent::Put(uuid(2), other)), Effect::Changed);
+        assert_eq!(follower.snapshot().people(), 2);
+    }
+
+    #[test]
+    fn a_present_phase_removes_what_it_does_not_mention() {
+        let mut follower = following(30);
+        follower.begin();
+        follower.apply(SyncEvent::Present((1..=15).map(uuid).collect()));
+        follower.apply(put(31));
+        assert_eq!(follower.apply(SyncEvent::RefreshPresentDone), Effect::Nothing);
+        assert_eq!(follower.snapshot().people(), 30);
+        // 15 of 30 are many, yet few enough to be always believed.
+        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.snapshot().people(), 16);
+    }
+
+    #[test]
+    fn a_delete_phase_removes_only_what_it_names() {
+        let mut follower = following(5);
+        follower.begin();
+        follower.apply(put(6));
+        follower.apply(SyncEvent::Delete(vec![uuid(1)]));
+        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.snapshot().people(), 5);
+    }
+
+    #[test]
+    fn a_refresh_that_removes_too_much_is_parked() {
+        for (kept, parked) in [(0, true), (79, true), (80, false), (100, false)] {
+            let mut follower = following(100);
+            follower.begin();
+            follower.apply(SyncEvent::Present((1..=kept).map(uuid).collect()));
+            follower.apply(SyncEvent::RefreshPresentDone);
+            let effect = follower.apply(SyncEvent::RefreshDone);
+            assert_eq!(matches!(effect, Effect::Parked(_)), parked, "{kept}: {effect:?}");
+            assert_eq!(follower.snapshot().people() as u128, if parked { 100 } else { kept });
+            assert_eq!(follower.cookie(), Some(&Cookie(b"one".to_vec())));
+        }
+        // The same by a delete phase.
+        let mut follower = following(100);
+        follower.begin();
+        follower.apply(SyncEvent::Delete((1..=50).map(uuid).collect()));
+        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked(_)));
+    }
+
+    #[test]
+    fn a_session_that_breaks_in_its_refresh_leaves_nothing() {
+        let mut follower = following(3);
+        follower.begin();
+        follower.apply(SyncEvent::Delete(vec![uuid(1), uuid(2), uuid(3)]));
+        follower.end();
+        assert_eq!(follower.snapshot().people(), 3);
+        follower.begin();
+        assert_eq!(follower.apply(SyncEvent::RefreshRequired), Effect::StartOver);
+        assert_eq!((follower.cookie(), follower.snapshot().people()), (None, 3));
+    }
+}

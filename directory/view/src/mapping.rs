@@ -1,0 +1,259 @@
+//! What an entry of the directory means to the mail core.
+//!
+//! A new LDAP attribute that the mail core obeys is read here: its name in `provost-schema`, its value in [`Person`].
+
+use std::sync::Arc;
+
+use provost_entry::{Address, Entry, time};
+use provost_schema::{attr, class};
+use uuid::Uuid;
+
+use crate::snapshot::{AddressRecord, PersonRecord, Record, dn_key};
+use crate::{AddressKind, Affiliation, Person, PersonState, Vacation};
+
+/// Most `userPassword` values that are looked at: each may cost one hashing at a login.
+const PASSWORDS_MAX: usize = 4;
+/// Longest `userPassword` value, in octets; an argon2 one has about a hundred.
+const PASSWORD_OCTETS_MAX: usize = 1024;
+/// Most `provostRole` values.
+const ROLES_MAX: usize = 16;
+/// Most `mailLocalAddress` values.
+const PROJECTED_MAX: usize = 256;
+/// Longest short text (name, subject, language), in characters.
+const SHORT_CHARS_MAX: usize = 512;
+/// Longest vacation text, in characters.
+const VACATION_CHARS_MAX: usize = 16 * 1024;
+/// RFC 5230 §4.1: days between two replies when nothing is said.
+const VACATION_INTERVAL_DAYS: u16 = 7;
+/// Longest interval, in days.
+const VACATION_INTERVAL_MAX: u16 = 365;
+
+/// What came of an entry.
+#[derive(Debug)]
+pub(crate) enum Mapped {
+    /// The mail core obeys it.
+    Record(Record),
+    /// It is none of the mail core's business.
+    Other,
+    /// It should be, and cannot be read.
+    Unmappable(&'static str),
+}
+
+/// Reads one entry.
+pub(crate) fn map(entry_uuid: Uuid, entry: &Entry) -> Mapped {
+    let mapped = if entry.has_class(class::PROVOST_ACCOUNT) {
+        person(entry_uuid, entry)
+    } else if entry.has_class(class::PROVOST_ADDRESS_ENTRY) {
+        address(entry_uuid, entry)
+    } else if entry.has_class(class::PROVOST_DOMAIN_ENTRY) {
+        domain(entry)
+    } else {
+        return Mapped::Other;
+    };
+    mapped.map_or_else(Mapped::Unmappable, Mapped::Record)
+}
+
+fn person(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
+    let uid = entry.first(attr::UID).ok_or("a person without uid")?;
+    let primary = entry.texts(attr::MAIL).find_map(|text| Address::parse(text).ok()).ok_or("a person without mail")?;
+    let name = entry.first(attr::DISPLAY_NAME).or_else(|| entry.first(attr::CN)).unwrap_or(uid);
+    let projected = entry.texts(attr::MAIL_LOCAL_ADDRESS).filter_map(|text| Address::parse(text).ok());
+    let projected = projected.filter(|address| *address != primary).take(PROJECTED_MAX).collect();
+    let passwords = entry.texts(attr::USER_PASSWORD).filter(|value| value.len() <= PASSWORD_OCTETS_MAX);
+    let person = Person {
+        entry_uuid,
+        dn: entry.dn.as_str().into(),
+        uid: short(uid),
+        display_name: short(name),
+        primary,
+        state: state(entry.first(attr::PROVOST_STATE)),
+        affiliation: affiliation(entry),
+        language: entry.first(attr::PREFERRED_LANGUAGE).and_then(language),
+        passwords: passwords.take(PASSWORDS_MAX).map(Into::into).collect(),
+        quota_octets: entry.first(attr::MAIL_QUOTA).and_then(|text| text.trim().parse().ok()),
+        vacation: vacation(entry).map(Box::new),
+        roles: entry.texts(attr::PROVOST_ROLE).take(ROLES_MAX).map(short).collect(),
+    };
+    Ok(Record::Person(Arc::new(PersonRecord { person: Arc::new(person), projected })))
+}
+
+/// Absent is active. A word that we do not know lets mail in and nobody log in: the careful side of both.
+fn state(text: Option<&str>) -> PersonState {
+    match text.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("active" | "invited" | "grace" | "alumni" | "closing") => PersonState::Active,
+        Some("closed" | "tombstone" | "purged") => PersonState::Closed,
+        Some(_) => PersonState::Suspended,
+    }
+}
+
+fn affiliation(entry: &Entry) -> Affiliation {
+    let text = entry
+        .first(attr::EDU_PERSON_PRIMARY_AFFILIATION)
+        .or_else(|| entry.first(attr::EDU_PERSON_AFFILIATION))
+        .map(str::to_ascii_lowercase);
+    match text.as_deref() {
+        Some("student") => Affiliation::Student,
+        Some("faculty") => Affiliation::Faculty,
+        Some("staff") => Affiliation::Staff,
+        Some("alum") => Affiliation::Alum,
+        _ => Affiliation::Other,
+    }
+}
+
+/// RFC 2798 §2.7: as Accept-Language, of which the first counts: `fr`, `fr-CA;q=0.8, en`.
+fn language(text: &str) -> Option<Box<str>> {
+    let first = text.trim().get(..2)?.to_ascii_lowercase();
+    matches!(first.as_str(), "fr" | "en").then(|| first.into())
+}
+
+/// `mailAutoReplyMode: reply` turns it on; the dates bound it.
+fn vacation(entry: &Entry) -> Option<Vacation> {
+    let mode = entry.first(attr::MAIL_AUTO_REPLY_MODE)?;
+    if !mode.eq_ignore_ascii_case("reply") {
+        return None;
+    }
+    let date = |name| entry.first(name).and_then(time::parse_generalized).map(jiff::Timestamp::as_second);
+    let subject = |option| with_option(entry, attr::MAIL_AUTO_REPLY_SUBJECT, option).map(short);
+    let text = |option| {
+        let found = with_option(entry, attr::MAIL_AUTO_REPLY_TEXT, option)?;
+        Some(found.chars().take(VACATION_CHARS_MAX).collect::<String>().into_boxed_str())
+    };
+    let interval = entry.first(attr::PROVOST_VACATION_INTERVAL).and_then(|days| days.trim().parse::<u16>().ok());
+    Some(Vacation {
+        start: date(attr::VACATION_START_DATE),
+        end: date(attr::VACATION_END_DATE),
+        subject: subject(""),
+        subject_fr: subject(";lang-fr"),
+        subject_en: subject(";lang-en"),
+        text: text(""),
+        text_fr: text(";lang-fr"),
+        text_en: text(";lang-en"),
+        interval_days: interval.unwrap_or(VACATION_INTERVAL_DAYS).clamp(1, VACATION_INTERVAL_MAX),
+    })
+}
+
+fn with_option<'a>(entry: &'a Entry, name: &str, option: &str) -> Option<&'a str> {
+    entry.first(&format!("{name}{option}"))
+}
+
+fn address(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
+    let text = entry.first(attr::PROVOST_ADDRESS).ok_or("an address entry without address")?;
+    let address = Address::parse(text).map_err(|_| "an address entry whose address is none")?;
+    let kind = match entry.first(attr::PROVOST_ADDRESS_KIND).map(str::to_ascii_lowercase).as_deref() {
+        Some("primary") => AddressKind::Primary,
+        Some("alias") => AddressKind::Alias,
+        Some("retained") => AddressKind::Retained,
+        Some("role") => AddressKind::Role,
+        Some("list") => AddressKind::List,
+        Some("quarantined") => AddressKind::Quarantined,
+        _ => return Err("an address entry of no known kind"),
+    };
+    let owner = entry.first(attr::PROVOST_OWNER).and_then(dn_key);
+    Ok(Record::Address(Arc::new(AddressRecord { entry_uuid, address, kind, owner })))
+}
+
+fn domain(entry: &Entry) -> Result<Record, &'static str> {
+    let text = entry.first(attr::PROVOST_DOMAIN).ok_or("a domain entry without domain")?;
+    // What an address of it would look like: the same rules, the same lower case.
+    let address = Address::from_parts("postmaster", text).map_err(|_| "a domain entry whose domain is none")?;
+    Ok(Record::Domain(address.domain().into()))
+}
+
+fn short(text: &str) -> Box<str> {
+    text.chars().take(SHORT_CHARS_MAX).collect::<String>().into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use provost_entry::{AttributeDescription, Dn};
+
+    use super::*;
+    use crate::testing::{person_dn, uuid};
+
+    fn base() -> Entry {
+        Entry::new(Dn::parse(&person_dn(1)).unwrap())
+            .with(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)
+            .with(attr::UID, "zoe.tremblay")
+            .with(attr::CN, "Zoé Tremblay")
+            .with(attr::MAIL, "zoe.tremblay@example.edu")
+    }
+
+    fn mapped(entry: &Entry) -> Person {
+        match map(uuid(1), entry) {
+            Mapped::Record(Record::Person(record)) => (*record.person).clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_person_with_everything() {
+        let mut entry = base()
+            .with(attr::DISPLAY_NAME, "Zoé")
+            .with(attr::PROVOST_STATE, "suspended")
+            .with(attr::EDU_PERSON_PRIMARY_AFFILIATION, "faculty")
+            .with(attr::PREFERRED_LANGUAGE, "fr-CA;q=0.9, en")
+            .with(attr::USER_PASSWORD, "{SSHA}x")
+            .with(attr::MAIL_QUOTA, "1000000")
+            .with(attr::PROVOST_ROLE, "helpdesk")
+            .with(attr::MAIL_AUTO_REPLY_MODE, "reply")
+            .with(attr::VACATION_START_DATE, "20260801000000Z")
+            .with(attr::VACATION_END_DATE, "20260831235959Z")
+            .with(attr::PROVOST_VACATION_INTERVAL, "3")
+            .with(attr::MAIL_AUTO_REPLY_TEXT, "away");
+        let french = AttributeDescription::with_option(attr::MAIL_AUTO_REPLY_TEXT, "lang-fr");
+        entry.push(french, "absente".into());
+        let person = mapped(&entry);
+        assert_eq!(&*person.display_name, "Zoé");
+        assert_eq!(person.state, PersonState::Suspended);
+        assert_eq!(person.affiliation, Affiliation::Faculty);
+        assert_eq!(person.language.as_deref(), Some("fr"));
+        assert_eq!((person.passwords.len(), person.quota_octets), (1, Some(1_000_000)));
+        assert_eq!(&*person.roles[0], "helpdesk");
+        let vacation = person.vacation.unwrap();
+        assert_eq!((vacation.text.as_deref(), vacation.text_fr.as_deref()), (Some("away"), Some("absente")));
+        assert_eq!((vacation.text_en, vacation.interval_days), (None, 3));
+        assert!(vacation.start.is_some() && vacation.end > vacation.start);
+    }
+
+    #[test]
+    fn what_is_absent_or_unknown() {
+        let person = mapped(&base());
+        assert_eq!(person.state, PersonState::Active);
+        assert_eq!((&*person.display_name, person.affiliation), ("Zoé Tremblay", Affiliation::Other));
+        assert!(person.vacation.is_none() && person.language.is_none() && person.quota_octets.is_none());
+        assert!(mapped(&base().with(attr::MAIL_AUTO_REPLY_MODE, "echo")).vacation.is_none());
+        let on =
+            mapped(&base().with(attr::MAIL_AUTO_REPLY_MODE, "reply").with(attr::PROVOST_VACATION_INTERVAL, "9999"));
+        assert_eq!(on.vacation.unwrap().interval_days, VACATION_INTERVAL_MAX);
+        for (text, expect) in [
+            ("alumni", PersonState::Active),
+            ("Closed", PersonState::Closed),
+            ("staged", PersonState::Suspended),
+            ("unheard-of", PersonState::Suspended),
+        ] {
+            assert_eq!(mapped(&base().with(attr::PROVOST_STATE, text)).state, expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_says_why() {
+        let bare = |class: &str| Entry::new(Dn::parse("cn=x").unwrap()).with(attr::OBJECT_CLASS, class);
+        let address = || bare(class::PROVOST_ADDRESS_ENTRY).with(attr::PROVOST_ADDRESS, "a@example.edu");
+        for entry in [
+            bare(class::PROVOST_ACCOUNT),
+            bare(class::PROVOST_ACCOUNT).with(attr::UID, "x"),
+            bare(class::PROVOST_ACCOUNT).with(attr::UID, "x").with(attr::MAIL, "no address"),
+            bare(class::PROVOST_ADDRESS_ENTRY),
+            address(),
+            address().with(attr::PROVOST_ADDRESS_KIND, "odd"),
+            bare(class::PROVOST_ADDRESS_ENTRY).with(attr::PROVOST_ADDRESS, "zoé@example.edu"),
+            bare(class::PROVOST_DOMAIN_ENTRY),
+            bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "not a domain"),
+        ] {
+            assert!(matches!(map(uuid(1), &entry), Mapped::Unmappable(_)), "{entry:?}");
+        }
+        assert!(matches!(map(uuid(1), &bare("organizationalUnit")), Mapped::Other));
+        let served = bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "Example.EDU");
+        assert!(matches!(map(uuid(1), &served), Mapped::Record(Record::Domain(domain)) if &*domain == "example.edu"));
+    }
+}

@@ -1,0 +1,67 @@
+//! When the snapshot is saved: the newest checkpoint, one writer at a time.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use provost_client::Cookie;
+
+use crate::{Snapshot, file};
+
+/// A snapshot and the cookie that goes with it. The cookie may be older than the snapshot, never newer.
+#[derive(Clone, Default)]
+struct Checkpoint {
+    version: u64,
+    snapshot: Arc<Snapshot>,
+    cookie: Option<Cookie>,
+}
+
+/// What was written last.
+#[derive(Default)]
+struct Written {
+    version: u64,
+    took: Duration,
+}
+
+/// The file and what is to be written to it.
+pub(crate) struct Saver {
+    path: PathBuf,
+    checkpoint: Mutex<Checkpoint>,
+    written: tokio::sync::Mutex<Written>,
+}
+
+impl Saver {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, checkpoint: Mutex::default(), written: tokio::sync::Mutex::default() }
+    }
+
+    /// The newest state: another snapshot, or another cookie for the same one.
+    pub(crate) fn checkpoint(&self, snapshot: Option<Arc<Snapshot>>, cookie: Option<&Cookie>) {
+        let mut checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        checkpoint.version += 1;
+        checkpoint.cookie = cookie.cloned();
+        if let Some(snapshot) = snapshot {
+            checkpoint.snapshot = snapshot;
+        }
+    }
+
+    /// Writes the newest checkpoint, unless it is written already.
+    pub(crate) async fn save(&self) -> io::Result<()> {
+        let mut written = self.written.lock().await;
+        let checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if checkpoint.version == written.version {
+            return Ok(());
+        }
+        let (path, version, start) = (self.path.clone(), checkpoint.version, Instant::now());
+        let work = move || file::write(&path, &checkpoint.snapshot, checkpoint.cookie.as_ref());
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??;
+        *written = Written { version, took: start.elapsed() };
+        Ok(())
+    }
+
+    /// How long the last writing took; `None` while one is running.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        self.written.try_lock().ok().map(|written| written.took)
+    }
+}
