@@ -229,7 +229,8 @@ fn describe(
     if password.is_some() {
         names.push(attr::USER_PASSWORD);
     }
-    if !renamed && !(kinds.before.is_empty() && kinds.after.is_empty()) {
+    let has_kinds = !kinds.before.is_empty() || !kinds.after.is_empty();
+    if has_kinds && !renamed {
         names.push("kinds of addresses");
     }
     format!("{} {label} ({})", if renamed { "rename" } else { "update" }, names.join(", "))

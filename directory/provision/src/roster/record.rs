@@ -49,7 +49,7 @@ impl<'a> Records<'a> {
                 return Ok(None);
             }
             let line = self.line_at(fields.position().map_or(0, csv::Position::byte));
-            if fields.iter().last().is_some_and(|field| field.ends_with('\0')) {
+            if fields.iter().next_back().is_some_and(|field| field.ends_with('\0')) {
                 return Err(FileError::Truncated(line));
             }
             if fields.len() > 1 || fields.iter().any(|field| !field.trim().is_empty()) {
