@@ -39,7 +39,12 @@ impl Notices {
         let Some(sender) = watched.senders.get(&account) else { return };
         match sender.receiver_count() {
             0 => drop(watched.senders.remove(&account)),
-            _ => drop(sender.send_replace(modseq.0)),
+            // Never back: a batch that was replayed tells the modseq it once had.
+            _ => drop(sender.send_if_modified(|last| {
+                let newer = modseq.0 > *last;
+                *last = modseq.0.max(*last);
+                newer
+            })),
         }
     }
 }

@@ -1,0 +1,64 @@
+//! Durable appends per second of the local engine: 10 KB bodies over 3,000 accounts, by number of callers.
+//!
+//! `cargo run --release -p provost-store --example append [FOLDER]`
+#![allow(clippy::print_stdout, clippy::expect_used)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use provost_store::{AccountId, Batch, BatchId, Flags, LocalConfig, LocalStore, MailboxName, MessageStore, Op};
+use uuid::Uuid;
+
+const ACCOUNTS: u64 = 3_000;
+const BODY_OCTETS: usize = 10_240;
+const RUN: Duration = Duration::from_secs(5);
+
+fn delivery(number: u64) -> Batch {
+    // Each its own buffer, as deliveries have.
+    let body = Bytes::from(vec![number as u8 | 1; BODY_OCTETS]);
+    let mailbox = MailboxName::inbox();
+    let append = Op::Append { mailbox, create: false, body, flags: Flags::none(), internal_date: 0 };
+    let account = AccountId(Uuid::from_u128(u128::from(number % ACCOUNTS) << 64));
+    let id = Some(BatchId(Uuid::new_v4()));
+    Batch { id, account, now: 1_000_000, require: Vec::new(), ops: vec![append] }
+}
+
+async fn run(store: &Arc<LocalStore>, callers: usize, next: &Arc<AtomicU64>) -> (f64, Duration) {
+    let start = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..callers {
+        let (store, next) = (Arc::clone(store), Arc::clone(next));
+        tasks.spawn(async move {
+            let (mut done, mut slowest) = (0_u64, Duration::ZERO);
+            while start.elapsed() < RUN {
+                let asked = Instant::now();
+                store.apply(delivery(next.fetch_add(7, Ordering::Relaxed))).await.expect("an append");
+                slowest = slowest.max(asked.elapsed());
+                done += 1;
+            }
+            (done, slowest)
+        });
+    }
+    let results = tasks.join_all().await;
+    let done: u64 = results.iter().map(|(done, _)| done).sum();
+    let slowest = results.iter().map(|(_, slowest)| *slowest).max().unwrap_or_default();
+    (done as f64 / start.elapsed().as_secs_f64(), slowest)
+}
+
+#[tokio::main]
+async fn main() {
+    let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("append-store"), PathBuf::from);
+    let store = Arc::new(LocalStore::open(&LocalConfig::new(&folder)).expect("a store"));
+    let next = Arc::new(AtomicU64::new(0));
+    for callers in [1, 4, 16, 64] {
+        let (rate, slowest) = run(&store, callers, &next).await;
+        println!("{callers:>3} callers: {rate:>8.0} appends/s, slowest {:.1} ms", slowest.as_secs_f64() * 1000.0);
+    }
+    drop(store);
+    if let Ok(account) = std::fs::read_to_string("/proc/self/status") {
+        account.lines().filter(|line| line.starts_with("VmHWM")).for_each(|line| println!("{line}"));
+    }
+}

@@ -1,0 +1,116 @@
+//! Moves what is in the write-ahead logs into the databases, mostly beside the committers.
+//!
+//! A checkpoint by the committer itself would stall its callers for the time of hundreds of scattered writes and a
+//! sync. So a thread does the bulk while the committer goes on appending; the committer then adds the small rest, and
+//! only with that the log begins anew (SQLite starts it over when a writer finds all of it copied).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::schema;
+
+/// Changed rows after which a checkpoint is due. A row is at most about one page of 4 KiB in the log: 16 MiB, which a
+/// start after a crash reads in some tens of milliseconds.
+const ROWS_DUE: u64 = 4_000;
+/// Changed rows after which the committer does it all itself: the thread cannot keep up.
+const ROWS_OVERDUE: u64 = 8 * ROWS_DUE;
+
+/// One log to be moved; `done` is set when it was tried.
+struct Request {
+    database: PathBuf,
+    done: Arc<AtomicBool>,
+}
+
+/// The thread for all databases of a store.
+pub(super) struct Checkpointer {
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    pub(super) fn start() -> std::io::Result<Self> {
+        let (requests, inbox) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || run(&inbox))?;
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// For one database, to be held by its committer.
+    pub(super) fn log_of(&self, database: PathBuf) -> Log {
+        Log { database, requests: self.requests.clone(), done: Arc::default(), asked: false, moved_at: 0 }
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the checkpoint thread had ended by a panic");
+        }
+    }
+}
+
+fn run(inbox: &mpsc::Receiver<Request>) {
+    let mut connections = HashMap::new();
+    while let Ok(Request { database, done }) = inbox.recv() {
+        if !connections.contains_key(&database) {
+            match schema::connect(&database, schema::CHECKPOINT_CACHE_KIB) {
+                Ok(connection) => drop(connections.insert(database.clone(), connection)),
+                Err(error) => tracing::warn!(%error, "no connection for a checkpoint"),
+            }
+        }
+        if let Some(connection) = connections.get(&database) {
+            checkpoint(connection);
+        }
+        done.store(true, Ordering::Release);
+    }
+}
+
+/// PASSIVE never waits for readers or the writer.
+fn checkpoint(connection: &Connection) {
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "checkpoint");
+    }
+}
+
+/// The committer's part.
+pub(super) struct Log {
+    database: PathBuf,
+    requests: Option<mpsc::Sender<Request>>,
+    done: Arc<AtomicBool>,
+    asked: bool,
+    /// The connection's count of changed rows when the log was last moved whole.
+    moved_at: u64,
+}
+
+impl Log {
+    /// After each commit.
+    pub(super) fn committed(&mut self, connection: &Connection) {
+        let rows = connection.total_changes() - self.moved_at;
+        let ready = self.asked && self.done.swap(false, Ordering::Acquire);
+        if ready || rows > ROWS_OVERDUE {
+            self.asked &= !ready;
+            self.move_rest(connection);
+        } else if !self.asked && rows > ROWS_DUE {
+            let request = Request { database: self.database.clone(), done: Arc::clone(&self.done) };
+            self.asked = self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
+        }
+    }
+
+    /// When nobody waits.
+    pub(super) fn idle(&mut self, connection: &Connection) {
+        if connection.total_changes() > self.moved_at {
+            self.move_rest(connection);
+        }
+    }
+
+    fn move_rest(&mut self, connection: &Connection) {
+        checkpoint(connection);
+        self.moved_at = connection.total_changes();
+    }
+}

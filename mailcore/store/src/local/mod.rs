@@ -1,0 +1,253 @@
+//! The local engine: SQLite shards with one committer thread each, bodies in append-only packs.
+//!
+//! An account lives in one shard, chosen by its key. The shard's committer takes all batches that wait, applies them in
+//! one SQLite transaction (a savepoint each, so that one refusal takes back nothing else), appends their bodies to the
+//! shard's pack, syncs the pack once, and commits once. So the number of syncs does not grow with the number of callers.
+//! Reads go to a few read-only connections per shard on blocking threads, and to the packs by position.
+//!
+//! ```text
+//! FOLDER/lock                     held while open: two processes never share a store
+//! FOLDER/format                   version and number of shards
+//! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches; open it with sqlite3
+//! FOLDER/shard-00/pack-00000001   bodies
+//! FOLDER/queue/...                the queue, in the same manner
+//! ```
+//!
+//! Not here yet: packs only grow. The room of expunged messages is given back by a compaction that is a later issue.
+
+mod checkpoint;
+mod committer;
+mod ledger;
+mod pack;
+mod queue;
+mod reader;
+mod rows;
+mod schema;
+mod shard;
+
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use provost_message::Envelope;
+use tokio::sync::watch;
+
+use self::checkpoint::Checkpointer;
+use self::queue::LocalQueue;
+use self::shard::Shard;
+use crate::batch::MESSAGE_OCTETS_MAX;
+use crate::interpret;
+use crate::lease::Leases;
+use crate::memory::first_batch;
+use crate::notices::Notices;
+use crate::{
+    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MessageStore, Modseq,
+    QueueId, QueueItem, QueueStore, Snapshot, StoreError,
+};
+
+/// Where and how.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// The store's own folder; made when missing.
+    pub folder: PathBuf,
+    /// Shards made at first start; kept afterwards. Default 4.
+    pub shards: u8,
+    /// Largest message in octets. Default 50 MiB.
+    pub message_octets_max: u64,
+}
+
+impl LocalConfig {
+    /// Defaults in a folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), shards: 4, message_octets_max: MESSAGE_OCTETS_MAX }
+    }
+}
+
+/// The embedded engine. Dropping it waits for what is being committed and closes the files.
+pub struct LocalStore {
+    shards: Vec<Shard>,
+    queue: LocalQueue,
+    notices: Arc<Notices>,
+    leases: Leases,
+    message_octets_max: u64,
+    // Fields are dropped in this order: committers end before the checkpointer, the lock goes last.
+    _checkpointer: Checkpointer,
+    _lock: File,
+}
+
+impl LocalStore {
+    /// Opens or makes the store. Unavailable when another process has it open or the disk refuses; damaged when it is
+    /// not of a version that this program reads.
+    pub fn open(config: &LocalConfig) -> Result<Self, StoreError> {
+        let folder = config.folder.as_path();
+        make_folder(folder).map_err(unavailable)?;
+        let lock = lock(folder)?;
+        let shards = format(folder, config.shards.max(1))?;
+        let checkpointer = Checkpointer::start().map_err(unavailable)?;
+        let notices = Arc::new(Notices::default());
+        let open = |number: u8| Shard::open(folder, number, &notices, &checkpointer);
+        let shards = (0..shards).map(open).collect::<Result<_, _>>()?;
+        let (queue, epoch) = LocalQueue::open(folder, &checkpointer)?;
+        Ok(Self {
+            shards,
+            queue,
+            notices,
+            leases: Leases::new(epoch),
+            message_octets_max: config.message_octets_max,
+            _checkpointer: checkpointer,
+            _lock: lock,
+        })
+    }
+
+    fn shard(&self, account: AccountId) -> Result<&Shard, StoreError> {
+        let (high, low) = account.0.as_u64_pair();
+        // Fibonacci hashing: entryUUIDs of version 1 differ in few bits, and the upper half of the product mixes all.
+        let hash = (high ^ low).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let at = hash as usize % self.shards.len().max(1);
+        self.shards.get(at).ok_or_else(|| StoreError::Unavailable("no shards".into()))
+    }
+}
+
+impl MessageStore for LocalStore {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+        Box::pin(async move {
+            interpret::check(&batch, self.message_octets_max)?;
+            self.shard(batch.account)?.apply(batch).await
+        })
+    }
+
+    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        Box::pin(async move {
+            let shard = self.shard(account)?;
+            if let Some(snapshot) = shard.snapshot(account).await? {
+                return Ok(snapshot);
+            }
+            let made = shard.apply(first_batch(account)).await;
+            made.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            shard.snapshot(account).await?.ok_or(StoreError::Gone)
+        })
+    }
+
+    fn changes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        after: Modseq,
+    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        Box::pin(async move { self.shard(account)?.changes(account, mailbox, after).await })
+    }
+
+    fn body(
+        &self,
+        account: AccountId,
+        blob: BlobRef,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        Box::pin(async move { self.shard(account)?.body(blob, range).await })
+    }
+
+    fn notices(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.notices.watch(account)
+    }
+
+    fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        Box::pin(std::future::ready(Ok(self.leases.take(name, ttl, Instant::now()))))
+    }
+
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+        if let Ok(shard) = self.shard(account) {
+            shard.note_login(account, protocol, now);
+        }
+    }
+}
+
+impl QueueStore for LocalStore {
+    fn enqueue(&self, id: QueueId, envelope: Envelope, body: Bytes, now: i64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.queue.enqueue(id, envelope, body, now))
+    }
+
+    fn take_due(&self, now: i64, most: usize, lease_seconds: i64) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+        Box::pin(self.queue.take_due(now, most, lease_seconds))
+    }
+
+    fn queued_body(&self, id: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        Box::pin(self.queue.body(id))
+    }
+
+    fn settle(&self, item: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.queue.settle(item))
+    }
+
+    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+        Box::pin(self.queue.list(most))
+    }
+
+    fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+        Box::pin(self.queue.next_due())
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// Something stored is not what was written: counted, never served.
+fn damaged(what: impl Into<String>) -> StoreError {
+    let what = what.into();
+    metrics::counter!("store_damaged_total").increment(1);
+    tracing::error!(what, "store damaged");
+    StoreError::Damaged(what)
+}
+
+/// Makes a folder that survives a power cut.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Two writers would number messages twice.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
+    let file = file.map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(error) => Err(unavailable(format!("{} is in use: {error}", folder.display()))),
+    }
+}
+
+/// Version and number of shards: `wanted` at first, what is written there afterwards.
+fn format(folder: &Path, wanted: u8) -> Result<u8, StoreError> {
+    let path = folder.join("format");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let shards = text.strip_prefix("provost local store 1, shards ").and_then(|n| n.trim_end().parse().ok());
+            shards
+                .filter(|shards| *shards > 0)
+                .ok_or_else(|| damaged(format!("{} is not of this kind", path.display())))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            write_format(folder, &path, wanted).map_err(unavailable)?;
+            Ok(wanted)
+        }
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// Under another name first: a power cut leaves all of it or nothing.
+fn write_format(folder: &Path, path: &Path, shards: u8) -> std::io::Result<()> {
+    let draft = folder.join("format.new");
+    let mut file = File::create(&draft)?;
+    writeln!(file, "provost local store 1, shards {shards}")?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)?;
+    sync_folder(folder)
+}

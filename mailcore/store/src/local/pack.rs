@@ -1,0 +1,358 @@
+//! Packs: append-only files of bodies.
+//!
+//! A record is `magic, octets, one checksum per 64 KiB, body`. Rows name records by pack and offset, and only after the
+//! record is synced; what a crash leaves half written at the end is never named, and the next record begins after it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::{damaged, sync_folder, unavailable};
+use crate::StoreError;
+use crate::memory::clip;
+
+/// A pack that has grown to this is not appended to any more, octets.
+const PACK_OCTETS_MAX: u64 = 1024 * 1024 * 1024;
+/// What one checksum covers: a part of a large message is read and checked without the whole.
+const CHUNK_OCTETS: u64 = 64 * 1024;
+/// Of a BLAKE3 hash: enough against accidents, which is all it is for.
+const SUM_OCTETS: usize = 8;
+const MAGIC: [u8; 4] = *b"PVb1";
+const HEAD_OCTETS: u64 = 12;
+/// Records are gathered to writes of about this many octets.
+const WRITE_OCTETS: usize = 1024 * 1024;
+/// Packs held open for reading.
+const FILES_OPEN_MAX: usize = 64;
+
+/// Where a body lies in a folder's packs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) pack: u32,
+    pub(super) at: u64,
+    pub(super) octets: u64,
+}
+
+fn path(folder: &Path, pack: u32) -> PathBuf {
+    folder.join(format!("pack-{pack:08}"))
+}
+
+fn prefix_octets(octets: u64) -> u64 {
+    HEAD_OCTETS + octets.div_ceil(CHUNK_OCTETS) * SUM_OCTETS as u64
+}
+
+fn sum(chunk: &[u8]) -> [u8; SUM_OCTETS] {
+    let mut sum = [0; SUM_OCTETS];
+    sum.iter_mut().zip(blake3::hash(chunk).as_bytes()).for_each(|(to, from)| *to = *from);
+    sum
+}
+
+fn write_record(buffer: &mut Vec<u8>, body: &[u8]) {
+    buffer.extend_from_slice(&MAGIC);
+    buffer.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    body.chunks(CHUNK_OCTETS as usize).for_each(|chunk| buffer.extend_from_slice(&sum(chunk)));
+    buffer.extend_from_slice(body);
+}
+
+struct OpenPack {
+    number: u32,
+    file: File,
+    /// Synced up to here.
+    end: u64,
+}
+
+/// The appending end, owned by the committer. Bodies are placed first, written and synced by `flush`.
+pub(super) struct PackWriter {
+    folder: PathBuf,
+    last: u32,
+    open: Option<OpenPack>,
+    placed: Vec<(Place, Bytes)>,
+    /// Bodies of this group by address: the same buffer for many recipients is written once.
+    shared: HashMap<(usize, usize), Place>,
+    end: u64,
+}
+
+impl PackWriter {
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        let mut last = 0;
+        for entry in std::fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("pack-")).and_then(|n| n.parse().ok());
+            last = last.max(number.unwrap_or(0));
+        }
+        let (placed, shared) = (Vec::new(), HashMap::new());
+        let mut writer = Self { folder: folder.to_owned(), last, open: None, placed, shared, end: 0 };
+        if last > 0 {
+            let file = File::options().write(true).open(path(folder, last))?;
+            let end = file.metadata()?.len();
+            writer.open = Some(OpenPack { number: last, file, end });
+        }
+        Ok(writer)
+    }
+
+    /// Before a group: there is a pack with room.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.forget();
+        if self.open.as_ref().is_none_or(|pack| pack.end >= PACK_OCTETS_MAX) {
+            self.open = None;
+            let number = self.last + 1;
+            let file = File::create_new(path(&self.folder, number));
+            // Also when the folder cannot be synced now: a name that may or may not be there is not used again.
+            self.last = number;
+            let file = file?;
+            sync_folder(&self.folder)?;
+            self.open = Some(OpenPack { number, file, end: 0 });
+        }
+        self.forget();
+        Ok(())
+    }
+
+    /// Where a body will be. Nothing is written yet.
+    pub(super) fn place(&mut self, body: &Bytes) -> io::Result<Place> {
+        let key = (body.as_ptr() as usize, body.len());
+        if let Some(place) = self.shared.get(&key) {
+            return Ok(*place);
+        }
+        let pack = self.open.as_ref().ok_or_else(|| io::Error::other("no pack open"))?.number;
+        let octets = body.len() as u64;
+        let place = Place { pack, at: self.end, octets };
+        self.end += prefix_octets(octets) + octets;
+        self.placed.push((place, body.clone()));
+        self.shared.insert(key, place);
+        Ok(place)
+    }
+
+    /// How much is placed, for `take_back`.
+    pub(super) fn mark(&self) -> usize {
+        self.placed.len()
+    }
+
+    /// Forgets what was placed after a mark: the batch that named it was refused.
+    pub(super) fn take_back(&mut self, mark: usize) {
+        if let Some((first, _)) = self.placed.get(mark) {
+            self.end = first.at;
+            self.placed.truncate(mark);
+            let end = self.end;
+            self.shared.retain(|_, place| place.at < end);
+        }
+    }
+
+    /// Forgets all that was placed.
+    pub(super) fn forget(&mut self) {
+        self.placed.clear();
+        self.shared.clear();
+        self.end = self.open.as_ref().map_or(0, |pack| pack.end);
+    }
+
+    /// Writes and syncs what was placed.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.placed.is_empty() {
+            return Ok(());
+        }
+        let pack = self.open.as_mut().ok_or_else(|| io::Error::other("no pack open"))?;
+        write_all(&pack.file, pack.end, &self.placed)?;
+        if let Err(error) = pack.file.sync_data() {
+            // After a failed sync the kernel may take the lost pages for clean: a second sync would lie. Never again.
+            tracing::error!(%error, pack = pack.number, "sync failed, pack closed");
+            self.open = None;
+            return Err(error);
+        }
+        pack.end = self.end;
+        self.forget();
+        Ok(())
+    }
+}
+
+fn write_all(file: &File, mut at: u64, placed: &[(Place, Bytes)]) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    for (_, body) in placed {
+        write_record(&mut buffer, body);
+        if buffer.len() >= WRITE_OCTETS {
+            file.write_all_at(&buffer, at)?;
+            at += buffer.len() as u64;
+            buffer.clear();
+        }
+    }
+    file.write_all_at(&buffer, at)
+}
+
+/// The reading end, shared by all readers.
+pub(super) struct PackReader {
+    folder: PathBuf,
+    files: Mutex<HashMap<u32, Arc<File>>>,
+}
+
+impl PackReader {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), files: Mutex::default() }
+    }
+
+    /// A body or a part of it, checked.
+    pub(super) fn read(&self, place: Place, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        let file = self.file(place.pack)?;
+        let size = file.metadata().map_err(unavailable)?.len();
+        let prefix = prefix_octets(place.octets);
+        let end = place.at.checked_add(prefix).and_then(|start| start.checked_add(place.octets));
+        // Before anything is allocated: a wrong row must not ask for the memory of a whole machine.
+        if place.octets > size || end.is_none_or(|end| end > size) {
+            return Err(damaged(format!("{place:?} is beyond the pack's end")));
+        }
+        let range = clip(range, place.octets);
+        let first = range.start / CHUNK_OCTETS;
+        let chunks = first * CHUNK_OCTETS..(range.end.div_ceil(CHUNK_OCTETS) * CHUNK_OCTETS).min(place.octets);
+        let (head, body) = read_parts(&file, place, prefix, chunks.clone())?;
+        check(&head, &body, place, first)?;
+        let start = range.start.saturating_sub(chunks.start) as usize;
+        let length = range.end.saturating_sub(range.start) as usize;
+        Ok(body.slice(start.min(body.len())..(start + length).min(body.len())))
+    }
+
+    fn file(&self, pack: u32) -> Result<Arc<File>, StoreError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(&pack) {
+            return Ok(Arc::clone(file));
+        }
+        let file = match File::open(path(&self.folder, pack)) {
+            Ok(file) => Arc::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(format!("no pack {pack}"))),
+            Err(error) => return Err(unavailable(error)),
+        };
+        if files.len() >= FILES_OPEN_MAX {
+            files.clear();
+        }
+        files.insert(pack, Arc::clone(&file));
+        Ok(file)
+    }
+}
+
+/// Head with checksums, and the chunks asked for; in one read when they lie together.
+fn read_parts(file: &File, place: Place, prefix: u64, chunks: Range<u64>) -> Result<(Bytes, Bytes), StoreError> {
+    let read = |at: u64, octets: u64| {
+        let mut buffer = vec![0; usize::try_from(octets).map_err(unavailable)?];
+        file.read_exact_at(&mut buffer, at).map_err(unavailable)?;
+        Ok::<_, StoreError>(Bytes::from(buffer))
+    };
+    if chunks.start == 0 {
+        let mut head = read(place.at, prefix + chunks.end)?;
+        let body = head.split_off(prefix as usize);
+        return Ok((head, body));
+    }
+    let head = read(place.at, prefix)?;
+    let body = read(place.at + prefix + chunks.start, chunks.end.saturating_sub(chunks.start))?;
+    Ok((head, body))
+}
+
+fn check(head: &[u8], body: &[u8], place: Place, first_chunk: u64) -> Result<(), StoreError> {
+    let (start, sums) = head.split_at_checked(HEAD_OCTETS as usize).unwrap_or((head, &[]));
+    let expected = [&MAGIC[..], &place.octets.to_le_bytes()].concat();
+    let mut stored = sums.chunks(SUM_OCTETS).skip(first_chunk as usize);
+    let sound = body.chunks(CHUNK_OCTETS as usize).all(|chunk| stored.next() == Some(&sum(chunk)));
+    match start == expected && sound {
+        true => Ok(()),
+        false => Err(damaged(format!("checksum of {place:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(octets: usize, seed: u8) -> Bytes {
+        (0..octets).map(|at| (at / 7) as u8 ^ seed).collect::<Vec<u8>>().into()
+    }
+
+    fn write(writer: &mut PackWriter, bodies: &[Bytes]) -> Vec<Place> {
+        writer.begin().unwrap();
+        let places = bodies.iter().map(|body| writer.place(body).unwrap()).collect();
+        writer.flush().unwrap();
+        places
+    }
+
+    #[test]
+    fn bodies_and_parts_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let sizes = [0, 1, 10_000, 65_535, 65_536, 65_537, 300_000];
+        let bodies: Vec<Bytes> = sizes.iter().map(|&size| body(size, size as u8)).collect();
+        let places = write(&mut writer, &bodies);
+        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let later = body(5_000, 9);
+        let later_place = write(&mut writer, std::slice::from_ref(&later));
+        let reader = PackReader::new(folder.path());
+        for (place, body) in places.iter().zip(&bodies).chain([(&later_place[0], &later)]) {
+            assert_eq!(reader.read(*place, None).unwrap(), body);
+            for (start, end) in [(0, 0), (0, 1), (3, 9_000), (65_530, 65_540), (65_536, 131_072), (70_000, 1 << 40)] {
+                let expected = clip(Some(start..end), place.octets);
+                let part = reader.read(*place, Some(start..end)).unwrap();
+                assert_eq!(part, body.slice(expected.start as usize..expected.end as usize), "{place:?} {start} {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_body_is_written_once_and_a_refused_one_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::open(folder.path()).unwrap();
+        writer.begin().unwrap();
+        let (one, two) = (body(1_000, 1), body(2_000, 2));
+        let place = writer.place(&one).unwrap();
+        let mark = writer.mark();
+        writer.place(&two).unwrap();
+        assert_eq!(writer.place(&one.clone()).unwrap(), place);
+        writer.take_back(mark);
+        assert_eq!(writer.place(&one).unwrap(), place);
+        let next = writer.place(&two).unwrap();
+        assert_eq!(next.at, prefix_octets(1_000) + 1_000);
+        writer.flush().unwrap();
+        let reader = PackReader::new(folder.path());
+        assert_eq!(reader.read(place, None).unwrap(), one);
+        assert_eq!(reader.read(next, None).unwrap(), two);
+        let size = std::fs::metadata(path(folder.path(), 1)).unwrap().len();
+        assert_eq!(size, 2 * prefix_octets(1) + 3_000);
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let bodies = [body(200_000, 1)];
+        let place = write(&mut writer, &bodies)[0];
+        let file = File::options().write(true).open(path(folder.path(), 1)).unwrap();
+        let reader = PackReader::new(folder.path());
+        let flipped = prefix_octets(place.octets) + 100_000;
+        file.write_all_at(&[0xff], flipped).unwrap();
+        assert!(matches!(reader.read(place, None), Err(StoreError::Damaged(_))));
+        assert!(matches!(reader.read(place, Some(90_000..90_001)), Err(StoreError::Damaged(_))));
+        assert_eq!(reader.read(place, Some(0..10)).unwrap(), bodies[0].slice(0..10), "another chunk is sound");
+        let table = [
+            Place { at: 1, ..place },
+            Place { octets: 199_999, ..place },
+            Place { octets: u64::MAX, ..place },
+            Place { at: u64::MAX, ..place },
+            Place { pack: 7, ..place },
+        ];
+        for wrong in table {
+            assert!(matches!(reader.read(wrong, None), Err(StoreError::Damaged(_))), "{wrong:?}");
+        }
+        file.set_len(150_000).unwrap();
+        assert!(matches!(reader.read(place, None), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn what_a_crash_left_at_the_end_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let bodies = [body(1_000, 1), body(1_000, 2)];
+        let first = write(&mut PackWriter::open(folder.path()).unwrap(), &bodies[..1])[0];
+        let file = File::options().append(true).open(path(folder.path(), 1)).unwrap();
+        io::Write::write_all(&mut &file, b"PVb1 half a record").unwrap();
+        let second = write(&mut PackWriter::open(folder.path()).unwrap(), &bodies[1..])[0];
+        let reader = PackReader::new(folder.path());
+        assert_eq!(reader.read(first, None).unwrap(), bodies[0]);
+        assert_eq!(reader.read(second, None).unwrap(), bodies[1]);
+    }
+}

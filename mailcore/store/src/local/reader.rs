@@ -1,0 +1,65 @@
+//! Read-only connections of one database, used on blocking threads.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::{schema, unavailable};
+use crate::StoreError;
+
+/// Connections per database: two cores read from four shards; more would only cost memory.
+const CONNECTIONS: usize = 2;
+/// Body reads at once per folder of packs: they wait for the disk, and hold no connection.
+const BODY_READS: usize = 16;
+
+/// Connections are opened when first needed and kept.
+#[derive(Clone)]
+pub(super) struct Readers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    turns: Semaphore,
+    body_turns: Semaphore,
+}
+
+impl Readers {
+    pub(super) fn new(database: PathBuf) -> Self {
+        let (turns, body_turns) = (Semaphore::new(CONNECTIONS), Semaphore::new(BODY_READS));
+        Self { shared: Arc::new(Shared { database, idle: Mutex::default(), turns, body_turns }) }
+    }
+
+    /// Reads with one view of the database from begin to end.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _turn = self.shared.turns.acquire().await.map_err(unavailable)?;
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            let idle = || shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = idle().pop();
+            let connection = kept.map_or_else(|| schema::connect_to_read(&shared.database), Ok)?;
+            let result = {
+                let _view = connection.unchecked_transaction().map_err(schema::storage)?;
+                read(&connection)
+            };
+            idle().push(connection);
+            result
+        };
+        tokio::task::spawn_blocking(work).await.map_err(unavailable)?
+    }
+
+    /// Reads files, without a connection.
+    pub(super) async fn read_body<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _turn = self.shared.body_turns.acquire().await.map_err(unavailable)?;
+        tokio::task::spawn_blocking(read).await.map_err(unavailable)?
+    }
+}

@@ -1,0 +1,123 @@
+//! The databases: how they are opened, and their tables.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{damaged, unavailable};
+use crate::StoreError;
+
+/// Page cache of a committer's connection, KiB.
+pub(super) const COMMITTER_CACHE_KIB: i64 = 2048;
+/// Page cache of a reading connection, KiB: the file cache of the system stands behind it.
+pub(super) const READER_CACHE_KIB: i64 = 512;
+/// A checkpoint reads no pages through its cache.
+pub(super) const CHECKPOINT_CACHE_KIB: i64 = 64;
+/// Statements kept prepared per connection: more than there are different ones.
+const STATEMENTS: usize = 48;
+/// The log file is cut to this when it begins anew after a burst, octets.
+const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
+/// Waiting for another connection of this process (checkpoints only), milliseconds.
+const BUSY_MS: i64 = 5_000;
+/// Version of the tables, in `user_version`.
+const VERSION: i64 = 1;
+
+/// Tables of a shard. `account.no` is short where `uuid` is long: it leads each key, so that what belongs to an account
+/// lies together. `born` is the modseq a message came with: it ascends with the UID, so what is new is at the end of a
+/// mailbox, and only messages whose flags changed later need the index.
+pub(super) const SHARD: &str = "
+CREATE TABLE account (no INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE, modseq INTEGER NOT NULL, octets INTEGER NOT NULL,
+  mailbox_last INTEGER NOT NULL, uid_validity_last INTEGER NOT NULL) STRICT;
+CREATE TABLE mailbox (account INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, special_use INTEGER,
+  uid_validity INTEGER NOT NULL, uid_last INTEGER NOT NULL, highest_modseq INTEGER NOT NULL, messages INTEGER NOT NULL,
+  unseen INTEGER NOT NULL, deleted INTEGER NOT NULL, octets INTEGER NOT NULL, recent_from INTEGER NOT NULL,
+  keywords TEXT NOT NULL, PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
+CREATE TABLE subscription (account INTEGER PRIMARY KEY, names TEXT NOT NULL) STRICT;
+CREATE TABLE message (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, born INTEGER NOT NULL,
+  modseq INTEGER NOT NULL, flags BLOB NOT NULL, internal_date INTEGER NOT NULL, octets INTEGER NOT NULL,
+  pack INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (account, mailbox, uid)) STRICT, WITHOUT ROWID;
+CREATE INDEX message_changed ON message (account, mailbox, modseq) WHERE modseq > born;
+CREATE TABLE gone (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL,
+  PRIMARY KEY (account, mailbox, modseq, uid)) STRICT, WITHOUT ROWID;
+CREATE TABLE batch (account INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL, applied BLOB NOT NULL,
+  PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
+CREATE TABLE reply (account INTEGER NOT NULL, handle TEXT NOT NULL, correspondent TEXT NOT NULL, until INTEGER NOT NULL,
+  PRIMARY KEY (account, handle, correspondent)) STRICT, WITHOUT ROWID;
+CREATE TABLE login (uuid BLOB NOT NULL, protocol TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (uuid, protocol)) STRICT, WITHOUT ROWID;
+";
+
+/// Tables of the queue. `finished` keeps the keys of items that are done, so that none is sent twice.
+pub(super) const QUEUE: &str = "
+CREATE TABLE item (id BLOB NOT NULL PRIMARY KEY, queued_at INTEGER NOT NULL, due_at INTEGER NOT NULL, item BLOB NOT NULL,
+  octets INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX item_due ON item (due_at, id);
+CREATE INDEX item_queued ON item (queued_at, id);
+CREATE TABLE finished (id BLOB NOT NULL PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX finished_at ON finished (at);
+CREATE TABLE start (epoch INTEGER NOT NULL) STRICT;
+INSERT INTO start VALUES (0);
+";
+
+/// Opens for writing; the file is made when missing.
+pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(storage)?;
+    tune(&connection, cache_kib).map_err(storage)?;
+    let durable = |connection: &Connection| {
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+        connection.pragma_update_and_check(None, "journal_size_limit", LOG_OCTETS_KEPT, |_| Ok(()))
+    };
+    durable(&connection).map_err(storage)?;
+    Ok(connection)
+}
+
+/// Opens for reading what is there.
+pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(storage)?;
+    tune(&connection, READER_CACHE_KIB).map_err(storage)?;
+    Ok(connection)
+}
+
+fn tune(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update_and_check(None, "busy_timeout", BUSY_MS, |_| Ok(()))?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(())).or_else(no_row)
+}
+
+/// Some builds of SQLite do not answer this pragma.
+fn no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
+    match error {
+        rusqlite::Error::QueryReturnedNoRows => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// Makes the tables in a new database; damaged when it is of another version.
+pub(super) fn create(connection: &Connection, tables: &str) -> Result<(), StoreError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(storage)?;
+    match version {
+        VERSION => Ok(()),
+        0 => connection.execute_batch(&format!("BEGIN;{tables}PRAGMA user_version={VERSION};COMMIT;")).map_err(storage),
+        other => Err(damaged(format!("tables of version {other}, not {VERSION}"))),
+    }
+}
+
+/// A wrong row or page is damage; everything else may work later.
+pub(super) fn storage(error: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match &error {
+        rusqlite::Error::SqliteFailure(cause, _) if matches!(cause.code, DatabaseCorrupt | NotADatabase) => {
+            damaged(error.to_string())
+        }
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..) => damaged(error.to_string()),
+        _ => unavailable(error),
+    }
+}

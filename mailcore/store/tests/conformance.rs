@@ -1,0 +1,637 @@
+//! What every engine does: each op, each refusal, the numbers, the queue. Run on both engines.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+
+mod engines;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use engines::*;
+use provost_message::{Envelope, Path};
+use provost_store::*;
+use uuid::Uuid;
+
+/// Each test once for each engine.
+macro_rules! conformance {
+    ($($test:ident),* $(,)?) => {
+        mod memory_engine {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::One::new(super::memory())).await;
+            })*
+        }
+        mod local_engine {
+            $(#[tokio::test]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$test(super::One::new(super::local(folder.path()))).await;
+            })*
+        }
+    };
+}
+
+conformance!(
+    a_new_account_has_its_mailboxes,
+    uidvalidity_only_grows,
+    mailboxes_are_created,
+    mailboxes_are_deleted,
+    mailboxes_are_renamed,
+    renaming_inbox_moves_its_messages,
+    names_are_subscribed,
+    messages_are_appended,
+    default_mailboxes_come_back,
+    flags_are_stored,
+    flags_are_stored_unless_changed_since,
+    keywords_are_bounded,
+    messages_are_copied,
+    messages_are_moved,
+    messages_are_expunged,
+    tombstones_tell_what_is_gone,
+    recent_is_told_once,
+    replies_are_remembered,
+    quota_holds,
+    requirements_are_checked,
+    a_batch_id_is_remembered,
+    later_ops_see_earlier_ones,
+    bounds_are_held,
+    bodies_are_read_in_parts,
+    what_is_not_there_is_gone,
+    watchers_are_told,
+    leases_are_exclusive,
+    logins_are_noted,
+    mailboxes_are_bounded,
+    the_queue_keeps_mail,
+    the_queue_leases_what_is_due,
+    concurrent_appends_get_their_own_uids,
+);
+
+async fn a_new_account_has_its_mailboxes(one: One) {
+    let first = one.snapshot().await;
+    let told: Vec<_> = first.mailboxes.iter().map(|m| (m.name.as_str(), m.special_use, m.subscribed)).collect();
+    let expected = [
+        ("INBOX", None, true),
+        ("Drafts", Some(SpecialUse::Drafts), true),
+        ("Junk", Some(SpecialUse::Junk), true),
+        ("Sent", Some(SpecialUse::Sent), true),
+        ("Trash", Some(SpecialUse::Trash), true),
+    ];
+    assert_eq!(told, expected);
+    assert!(first.subscribed_only.is_empty() && first.octets == 0 && first.last_logins.is_empty());
+    one.done(append("INBOX", "a")).await;
+    for (before, after) in first.mailboxes.iter().zip(one.snapshot().await.mailboxes) {
+        assert_eq!((before.id, before.uid_validity), (after.id, after.uid_validity), "a look does not change them");
+        assert!(before.highest_modseq > Modseq(0) && before.uid_next == Uid::FIRST);
+    }
+}
+
+/// RFC 3501 §2.3.1.1: a mailbox made anew under an old name has a greater UIDVALIDITY, even if the clock was set back.
+async fn uidvalidity_only_grows(one: One) {
+    let mut last = 0;
+    for now in [1_000_000, 1_000_000, 5, 2_000_000, 1] {
+        let ops = vec![create("again")];
+        one.store.apply(Batch { now, ..batch(one.account, ops) }).await.unwrap();
+        let made = one.mailbox("again").await;
+        assert!(made.uid_validity.get() > last);
+        last = made.uid_validity.get();
+        one.done(delete("again")).await;
+    }
+    assert!(last > 2_000_000);
+}
+
+async fn mailboxes_are_created(one: One) {
+    let effect = one.done(create("a/b/c")).await;
+    let info = one.mailbox("a/b/c").await;
+    assert_eq!(effect, Effect::Mailbox(Box::new(info.clone())));
+    assert!(!info.subscribed && info.special_use.is_none() && info.messages == 0);
+    assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash", "a", "a/b", "a/b/c"]);
+    let archive = Op::CreateMailbox { name: name("Old"), special_use: Some(SpecialUse::Archive) };
+    one.done(archive).await;
+    assert_eq!(one.mailbox("Old").await.special_use, Some(SpecialUse::Archive));
+    assert_eq!(one.refused(create("a/b")).await, ApplyError::MailboxExists("a/b".into()));
+    assert_eq!(one.refused(create("inbox")).await, ApplyError::MailboxExists("INBOX".into()));
+}
+
+async fn mailboxes_are_deleted(one: One) {
+    one.apply(vec![create("a/b"), append("a", "12345"), append("INBOX", "123")]).await.unwrap();
+    let id = one.id("a").await;
+    assert_eq!(one.snapshot().await.octets, 8);
+    one.done(delete("a")).await;
+    assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash", "a/b"], "children stay");
+    assert_eq!(one.snapshot().await.octets, 3);
+    assert_eq!(one.store.changes(one.account, id, Modseq(0)).await, Err(StoreError::Gone));
+    one.done(create("a")).await;
+    assert_ne!(one.id("a").await, id, "a key is never used again");
+    assert!(one.changes("a", 0).await.messages.is_empty());
+    assert_eq!(one.refused(delete("b")).await, ApplyError::NoMailbox("b".into()));
+    assert!(matches!(one.refused(delete("INBOX")).await, ApplyError::Refused(_)));
+}
+
+async fn mailboxes_are_renamed(one: One) {
+    one.apply(vec![create("a/b/c"), create("ab"), append("a/b", "x")]).await.unwrap();
+    let before = one.mailbox("a/b").await;
+    one.done(rename("a", "x/y")).await;
+    let expected = ["INBOX", "Drafts", "Junk", "Sent", "Trash", "ab", "x", "x/y", "x/y/b", "x/y/b/c"];
+    assert_eq!(one.names().await, expected);
+    let after = one.mailbox("x/y/b").await;
+    assert_eq!((before.id, before.uid_validity, before.messages), (after.id, after.uid_validity, after.messages));
+    assert_eq!(one.listing("x/y/b").await, ["1 x"]);
+
+    // A name may move up into the place of one that was deleted, over its own children's old names.
+    one.apply(vec![create("p/p/p/q"), delete("p"), rename("p/p", "p")]).await.unwrap();
+    let names: Vec<String> = one.names().await.into_iter().filter(|text| text.starts_with('p')).collect();
+    assert_eq!(names, ["p", "p/p", "p/p/q"]);
+
+    one.apply(vec![create("t/b"), delete("t"), create("u/b")]).await.unwrap();
+    assert_eq!(one.refused(rename("nothing", "z")).await, ApplyError::NoMailbox("nothing".into()));
+    assert_eq!(one.refused(rename("x", "ab")).await, ApplyError::MailboxExists("ab".into()));
+    assert_eq!(one.refused(rename("ab", "ab")).await, ApplyError::MailboxExists("ab".into()));
+    assert_eq!(one.refused(rename("ab", "INBOX")).await, ApplyError::MailboxExists("INBOX".into()));
+    assert_eq!(one.refused(rename("u", "t")).await, ApplyError::MailboxExists("t/b".into()), "a child is in the way");
+    assert!(matches!(one.refused(rename("x", "x/z")).await, ApplyError::Refused(_)), "below itself");
+    let deep = "d".repeat(253);
+    assert!(matches!(one.refused(rename("x", &deep)).await, ApplyError::Refused(_)), "a child's name gets too long");
+}
+
+/// RFC 3501 §6.3.5.
+async fn renaming_inbox_moves_its_messages(one: One) {
+    one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen"), create("INBOX/child")]).await.unwrap();
+    one.done(Op::Expunge { mailbox: one.id("INBOX").await, uids: Some(uids([1])), only_deleted: false }).await;
+    let before = one.mailbox("INBOX").await;
+    one.done(rename("INBOX", "old/mail")).await;
+    let after = one.mailbox("INBOX").await;
+    assert_eq!((after.id, after.uid_validity, after.uid_next), (before.id, before.uid_validity, before.uid_next));
+    assert_eq!(after.messages, 0);
+    assert_eq!(one.listing("old/mail").await, ["1 \\Seen b"]);
+    assert_eq!(one.changes("INBOX", before.highest_modseq.0).await.expunged, [uid(2)]);
+    assert!(one.names().await.contains(&"INBOX/child".into()));
+    assert_eq!(one.snapshot().await.octets, 1);
+    assert_eq!(one.refused(rename("INBOX", "old/mail")).await, ApplyError::MailboxExists("old/mail".into()));
+}
+
+/// RFC 3501 §6.3.6, §6.3.9; RFC 9051 §6.3.6: a name stays subscribed when its mailbox goes.
+async fn names_are_subscribed(one: One) {
+    let subscribe = |text: &str, on| Op::Subscribe { name: name(text), on };
+    one.apply(vec![subscribe("later", true), subscribe("Trash", false), subscribe("never", false)]).await.unwrap();
+    assert_eq!(one.snapshot().await.subscribed_only, [name("later")]);
+    assert!(!one.mailbox("Trash").await.subscribed);
+    one.done(create("later")).await;
+    assert!(one.mailbox("later").await.subscribed);
+    assert!(one.snapshot().await.subscribed_only.is_empty());
+    one.done(rename("later", "now")).await;
+    assert!(!one.mailbox("now").await.subscribed);
+    one.apply(vec![subscribe("now", true), delete("now")]).await.unwrap();
+    assert_eq!(one.snapshot().await.subscribed_only, [name("later"), name("now")]);
+    let all = one.snapshot().await;
+    let off = all.mailboxes.iter().map(|m| m.name.clone()).chain(all.subscribed_only);
+    one.apply(off.map(|name| Op::Subscribe { name, on: false }).collect()).await.unwrap();
+    let none = one.snapshot().await;
+    assert!(none.subscribed_only.is_empty() && none.mailboxes.iter().all(|mailbox| !mailbox.subscribed));
+}
+
+async fn messages_are_appended(one: One) {
+    let applied =
+        one.apply(vec![append_flagged("INBOX", "one", "\\Seen $Fwd"), append("INBOX", "two!")]).await.unwrap();
+    let inbox = one.mailbox("INBOX").await;
+    let appended = |number| Effect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) };
+    assert_eq!(applied.effects, [appended(1), appended(2)]);
+    let changes = one.changes("INBOX", 0).await;
+    assert_sound(&changes);
+    let first = &changes.messages[0];
+    assert_eq!((first.modseq, first.internal_date, first.octets), (applied.modseq, 1_700_000_000, 3));
+    assert_eq!((inbox.messages, inbox.unseen, inbox.octets, inbox.uid_next), (2, 1, 7, uid(3)));
+    assert_eq!(inbox.highest_modseq, applied.modseq);
+    assert_eq!(one.listing("INBOX").await, ["1 \\Seen $Fwd one", "2 two!"]);
+    let next = one.apply(vec![append("INBOX", "")]).await.unwrap();
+    assert_eq!(next.modseq.0, applied.modseq.0 + 1, "one for each batch");
+    assert_eq!(one.listing("INBOX").await[2], "3 ");
+    assert_eq!(one.refused(append("nowhere", "x")).await, ApplyError::NoMailbox("nowhere".into()));
+}
+
+async fn default_mailboxes_come_back(one: One) {
+    let subscribe = Op::Subscribe { name: name("Junk"), on: false };
+    one.apply(vec![delete("Sent"), rename("Junk", "Spam"), subscribe]).await.unwrap();
+    one.apply(vec![append("Sent", "s"), append("Junk", "j")]).await.unwrap();
+    assert_eq!(one.mailbox("Sent").await.special_use, Some(SpecialUse::Sent));
+    assert_eq!(one.mailbox("Spam").await.special_use, Some(SpecialUse::Junk));
+    assert_eq!(one.mailbox("Junk").await.special_use, None, "the use stays with the renamed one");
+    let mut filed = append("courses/mail", "c");
+    if let Op::Append { create, .. } = &mut filed {
+        *create = true;
+    }
+    one.done(filed).await;
+    assert_eq!(one.listing("courses/mail").await, ["1 c"]);
+    assert!(one.names().await.contains(&"courses".into()));
+}
+
+async fn flags_are_stored(one: One) {
+    one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen Work"), append("INBOX", "c")])
+        .await
+        .unwrap();
+    let mailbox = one.id("INBOX").await;
+    let store = |numbers: &[u32], change| Op::Store {
+        mailbox,
+        uids: uids(numbers.iter().copied()),
+        change,
+        unchanged_since: None,
+    };
+    let before = one.mailbox("INBOX").await.highest_modseq;
+    let effect = one.done(store(&[1, 2, 9], FlagChange::Add(flags("\\Seen")))).await;
+    let changes = one.changes("INBOX", before.0).await;
+    assert_sound(&one.changes("INBOX", 0).await);
+    assert_eq!(changes.messages.len(), 1, "what was so already keeps its modseq");
+    assert_eq!(changes.messages[0].modseq, Modseq(before.0 + 1));
+    let all = one.changes("INBOX", 0).await.messages;
+    assert_eq!(effect, Effect::Stored { messages: all[..2].to_vec(), modified: vec![] });
+    one.done(store(&[1, 2], FlagChange::Remove(flags("\\Seen WORK")))).await;
+    one.done(store(&[3], FlagChange::Replace(flags("\\Deleted \\Draft New")))).await;
+    assert_eq!(one.listing("INBOX").await, ["1 a", "2 b", "3 \\Deleted \\Draft New c"]);
+    assert_eq!(one.mailbox("INBOX").await.unseen, 3);
+    let missing = Op::Store {
+        mailbox: MailboxId(99),
+        uids: uids([1]),
+        change: FlagChange::Add(flags("")),
+        unchanged_since: None,
+    };
+    assert!(matches!(one.refused(missing).await, ApplyError::NoMailbox(_)));
+}
+
+/// RFC 7162 §3.1.3.
+async fn flags_are_stored_unless_changed_since(one: One) {
+    let first = one.apply(vec![append("INBOX", "a")]).await.unwrap().modseq;
+    one.apply(vec![append("INBOX", "b")]).await.unwrap();
+    let mailbox = one.id("INBOX").await;
+    let change = FlagChange::Add(flags("\\Flagged"));
+    let effect = one.done(Op::Store { mailbox, uids: UidSet::all(), change, unchanged_since: Some(first) }).await;
+    let Effect::Stored { messages, modified } = effect else { panic!() };
+    assert_eq!((messages.len(), messages[0].uid, modified), (1, uid(1), vec![uid(2)]));
+    assert_eq!(one.listing("INBOX").await, ["1 \\Flagged a", "2 b"]);
+}
+
+async fn keywords_are_bounded(one: One) {
+    let words: Vec<String> = (0..64).map(|n| format!("k{n}")).collect();
+    one.apply(vec![append_flagged("INBOX", "a", &words.join(" ")), append("INBOX", "b")]).await.unwrap();
+    let mailbox = one.id("INBOX").await;
+    let add = |number, words: &str| Op::Store {
+        mailbox,
+        uids: uids([number]),
+        change: FlagChange::Add(flags(words)),
+        unchanged_since: None,
+    };
+    one.done(add(2, "K63 k1")).await;
+    assert!(matches!(one.refused(add(2, "more")).await, ApplyError::Refused(_)));
+    assert!(matches!(one.refused(append_flagged("INBOX", "c", "more")).await, ApplyError::Refused(_)));
+    let remove = FlagChange::Remove(flags("k0"));
+    one.done(Op::Store { mailbox, uids: uids([1]), change: remove, unchanged_since: None }).await;
+    one.done(add(2, "more")).await;
+    one.done(append_flagged("Sent", "other mailboxes have their own", "yet-more")).await;
+}
+
+async fn messages_are_copied(one: One) {
+    let ops =
+        vec![append_flagged("INBOX", "a", "\\Seen x"), append("INBOX", "b"), append("INBOX", "c"), append("Sent", "s")];
+    one.apply(ops).await.unwrap();
+    let (from, to) = (one.id("INBOX").await, one.mailbox("Sent").await);
+    let effect = one.done(Op::Copy { from, uids: uids([1, 3, 8]), to: name("Sent") }).await;
+    let pairs = vec![(uid(1), uid(2)), (uid(3), uid(3))];
+    assert_eq!(effect, Effect::Copied { mailbox: to.id, uid_validity: to.uid_validity, uids: pairs });
+    assert_eq!(one.listing("Sent").await, ["1 s", "2 \\Seen x a", "3 c"]);
+    assert_eq!(one.listing("INBOX").await.len(), 3);
+    assert_eq!(one.snapshot().await.octets, 6);
+    one.done(Op::Copy { from, uids: UidSet::all(), to: name("INBOX") }).await;
+    assert_eq!(one.listing("INBOX").await.len(), 6, "onto itself, once each");
+    assert_sound(&one.changes("INBOX", 0).await);
+    let nowhere = Op::Copy { from, uids: uids([1]), to: name("nowhere") };
+    assert_eq!(one.refused(nowhere).await, ApplyError::NoMailbox("nowhere".into()));
+    let from = MailboxId(77);
+    assert!(matches!(
+        one.refused(Op::Copy { from, uids: uids([1]), to: name("Sent") }).await,
+        ApplyError::NoMailbox(_)
+    ));
+}
+
+/// RFC 6851.
+async fn messages_are_moved(one: One) {
+    one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen"), append("INBOX", "c")]).await.unwrap();
+    let before = one.mailbox("INBOX").await;
+    let effect = one.done(Op::Move { from: before.id, uids: uids([2, 3]), to: name("Trash") }).await;
+    let Effect::Copied { uids: pairs, .. } = effect else { panic!() };
+    assert_eq!(pairs, [(uid(2), uid(1)), (uid(3), uid(2))]);
+    assert_eq!(one.listing("INBOX").await, ["1 a"]);
+    assert_eq!(one.listing("Trash").await, ["1 \\Seen b", "2 c"]);
+    let changes = one.changes("INBOX", before.highest_modseq.0).await;
+    assert_eq!((changes.expunged, changes.messages.len()), (vec![uid(2), uid(3)], 0));
+    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(4), "never reused");
+    assert_eq!(one.snapshot().await.octets, 3);
+    one.done(Op::Move { from: before.id, uids: uids([1]), to: name("INBOX") }).await;
+    assert_eq!(one.listing("INBOX").await, ["4 a"]);
+    let nowhere = Op::Move { from: before.id, uids: uids([4]), to: name("nowhere") };
+    assert_eq!(one.refused(nowhere).await, ApplyError::NoMailbox("nowhere".into()));
+}
+
+async fn messages_are_expunged(one: One) {
+    let deleted = |body| append_flagged("INBOX", body, "\\Deleted");
+    one.apply(vec![deleted("a"), append("INBOX", "b"), deleted("c"), append("INBOX", "d"), deleted("e")])
+        .await
+        .unwrap();
+    let mailbox = one.id("INBOX").await;
+    let expunge = |uids, only_deleted| Op::Expunge { mailbox, uids, only_deleted };
+    assert_eq!(one.done(expunge(Some(uids([1, 2])), true)).await, Effect::Expunged(vec![uid(1)]));
+    assert_eq!(one.done(expunge(Some(uids([2, 17])), false)).await, Effect::Expunged(vec![uid(2)]));
+    assert_eq!(one.done(expunge(None, true)).await, Effect::Expunged(vec![uid(3), uid(5)]));
+    assert_eq!(one.done(expunge(None, true)).await, Effect::Expunged(vec![]));
+    assert_eq!(one.listing("INBOX").await, ["4 d"]);
+    assert_eq!(one.done(expunge(None, false)).await, Effect::Expunged(vec![uid(4)]));
+    let empty = one.mailbox("INBOX").await;
+    assert_eq!((empty.messages, empty.unseen, empty.octets, empty.uid_next), (0, 0, 0, uid(6)));
+    assert_eq!(one.snapshot().await.octets, 0);
+    let missing = Op::Expunge { mailbox: MailboxId(99), uids: None, only_deleted: true };
+    assert!(matches!(one.refused(missing).await, ApplyError::NoMailbox(_)));
+}
+
+/// RFC 7162 §3.2.5: VANISHED (EARLIER).
+async fn tombstones_tell_what_is_gone(one: One) {
+    let start = one.apply((0..6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap().modseq.0;
+    let mailbox = one.id("INBOX").await;
+    let expunge =
+        |numbers: &[u32]| Op::Expunge { mailbox, uids: Some(uids(numbers.iter().copied())), only_deleted: false };
+    one.done(expunge(&[5])).await;
+    one.done(expunge(&[1, 2])).await;
+    let change = FlagChange::Add(flags("\\Seen"));
+    one.done(Op::Store { mailbox, uids: uids([3]), change, unchanged_since: None }).await;
+    one.done(append("INBOX", "late")).await;
+    let told = |changes: Changes| -> (Vec<u32>, Vec<u32>) {
+        let messages = changes.messages.iter().map(|message| message.uid.get()).collect();
+        (messages, changes.expunged.iter().map(|uid| uid.get()).collect())
+    };
+    assert_eq!(told(one.changes("INBOX", start).await), (vec![3, 7], vec![1, 2, 5]));
+    assert_eq!(told(one.changes("INBOX", start + 1).await), (vec![3, 7], vec![1, 2]));
+    assert_eq!(told(one.changes("INBOX", start + 2).await), (vec![3, 7], vec![]));
+    assert_eq!(told(one.changes("INBOX", start + 3).await), (vec![7], vec![]));
+    assert_eq!(told(one.changes("INBOX", start + 4).await), (vec![], vec![]));
+    assert_eq!(told(one.changes("INBOX", 0).await), (vec![3, 4, 6, 7], vec![]), "from nothing there is nothing gone");
+    assert_eq!(told(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
+}
+
+async fn recent_is_told_once(one: One) {
+    one.apply(vec![append("INBOX", "a"), append("INBOX", "b")]).await.unwrap();
+    let info = one.mailbox("INBOX").await;
+    assert_eq!(info.recent_from, uid(1));
+    let clear = |number| Op::ClearRecent { mailbox: info.id, up_to: uid(number) };
+    one.done(clear(3)).await;
+    assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3));
+    one.done(clear(2)).await;
+    assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "never lower");
+    one.done(clear(500)).await;
+    assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "never beyond UIDNEXT");
+    assert_eq!(one.mailbox("INBOX").await.highest_modseq, info.highest_modseq);
+    let missing = Op::ClearRecent { mailbox: MailboxId(99), up_to: uid(1) };
+    assert!(matches!(one.refused(missing).await, ApplyError::NoMailbox(_)));
+}
+
+/// RFC 5230 §4.2.
+async fn replies_are_remembered(one: One) {
+    let reply =
+        |handle: &str, to: &str| Op::RememberReply { handle: handle.into(), correspondent: to.into(), until: 100 };
+    let at = |now, op| one.store.apply(Batch { now, ..batch(one.account, vec![op]) });
+    let table = [
+        (10, "v", "a@x", true),
+        (11, "v", "a@x", false),
+        (12, "v", "b@x", true),
+        (13, "w", "a@x", true),
+        (99, "v", "a@x", false),
+        (100, "v", "a@x", true),
+    ];
+    for (now, handle, to, expect) in table {
+        assert_eq!(
+            at(now, reply(handle, to)).await.unwrap().effects,
+            [Effect::Remembered(expect)],
+            "{now} {handle} {to}"
+        );
+    }
+    let long = "x".repeat(1025);
+    assert!(matches!(one.refused(reply(&long, "a@x")).await, ApplyError::Refused(_)));
+    assert!(matches!(one.refused(reply("v", &long)).await, ApplyError::Refused(_)));
+}
+
+async fn quota_holds(one: One) {
+    let with =
+        |quota, ops| one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, ops) });
+    with(10, vec![append("INBOX", "12345"), append("INBOX", "12345")]).await.unwrap();
+    assert_eq!(with(10, vec![append("INBOX", "x")]).await, Err(ApplyError::OverQuota));
+    assert_eq!(with(14, vec![append("INBOX", "12"), append("Sent", "123")]).await, Err(ApplyError::OverQuota));
+    let from = one.id("INBOX").await;
+    let copy = || vec![Op::Copy { from, uids: uids([1]), to: name("Sent") }];
+    assert_eq!(with(14, copy()).await, Err(ApplyError::OverQuota), "copies count");
+    with(15, copy()).await.unwrap();
+    with(3, vec![Op::Move { from, uids: uids([1]), to: name("Trash") }]).await.unwrap();
+    let change = FlagChange::Add(flags("\\Seen"));
+    with(3, vec![Op::Store { mailbox: from, uids: uids([2]), change, unchanged_since: None }]).await.unwrap();
+    with(3, vec![create("full"), Op::Expunge { mailbox: from, uids: None, only_deleted: false }]).await.unwrap();
+    assert_eq!(one.snapshot().await.octets, 10);
+}
+
+async fn requirements_are_checked(one: One) {
+    one.done(create("a")).await;
+    let id = one.id("a").await;
+    let with = |ops| one.store.apply(Batch { require: vec![Require::Mailbox(id)], ..batch(one.account, ops) });
+    with(vec![append("a", "x")]).await.unwrap();
+    one.done(delete("a")).await;
+    assert!(matches!(with(vec![append("INBOX", "x")]).await, Err(ApplyError::NoMailbox(_))));
+    assert!(one.changes("INBOX", 0).await.messages.is_empty());
+}
+
+async fn a_batch_id_is_remembered(one: One) {
+    let id = Some(BatchId(Uuid::from_u128(5)));
+    let now = 1_000_000;
+    let send = |account, now| one.store.apply(Batch { id, now, ..batch(account, vec![append("INBOX", "once")]) });
+    let first = send(one.account, now).await.unwrap();
+    one.done(append("INBOX", "between")).await;
+    assert_eq!(send(one.account, now + 6 * 86_400).await.unwrap(), first);
+    assert_eq!(one.listing("INBOX").await.len(), 2);
+    let other = account(8);
+    send(other, now).await.unwrap();
+    assert_eq!(one.store.snapshot(other).await.unwrap().mailboxes[0].messages, 1, "an id belongs to its account");
+
+    let id = Some(BatchId(Uuid::from_u128(6)));
+    let refused = Batch { id, ..batch(one.account, vec![append("later", "x")]) };
+    assert!(matches!(one.store.apply(refused.clone()).await, Err(ApplyError::NoMailbox(_))));
+    one.done(create("later")).await;
+    one.store.apply(refused).await.expect("what was refused is not remembered");
+    assert_eq!(one.listing("later").await, ["1 x"]);
+}
+
+async fn later_ops_see_earlier_ones(one: One) {
+    one.done(create("first")).await;
+    let id = one.id("first").await;
+    let ops = vec![
+        rename("first", "second"),
+        append("second", "a"),
+        Op::Store { mailbox: id, uids: uids([1]), change: FlagChange::Add(flags("\\Deleted")), unchanged_since: None },
+        Op::Copy { from: id, uids: uids([1]), to: name("INBOX") },
+        Op::Expunge { mailbox: id, uids: None, only_deleted: true },
+        delete("second"),
+        create("first"),
+    ];
+    let applied = one.apply(ops).await.unwrap();
+    assert_eq!(applied.effects[4], Effect::Expunged(vec![uid(1)]));
+    assert_eq!(one.listing("INBOX").await, ["1 \\Deleted a"]);
+    assert_eq!(one.changes("INBOX", 0).await.messages[0].modseq, applied.modseq, "all get the same");
+    assert_ne!(one.id("first").await, id);
+}
+
+async fn bounds_are_held(one: One) {
+    let large = "x".repeat(MESSAGE_OCTETS_MAX as usize);
+    one.done(append("INBOX", &large)).await;
+    assert!(matches!(one.refused(append("INBOX", &format!("{large}x"))).await, ApplyError::Refused(_)));
+    let many = vec![Op::ClearRecent { mailbox: one.id("INBOX").await, up_to: uid(1) }; 10_001];
+    assert!(matches!(one.apply(many).await, Err(ApplyError::Refused(_))));
+}
+
+async fn bodies_are_read_in_parts(one: One) {
+    let body: String = (0..40_000).map(|n| format!("{n:07}")).collect();
+    one.done(append("INBOX", &body)).await;
+    let blob = one.changes("INBOX", 0).await.messages[0].blob.clone();
+    assert_eq!(blob.octets, 280_000);
+    for (start, end) in [(0, 280_000), (0, 0), (5, 17), (65_000, 140_000), (279_999, 900_000), (900_000, 900_001)] {
+        let part = one.store.body(one.account, blob.clone(), Some(start..end)).await.unwrap();
+        let (start, end) = (start.min(280_000) as usize, end.min(280_000) as usize);
+        assert_eq!(part, body.as_bytes()[start..end], "{start} {end}");
+    }
+}
+
+async fn what_is_not_there_is_gone(one: One) {
+    assert_eq!(one.store.changes(one.account, MailboxId(1), Modseq(0)).await, Err(StoreError::Gone), "never written");
+    one.snapshot().await;
+    assert_eq!(one.store.changes(one.account, MailboxId(99), Modseq(0)).await, Err(StoreError::Gone));
+    let blob = BlobRef { container: u64::MAX, offset: u64::MAX, octets: 5 };
+    assert_eq!(one.store.body(one.account, blob, None).await, Err(StoreError::Gone));
+}
+
+async fn watchers_are_told(one: One) {
+    let mut watcher = one.store.notices(one.account);
+    let mut other = one.store.notices(account(1_234));
+    let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await.unwrap().unwrap();
+    assert_eq!(*watcher.borrow_and_update(), applied.modseq.0);
+    assert!(one.apply(vec![append("nowhere", "a")]).await.is_err());
+    assert!(!watcher.has_changed().unwrap());
+    assert!(!other.has_changed().unwrap());
+    drop(watcher);
+    one.done(append("INBOX", "b")).await;
+    let mut again = one.store.notices(one.account);
+    let applied = one.apply(vec![append("INBOX", "c")]).await.unwrap();
+    assert_eq!(*again.borrow_and_update(), applied.modseq.0);
+    assert_eq!(*other.borrow_and_update(), 0);
+}
+
+async fn leases_are_exclusive(one: One) {
+    let (long, short) = (Duration::from_secs(3600), Duration::from_millis(1));
+    let first = one.store.lease("work", long).await.unwrap().unwrap();
+    assert!(one.store.lease("work", long).await.unwrap().is_none());
+    let epoch = first.epoch;
+    drop(first);
+    let second = one.store.lease("work", short).await.unwrap().unwrap();
+    assert!(second.epoch > epoch);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(one.store.lease("work", long).await.unwrap().is_some_and(|third| third.epoch > second.epoch));
+}
+
+async fn logins_are_noted(one: One) {
+    one.store.note_login(one.account, "imap", 50);
+    one.store.note_login(one.account, "pop3", 60);
+    one.store.note_login(one.account, "imap", 70);
+    one.store.note_login(account(8), "imap", 80);
+    assert_eq!(one.snapshot().await.last_logins, [("imap".into(), 70), ("pop3".into(), 60)]);
+}
+
+async fn mailboxes_are_bounded(one: One) {
+    one.apply((0..9_995).map(|n| create(&format!("m{n}"))).collect()).await.unwrap();
+    assert!(matches!(one.apply(vec![create("one too many")]).await, Err(ApplyError::Refused(_))));
+    one.apply(vec![delete("m5"), create("in its place")]).await.unwrap();
+    let subscribe = |n: u32| Op::Subscribe { name: name(&format!("s{n}")), on: true };
+    one.apply((0..9_995).map(subscribe).collect()).await.unwrap();
+    assert!(matches!(one.apply(vec![subscribe(10_000)]).await, Err(ApplyError::Refused(_))));
+}
+
+fn envelope(to: &[&str]) -> Envelope {
+    let path = |text: &&str| Path::parse(text).unwrap();
+    Envelope { reverse_path: None, recipients: to.iter().map(path).collect(), eight_bit: true }
+}
+
+fn queue_id(number: u128) -> QueueId {
+    QueueId(Uuid::from_u128(number))
+}
+
+async fn the_queue_keeps_mail(one: One) {
+    let store = &one.store;
+    let body = Bytes::from_static(b"Subject: x\r\n\r\n");
+    store.enqueue(queue_id(2), envelope(&["a@example.edu", "b@example.edu"]), body.clone(), 100).await.unwrap();
+    store.enqueue(queue_id(1), envelope(&["c@example.edu"]), Bytes::from_static(b"second"), 200).await.unwrap();
+    store.enqueue(queue_id(2), envelope(&["z@example.edu"]), Bytes::from_static(b"other"), 300).await.unwrap();
+    let items = store.list(10).await.unwrap();
+    assert_eq!(items.iter().map(|item| item.id).collect::<Vec<_>>(), [queue_id(2), queue_id(1)], "oldest first");
+    assert_eq!(store.list(1).await.unwrap().len(), 1);
+    let item = &items[0];
+    assert_eq!((item.recipients.len(), item.queued_at, item.due_at, item.octets), (2, 100, 100, 14));
+    assert!(item.eight_bit && item.reverse_path.is_none());
+    assert_eq!(store.queued_body(queue_id(2)).await.unwrap(), body);
+
+    let mut left = item.clone();
+    left.recipients.remove(0);
+    left.recipients[0].attempts = 3;
+    left.recipients[0].last_error = Some("451 busy".into());
+    left.due_at = 500;
+    store.settle(left.clone()).await.unwrap();
+    assert_eq!(store.list(1).await.unwrap(), [left.clone()]);
+    left.recipients.clear();
+    store.settle(left.clone()).await.unwrap();
+    assert_eq!(store.list(10).await.unwrap().len(), 1);
+    assert_eq!(store.queued_body(queue_id(2)).await, Err(StoreError::Gone));
+    store.settle(item.clone()).await.unwrap();
+    store.enqueue(queue_id(2), envelope(&["a@example.edu"]), body, 600).await.unwrap();
+    assert_eq!(store.list(10).await.unwrap().len(), 1, "what is done stays done");
+}
+
+async fn the_queue_leases_what_is_due(one: One) {
+    let store = &one.store;
+    for (number, now) in [(1, 100), (2, 50), (3, 900)] {
+        store.enqueue(queue_id(number), envelope(&["a@example.edu"]), Bytes::from_static(b"m"), now).await.unwrap();
+    }
+    assert_eq!(store.next_due().await.unwrap(), Some(50));
+    let taken = store.take_due(200, 1, 60).await.unwrap();
+    assert_eq!(taken[0].id, queue_id(2), "the longest due first");
+    assert_eq!(store.next_due().await.unwrap(), Some(100));
+    assert_eq!(store.take_due(200, 10, 60).await.unwrap()[0].id, queue_id(1));
+    assert!(store.take_due(259, 10, 60).await.unwrap().is_empty());
+    assert_eq!(store.next_due().await.unwrap(), Some(900));
+    let again = store.take_due(260, 10, 60).await.unwrap();
+    assert_eq!(again.len(), 2, "a lease runs out");
+    store.settle(QueueItem { due_at: 270, ..again[0].clone() }).await.unwrap();
+    assert_eq!(store.next_due().await.unwrap(), Some(270));
+    assert_eq!(store.take_due(270, 10, 60).await.unwrap().len(), 1, "settling ends it");
+}
+
+async fn concurrent_appends_get_their_own_uids(one: One) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let (store, account) = (one.store.clone(), account(number % 5));
+        tasks.spawn(
+            async move { store.apply(batch(account, vec![append("INBOX", &number.to_string())])).await.unwrap() },
+        );
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    for number in 0..5 {
+        let one = One { store: one.store.clone(), account: account(number) };
+        let changes = one.changes("INBOX", 0).await;
+        assert_sound(&changes);
+        let told: Vec<u32> = changes.messages.iter().map(|message| message.uid.get()).collect();
+        assert_eq!(told, (1..=40).collect::<Vec<_>>());
+        let mut bodies: Vec<String> = one.listing("INBOX").await;
+        bodies.iter_mut().for_each(|line| *line = line.split(' ').nth(1).unwrap().to_owned());
+        bodies.sort();
+        bodies.dedup();
+        assert_eq!(bodies.len(), 40, "each once");
+    }
+}

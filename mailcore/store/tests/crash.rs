@@ -1,0 +1,190 @@
+//! kill -9 at any moment: what was acknowledged is there exactly once, whole; the store opens at once; two processes never
+//! share it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod engines;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use engines::*;
+use provost_store::*;
+use rand::Rng;
+use uuid::Uuid;
+
+/// Set for the child: the store's folder, and the first number it shall use.
+const FOLDER: &str = "PROVOST_STORE_CRASH_FOLDER";
+const FIRST: &str = "PROVOST_STORE_CRASH_FIRST";
+const CALLERS: u64 = 16;
+const ACCOUNTS: u64 = 5;
+const ROUNDS: u64 = 8;
+
+/// A body that tells its number and is different at each octet's place.
+fn body(number: u64) -> Bytes {
+    let octets = 200 + (number * 7919 % 20_000) as usize;
+    let mut body = format!("number {number}\r\n").into_bytes();
+    body.extend((0..octets).map(|at| (at as u64 * 31 + number) as u8 | 1));
+    body.into()
+}
+
+fn delivery(number: u64) -> Batch {
+    let append = Op::Append {
+        mailbox: name("INBOX"),
+        create: false,
+        body: body(number),
+        flags: Flags::none(),
+        internal_date: 0,
+    };
+    let id = Some(BatchId(Uuid::from_u128(u128::from(number) + 1)));
+    Batch { id, ..batch(account(u128::from(number % ACCOUNTS)), vec![append]) }
+}
+
+/// The child: appends for ever and prints each number that was acknowledged.
+#[test]
+fn child_that_is_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let first: u64 = std::env::var(FIRST).unwrap().parse().unwrap();
+    let store = local(Path::new(&folder));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..CALLERS {
+            let store = Arc::clone(&store);
+            callers.spawn(async move {
+                for number in (first + caller..).step_by(CALLERS as usize) {
+                    store.apply(delivery(number)).await.unwrap();
+                    writeln!(std::io::stderr().lock(), "stored {number}").unwrap();
+                }
+            });
+        }
+        callers.join_all().await;
+    });
+}
+
+fn start_child(folder: &Path, first: u64) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child_that_is_killed", "--nocapture"]);
+    command.env(FOLDER, folder).env(FIRST, first.to_string());
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Kills the child a while after its first acknowledgement; all that it acknowledged.
+fn acknowledged(mut child: Child, run: Duration) -> Vec<u64> {
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let number = |line: std::io::Result<String>| line.ok()?.strip_prefix("stored ")?.parse::<u64>().ok();
+    let first = lines.by_ref().find_map(number).unwrap();
+    let id = child.id();
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(run);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+    let mut numbers = vec![first];
+    numbers.extend(lines.filter_map(number));
+    killer.join().unwrap();
+    assert!(id > 0);
+    numbers
+}
+
+/// Numbers of all messages, each read whole and compared.
+async fn stored(store: &Arc<dyn Engine>) -> HashMap<u64, u32> {
+    let mut found = HashMap::new();
+    for number in 0..ACCOUNTS {
+        let one = One { store: Arc::clone(store), account: account(u128::from(number)) };
+        let changes = one.changes("INBOX", 0).await;
+        assert_sound(&changes);
+        for message in &changes.messages {
+            let stored = one.body(message).await;
+            let line = stored.split(|octet| *octet == b'\r').next().unwrap();
+            let number: u64 = std::str::from_utf8(line).unwrap().strip_prefix("number ").unwrap().parse().unwrap();
+            assert_eq!(stored, body(number), "whole");
+            *found.entry(number).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_or_doubled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut all, mut next) = (Vec::new(), 0);
+    for _ in 0..ROUNDS {
+        let run = Duration::from_millis(rand::rng().random_range(0..150));
+        let numbers = acknowledged(start_child(folder.path(), next), run);
+        next = numbers.iter().max().unwrap() + 100;
+        all.extend(numbers);
+
+        let start = Instant::now();
+        let store = local(folder.path());
+        assert!(start.elapsed() < Duration::from_secs(1), "opened in {:?}", start.elapsed());
+        let found = stored(&store).await;
+        assert!(all.iter().all(|number| found.contains_key(number)), "each acknowledged one is there");
+        // As a sender does that has seen no answer: the same ids again.
+        for number in all.iter().rev().take(40) {
+            store.apply(delivery(*number)).await.unwrap();
+        }
+        assert!(stored(&store).await.values().all(|times| *times == 1), "once");
+    }
+    assert!(all.len() > ROUNDS as usize * 10, "{} acknowledged in all", all.len());
+}
+
+#[tokio::test]
+async fn a_store_is_opened_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = local(folder.path());
+    let second = LocalStore::open(&LocalConfig::new(folder.path()));
+    assert!(matches!(second, Err(StoreError::Unavailable(_))));
+    drop(first);
+    LocalStore::open(&LocalConfig::new(folder.path())).unwrap();
+}
+
+#[tokio::test]
+async fn the_number_of_shards_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = One::new(local(folder.path()));
+    one.done(append("INBOX", "kept")).await;
+    drop(one);
+    let config = LocalConfig { shards: 7, ..LocalConfig::new(folder.path()) };
+    let one = One::new(Arc::new(LocalStore::open(&config).unwrap()));
+    assert_eq!(one.listing("INBOX").await, ["1 kept"]);
+    drop(one);
+    std::fs::write(folder.path().join("format"), "something else\n").unwrap();
+    assert!(matches!(LocalStore::open(&config), Err(StoreError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn what_was_noted_survives_a_close() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = One::new(local(folder.path()));
+    one.done(append("INBOX", "a")).await;
+    one.store.note_login(one.account, "imap", 50);
+    let epoch = one.store.lease("work", Duration::from_secs(3600)).await.unwrap().unwrap().epoch;
+    drop(one);
+    let one = One::new(local(folder.path()));
+    assert_eq!(one.snapshot().await.last_logins, [("imap".into(), 50)]);
+    let lease = one.store.lease("work", Duration::from_secs(3600)).await.unwrap().unwrap();
+    assert!(lease.epoch > epoch, "no lease outlives its process, epochs go on");
+}
+
+#[tokio::test]
+async fn a_damaged_body_is_told_and_the_rest_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = One::new(local(folder.path()));
+    one.apply(vec![append("INBOX", "first body"), append("INBOX", "second body")]).await.unwrap();
+    let messages = one.changes("INBOX", 0).await.messages;
+    for shard in 0..3 {
+        let pack = folder.path().join(format!("shard-{shard:02}/pack-00000001"));
+        let Ok(mut text) = std::fs::read(&pack) else { continue };
+        let at = text.windows(5).position(|window| window == b"first").unwrap();
+        text[at] ^= 1;
+        std::fs::write(&pack, text).unwrap();
+    }
+    let read = |message: &MessageMeta| one.store.body(one.account, message.blob.clone(), None);
+    assert!(matches!(read(&messages[0]).await, Err(StoreError::Damaged(_))));
+    assert_eq!(read(&messages[1]).await.unwrap(), "second body");
+}

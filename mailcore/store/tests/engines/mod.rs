@@ -1,0 +1,158 @@
+//! Both engines behind one type, and short ways to write batches.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use provost_store::*;
+use uuid::Uuid;
+
+/// What the two traits together are.
+pub trait Engine: MessageStore + QueueStore {}
+impl<T: MessageStore + QueueStore> Engine for T {}
+
+/// Octets of the largest message that the engines under test take.
+pub const MESSAGE_OCTETS_MAX: u64 = 300_000;
+
+pub fn memory() -> Arc<dyn Engine> {
+    Arc::new(MemoryStore::new(MESSAGE_OCTETS_MAX))
+}
+
+pub fn local(folder: &std::path::Path) -> Arc<dyn Engine> {
+    let config = LocalConfig { shards: 3, message_octets_max: MESSAGE_OCTETS_MAX, ..LocalConfig::new(folder) };
+    Arc::new(LocalStore::open(&config).unwrap())
+}
+
+pub fn account(number: u128) -> AccountId {
+    AccountId(Uuid::from_u128(number))
+}
+
+pub fn name(text: &str) -> MailboxName {
+    MailboxName::parse(text).unwrap()
+}
+
+pub fn uid(number: u32) -> Uid {
+    Uid::new(number).unwrap()
+}
+
+pub fn uids(numbers: impl IntoIterator<Item = u32>) -> UidSet {
+    numbers.into_iter().map(uid).collect()
+}
+
+pub fn flags(text: &str) -> Flags {
+    let mut flags = Flags::none();
+    for word in text.split_whitespace() {
+        match word {
+            "\\Seen" => flags.insert(Flag::Seen),
+            "\\Answered" => flags.insert(Flag::Answered),
+            "\\Flagged" => flags.insert(Flag::Flagged),
+            "\\Deleted" => flags.insert(Flag::Deleted),
+            "\\Draft" => flags.insert(Flag::Draft),
+            keyword => flags.insert_keyword(Keyword::parse(keyword).unwrap()),
+        }
+    }
+    flags
+}
+
+pub fn append(mailbox: &str, body: &str) -> Op {
+    append_flagged(mailbox, body, "")
+}
+
+pub fn append_flagged(mailbox: &str, body: &str, flag_words: &str) -> Op {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    Op::Append { mailbox: name(mailbox), create: false, body, flags: flags(flag_words), internal_date: 1_700_000_000 }
+}
+
+pub fn create(text: &str) -> Op {
+    Op::CreateMailbox { name: name(text), special_use: None }
+}
+
+pub fn rename(from: &str, to: &str) -> Op {
+    Op::RenameMailbox { from: name(from), to: name(to) }
+}
+
+pub fn delete(text: &str) -> Op {
+    Op::DeleteMailbox { name: name(text) }
+}
+
+pub fn batch(account: AccountId, ops: Vec<Op>) -> Batch {
+    Batch { id: None, account, now: 1_000_000, require: Vec::new(), ops }
+}
+
+/// A store with one account in use.
+pub struct One {
+    pub store: Arc<dyn Engine>,
+    pub account: AccountId,
+}
+
+impl One {
+    pub fn new(store: Arc<dyn Engine>) -> Self {
+        Self { store, account: account(7) }
+    }
+
+    pub async fn apply(&self, ops: Vec<Op>) -> Result<Applied, ApplyError> {
+        self.store.apply(batch(self.account, ops)).await
+    }
+
+    /// One op that is not refused.
+    pub async fn done(&self, op: Op) -> Effect {
+        self.apply(vec![op]).await.unwrap().effects.pop().unwrap()
+    }
+
+    /// One op that is.
+    pub async fn refused(&self, op: Op) -> ApplyError {
+        let before = self.snapshot().await;
+        let error = self.apply(vec![append("INBOX", "taken back"), create("Also/Taken/Back"), op]).await.unwrap_err();
+        assert_eq!(self.snapshot().await, before, "a refused batch leaves nothing");
+        error
+    }
+
+    pub async fn snapshot(&self) -> Snapshot {
+        self.store.snapshot(self.account).await.unwrap()
+    }
+
+    pub async fn mailbox(&self, text: &str) -> MailboxInfo {
+        self.snapshot().await.mailbox(&name(text)).cloned().unwrap_or_else(|| panic!("no mailbox {text}"))
+    }
+
+    pub async fn id(&self, text: &str) -> MailboxId {
+        self.mailbox(text).await.id
+    }
+
+    pub async fn names(&self) -> Vec<String> {
+        self.snapshot().await.mailboxes.iter().map(|mailbox| mailbox.name.to_string()).collect()
+    }
+
+    pub async fn changes(&self, text: &str, after: u64) -> Changes {
+        self.store.changes(self.account, self.id(text).await, Modseq(after)).await.unwrap()
+    }
+
+    pub async fn body(&self, message: &MessageMeta) -> Bytes {
+        self.store.body(self.account, message.blob.clone(), None).await.unwrap()
+    }
+
+    /// UIDs, flags and bodies of a mailbox, one line each.
+    pub async fn listing(&self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for message in self.changes(text, 0).await.messages {
+            let body = String::from_utf8(self.body(&message).await.to_vec()).unwrap();
+            lines.push(format!("{} {}{body}", message.uid, flag_words(&message.flags)));
+        }
+        lines
+    }
+}
+
+pub fn flag_words(flags: &Flags) -> String {
+    let system = flags.system().map(|flag| format!("\\{flag:?} "));
+    system.chain(flags.keywords().iter().map(|keyword| format!("{} ", keyword.as_str()))).collect()
+}
+
+/// A mailbox's counters and numbers are what its messages say.
+pub fn assert_sound(changes: &Changes) {
+    let Changes { info, messages, .. } = changes;
+    assert_eq!(info.messages as usize, messages.len());
+    assert_eq!(info.octets, messages.iter().map(|message| message.octets).sum::<u64>());
+    assert_eq!(info.unseen as usize, messages.iter().filter(|message| !message.flags.has(Flag::Seen)).count());
+    assert!(messages.windows(2).all(|pair| pair[0].uid < pair[1].uid), "ascending");
+    assert!(messages.iter().all(|message| message.uid < info.uid_next && message.modseq <= info.highest_modseq));
+}
