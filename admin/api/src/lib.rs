@@ -1,5 +1,24 @@
 //! REST `/api/v1`: search, person, vacation, addresses, password, import. OpenAPI 3.1 is made from this code.
-//! Also `/metrics` and `/readyz` of the health port.
+//! Also `/metrics`, `/readyz` and `/livez` of the health port.
+//!
+//! A face and nothing more: every change goes through [`Desk`] or through plan and apply, as on the command line. Every
+//! error is an RFC 9457 problem, every change tells its audit id. What must never happen here: a rule about people.
+
+mod addresses;
+mod auth;
+mod extract;
+mod health;
+mod imports;
+mod jobs;
+mod model;
+mod openapi;
+mod password;
+mod people;
+mod plans;
+mod problem;
+mod queue;
+mod status;
+mod vacation;
 
 use std::sync::Arc;
 
@@ -7,6 +26,9 @@ use provost_provision::Desk;
 use provost_queue::Queue;
 use provost_store::MessageStore;
 use provost_view::View;
+
+pub use health::health_router;
+pub use openapi::{API_BODY_OCTETS_MAX, CSV_OCTETS_MAX, REQUEST_TIME_MAX, router};
 
 /// What the API works on.
 #[derive(Clone)]
@@ -34,14 +56,10 @@ pub struct Token {
     pub digest: String,
 }
 
-/// Routes below `/api/v1`, with `/api/v1/openapi.json`.
-pub fn router(state: ApiState) -> axum::Router {
-    let _ = state;
-    todo!("H8")
-}
-
-/// `/metrics`, `/readyz`, `/livez`.
-pub fn health_router(view: View, metrics: metrics_exporter_prometheus::PrometheusHandle) -> axum::Router {
-    let _ = (view, metrics);
-    todo!("H8")
+/// What every handler shares: the given state and what lives as long as the router.
+#[derive(Clone)]
+struct Shared {
+    api: ApiState,
+    jobs: jobs::Jobs,
+    plans: plans::Plans,
 }

@@ -1,0 +1,79 @@
+//! Aliases: list, give, take away.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse};
+use axum::{Extension, Json};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::Shared;
+use crate::auth::Caller;
+use crate::extract::{IfMatch, JsonBody, Key, PathOf};
+use crate::model::{Addresses, Changed, NewAddress};
+use crate::openapi::Failures;
+use crate::people::{changed, check_version, to_its_end};
+use crate::problem::Problem;
+
+/// Lists the addresses of a person.
+#[utoipa::path(
+    get, path = "/people/{key}/addresses", tag = "addresses",
+    params(("key" = String, Path, description = "Id, login, address or source id")),
+    responses((status = 200, description = "The addresses, the primary one first", body = Addresses), Failures)
+)]
+pub(crate) async fn list(State(shared): State<Shared>, Key(key): Key) -> Result<Json<Addresses>, Problem> {
+    let detail = shared.api.desk.person(&key).await?;
+    Ok(Json(Addresses { addresses: detail.addresses.into_iter().map(Into::into).collect() }))
+}
+
+/// Gives an alias.
+#[utoipa::path(
+    post, path = "/people/{key}/addresses", tag = "addresses",
+    params(
+        ("key" = String, Path, description = "Id, login, address or source id"),
+        ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
+    ),
+    request_body = NewAddress,
+    responses((status = 201, description = "Given", body = Changed, headers(("Location" = String), ("X-Audit-Id" = String))), Failures)
+)]
+pub(crate) async fn add(
+    State(shared): State<Shared>,
+    Extension(Caller(actor)): Extension<Caller>,
+    Key(key): Key,
+    if_match: IfMatch,
+    JsonBody(body): JsonBody<NewAddress>,
+) -> Result<impl IntoResponse, Problem> {
+    let desk = shared.api.desk.clone();
+    check_version(&desk, &key, &if_match).await?;
+    let encode = |text: &str| utf8_percent_encode(text.trim(), NON_ALPHANUMERIC).to_string();
+    let location = format!("/api/v1/people/{}/addresses/{}", encode(&key), encode(&body.address.to_lowercase()));
+    let audit_id = to_its_end(async move { desk.add_alias(&actor, &key, &body.address).await })
+        .await
+        .map_err(|problem| problem.under_if_match(if_match.is_given()))?;
+    let location = HeaderValue::from_str(&location).ok().map(|value| (header::LOCATION, value));
+    Ok((StatusCode::CREATED, AppendHeaders(location), changed(audit_id)))
+}
+
+/// Takes an alias or a retained address away; the primary one is refused.
+#[utoipa::path(
+    delete, path = "/people/{key}/addresses/{address}", tag = "addresses",
+    params(
+        ("key" = String, Path, description = "Id, login, address or source id"),
+        ("address" = String, Path, description = "The address"),
+        ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
+    ),
+    responses((status = 200, description = "Taken away", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+)]
+pub(crate) async fn remove(
+    State(shared): State<Shared>,
+    Extension(Caller(actor)): Extension<Caller>,
+    Key(key): Key,
+    PathOf(path): PathOf<(String, String)>,
+    if_match: IfMatch,
+) -> Result<impl IntoResponse, Problem> {
+    let desk = shared.api.desk.clone();
+    check_version(&desk, &key, &if_match).await?;
+    let audit_id = to_its_end(async move { desk.remove_alias(&actor, &key, &path.1).await })
+        .await
+        .map_err(|problem| problem.under_if_match(if_match.is_given()))?;
+    Ok(changed(audit_id))
+}

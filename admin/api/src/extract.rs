@@ -1,0 +1,229 @@
+//! What comes in with a request, each refusal a problem.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Kind, Problem};
+
+/// Longest key of a person in a path, in octets: an address (RFC 5321 §4.5.3.1) with a source's name before it fits.
+pub(crate) const KEY_OCTETS_MAX: usize = 384;
+
+/// Parts of the path.
+pub(crate) struct PathOf<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::new(Kind::Malformed, rejection.body_text())),
+        }
+    }
+}
+
+/// The key of a person in a path: never empty, never long.
+pub(crate) struct Key(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Only the first part is taken, so that the routes with more parts can use the same extractor.
+        let PathOf(all) = PathOf::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
+        let key = all.into_iter().find(|(name, _)| name == "key").map(|(_, value)| value).unwrap_or_default();
+        if key.is_empty() || key.len() > KEY_OCTETS_MAX {
+            return Err(Problem::new(Kind::NotFound, "no person has such a key"));
+        }
+        Ok(Self(key))
+    }
+}
+
+/// The query.
+pub(crate) struct QueryOf<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::new(Kind::Malformed, rejection.body_text())),
+        }
+    }
+}
+
+/// A JSON body.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let typed = is_json(request.headers());
+        let octets = body(request, state).await?;
+        if !typed {
+            return Err(Problem::new(Kind::UnsupportedMediaType, "the body must be application/json"));
+        }
+        Ok(Self(read_json(&octets)?))
+    }
+}
+
+/// A JSON body that may be left out, which is the same as `{}`.
+pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let typed = is_json(request.headers());
+        let octets = body(request, state).await?;
+        match (octets.is_empty(), typed) {
+            (true, _) => Ok(Self(T::default())),
+            (false, true) => Ok(Self(read_json(&octets)?)),
+            (false, false) => Err(Problem::new(Kind::UnsupportedMediaType, "the body must be application/json")),
+        }
+    }
+}
+
+/// A CSV body, up to the limit that the route sets.
+pub(crate) struct CsvBody(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for CsvBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let good = media_type(request.headers()).is_none_or(|name| {
+            ["text/csv", "application/csv", "text/plain", "application/octet-stream"].contains(&name.as_str())
+        });
+        if !good {
+            return Err(Problem::new(Kind::UnsupportedMediaType, "send the file itself as text/csv"));
+        }
+        Ok(Self(body(request, state).await?))
+    }
+}
+
+/// The version that a change is meant for: the header `If-Match` (RFC 9110 §13.1.1).
+pub(crate) struct IfMatch(Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        match value.to_str() {
+            Ok(text) => Ok(Self(Some(text.to_owned()))),
+            Err(_) => Err(Problem::new(Kind::Malformed, "If-Match is not text")),
+        }
+    }
+}
+
+impl IfMatch {
+    /// Whether the caller stated one.
+    pub(crate) fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether `version` is among those stated. Strong comparison: a weak tag never matches.
+    pub(crate) fn allows(&self, version: &str) -> bool {
+        let Some(tags) = &self.0 else { return true };
+        tags.split(',')
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix('"').and_then(|t| t.strip_suffix('"')) == Some(version))
+    }
+}
+
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::TooLarge, "the body is larger than this path takes"),
+        _ => Problem::new(Kind::Malformed, "the body could not be read to its end"),
+    })
+}
+
+fn read_json<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(octets);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let pointer = pointer(error.path());
+        let inner = error.into_inner();
+        if inner.is_data() {
+            Problem::invalid(pointer, inner.to_string())
+        } else {
+            Problem::new(Kind::Malformed, format!("the body is not JSON: {inner}"))
+        }
+    })?;
+    reader.end().map_err(|error| Problem::new(Kind::Malformed, format!("the body is not JSON: {error}")))?;
+    Ok(value)
+}
+
+/// RFC 6901: `~` and `/` inside a name are written `~0` and `~1`.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter().fold(String::new(), |text, segment| match segment {
+        Segment::Seq { index } => format!("{text}/{index}"),
+        Segment::Map { key } => format!("{text}/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("{text}/{variant}"),
+        Segment::Unknown => text,
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    media_type(headers)
+        .is_some_and(|name| name == "application/json" || (name.starts_with("application/") && name.ends_with("+json")))
+}
+
+/// The media type without its parameters, lower case.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        days: u8,
+    }
+
+    #[test]
+    fn json_is_read_or_its_field_named() {
+        let pointer_of = |text: &str| {
+            read_json::<Body>(text.as_bytes()).map_err(|p| (p.status, p.errors.first().map(|e| e.pointer.clone())))
+        };
+        assert_eq!(pointer_of(r#"{"days":3}"#), Ok(Body { days: 3 }));
+        assert_eq!(pointer_of(r#"{"days":"x"}"#), Err((422, Some("/days".into()))));
+        assert_eq!(pointer_of(r#"{"days":3,"years":1}"#), Err((422, Some("/years".into()))));
+        assert_eq!(pointer_of(r#"{"#), Err((400, None)));
+        assert_eq!(pointer_of(r#"{"days":3} x"#), Err((400, None)));
+    }
+
+    #[test]
+    fn if_match_compares_strongly() {
+        for (given, version, expect) in [
+            (None, "a", true),
+            (Some("\"a\""), "a", true),
+            (Some("\"b\", \"a\""), "a", true),
+            (Some("*"), "a", true),
+            (Some("W/\"a\""), "a", false),
+            (Some("a"), "a", false),
+            (Some("\"b\""), "a", false),
+        ] {
+            assert_eq!(IfMatch(given.map(str::to_owned)).allows(version), expect, "{given:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+        #[test]
+        fn no_body_breaks_the_reader(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            if let Err(problem) = read_json::<crate::model::VacationBody>(&octets) {
+                proptest::prop_assert!(problem.status == 400 || problem.status == 422);
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What the API shows and takes, as JSON. Made from provisioning's types, never the other way but for requests.
+
+use jiff::Timestamp;
+use provost_provision::{AddressInfo, PersonDetail, PersonSummary, RowError, VacationChange};
+use provost_store::{QueueItem, Snapshot};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A person in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PersonItem {
+    /// Immutable id.
+    id: String,
+    /// Login.
+    uid: String,
+    /// Name.
+    display_name: String,
+    /// Primary address.
+    mail: String,
+    /// student, faculty, staff, alum, ...
+    affiliation: String,
+    /// active, suspended, ...
+    state: String,
+}
+
+impl From<PersonSummary> for PersonItem {
+    fn from(summary: PersonSummary) -> Self {
+        let PersonSummary { id, uid, display_name, mail, affiliation, state } = summary;
+        Self { id, uid, display_name, mail, affiliation, state }
+    }
+}
+
+/// People found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PeopleFound {
+    /// Sorted by name.
+    pub(crate) people: Vec<PersonItem>,
+    /// Whether there are more than `limit`.
+    pub(crate) more: bool,
+}
+
+/// One address of a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AddressItem {
+    /// The address.
+    address: String,
+    /// primary, alias, retained, ...
+    kind: String,
+    /// RFC 3339.
+    since: Option<String>,
+}
+
+impl From<AddressInfo> for AddressItem {
+    fn from(info: AddressInfo) -> Self {
+        let AddressInfo { address, kind, since } = info;
+        Self { address, kind, since }
+    }
+}
+
+/// All addresses of a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Addresses {
+    /// The primary one first.
+    pub(crate) addresses: Vec<AddressItem>,
+}
+
+/// An address to give.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAddress {
+    /// `local@domain` of a domain that is served here.
+    #[schema(max_length = 320)]
+    pub(crate) address: String,
+}
+
+/// A vacation rule. It answers from `start` to the end of `end`, once per sender within `interval_days`.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct VacationBody {
+    /// First day; without one it begins now.
+    #[schema(value_type = Option<String>, format = Date)]
+    start: Option<jiff::civil::Date>,
+    /// Last day, to its end; without one it has no end.
+    #[schema(value_type = Option<String>, format = Date)]
+    end: Option<jiff::civil::Date>,
+    /// Subject in French.
+    subject_fr: Option<String>,
+    /// Subject in English.
+    subject_en: Option<String>,
+    /// Text in French.
+    text_fr: Option<String>,
+    /// Text in English.
+    text_en: Option<String>,
+    /// Days between two replies to one sender; without it 7.
+    #[schema(minimum = 1, maximum = 365)]
+    interval_days: Option<u16>,
+}
+
+impl From<VacationBody> for VacationChange {
+    fn from(body: VacationBody) -> Self {
+        let VacationBody { start, end, subject_fr, subject_en, text_fr, text_en, interval_days } = body;
+        Self { start, end, subject_fr, subject_en, text_fr, text_en, interval_days }
+    }
+}
+
+impl From<VacationChange> for VacationBody {
+    fn from(change: VacationChange) -> Self {
+        let VacationChange { start, end, subject_fr, subject_en, text_fr, text_en, interval_days } = change;
+        Self { start, end, subject_fr, subject_en, text_fr, text_en, interval_days }
+    }
+}
+
+/// The last login by one protocol.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LastLogin {
+    /// imap, pop3, submission.
+    protocol: String,
+    /// RFC 3339, UTC.
+    at: String,
+}
+
+/// What the store knows of a mailbox.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MailboxFacts {
+    /// Octets of all messages.
+    octets_used: u64,
+    /// Octets allowed to this person in particular; `null` is what the site allows to everybody.
+    quota_octets: Option<u64>,
+    /// Messages in all folders.
+    messages: u64,
+    /// By protocol.
+    last_logins: Vec<LastLogin>,
+}
+
+impl MailboxFacts {
+    pub(crate) fn new(snapshot: &Snapshot, quota_octets: Option<u64>) -> Self {
+        let login = |(protocol, at): &(String, i64)| LastLogin { protocol: protocol.clone(), at: rfc3339(*at) };
+        Self {
+            octets_used: snapshot.octets,
+            quota_octets,
+            messages: snapshot.mailboxes.iter().map(|mailbox| u64::from(mailbox.messages)).sum(),
+            last_logins: snapshot.last_logins.iter().map(login).collect(),
+        }
+    }
+}
+
+/// All that is known of one person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PersonBody {
+    /// Immutable id.
+    id: String,
+    /// Login.
+    uid: String,
+    /// Name.
+    display_name: String,
+    /// Primary address.
+    mail: String,
+    /// student, faculty, staff, alum, ...
+    affiliation: String,
+    /// active, suspended, ...
+    state: String,
+    /// DN of the entry.
+    dn: String,
+    /// Key of the account in the store.
+    #[schema(value_type = String, format = "uuid")]
+    entry_uuid: Uuid,
+    /// Version of the entry, also as ETag: for `If-Match`.
+    version: String,
+    /// Given name.
+    given_name: String,
+    /// Family name.
+    family_name: String,
+    /// Where the person is known from: `registrar:12345`.
+    sources: Vec<String>,
+    /// Programme or unit.
+    program: Option<String>,
+    /// Date.
+    start_date: Option<String>,
+    /// Date.
+    end_date: Option<String>,
+    /// Whether a password is set.
+    has_password: bool,
+    /// The primary one first.
+    addresses: Vec<AddressItem>,
+    /// The vacation rule when one is set.
+    vacation: Option<VacationBody>,
+    /// RFC 3339.
+    created: Option<String>,
+    /// RFC 3339.
+    modified: Option<String>,
+    /// `null` while the store cannot say.
+    mailbox: Option<MailboxFacts>,
+    /// Id of the audit record of this look.
+    audit_id: String,
+}
+
+impl PersonBody {
+    pub(crate) fn new(detail: PersonDetail, mailbox: Option<MailboxFacts>, audit_id: String) -> Self {
+        let PersonSummary { id, uid, display_name, mail, affiliation, state } = detail.summary;
+        Self {
+            id,
+            uid,
+            display_name,
+            mail,
+            affiliation,
+            state,
+            dn: detail.dn,
+            entry_uuid: detail.entry_uuid,
+            version: detail.version,
+            given_name: detail.given_name,
+            family_name: detail.family_name,
+            sources: detail.sources,
+            program: detail.program,
+            start_date: detail.start_date,
+            end_date: detail.end_date,
+            has_password: detail.has_password,
+            addresses: detail.addresses.into_iter().map(Into::into).collect(),
+            vacation: detail.vacation.map(Into::into),
+            created: detail.created,
+            modified: detail.modified,
+            mailbox,
+            audit_id,
+        }
+    }
+}
+
+/// A change that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Changed {
+    /// Id of its audit record, also in `X-Audit-Id`.
+    pub(crate) audit_id: String,
+}
+
+/// A password to set; without one it is generated.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PasswordBody {
+    /// The new password.
+    #[schema(max_length = 512, format = Password)]
+    pub(crate) password: Option<String>,
+}
+
+/// A password that was set.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PasswordReset {
+    /// The generated password: shown this once. Absent when the request stated one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<String>,
+    /// Id of the audit record, also in `X-Audit-Id`.
+    pub(crate) audit_id: String,
+}
+
+/// A row that is left out.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RejectedRow {
+    /// Line in the file, from one.
+    line: u64,
+    /// Column name as in the header.
+    column: String,
+    /// The rule that was broken.
+    rule: String,
+}
+
+impl From<&RowError> for RejectedRow {
+    fn from(error: &RowError) -> Self {
+        Self { line: error.line, column: error.column.clone(), rule: error.rule.clone() }
+    }
+}
+
+/// A message that waits in the queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QueuedMessage {
+    /// Its key.
+    #[schema(value_type = String, format = "uuid")]
+    id: Uuid,
+    /// Reverse-path; `null` is `<>`, a bounce.
+    reverse_path: Option<String>,
+    /// Recipients still to do.
+    recipients: Vec<QueuedRecipient>,
+    /// RFC 3339, UTC.
+    queued_at: String,
+    /// RFC 3339, UTC.
+    due_at: String,
+    /// Octets of the message.
+    octets: u64,
+}
+
+/// A recipient that is still to do.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QueuedRecipient {
+    /// Whom.
+    address: String,
+    /// How often it was tried.
+    attempts: u32,
+    /// What the peer said last.
+    last_error: Option<String>,
+}
+
+impl From<QueueItem> for QueuedMessage {
+    fn from(item: QueueItem) -> Self {
+        let recipient = |state: provost_store::RecipientState| QueuedRecipient {
+            address: state.path.to_string(),
+            attempts: state.attempts,
+            last_error: state.last_error,
+        };
+        Self {
+            id: item.id.0,
+            reverse_path: item.reverse_path.map(|path| path.to_string()),
+            recipients: item.recipients.into_iter().map(recipient).collect(),
+            queued_at: rfc3339(item.queued_at),
+            due_at: rfc3339(item.due_at),
+            octets: item.octets,
+        }
+    }
+}
+
+/// Seconds since 1970 as RFC 3339; the number itself when no calendar has such a moment.
+fn rfc3339(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}

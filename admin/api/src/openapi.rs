@@ -1,0 +1,162 @@
+//! The routes, what surrounds them, and the document made from them.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{IntoResponses, OpenApi};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use crate::auth::{Keyring, require_token};
+use crate::problem::{Kind, Problem, explanation};
+use crate::{ApiState, Shared, addresses, imports, jobs, password, people, plans, queue, status, vacation};
+
+/// Largest JSON body, in octets: a vacation text in two languages is a hundredth of it.
+pub const API_BODY_OCTETS_MAX: usize = 256 * 1024;
+/// Largest import file, in octets: 35,500 rows have about 5 MiB.
+pub const CSV_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Longest request, its body's arrival and a `?wait=60` included.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// The root of the document; routes add themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Provost", description = "Directory-driven mail: people, addresses, vacation rules, passwords and imports."),
+    modifiers(&BearerToken),
+    security(("token" = [])),
+    components(schemas(Problem)),
+    tags(
+        (name = "people", description = "Find and see people"),
+        (name = "addresses", description = "Aliases"),
+        (name = "vacation", description = "Vacation rules"),
+        (name = "password", description = "Passwords"),
+        (name = "imports", description = "Registrar files: plan, then apply"),
+        (name = "operation", description = "How the node does"),
+    )
+)]
+struct Document;
+
+struct BearerToken;
+
+impl utoipa::Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token of this site")).build();
+        document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What every route may answer instead.
+#[derive(IntoResponses)]
+#[allow(dead_code)] // Only its description is used: by the document.
+pub(crate) enum Failures {
+    /// The request cannot be read.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(Problem),
+    /// No token, or an unknown one.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Problem),
+    /// No such person, address, import or job.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// Ambiguous key, address in use, entry changed meanwhile, plan changed.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// `If-Match` is not the current version.
+    #[response(status = 412, content_type = "application/problem+json")]
+    PreconditionFailed(Problem),
+    /// A field is wrong: `errors` points to it.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(Problem),
+    /// Later may work: see `Retry-After`.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+/// Routes below `/api/v1`, with `/api/v1/openapi.json`. Has no fallback of its own outside of `/api/v1`, so that it can
+/// be merged with the web pages.
+pub fn router(state: ApiState) -> Router {
+    let keyring = Keyring::new(&state.tokens);
+    let shared = Shared { plans: plans::Plans::new(state.plans.clone()), jobs: jobs::Jobs::default(), api: state };
+    let (guarded, document) = documented().with_state(shared).split_for_parts();
+    let guarded = guarded
+        .route("/api/v1", any(no_such_path))
+        .route("/api/v1/{*rest}", any(no_such_path))
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
+        .layer(from_fn_with_state(keyring, require_token));
+    // What the document and the problem kinds say is in the source for all to read: no token.
+    let open = Router::new()
+        .route("/api/v1/openapi.json", get(move || std::future::ready(Json(document))))
+        .route("/api/v1/problems/{name}", get(explain))
+        .method_not_allowed_fallback(no_such_method);
+    guarded.merge(open).layer(from_fn(surround))
+}
+
+fn documented() -> OpenApiRouter<Shared> {
+    let below = OpenApiRouter::new()
+        .routes(routes!(people::search))
+        .routes(routes!(people::show))
+        .routes(routes!(vacation::set, vacation::clear))
+        .routes(routes!(addresses::list, addresses::add))
+        .routes(routes!(addresses::remove))
+        .routes(routes!(password::reset))
+        .routes(routes!(imports::upload).layer(DefaultBodyLimit::max(CSV_OCTETS_MAX)))
+        .routes(routes!(imports::show))
+        .routes(routes!(imports::apply))
+        .routes(routes!(jobs::show))
+        .routes(routes!(queue::list))
+        .routes(routes!(status::show));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", below)
+}
+
+/// Deadline, metrics, and headers of every reply.
+async fn surround(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = method_label(request.method());
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let mut reply = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
+        Ok(reply) => reply,
+        Err(_) => Problem::new(Kind::Timeout, "the request took too long").into_response(),
+    };
+    let status = reply.status().as_u16().to_string();
+    metrics::counter!("provost_api_requests_total", "method" => method, "path" => path, "status" => status)
+        .increment(1);
+    metrics::histogram!("provost_api_request_seconds").record(began.elapsed());
+    let headers = reply.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    reply
+}
+
+/// A method as a metric's label: made-up methods must not make new series.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(Kind::NotFound, "there is no such path; see /api/v1/openapi.json")
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(Kind::MethodNotAllowed, "this path does not take this method; see /api/v1/openapi.json")
+}
+
+async fn explain(Path(name): Path<String>) -> Response {
+    match explanation(&name) {
+        Some(text) => (StatusCode::OK, text).into_response(),
+        None => Problem::new(Kind::NotFound, "there is no such kind of problem").into_response(),
+    }
+}

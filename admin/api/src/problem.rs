@@ -1,0 +1,323 @@
+//! Errors as RFC 9457 problem details. Each kind has a page that explains it at its `type`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use provost_provision::{DeskError, FileError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Seconds after which an unavailable directory is worth another try.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Media type of a problem (RFC 9457 §3).
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What went wrong, as a decision for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    Malformed,
+    UnsupportedMediaType,
+    TooLarge,
+    Invalid,
+    FileRefused,
+    Ambiguous,
+    InUse,
+    Stale,
+    PreconditionFailed,
+    PlanChanged,
+    Inconsistent,
+    Refused,
+    Unavailable,
+    Busy,
+    Timeout,
+    Internal,
+}
+
+/// Kind, name in the `type`, status, title, explanation.
+const KINDS: [(Kind, &str, StatusCode, &str, &str); 19] = [
+    (
+        Kind::Unauthorized,
+        "unauthorized",
+        StatusCode::UNAUTHORIZED,
+        "A token is needed",
+        "Send 'Authorization: Bearer TOKEN' with a token of this site.",
+    ),
+    (
+        Kind::NotFound,
+        "not-found",
+        StatusCode::NOT_FOUND,
+        "Not found",
+        "There is no such person, address, import, job or path.",
+    ),
+    (
+        Kind::MethodNotAllowed,
+        "method-not-allowed",
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Method not allowed",
+        "The path exists and does not take this method; the OpenAPI document lists what it takes.",
+    ),
+    (
+        Kind::Malformed,
+        "malformed",
+        StatusCode::BAD_REQUEST,
+        "Malformed request",
+        "The path, the query or the body cannot be read at all.",
+    ),
+    (
+        Kind::UnsupportedMediaType,
+        "unsupported-media-type",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "Unsupported media type",
+        "Bodies are application/json; import files are text/csv.",
+    ),
+    (
+        Kind::TooLarge,
+        "too-large",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "Too large",
+        "A JSON body may have 256 KiB, an import file 64 MiB.",
+    ),
+    (
+        Kind::Invalid,
+        "invalid",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "A field is wrong",
+        "'errors' points to each field and names its rule.",
+    ),
+    (
+        Kind::FileRefused,
+        "file-refused",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "The file is refused whole",
+        "An empty or truncated file, a wrong header or a wrong encoding: nothing was planned.",
+    ),
+    (
+        Kind::Ambiguous,
+        "ambiguous",
+        StatusCode::CONFLICT,
+        "More than one person fits",
+        "Use the id of the person instead.",
+    ),
+    (Kind::InUse, "in-use", StatusCode::CONFLICT, "In use", "The address belongs to somebody."),
+    (Kind::Stale, "stale", StatusCode::CONFLICT, "Changed meanwhile", "Somebody changed the entry; read it again."),
+    (
+        Kind::PreconditionFailed,
+        "precondition-failed",
+        StatusCode::PRECONDITION_FAILED,
+        "Changed since it was read",
+        "The If-Match version is not the current one; read it again.",
+    ),
+    (
+        Kind::PlanChanged,
+        "plan-changed",
+        StatusCode::CONFLICT,
+        "The plan is another one now",
+        "The directory changed since the plan was shown; look at the new plan and apply its hash.",
+    ),
+    (
+        Kind::Inconsistent,
+        "inconsistent",
+        StatusCode::CONFLICT,
+        "The directory contradicts itself",
+        "It must be mended before an import.",
+    ),
+    (
+        Kind::Refused,
+        "refused",
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Refused by the directory",
+        "Repeating the request will not help.",
+    ),
+    (
+        Kind::Unavailable,
+        "unavailable",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Unavailable now",
+        "The directory, the store or the audit file cannot be reached; try again later.",
+    ),
+    (Kind::Busy, "busy", StatusCode::SERVICE_UNAVAILABLE, "Busy", "Too many imports wait or run; try again later."),
+    (
+        Kind::Timeout,
+        "timeout",
+        StatusCode::GATEWAY_TIMEOUT,
+        "Took too long",
+        "The request passed its deadline; a change may have happened.",
+    ),
+    (
+        Kind::Internal,
+        "internal",
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "A bug",
+        "A fault of the program; its log says more.",
+    ),
+];
+
+impl Kind {
+    fn row(self) -> &'static (Kind, &'static str, StatusCode, &'static str, &'static str) {
+        // Every kind has its row, as a test checks; a missing one could only be a bug of ours.
+        KINDS.iter().find(|row| row.0 == self).unwrap_or(&KINDS[KINDS.len() - 1])
+    }
+}
+
+/// One field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// JSON pointer (RFC 6901) into the body, or `?name` for a query parameter.
+    pub(crate) pointer: String,
+    /// The rule that was broken.
+    pub(crate) detail: String,
+}
+
+/// RFC 9457 problem details.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Where the kind is explained.
+    #[serde(rename = "type")]
+    #[schema(rename = "type")]
+    pub(crate) type_uri: String,
+    /// The kind in words.
+    pub(crate) title: &'static str,
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// This case in words.
+    pub(crate) detail: String,
+    /// Fields that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<FieldError>,
+    /// Hash of the plan as it is now, when it is not the one that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<String>,
+    /// `Retry-After` of this reply, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after: Option<u32>,
+    /// For the headers; not part of the document.
+    #[serde(skip)]
+    pub(crate) kind: Kind,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (_, name, status, title, _) = kind.row();
+        let retry_after = (*status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
+        Self {
+            type_uri: format!("/api/v1/problems/{name}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            hash: None,
+            retry_after,
+            kind,
+        }
+    }
+
+    /// A field that is wrong: 422 with a pointer to it.
+    pub(crate) fn invalid(pointer: impl Into<String>, rule: impl Into<String>) -> Self {
+        let (pointer, rule) = (pointer.into(), rule.into());
+        let mut problem = Self::new(Kind::Invalid, format!("{pointer}: {rule}"));
+        problem.errors.push(FieldError { pointer, detail: rule });
+        problem
+    }
+
+    /// A bug of ours: the log gets the cause, the caller only what was being done.
+    pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "{what}");
+        Self::new(Kind::Internal, what)
+    }
+
+    /// The same as a failed precondition when the caller had stated one (RFC 9110 §13.1.1).
+    pub(crate) fn under_if_match(self, if_match_given: bool) -> Self {
+        if if_match_given && self.kind == Kind::Stale { Self::new(Kind::PreconditionFailed, self.detail) } else { self }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut reply = (status, axum::Json(&self)).into_response();
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == Kind::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"provost\""));
+        }
+        reply
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DeskError::NotFound(_) => Self::new(Kind::NotFound, detail),
+            DeskError::Ambiguous(_) => Self::new(Kind::Ambiguous, detail),
+            DeskError::Invalid { field, rule } => Self::invalid(format!("/{field}"), rule),
+            DeskError::InUse(_) => Self::new(Kind::InUse, detail),
+            DeskError::Stale => Self::new(Kind::Stale, detail),
+            DeskError::Refused(_) => Self::new(Kind::Refused, detail),
+            DeskError::Unavailable(_) => Self::new(Kind::Unavailable, detail),
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        let kind = if matches!(error, FileError::TooLarge(_)) { Kind::TooLarge } else { Kind::FileRefused };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// What a kind means, for people who follow its `type`; `None` for an unknown name.
+pub(crate) fn explanation(name: &str) -> Option<String> {
+    let (_, _, status, title, text) = KINDS.iter().find(|row| row.1 == name)?;
+    Some(format!("{title} ({status})\n\n{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_one_row_and_one_name() {
+        for (at, row) in KINDS.iter().enumerate() {
+            assert_eq!(row.0.row().1, row.1);
+            assert!(KINDS.iter().skip(at + 1).all(|other| other.0 != row.0 && other.1 != row.1), "{}", row.1);
+            assert!(explanation(row.1).is_some());
+        }
+        assert!(explanation("nonsense").is_none());
+    }
+
+    #[test]
+    fn desk_errors_become_their_status() {
+        for (error, status) in [
+            (DeskError::NotFound("x".into()), 404),
+            (DeskError::Ambiguous("x".into()), 409),
+            (DeskError::Invalid { field: "start", rule: "after the end".into() }, 422),
+            (DeskError::InUse("a@b".into()), 409),
+            (DeskError::Stale, 409),
+            (DeskError::Refused("no".into()), 422),
+            (DeskError::Unavailable("down".into()), 503),
+        ] {
+            assert_eq!(Problem::from(error.clone()).status, status, "{error}");
+        }
+        assert_eq!(Problem::from(DeskError::Stale).under_if_match(true).status, 412);
+        assert_eq!(Problem::from(DeskError::Stale).under_if_match(false).status, 409);
+        assert_eq!(Problem::from(DeskError::InUse("a".into())).under_if_match(true).status, 409);
+    }
+
+    #[test]
+    fn a_reply_carries_its_headers() {
+        let reply = Problem::from(DeskError::Unavailable("down".into())).into_response();
+        assert_eq!(reply.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+        assert_eq!(reply.headers()[header::RETRY_AFTER], "5");
+        let reply = Problem::new(Kind::Unauthorized, "").into_response();
+        assert!(reply.headers().contains_key(header::WWW_AUTHENTICATE));
+        let pointer = &Problem::from(DeskError::Invalid { field: "end", rule: "r".into() }).errors[0].pointer;
+        assert_eq!(pointer, "/end");
+    }
+}

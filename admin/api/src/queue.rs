@@ -1,0 +1,49 @@
+//! What waits to be sent out.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Shared;
+use crate::extract::QueryOf;
+use crate::model::QueuedMessage;
+use crate::openapi::Failures;
+use crate::problem::{Kind, Problem};
+
+/// Most messages in one answer.
+const QUEUE_MAX: usize = 1000;
+/// Messages in one answer when the caller states no limit.
+const QUEUE_DEFAULT: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueueQuery {
+    limit: Option<usize>,
+}
+
+/// The queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QueueList {
+    /// Oldest first.
+    messages: Vec<QueuedMessage>,
+}
+
+/// Lists the queue, oldest first.
+#[utoipa::path(
+    get, path = "/queue", tag = "operation",
+    params(("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 1000; 100 without it", minimum = 1, maximum = 1000)),
+    responses((status = 200, description = "What waits", body = QueueList), Failures)
+)]
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    QueryOf(query): QueryOf<QueueQuery>,
+) -> Result<Json<QueueList>, Problem> {
+    let limit = query.limit.unwrap_or(QUEUE_DEFAULT);
+    if !(1..=QUEUE_MAX).contains(&limit) {
+        return Err(Problem::invalid("?limit", format!("1 to {QUEUE_MAX}")));
+    }
+    let items =
+        shared.api.queue.list(limit).await.map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))?;
+    Ok(Json(QueueList { messages: items.into_iter().map(Into::into).collect() }))
+}

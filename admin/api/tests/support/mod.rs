@@ -1,0 +1,104 @@
+//! What the tests of both faces stand on: a desk without a directory, or a whole site with the embedded one.
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
+use provost_credential::{Scheme, Secret, hash};
+use provost_entry::{Address, Dn};
+use provost_provision::{Actor, Audit, Desk, Settings};
+use provost_store::{MemoryStore, MessageStore};
+use provost_view::{Affiliation, Person, PersonState, View};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+pub const SUFFIX: &str = "dc=example,dc=edu";
+
+/// A reply, read to its end.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Sends one request through the router.
+pub async fn send(router: &Router, request: Request<Body>) -> Reply {
+    let reply = router.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (reply.status(), reply.headers().clone());
+    let octets = reply.into_body().collect().await.unwrap().to_bytes();
+    Reply { status, headers, text: String::from_utf8(octets.to_vec()).unwrap() }
+}
+
+pub fn settings() -> Settings {
+    Settings { domain: "example.edu".into(), source: "registrar".into(), scheme: Scheme::Ssha }
+}
+
+pub fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> Directory {
+    Directory::new(DirectoryConfig {
+        servers: vec![ServerConfig { url, role: ServerRole::Provider, start_tls: false }],
+        bind_dn: bind_dn.into(),
+        bind_password: bind_password.into(),
+        suffix: Dn::parse(SUFFIX).unwrap(),
+        ca_file: None,
+        connect_timeout: Duration::from_secs(1),
+        operation_timeout: Duration::from_secs(5),
+    })
+}
+
+/// A desk whose directory refuses every connection: port 1 of the loopback has no listener.
+pub fn desk_without_directory(folder: &TempDir) -> Desk {
+    let audit = Audit::open(&folder.path().join("audit.jsonl")).unwrap();
+    Desk { directory: directory_at("ldap://127.0.0.1:1".into(), "", ""), settings: settings(), audit }
+}
+
+/// A person of a fixed View with one role and the password `correct horse`.
+pub fn person(uid: &str, role: &str, state: PersonState) -> Person {
+    let entry_uuid = Uuid::new_v4();
+    Person {
+        entry_uuid,
+        dn: format!("provostPersonId={entry_uuid},ou=people,{SUFFIX}").into(),
+        uid: uid.into(),
+        display_name: uid.into(),
+        primary: Address::parse(&format!("{uid}@example.edu")).unwrap(),
+        state,
+        affiliation: Affiliation::Staff,
+        language: None,
+        passwords: vec![hash(&Secret::new("correct horse"), Scheme::Ssha).into()],
+        quota_octets: None,
+        vacation: None,
+        roles: vec![role.into()],
+    }
+}
+
+pub fn store() -> Arc<dyn MessageStore> {
+    Arc::new(MemoryStore::default())
+}
+
+pub fn actor() -> Actor {
+    Actor { name: "test".into(), via: "cli" }
+}
+
+pub fn fixed_view() -> View {
+    View::fixed(vec![
+        person("helen", "helpdesk", PersonState::Active),
+        person("rita", "registrar", PersonState::Active),
+        person("noa", "auditor", PersonState::Active),
+        person("sue", "helpdesk", PersonState::Suspended),
+    ])
+}
