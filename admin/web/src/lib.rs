@@ -1,10 +1,35 @@
 //! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. French and English; works without script.
+//!
+//! A face and nothing more: every change goes through [`Desk`], as on the command line and in the REST API. Every look at
+//! a person and every change is audited with the signed-in person's login. What must never happen here: a rule about
+//! people, a script in a page, an answer that a browser may keep.
+
+mod form;
+mod language;
+mod officer;
+mod page;
+mod password;
+mod people;
+mod person_page;
+mod security;
+mod session;
+mod sign_in;
+mod throttle;
+mod vacation;
+mod visitor;
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
 use provost_provision::Desk;
 use provost_store::MessageStore;
 use provost_view::View;
+
+/// Largest form, in octets: two vacation texts, percent-encoded.
+const FORM_OCTETS_MAX: usize = 128 * 1024;
 
 /// What the pages work on.
 #[derive(Clone)]
@@ -13,14 +38,42 @@ pub struct WebState {
     pub desk: Desk,
     /// Mailbox facts (quota, last logins).
     pub store: Arc<dyn MessageStore>,
-    /// Sign-in: the person must have a role `helpdesk` or `admin`.
+    /// Sign-in: the person must have a role `helpdesk`, `admin`, `postmaster` or `registrar` (who may only look).
     pub view: View,
     /// Octets allowed when the directory sets none.
     pub default_quota: Option<u64>,
 }
 
-/// All pages, from `/`.
-pub fn router(state: WebState) -> axum::Router {
-    let _ = state;
-    todo!("H8")
+/// What every handler shares: the given state and what lives as long as the router.
+#[derive(Clone)]
+struct Web {
+    site: WebState,
+    sessions: session::Sessions,
+    throttle: throttle::Throttle,
+}
+
+/// All pages, from `/`, with the fallback for every path that no other router has.
+///
+/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: sign-in is throttled per name and address.
+pub fn router(state: WebState) -> Router {
+    let web = Web { site: state, sessions: session::Sessions::default(), throttle: throttle::Throttle::default() };
+    Router::new()
+        .route("/", get(people::start))
+        .route("/people", get(people::search))
+        .route("/people/{id}", get(people::show))
+        .route("/people/{id}/addresses", post(people::add_alias))
+        .route("/people/{id}/addresses/remove", get(people::confirm_removal).post(people::remove_alias))
+        .route("/people/{id}/vacation", post(vacation::set))
+        .route("/people/{id}/vacation/clear", post(vacation::clear))
+        .route("/people/{id}/password", get(password::confirm).post(password::reset))
+        .route("/people/{id}/password/new", get(password::letter))
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/assets/style.css", get(page::style))
+        .route("/assets/icon.svg", get(page::icon))
+        .method_not_allowed_fallback(page::no_such_page)
+        .fallback(page::no_such_page)
+        .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
+        .layer(from_fn(security::surround))
+        .with_state(web)
 }

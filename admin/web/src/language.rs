@@ -1,0 +1,160 @@
+//! French and English: which one, and the words.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// A language of the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    French,
+    English,
+}
+
+type Words = BTreeMap<String, String>;
+
+static FRENCH: LazyLock<Words> = LazyLock::new(|| words(include_str!("../lang/fr.json")));
+static ENGLISH: LazyLock<Words> = LazyLock::new(|| words(include_str!("../lang/en.json")));
+
+/// The tables are part of the program, and a test reads them; an empty one would show keys in place of words.
+fn words(text: &str) -> Words {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+impl Language {
+    /// `fr` or `en`, as in `lang` attributes, cookies and queries.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::French => "fr",
+            Self::English => "en",
+        }
+    }
+
+    /// The one that a switch leads to.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::French => Self::English,
+            Self::English => Self::French,
+        }
+    }
+
+    /// From a cookie or query.
+    pub(crate) fn parse(tag: &str) -> Option<Self> {
+        match tag {
+            "fr" => Some(Self::French),
+            "en" => Some(Self::English),
+            _ => None,
+        }
+    }
+
+    /// The best of `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when it names neither.
+    pub(crate) fn accepted(header: &str) -> Option<Self> {
+        let mut best: Option<(Self, u32)> = None;
+        for range in header.split(',').take(32) {
+            let mut parts = range.split(';');
+            let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+            let Some(language) = Self::parse(tag.split('-').next().unwrap_or_default()) else { continue };
+            let weight =
+                parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
+            // Thousandths: RFC 9110 §12.4.2 gives weights three digits.
+            let weight = (weight.unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u32;
+            if weight > 0 && best.is_none_or(|(_, before)| weight > before) {
+                best = Some((language, weight));
+            }
+        }
+        best.map(|(language, _)| language)
+    }
+
+    /// The words of `key`; `None` when there are none.
+    pub(crate) fn find(self, key: &str) -> Option<&'static str> {
+        let table = match self {
+            Self::French => &FRENCH,
+            Self::English => &ENGLISH,
+        };
+        table.get(key).map(String::as_str)
+    }
+
+    /// The words of `key` with `{name}` replaced by its value. A key without words is shown itself: ugly and findable.
+    pub(crate) fn say(self, key: &str, values: &[(&str, &str)]) -> String {
+        fill(self.find(key).unwrap_or(key), values)
+    }
+
+    /// The words of `prefix.name`, or `name` as it is: for words that the directory may know and we do not.
+    pub(crate) fn name(self, prefix: &str, name: &str) -> String {
+        self.find(&format!("{prefix}.{name}")).unwrap_or(name).to_owned()
+    }
+}
+
+/// Replaces each `{name}` once, from left to right: a value that itself holds braces is not looked at again.
+pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let value =
+            after.split_once('}').and_then(|(name, tail)| Some((values.iter().find(|(n, _)| *n == name)?.1, tail)));
+        match value {
+            Some((value, tail)) => {
+                filled.push_str(value);
+                rest = tail;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_tables_have_the_same_keys_and_placeholders() {
+        assert!(FRENCH.len() > 100, "the table is read");
+        assert_eq!(FRENCH.keys().collect::<Vec<_>>(), ENGLISH.keys().collect::<Vec<_>>());
+        let names = |text: &str| {
+            let mut names: Vec<_> =
+                text.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(n, _)| n.to_owned()).collect();
+            names.sort();
+            names
+        };
+        for (key, french) in FRENCH.iter() {
+            assert_eq!(names(french), names(&ENGLISH[key]), "{key}");
+            assert!(!french.trim().is_empty() && !ENGLISH[key].trim().is_empty(), "{key}");
+        }
+    }
+
+    #[test]
+    fn chooses_by_weight_then_by_order() {
+        for (header, expect) in [
+            ("fr-CH, en;q=0.8", Some(Language::French)),
+            ("en;q=0.3, fr;q=0.7", Some(Language::French)),
+            ("de, en-GB", Some(Language::English)),
+            ("en, fr", Some(Language::English)),
+            ("fr;q=0, en;q=0.1", Some(Language::English)),
+            ("de, it", None),
+            ("", None),
+            ("fr;q=x", None),
+        ] {
+            assert_eq!(Language::accepted(header), expect, "{header}");
+        }
+    }
+
+    #[test]
+    fn values_are_put_in_once() {
+        assert_eq!(fill("{a} and {b}, {c}", &[("a", "{b}"), ("b", "2")]), "{b} and 2, {c}");
+        assert_eq!(fill("open { end", &[("a", "1")]), "open { end");
+        assert_eq!(Language::English.say("no.such.key", &[]), "no.such.key");
+        assert_eq!(Language::French.name("state", "unheard-of"), "unheard-of");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_and_no_text_breaks_it(text in ".{0,80}", value in ".{0,20}") {
+            let _ = Language::accepted(&text);
+            let _ = fill(&text, &[("a", &value)]);
+        }
+    }
+}

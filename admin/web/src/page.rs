@@ -1,0 +1,227 @@
+//! Templates and what every page has: language, visitor, message.
+
+use std::sync::LazyLock;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
+use provost_provision::DeskError;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Web;
+use crate::language::{Language, fill};
+use crate::session::Flash;
+use crate::visitor::{Visitor, in_language};
+
+/// Seconds after which an unavailable directory is worth another try.
+const RETRY_AFTER_SECONDS: u32 = 5;
+/// Seconds for which a browser may keep the style sheet and the icon.
+const ASSET_CACHE: &str = "public, max-age=3600";
+
+/// Name and text of every template.
+const TEMPLATES: [(&str, &str); 9] = [
+    ("head", include_str!("../templates/head.hbs")),
+    ("foot", include_str!("../templates/foot.hbs")),
+    ("sign_in", include_str!("../templates/sign_in.hbs")),
+    ("search", include_str!("../templates/search.hbs")),
+    ("person", include_str!("../templates/person.hbs")),
+    ("password_confirm", include_str!("../templates/password_confirm.hbs")),
+    ("password_letter", include_str!("../templates/password_letter.hbs")),
+    ("address_remove", include_str!("../templates/address_remove.hbs")),
+    ("message", include_str!("../templates/message.hbs")),
+];
+
+/// A template that cannot be read is missing then, and its pages are a 500; a test reads them all.
+static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
+    let mut pages = Handlebars::new();
+    pages.set_strict_mode(true);
+    pages.register_helper("say", Box::new(Say));
+    for (name, text) in TEMPLATES {
+        if let Err(error) = pages.register_template_string(name, text) {
+            tracing::error!(%error, name, "a template cannot be read");
+        }
+    }
+    pages
+});
+
+/// `{{say "key" name=value}}`: words in the page's language. What it gives is escaped like any other value.
+struct Say;
+
+impl HelperDef for Say {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let key = helper.param(0).and_then(|param| param.value().as_str()).unwrap_or_default();
+        let tag = context.data().get("lang").and_then(Value::as_str).unwrap_or_default();
+        let words = Language::parse(tag).and_then(|language| language.find(key));
+        let words = words.ok_or_else(|| RenderErrorReason::Other(format!("no words for '{key}' in '{tag}'")))?;
+        // Strict mode leaves a helper's values to the helper.
+        if let Some((name, _)) = helper.hash().iter().find(|(_, value)| value.is_value_missing()) {
+            return Err(RenderErrorReason::Other(format!("no value for '{name}' of '{key}'")).into());
+        }
+        let values: Vec<(&str, String)> =
+            helper.hash().iter().map(|(name, value)| (*name, value.value().render_plain())).collect();
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Ok(ScopedJson::Derived(Value::String(fill(words, &values))))
+    }
+}
+
+/// A JSON value as plain text.
+trait RenderPlain {
+    fn render_plain(&self) -> String;
+}
+
+impl RenderPlain for Value {
+    fn render_plain(&self) -> String {
+        self.as_str().map_or_else(|| self.to_string(), str::to_owned)
+    }
+}
+
+/// What every page has.
+#[derive(Serialize)]
+struct Page<'a, T> {
+    lang: &'static str,
+    other_lang: &'static str,
+    switch_url: String,
+    visitor: Option<VisitorView<'a>>,
+    flash: Option<Flash>,
+    failed: bool,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+#[derive(Serialize)]
+struct VisitorView<'a> {
+    uid: &'a str,
+    csrf: &'a str,
+}
+
+/// Renders a page. A status of 400 and above is told in its title too.
+pub(crate) fn page<T: Serialize>(
+    web: &Web,
+    visitor: &Visitor,
+    status: StatusCode,
+    template: &str,
+    body: &T,
+) -> Response {
+    let officer = visitor.officer.as_ref();
+    let page = Page {
+        lang: visitor.language.tag(),
+        other_lang: visitor.language.other().tag(),
+        switch_url: in_language(&visitor.here, visitor.language.other()),
+        visitor: officer.map(|officer| VisitorView { uid: &officer.uid, csrf: &officer.csrf }),
+        flash: officer.and_then(|officer| web.sessions.take_flash(officer.session)),
+        failed: !status.is_success(),
+        body,
+    };
+    match PAGES.render(template, &page) {
+        Ok(text) => (status, [(header::CONTENT_LANGUAGE, page.lang)], Html(text)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, template, "a page cannot be rendered");
+            (StatusCode::INTERNAL_SERVER_ERROR, "500").into_response()
+        }
+    }
+}
+
+/// The page of an error.
+pub(crate) fn failure(
+    web: &Web,
+    visitor: &Visitor,
+    status: StatusCode,
+    title_key: &'static str,
+    text_key: &str,
+    values: &[(&str, &str)],
+) -> Response {
+    #[derive(Serialize)]
+    struct Message {
+        title_key: &'static str,
+        text: String,
+    }
+    // The switch of an error page that answers a form must not lead to a path that takes forms only.
+    let mut visitor = visitor.clone();
+    if !matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
+        visitor.here = "/".to_owned();
+    }
+    let message = Message { title_key, text: visitor.language.say(text_key, values) };
+    let mut reply = page(web, &visitor, status, "message", &message);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    reply
+}
+
+/// The page of an operation that was not done.
+pub(crate) fn desk_failure(web: &Web, visitor: &Visitor, error: &DeskError) -> Response {
+    let (status, title, text, value) = match error {
+        DeskError::NotFound(_) => (StatusCode::NOT_FOUND, "title.not_found", "error.not_found", ""),
+        DeskError::Ambiguous(_) => (StatusCode::CONFLICT, "title.refused", "error.ambiguous", ""),
+        DeskError::Invalid { rule, .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.invalid", rule.as_str())
+        }
+        DeskError::InUse(what) => (StatusCode::CONFLICT, "title.refused", "error.in_use", what.as_str()),
+        DeskError::Stale => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
+        DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),
+        DeskError::Unavailable(why) => {
+            tracing::warn!(why, "the directory is unavailable for the help desk");
+            (StatusCode::SERVICE_UNAVAILABLE, "title.busy", "error.unavailable", "")
+        }
+    };
+    failure(web, visitor, status, title, text, &[("rule", value), ("value", value)])
+}
+
+/// A fault of ours.
+pub(crate) fn bug(web: &Web, visitor: &Visitor, what: &str, error: &dyn std::fmt::Display) -> Response {
+    tracing::error!(%error, "{what}");
+    failure(web, visitor, StatusCode::INTERNAL_SERVER_ERROR, "title.bug", "error.bug", &[])
+}
+
+/// For every path that nobody has, and every method that a path has not.
+pub(crate) async fn no_such_page(State(web): State<Web>, visitor: Visitor) -> Response {
+    failure(&web, &visitor, StatusCode::NOT_FOUND, "title.not_found", "error.not_found", &[])
+}
+
+pub(crate) async fn style() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, ASSET_CACHE)];
+    (headers, include_str!("../assets/style.css"))
+}
+
+pub(crate) async fn icon() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, ASSET_CACHE)];
+    (headers, include_str!("../assets/icon.svg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_read_and_every_key_has_words() {
+        for (name, text) in TEMPLATES {
+            assert!(PAGES.has_template(name), "{name}");
+            for key in text.split("say \"").skip(1).filter_map(|part| part.split('"').next()) {
+                assert!(Language::French.find(key).is_some(), "{name}: {key}");
+            }
+            assert!(!text.contains("{{{") && !text.contains("{{&"), "{name}: nothing is put in unescaped");
+            assert!(
+                !text.contains("<script") && !text.contains("style=") && !text.contains(" on"),
+                "{name}: no script"
+            );
+        }
+    }
+
+    #[test]
+    fn words_are_escaped_with_their_values() {
+        let mut pages = PAGES.clone();
+        pages.register_template_string("t", "{{say \"addresses.added\" value=v}}").unwrap();
+        let text = pages.render("t", &serde_json::json!({"lang": "en", "v": "<b>\"&"})).unwrap();
+        assert_eq!(text, "&lt;b&gt;&quot;&amp; was added.");
+        assert!(pages.render("t", &serde_json::json!({"lang": "de", "v": ""})).is_err());
+        assert!(pages.render("t", &serde_json::json!({"lang": "en"})).is_err(), "strict: a missing value is a fault");
+    }
+}

@@ -1,0 +1,206 @@
+//! Search, the page of one person, and their addresses.
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use provost_provision::{DeskError, PersonSummary};
+use serde::{Deserialize, Serialize};
+
+use crate::Web;
+use crate::form::{ChangeForm, may_change};
+use crate::language::Language;
+use crate::officer::SignedIn;
+use crate::page::{bug, desk_failure, page};
+use crate::person_page::{self, Mistakes};
+use crate::session::Flash;
+use crate::visitor::Visitor;
+
+/// People on one page.
+const PEOPLE_MAX: usize = 50;
+/// Longest search text, in characters.
+const SEARCH_CHARS_MAX: usize = 200;
+
+#[derive(Deserialize)]
+pub(crate) struct SearchQuery {
+    #[serde(default)]
+    q: String,
+}
+
+#[derive(Serialize)]
+struct SearchPage {
+    q: String,
+    error: Option<String>,
+    found: Option<Found>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    heading_key: &'static str,
+    count: usize,
+    more: bool,
+    people: Vec<FoundPerson>,
+}
+
+#[derive(Serialize)]
+struct FoundPerson {
+    url: String,
+    name: String,
+    mail: String,
+    uid: String,
+    affiliation: String,
+    state: String,
+}
+
+impl FoundPerson {
+    fn new(person: PersonSummary, language: Language) -> Self {
+        Self {
+            url: person_url(&person.id),
+            name: person.display_name,
+            mail: person.mail,
+            uid: person.uid,
+            affiliation: language.name("affiliation", &person.affiliation),
+            state: language.name("state", &person.state),
+        }
+    }
+}
+
+/// Path of a person's page.
+pub(crate) fn person_url(id: &str) -> String {
+    format!("/people/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+}
+
+/// Runs a change in a task of its own: a browser that goes away drops its request, and must not stop a change between
+/// its first write and its last.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    web: &Web,
+    visitor: &Visitor,
+    change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
+) -> Result<Result<T, DeskError>, Response> {
+    tokio::spawn(change).await.map_err(|error| bug(web, visitor, "a change ended in a fault", &error))
+}
+
+/// Back to a person's page with a message, after a change (post, redirect, get).
+pub(crate) fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &'static str, value: String) -> Response {
+    web.sessions.leave_flash(signed_in.officer.session, Flash { key, value });
+    Redirect::to(&person_url(id)).into_response()
+}
+
+/// The search form.
+pub(crate) async fn start(State(web): State<Web>, signed_in: SignedIn) -> Response {
+    let body = SearchPage { q: String::new(), error: None, found: None };
+    page(&web, &signed_in.visitor, StatusCode::OK, "search", &body)
+}
+
+/// The people found.
+pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(query): Query<SearchQuery>) -> Response {
+    let visitor = &signed_in.visitor;
+    let q = query.q.trim().to_owned();
+    if q.is_empty() {
+        return Redirect::to("/").into_response();
+    }
+    if q.chars().count() > SEARCH_CHARS_MAX {
+        let error = Some(visitor.language.say("search.too_long", &[]));
+        let q = q.chars().take(SEARCH_CHARS_MAX).collect();
+        return page(&web, visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, found: None });
+    }
+    let mut people = match web.site.desk.search(&q, PEOPLE_MAX + 1).await {
+        Ok(people) => people,
+        Err(error) => return desk_failure(&web, visitor, &error),
+    };
+    let more = people.len() > PEOPLE_MAX;
+    people.truncate(PEOPLE_MAX);
+    let heading_key = match people.len() {
+        0 => "search.found_none",
+        1 => "search.found_one",
+        _ => "search.found_many",
+    };
+    let count = people.len();
+    let people = people.into_iter().map(|person| FoundPerson::new(person, visitor.language)).collect();
+    let found = Some(Found { heading_key, count, more, people });
+    page(&web, visitor, StatusCode::OK, "search", &SearchPage { q, error: None, found })
+}
+
+/// One person. The look is audited.
+pub(crate) async fn show(State(web): State<Web>, signed_in: SignedIn, Path(id): Path<String>) -> Response {
+    person_page::show(&web, &signed_in, &id, Mistakes::default(), StatusCode::OK).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct AddressForm {
+    #[serde(default)]
+    address: String,
+}
+
+/// Adds an alias.
+pub(crate) async fn add_alias(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    form: ChangeForm<AddressForm>,
+) -> Result<Response, Response> {
+    let ChangeForm { signed_in, fields } = form;
+    let address = fields.address.trim().to_owned();
+    let (desk, actor) = (web.site.desk.clone(), signed_in.officer.actor());
+    let (key, wanted) = (id.clone(), address.clone());
+    let change = async move { desk.add_alias(&actor, &key, &wanted).await };
+    match to_its_end(&web, &signed_in.visitor, change).await? {
+        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.added", address)),
+        Err(error) => {
+            let language = signed_in.visitor.language;
+            let (status, text) = match &error {
+                DeskError::Invalid { field: "address", rule } => {
+                    (StatusCode::UNPROCESSABLE_ENTITY, language.say("error.invalid", &[("rule", rule)]))
+                }
+                DeskError::InUse(_) => (StatusCode::CONFLICT, language.say("error.in_use", &[("value", &address)])),
+                DeskError::Refused(why) => {
+                    (StatusCode::UNPROCESSABLE_ENTITY, language.say("error.refused", &[("rule", why)]))
+                }
+                other => return Err(desk_failure(&web, &signed_in.visitor, other)),
+            };
+            let mistakes = Mistakes { alias: Some((address, text)), ..Mistakes::default() };
+            Ok(person_page::show(&web, &signed_in, &id, mistakes, status).await)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RemovalPage {
+    url: String,
+    name: String,
+    address: String,
+}
+
+/// Asks before an address is taken away.
+pub(crate) async fn confirm_removal(
+    State(web): State<Web>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    Query(query): Query<AddressForm>,
+) -> Result<Response, Response> {
+    may_change(&web, &signed_in)?;
+    let visitor = &signed_in.visitor;
+    let person = web.site.desk.person(&id).await.map_err(|error| desk_failure(&web, visitor, &error))?;
+    let Some(info) = person.addresses.iter().find(|info| info.address == query.address && info.kind != "primary")
+    else {
+        return Err(desk_failure(&web, visitor, &DeskError::NotFound(query.address)));
+    };
+    let body =
+        RemovalPage { url: person_url(&id), name: person.summary.display_name.clone(), address: info.address.clone() };
+    Ok(page(&web, visitor, StatusCode::OK, "address_remove", &body))
+}
+
+/// Takes an address away.
+pub(crate) async fn remove_alias(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    form: ChangeForm<AddressForm>,
+) -> Result<Response, Response> {
+    let ChangeForm { signed_in, fields } = form;
+    let (desk, actor) = (web.site.desk.clone(), signed_in.officer.actor());
+    let (key, address) = (id.clone(), fields.address.clone());
+    let change = async move { desk.remove_alias(&actor, &key, &address).await };
+    match to_its_end(&web, &signed_in.visitor, change).await? {
+        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.removed", fields.address)),
+        Err(error) => Err(desk_failure(&web, &signed_in.visitor, &error)),
+    }
+}

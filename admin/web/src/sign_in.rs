@@ -1,0 +1,126 @@
+//! Signing in and out.
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
+use provost_provision::Actor;
+use provost_view::{Login, Secret};
+use serde::{Deserialize, Serialize};
+
+use crate::Web;
+use crate::form::{NoFields, SessionForm};
+use crate::officer::Rights;
+use crate::page::{failure, page};
+use crate::security::{came_by_tls, is_same_origin};
+use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
+
+/// Longest login that is looked at, in octets (an address, RFC 5321 §4.5.3.1).
+const NAME_OCTETS_MAX: usize = 320;
+
+#[derive(Deserialize)]
+pub(crate) struct SignInQuery {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SignInForm {
+    name: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Serialize)]
+struct SignInPage<'a> {
+    next: &'a str,
+    name: &'a str,
+    error: Option<String>,
+}
+
+/// The form; somebody who is signed in already is sent on.
+pub(crate) async fn show(State(web): State<Web>, visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
+    let next = way_back(&query.next);
+    if visitor.officer.is_some() {
+        return Redirect::to(next).into_response();
+    }
+    page(&web, &visitor, StatusCode::OK, "sign_in", &SignInPage { next, name: "", error: None })
+}
+
+/// Checks name and password, then the role.
+pub(crate) async fn sign_in(
+    State(web): State<Web>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    form: Result<Form<SignInForm>, FormRejection>,
+) -> Response {
+    // There is no session yet that could hold a token: the origin alone protects against a sign-in from elsewhere.
+    let (Ok(Form(form)), true) = (form, is_same_origin(&headers)) else {
+        return failure(&web, &visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]);
+    };
+    let now = Timestamp::now();
+    let name = form.name.trim();
+    let again = |status, key: &str, values: &[(&str, &str)]| {
+        let error = Some(visitor.language.say(key, values));
+        page(&web, &visitor, status, "sign_in", &SignInPage { next: way_back(&form.next), name, error })
+    };
+    if name.len() > NAME_OCTETS_MAX {
+        return again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
+    }
+    if let Err(seconds) = web.throttle.attempt(name, visitor.address, now) {
+        let mut reply = again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled", &[("seconds", &seconds.to_string())]);
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        return reply;
+    }
+    match web.site.view.login(name, &Secret::new(form.password.as_str()), now).await {
+        Login::Unavailable => again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]),
+        Login::Refused => {
+            note(&web, name, "session.refused", name).await;
+            again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[])
+        }
+        Login::Accepted(person) if Rights::of(&person).is_none() => {
+            note(&web, &person.uid, "session.refused", &person.dn).await;
+            again(StatusCode::FORBIDDEN, "sign_in.no_role", &[])
+        }
+        Login::Accepted(person) => {
+            web.throttle.succeeded(name, visitor.address);
+            if !note(&web, &person.uid, "session.open", &person.dn).await {
+                return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+            }
+            // Always a new one: a cookie from before the sign-in is worth nothing.
+            let cookie = web.sessions.begin(person.entry_uuid, now);
+            with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None)
+        }
+    }
+}
+
+/// Ends the session.
+pub(crate) async fn sign_out(State(web): State<Web>, headers: HeaderMap, form: SessionForm<NoFields>) -> Response {
+    web.sessions.end(form.signed_in.officer.session);
+    with_cookie(&headers, Redirect::to("/sign-in").into_response(), "", Some(0))
+}
+
+fn with_cookie(headers: &HeaderMap, mut reply: Response, value: &str, max_age: Option<u32>) -> Response {
+    let secure = if came_by_tls(headers) { "; Secure" } else { "" };
+    let age = max_age.map_or(String::new(), |seconds| format!("; Max-Age={seconds}"));
+    let cookie = format!("{SESSION_COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/{secure}{age}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        reply.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    reply
+}
+
+/// Whether it could be audited.
+async fn note(web: &Web, name: &str, action: &str, subject: &str) -> bool {
+    let actor = Actor { name: name.to_owned(), via: "web" };
+    match web.site.desk.audit.note(&actor, action, subject, serde_json::json!({})).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(%error, action, "a sign-in cannot be audited");
+            false
+        }
+    }
+}

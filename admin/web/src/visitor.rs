@@ -1,0 +1,114 @@
+//! Who sends a request, signed in or not, and in which language.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use jiff::Timestamp;
+
+use crate::Web;
+use crate::language::Language;
+use crate::officer::Officer;
+use crate::security::language_of_query;
+
+/// Name of the session's cookie.
+pub(crate) const SESSION_COOKIE: &str = "provost_session";
+/// Cookies that are looked at in one request.
+const COOKIES_MAX: usize = 64;
+
+/// Who sends a request.
+#[derive(Clone)]
+pub(crate) struct Visitor {
+    /// Theirs: chosen, remembered, or as the browser asks; else French.
+    pub(crate) language: Language,
+    /// Where they come from, when the listener tells.
+    pub(crate) address: Option<IpAddr>,
+    /// Path and query of the page, for the language switch and the way back after a sign-in.
+    pub(crate) here: String,
+    /// When signed in and still allowed.
+    pub(crate) officer: Option<Officer>,
+}
+
+impl FromRequestParts<Web> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Infallible> {
+        let now = Timestamp::now();
+        let session = cookie(&parts.headers, SESSION_COOKIE).and_then(|cookie| web.sessions.visit(&cookie, now));
+        let officer = session.and_then(|visit| Officer::of(web, visit));
+        Ok(Self {
+            language: language(parts),
+            address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
+            here: parts.uri.path_and_query().map_or("/", |here| here.as_str()).to_owned(),
+            officer,
+        })
+    }
+}
+
+fn language(parts: &Parts) -> Language {
+    let asked =
+        || parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| Language::accepted(value.to_str().ok()?));
+    language_of_query(parts.uri.query().unwrap_or_default())
+        .or_else(|| cookie(&parts.headers, "lang").and_then(|tag| Language::parse(&tag)))
+        .or_else(asked)
+        .unwrap_or(Language::French)
+}
+
+/// The value of a cookie (RFC 6265 §4.2).
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let pairs =
+        headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+    let mut pairs = pairs.take(COOKIES_MAX).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
+/// The same page in another language.
+pub(crate) fn in_language(here: &str, language: Language) -> String {
+    let (path, query) = here.split_once('?').unwrap_or((here, ""));
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang="));
+    let query: Vec<_> = kept.map(str::to_owned).chain([format!("lang={}", language.tag())]).collect();
+    format!("{path}?{}", query.join("&"))
+}
+
+/// Where to go after a sign-in: a page of ours and nothing else, whatever the form says.
+pub(crate) fn way_back(next: &str) -> &str {
+    let ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    if ours && next.len() <= 2000 && next.is_ascii() { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_cookies() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, "a=1; provost_session=abc; lang=en".parse().unwrap());
+        headers.append(header::COOKIE, "b=2".parse().unwrap());
+        assert_eq!(cookie(&headers, "provost_session").as_deref(), Some("abc"));
+        assert_eq!(cookie(&headers, "b").as_deref(), Some("2"));
+        assert_eq!(cookie(&headers, "session"), None);
+    }
+
+    #[test]
+    fn the_switch_keeps_the_page() {
+        assert_eq!(in_language("/people?q=a%26b&lang=fr", Language::English), "/people?q=a%26b&lang=en");
+        assert_eq!(in_language("/", Language::French), "/?lang=fr");
+    }
+
+    #[test]
+    fn the_way_back_stays_here() {
+        for (next, expect) in [
+            ("/people/1?lang=fr", "/people/1?lang=fr"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("/a\r\nSet-Cookie: x", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(way_back(next), expect);
+        }
+    }
+}

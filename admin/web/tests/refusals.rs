@@ -1,0 +1,252 @@
+//! Signing in, and what the pages say no to: without any directory behind them.
+
+#[path = "../../api/tests/support/mod.rs"]
+mod support;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use provost_web::{WebState, router};
+use support::{Reply, send};
+use tempfile::TempDir;
+
+fn web(folder: &TempDir) -> Router {
+    router(WebState {
+        desk: support::desk_without_directory(folder),
+        store: support::store(),
+        view: support::fixed_view(),
+        default_quota: Some(1_000_000),
+    })
+}
+
+async fn get(web: &Router, path: &str, cookie: &str) -> Reply {
+    send(web, Request::get(path).header("cookie", cookie).body(Body::empty()).unwrap()).await
+}
+
+async fn post(web: &Router, path: &str, cookie: &str, body: &str) -> Reply {
+    let request = Request::post(path)
+        .header("cookie", cookie)
+        .header("host", "desk:8080")
+        .header("origin", "http://desk:8080")
+        .header("content-type", "application/x-www-form-urlencoded");
+    send(web, request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+/// Signs in and returns the cookie and the token of the forms.
+async fn sign_in(web: &Router, name: &str) -> (String, String) {
+    let reply = post(web, "/sign-in", "", &format!("name={name}&password=correct+horse")).await;
+    assert_eq!(reply.status, 303, "{}", reply.text);
+    let cookie = reply.header("set-cookie").split(';').next().unwrap().to_owned();
+    let page = get(web, "/", &cookie).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    let csrf = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    (cookie, csrf)
+}
+
+#[tokio::test]
+async fn nothing_is_shown_before_a_sign_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    for (path, to) in [
+        ("/", "/sign-in"),
+        ("/people?q=a", "/sign-in?next=%2Fpeople%3Fq%3Da"),
+        ("/people/1/password", "/sign-in?next=%2Fpeople%2F1%2Fpassword"),
+    ] {
+        let reply = get(&web, path, "provost_session=invented").await;
+        assert_eq!((reply.status.as_u16(), reply.header("location")), (303, to), "{path}");
+    }
+    let reply = post(&web, "/people/1/vacation", "", "text_fr=x").await;
+    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/sign-in"));
+}
+
+#[tokio::test]
+async fn only_roles_of_the_help_desk_sign_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    for (name, password, status, words) in [
+        ("helen", "correct+horse", 303, ""),
+        ("helen@example.edu", "correct+horse", 303, ""),
+        ("rita", "correct+horse", 303, ""),
+        ("noa", "correct+horse", 403, "pas de rôle"),
+        ("sue", "correct+horse", 422, "est faux"),
+        ("helen", "wrong", 422, "est faux"),
+        ("nobody", "correct+horse", 422, "est faux"),
+        ("", "", 422, "est faux"),
+    ] {
+        let reply = post(&web, "/sign-in", "", &format!("name={name}&password={password}")).await;
+        assert_eq!(reply.status, status, "{name} {password}: {}", reply.text);
+        assert!(reply.text.contains(words), "{name}: {}", reply.text);
+        assert_eq!(!reply.header("set-cookie").is_empty(), status == 303);
+    }
+}
+
+#[tokio::test]
+async fn the_session_cookie_is_kept_from_scripts_and_other_sites() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    let reply = post(&web, "/sign-in", "", "name=helen&password=correct+horse&next=%2Fpeople%3Fq%3Dzoe").await;
+    assert_eq!(reply.header("location"), "/people?q=zoe");
+    let cookie = reply.header("set-cookie").to_owned();
+    let value = cookie.split(['=', ';']).nth(1).unwrap();
+    assert_eq!(value.len(), 64, "256 bits in hex");
+    for part in ["provost_session=", "; HttpOnly", "; SameSite=Strict", "; Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains("Secure"), "plain HTTP on loopback");
+    let request = Request::post("/sign-in")
+        .header("host", "desk.example.edu")
+        .header("origin", "https://desk.example.edu")
+        .header("content-type", "application/x-www-form-urlencoded");
+    let reply = send(&web, request.body(Body::from("name=helen&password=correct+horse")).unwrap()).await;
+    assert!(reply.header("set-cookie").contains("; Secure"), "behind TLS");
+    let away = post(&web, "/sign-in", "", "name=helen&password=correct+horse&next=%2F%2Fevil.example").await;
+    assert_eq!(away.header("location"), "/", "no way out of the site");
+}
+
+#[tokio::test]
+async fn the_sixth_failure_of_a_minute_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    for _ in 0..5 {
+        assert_eq!(post(&web, "/sign-in", "", "name=helen&password=wrong").await.status, 422);
+    }
+    let reply = post(&web, "/sign-in", "", "name=helen&password=correct+horse").await;
+    assert_eq!(reply.status, 429, "also with the right password");
+    assert!(reply.header("retry-after").parse::<u32>().unwrap() <= 60);
+    assert_eq!(post(&web, "/sign-in", "", "name=rita&password=correct+horse").await.status, 303);
+}
+
+#[tokio::test]
+async fn forms_come_from_our_own_pages_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    let (cookie, csrf) = sign_in(&web, "helen").await;
+    for body in ["", "csrf=", "csrf=0123456789abcdef", &format!("csrf={}", "0".repeat(64))] {
+        for path in [
+            "/people/1/vacation",
+            "/people/1/vacation/clear",
+            "/people/1/password",
+            "/people/1/addresses",
+            "/people/1/addresses/remove",
+            "/sign-out",
+        ] {
+            assert_eq!(post(&web, path, &cookie, body).await.status, 403, "{path} {body}");
+        }
+    }
+    for (name, value) in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        let request = Request::post("/people/1/password")
+            .header("host", "desk:8080")
+            .header("cookie", &cookie)
+            .header(name, value)
+            .header("content-type", "application/x-www-form-urlencoded");
+        let reply = send(&web, request.body(Body::from(format!("csrf={csrf}"))).unwrap()).await;
+        assert_eq!(reply.status, 403, "{name}: {value}");
+    }
+    let huge = format!("csrf={csrf}&text_fr={}", "x".repeat(200 * 1024));
+    assert_eq!(post(&web, "/people/1/vacation", &cookie, &huge).await.status, 413);
+    assert_eq!(get(&web, "/", &cookie).await.status, 200, "the session is untouched");
+}
+
+#[tokio::test]
+async fn a_registrar_may_look_and_not_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    let (cookie, csrf) = sign_in(&web, "rita").await;
+    for path in [
+        "/people/1/vacation",
+        "/people/1/vacation/clear",
+        "/people/1/password",
+        "/people/1/addresses",
+        "/people/1/addresses/remove",
+    ] {
+        let reply = post(&web, path, &cookie, &format!("csrf={csrf}&text_fr=x&address=a@example.edu")).await;
+        assert_eq!(reply.status, 403, "{path}");
+        assert!(reply.text.contains("pas de les modifier"), "{path}: {}", reply.text);
+    }
+    for path in ["/people/1/password", "/people/1/addresses/remove?address=a@example.edu", "/people/1/password/new"] {
+        assert_eq!(get(&web, path, &cookie).await.status, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_sign_out_ends_the_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    let (cookie, csrf) = sign_in(&web, "helen").await;
+    let reply = post(&web, "/sign-out", &cookie, &format!("csrf={csrf}")).await;
+    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/sign-in"));
+    assert!(reply.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(get(&web, "/", &cookie).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_answer_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    let (cookie, csrf) = sign_in(&web, "helen").await;
+    for path in ["/people?q=zoe", "/people/1", "/people/1/password"] {
+        let reply = get(&web, path, &cookie).await;
+        assert_eq!(reply.status, 503, "{path}: {}", reply.text);
+        assert!(reply.text.contains("injoignable") && !reply.header("retry-after").is_empty(), "{path}");
+    }
+    let reply = post(&web, "/people/1/vacation", &cookie, &format!("csrf={csrf}&text_fr=Absente")).await;
+    assert_eq!(reply.status, 503);
+}
+
+#[tokio::test]
+async fn every_reply_forbids_scripts_frames_and_caches() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    let (cookie, _) = sign_in(&web, "helen").await;
+    for path in ["/sign-in", "/", "/no/such/page", "/people/1"] {
+        let reply = get(&web, path, &cookie).await;
+        let policy = reply.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        assert_eq!(reply.header("referrer-policy"), "same-origin");
+        assert_eq!(reply.header("cache-control"), "no-store", "{path}");
+        assert!(!reply.text.contains("<script"), "{path}");
+    }
+    let style = get(&web, "/assets/style.css", "").await;
+    assert_eq!((style.status.as_u16(), style.header("content-type")), (200, "text/css; charset=utf-8"));
+    assert!(style.header("cache-control").contains("max-age"));
+    assert_eq!(get(&web, "/assets/icon.svg", "").await.status, 200);
+    assert_eq!(get(&web, "/no/such/page", "").await.status, 404);
+    let reply = send(&web, Request::delete("/people").body(Body::empty()).unwrap()).await;
+    assert_eq!(reply.status, 404);
+}
+
+#[tokio::test]
+async fn french_unless_english_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    for (path, header, cookie, lang) in [
+        ("/sign-in", "", "", "fr"),
+        ("/sign-in", "de, en;q=0.5", "", "en"),
+        ("/sign-in", "en", "lang=fr", "fr"),
+        ("/sign-in?lang=en", "fr", "lang=fr", "en"),
+        ("/sign-in?lang=xx", "", "", "fr"),
+    ] {
+        let request = Request::get(path).header("accept-language", header).header("cookie", cookie);
+        let reply = send(&web, request.body(Body::empty()).unwrap()).await;
+        assert!(reply.text.contains(&format!("<html lang=\"{lang}\">")), "{path} {header} {cookie}");
+        assert_eq!(reply.header("content-language"), lang);
+        let remembered = reply.header("set-cookie").starts_with("lang=");
+        assert_eq!(remembered, path.ends_with("lang=en"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_comes_back_escaped() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = web(&folder);
+    let reply = post(&web, "/sign-in", "", "name=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E&password=x").await;
+    assert_eq!(reply.status, 422);
+    assert!(!reply.text.contains("<script"), "{}", reply.text);
+    let (cookie, _) = sign_in(&web, "helen").await;
+    let long = format!("/people?q={}", "%22%3E%3Cscript%3E".repeat(40));
+    let reply = get(&web, &long, &cookie).await;
+    assert_eq!(reply.status, 422);
+    assert!(!reply.text.contains("<script"), "{}", reply.text);
+    assert!(reply.text.contains("aria-describedby=\"q-hint q-error\""), "{}", reply.text);
+}
