@@ -43,6 +43,9 @@ struct Refresh {
     snapshot: Snapshot,
     /// Entries that were put or said to be present.
     mentioned: HashSet<Uuid>,
+    /// Begun without a cookie: the provider takes us for empty and names nothing that is gone (slapd sends neither a
+    /// present phase nor deletions then).
+    from_nothing: bool,
 }
 
 impl Follower {
@@ -67,7 +70,8 @@ impl Follower {
 
     /// A new session: it begins with a refresh.
     pub(crate) fn begin(&mut self) {
-        self.refresh = Some(Refresh { snapshot: self.snapshot.clone(), mentioned: HashSet::new() });
+        let from_nothing = self.cookie.is_none();
+        self.refresh = Some(Refresh { snapshot: self.snapshot.clone(), mentioned: HashSet::new(), from_nothing });
     }
 
     /// The session is over: what was not complete is dropped.
@@ -152,6 +156,9 @@ impl Follower {
     }
 
     fn complete(&mut self) -> Effect {
+        if self.refresh.as_ref().is_some_and(|refresh| refresh.from_nothing) {
+            self.remove_unmentioned();
+        }
         let Some(refresh) = self.refresh.take() else { return Effect::Nothing };
         let (before, removed) = (self.snapshot.people(), self.snapshot.people_missing_from(&refresh.snapshot));
         if removed > REMOVALS_FREE && removed * 100 > before * usize::from(self.removal_guard_percent) {
@@ -237,6 +244,17 @@ mod tests {
         // 15 of 30 are many, yet few enough to be always believed.
         assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.snapshot().people(), 16);
+    }
+
+    #[test]
+    fn a_refresh_without_a_cookie_removes_what_it_does_not_send() {
+        let mut follower = following(3);
+        follower.forget_cookie();
+        follower.begin();
+        follower.apply(put(2));
+        follower.apply(put(4));
+        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.snapshot().people(), 2);
     }
 
     #[test]

@@ -1,0 +1,164 @@
+//! The pool against a real slapd 2.5.
+
+mod slapd;
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use provost_client::{Control, Directory, DirectoryError, Scope, Search, ServerRole, SyncEvent, SyncStream};
+use provost_entry::{AttributeDescription, Dn, Filter, Modification};
+use provost_schema::attr;
+use slapd::{Slapd, below, config_of, person, person_dn};
+
+fn people(filter: Filter, limit: Option<usize>) -> Search {
+    let attributes = vec![attr::UID.to_owned(), attr::ENTRY_CSN.to_owned()];
+    Search { base: below("people"), scope: Scope::One, filter, attributes, limit }
+}
+
+fn replace(name: &'static str, value: &str) -> Vec<Modification> {
+    vec![Modification::replace(AttributeDescription::of(name), vec![value.into()])]
+}
+
+#[tokio::test]
+async fn every_operation() {
+    let slapd = Slapd::start();
+    let directory = slapd.directory();
+    let added = directory.add(person(1)).await.unwrap();
+    assert!(added.csn.is_some() && added.entry_uuid.is_some(), "{added:?}");
+    assert!(matches!(directory.add(person(1)).await, Err(DirectoryError::AlreadyExists(_))));
+
+    let stale = Control { assert: Some(Filter::equal(attr::ENTRY_CSN, added.csn.clone().unwrap())) };
+    let changed = directory.modify(&person_dn(1), replace(attr::SN, "Roy"), stale.clone()).await.unwrap();
+    assert!(changed.csn > added.csn && changed.entry_uuid == added.entry_uuid);
+    let refused = directory.modify(&person_dn(1), replace(attr::SN, "Late"), stale.clone()).await;
+    assert_eq!(refused, Err(DirectoryError::AssertionFailed));
+    assert_eq!(directory.delete(&person_dn(1), stale).await, Err(DirectoryError::AssertionFailed));
+
+    let found = directory.read(&person_dn(1), &["*", "+"]).await.unwrap().unwrap();
+    assert_eq!(found.first(attr::SN), Some("Roy"));
+    assert_eq!(found.first(attr::ENTRY_CSN), changed.csn.as_deref());
+    assert_eq!(directory.read(&person_dn(2), &[]).await, Ok(None));
+    let by_uid = directory.search_provider(people(Filter::equal(attr::UID, "p1"), Some(2))).await.unwrap();
+    assert_eq!(by_uid.len(), 1);
+
+    assert_eq!(directory.bind(&person_dn(1), "password 1").await, Ok(()));
+    for wrong in ["", "password 2"] {
+        assert_eq!(directory.bind(&person_dn(1), wrong).await, Err(DirectoryError::InvalidCredentials));
+    }
+    // A bind of a user must not change the identity of the pool.
+    directory.rename(&person_dn(1), "provostPersonId=renamed", None).await.unwrap();
+    directory.delete(&below("people").child("provostPersonId", "renamed"), Control::default()).await.unwrap();
+    let gone = directory.delete(&person_dn(1), Control::default()).await;
+    assert!(matches!(gone, Err(DirectoryError::NoSuchObject(_))));
+    let bad = directory.add(provost_entry::Entry::new(person_dn(3)).with(attr::CN, "no class")).await;
+    assert!(matches!(bad, Err(DirectoryError::Refused { .. })), "{bad:?}");
+
+    let subschema = directory.subschema().await.unwrap();
+    assert!(subschema.iter().any(|(name, text)| name.is("attributeTypes") && text.contains("provostPersonId")));
+}
+
+#[tokio::test]
+async fn wrong_identity_of_our_own() {
+    let slapd = Slapd::start();
+    let mut config = config_of(&[(&slapd.url, ServerRole::Provider)]);
+    config.bind_password = "wrong".to_owned();
+    let directory = Directory::new(config.clone());
+    assert_eq!(directory.read(&person_dn(1), &[]).await, Err(DirectoryError::InvalidCredentials));
+    config.bind_dn = String::new();
+    let anonymous = Directory::new(config).add(person(1)).await;
+    assert!(matches!(anonymous, Err(DirectoryError::Refused { .. } | DirectoryError::InsufficientAccess(_))));
+}
+
+/// 64 writes at a time over clones, as an import does them; then pages, also two searches at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_a_time() {
+    const PEOPLE: u32 = 2500;
+    let slapd = Slapd::start();
+    let directory = slapd.directory();
+    let start = Instant::now();
+    let adds = futures_util::stream::iter(1..=PEOPLE).map(|n| {
+        let directory = directory.clone();
+        async move { directory.add(person(n)).await }
+    });
+    let receipts: Vec<_> = adds.buffer_unordered(64).collect().await;
+    assert!(receipts.iter().all(|receipt| receipt.as_ref().is_ok_and(|r| r.csn.is_some())));
+    println!("{:.0} adds/s", f64::from(PEOPLE) / start.elapsed().as_secs_f64());
+
+    let all = || directory.search(people(Filter::present(attr::UID), None));
+    let (first, second) = tokio::join!(all(), all());
+    assert_eq!((first.unwrap().len(), second.unwrap().len()), (PEOPLE as usize, PEOPLE as usize));
+    for limit in [1, 1000, 1001, 2400] {
+        let found = directory.search(people(Filter::present(attr::UID), Some(limit))).await.unwrap();
+        assert_eq!(found.len(), limit);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_is_found_again() {
+    let mut slapd = Slapd::start();
+    let directory = slapd.directory();
+    directory.add(person(1)).await.unwrap();
+    slapd.kill();
+    let start = Instant::now();
+    assert!(matches!(directory.read(&person_dn(1), &[]).await, Err(DirectoryError::Unavailable(_))));
+    assert!(matches!(directory.add(person(2)).await, Err(DirectoryError::Unavailable(_))));
+    assert!(start.elapsed() < Duration::from_secs(2));
+    slapd.run();
+    assert!(directory.read(&person_dn(1), &[]).await.unwrap().is_some());
+    directory.add(person(2)).await.unwrap();
+}
+
+async fn until_cookie(stream: &mut SyncStream) -> (Vec<String>, provost_client::Cookie) {
+    let mut told = Vec::new();
+    let mut complete = false;
+    loop {
+        match stream.next().await.unwrap() {
+            SyncEvent::Cookie(cookie) if complete => return (told, cookie),
+            SyncEvent::RefreshDone => {
+                complete = true;
+                told.push("done".to_owned());
+            }
+            SyncEvent::Put(_, entry) => told.push(entry.dn.rdn().unwrap().to_string()),
+            SyncEvent::Delete(uuids) => told.push(format!("delete {}", uuids.len())),
+            other => told.push(format!("{other:?}")),
+        }
+    }
+}
+
+/// RFC 4533: a refresh, changes as they happen, and resuming from a cookie of the persist phase without a full refresh.
+#[tokio::test]
+async fn sync_and_resume() {
+    let slapd = Slapd::start();
+    let directory = slapd.directory();
+    directory.add(person(1)).await.unwrap();
+    let mut stream = directory.sync(None).await.unwrap();
+    let (told, _) = until_cookie(&mut stream).await;
+    assert_eq!(told.iter().filter(|t| t.starts_with("provostPersonId")).count(), 1);
+    assert!(!stream.probe().await.unwrap().is_empty());
+
+    directory.add(person(2)).await.unwrap();
+    assert!(matches!(stream.next().await.unwrap(), SyncEvent::Put(..)));
+    let SyncEvent::Cookie(cookie) = stream.next().await.unwrap() else { panic!("no cookie after a change") };
+    drop(stream);
+
+    directory.add(person(3)).await.unwrap();
+    directory.delete(&person_dn(1), Control::default()).await.unwrap();
+    let mut stream = directory.sync(Some(cookie)).await.unwrap();
+    let (told, _) = until_cookie(&mut stream).await;
+    assert!(told.contains(&"delete 1".to_owned()), "{told:?}");
+    assert_eq!(told.iter().filter(|t| t.starts_with("provostPersonId")).count(), 1, "{told:?}");
+    assert!(!told.contains(&"RefreshPresentDone".to_owned()), "{told:?}");
+}
+
+/// A suffix that does not stand has no contextCSN: the server is no source.
+#[tokio::test]
+async fn no_context_csn_is_no_source() {
+    let slapd = Slapd::start();
+    let mut config = config_of(&[(&slapd.url, ServerRole::Provider)]);
+    config.suffix = Dn::parse("ou=people,dc=example,dc=edu").unwrap();
+    let outcome = Directory::new(config).sync(None).await.map(|_| ());
+    assert!(
+        matches!(&outcome, Err(DirectoryError::Unavailable(reason)) if reason.contains("contextCSN")),
+        "{outcome:?}"
+    );
+}

@@ -1,0 +1,218 @@
+//! The View behind a real slapd 2.5.
+
+#[path = "../../client/tests/slapd/mod.rs"]
+mod slapd;
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use provost_client::{Control, Directory};
+use provost_entry::{AttributeDescription, Modification};
+use provost_schema::attr;
+use provost_view::{Address, Login, PasswordSource, Recipient, Secret, View, ViewConfig};
+use slapd::{Slapd, address, config_of, eventually, person, person_dn};
+
+/// The bound on a change taking effect (the issue's: under a second).
+const CHANGE: Duration = Duration::from_secs(1);
+/// The bound on noticing that a server is gone or frozen: idle time, probe, slack.
+const NOTICE: Duration = Duration::from_secs(6);
+const SETTLE: Duration = Duration::from_secs(10);
+
+fn view(folder: &Path, directory: Directory, passwords: PasswordSource) -> View {
+    let config = ViewConfig {
+        file: folder.join("view"),
+        passwords,
+        credential_ttl: Duration::from_secs(600),
+        removal_guard_percent: 20,
+    };
+    View::start(config, directory)
+}
+
+fn at(view: &View, local: &str) -> String {
+    match view.recipient(&Address::from_parts(local, "example.edu").unwrap()) {
+        Recipient::Person(person) => person.uid.to_string(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+async fn current(view: &View) {
+    eventually(SETTLE, "current", || view.status().current).await;
+}
+
+fn replace(name: AttributeDescription, values: &[&str]) -> Vec<Modification> {
+    vec![Modification::replace(name, values.iter().map(|value| value.as_bytes().to_vec()).collect())]
+}
+
+async fn filled() -> (Slapd, Directory) {
+    let slapd = Slapd::start();
+    let directory = slapd.directory();
+    for n in 1..=3 {
+        directory.add(person(n)).await.unwrap();
+        directory.add(address(&format!("p{n}"), "primary", n)).await.unwrap();
+    }
+    (slapd, directory)
+}
+
+#[tokio::test]
+async fn changes_are_seen_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_slapd, directory) = filled().await;
+    let view = view(folder.path(), directory.clone(), PasswordSource::View);
+    current(&view).await;
+    assert_eq!((at(&view, "p1").as_str(), at(&view, "nobody").as_str()), ("p1", "unknown"));
+    assert!(view.serves("example.edu") && !view.serves("elsewhere.org"));
+    assert_eq!(view.status().people, 3);
+    let mut generations = view.generations();
+    let before = *generations.borrow_and_update();
+
+    directory.add(address("alias", "alias", 2)).await.unwrap();
+    eventually(CHANGE, "an alias", || at(&view, "alias") == "p2").await;
+    assert!(*generations.borrow_and_update() > before);
+
+    let local = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
+    directory.modify(&person_dn(3), replace(local, &["short@example.edu"]), Control::default()).await.unwrap();
+    eventually(CHANGE, "mailLocalAddress", || at(&view, "short") == "p3").await;
+
+    let mut vacation = replace(AttributeDescription::of(attr::MAIL_AUTO_REPLY_MODE), &["reply"]);
+    let french = AttributeDescription::with_option(attr::MAIL_AUTO_REPLY_TEXT, "lang-fr");
+    vacation.extend(replace(french, &["Absente jusqu'à lundi"]));
+    directory.modify(&person_dn(1), vacation, Control::default()).await.unwrap();
+    let text = || view.snapshot().by_login("p1")?.vacation.as_ref()?.text_fr.clone();
+    eventually(CHANGE, "a vacation", || text().as_deref() == Some("Absente jusqu'à lundi")).await;
+
+    directory.delete(&address("alias", "alias", 2).dn, Control::default()).await.unwrap();
+    eventually(CHANGE, "an alias going", || at(&view, "alias") == "unknown").await;
+
+    let state = AttributeDescription::of(attr::PROVOST_STATE);
+    directory.modify(&person_dn(1), replace(state, &["closed"]), Control::default()).await.unwrap();
+    eventually(CHANGE, "an account closed", || at(&view, "p1") == "closed").await;
+}
+
+async fn login(view: &View, name: &str, password: &str) -> &'static str {
+    match view.login(name, &Secret::new(password), Timestamp::now()).await {
+        Login::Accepted(_) => "accepted",
+        Login::Refused => "refused",
+        Login::Unavailable => "unavailable",
+    }
+}
+
+#[tokio::test]
+async fn logins_by_hash_and_by_bind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut slapd, directory) = filled().await;
+    let hash = provost_credential::hash(&Secret::new("hashed"), provost_credential::Scheme::Ssha);
+    let password = AttributeDescription::of(attr::USER_PASSWORD);
+    directory.modify(&person_dn(1), replace(password.clone(), &[&hash]), Control::default()).await.unwrap();
+    // A scheme that slapd knows and we do not: base64 of the MD5 of "password 2" and "password 3".
+    for (n, hash) in [(2, "{MD5}vBQOYQbgw7RGdy19kCgFAQ=="), (3, "{MD5}SMt+pOBqDygE9xBtZMHGnQ==")] {
+        directory.modify(&person_dn(n), replace(password.clone(), &[hash]), Control::default()).await.unwrap();
+    }
+    let by_hash = view(folder.path(), directory.clone(), PasswordSource::View);
+    let other = tempfile::tempdir().unwrap();
+    let by_bind = view(other.path(), directory.clone(), PasswordSource::Bind);
+    current(&by_hash).await;
+    current(&by_bind).await;
+    for view in [&by_hash, &by_bind] {
+        assert_eq!(login(view, "p1@example.edu", "hashed").await, "accepted");
+        assert_eq!(login(view, "p1", "wrong").await, "refused");
+        assert_eq!(login(view, "nobody", "wrong").await, "refused");
+        // No hash that we can verify: the directory is asked.
+        assert_eq!(login(view, "p2", "password 2").await, "accepted");
+    }
+    slapd.kill();
+    eventually(NOTICE, "noticed", || !by_hash.status().current && !by_bind.status().current).await;
+    assert_eq!(login(&by_hash, "p1", "hashed").await, "accepted");
+    assert_eq!(login(&by_hash, "p1", "wrong again").await, "refused");
+    assert_eq!(login(&by_bind, "p1", "hashed").await, "accepted", "remembered");
+    assert_eq!(login(&by_bind, "p1", "wrong again").await, "unavailable");
+    assert_eq!(login(&by_hash, "p3", "password 3").await, "unavailable");
+    assert_eq!(login(&by_hash, "nobody", "wrong").await, "unavailable");
+}
+
+#[tokio::test]
+async fn without_the_directory_the_view_goes_on_also_after_its_own_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut slapd, directory) = filled().await;
+    let first = view(folder.path(), directory.clone(), PasswordSource::View);
+    current(&first).await;
+    slapd.kill();
+    eventually(NOTICE, "noticed", || !first.status().current).await;
+    assert_eq!((at(&first, "p1").as_str(), at(&first, "nobody").as_str()), ("p1", "unavailable"));
+    first.save().await.unwrap();
+    drop(first);
+
+    let second = view(folder.path(), config_directory(&slapd), PasswordSource::View);
+    assert_eq!((at(&second, "p1").as_str(), at(&second, "nobody").as_str()), ("p1", "unavailable"));
+    let status = second.status();
+    assert!(status.complete && !status.current && status.people == 3);
+
+    slapd.run();
+    current(&second).await;
+    assert_eq!(at(&second, "nobody"), "unknown");
+    config_directory(&slapd).add(address("late", "alias", 1)).await.unwrap();
+    eventually(CHANGE, "a change after all that", || at(&second, "late") == "p1").await;
+}
+
+fn config_directory(slapd: &Slapd) -> Directory {
+    Directory::new(config_of(&[(&slapd.url, provost_client::ServerRole::Provider)]))
+}
+
+#[tokio::test]
+async fn with_nothing_at_all_it_cannot_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Directory::new(config_of(&[("ldap://127.0.0.1:1", provost_client::ServerRole::Provider)]));
+    std::fs::write(folder.path().join("view"), "damaged").unwrap();
+    let view = view(folder.path(), directory, PasswordSource::View);
+    assert_eq!(at(&view, "p1"), "unavailable");
+    assert_eq!(login(&view, "p1", "x").await, "unavailable");
+    assert!(!view.status().complete);
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (slapd, directory) = filled().await;
+    let view = view(folder.path(), directory, PasswordSource::View);
+    current(&view).await;
+    slapd.signal("STOP");
+    eventually(NOTICE, "frozen", || !view.status().current).await;
+    assert_eq!((at(&view, "p1").as_str(), at(&view, "nobody").as_str()), ("p1", "unavailable"));
+    slapd.signal("CONT");
+    eventually(Duration::from_secs(30), "thawed", || view.status().current).await;
+}
+
+/// What is gone when the View comes back is gone in it too; an emptied directory is not believed.
+#[tokio::test]
+async fn deletions_while_away_and_the_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let slapd = Slapd::start();
+    let directory = slapd.directory();
+    let adds = futures_util::stream::iter(1..=40).map(|n| {
+        let directory = directory.clone();
+        async move { directory.add(person(n)).await }
+    });
+    assert!(adds.buffer_unordered(16).all(|added| async move { added.is_ok() }).await);
+    let first = view(folder.path(), directory.clone(), PasswordSource::View);
+    current(&first).await;
+    assert_eq!(first.status().people, 40);
+    eventually(CHANGE, "a cookie for the snapshot", || first.status().last_contact.is_some()).await;
+    first.save().await.unwrap();
+    drop(first);
+
+    directory.delete(&person_dn(1), Control::default()).await.unwrap();
+    let second = view(folder.path(), directory.clone(), PasswordSource::View);
+    current(&second).await;
+    assert_eq!(second.status().people, 39);
+    second.save().await.unwrap();
+    drop(second);
+
+    for n in 2..=40 {
+        directory.delete(&person_dn(n), Control::default()).await.unwrap();
+    }
+    let third = view(folder.path(), directory, PasswordSource::View);
+    eventually(SETTLE, "parked", || third.status().parked.is_some()).await;
+    assert_eq!((third.status().people, at(&third, "p7").as_str()), (39, "p7"));
+    assert!(!third.status().current);
+}
