@@ -1,10 +1,32 @@
 //! IMAP4rev1 (RFC 3501) and its extensions: codec, session, one handler per command.
+//!
+//! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
+//! * `session`: the four states of RFC 3501 §3 and what each allows; `mailbox`: the selected mailbox as the client
+//!   numbers it.
+//! * `handlers`: what each command asks of the directory and of the store.
+//! * `header`, `address`, `mime`, `section`, `text`: messages as IMAP sees them, by offsets into the original octets.
+//!
+//! What must never happen here: knowledge of sockets, of other protocols, or of a store engine.
+
+mod address;
+mod codec;
+mod handlers;
+mod header;
+mod mailbox;
+mod mime;
+mod section;
+mod session;
+#[cfg(test)]
+mod tests;
+mod text;
+mod world;
 
 use std::sync::Arc;
 
-use provost_net::{Peer, Transport};
 use provost_store::MessageStore;
 use provost_view::View;
+
+pub use session::ImapSession;
 
 /// Shared by all sessions.
 #[derive(Clone)]
@@ -19,17 +41,4 @@ pub struct ImapConfig {
     pub default_quota: Option<u64>,
     /// Largest APPEND literal, octets.
     pub append_octets_max: u64,
-}
-
-/// One conversation (implements `provost_net::Session`).
-pub struct ImapSession {
-    _private: (),
-}
-
-impl ImapSession {
-    /// `tls_offered`: STARTTLS can be told in CAPABILITY.
-    pub fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
-        let _ = (config, peer, transport, tls_offered);
-        todo!("H5")
-    }
 }

@@ -1,0 +1,245 @@
+//! Commands as values (RFC 3501 §6).
+
+use bytes::Bytes;
+use jiff::civil::Date;
+use provost_credential::Secret;
+use provost_store::{Flag, Flags, MailboxName, SpecialUse};
+
+use super::sequence::SequenceSet;
+
+/// A mailbox as the client named it; `None` when it cannot be a name here.
+pub(crate) type NamedMailbox = Option<MailboxName>;
+
+/// How a command counts messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Message sequence numbers.
+    Sequence,
+    /// UIDs: the `UID` forms (RFC 3501 §6.4.8).
+    Uid,
+}
+
+/// One command without its tag.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Capability,
+    Noop,
+    Logout,
+    StartTls,
+    Login { name: String, password: Secret },
+    Authenticate { mechanism: String, initial: Option<Bytes> },
+    Id,
+    Enable,
+    Namespace,
+    Idle,
+    Check,
+    Close,
+    Unselect,
+    Select { mailbox: NamedMailbox, read_only: bool },
+    Status { mailbox: NamedMailbox, items: Vec<StatusItem> },
+    List(List),
+    Lsub { reference: Pattern, pattern: Pattern },
+    Create { mailbox: NamedMailbox, special_use: Option<WantedUse> },
+    Delete { mailbox: NamedMailbox },
+    Rename { from: NamedMailbox, to: NamedMailbox },
+    Subscribe { mailbox: NamedMailbox, on: bool },
+    Append(Box<Append>),
+    Expunge { uids: Option<SequenceSet> },
+    Search(Box<Search>),
+    Fetch(Box<Fetch>),
+    Store(Box<Store>),
+    Copy { messages: Messages, to: NamedMailbox, manner: Transfer },
+}
+
+/// Which messages of the selected mailbox.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    pub(crate) set: SequenceSet,
+    pub(crate) numbers: Numbers,
+}
+
+/// COPY (RFC 3501 §6.4.7) or MOVE (RFC 6851).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    Copy,
+    Move,
+}
+
+/// What CREATE ... (USE (...)) asks for (RFC 6154 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WantedUse {
+    Known(SpecialUse),
+    /// One that no mailbox can have here: `NO [USEATTR]`.
+    Unknown,
+}
+
+/// RFC 3501 §6.3.10, RFC 8438.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StatusItem {
+    Messages,
+    Recent,
+    UidNext,
+    UidValidity,
+    Unseen,
+    Size,
+}
+
+/// Reference or pattern of LIST and LSUB, decoded; `None` when it is not modified UTF-7: it matches nothing.
+pub(crate) type Pattern = Option<String>;
+
+/// LIST with its extensions (RFC 5258, RFC 6154, RFC 5819).
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) select: ListSelect,
+    pub(crate) reference: Pattern,
+    pub(crate) patterns: Vec<Pattern>,
+    pub(crate) status: Vec<StatusItem>,
+    pub(crate) return_subscribed: bool,
+    /// Extended LIST answers `LIST "" ""` as a pattern, not as the question for the separator.
+    pub(crate) extended: bool,
+}
+
+/// Selection options (RFC 5258 §3.1, RFC 6154 §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ListSelect {
+    pub(crate) subscribed: bool,
+    pub(crate) special_use: bool,
+    pub(crate) recursive: bool,
+}
+
+/// APPEND (RFC 3501 §6.3.11).
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) mailbox: NamedMailbox,
+    pub(crate) flags: Flags,
+    /// Seconds since 1970.
+    pub(crate) date: Option<i64>,
+    pub(crate) message: Bytes,
+}
+
+/// STORE (RFC 3501 §6.4.6).
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) messages: Messages,
+    pub(crate) change: StoreChange,
+    pub(crate) silent: bool,
+    pub(crate) flags: Flags,
+}
+
+/// FLAGS, +FLAGS, -FLAGS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreChange {
+    Replace,
+    Add,
+    Remove,
+}
+
+/// FETCH (RFC 3501 §6.4.5).
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) messages: Messages,
+    pub(crate) items: Vec<FetchItem>,
+}
+
+/// One data item of FETCH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FetchItem {
+    Flags,
+    InternalDate,
+    Rfc822,
+    Rfc822Header,
+    Rfc822Text,
+    Rfc822Size,
+    Envelope,
+    /// BODY without a section: BODYSTRUCTURE without extension data.
+    Body,
+    BodyStructure,
+    Uid,
+    Section {
+        section: Section,
+        partial: Option<Partial>,
+        peek: bool,
+    },
+}
+
+/// `<origin.octets>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Partial {
+    pub(crate) origin: u32,
+    pub(crate) octets: u32,
+}
+
+/// What stands between the brackets of `BODY[...]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    /// Part numbers; empty for the message itself.
+    pub(crate) part: Vec<u32>,
+    pub(crate) text: SectionText,
+}
+
+/// The last word of a section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SectionText {
+    /// No word: the whole part.
+    All,
+    Header,
+    HeaderFields {
+        names: Vec<String>,
+        not: bool,
+    },
+    Text,
+    Mime,
+}
+
+/// SEARCH (RFC 3501 §6.4.4, RFC 4731).
+#[derive(Debug)]
+pub(crate) struct Search {
+    pub(crate) numbers: Numbers,
+    /// `Some` for the ESEARCH answer.
+    pub(crate) returns: Option<SearchReturn>,
+    pub(crate) charset_known: bool,
+    pub(crate) key: SearchKey,
+}
+
+/// RFC 4731 §3.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SearchReturn {
+    pub(crate) min: bool,
+    pub(crate) max: bool,
+    pub(crate) all: bool,
+    pub(crate) count: bool,
+}
+
+/// RFC 3501 §6.4.4. Texts are in lower case already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SearchKey {
+    All,
+    Flag(Flag, bool),
+    Keyword(String, bool),
+    Recent(bool),
+    /// RECENT and UNSEEN.
+    New,
+    Internal(Compare, Date),
+    Sent(Compare, Date),
+    Larger(u32),
+    Smaller(u32),
+    Header {
+        name: String,
+        text: String,
+    },
+    Body(String),
+    Text(String),
+    Sequence(SequenceSet),
+    Uid(SequenceSet),
+    Not(Box<SearchKey>),
+    Or(Box<SearchKey>, Box<SearchKey>),
+    And(Vec<SearchKey>),
+}
+
+/// BEFORE, ON, SINCE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compare {
+    Before,
+    On,
+    Since,
+}

@@ -1,0 +1,93 @@
+//! ENVELOPE (RFC 3501 §7.4.2).
+
+use super::encode::{nstring, string};
+use crate::address::{self, Listed};
+use crate::header;
+
+/// `envelope` of a header.
+pub(crate) fn envelope(wire: &mut Vec<u8>, header: &[u8]) {
+    wire.push(b'(');
+    for name in ["Date", "Subject"] {
+        nstring(wire, header::first(header, name).as_deref());
+        wire.push(b' ');
+    }
+    let from = addresses(header, "From");
+    // RFC 3501 §7.4.2: the server sets these from From when they are absent or empty.
+    let or_from = |list: Vec<Listed>| if list.is_empty() { from.clone() } else { list };
+    address_list(wire, &from);
+    address_list(wire, &or_from(addresses(header, "Sender")));
+    address_list(wire, &or_from(addresses(header, "Reply-To")));
+    for name in ["To", "Cc", "Bcc"] {
+        address_list(wire, &addresses(header, name));
+    }
+    nstring(wire, header::first(header, "In-Reply-To").as_deref());
+    wire.push(b' ');
+    nstring(wire, header::first(header, "Message-ID").as_deref());
+    wire.push(b')');
+}
+
+fn addresses(header: &[u8], name: &str) -> Vec<Listed> {
+    let fields = header::fields(header).filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
+    fields.flat_map(|field| address::parse(&header::unfold(field.value))).collect()
+}
+
+/// A list or NIL, and a space.
+fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
+    if list.is_empty() {
+        wire.extend_from_slice(b"NIL ");
+        return;
+    }
+    wire.push(b'(');
+    for listed in list {
+        match listed {
+            Listed::Mailbox { name, route, local, host } => {
+                wire.push(b'(');
+                nstring(wire, name.as_deref());
+                wire.push(b' ');
+                nstring(wire, route.as_deref());
+                wire.push(b' ');
+                string(wire, local);
+                wire.push(b' ');
+                string(wire, host);
+                wire.push(b')');
+            }
+            Listed::GroupStart(name) => {
+                wire.extend_from_slice(b"(NIL NIL ");
+                string(wire, name);
+                wire.extend_from_slice(b" NIL)");
+            }
+            Listed::GroupEnd => wire.extend_from_slice(b"(NIL NIL NIL NIL)"),
+        }
+    }
+    wire.extend_from_slice(b") ");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn envelopes() {
+        for (header, expect) in [
+            ("", r#"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"#),
+            (
+                "Date: d\r\nFrom: A <a@x>\r\nTo: b@y,\r\n c@z\r\nTo: d@w\r\nReply-To: \r\nMessage-Id: <1>\r\n\r\n",
+                concat!(
+                    r#"("d" NIL (("A" NIL "a" "x")) (("A" NIL "a" "x")) (("A" NIL "a" "x")) "#,
+                    r#"((NIL NIL "b" "y")(NIL NIL "c" "z")(NIL NIL "d" "w")) NIL NIL NIL "<1>")"#
+                ),
+            ),
+            (
+                "Subject: =?utf-8?q?=C3=A9?=\r\nSender: s@x\r\nCc: g: e@x;\r\nIn-Reply-To: <0>\r\n\r\n",
+                concat!(
+                    r#"(NIL "=?utf-8?q?=C3=A9?=" NIL ((NIL NIL "s" "x")) NIL NIL "#,
+                    r#"((NIL NIL "g" NIL)(NIL NIL "e" "x")(NIL NIL NIL NIL)) NIL "<0>" NIL)"#
+                ),
+            ),
+        ] {
+            let mut wire = Vec::new();
+            envelope(&mut wire, header.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&wire), expect);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Cuts the byte stream into commands: lines joined by their literals (RFC 3501 §4.3, RFC 7888).
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Literals in one command. A command that we know needs at most a few; SEARCH may carry one per string.
+const LITERALS_MAX: usize = 64;
+/// Octets of one command without an APPEND's message.
+const COMMAND_OCTETS_MAX: usize = 256 * 1024;
+/// Longest tag that is told back when a command is refused before it was parsed.
+const TAG_OCTETS_MAX: usize = 64;
+/// A line that is not whole yet stays in the driver's buffer up to here: octets that trickle in are then no sign of life
+/// to it.
+const LINE_OCTETS_LEFT: usize = 8 * 1024;
+/// While skipping: how much of a line's end is kept, to see a literal announced there.
+const TAIL_OCTETS: usize = 32;
+
+/// What the current state of the session allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Octets of one line.
+    pub(crate) line: usize,
+    /// Octets of one literal.
+    pub(crate) literal: u64,
+    /// Octets of a literal of APPEND; `None` where APPEND is not allowed.
+    pub(crate) append: Option<u64>,
+}
+
+/// Why a command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A line is longer than the bound.
+    LineTooLong,
+    /// A line ended in LF without CR.
+    BareLf,
+    /// A literal is larger than the bound.
+    LiteralTooBig,
+    /// More literals, or more octets in all, than a command may have.
+    CommandTooLong,
+}
+
+/// What the bytes so far amount to.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    /// Not yet a command.
+    NeedMore,
+    /// A synchronizing literal is announced: the client waits for `+`.
+    Continuation,
+    /// A whole command without its last CRLF; literals stand in it as `{n}CRLF` and n octets.
+    Command(Bytes),
+    /// A command that was skipped, with its tag when it had one.
+    Refused(Option<Box<str>>, Refusal),
+}
+
+/// The command that is being received.
+#[derive(Debug, Default)]
+pub(crate) struct Framer {
+    buffer: BytesMut,
+    line_start: usize,
+    literal_left: u64,
+    literals: usize,
+    refused: Option<(Option<Box<str>>, Refusal)>,
+}
+
+impl Framer {
+    /// Takes what it can use from `input`. Whatever is not a whole command is moved out of `input`, so that the
+    /// driver's bound on it never meets a large literal.
+    pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &Bounds) -> Frame {
+        loop {
+            if self.literal_left > 0 && !self.take_literal(input) {
+                return Frame::NeedMore;
+            }
+            if !self.take_line(input, bounds) {
+                return Frame::NeedMore;
+            }
+            if self.refused.is_none() && !self.buffer.ends_with(b"\r\n") {
+                self.refuse(Refusal::BareLf);
+                return self.finish();
+            }
+            let Some(announced) = announced_literal(self.buffer.get(self.line_start..).unwrap_or_default()) else {
+                return self.finish();
+            };
+            self.check_literal(announced, bounds);
+            if self.refused.is_some() && announced.synchronizing {
+                // The client waits for our word and has sent nothing of the literal: the command ends here.
+                return self.finish();
+            }
+            self.literal_left = announced.octets;
+            self.line_start = if self.refused.is_some() { 0 } else { self.buffer.len() + announced.octets as usize };
+            if announced.synchronizing {
+                return Frame::Continuation;
+            }
+        }
+    }
+
+    /// Moves octets of the current literal; true when it is whole.
+    fn take_literal(&mut self, input: &mut BytesMut) -> bool {
+        let here = input.len().min(usize::try_from(self.literal_left).unwrap_or(usize::MAX));
+        if self.refused.is_none() {
+            self.buffer.extend_from_slice(input.get(..here).unwrap_or_default());
+        }
+        input.advance(here);
+        self.literal_left -= here as u64;
+        self.literal_left == 0
+    }
+
+    /// Moves a line, or as much of it as is here; true when it is whole.
+    fn take_line(&mut self, input: &mut BytesMut, bounds: &Bounds) -> bool {
+        let end = input.iter().position(|octet| *octet == b'\n').map(|at| at + 1);
+        if end.is_none() && input.len() <= LINE_OCTETS_LEFT.min(bounds.line) && self.refused.is_none() {
+            return false;
+        }
+        let line = input.split_to(end.unwrap_or(input.len()));
+        if self.refused.is_none() && self.buffer.len().saturating_sub(self.line_start) + line.len() > bounds.line {
+            if self.buffer.is_empty() {
+                self.buffer.extend_from_slice(line.get(..line.len().min(TAG_OCTETS_MAX)).unwrap_or_default());
+            }
+            self.refuse(Refusal::LineTooLong);
+        }
+        if self.buffer.is_empty() && end.is_some() {
+            // The common case, a whole line at once, is not copied.
+            self.buffer = line;
+        } else {
+            self.buffer.extend_from_slice(&line);
+        }
+        if self.refused.is_some() && self.buffer.len() > TAIL_OCTETS {
+            self.buffer.advance(self.buffer.len() - TAIL_OCTETS);
+        }
+        end.is_some()
+    }
+
+    fn check_literal(&mut self, announced: Announced, bounds: &Bounds) {
+        if self.refused.is_some() {
+            self.buffer.clear();
+            return;
+        }
+        self.literals += 1;
+        let append = bounds.append.filter(|_| self.is_append());
+        if announced.octets > append.unwrap_or(bounds.literal) {
+            self.refuse(Refusal::LiteralTooBig);
+        } else if self.literals > LITERALS_MAX
+            || (append.is_none() && self.buffer.len() as u64 + announced.octets > COMMAND_OCTETS_MAX as u64)
+        {
+            self.refuse(Refusal::CommandTooLong);
+        }
+    }
+
+    fn is_append(&self) -> bool {
+        let mut words = self.buffer.as_ref().split(|octet| *octet == b' ');
+        words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
+    }
+
+    /// From here on the command is only skipped.
+    fn refuse(&mut self, refusal: Refusal) {
+        let head = self.buffer.get(..self.buffer.len().min(TAG_OCTETS_MAX)).unwrap_or_default();
+        let tag = head.split(|octet| *octet == b' ').next().filter(|tag| tag.len() < head.len());
+        let tag = tag.and_then(|tag| std::str::from_utf8(tag).ok()).filter(|tag| super::cursor::is_tag(tag));
+        self.refused = Some((tag.map(Into::into), refusal));
+        self.buffer.clear();
+        self.line_start = 0;
+    }
+
+    fn finish(&mut self) -> Frame {
+        let done = std::mem::take(self);
+        if let Some((tag, refusal)) = done.refused {
+            return Frame::Refused(tag, refusal);
+        }
+        let mut buffer = done.buffer;
+        buffer.truncate(buffer.len().saturating_sub(2));
+        Frame::Command(buffer.freeze())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Announced {
+    octets: u64,
+    synchronizing: bool,
+}
+
+/// `{n}` or `{n+}` before the CRLF that ends `line` (RFC 7888 §4).
+fn announced_literal(line: &[u8]) -> Option<Announced> {
+    let text = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n"))?.strip_suffix(b"}")?;
+    let (text, synchronizing) = match text.strip_suffix(b"+") {
+        Some(text) => (text, false),
+        None => (text, true),
+    };
+    let open = text.iter().rposition(|octet| *octet == b'{')?;
+    let digits = std::str::from_utf8(text.get(open + 1..)?).ok()?;
+    if digits.is_empty() || digits.len() > 18 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    Some(Announced { octets: digits.parse().ok()?, synchronizing })
+}
+
+/// One plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max`.
+pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Option<Bytes>, Refusal> {
+    let Some(end) = input.iter().take(octets_max + 2).position(|octet| *octet == b'\n') else {
+        return if input.len() > octets_max { Err(Refusal::LineTooLong) } else { Ok(None) };
+    };
+    let mut line = input.split_to(end + 1);
+    if !line.ends_with(b"\r\n") {
+        return Err(Refusal::BareLf);
+    }
+    line.truncate(line.len() - 2);
+    Ok(Some(line.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { line: 64, literal: 10, append: Some(100) };
+
+    fn frames(bytes: &[u8], chunk: usize) -> Vec<String> {
+        let mut framer = Framer::default();
+        let mut seen = Vec::new();
+        let mut input = BytesMut::new();
+        for piece in bytes.chunks(chunk) {
+            input.extend_from_slice(piece);
+            loop {
+                match framer.advance(&mut input, &BOUNDS) {
+                    Frame::NeedMore => break,
+                    Frame::Continuation => seen.push("+".to_owned()),
+                    Frame::Command(frame) => seen.push(String::from_utf8_lossy(&frame).into_owned()),
+                    Frame::Refused(tag, refusal) => seen.push(format!("{} {refusal:?}", tag.as_deref().unwrap_or("*"))),
+                }
+            }
+        }
+        seen
+    }
+
+    /// RFC 3501 §4.3, RFC 7888 §4: however the bytes are cut, the same commands come out.
+    #[test]
+    fn cuts_commands() {
+        let long = format!("a LIST {}\r\nb NOOP\r\n", "x".repeat(80));
+        let rows: &[(&str, &[&str])] = &[
+            ("a NOOP\r\nb NOOP\r\n", &["a NOOP", "b NOOP"]),
+            ("a LOGIN {3}\r\nabc {2+}\r\nxy\r\n", &["+", "a LOGIN {3}\r\nabc {2+}\r\nxy"]),
+            ("a LOGIN {0}\r\n x\r\n", &["+", "a LOGIN {0}\r\n x"]),
+            ("a NOOP\nb NOOP\r\n", &["a BareLf", "b NOOP"]),
+            ("a LOGIN {11}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
+            ("a LOGIN {11+}\r\n01234567890 x\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
+            ("a LOGIN {11+}\r\n01234567890 {12+}\r\n012345678901\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
+            ("a APPEND x {11+}\r\n01234567890\r\nb NOOP\r\n", &["a APPEND x {11+}\r\n01234567890", "b NOOP"]),
+            ("a APPEND x {101}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
+            (&long, &["a LineTooLong", "b NOOP"]),
+        ];
+        for (bytes, expect) in rows {
+            for chunk in [1, 2, 3, 7, 1000] {
+                assert_eq!(frames(bytes.as_bytes(), chunk), *expect, "{bytes:?} in pieces of {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_the_number_of_literals() {
+        let many = format!("a X{}\r\n", " {1+}\r\nz".repeat(LITERALS_MAX + 1));
+        assert_eq!(frames(many.as_bytes(), 5), ["a CommandTooLong"]);
+    }
+}

@@ -1,0 +1,308 @@
+//! A framed command to a [`Command`] (RFC 3501 §9).
+
+use bytes::Bytes;
+use provost_credential::Secret;
+use provost_store::{Flag, Flags, Keyword, MailboxName, SpecialUse};
+
+use super::command::{
+    Append, Command, Messages, NamedMailbox, Numbers, StatusItem, Store, StoreChange, Transfer, WantedUse,
+};
+use super::cursor::{Cursor, ParseError};
+use super::parse_fetch::fetch;
+use super::parse_list::{list, lsub};
+use super::parse_search::search;
+use super::sequence::SequenceSet;
+use super::{date, utf7};
+
+/// Flags in one list: the store keeps at most 64 keywords of a mailbox.
+const FLAGS_MAX: usize = 128;
+/// Names and values of an ID command (RFC 2971 §3.3: 30 pairs).
+const ID_STRINGS_MAX: usize = 60;
+/// STATUS items, ENABLE arguments and the like.
+const ITEMS_MAX: usize = 32;
+
+pub(super) type Result<T> = std::result::Result<T, ParseError>;
+
+/// A command and its tag; the tag is known even when the rest is wrong.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) tag: Option<Box<str>>,
+    pub(crate) command: Result<Command>,
+}
+
+/// Reads one command.
+pub(crate) fn parse(frame: &Bytes) -> Parsed {
+    let mut cursor = Cursor::new(frame);
+    let tag = match cursor.tag() {
+        Ok(tag) => tag,
+        Err(error) => return Parsed { tag: None, command: Err(error) },
+    };
+    let command = cursor.space().and_then(|()| command(&mut cursor));
+    Parsed { tag: Some(tag.into()), command }
+}
+
+fn command(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let word = cursor.word()?;
+    let command = match word.as_str() {
+        "CAPABILITY" => Command::Capability,
+        "NOOP" => Command::Noop,
+        "LOGOUT" => Command::Logout,
+        "STARTTLS" => Command::StartTls,
+        "NAMESPACE" => Command::Namespace,
+        "IDLE" => Command::Idle,
+        "CHECK" => Command::Check,
+        "CLOSE" => Command::Close,
+        "UNSELECT" => Command::Unselect,
+        "EXPUNGE" => Command::Expunge { uids: None },
+        _ => {
+            cursor.space()?;
+            with_arguments(&word, cursor)?
+        }
+    };
+    cursor.end()?;
+    Ok(command)
+}
+
+fn with_arguments(word: &str, cursor: &mut Cursor<'_>) -> Result<Command> {
+    match word {
+        "LOGIN" => login(cursor),
+        "AUTHENTICATE" => authenticate(cursor),
+        "ID" => id(cursor),
+        "ENABLE" => enable(cursor),
+        "SELECT" => Ok(Command::Select { mailbox: select(cursor)?, read_only: false }),
+        "EXAMINE" => Ok(Command::Select { mailbox: select(cursor)?, read_only: true }),
+        "STATUS" => status(cursor),
+        "LIST" => list(cursor),
+        "LSUB" => lsub(cursor),
+        "CREATE" => create(cursor),
+        "DELETE" => Ok(Command::Delete { mailbox: mailbox(cursor)? }),
+        "RENAME" => rename(cursor),
+        "SUBSCRIBE" => Ok(Command::Subscribe { mailbox: mailbox(cursor)?, on: true }),
+        "UNSUBSCRIBE" => Ok(Command::Subscribe { mailbox: mailbox(cursor)?, on: false }),
+        "APPEND" => append(cursor),
+        "UID" => uid(cursor),
+        _ => numbered(word, cursor, Numbers::Sequence),
+    }
+}
+
+/// RFC 3501 §6.4.8, RFC 4315 §2.1.
+fn uid(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let word = cursor.word()?;
+    cursor.space()?;
+    if word == "EXPUNGE" {
+        return Ok(Command::Expunge { uids: Some(SequenceSet::parse(cursor)?) });
+    }
+    numbered(&word, cursor, Numbers::Uid)
+}
+
+/// The commands that have a UID form.
+fn numbered(word: &str, cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+    match word {
+        "FETCH" => fetch(cursor, numbers),
+        "SEARCH" => search(cursor, numbers),
+        "STORE" => store(cursor, numbers),
+        "COPY" => copy(cursor, numbers, Transfer::Copy),
+        "MOVE" => copy(cursor, numbers, Transfer::Move),
+        _ => Err(ParseError("unknown command")),
+    }
+}
+
+fn login(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let name = text(&cursor.astring()?)?;
+    cursor.space()?;
+    Ok(Command::Login { name, password: Secret::new(text(&cursor.astring()?)?) })
+}
+
+fn text(bytes: &Bytes) -> Result<String> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| ParseError("a string is not UTF-8"))
+}
+
+/// RFC 3501 §6.2.2; the initial response is RFC 4959.
+fn authenticate(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let mechanism = cursor.word()?;
+    let initial = if cursor.eat(b' ') {
+        Some(Bytes::copy_from_slice(cursor.run(|octet| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet))))
+    } else {
+        None
+    };
+    Ok(Command::Authenticate { mechanism, initial })
+}
+
+/// RFC 2971 §3.1. What the client says of itself is read and dropped.
+fn id(cursor: &mut Cursor<'_>) -> Result<Command> {
+    if !cursor.eat_word("NIL") {
+        cursor.list(ID_STRINGS_MAX, Cursor::nstring)?;
+    }
+    Ok(Command::Id)
+}
+
+/// RFC 5161 §3.1. Nothing of ours has to be enabled.
+fn enable(cursor: &mut Cursor<'_>) -> Result<Command> {
+    for _ in 0..ITEMS_MAX {
+        cursor.atom()?;
+        if !cursor.eat(b' ') {
+            return Ok(Command::Enable);
+        }
+    }
+    Err(ParseError("too many capabilities"))
+}
+
+/// A mailbox name: modified UTF-7 (RFC 3501 §5.1.3).
+pub(super) fn mailbox(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
+    Ok(utf7::decode(&cursor.astring()?).and_then(|name| MailboxName::parse(&name)))
+}
+
+/// SELECT parameters (RFC 4466 §2.1) are none of ours.
+fn select(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
+    let name = mailbox(cursor)?;
+    if cursor.eat(b' ') && cursor.peek() == Some(b'(') {
+        return Err(ParseError("unknown SELECT parameter"));
+    }
+    Ok(name)
+}
+
+fn status(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let mailbox = mailbox(cursor)?;
+    cursor.space()?;
+    Ok(Command::Status { mailbox, items: status_items(cursor)? })
+}
+
+/// `(MESSAGES ...)`, at least one.
+pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Result<Vec<StatusItem>> {
+    let items = cursor.list(ITEMS_MAX, |cursor| match cursor.word()?.as_str() {
+        "MESSAGES" => Ok(StatusItem::Messages),
+        "RECENT" => Ok(StatusItem::Recent),
+        "UIDNEXT" => Ok(StatusItem::UidNext),
+        "UIDVALIDITY" => Ok(StatusItem::UidValidity),
+        "UNSEEN" => Ok(StatusItem::Unseen),
+        "SIZE" => Ok(StatusItem::Size),
+        _ => Err(ParseError("unknown STATUS item")),
+    })?;
+    if items.is_empty() { Err(ParseError("no STATUS item")) } else { Ok(items) }
+}
+
+/// RFC 3501 §6.3.3; `(USE (...))` is RFC 6154 §3.
+fn create(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let name = utf7::decode(&cursor.astring()?);
+    // A separator at the end says "there will be names below"; the name is without it.
+    let mailbox = name.and_then(|name| MailboxName::parse(name.strip_suffix(MailboxName::SEPARATOR).unwrap_or(&name)));
+    let mut special_use = None;
+    if cursor.eat(b' ') {
+        cursor.expect(b'(', "CREATE parameters were expected")?;
+        if cursor.word()? != "USE" {
+            return Err(ParseError("unknown CREATE parameter"));
+        }
+        cursor.space()?;
+        let uses = cursor.list(ITEMS_MAX, Cursor::flag)?;
+        cursor.expect(b')', "CREATE parameters have no end")?;
+        special_use = match uses.as_slice() {
+            [] => None,
+            [one] => Some(special_use_named(one).map_or(WantedUse::Unknown, WantedUse::Known)),
+            _ => Some(WantedUse::Unknown),
+        };
+    }
+    Ok(Command::Create { mailbox, special_use })
+}
+
+fn special_use_named(name: &str) -> Option<SpecialUse> {
+    match name.to_ascii_lowercase().as_str() {
+        "\\drafts" => Some(SpecialUse::Drafts),
+        "\\sent" => Some(SpecialUse::Sent),
+        "\\trash" => Some(SpecialUse::Trash),
+        "\\junk" => Some(SpecialUse::Junk),
+        "\\archive" => Some(SpecialUse::Archive),
+        _ => None,
+    }
+}
+
+fn rename(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let from = mailbox(cursor)?;
+    cursor.space()?;
+    Ok(Command::Rename { from, to: mailbox(cursor)? })
+}
+
+/// RFC 3501 §6.3.11.
+fn append(cursor: &mut Cursor<'_>) -> Result<Command> {
+    let mailbox = mailbox(cursor)?;
+    cursor.space()?;
+    let mut flags = Flags::none();
+    if cursor.peek() == Some(b'(') {
+        flags = flag_list(cursor)?;
+        cursor.space()?;
+    }
+    let mut date = None;
+    if cursor.peek() == Some(b'"') {
+        let text = text(&cursor.string()?)?;
+        date = Some(date::parse_date_time(&text).ok_or(ParseError("the date-time is malformed"))?);
+        cursor.space()?;
+    }
+    Ok(Command::Append(Box::new(Append { mailbox, flags, date, message: cursor.literal()? })))
+}
+
+fn flag_list(cursor: &mut Cursor<'_>) -> Result<Flags> {
+    let names = cursor.list(FLAGS_MAX, Cursor::flag)?;
+    let mut flags = Flags::none();
+    for name in names {
+        add_flag(&mut flags, &name)?;
+    }
+    Ok(flags)
+}
+
+fn add_flag(flags: &mut Flags, name: &str) -> Result<()> {
+    match name.to_ascii_lowercase().as_str() {
+        "\\seen" => flags.insert(Flag::Seen),
+        "\\answered" => flags.insert(Flag::Answered),
+        "\\flagged" => flags.insert(Flag::Flagged),
+        "\\deleted" => flags.insert(Flag::Deleted),
+        "\\draft" => flags.insert(Flag::Draft),
+        // RFC 3501 §2.3.2: cannot be altered by a client; saying so is no error.
+        "\\recent" => {}
+        other if other.starts_with('\\') => return Err(ParseError("unknown system flag")),
+        _ => flags.insert_keyword(Keyword::parse(name).ok_or(ParseError("a keyword is malformed or too long"))?),
+    }
+    Ok(())
+}
+
+/// `sequence-set SP`.
+pub(super) fn messages(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Messages> {
+    let set = SequenceSet::parse(cursor)?;
+    cursor.space()?;
+    Ok(Messages { set, numbers })
+}
+
+/// RFC 3501 §6.4.6.
+fn store(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+    let messages = messages(cursor, numbers)?;
+    let change = if cursor.eat(b'+') {
+        StoreChange::Add
+    } else if cursor.eat(b'-') {
+        StoreChange::Remove
+    } else {
+        StoreChange::Replace
+    };
+    let silent = match cursor.word()?.as_str() {
+        "FLAGS" => false,
+        "FLAGS.SILENT" => true,
+        _ => return Err(ParseError("unknown STORE item")),
+    };
+    cursor.space()?;
+    let flags = if cursor.peek() == Some(b'(') { flag_list(cursor)? } else { bare_flags(cursor)? };
+    Ok(Command::Store(Box::new(Store { messages, change, silent, flags })))
+}
+
+/// `flag *(SP flag)` without parentheses.
+fn bare_flags(cursor: &mut Cursor<'_>) -> Result<Flags> {
+    let mut flags = Flags::none();
+    for _ in 0..FLAGS_MAX {
+        add_flag(&mut flags, &cursor.flag()?)?;
+        if !cursor.eat(b' ') {
+            return Ok(flags);
+        }
+    }
+    Err(ParseError("too many flags"))
+}
+
+fn copy(cursor: &mut Cursor<'_>, numbers: Numbers, manner: Transfer) -> Result<Command> {
+    let messages = messages(cursor, numbers)?;
+    Ok(Command::Copy { messages, to: mailbox(cursor)?, manner })
+}

@@ -1,0 +1,130 @@
+//! FETCH (RFC 3501 §6.4.5).
+
+use super::command::{Command, Fetch, FetchItem, Numbers, Partial, Section, SectionText};
+use super::cursor::{Cursor, ParseError};
+use super::parse::{Result, messages};
+
+/// Data items of one FETCH.
+const ITEMS_MAX: usize = 64;
+/// Names in one HEADER.FIELDS.
+const FIELDS_MAX: usize = 256;
+/// Part numbers in one section: as deep as the structure is split.
+const PART_DEPTH_MAX: usize = crate::mime::DEPTH_MAX;
+
+pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+    let messages = messages(cursor, numbers)?;
+    let mut items = Vec::new();
+    if cursor.peek() == Some(b'(') {
+        items = cursor.list(ITEMS_MAX, item)?;
+        if items.is_empty() {
+            return Err(ParseError("no FETCH item"));
+        }
+    } else {
+        match macro_items(cursor)? {
+            Macro::Items(list) => items.extend_from_slice(list),
+            Macro::Named(name) => items.push(named(&name, cursor)?),
+        }
+    }
+    Ok(Command::Fetch(Box::new(Fetch { messages, items })))
+}
+
+enum Macro {
+    Items(&'static [FetchItem]),
+    Named(String),
+}
+
+/// ALL, FAST and FULL stand alone, never in a list.
+fn macro_items(cursor: &mut Cursor<'_>) -> Result<Macro> {
+    use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
+    let name = cursor.item_name()?;
+    Ok(match name.as_str() {
+        "ALL" => Macro::Items(&[Flags, InternalDate, Rfc822Size, Envelope]),
+        "FAST" => Macro::Items(&[Flags, InternalDate, Rfc822Size]),
+        "FULL" => Macro::Items(&[Flags, InternalDate, Rfc822Size, Envelope, Body]),
+        _ => Macro::Named(name),
+    })
+}
+
+fn item(cursor: &mut Cursor<'_>) -> Result<FetchItem> {
+    let name = cursor.item_name()?;
+    named(&name, cursor)
+}
+
+fn named(name: &str, cursor: &mut Cursor<'_>) -> Result<FetchItem> {
+    Ok(match name {
+        "FLAGS" => FetchItem::Flags,
+        "INTERNALDATE" => FetchItem::InternalDate,
+        "RFC822" => FetchItem::Rfc822,
+        "RFC822.HEADER" => FetchItem::Rfc822Header,
+        "RFC822.TEXT" => FetchItem::Rfc822Text,
+        "RFC822.SIZE" => FetchItem::Rfc822Size,
+        "ENVELOPE" => FetchItem::Envelope,
+        "BODYSTRUCTURE" => FetchItem::BodyStructure,
+        "UID" => FetchItem::Uid,
+        "BODY" if cursor.peek() != Some(b'[') => FetchItem::Body,
+        "BODY" => section_item(cursor, false)?,
+        "BODY.PEEK" => section_item(cursor, true)?,
+        _ => return Err(ParseError("unknown FETCH item")),
+    })
+}
+
+fn section_item(cursor: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
+    cursor.expect(b'[', "a section was expected")?;
+    let section = section(cursor)?;
+    cursor.expect(b']', "a section has no end")?;
+    let mut partial = None;
+    if cursor.eat(b'<') {
+        let origin = cursor.number()?;
+        cursor.expect(b'.', "a partial is <origin.octets>")?;
+        let octets = cursor.number()?;
+        cursor.expect(b'>', "a partial has no end")?;
+        if octets == 0 {
+            return Err(ParseError("a partial has at least one octet"));
+        }
+        partial = Some(Partial { origin, octets });
+    }
+    Ok(FetchItem::Section { section, partial, peek })
+}
+
+fn section(cursor: &mut Cursor<'_>) -> Result<Section> {
+    let mut part = Vec::new();
+    while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {
+        if part.len() >= PART_DEPTH_MAX {
+            return Err(ParseError("a section is too deep"));
+        }
+        let number = cursor.number()?;
+        if number == 0 {
+            return Err(ParseError("part numbers begin at 1"));
+        }
+        part.push(number);
+        if !cursor.eat(b'.') {
+            return Ok(Section { part, text: SectionText::All });
+        }
+    }
+    if part.is_empty() && cursor.peek() == Some(b']') {
+        return Ok(Section { part, text: SectionText::All });
+    }
+    let text = match cursor.item_name()?.as_str() {
+        "HEADER" => SectionText::Header,
+        "HEADER.FIELDS" => SectionText::HeaderFields { names: field_names(cursor)?, not: false },
+        "HEADER.FIELDS.NOT" => SectionText::HeaderFields { names: field_names(cursor)?, not: true },
+        "TEXT" => SectionText::Text,
+        "MIME" if !part.is_empty() => SectionText::Mime,
+        _ => return Err(ParseError("unknown section")),
+    };
+    Ok(Section { part, text })
+}
+
+fn field_names(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
+    cursor.space()?;
+    let names = cursor.list(FIELDS_MAX, |cursor| {
+        let name = cursor.astring()?;
+        // RFC 5322 §3.6.8 `ftext`: anything else names no field, and would have to be quoted back.
+        let is_field = name.iter().all(|octet| (0x21..0x7f).contains(octet) && *octet != b':');
+        String::from_utf8(name.to_vec())
+            .ok()
+            .filter(|name| is_field && !name.is_empty())
+            .ok_or(ParseError("a header field name is malformed"))
+    })?;
+    if names.is_empty() { Err(ParseError("no header field name")) } else { Ok(names) }
+}

@@ -1,0 +1,186 @@
+//! SEARCH (RFC 3501 §6.4.4, RFC 4731 §3.1).
+
+use jiff::civil::Date;
+use provost_store::Flag;
+
+use super::command::{Command, Compare, Numbers, Search, SearchKey, SearchReturn};
+use super::cursor::{Cursor, ParseError};
+use super::date;
+use super::parse::Result;
+use super::sequence::SequenceSet;
+
+/// How deep NOT, OR and parentheses may nest. Clients chain OR once per address of a book.
+const DEPTH_MAX: usize = 128;
+/// Keys in one SEARCH.
+const KEYS_MAX: usize = 1_000;
+/// RETURN options.
+const OPTIONS_MAX: usize = 8;
+
+pub(super) fn search(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+    let mut returns = None;
+    if cursor.eat_word("RETURN") {
+        cursor.space()?;
+        returns = Some(return_options(cursor)?);
+        cursor.space()?;
+    }
+    let mut charset_known = true;
+    if cursor.eat_word("CHARSET") {
+        cursor.space()?;
+        let charset = cursor.astring()?;
+        charset_known = charset.eq_ignore_ascii_case(b"UTF-8") || charset.eq_ignore_ascii_case(b"US-ASCII");
+        cursor.space()?;
+    }
+    let mut parser = Keys { cursor, left: KEYS_MAX };
+    let key = parser.all_of(0, None)?;
+    Ok(Command::Search(Box::new(Search { numbers, returns, charset_known, key })))
+}
+
+/// `RETURN ()` is `RETURN (ALL)`.
+fn return_options(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
+    let mut returns = SearchReturn::default();
+    for option in cursor.list(OPTIONS_MAX, Cursor::word)? {
+        match option.as_str() {
+            "MIN" => returns.min = true,
+            "MAX" => returns.max = true,
+            "ALL" => returns.all = true,
+            "COUNT" => returns.count = true,
+            _ => return Err(ParseError("unknown SEARCH return option")),
+        }
+    }
+    returns.all |= returns == SearchReturn::default();
+    Ok(returns)
+}
+
+struct Keys<'a, 'b> {
+    cursor: &'a mut Cursor<'b>,
+    left: usize,
+}
+
+impl Keys<'_, '_> {
+    /// `key *(SP key)` up to `close` or the end.
+    fn all_of(&mut self, depth: usize, close: Option<u8>) -> Result<SearchKey> {
+        let mut keys = Vec::new();
+        loop {
+            keys.push(self.key(depth)?);
+            match close {
+                Some(close) if self.cursor.eat(close) => break,
+                None if self.cursor.peek().is_none() => break,
+                _ => self.cursor.space()?,
+            }
+            if close.is_none() && self.cursor.peek().is_none() {
+                break;
+            }
+        }
+        Ok(if keys.len() == 1 { keys.remove(0) } else { SearchKey::And(keys) })
+    }
+
+    fn key(&mut self, depth: usize) -> Result<SearchKey> {
+        if depth > DEPTH_MAX {
+            return Err(ParseError("search keys are nested too deeply"));
+        }
+        self.left = self.left.checked_sub(1).ok_or(ParseError("too many search keys"))?;
+        match self.cursor.peek() {
+            Some(b'(') => {
+                self.cursor.expect(b'(', "a list was expected")?;
+                self.all_of(depth + 1, Some(b')'))
+            }
+            Some(b'*' | b'0'..=b'9') => Ok(SearchKey::Sequence(SequenceSet::parse(self.cursor)?)),
+            _ => {
+                let word = self.cursor.word()?;
+                match flag_key(&word) {
+                    Some(key) => Ok(key),
+                    None => self.with_argument(&word, depth),
+                }
+            }
+        }
+    }
+
+    fn with_argument(&mut self, word: &str, depth: usize) -> Result<SearchKey> {
+        if !ARGUMENT_KEYS.contains(&word) {
+            return Err(ParseError("unknown search key"));
+        }
+        self.cursor.space()?;
+        Ok(match word {
+            "NOT" => SearchKey::Not(Box::new(self.key(depth + 1)?)),
+            "OR" => {
+                let first = self.key(depth + 1)?;
+                self.cursor.space()?;
+                SearchKey::Or(Box::new(first), Box::new(self.key(depth + 1)?))
+            }
+            "BEFORE" => SearchKey::Internal(Compare::Before, self.date()?),
+            "ON" => SearchKey::Internal(Compare::On, self.date()?),
+            "SINCE" => SearchKey::Internal(Compare::Since, self.date()?),
+            "SENTBEFORE" => SearchKey::Sent(Compare::Before, self.date()?),
+            "SENTON" => SearchKey::Sent(Compare::On, self.date()?),
+            "SENTSINCE" => SearchKey::Sent(Compare::Since, self.date()?),
+            "LARGER" => SearchKey::Larger(self.cursor.number()?),
+            "SMALLER" => SearchKey::Smaller(self.cursor.number()?),
+            "KEYWORD" => SearchKey::Keyword(self.cursor.atom()?.to_owned(), true),
+            "UNKEYWORD" => SearchKey::Keyword(self.cursor.atom()?.to_owned(), false),
+            "UID" => SearchKey::Uid(SequenceSet::parse(self.cursor)?),
+            "BODY" => SearchKey::Body(self.text()?),
+            "TEXT" => SearchKey::Text(self.text()?),
+            "HEADER" => {
+                let name = String::from_utf8_lossy(&self.cursor.astring()?).into_owned();
+                self.cursor.space()?;
+                SearchKey::Header { name, text: self.text()? }
+            }
+            field => SearchKey::Header { name: field.to_owned(), text: self.text()? },
+        })
+    }
+
+    /// A string to look for, in lower case.
+    fn text(&mut self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.cursor.astring()?).to_lowercase())
+    }
+
+    fn date(&mut self) -> Result<Date> {
+        let text = self.cursor.astring()?;
+        let text = std::str::from_utf8(&text).map_err(|_| ParseError("a date is malformed"))?;
+        date::parse_date(text).ok_or(ParseError("a date is malformed"))
+    }
+}
+
+const ARGUMENT_KEYS: &[&str] = &[
+    "NOT",
+    "OR",
+    "BEFORE",
+    "ON",
+    "SINCE",
+    "SENTBEFORE",
+    "SENTON",
+    "SENTSINCE",
+    "LARGER",
+    "SMALLER",
+    "KEYWORD",
+    "UNKEYWORD",
+    "UID",
+    "BODY",
+    "TEXT",
+    "HEADER",
+    "FROM",
+    "TO",
+    "CC",
+    "BCC",
+    "SUBJECT",
+];
+
+fn flag_key(word: &str) -> Option<SearchKey> {
+    Some(match word {
+        "ALL" => SearchKey::All,
+        "ANSWERED" => SearchKey::Flag(Flag::Answered, true),
+        "UNANSWERED" => SearchKey::Flag(Flag::Answered, false),
+        "DELETED" => SearchKey::Flag(Flag::Deleted, true),
+        "UNDELETED" => SearchKey::Flag(Flag::Deleted, false),
+        "DRAFT" => SearchKey::Flag(Flag::Draft, true),
+        "UNDRAFT" => SearchKey::Flag(Flag::Draft, false),
+        "FLAGGED" => SearchKey::Flag(Flag::Flagged, true),
+        "UNFLAGGED" => SearchKey::Flag(Flag::Flagged, false),
+        "SEEN" => SearchKey::Flag(Flag::Seen, true),
+        "UNSEEN" => SearchKey::Flag(Flag::Seen, false),
+        "RECENT" => SearchKey::Recent(true),
+        "OLD" => SearchKey::Recent(false),
+        "NEW" => SearchKey::New,
+        _ => return None,
+    })
+}

@@ -1,0 +1,62 @@
+//! Status responses (RFC 3501 §7.1; response codes of RFC 3501, 4315, 5530).
+
+use std::borrow::Cow;
+
+/// Longest human-readable text that is said.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// OK, NO or BAD with code and text: what a handler answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    status: &'static str,
+    code: Option<Cow<'static, str>>,
+    text: Cow<'static, str>,
+}
+
+impl Reply {
+    /// Done.
+    pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: "OK", code: None, text: text.into() }
+    }
+
+    /// Refused or impossible now: the code says which.
+    pub(crate) fn no(code: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: "NO", code: Some(code.into()), text: text.into() }
+    }
+
+    /// Not understood, or not allowed here.
+    pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: "BAD", code: None, text: text.into() }
+    }
+
+    /// With a response code.
+    pub(crate) fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// As a line under `tag` (`*` for an untagged one).
+    pub(crate) fn line(&self, tag: &str) -> String {
+        let mut line = format!("{tag} {} ", self.status);
+        if let Some(code) = &self.code {
+            line.push_str(&format!("[{code}] "));
+        }
+        // What a store or a peer wrote must not end our line early.
+        let clean = |c: char| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' };
+        line.extend(self.text.chars().take(TEXT_CHARS_MAX).map(clean));
+        line.push_str("\r\n");
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        assert_eq!(Reply::ok("done").line("a1"), "a1 OK done\r\n");
+        assert_eq!(Reply::no("TRYCREATE", "no é\r\nx").line("a1"), "a1 NO [TRYCREATE] no ???x\r\n");
+        assert_eq!(Reply::ok("x").with_code("APPENDUID 1 2").line("*"), "* OK [APPENDUID 1 2] x\r\n");
+    }
+}

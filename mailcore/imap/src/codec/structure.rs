@@ -1,0 +1,202 @@
+//! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
+
+use super::encode::{nstring, string};
+use super::envelope::envelope;
+use crate::header::{self, Parameterised};
+use crate::mime::{Content, Media, Part};
+use crate::section::Octets;
+
+/// Languages told of one part.
+const LANGUAGES_MAX: usize = 32;
+
+/// With or without extension data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// BODY.
+    Basic,
+    /// BODYSTRUCTURE.
+    Extended,
+}
+
+/// `body` of a whole message.
+pub(crate) fn structure(wire: &mut Vec<u8>, message: &Octets, detail: Detail) {
+    Writer { wire, message, detail }.part(message.structure());
+}
+
+struct Writer<'a> {
+    wire: &'a mut Vec<u8>,
+    message: &'a Octets,
+    detail: Detail,
+}
+
+impl Writer<'_> {
+    fn part(&mut self, part: &Part) {
+        self.wire.push(b'(');
+        match &part.content {
+            Content::Multipart(parts) => self.multipart(part, parts),
+            Content::Message(inner) => self.message(part, inner),
+            Content::Leaf => self.leaf(part),
+        }
+        self.wire.push(b')');
+    }
+
+    fn multipart(&mut self, part: &Part, parts: &[Part]) {
+        for inner in parts {
+            self.part(inner);
+        }
+        self.wire.push(b' ');
+        string(self.wire, &part.media.subtype);
+        if self.detail == Detail::Extended {
+            self.wire.push(b' ');
+            self.parameters(&part.media.parameters);
+            self.extension(part);
+        }
+    }
+
+    fn message(&mut self, part: &Part, inner: &Part) {
+        self.fields(part, &part.media);
+        self.wire.push(b' ');
+        envelope(self.wire, self.message.slice(inner.header.clone()));
+        self.wire.push(b' ');
+        self.part(inner);
+        self.lines(part);
+        self.single_extension(part);
+    }
+
+    fn leaf(&mut self, part: &Part) {
+        // The grammar has no multipart without parts and no message without envelope: such a part is told as text.
+        let is_told = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
+        let plain = Media::plain_text();
+        let media = if is_told { &part.media } else { &plain };
+        self.fields(part, media);
+        if media.is("text") {
+            self.lines(part);
+        }
+        self.single_extension(part);
+    }
+
+    /// `media body-fields`.
+    fn fields(&mut self, part: &Part, media: &Media) {
+        string(self.wire, &media.kind);
+        self.wire.push(b' ');
+        string(self.wire, &media.subtype);
+        self.wire.push(b' ');
+        self.parameters(&media.parameters);
+        for name in ["Content-ID", "Content-Description"] {
+            self.wire.push(b' ');
+            nstring(self.wire, self.field(part, name).as_deref());
+        }
+        self.wire.push(b' ');
+        let encoding = self.field(part, "Content-Transfer-Encoding").filter(|text| !text.is_empty());
+        string(self.wire, encoding.as_deref().unwrap_or(b"7bit"));
+        self.wire.extend_from_slice(format!(" {}", part.body.len()).as_bytes());
+    }
+
+    fn lines(&mut self, part: &Part) {
+        let lines = self.message.slice(part.body.clone()).iter().filter(|octet| **octet == b'\n').count();
+        self.wire.extend_from_slice(format!(" {lines}").as_bytes());
+    }
+
+    /// `body-ext-1part`.
+    fn single_extension(&mut self, part: &Part) {
+        if self.detail == Detail::Extended {
+            self.wire.push(b' ');
+            nstring(self.wire, self.field(part, "Content-MD5").as_deref());
+            self.extension(part);
+        }
+    }
+
+    /// Disposition, language, location.
+    fn extension(&mut self, part: &Part) {
+        self.wire.push(b' ');
+        match self.field(part, "Content-Disposition").map(|value| Parameterised::parse(&value)) {
+            Some(disposition) if !disposition.value.is_empty() => {
+                self.wire.push(b'(');
+                string(self.wire, &disposition.value);
+                self.wire.push(b' ');
+                self.parameters(&disposition.parameters);
+                self.wire.push(b')');
+            }
+            _ => self.wire.extend_from_slice(b"NIL"),
+        }
+        self.wire.push(b' ');
+        self.languages(part);
+        self.wire.push(b' ');
+        nstring(self.wire, self.field(part, "Content-Location").as_deref());
+    }
+
+    fn languages(&mut self, part: &Part) {
+        let field = self.field(part, "Content-Language").unwrap_or_default();
+        let tags = field.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty());
+        let tags: Vec<&[u8]> = tags.take(LANGUAGES_MAX).collect();
+        if tags.is_empty() {
+            self.wire.extend_from_slice(b"NIL");
+            return;
+        }
+        for (at, tag) in tags.iter().enumerate() {
+            self.wire.push(if at == 0 { b'(' } else { b' ' });
+            string(self.wire, tag);
+        }
+        self.wire.push(b')');
+    }
+
+    fn parameters(&mut self, parameters: &[(Vec<u8>, Vec<u8>)]) {
+        if parameters.is_empty() {
+            self.wire.extend_from_slice(b"NIL");
+            return;
+        }
+        for (at, (name, value)) in parameters.iter().enumerate() {
+            self.wire.push(if at == 0 { b'(' } else { b' ' });
+            string(self.wire, name);
+            self.wire.push(b' ');
+            string(self.wire, value);
+        }
+        self.wire.push(b')');
+    }
+
+    fn field(&self, part: &Part, name: &str) -> Option<Vec<u8>> {
+        header::first(self.message.slice(part.header.clone()), name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(message: &str, detail: Detail) -> String {
+        let mut wire = Vec::new();
+        structure(&mut wire, &Octets::new(message.to_owned().into()), detail);
+        String::from_utf8_lossy(&wire).into_owned()
+    }
+
+    /// RFC 3501 §7.4.2.
+    #[test]
+    fn structures() {
+        let plain = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 6 1"#;
+        assert_eq!(told("A: b\r\n\r\nbody\r\n", Detail::Basic), format!("{plain})"));
+        assert_eq!(told("A: b\r\n\r\nbody\r\n", Detail::Extended), format!("{plain} NIL NIL NIL NIL)"));
+        let image = "Content-Type: image/png; name=\"a b.png\"\r\nContent-Transfer-Encoding: base64\r\n\
+            Content-ID: <i>\r\nContent-Disposition: attachment; filename=x\r\nContent-Language: fr, en\r\n\r\nAAAA";
+        assert_eq!(
+            told(image, Detail::Extended),
+            concat!(
+                r#"("image" "png" ("name" "a b.png") "<i>" NIL "base64" 4 NIL "#,
+                r#"("attachment" ("filename" "x")) ("fr" "en") NIL)"#
+            )
+        );
+        let mixed = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n\
+            Subject: s\r\n\r\nx\r\n--b--";
+        let text = |octets| format!(r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" {octets} 0)"#);
+        assert_eq!(
+            told(mixed, Detail::Basic),
+            format!(
+                r#"({}("message" "rfc822" NIL NIL NIL "7bit" 15 (NIL "s" NIL NIL NIL NIL NIL NIL NIL NIL) {} 2) "mixed")"#,
+                text(3),
+                text(1)
+            )
+        );
+        let empty = "Content-Type: multipart/mixed; boundary=b\r\n\r\nnothing";
+        assert_eq!(told(empty, Detail::Basic), text(7));
+        assert!(told(mixed, Detail::Extended).ends_with(r#" "mixed" ("boundary" "b") NIL NIL NIL)"#));
+    }
+}

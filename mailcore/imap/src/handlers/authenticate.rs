@@ -1,0 +1,164 @@
+//! STARTTLS, LOGIN, AUTHENTICATE (RFC 3501 §6.2; RFC 4616; RFC 4959).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use provost_credential::Secret;
+use provost_net::Output;
+use provost_store::AccountId;
+use provost_view::{Login, Person};
+
+use crate::codec::Reply;
+use crate::session::{Answer, ImapSession, State, Waiting};
+use crate::world::Account;
+
+use super::capabilities;
+
+/// Refused logins that end the connection.
+const LOGIN_FAILURES_MAX: u8 = 5;
+
+/// How far an AUTHENTICATE exchange is.
+pub(crate) enum Exchange {
+    /// The one message of PLAIN is awaited.
+    Plain,
+    /// LOGIN: the name is awaited.
+    LoginName,
+    /// LOGIN: the password is awaited.
+    LoginPassword { name: String },
+}
+
+/// STARTTLS (RFC 3501 §6.2.1).
+pub(crate) fn start_tls(session: &ImapSession) -> Answer {
+    if session.can_start_tls() {
+        Answer::StartTls(Reply::ok("Begin TLS negotiation now"))
+    } else {
+        Answer::Reply(Reply::bad("TLS is active already or not offered"))
+    }
+}
+
+fn privacy_required() -> Answer {
+    Answer::Reply(Reply::no("PRIVACYREQUIRED", "Use TLS first"))
+}
+
+/// LOGIN (RFC 3501 §6.2.3).
+pub(crate) async fn login(session: &mut ImapSession, name: &str, password: Secret, out: &mut Output<'_>) -> Answer {
+    if !session.may_log_in() {
+        return privacy_required();
+    }
+    verify(session, name, &password, out).await
+}
+
+/// AUTHENTICATE (RFC 3501 §6.2.2); `initial` is SASL-IR's response.
+pub(crate) async fn authenticate(
+    session: &mut ImapSession,
+    tag: &str,
+    mechanism: &str,
+    initial: Option<Bytes>,
+    out: &mut Output<'_>,
+) -> Answer {
+    if !session.may_log_in() {
+        return privacy_required();
+    }
+    let first = match mechanism {
+        "PLAIN" => Exchange::Plain,
+        "LOGIN" => Exchange::LoginName,
+        _ => return Answer::Reply(Reply::no("CANNOT", "Unknown mechanism")),
+    };
+    match initial {
+        // RFC 4959 §3: `=` is an empty response.
+        Some(line) if line == b"="[..] => exchange(session, tag, first, b"", out).await,
+        Some(line) => exchange(session, tag, first, &line, out).await,
+        None => challenge(tag, first, out),
+    }
+}
+
+/// Asks for the next response.
+fn challenge(tag: &str, exchange: Exchange, out: &mut Output<'_>) -> Answer {
+    out.put(match exchange {
+        Exchange::Plain => "+ \r\n",
+        Exchange::LoginName => "+ VXNlcm5hbWU6\r\n",
+        Exchange::LoginPassword { .. } => "+ UGFzc3dvcmQ6\r\n",
+    });
+    Answer::Wait(Waiting::Authenticate { tag: tag.into(), exchange })
+}
+
+/// One response of the client.
+pub(crate) async fn exchange(
+    session: &mut ImapSession,
+    tag: &str,
+    exchange: Exchange,
+    line: &[u8],
+    out: &mut Output<'_>,
+) -> Answer {
+    if line == b"*" {
+        return Answer::Reply(Reply::bad("AUTHENTICATE cancelled"));
+    }
+    let Ok(response) = STANDARD.decode(line) else { return Answer::Reply(Reply::bad("Not base64")) };
+    match exchange {
+        Exchange::Plain => plain(session, &response, out).await,
+        Exchange::LoginName => match String::from_utf8(response) {
+            Ok(name) => challenge(tag, Exchange::LoginPassword { name }, out),
+            Err(_) => Answer::Reply(Reply::bad("Not UTF-8")),
+        },
+        Exchange::LoginPassword { name } => match String::from_utf8(response) {
+            Ok(password) => verify(session, &name, &Secret::new(password), out).await,
+            Err(_) => Answer::Reply(Reply::bad("Not UTF-8")),
+        },
+    }
+}
+
+/// RFC 4616 §2. Nobody acts for another here.
+async fn plain(session: &mut ImapSession, response: &[u8], out: &mut Output<'_>) -> Answer {
+    let Ok(identity) = provost_credential::plain(response) else {
+        return Answer::Reply(Reply::bad("Not a PLAIN message"));
+    };
+    let acts_for = &identity.authorization;
+    if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
+        return refuse(session, out).await;
+    }
+    verify(session, &identity.authentication, &identity.password, out).await
+}
+
+async fn verify(session: &mut ImapSession, name: &str, password: &Secret, out: &mut Output<'_>) -> Answer {
+    let now = (session.clock)();
+    // Taken before the answer: a change of the person after it is still seen.
+    let generations = session.config.view.generations();
+    match session.config.view.login(name, password, now).await {
+        Login::Accepted(person) => accept(session, &person, generations, now.as_second()),
+        Login::Refused => refuse(session, out).await,
+        Login::Unavailable => Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now")),
+    }
+}
+
+fn accept(
+    session: &mut ImapSession,
+    person: &Person,
+    generations: tokio::sync::watch::Receiver<u64>,
+    now: i64,
+) -> Answer {
+    let id = AccountId(person.entry_uuid);
+    let notices = session.config.store.notices(id);
+    session.config.store.note_login(id, "imap", now);
+    session.state = State::Authenticated(Box::new(Account { id, name: person.uid.clone(), generations, notices }));
+    metrics::counter!("provost_logins_total", "protocol" => "imap", "outcome" => "accepted").increment(1);
+    let code = format!("CAPABILITY {}", capabilities(session));
+    Answer::Reply(Reply::ok("Logged in").with_code(code))
+}
+
+/// The same words whatever was wrong, slower after the first time, and not for ever.
+async fn refuse(session: &mut ImapSession, out: &mut Output<'_>) -> Answer {
+    metrics::counter!("provost_logins_total", "protocol" => "imap", "outcome" => "refused").increment(1);
+    let State::NotAuthenticated { failures } = &mut session.state else {
+        return Answer::Reply(Reply::bad("Already logged in"));
+    };
+    let before = u32::from(*failures);
+    *failures = failures.saturating_add(1);
+    let is_last = *failures >= LOGIN_FAILURES_MAX;
+    tokio::time::sleep(session.penalty * before.min(2)).await;
+    let reply = Reply::no("AUTHENTICATIONFAILED", "Wrong name or password");
+    if is_last {
+        out.put("* BYE Too many refused logins\r\n");
+        return Answer::Close(reply);
+    }
+    Answer::Reply(reply)
+}

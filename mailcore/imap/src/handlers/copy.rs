@@ -1,0 +1,63 @@
+//! COPY (RFC 3501 §6.4.7), MOVE (RFC 6851), COPYUID (RFC 4315 §3).
+
+use provost_net::Output;
+use provost_store::{Effect, Op};
+
+use crate::codec::command::{Messages, NamedMailbox, Transfer};
+use crate::codec::{Reply, sequence};
+use crate::mailbox::{Access, Selected};
+use crate::world::{World, refused};
+
+use super::expunge::read_only;
+
+/// COPY and MOVE, all or nothing.
+pub(crate) async fn copy(
+    world: &World<'_>,
+    selected: &Selected,
+    messages: &Messages,
+    to: NamedMailbox,
+    manner: Transfer,
+    out: &mut Output<'_>,
+) -> Reply {
+    if manner == Transfer::Move && selected.access == Access::ReadOnly {
+        return read_only();
+    }
+    let Some(to) = to else { return Reply::no("TRYCREATE", "No such mailbox") };
+    let uids = match selected.indices(messages) {
+        Ok(indices) => selected.uids(&indices),
+        Err(error) => return Reply::bad(error.0),
+    };
+    let (done, from) = (Reply::ok("Completed"), selected.id);
+    if uids.is_empty() {
+        return done;
+    }
+    // Moving makes an account no larger: also who is over quota may move mail to the trash.
+    let (require, op) = match manner {
+        Transfer::Copy => (world.quota(), Op::Copy { from, uids, to }),
+        Transfer::Move => (Vec::new(), Op::Move { from, uids, to }),
+    };
+    let effects = match world.apply_once(require, vec![op]).await {
+        Ok(applied) => applied.effects,
+        Err(error) => return refused(error, "TRYCREATE"),
+    };
+    let Some(code) = copy_uid(effects) else { return done };
+    match manner {
+        Transfer::Copy => done.with_code(code),
+        Transfer::Move => {
+            // RFC 6851 §4.3: before the EXPUNGE responses, so that the client knows what becomes of its messages.
+            out.put(Reply::ok("Moved").with_code(code).line("*"));
+            done
+        }
+    }
+}
+
+/// `COPYUID uidvalidity from to`; nothing when no message was there any more.
+fn copy_uid(effects: Vec<Effect>) -> Option<String> {
+    let Some(Effect::Copied { uid_validity, uids, .. }) = effects.into_iter().next() else { return None };
+    if uids.is_empty() {
+        return None;
+    }
+    let from = sequence::format_uids(uids.iter().map(|(from, _)| *from));
+    let to = sequence::format_uids(uids.iter().map(|(_, to)| *to));
+    Some(format!("COPYUID {} {from} {to}", uid_validity.0))
+}

@@ -1,0 +1,49 @@
+//! EXPUNGE, UID EXPUNGE, CLOSE (RFC 3501 §6.4.2, §6.4.3; RFC 4315 §2.1).
+
+use provost_store::Op;
+
+use crate::codec::Reply;
+use crate::codec::command::{Messages, Numbers};
+use crate::codec::sequence::SequenceSet;
+use crate::mailbox::{Access, Selected};
+use crate::world::{World, refused};
+
+/// EXPUNGE and UID EXPUNGE. The EXPUNGE responses come with the other changes, before the tagged reply.
+pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option<SequenceSet>) -> Reply {
+    if selected.access == Access::ReadOnly {
+        return read_only();
+    }
+    let uids = match uids {
+        None => None,
+        Some(set) => match selected.indices(&Messages { set, numbers: Numbers::Uid }) {
+            Ok(indices) => Some(selected.uids(&indices)),
+            Err(error) => return Reply::bad(error.0),
+        },
+    };
+    let done = Reply::ok("EXPUNGE completed");
+    if uids.as_ref().is_some_and(|uids| uids.is_empty()) {
+        return done;
+    }
+    match world.apply(vec![Op::Expunge { mailbox: selected.id, uids, only_deleted: true }]).await {
+        Ok(_) => done,
+        Err(error) => refused(error, "NONEXISTENT"),
+    }
+}
+
+/// CLOSE: expunges without a word; EXAMINE closes and expunges nothing.
+pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Reply {
+    let done = Reply::ok("CLOSE completed");
+    let has_deleted = selected.messages().iter().any(|message| message.flags.has(provost_store::Flag::Deleted));
+    if selected.access == Access::ReadOnly || !has_deleted {
+        return done;
+    }
+    match world.apply(vec![Op::Expunge { mailbox: selected.id, uids: None, only_deleted: true }]).await {
+        Ok(_) => done,
+        Err(error) => refused(error, "NONEXISTENT"),
+    }
+}
+
+/// RFC 3501 §6.3.2: nothing is changed in an examined mailbox.
+pub(crate) fn read_only() -> Reply {
+    Reply::no("READ-ONLY", "The mailbox is read-only")
+}

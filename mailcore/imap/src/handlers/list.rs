@@ -1,0 +1,227 @@
+//! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use provost_net::{Output, SessionError};
+use provost_store::{MailboxInfo, MailboxName, Snapshot};
+
+use crate::codec::command::{List, Pattern};
+use crate::codec::{Reply, encode};
+use crate::world::World;
+
+use super::status::status_line;
+
+/// Octets of reference and pattern together: longer than any name, they match nothing.
+const PATTERN_OCTETS_MAX: usize = 1_024;
+
+/// What is known of one name.
+#[derive(Default)]
+struct Listed<'a> {
+    mailbox: Option<&'a MailboxInfo>,
+    subscribed: bool,
+    /// A mailbox stands below it.
+    has_children: bool,
+    /// A subscribed name stands below it.
+    subscribed_below: bool,
+}
+
+/// Every name that can be told: mailboxes, subscriptions, and the levels above them.
+fn names(snapshot: &Snapshot) -> BTreeMap<&str, Listed<'_>> {
+    let mut names: BTreeMap<&str, Listed<'_>> = BTreeMap::new();
+    for mailbox in &snapshot.mailboxes {
+        let listed = names.entry(mailbox.name.as_str()).or_default();
+        listed.mailbox = Some(mailbox);
+        listed.subscribed |= mailbox.subscribed;
+        for parent in parents(mailbox.name.as_str()) {
+            let above = names.entry(parent).or_default();
+            above.has_children = true;
+            above.subscribed_below |= mailbox.subscribed;
+        }
+    }
+    for name in &snapshot.subscribed_only {
+        names.entry(name.as_str()).or_default().subscribed = true;
+        for parent in parents(name.as_str()) {
+            names.entry(parent).or_default().subscribed_below = true;
+        }
+    }
+    names
+}
+
+/// `a`, `a/b` of `a/b/c`.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices(MailboxName::SEPARATOR).filter_map(|(at, _)| name.get(..at))
+}
+
+/// INBOX first, then by name: the order clients show.
+fn in_order<'a>(names: &'a BTreeMap<&'a str, Listed<'a>>) -> impl Iterator<Item = (&'a str, &'a Listed<'a>)> {
+    let inbox = names.get_key_value("INBOX").into_iter();
+    inbox.chain(names.iter().filter(|(name, _)| **name != "INBOX")).map(|(name, listed)| (*name, listed))
+}
+
+/// LIST.
+pub(crate) async fn list(world: &World<'_>, list: List, out: &mut Output<'_>) -> Result<Reply, SessionError> {
+    let done = Reply::ok("LIST completed");
+    if !list.extended && list.patterns.iter().all(|pattern| pattern.as_deref() == Some("")) {
+        // RFC 3501 §6.3.8: the separator and the root are asked for.
+        out.put("* LIST (\\Noselect) \"/\" \"\"\r\n");
+        return Ok(done);
+    }
+    let snapshot = match world.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(reply) => return Ok(reply),
+    };
+    let globs: Vec<Glob> = list.patterns.iter().filter_map(|pattern| Glob::new(&list.reference, pattern)).collect();
+    let names = names(&snapshot);
+    for (name, listed) in in_order(&names) {
+        if !globs.iter().any(|glob| glob.matches(name)) {
+            continue;
+        }
+        let Some(line) = list_line(name, listed, &list) else { continue };
+        out.put(line);
+        if let Some(mailbox) = listed.mailbox.filter(|_| !list.status.is_empty()) {
+            match status_line(world, mailbox, &list.status).await {
+                Ok(line) => out.put(line),
+                Err(reply) => return Ok(reply),
+            }
+        }
+        out.relieve().await?;
+    }
+    Ok(done)
+}
+
+/// A line for a name whose pattern matched; `None` when the selection options leave it out (RFC 5258 §3).
+fn list_line(name: &str, listed: &Listed<'_>, list: &List) -> Option<String> {
+    let select = list.select;
+    let special_use = listed.mailbox.and_then(|mailbox| mailbox.special_use);
+    let selected = (!select.subscribed || listed.subscribed) && (!select.special_use || special_use.is_some());
+    let below = select.recursive && listed.subscribed_below;
+    // Without options only what is there or stands above something that is there.
+    let is_told = listed.mailbox.is_some() || listed.has_children || select.subscribed;
+    if !is_told || !(selected || below) {
+        return None;
+    }
+    let mut attributes = Vec::new();
+    if listed.mailbox.is_none() {
+        attributes.push("\\NonExistent");
+        attributes.push("\\Noselect");
+    }
+    if listed.subscribed && (select.subscribed || list.return_subscribed) {
+        attributes.push("\\Subscribed");
+    }
+    attributes.push(if listed.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+    attributes.extend(special_use.map(encode::special_use));
+    let child_info = if below { " (\"CHILDINFO\" (\"SUBSCRIBED\"))" } else { "" };
+    Some(format!("* LIST ({}) \"/\" {}{child_info}\r\n", attributes.join(" "), encode::mailbox_text(name)))
+}
+
+/// LSUB.
+pub(crate) async fn lsub(world: &World<'_>, reference: Pattern, pattern: Pattern, out: &mut Output<'_>) -> Reply {
+    let snapshot = match world.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(reply) => return reply,
+    };
+    let Some(glob) = Glob::new(&reference, &pattern) else { return Reply::ok("LSUB completed") };
+    let names = names(&snapshot);
+    // RFC 3501 §6.3.9: with `%`, a level above a subscribed name is told as \Noselect.
+    let levels_count = glob.pattern.contains('%') && !glob.pattern.contains('*');
+    for (name, listed) in in_order(&names) {
+        if glob.matches(name) && (listed.subscribed || (levels_count && listed.subscribed_below)) {
+            let attributes = if listed.subscribed { "" } else { "\\Noselect" };
+            out.put(format!("* LSUB ({attributes}) \"/\" {}\r\n", encode::mailbox_text(name)));
+        }
+    }
+    Reply::ok("LSUB completed")
+}
+
+/// Reference and pattern as one: `*` matches anything, `%` anything within a level (RFC 3501 §6.3.8).
+struct Glob {
+    pattern: String,
+    /// INBOX is met in any case (RFC 3501 §5.1).
+    upper: String,
+}
+
+impl Glob {
+    fn new(reference: &Pattern, pattern: &Pattern) -> Option<Self> {
+        let mut whole = reference.clone()?;
+        whole.push_str(pattern.as_deref()?);
+        let whole = match whole.get(..5) {
+            Some(head)
+                if head.eq_ignore_ascii_case("INBOX") && matches!(whole.as_bytes().get(5), None | Some(b'/')) =>
+            {
+                format!("INBOX{}", whole.get(5..).unwrap_or_default())
+            }
+            _ => whole,
+        };
+        let upper = whole.to_ascii_uppercase();
+        (whole.len() <= PATTERN_OCTETS_MAX).then_some(Self { pattern: whole, upper })
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        glob(&self.pattern, name) || (name == "INBOX" && glob(&self.upper, name))
+    }
+}
+
+/// For each octet of the pattern, the set of prefixes of the name that it can end at: never more work than the product
+/// of both lengths.
+fn glob(pattern: &str, name: &str) -> bool {
+    let name = name.as_bytes();
+    let mut reached = BTreeSet::from([0_usize]);
+    for octet in pattern.bytes() {
+        reached = match octet {
+            b'*' => reached.first().map(|first| (*first..=name.len()).collect()).unwrap_or_default(),
+            b'%' => within_level(&reached, name),
+            octet => reached.iter().filter(|at| name.get(**at) == Some(&octet)).map(|at| at + 1).collect(),
+        };
+        if reached.is_empty() {
+            return false;
+        }
+    }
+    reached.contains(&name.len())
+}
+
+fn within_level(reached: &BTreeSet<usize>, name: &[u8]) -> BTreeSet<usize> {
+    let mut all = BTreeSet::new();
+    for start in reached {
+        for end in *start..=name.len() {
+            // What another start has reached goes on from there already.
+            if !all.insert(end) || name.get(end) == Some(&b'/') {
+                break;
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3501 §6.3.8.
+    #[test]
+    fn wildcards() {
+        for (reference, pattern, name, expect) in [
+            ("", "*", "a/b", true),
+            ("", "%", "a/b", false),
+            ("", "%", "a", true),
+            ("", "%/%", "a/b", true),
+            ("", "a/%", "a/b/c", false),
+            ("", "a*c", "a/b/c", true),
+            ("", "a%c", "abc", true),
+            ("a/", "%", "a/b", true),
+            ("", "inbox", "INBOX", true),
+            ("", "inbox/x", "INBOX/x", true),
+            ("", "inb%", "INBOX", true),
+            ("", "sent", "Sent", false),
+            ("", "%%%%%%%%b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaac", false),
+            ("", "*b*", "abc", true),
+            ("", "", "a", false),
+            ("", "é%", "été", false),
+            ("", "é%", "ét", true),
+        ] {
+            let glob = Glob::new(&Some(reference.to_owned()), &Some(pattern.to_owned())).unwrap();
+            assert_eq!(glob.matches(name), expect, "{reference}{pattern} {name}");
+        }
+        assert!(Glob::new(&None, &Some("*".to_owned())).is_none());
+        assert!(Glob::new(&Some(String::new()), &Some("x".repeat(PATTERN_OCTETS_MAX + 1))).is_none());
+    }
+}

@@ -1,0 +1,51 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7; RFC 6154 §3).
+
+use provost_store::{MailboxId, Op};
+
+use crate::codec::Reply;
+use crate::codec::command::{NamedMailbox, WantedUse};
+use crate::world::{World, bad_name, refused};
+
+async fn apply(world: &World<'_>, op: Op, done: &'static str) -> Reply {
+    match world.apply(vec![op]).await {
+        Ok(_) => Reply::ok(done),
+        Err(error) => refused(error, "NONEXISTENT"),
+    }
+}
+
+/// CREATE.
+pub(crate) async fn create(world: &World<'_>, mailbox: NamedMailbox, special_use: Option<WantedUse>) -> Reply {
+    let Some(name) = mailbox else { return bad_name() };
+    let special_use = match special_use {
+        None => None,
+        Some(WantedUse::Known(special_use)) => Some(special_use),
+        Some(WantedUse::Unknown) => return Reply::no("USEATTR", "No mailbox can have that use"),
+    };
+    apply(world, Op::CreateMailbox { name, special_use }, "CREATE completed").await
+}
+
+/// DELETE. Returns which it was, or the reply that refuses.
+pub(crate) async fn delete(world: &World<'_>, mailbox: NamedMailbox) -> Result<MailboxId, Reply> {
+    let info = world.mailbox(&mailbox).await?;
+    if info.name.is_inbox() {
+        return Err(Reply::no("CANNOT", "INBOX cannot be deleted"));
+    }
+    let id = info.id;
+    match world.apply(vec![Op::DeleteMailbox { name: info.name }]).await {
+        Ok(_) => Ok(id),
+        Err(error) => Err(refused(error, "NONEXISTENT")),
+    }
+}
+
+/// RENAME.
+pub(crate) async fn rename(world: &World<'_>, from: NamedMailbox, to: NamedMailbox) -> Reply {
+    let (Some(from), Some(to)) = (from, to) else { return bad_name() };
+    apply(world, Op::RenameMailbox { from, to }, "RENAME completed").await
+}
+
+/// SUBSCRIBE and UNSUBSCRIBE.
+pub(crate) async fn subscribe(world: &World<'_>, mailbox: NamedMailbox, on: bool) -> Reply {
+    let Some(name) = mailbox else { return bad_name() };
+    let done = if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
+    apply(world, Op::Subscribe { name, on }, done).await
+}

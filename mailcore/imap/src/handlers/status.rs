@@ -1,0 +1,54 @@
+//! STATUS (RFC 3501 §6.3.10; STATUS=SIZE, RFC 8438).
+
+use provost_net::Output;
+use provost_store::{MailboxInfo, Modseq};
+
+use crate::codec::command::{NamedMailbox, StatusItem};
+use crate::codec::{Reply, encode};
+use crate::world::{World, unreadable};
+
+/// STATUS.
+pub(crate) async fn status(
+    world: &World<'_>,
+    mailbox: &NamedMailbox,
+    items: &[StatusItem],
+    out: &mut Output<'_>,
+) -> Reply {
+    let line = match world.mailbox(mailbox).await {
+        Ok(info) => status_line(world, &info, items).await,
+        Err(reply) => return reply,
+    };
+    match line {
+        Ok(line) => {
+            out.put(line);
+            Reply::ok("STATUS completed")
+        }
+        Err(reply) => reply,
+    }
+}
+
+/// `* STATUS name (...)`.
+pub(crate) async fn status_line(world: &World<'_>, info: &MailboxInfo, items: &[StatusItem]) -> Result<String, Reply> {
+    let mut words = Vec::with_capacity(items.len());
+    for item in items {
+        words.push(match item {
+            StatusItem::Messages => format!("MESSAGES {}", info.messages),
+            StatusItem::Recent => format!("RECENT {}", recent(world, info).await?),
+            StatusItem::UidNext => format!("UIDNEXT {}", info.uid_next.0),
+            StatusItem::UidValidity => format!("UIDVALIDITY {}", info.uid_validity.0),
+            StatusItem::Unseen => format!("UNSEEN {}", info.unseen),
+            StatusItem::Size => format!("SIZE {}", info.octets),
+        });
+    }
+    Ok(format!("* STATUS {} ({})\r\n", encode::mailbox(&info.name), words.join(" ")))
+}
+
+/// The store knows from where messages are recent; how many of them are still there has to be looked up.
+async fn recent(world: &World<'_>, info: &MailboxInfo) -> Result<usize, Reply> {
+    if info.recent_from >= info.uid_next || info.messages == 0 {
+        return Ok(0);
+    }
+    let changes = world.config.store.changes(world.account.id, info.id, Modseq(0)).await;
+    let changes = changes.map_err(|error| unreadable(&error))?;
+    Ok(changes.messages.iter().filter(|message| message.uid >= changes.info.recent_from).count())
+}

@@ -1,0 +1,246 @@
+//! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is told when it changes.
+
+use provost_store::{Changes, Flags, Keyword, MailboxId, MessageMeta, Modseq, Uid, UidSet, UidValidity};
+
+use crate::codec::command::{Messages, Numbers};
+use crate::codec::cursor::ParseError;
+use crate::codec::encode;
+
+/// Whether EXPUNGE responses may be sent now (RFC 3501 §7.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expunges {
+    /// They are.
+    Told,
+    /// Not during FETCH, STORE and SEARCH: the client's numbers must not shift under its feet.
+    Held,
+}
+
+/// SELECT or EXAMINE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+/// A selected mailbox.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) id: MailboxId,
+    pub(crate) access: Access,
+    pub(crate) uid_validity: UidValidity,
+    pub(crate) uid_next: Uid,
+    /// What happened up to here is in `messages` and `gone`.
+    pub(crate) modseq: Modseq,
+    /// Messages from here on are `\Recent` in this session.
+    pub(crate) recent_from: Uid,
+    /// Up to here `\Recent` was taken from other sessions.
+    pub(crate) recent_cleared: Uid,
+    /// As the client counts: ascending UID, number = index + 1. Holds those of `gone` too.
+    messages: Vec<MessageMeta>,
+    /// Expunged and not told yet, ascending.
+    gone: Vec<Uid>,
+    /// Keywords told in FLAGS.
+    keywords: Vec<Keyword>,
+}
+
+impl Selected {
+    /// From everything that is in the mailbox now.
+    pub(crate) fn open(changes: Changes, access: Access) -> Self {
+        let info = changes.info;
+        let mut messages = changes.messages;
+        messages.shrink_to_fit();
+        let mut selected = Self {
+            id: info.id,
+            access,
+            uid_validity: info.uid_validity,
+            uid_next: info.uid_next,
+            modseq: info.highest_modseq,
+            recent_from: info.recent_from,
+            recent_cleared: info.recent_from,
+            messages: Vec::new(),
+            gone: Vec::new(),
+            keywords: Vec::new(),
+        };
+        for message in &messages {
+            selected.learn_keywords(&message.flags);
+        }
+        selected.messages = messages;
+        selected
+    }
+
+    /// All messages in the client's order.
+    pub(crate) fn messages(&self) -> &[MessageMeta] {
+        &self.messages
+    }
+
+    /// How many the client counts.
+    pub(crate) fn exists(&self) -> u32 {
+        u32::try_from(self.messages.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many of them are `\Recent`.
+    pub(crate) fn recent(&self) -> usize {
+        self.messages.len() - self.messages.partition_point(|message| message.uid < self.recent_from)
+    }
+
+    /// Whether a message is `\Recent`.
+    pub(crate) fn is_recent(&self, uid: Uid) -> bool {
+        uid >= self.recent_from
+    }
+
+    /// The number of the first message without `\Seen`.
+    pub(crate) fn first_unseen(&self) -> Option<usize> {
+        self.messages.iter().position(|message| !message.flags.has(provost_store::Flag::Seen)).map(|at| at + 1)
+    }
+
+    /// Where a message stands.
+    pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
+        self.messages.binary_search_by_key(&uid, |message| message.uid).ok()
+    }
+
+    /// Where the messages of a set stand, ascending. RFC 3501 §6.4.8: UIDs that are not there are passed over, message
+    /// numbers that are not there are an error.
+    pub(crate) fn indices(&self, messages: &Messages) -> Result<Vec<usize>, ParseError> {
+        let exists = self.exists();
+        if messages.numbers == Numbers::Uid {
+            let last = self.messages.last().map_or(0, |message| message.uid.0.get());
+            let ranges = messages.set.resolve(last);
+            return Ok(ranges.iter().flat_map(|(low, high)| self.uid_range(*low, *high)).collect());
+        }
+        if messages.set.is_beyond(exists) {
+            return Err(ParseError("there is no message of that number"));
+        }
+        let ranges = messages.set.resolve(exists);
+        let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX).min(self.messages.len());
+        Ok(ranges
+            .iter()
+            .flat_map(|(low, high)| index(*low) - 1..index(*high))
+            .filter(|at| *at < self.messages.len())
+            .collect())
+    }
+
+    fn uid_range(&self, low: u32, high: u32) -> std::ops::Range<usize> {
+        let first = self.messages.partition_point(|message| message.uid.0.get() < low);
+        first..self.messages.partition_point(|message| message.uid.0.get() <= high).max(first)
+    }
+
+    /// The UIDs at these indices.
+    pub(crate) fn uids(&self, indices: &[usize]) -> UidSet {
+        UidSet::from_uids(indices.iter().filter_map(|at| self.messages.get(*at)).map(|message| message.uid))
+    }
+
+    /// Takes a message's new state over, so that a later look at the changes does not tell it again.
+    pub(crate) fn note(&mut self, changed: MessageMeta) {
+        self.learn_keywords(&changed.flags);
+        if let Some(message) = self.index_of(changed.uid).and_then(|at| self.messages.get_mut(at)) {
+            *message = changed;
+        }
+    }
+
+    /// Adds keywords of `flags`; true when there was a new one.
+    fn learn_keywords(&mut self, flags: &Flags) -> bool {
+        let known = self.keywords.len();
+        for keyword in flags.keywords() {
+            if !self.keywords.iter().any(|one| one.as_str().eq_ignore_ascii_case(keyword.as_str())) {
+                self.keywords.push(keyword.clone());
+            }
+        }
+        self.keywords.len() > known
+    }
+
+    /// `FLAGS` and `PERMANENTFLAGS` (RFC 3501 §7.2.6, §7.1).
+    pub(crate) fn flags_lines(&self) -> String {
+        let mut all = "\\Answered \\Flagged \\Deleted \\Seen \\Draft".to_owned();
+        for keyword in &self.keywords {
+            all.push(' ');
+            all.push_str(keyword.as_str());
+        }
+        match self.access {
+            Access::ReadOnly => format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n"),
+            Access::ReadWrite => {
+                format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ({all} \\*)] Flags permitted\r\n")
+            }
+        }
+    }
+
+    /// `* 3 FETCH (FLAGS (...))`, with the UID after UID commands.
+    pub(crate) fn flags_line(&self, index: usize, numbers: Numbers) -> String {
+        let Some(message) = self.messages.get(index) else { return String::new() };
+        let flags = encode::flags(&message.flags, self.is_recent(message.uid));
+        match numbers {
+            Numbers::Sequence => format!("* {} FETCH (FLAGS {flags})\r\n", index + 1),
+            Numbers::Uid => format!("* {} FETCH (UID {} FLAGS {flags})\r\n", index + 1, message.uid.0),
+        }
+    }
+
+    /// `EXISTS` and `RECENT`.
+    pub(crate) fn size_lines(&self) -> String {
+        format!("* {} EXISTS\r\n* {} RECENT\r\n", self.messages.len(), self.recent())
+    }
+
+    /// Takes over what has changed, and returns what the client is told of it.
+    pub(crate) fn sync(&mut self, changes: Changes, expunges: Expunges) -> String {
+        let mut told = String::new();
+        let before = self.messages.len();
+        self.modseq = self.modseq.max(changes.info.highest_modseq);
+        self.uid_next = changes.info.uid_next;
+        let is_new_keyword =
+            changes.messages.iter().fold(false, |is_new, one| self.learn_keywords(&one.flags) || is_new);
+        if is_new_keyword {
+            told.push_str(&self.flags_lines());
+        }
+        for uid in changes.expunged {
+            if self.index_of(uid).is_some()
+                && let Err(at) = self.gone.binary_search(&uid)
+            {
+                self.gone.insert(at, uid);
+            }
+        }
+        let mut changed = Vec::new();
+        for message in changes.messages {
+            match self.index_of(message.uid) {
+                Some(at) => changed.extend(self.replace(at, message)),
+                None if self.messages.last().is_none_or(|last| last.uid < message.uid) => self.messages.push(message),
+                None => {}
+            }
+        }
+        for at in changed {
+            told.push_str(&self.flags_line(at, Numbers::Sequence));
+        }
+        let added = self.messages.len() > before;
+        if expunges == Expunges::Told {
+            self.tell_expunges(&mut told);
+        }
+        if added {
+            told.push_str(&self.size_lines());
+        }
+        told
+    }
+
+    /// The index when the flags are others than before.
+    fn replace(&mut self, at: usize, changed: MessageMeta) -> Option<usize> {
+        let message = self.messages.get_mut(at)?;
+        let is_told = message.flags != changed.flags;
+        *message = changed;
+        is_told.then_some(at)
+    }
+
+    /// RFC 3501 §7.4.1: each EXPUNGE shifts the numbers of those behind it.
+    fn tell_expunges(&mut self, told: &mut String) {
+        let gone = std::mem::take(&mut self.gone);
+        if gone.is_empty() {
+            return;
+        }
+        let mut number = 0;
+        self.messages.retain(|message| {
+            number += 1;
+            let is_gone = gone.binary_search(&message.uid).is_ok();
+            if is_gone {
+                told.push_str(&format!("* {number} EXPUNGE\r\n"));
+                number -= 1;
+            }
+            !is_gone
+        });
+        self.messages.shrink_to_fit();
+    }
+}

@@ -1,0 +1,113 @@
+//! What a handler may ask of the world, and how the world's refusals are told.
+
+use provost_store::{AccountId, MailboxInfo};
+use provost_store::{Applied, ApplyError, Batch, BatchId, Op, Require, Snapshot, StoreError};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::ImapConfig;
+use crate::codec::Reply;
+use crate::codec::command::NamedMailbox;
+
+/// How often a batch of unknown outcome is tried again under its id.
+const UNKNOWN_RETRIES: usize = 3;
+
+/// Who is logged in.
+pub(crate) struct Account {
+    pub(crate) id: AccountId,
+    /// Login, for logs and caps.
+    pub(crate) name: Box<str>,
+    /// Ticks when the directory has changed.
+    pub(crate) generations: watch::Receiver<u64>,
+    /// Ticks when the account has changed.
+    pub(crate) notices: watch::Receiver<u64>,
+}
+
+/// Directory, store and time for one command.
+pub(crate) struct World<'a> {
+    pub(crate) config: &'a ImapConfig,
+    pub(crate) account: &'a Account,
+    /// Seconds since 1970.
+    pub(crate) now: i64,
+}
+
+impl World<'_> {
+    /// Applies ops that may be repeated without harm.
+    pub(crate) async fn apply(&self, ops: Vec<Op>) -> Result<Applied, ApplyError> {
+        self.config.store.apply(self.batch(None, Vec::new(), ops)).await
+    }
+
+    /// Applies ops that make messages: exactly once, also when the store cannot say what became of the first try.
+    pub(crate) async fn apply_once(&self, require: Vec<Require>, ops: Vec<Op>) -> Result<Applied, ApplyError> {
+        let batch = self.batch(Some(BatchId(Uuid::now_v7())), require, ops);
+        for _ in 0..UNKNOWN_RETRIES {
+            match self.config.store.apply(batch.clone()).await {
+                Err(ApplyError::Unknown) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(ApplyError::Unknown)
+    }
+
+    fn batch(&self, id: Option<BatchId>, require: Vec<Require>, ops: Vec<Op>) -> Batch {
+        Batch { id, account: self.account.id, now: self.now, require, ops }
+    }
+
+    /// What the account may hold: the directory's number, else the configured one, else no bound.
+    pub(crate) fn quota(&self) -> Vec<Require> {
+        let person = self.config.view.snapshot().person(self.account.id.0);
+        let octets = person.and_then(|person| person.quota_octets).or(self.config.default_quota);
+        octets.map(Require::QuotaOctets).into_iter().collect()
+    }
+
+    /// The account's mailboxes.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Reply> {
+        self.config.store.snapshot(self.account.id).await.map_err(|error| unreadable(&error))
+    }
+
+    /// The mailbox of that name, or why not.
+    pub(crate) async fn mailbox(&self, name: &NamedMailbox) -> Result<MailboxInfo, Reply> {
+        let name = name.as_ref().ok_or_else(no_mailbox)?;
+        let snapshot = self.snapshot().await?;
+        snapshot.mailboxes.into_iter().find(|mailbox| mailbox.name == *name).ok_or_else(no_mailbox)
+    }
+}
+
+fn no_mailbox() -> Reply {
+    Reply::no("NONEXISTENT", "No such mailbox")
+}
+
+/// A name that no mailbox can have.
+pub(crate) fn bad_name() -> Reply {
+    Reply::no("CANNOT", "Not a possible mailbox name")
+}
+
+/// A failed read (RFC 5530 §3).
+pub(crate) fn unreadable(error: &StoreError) -> Reply {
+    match error {
+        StoreError::Gone => no_mailbox(),
+        StoreError::Unavailable(reason) => {
+            tracing::warn!(%reason, "store unavailable");
+            Reply::no("UNAVAILABLE", "Storage is not available now")
+        }
+        StoreError::Damaged(reason) => {
+            tracing::error!(%reason, "damaged message");
+            metrics::counter!("provost_imap_damaged_total").increment(1);
+            Reply::no("CORRUPTION", "What is stored cannot be read")
+        }
+    }
+}
+
+/// A refused change (RFC 5530 §3); `missing` is the code for a mailbox that is not there: TRYCREATE or NONEXISTENT.
+pub(crate) fn refused(error: ApplyError, missing: &'static str) -> Reply {
+    match error {
+        ApplyError::NoMailbox(_) => Reply::no(missing, "No such mailbox"),
+        ApplyError::MailboxExists(_) => Reply::no("ALREADYEXISTS", "A mailbox of that name exists"),
+        ApplyError::OverQuota => Reply::no("OVERQUOTA", "Over quota"),
+        ApplyError::Refused(reason) => Reply::no("CANNOT", reason),
+        ApplyError::Unknown | ApplyError::Unavailable(_) => {
+            tracing::warn!(%error, "store unavailable");
+            Reply::no("UNAVAILABLE", "Storage is not available now")
+        }
+    }
+}
