@@ -71,9 +71,12 @@ impl Node {
         let server = start_embedded(config, tls.clone()).await?;
         let directory = Directory::new(config.directory_config()?);
         let view = View::start(config.view_config(), directory.clone());
-        let local =
-            LocalConfig { folder: data.join("store"), shards: config.store.shards, ..LocalConfig::default() };
-        let store = Arc::new(LocalStore::open(local).context("store")?);
+        let local = LocalConfig {
+            folder: data.join("store"),
+            shards: config.store.shards,
+            message_octets_max: config.store.message_octets_max,
+        };
+        let store = Arc::new(LocalStore::open(&local).context("store")?);
         let hostname: Arc<str> = config.node.hostname.as_str().into();
         let delivery = Delivery {
             view: view.clone(),
@@ -86,7 +89,8 @@ impl Node {
         let desk = Desk { directory, settings: config.settings(), audit };
 
         let drain = Drain::new();
-        let rooms = Rooms { config, tls, drain: &drain, view: &view, store, delivery, queue: &queue, desk: &desk, hostname };
+        let rooms =
+            Rooms { config, tls, drain: &drain, view: &view, store, delivery, queue: &queue, desk: &desk, hostname };
         rooms.listen_mail().await?;
         rooms.listen_http(metrics).await?;
         let (working, stopping) = (queue.clone(), drain.clone());
@@ -137,7 +141,8 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
 
 fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
     let relay = config.queue.relay.clone()?;
-    Some(Arc::new(RelayClient::new(RelayConfig { relay, hostname: config.node.hostname.clone() })))
+    let config = RelayConfig { relay, hostname: config.node.hostname.clone() };
+    Some(Arc::new(RelayClient { config }))
 }
 
 fn queue_config(config: &Config) -> QueueConfig {

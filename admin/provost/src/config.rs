@@ -221,7 +221,8 @@ impl Config {
             found.push("directory.servers: at least one server is needed".to_owned());
         }
         if !self.directory.servers.iter().any(|s| matches!(s.role, Role::Provider)) {
-            found.push("directory.servers: one of them must have role = \"provider\", or nothing can be written".into());
+            found
+                .push("directory.servers: one of them must have role = \"provider\", or nothing can be written".into());
         }
         if self.directory.domain.is_empty() || self.directory.domain.contains('@') {
             found.push("directory.domain: a domain name is needed, as in example.edu".to_owned());
@@ -347,7 +348,8 @@ domain = "example.edu"
 
     #[test]
     fn every_complaint_comes_at_once() {
-        let text = GOOD.replace("dc=example,dc=edu\"\nbind", "not a name\"\nbind") + "[listeners]\nimaps = \"127.0.0.1:1\"\n[store]\nshards = 0\n";
+        let text = GOOD.replace("dc=example,dc=edu\"\nbind", "not a name\"\nbind")
+            + "[listeners]\nimaps = \"127.0.0.1:1\"\n[store]\nshards = 0\n";
         let error = read(&text).unwrap_err();
         for part in ["directory.suffix", "tls:", "store.shards"] {
             assert!(error.contains(part), "{part} in {error}");

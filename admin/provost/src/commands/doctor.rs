@@ -96,7 +96,11 @@ async fn directory(config: &Config) -> Finding {
             Some(_) => Ok(()),
         }
     };
-    finding("directory".to_owned(), asked.await, "see docs/openldap.md: server, bind_dn, password, syncprov, access rules")
+    finding(
+        "directory".to_owned(),
+        asked.await,
+        "see docs/openldap.md: server, bind_dn, password, syncprov, access rules",
+    )
 }
 
 async fn schema(config: &Config) -> Finding {

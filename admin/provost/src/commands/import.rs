@@ -70,8 +70,8 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         EncodingName::Windows1252 => Encoding::Windows1252,
     };
     let options = RosterOptions { encoding, separator: arguments.separator };
-    let roster = read_roster(&bytes, &options)
-        .with_context(|| format!("{}: nothing was changed", arguments.file.display()))?;
+    let roster =
+        read_roster(&bytes, &options).with_context(|| format!("{}: nothing was changed", arguments.file.display()))?;
     drop(bytes);
 
     let settings = config.settings();
@@ -86,17 +86,10 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     drop((roster, actual));
     show_plan(&plan, arguments.dry_run, print);
 
-    let outcomes = if arguments.dry_run || plan.is_empty() {
-        None
-    } else {
-        Some(write(config, &plan, &directory).await?)
-    };
-    let report = Report {
-        plan: &plan.summary,
-        hash: plan.hash(),
-        rejected: plan.rejected(),
-        outcomes: outcomes.as_ref(),
-    };
+    let outcomes =
+        if arguments.dry_run || plan.is_empty() { None } else { Some(write(config, &plan, &directory).await?) };
+    let report =
+        Report { plan: &plan.summary, hash: plan.hash(), rejected: plan.rejected(), outcomes: outcomes.as_ref() };
     print.show(&report, |report| show_end(report, arguments.dry_run))?;
     Ok(exit_of(&plan, outcomes.as_ref(), arguments.dry_run))
 }

@@ -29,7 +29,12 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Makes what is missing; keeps what is there, but writes the configuration anew (ports, relay and domain may change).
-    pub(super) fn prepare(data: &Path, port_base: Option<u16>, domain: &str, relay: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) fn prepare(
+        data: &Path,
+        port_base: Option<u16>,
+        domain: &str,
+        relay: Option<&str>,
+    ) -> anyhow::Result<Self> {
         for folder in [data.to_owned(), data.join("secrets"), data.join("tls")] {
             fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }

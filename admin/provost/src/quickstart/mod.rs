@@ -102,7 +102,7 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
 async fn operator(desk: &Desk, layout: &Layout) -> anyhow::Result<Secret> {
     let password = Secret::new(read_secret(&layout.operator_password_file)?);
     let actor = Actor { name: "quickstart".to_owned(), via: "cli" };
-    desk.ensure_operator(&actor, OPERATOR_UID, "Help Desk", "helpdesk", &password).await?;
+    desk.ensure_operator(&actor, OPERATOR_UID, "Help Desk", "helpdesk", password.clone()).await?;
     Ok(password)
 }
 

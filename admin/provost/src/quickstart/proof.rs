@@ -144,7 +144,7 @@ async fn send(address: SocketAddr, config: &Config, reader: &Reader, token: &str
     talk.smtp(&format!("MAIL FROM:<registrar@{}>", config.directory.domain), "250").await?;
     talk.smtp(&format!("RCPT TO:<{}>", reader.mail), "250").await?;
     talk.smtp("DATA", "354").await?;
-    let date = jiff::fmt::rfc2822::to_string(&jiff::Zoned::now())?;
+    let date = jiff::fmt::rfc2822::to_string(&jiff::ZonedDateTime::now())?;
     let message = format!(
         "From: Registrar <registrar@{}>\r\nTo: <{}>\r\nSubject: Welcome\r\nDate: {date}\r\nMessage-ID: <{token}@quickstart.invalid>\r\n\r\n\
          This message was sent by SMTP to a person who was only in the CSV file.\r\n.",
