@@ -68,3 +68,6 @@ impl Queue {
         self.inner.store.list(most).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! Delivery against the memory engine and a View that is fixed: every outcome that its callers can get.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use provost_delivery::{Caused, Delivered, Delivery, Refusal, batch_id};
+use provost_message::{Address, Headers, Path};
+use provost_store::{
+    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MailboxName, MemoryStore,
+    MessageStore, Modseq, Snapshot, StoreError,
+};
+use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
+use uuid::Uuid;
+
+const MESSAGE: &[u8] = b"Received: from a\r\nFrom: Ann <ann@example.org>\r\nTo: zoe@example.edu\r\n\
+    Subject: hi\r\nMessage-ID: <1@example.org>\r\n\r\nhello\r\n";
+
+fn person(local: &str) -> Person {
+    Person {
+        entry_uuid: Uuid::new_v5(&Uuid::NAMESPACE_DNS, local.as_bytes()),
+        dn: format!("provostPersonId={local},ou=people,dc=example,dc=edu").into(),
+        uid: local.into(),
+        display_name: "Zoé Tremblay".into(),
+        primary: Address::parse(&format!("{local}@example.edu")).unwrap(),
+        state: PersonState::Active,
+        affiliation: Affiliation::Student,
+        language: None,
+        passwords: Vec::new(),
+        quota_octets: None,
+        vacation: None,
+        roles: Vec::new(),
+    }
+}
+
+fn vacation() -> Vacation {
+    Vacation {
+        start: None,
+        end: Some(2_000_000_000),
+        subject: None,
+        subject_fr: Some("Absente".into()),
+        subject_en: None,
+        text: None,
+        text_fr: Some("Je reviens l'été.".into()),
+        text_en: None,
+        interval_days: 7,
+    }
+}
+
+fn people() -> Vec<Person> {
+    vec![
+        person("zoe"),
+        Person { state: PersonState::Suspended, ..person("suspended") },
+        Person { state: PersonState::Closed, ..person("closed") },
+        Person { quota_octets: Some(100), ..person("full") },
+        Person { vacation: Some(Box::new(vacation())), ..person("away") },
+        Person { vacation: Some(Box::new(Vacation { end: Some(1), ..vacation() })), ..person("back") },
+    ]
+}
+
+/// The memory engine with faults put before or after its answers.
+struct Faulty {
+    store: MemoryStore,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+#[derive(Clone)]
+enum Fault {
+    /// Nothing is done.
+    Before(ApplyError),
+    /// It is done and not told.
+    After(ApplyError),
+}
+
+impl MessageStore for Faulty {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+        let fault = self.faults.lock().unwrap().pop_front();
+        Box::pin(async move {
+            match fault {
+                Some(Fault::Before(error)) => Err(error),
+                Some(Fault::After(error)) => self.store.apply(batch).await.and(Err(error)),
+                None => self.store.apply(batch).await,
+            }
+        })
+    }
+    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        self.store.snapshot(account)
+    }
+    fn changes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        after: Modseq,
+    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        self.store.changes(account, mailbox, after)
+    }
+    fn body(
+        &self,
+        account: AccountId,
+        blob: BlobRef,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        self.store.body(account, blob, range)
+    }
+    fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64> {
+        self.store.notices(account)
+    }
+    fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        self.store.lease(name, ttl)
+    }
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+        self.store.note_login(account, protocol, now);
+    }
+}
+
+fn delivery(faults: &[Fault]) -> Delivery {
+    let store = Faulty { store: MemoryStore::default(), faults: Mutex::new(faults.iter().cloned().collect()) };
+    Delivery {
+        view: View::fixed(people()),
+        store: Arc::new(store),
+        default_quota: Some(1_000_000),
+        hostname: "mx.example.edu".into(),
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+async fn deliver(delivery: &Delivery, id: u128, from: &str, to: &str, message: &[u8]) -> (Delivered, Vec<Caused>) {
+    let recipient = Address::parse(&format!("{to}@example.edu")).unwrap();
+    let id = batch_id(Uuid::from_u128(id), &Path::from(&recipient));
+    let from = Path::parse(from).ok();
+    delivery.deliver(id, from.as_ref(), &recipient, &Bytes::copy_from_slice(message), at(1_700_000_000)).await
+}
+
+async fn inbox(delivery: &Delivery, local: &str) -> Vec<Bytes> {
+    let account = AccountId(person(local).entry_uuid);
+    let snapshot = delivery.store.snapshot(account).await.unwrap();
+    let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
+    let mut bodies = Vec::new();
+    for message in delivery.store.changes(account, inbox, Modseq(0)).await.unwrap().messages {
+        bodies.push(delivery.store.body(account, message.blob, None).await.unwrap());
+    }
+    bodies
+}
+
+/// RFC 5321 §4.4: final delivery puts Return-Path first. The same id again is the same delivery.
+#[tokio::test]
+async fn stores_once_with_its_trace() {
+    let delivery = delivery(&[]);
+    for id in [1, 1, 2] {
+        let (delivered, caused) = deliver(&delivery, id, "ann@example.org", "zoe", MESSAGE).await;
+        assert_eq!((delivered, caused.len()), (Delivered::Stored, 0));
+    }
+    let bodies = inbox(&delivery, "zoe").await;
+    let trace = b"Return-Path: <ann@example.org>\r\nDelivered-To: zoe@example.edu\r\n";
+    assert_eq!(bodies, vec![Bytes::from([trace, MESSAGE].concat()); 2]);
+}
+
+#[tokio::test]
+async fn refuses_for_good() {
+    let delivery = delivery(&[]);
+    let looping = [b"Delivered-To: zoe@example.edu\r\n", MESSAGE].concat();
+    for (to, message, refusal) in [
+        ("nobody", MESSAGE, Refusal::NoSuchUser),
+        ("closed", MESSAGE, Refusal::Closed),
+        ("full", MESSAGE, Refusal::Full),
+        ("zoe", &looping, Refusal::Loop),
+    ] {
+        assert_eq!(deliver(&delivery, 1, "ann@example.org", to, message).await.0, Delivered::Refused(refusal), "{to}");
+    }
+    let elsewhere = Address::parse("zoe@example.com").unwrap();
+    assert_eq!(delivery.check(&elsewhere), Err(Delivered::Refused(Refusal::NotLocal)));
+}
+
+/// A suspended person receives, and only cannot log in.
+#[tokio::test]
+async fn checks_as_it_delivers() {
+    let delivery = delivery(&[]);
+    for (local, expect) in [
+        ("zoe", Ok(())),
+        ("suspended", Ok(())),
+        ("nobody", Err(Delivered::Refused(Refusal::NoSuchUser))),
+        ("closed", Err(Delivered::Refused(Refusal::Closed))),
+    ] {
+        assert_eq!(delivery.check(&Address::parse(&format!("{local}@example.edu")).unwrap()), expect, "{local}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_say_is_no_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ViewConfig {
+        file: folder.path().join("view"),
+        passwords: PasswordSource::View,
+        credential_ttl: Duration::from_secs(1),
+        removal_guard_percent: 20,
+    };
+    let directory = provost_client::Directory::new(provost_client::DirectoryConfig {
+        servers: Vec::new(),
+        bind_dn: String::new(),
+        bind_password: String::new(),
+        suffix: provost_entry::Dn::parse("dc=example,dc=edu").unwrap(),
+        ca_file: None,
+        connect_timeout: Duration::from_millis(10),
+        operation_timeout: Duration::from_millis(10),
+    });
+    let delivery = Delivery { view: View::start(config, directory), ..delivery(&[]) };
+    assert!(matches!(deliver(&delivery, 1, "", "zoe", MESSAGE).await.0, Delivered::Unavailable(_)));
+}
+
+/// An unknown outcome is neither lost nor doubled.
+#[tokio::test]
+async fn an_unknown_outcome_is_tried_again_under_its_id() {
+    let unknown = || Fault::After(ApplyError::Unknown);
+    let lost = || Fault::Before(ApplyError::Unknown);
+    for (faults, expect, copies) in [
+        (vec![unknown()], Delivered::Stored, 1),
+        (vec![lost(), unknown(), lost()], Delivered::Stored, 1),
+        (vec![lost(); 4], Delivered::Unavailable("outcome unknown".into()), 0),
+        (vec![Fault::Before(ApplyError::Unavailable("disk".into()))], Delivered::Unavailable("disk".into()), 0),
+        (
+            vec![Fault::Before(ApplyError::Refused("too large".into()))],
+            Delivered::Refused(Refusal::Store("too large".into())),
+            0,
+        ),
+    ] {
+        let delivery = delivery(&faults);
+        assert_eq!(deliver(&delivery, 1, "ann@example.org", "zoe", MESSAGE).await.0, expect);
+        assert_eq!(inbox(&delivery, "zoe").await.len(), copies);
+    }
+}
+
+/// RFC 5230 §4.2: once per correspondent within the days; RFC 3834 §3.3: with the null reverse-path.
+#[tokio::test]
+async fn a_vacation_answers_once() {
+    let delivery = delivery(&[]);
+    let (delivered, caused) = deliver(&delivery, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await;
+    assert_eq!((delivered, caused.len()), (Delivered::Stored, 1));
+    let reply = &caused[0];
+    assert_eq!(reply.envelope.reverse_path, None);
+    assert_eq!(reply.envelope.recipients, [Path::parse("ann@example.org").unwrap()]);
+    let headers = Headers::of(&reply.body);
+    assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
+    assert_eq!(headers.get("In-Reply-To").as_deref(), Some("<1@example.org>"));
+    assert_eq!(headers.decoded("From").as_deref(), Some("Zoé Tremblay <away@example.edu>"));
+    for (id, from) in [(2, "ann@example.org"), (3, "Ann@example.org")] {
+        assert_eq!(deliver(&delivery, id, from, "away", MESSAGE_TO_AWAY).await.1.len(), 0, "{from}");
+    }
+    assert_eq!(deliver(&delivery, 4, "bob@example.org", "away", MESSAGE_TO_AWAY).await.1.len(), 1);
+    assert_eq!(inbox(&delivery, "away").await.len(), 4);
+}
+
+const MESSAGE_TO_AWAY: &[u8] = b"From: Ann <ann@example.org>\r\nTo: away@example.edu\r\nSubject: hi\r\n\
+    Message-ID: <1@example.org>\r\n\r\nhello\r\n";
+
+/// The same delivery tried again makes the same reply: the queue knows it by its id.
+#[tokio::test]
+async fn a_delivery_again_causes_the_same_reply() {
+    let delivery = delivery(&[Fault::After(ApplyError::Unknown)]);
+    let first = deliver(&delivery, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await;
+    let again = deliver(&delivery, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await;
+    assert_eq!((first.1.len(), again.1.len()), (1, 1));
+    assert_eq!(first.1[0].body, again.1[0].body);
+}
+
+/// RFC 3834 §2, and a rule outside its dates.
+#[tokio::test]
+async fn a_vacation_is_silent() {
+    let delivery = delivery(&[]);
+    let list = [b"List-Id: <l.example.org>\r\n", MESSAGE_TO_AWAY].concat();
+    let auto = [b"Auto-Submitted: auto-generated\r\n", MESSAGE_TO_AWAY].concat();
+    for (from, to, message) in [
+        ("", "away", MESSAGE_TO_AWAY),
+        ("ann@example.org", "away", MESSAGE),
+        ("ann@example.org", "away", &list),
+        ("ann@example.org", "away", &auto),
+        ("ann@example.org", "back", MESSAGE_TO_AWAY),
+    ] {
+        let (delivered, caused) = deliver(&delivery, 1, from, to, message).await;
+        assert_eq!((delivered, caused.len()), (Delivered::Stored, 0), "{from} {to}");
+    }
+}
+
+#[tokio::test]
+async fn postmaster_is_an_address_or_a_login() {
+    assert_eq!(delivery(&[]).postmaster(), None);
+    let mut with_address = delivery(&[]);
+    with_address.view = View::fixed(vec![person("zoe"), person("postmaster")]);
+    assert_eq!(with_address.postmaster().unwrap().as_str(), "postmaster@example.edu");
+    with_address.view = View::fixed(vec![Person { uid: "postmaster".into(), ..person("zoe") }]);
+    assert_eq!(with_address.postmaster().unwrap().as_str(), "zoe@example.edu");
+}

@@ -1,0 +1,326 @@
+//! One connection to a server: greeting, EHLO, STARTTLS, replies. Everything read is bounded, every step has a limit.
+
+use std::io;
+use std::time::Duration;
+
+use provost_queue::Fate;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::TcpStream;
+
+use super::{RelayConfig, tls};
+
+/// Longest reply line. RFC 5321 §4.5.3.1.5 has 512 octets; servers in the field write longer ones.
+const REPLY_LINE_OCTETS_MAX: usize = 2048;
+/// Most lines of one reply.
+const REPLY_LINES_MAX: usize = 100;
+/// Characters of a reply that are kept for people.
+const REPLY_CHARS_KEPT: usize = 400;
+/// How long a connection may take to stand.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a TLS handshake may take.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
+/// RFC 5321 §4.5.3.2.1: the greeting. Also for EHLO and STARTTLS.
+const GREETING_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error("no connection: {0}")]
+    Connect(String),
+    #[error("connection lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error("timed out: {0}")]
+    Timeout(&'static str),
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    #[error("not an SMTP reply: {0}")]
+    NoReply(&'static str),
+    #[error("refused to talk: {0}")]
+    Refused(String),
+}
+
+/// Whether to start TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encryption {
+    WhenOffered,
+    Never,
+}
+
+/// What EHLO told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Offers {
+    pub(super) pipelining: bool,
+    pub(super) eight_bit: bool,
+    pub(super) start_tls: bool,
+    /// `Some(0)`: SIZE without a bound.
+    pub(super) size_max: Option<usize>,
+}
+
+/// One reply: its code, and its lines in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub(super) code: u16,
+    pub(super) text: String,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+pub(super) struct Connection {
+    stream: BufReader<BufWriter<Box<dyn Stream>>>,
+    pub(super) offers: Offers,
+}
+
+impl Reply {
+    /// One that we give ourselves.
+    pub(super) fn local(code: u16, text: &str) -> Self {
+        Self { code, text: text.to_owned() }
+    }
+
+    pub(super) fn is_positive(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// What it means for the message. A code that no rule gives here is no promise: try again.
+    pub(super) fn fate(self) -> Fate {
+        match self.code {
+            200..=299 => Fate::Sent,
+            500..=599 => Fate::Failed(self.words()),
+            _ => Fate::Deferred(self.words()),
+        }
+    }
+
+    /// What a reply to RCPT means: `None` is taken, to be decided by the end of data.
+    pub(super) fn recipient_fate(self) -> Option<Fate> {
+        match self.fate() {
+            Fate::Sent => None,
+            other => Some(other),
+        }
+    }
+
+    /// As an answer that did not let the message come: a positive one out of order must not count as sent.
+    pub(super) fn as_failure(self) -> Self {
+        if self.is_positive() { Self { code: 451, text: format!("out of order: {}", self.words()) } } else { self }
+    }
+
+    fn words(&self) -> String {
+        let text: String = self.text.chars().take(REPLY_CHARS_KEPT).map(|c| if c == '\n' { ' ' } else { c }).collect();
+        format!("{} {text}", self.code)
+    }
+}
+
+impl Connection {
+    fn over(stream: Box<dyn Stream>) -> Self {
+        Self { stream: BufReader::new(BufWriter::new(stream)), offers: Offers::default() }
+    }
+
+    /// Up to the point where MAIL may come.
+    pub(super) async fn open(config: &RelayConfig, encryption: Encryption) -> Result<Self, Trouble> {
+        let connect = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&config.relay)).await;
+        let socket = match connect {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => return Err(Trouble::Connect(error.to_string())),
+            Err(_) => return Err(Trouble::Timeout("connect")),
+        };
+        // MAIL, RCPT and DATA go out in one write each way: waiting to fill segments only adds delay.
+        let _ = socket.set_nodelay(true);
+        let mut connection = Self::over(Box::new(socket));
+        let greeting = connection.reply(GREETING_LIMIT).await?;
+        if !greeting.is_positive() {
+            return Err(Trouble::Refused(greeting.words()));
+        }
+        connection.hello(&config.hostname).await?;
+        if encryption == Encryption::WhenOffered && connection.offers.start_tls {
+            connection = connection.start_tls(config).await?;
+            connection.hello(&config.hostname).await?;
+        }
+        Ok(connection)
+    }
+
+    /// EHLO, and HELO for a server that does not know it (RFC 5321 §3.2).
+    async fn hello(&mut self, hostname: &str) -> Result<(), Trouble> {
+        let ehlo = self.exchange(&format!("EHLO {hostname}\r\n"), GREETING_LIMIT).await?;
+        if ehlo.is_positive() {
+            self.offers = Offers::read(&ehlo.text);
+            return Ok(());
+        }
+        self.offers = Offers::default();
+        let helo = self.exchange(&format!("HELO {hostname}\r\n"), GREETING_LIMIT).await?;
+        if helo.is_positive() { Ok(()) } else { Err(Trouble::Refused(helo.words())) }
+    }
+
+    /// RFC 3207 §4.
+    async fn start_tls(mut self, config: &RelayConfig) -> Result<Self, Trouble> {
+        let reply = self.exchange("STARTTLS\r\n", GREETING_LIMIT).await?;
+        if reply.code != 220 {
+            return Err(Trouble::Tls(reply.words()));
+        }
+        // Octets sent before the handshake would count as sent inside it.
+        if !self.stream.buffer().is_empty() {
+            return Err(Trouble::Tls("octets before the handshake".into()));
+        }
+        let socket = self.stream.into_inner().into_inner();
+        let handshake = tls::connect(socket, &config.relay);
+        match tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await {
+            Ok(Ok(stream)) => Ok(Self::over(Box::new(stream))),
+            Ok(Err(error)) => Err(Trouble::Tls(error.to_string())),
+            Err(_) => Err(Trouble::Tls("handshake timed out".into())),
+        }
+    }
+
+    /// One command and its reply.
+    pub(super) async fn exchange(&mut self, command: &str, limit: Duration) -> Result<Reply, Trouble> {
+        self.write(command.as_bytes(), limit).await?;
+        self.reply(limit).await
+    }
+
+    /// Into the buffer, which is sent when it is full.
+    pub(super) async fn put(&mut self, octets: &[u8], limit: Duration) -> Result<(), Trouble> {
+        within(limit, "write", self.stream.write_all(octets)).await
+    }
+
+    /// Into the buffer, and sent.
+    pub(super) async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), Trouble> {
+        self.put(octets, limit).await?;
+        within(limit, "write", self.stream.flush()).await
+    }
+
+    /// One whole reply (RFC 5321 §4.2.1).
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Trouble> {
+        tokio::time::timeout(limit, self.read_reply()).await.unwrap_or(Err(Trouble::Timeout("reply")))
+    }
+
+    async fn read_reply(&mut self) -> Result<Reply, Trouble> {
+        let mut text = String::new();
+        for _ in 0..REPLY_LINES_MAX {
+            let line = self.read_line().await?;
+            let (code, is_last, words) = split_reply(&line).ok_or(Trouble::NoReply("no code"))?;
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(words);
+            if is_last {
+                return Ok(Reply { code, text });
+            }
+        }
+        Err(Trouble::NoReply("too many lines"))
+    }
+
+    async fn read_line(&mut self) -> Result<String, Trouble> {
+        let mut line = Vec::new();
+        loop {
+            let buffer = self.stream.fill_buf().await?;
+            if buffer.is_empty() {
+                return Err(Trouble::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let end = memchr::memchr(b'\n', buffer);
+            let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
+            let used = part.len() + usize::from(end.is_some());
+            if line.len() + part.len() > REPLY_LINE_OCTETS_MAX {
+                return Err(Trouble::NoReply("line too long"));
+            }
+            line.extend_from_slice(part);
+            self.stream.consume(used);
+            if end.is_some() {
+                return Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
+            }
+        }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &'static str,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, Trouble> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Trouble::Timeout(what)),
+    }
+}
+
+/// Code, whether it is the last line, words.
+fn split_reply(line: &str) -> Option<(u16, bool, &str)> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    let code = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
+    if !(200..600).contains(&code) {
+        return None;
+    }
+    match rest.as_bytes() {
+        [] => Some((code, true, "")),
+        [b' ', ..] => Some((code, true, rest.get(1..)?)),
+        [b'-', ..] => Some((code, false, rest.get(1..)?)),
+        _ => None,
+    }
+}
+
+impl Offers {
+    /// RFC 5321 §4.1.1.1: one keyword a line, the first line is the server's name.
+    fn read(text: &str) -> Self {
+        let mut offers = Self::default();
+        for line in text.lines().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+                "PIPELINING" => offers.pipelining = true,
+                "8BITMIME" => offers.eight_bit = true,
+                "STARTTLS" => offers.start_tls = true,
+                "SIZE" => offers.size_max = Some(words.next().and_then(|most| most.parse().ok()).unwrap_or(0)),
+                _ => {}
+            }
+        }
+        offers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_reply_lines() {
+        for (line, expect) in [
+            ("250 OK", Some((250, true, "OK"))),
+            ("250-more", Some((250, false, "more"))),
+            ("250", Some((250, true, ""))),
+            ("354 ", Some((354, true, ""))),
+            ("25", None),
+            ("2x0 a", None),
+            ("+50 a", None),
+            ("250x", None),
+            ("100 a", None),
+            ("600 a", None),
+            ("é0 x", None),
+        ] {
+            assert_eq!(split_reply(line), expect, "{line}");
+        }
+    }
+
+    #[test]
+    fn reads_offers() {
+        let offers = Offers::read("mx PIPELINING\nSIZE 1000\n8bitmime\nSTARTTLS\nXUNKNOWN a b");
+        assert_eq!(offers, Offers { pipelining: false, eight_bit: true, start_tls: true, size_max: Some(1000) });
+        assert_eq!(Offers::read("mx\nSIZE").size_max, Some(0));
+    }
+
+    #[test]
+    fn codes_have_fates() {
+        for (code, expect) in [
+            (250, Fate::Sent),
+            (354, Fate::Deferred("354 x".into())),
+            (451, Fate::Deferred("451 x".into())),
+            (550, Fate::Failed("550 x".into())),
+        ] {
+            assert_eq!(Reply::local(code, "x").fate(), expect);
+        }
+        assert_eq!(Reply::local(250, "x").as_failure().code, 451);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_or_refused(line in "\\PC{0,20}") {
+            let _ = split_reply(&line);
+            let _ = Offers::read(&line);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Dot-stuffing (RFC 5321 §4.5.2).
+
+/// The message as it goes over the wire, in parts that borrow from it: dots doubled at line starts, the last line
+/// ended, the end mark.
+pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end: &[u8] = if message.is_empty() || message.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" };
+    let mut rest = Some(message);
+    let parts = std::iter::from_fn(move || {
+        let text = rest?;
+        let at = line_start_dot(text);
+        let (part, after) = text.split_at(at.unwrap_or(text.len()));
+        rest = at.map(|_| after);
+        Some(part)
+    });
+    // Each part but the first begins with a dot at a line start, or the message itself does: it gets another before it.
+    let mut is_first = true;
+    let dotted = parts.flat_map(move |part| {
+        let dot: &[u8] = if std::mem::take(&mut is_first) { b"" } else { b"." };
+        [dot, part]
+    });
+    let first_dot: &[u8] = if message.starts_with(b".") { b"." } else { b"" };
+    std::iter::once(first_dot).chain(dotted).chain(std::iter::once(end)).filter(|part| !part.is_empty())
+}
+
+/// Where the first dot after a line end is.
+fn line_start_dot(text: &[u8]) -> Option<usize> {
+    memchr::memmem::find(text, b"\n.").map(|at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stuffs() {
+        for (message, wire) in [
+            (&b""[..], &b".\r\n"[..]),
+            (b"hi\r\n", b"hi\r\n.\r\n"),
+            (b"hi", b"hi\r\n.\r\n"),
+            (b".\r\n", b"..\r\n.\r\n"),
+            (b"..a\r\n.b\r\n", b"...a\r\n..b\r\n.\r\n"),
+            (b"a\r\n.\r\n.\r\nb.\r\n", b"a\r\n..\r\n..\r\nb.\r\n.\r\n"),
+        ] {
+            assert_eq!(stuffed(message).collect::<Vec<_>>().concat(), wire, "{message:?}");
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Commands, from octets to values (RFC 5321 §4.1.1, §4.1.2).
+
+use bytes::{Buf, BytesMut};
+use provost_message::Path;
+
+use crate::reply::{self, Reply};
+
+/// Longest command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512 octets, extensions add to it: SIZE and BODY 26
+/// and 17 (RFC 1870, 6152), AUTH its base64 (RFC 4954 §4, here as much as a name and a password can need).
+pub(crate) const LINE_OCTETS_MAX: usize = 2048;
+/// Longest domain (RFC 5321 §4.5.3.1.2).
+const DOMAIN_OCTETS_MAX: usize = 255;
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// EHLO, HELO or LHLO, with the name that the peer gives itself.
+    Hello(Hello, String),
+    /// MAIL FROM.
+    Mail {
+        reverse_path: Option<Path>,
+        size: Option<u64>,
+        eight_bit: bool,
+    },
+    /// RCPT TO.
+    Rcpt(Path),
+    Data,
+    Rset,
+    Noop,
+    Quit,
+    Vrfy,
+    Help,
+    StartTls,
+    /// AUTH with its initial response.
+    Auth {
+        mechanism: String,
+        initial: Option<String>,
+    },
+}
+
+/// Which greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hello {
+    Ehlo,
+    Helo,
+    Lhlo,
+}
+
+/// What the input begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// No whole line yet.
+    Part,
+    /// One line without its CRLF: ASCII, no CR, LF or NUL in it.
+    Whole(String),
+    /// One line that is no command, taken from the input.
+    Wrong(Reply),
+}
+
+/// Cuts lines off the input.
+#[derive(Debug, Default)]
+pub(crate) struct LineReader {
+    /// The rest of a line that was too long is still to come.
+    skipping: bool,
+}
+
+impl LineReader {
+    /// The next line. A line that grows past its limit is dropped as it comes, and told once, when it ends.
+    pub(crate) fn read(&mut self, input: &mut BytesMut) -> Line {
+        let Some(end) = memchr::memchr(b'\n', input) else {
+            if input.len() >= LINE_OCTETS_MAX {
+                input.clear();
+                self.skipping = true;
+            }
+            return Line::Part;
+        };
+        let mut line = input.split_to(end);
+        input.advance(1);
+        if std::mem::take(&mut self.skipping) || end >= LINE_OCTETS_MAX {
+            return Line::Wrong(reply::LINE_TOO_LONG);
+        }
+        // A bare LF does not end a line: accepting it is how SMTP smuggling works.
+        if line.last() != Some(&b'\r') {
+            return Line::Wrong(reply::BAD_LINE);
+        }
+        line.truncate(line.len().saturating_sub(1));
+        let is_text = line.is_ascii() && memchr::memchr2(b'\r', 0, &line).is_none();
+        match String::from_utf8(line.to_vec()) {
+            Ok(line) if is_text => Line::Whole(line),
+            _ => Line::Wrong(reply::BAD_LINE),
+        }
+    }
+}
+
+impl Command {
+    /// Reads a line; the error is what to answer.
+    pub(crate) fn parse(line: &str) -> Result<Self, Reply> {
+        let line = line.trim_ascii_end();
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = rest.trim_ascii_start();
+        match verb.to_ascii_uppercase().as_str() {
+            "EHLO" => Ok(Self::Hello(Hello::Ehlo, name(rest)?)),
+            "HELO" => Ok(Self::Hello(Hello::Helo, name(rest)?)),
+            "LHLO" => Ok(Self::Hello(Hello::Lhlo, name(rest)?)),
+            "MAIL" => mail(rest),
+            "RCPT" => rcpt(rest),
+            "DATA" => alone(rest, Self::Data),
+            "RSET" => alone(rest, Self::Rset),
+            "QUIT" => alone(rest, Self::Quit),
+            "STARTTLS" => alone(rest, Self::StartTls),
+            // RFC 5321 §4.1.1.8, §4.1.1.9: they may have a string.
+            "NOOP" => Ok(Self::Noop),
+            "HELP" => Ok(Self::Help),
+            "VRFY" if !rest.is_empty() => Ok(Self::Vrfy),
+            "VRFY" => Err(reply::BAD_ARGUMENT),
+            "AUTH" => auth(rest),
+            "EXPN" | "BDAT" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(reply::NOT_IMPLEMENTED),
+            _ => Err(reply::UNKNOWN_COMMAND),
+        }
+    }
+}
+
+fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
+    if rest.is_empty() { Ok(command) } else { Err(reply::BAD_ARGUMENT) }
+}
+
+/// A domain or address literal (RFC 5321 §4.1.1.1). Hosts in the field say names that are none: only what could write
+/// into a header or a log is refused.
+fn name(rest: &str) -> Result<String, Reply> {
+    let is_name = (1..=DOMAIN_OCTETS_MAX).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_graphic());
+    if is_name { Ok(rest.to_owned()) } else { Err(reply::BAD_ARGUMENT) }
+}
+
+/// `FROM:<reverse-path> [parameters]` (RFC 5321 §4.1.1.2).
+fn mail(rest: &str) -> Result<Command, Reply> {
+    let rest = strip_keyword(rest, "FROM:").ok_or(reply::BAD_ARGUMENT)?;
+    let (path, parameters) = split_path(rest).ok_or(reply::BAD_SENDER)?;
+    let reverse_path = match path {
+        "" => None,
+        path => Some(Path::parse(path).map_err(|_| reply::BAD_SENDER)?),
+    };
+    let (mut size, mut eight_bit) = (None, false);
+    for parameter in parameters.split_ascii_whitespace() {
+        let (keyword, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match (keyword.to_ascii_uppercase().as_str(), value.to_ascii_uppercase().as_str()) {
+            ("SIZE", digits) => size = Some(octets(digits)?),
+            ("BODY", "8BITMIME") => eight_bit = true,
+            ("BODY", "7BIT") => eight_bit = false,
+            // RFC 4954 §5: whom the message is from by an earlier hop. We trust none, so it says nothing.
+            ("AUTH", value) if !value.is_empty() => {}
+            ("BODY" | "AUTH", _) => return Err(reply::BAD_ARGUMENT),
+            _ => return Err(reply::UNKNOWN_PARAMETER),
+        }
+    }
+    Ok(Command::Mail { reverse_path, size, eight_bit })
+}
+
+/// RFC 1870 §3: one to twenty digits.
+fn octets(digits: &str) -> Result<u64, Reply> {
+    if (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(digits.parse().unwrap_or(u64::MAX))
+    } else {
+        Err(reply::BAD_ARGUMENT)
+    }
+}
+
+/// `TO:<forward-path> [parameters]` (RFC 5321 §4.1.1.3). We know no parameter.
+fn rcpt(rest: &str) -> Result<Command, Reply> {
+    let rest = strip_keyword(rest, "TO:").ok_or(reply::BAD_ARGUMENT)?;
+    let (path, parameters) = split_path(rest).ok_or(reply::BAD_RECIPIENT)?;
+    let path = Path::parse(path).map_err(|_| reply::BAD_RECIPIENT)?;
+    if parameters.trim_ascii().is_empty() { Ok(Command::Rcpt(path)) } else { Err(reply::UNKNOWN_PARAMETER) }
+}
+
+/// RFC 4954 §4. A lone `=` is an empty initial response.
+fn auth(rest: &str) -> Result<Command, Reply> {
+    let mut words = rest.split_ascii_whitespace();
+    let (Some(mechanism), initial, None) = (words.next(), words.next(), words.next()) else {
+        return Err(reply::BAD_ARGUMENT);
+    };
+    let initial = initial.map(|response| if response == "=" { String::new() } else { response.to_owned() });
+    Ok(Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial })
+}
+
+/// Without case. A space after the colon is let pass: it is wrong (RFC 5321 §3.3) and frequent, and means nothing else.
+fn strip_keyword<'a>(rest: &'a str, keyword: &str) -> Option<&'a str> {
+    let (head, tail) = rest.split_at_checked(keyword.len())?;
+    head.eq_ignore_ascii_case(keyword).then(|| tail.trim_ascii_start())
+}
+
+/// What stands between the angle brackets, without a source route (RFC 5321 §4.1.1.3: ignored), and what follows.
+fn split_path(rest: &str) -> Option<(&str, &str)> {
+    let rest = rest.strip_prefix('<')?;
+    let end = closing_bracket(rest)?;
+    let (path, after) = (rest.get(..end)?, rest.get(end + 1..)?);
+    if !after.is_empty() && !after.starts_with(' ') {
+        return None;
+    }
+    let path = match path.strip_prefix('@') {
+        Some(route) => route.split_once(':')?.1,
+        None => path,
+    };
+    Some((path, after))
+}
+
+/// The first `>` outside a quoted string.
+fn closing_bracket(text: &str) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => return Some(index),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(text: &str) -> Path {
+        Path::parse(text).unwrap()
+    }
+
+    fn mail_command(reverse_path: Option<&str>, size: Option<u64>, eight_bit: bool) -> Command {
+        Command::Mail { reverse_path: reverse_path.map(path), size, eight_bit }
+    }
+
+    #[test]
+    fn reads_commands() {
+        let auth = |mechanism: &str, initial: Option<&str>| Command::Auth {
+            mechanism: mechanism.into(),
+            initial: initial.map(str::to_owned),
+        };
+        for (line, expect) in [
+            ("EHLO client.example", Command::Hello(Hello::Ehlo, "client.example".into())),
+            ("helo [127.0.0.1]", Command::Hello(Hello::Helo, "[127.0.0.1]".into())),
+            ("LHLO x ", Command::Hello(Hello::Lhlo, "x".into())),
+            ("MAIL FROM:<a@b.example>", mail_command(Some("a@b.example"), None, false)),
+            ("mail from:<>", mail_command(None, None, false)),
+            ("MAIL FROM: <a@b.example>", mail_command(Some("a@b.example"), None, false)),
+            ("MAIL FROM:<a@b.example> SIZE=10 BODY=8bitmime", mail_command(Some("a@b.example"), Some(10), true)),
+            ("MAIL FROM:<> BODY=7BIT AUTH=<>", mail_command(None, None, false)),
+            ("MAIL FROM:<> SIZE=99999999999999999999", mail_command(None, Some(u64::MAX), false)),
+            ("MAIL FROM:<\"a> b\"@c.example>", mail_command(Some("\"a> b\"@c.example"), None, false)),
+            ("RCPT TO:<a@b.example>", Command::Rcpt(path("a@b.example"))),
+            ("RCPT TO:<Postmaster>", Command::Rcpt(path("Postmaster"))),
+            ("RCPT TO:<@x.example,@y.example:a@b.example>", Command::Rcpt(path("a@b.example"))),
+            ("RCPT TO:<\"a\\\"> b\"@b.example>", Command::Rcpt(path("\"a\\\"> b\"@b.example"))),
+            ("DATA", Command::Data),
+            ("data ", Command::Data),
+            ("RSET", Command::Rset),
+            ("NOOP whatever", Command::Noop),
+            ("QUIT", Command::Quit),
+            ("VRFY zoe", Command::Vrfy),
+            ("HELP", Command::Help),
+            ("STARTTLS", Command::StartTls),
+            ("AUTH plain", auth("PLAIN", None)),
+            ("AUTH PLAIN =", auth("PLAIN", Some(""))),
+            ("AUTH LOGIN em9l", auth("LOGIN", Some("em9l"))),
+        ] {
+            assert_eq!(Command::parse(line), Ok(expect), "{line}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        for (line, expect) in [
+            ("", reply::UNKNOWN_COMMAND),
+            ("XYZZY", reply::UNKNOWN_COMMAND),
+            ("EHLO", reply::BAD_ARGUMENT),
+            ("EHLO a b", reply::BAD_ARGUMENT),
+            ("DATA x", reply::BAD_ARGUMENT),
+            ("RSET x", reply::BAD_ARGUMENT),
+            ("QUIT x", reply::BAD_ARGUMENT),
+            ("STARTTLS foo", reply::BAD_ARGUMENT),
+            ("VRFY", reply::BAD_ARGUMENT),
+            ("AUTH", reply::BAD_ARGUMENT),
+            ("AUTH PLAIN a b", reply::BAD_ARGUMENT),
+            ("MAIL", reply::BAD_ARGUMENT),
+            ("MAIL TO:<a@b.example>", reply::BAD_ARGUMENT),
+            ("MAIL FROM:a@b.example", reply::BAD_SENDER),
+            ("MAIL FROM:<a@b.example", reply::BAD_SENDER),
+            ("MAIL FROM:<a>", reply::BAD_SENDER),
+            ("MAIL FROM:<a@b.example>SIZE=1", reply::BAD_SENDER),
+            ("MAIL FROM:<a@b.example> SIZE=x", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> SIZE=", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> SIZE=999999999999999999999", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> BODY=BINARYMIME", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> RET=HDRS", reply::UNKNOWN_PARAMETER),
+            ("MAIL FROM:<a@b.example> SMTPUTF8", reply::UNKNOWN_PARAMETER),
+            ("RCPT FROM:<a@b.example>", reply::BAD_ARGUMENT),
+            ("RCPT TO:<>", reply::BAD_RECIPIENT),
+            ("RCPT TO:<a b@c.example>", reply::BAD_RECIPIENT),
+            ("RCPT TO:<@x.example>", reply::BAD_RECIPIENT),
+            ("RCPT TO:<a@b.example> NOTIFY=NEVER", reply::UNKNOWN_PARAMETER),
+            ("EXPN list", reply::NOT_IMPLEMENTED),
+            ("BDAT 10 LAST", reply::NOT_IMPLEMENTED),
+        ] {
+            assert_eq!(Command::parse(line), Err(expect), "{line}");
+        }
+    }
+
+    #[test]
+    fn cuts_lines() {
+        let long = [vec![b'x'; LINE_OCTETS_MAX - 1], b"\r\n".to_vec()].concat();
+        let longest = [vec![b'x'; LINE_OCTETS_MAX - 2], b"\r\n".to_vec()].concat();
+        for (input, expect) in [
+            (&b""[..], Line::Part),
+            (b"NOOP", Line::Part),
+            (b"NOOP\r", Line::Part),
+            (b"NOOP\r\nQ", Line::Whole("NOOP".into())),
+            (b"\r\n", Line::Whole(String::new())),
+            (b"NOOP\n", Line::Wrong(reply::BAD_LINE)),
+            (b"\n", Line::Wrong(reply::BAD_LINE)),
+            (b"NO\rOP\r\n", Line::Wrong(reply::BAD_LINE)),
+            (b"NO\0OP\r\n", Line::Wrong(reply::BAD_LINE)),
+            (b"NO\xc3\xa9OP\r\n", Line::Wrong(reply::BAD_LINE)),
+            (&long, Line::Wrong(reply::LINE_TOO_LONG)),
+            (&longest, Line::Whole("x".repeat(LINE_OCTETS_MAX - 2))),
+        ] {
+            assert_eq!(LineReader::default().read(&mut BytesMut::from(input)), expect, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_too_long_is_dropped_as_it_comes() {
+        let mut reader = LineReader::default();
+        let mut input = BytesMut::new();
+        for _ in 0..100 {
+            input.extend_from_slice(&[b'x'; 1000]);
+            assert_eq!(reader.read(&mut input), Line::Part);
+            assert!(input.len() < LINE_OCTETS_MAX);
+        }
+        input.extend_from_slice(b"\r\nNOOP\r\n");
+        assert_eq!(reader.read(&mut input), Line::Wrong(reply::LINE_TOO_LONG));
+        assert_eq!(reader.read(&mut input), Line::Whole("NOOP".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_or_refused(line in "[ -~]{0,80}", argument in "[<>@:\" a.=\\\\]{0,30}") {
+            let _ = Command::parse(&line);
+            let _ = Command::parse(&format!("MAIL FROM:{argument}"));
+            let _ = Command::parse(&format!("RCPT TO:{argument}"));
+        }
+    }
+}

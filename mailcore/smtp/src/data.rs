@@ -1,0 +1,246 @@
+//! Message data between `354` and `<CRLF>.<CRLF>` (RFC 5321 §4.1.1.4, §4.5.2).
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// First room for a message: most are smaller, larger ones grow by doubling.
+const FIRST_OCTETS: usize = 16 * 1024;
+
+/// Why the data cannot be a message. Its end is waited for all the same.
+///
+/// Ascending: of several faults the last here is told, wherever in the message each was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DataFault {
+    /// Longer than SIZE.
+    TooLong,
+    /// RFC 5322 §4: NUL is no text.
+    Nul,
+    /// CR or LF alone (RFC 5321 §2.3.8): what some servers take for a line end is where smuggling begins.
+    BareLineEnd,
+}
+
+/// What is known after some input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The end has not come.
+    More,
+    /// The end has come; what follows in the input is the next command.
+    Done(Result<Bytes, DataFault>),
+}
+
+/// Takes message data in pieces of any size, one copy from the input to the message, nothing per line.
+#[derive(Debug)]
+pub(crate) struct DataReader {
+    message: BytesMut,
+    octets_left: u64,
+    at_line_start: bool,
+    fault: Option<DataFault>,
+}
+
+impl DataReader {
+    /// The message will begin with `trace`; the data may have `octets_max`.
+    pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>) -> Self {
+        let room = announced.and_then(|octets| usize::try_from(octets.min(octets_max)).ok()).unwrap_or_default();
+        // A peer that announces much and sends nothing must not cost much.
+        let mut message = BytesMut::with_capacity(trace.len() + room.clamp(FIRST_OCTETS, 4 * FIRST_OCTETS));
+        message.extend_from_slice(trace);
+        Self { message, octets_left: octets_max, at_line_start: true, fault: None }
+    }
+
+    /// Takes what can be judged of `input`. At most the last two octets stay there, when what they mean hangs on the
+    /// next one.
+    pub(crate) fn read(&mut self, input: &mut BytesMut) -> Progress {
+        let (used, done) = self.scan(input);
+        input.advance(used);
+        if !done {
+            return Progress::More;
+        }
+        let message = std::mem::take(&mut self.message).freeze();
+        Progress::Done(self.fault.map_or(Ok(message), Err))
+    }
+
+    /// Octets used, and whether the end of data was among them.
+    fn scan(&mut self, input: &[u8]) -> (usize, bool) {
+        // Whole runs of lines are copied at once, from `run` up to a stuffed dot or the end of the input.
+        let (mut run, mut at) = (0, 0);
+        loop {
+            let rest = input.get(at..).unwrap_or_default();
+            if self.at_line_start {
+                match rest {
+                    [] => {}
+                    [b'.', b'\r', b'\n', ..] => {
+                        self.store(input.get(run..at));
+                        return (at + 3, true);
+                    }
+                    [b'.'] | [b'.', b'\r'] => {
+                        self.store(input.get(run..at));
+                        return (at, false);
+                    }
+                    [b'.', ..] => {
+                        // RFC 5321 §4.5.2: the first dot of a line was put there by the client.
+                        self.store(input.get(run..at));
+                        at += 1;
+                        run = at;
+                        self.at_line_start = false;
+                        continue;
+                    }
+                    _ => self.at_line_start = false,
+                }
+            }
+            let Some(found) = memchr::memchr3(b'\r', b'\n', 0, rest) else {
+                self.store(input.get(run..));
+                return (input.len(), false);
+            };
+            at += found;
+            match input.get(at..).unwrap_or_default() {
+                [b'\r', b'\n', ..] => {
+                    at += 2;
+                    self.at_line_start = true;
+                }
+                [b'\r'] => {
+                    self.store(input.get(run..at));
+                    return (at, false);
+                }
+                [0, ..] => {
+                    self.fail(DataFault::Nul);
+                    at += 1;
+                }
+                _ => {
+                    self.fail(DataFault::BareLineEnd);
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    fn store(&mut self, run: Option<&[u8]>) {
+        let run = run.unwrap_or_default();
+        let octets = u64::try_from(run.len()).unwrap_or(u64::MAX);
+        if self.fault.is_some() {
+            return;
+        }
+        match self.octets_left.checked_sub(octets) {
+            Some(left) => {
+                self.octets_left = left;
+                self.message.extend_from_slice(run);
+            }
+            None => self.fail(DataFault::TooLong),
+        }
+    }
+
+    /// What was stored is let go: a faulty message must not hold memory until its end comes.
+    fn fail(&mut self, fault: DataFault) {
+        self.fault = self.fault.max(Some(fault));
+        self.message = BytesMut::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds `wire` cut at `cuts`; gives the outcome and what is left in the input.
+    fn read(wire: &[u8], cuts: &[usize], octets_max: u64) -> (Option<Result<Bytes, DataFault>>, Vec<u8>) {
+        let mut reader = DataReader::new(b"", octets_max, None);
+        let mut input = BytesMut::new();
+        let mut outcome = None;
+        let mut before = 0;
+        for cut in cuts.iter().copied().chain([wire.len()]) {
+            input.extend_from_slice(&wire[before..cut]);
+            before = cut;
+            if outcome.is_none()
+                && let Progress::Done(done) = reader.read(&mut input)
+            {
+                outcome = Some(done);
+            }
+        }
+        (outcome, input.to_vec())
+    }
+
+    /// RFC 5321 §4.1.1.4, §4.5.2: only CRLF.CRLF ends, the first dot of a line is taken away, in the first line too.
+    #[test]
+    fn takes_messages() {
+        for (wire, expect, left) in [
+            (&b".\r\n"[..], &b""[..], &b""[..]),
+            (b"hi\r\n.\r\n", b"hi\r\n", b""),
+            (b"hi\r\n.\r\nQUIT\r\n", b"hi\r\n", b"QUIT\r\n"),
+            (b"..hi\r\n.\r\n", b".hi\r\n", b""),
+            (b"a\r\n..\r\n.\r\n", b"a\r\n.\r\n", b""),
+            (b"a\r\n.b\r\n.\r\n", b"a\r\nb\r\n", b""),
+            (b"a.\r\n\r\n.\r\n", b"a.\r\n\r\n", b""),
+            (b"\xc3\xa9\r\n.\r\n", b"\xc3\xa9\r\n", b""),
+        ] {
+            assert_eq!(read(wire, &[], 1000), (Some(Ok(Bytes::from_static(expect))), left.to_vec()), "{wire:?}");
+        }
+    }
+
+    /// Every way to write a line end before and after the dot: one ends the data, and all others are faults of the
+    /// whole message, which goes on to the true end.
+    #[test]
+    fn nothing_else_ends_the_data() {
+        let ends: [&[u8]; 6] = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\0\r\n"];
+        for before in ends {
+            for after in ends {
+                let smuggled = b"MAIL FROM:<evil@example.org>\r\n";
+                let wire = [b"a", before, b".", after, smuggled, b".\r\n"].concat();
+                let (outcome, left) = read(&wire, &[], 1000);
+                if before.ends_with(b"\r\n") && after == b"\r\n" {
+                    assert!(left.starts_with(smuggled), "{before:?} {after:?}");
+                    assert_eq!(outcome.unwrap().is_ok(), before == b"\r\n", "{before:?} {after:?}");
+                } else {
+                    assert!(
+                        matches!(outcome, Some(Err(DataFault::BareLineEnd | DataFault::Nul))),
+                        "{before:?} {after:?}"
+                    );
+                    assert_eq!(left, b"", "{before:?} {after:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_at_the_end_only() {
+        for (wire, fault) in [
+            (&b"a\nb\r\n.\r\n"[..], DataFault::BareLineEnd),
+            (b"a\rb\r\n.\r\n", DataFault::BareLineEnd),
+            (b"a\0b\r\n.\r\n", DataFault::Nul),
+            (b"\0\n\r\n.\r\n", DataFault::BareLineEnd),
+            (b"12345678901\r\n.\r\n", DataFault::TooLong),
+            (b"12345678901\r\n\n\r\n.\r\n", DataFault::BareLineEnd),
+        ] {
+            assert_eq!(read(wire, &[], 10).0, Some(Err(fault)), "{wire:?}");
+        }
+        assert_eq!(read(b"12345678\r\n.\r\n", &[], 10).0, Some(Ok(Bytes::from_static(b"12345678\r\n"))));
+        assert_eq!(read(b"a\nb\r\n", &[], 10).0, None);
+    }
+
+    #[test]
+    fn a_faulty_message_holds_no_memory() {
+        let mut reader = DataReader::new(b"", 1_000_000, None);
+        let mut input = BytesMut::from(&vec![b'x'; 100_000][..]);
+        assert_eq!(reader.read(&mut input), Progress::More);
+        input.extend_from_slice(b"\n");
+        assert_eq!(reader.read(&mut input), Progress::More);
+        input.extend_from_slice(&vec![b'x'; 100_000]);
+        assert_eq!((reader.read(&mut input), reader.message.capacity()), (Progress::More, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_cuts_give_the_same(wire in "[.\r\n\0a]{0,40}", cuts in proptest::collection::vec(0usize..40, 0..8)) {
+            let wire = [wire.as_bytes(), b"\r\n.\r\n"].concat();
+            let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < wire.len()).collect();
+            cuts.sort_unstable();
+            prop_assert_eq!(read(&wire, &cuts, 12), read(&wire, &[], 12));
+            let each: Vec<usize> = (0..wire.len()).collect();
+            prop_assert_eq!(read(&wire, &each, 12), read(&wire, &[], 12));
+        }
+
+        #[test]
+        fn what_was_stuffed_comes_back(lines in proptest::collection::vec("[.a ]{0,5}", 0..10)) {
+            let message = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
+            let wire = crate::client::stuffed(message.as_bytes()).collect::<Vec<_>>().concat();
+            prop_assert_eq!(read(&wire, &[], 1000), (Some(Ok(Bytes::from(message))), Vec::new()));
+        }
+    }
+}

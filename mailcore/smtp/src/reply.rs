@@ -1,0 +1,95 @@
+//! What the server says (RFC 5321 §4.2, RFC 2034).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Characters of one reply text. RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets.
+const TEXT_CHARS_MAX: usize = 400;
+
+/// One reply of one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    code: u16,
+    /// Enhanced status (RFC 3463).
+    status: &'static str,
+    text: Cow<'static, str>,
+}
+
+impl Reply {
+    /// Of our own words.
+    pub(crate) const fn of(code: u16, status: &'static str, text: &'static str) -> Self {
+        Self { code, status, text: Cow::Borrowed(text) }
+    }
+
+    /// Of words made up from elsewhere.
+    pub(crate) fn new(code: u16, status: &'static str, text: String) -> Self {
+        Self { code, status, text: Cow::Owned(text) }
+    }
+
+    /// For the counter and the log.
+    pub(crate) fn code(&self) -> u16 {
+        self.code
+    }
+}
+
+impl fmt::Display for Reply {
+    /// With its line end. No control character of a text from elsewhere gets into the stream.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.code, self.status)?;
+        for c in self.text.chars().take(TEXT_CHARS_MAX) {
+            write!(f, "{}", if c.is_ascii_graphic() || c == ' ' { c } else { '?' })?;
+        }
+        f.write_str("\r\n")
+    }
+}
+
+pub(crate) const BYE: Reply = Reply::of(221, "2.0.0", "Bye");
+pub(crate) const OK: Reply = Reply::of(250, "2.0.0", "OK");
+pub(crate) const SENDER_OK: Reply = Reply::of(250, "2.1.0", "Sender OK");
+pub(crate) const RECIPIENT_OK: Reply = Reply::of(250, "2.1.5", "Recipient OK");
+pub(crate) const READY_FOR_TLS: Reply = Reply::of(220, "2.0.0", "Ready to start TLS");
+pub(crate) const LOGGED_IN: Reply = Reply::of(235, "2.7.0", "Authentication successful");
+pub(crate) const CANNOT_VERIFY: Reply =
+    Reply::of(252, "2.0.0", "Cannot verify, but will take mail for it if it is valid");
+pub(crate) const HELP: Reply =
+    Reply::of(214, "2.0.0", "EHLO HELO LHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH");
+pub(crate) const TOO_MANY_ERRORS: Reply = Reply::of(421, "4.7.0", "Too many errors");
+pub(crate) const TRY_LATER: Reply = Reply::of(451, "4.3.0", "Cannot be done now, try again later");
+pub(crate) const TOO_MANY_RECIPIENTS: Reply = Reply::of(452, "4.5.3", "Too many recipients");
+pub(crate) const LOGIN_UNAVAILABLE: Reply = Reply::of(454, "4.7.0", "Cannot authenticate now, try again later");
+pub(crate) const LINE_TOO_LONG: Reply = Reply::of(500, "5.5.2", "Line too long");
+pub(crate) const BAD_LINE: Reply = Reply::of(500, "5.5.2", "A command is one line of ASCII that ends in CRLF");
+pub(crate) const UNKNOWN_COMMAND: Reply = Reply::of(500, "5.5.1", "Command not recognized");
+pub(crate) const BAD_ARGUMENT: Reply = Reply::of(501, "5.5.4", "Syntax error in parameters");
+pub(crate) const BAD_SENDER: Reply = Reply::of(501, "5.1.7", "Not a reverse-path");
+pub(crate) const BAD_RECIPIENT: Reply = Reply::of(501, "5.1.3", "Not a forward-path");
+pub(crate) const AUTH_CANCELLED: Reply = Reply::of(501, "5.7.0", "Authentication cancelled");
+pub(crate) const BAD_BASE64: Reply = Reply::of(501, "5.5.2", "Not base64, or not what the mechanism asks for");
+pub(crate) const NOT_IMPLEMENTED: Reply = Reply::of(502, "5.5.1", "Command not available");
+pub(crate) const GREET_FIRST: Reply = Reply::of(503, "5.5.1", "Say EHLO first");
+pub(crate) const MAIL_FIRST: Reply = Reply::of(503, "5.5.1", "Say MAIL first");
+pub(crate) const RCPT_FIRST: Reply = Reply::of(503, "5.5.1", "No valid recipients");
+pub(crate) const NESTED_MAIL: Reply = Reply::of(503, "5.5.1", "A transaction is under way");
+pub(crate) const TLS_ALREADY: Reply = Reply::of(503, "5.5.1", "TLS is up already");
+pub(crate) const LOGGED_IN_ALREADY: Reply = Reply::of(503, "5.5.1", "Authenticated already");
+pub(crate) const UNKNOWN_MECHANISM: Reply = Reply::of(504, "5.5.4", "Mechanism not known");
+pub(crate) const LOGIN_FIRST: Reply = Reply::of(530, "5.7.0", "Authentication required");
+pub(crate) const LOGIN_REFUSED: Reply = Reply::of(535, "5.7.8", "Authentication credentials invalid");
+pub(crate) const TLS_FIRST: Reply = Reply::of(538, "5.7.11", "Encryption required for this mechanism");
+pub(crate) const BARE_LINE_END: Reply = Reply::of(550, "5.6.11", "Lines must end in CRLF, no bare CR or LF");
+pub(crate) const TOO_LARGE: Reply = Reply::of(552, "5.3.4", "Message too large");
+pub(crate) const NOT_YOUR_ADDRESS: Reply = Reply::of(553, "5.7.1", "Not an address of yours");
+pub(crate) const NUL_IN_MESSAGE: Reply = Reply::of(554, "5.6.0", "NUL in message");
+pub(crate) const LOOPING: Reply = Reply::of(554, "5.4.6", "Too many hops");
+pub(crate) const UNKNOWN_PARAMETER: Reply = Reply::of(555, "5.5.4", "Parameter not recognized");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_cannot_inject_a_reply() {
+        let reply = Reply::new(550, "5.7.1", format!("no\r\n250 é{}", "x".repeat(1000))).to_string();
+        assert!(reply.starts_with("550 5.7.1 no??250 ?x") && reply.ends_with("x\r\n") && reply.len() < 512, "{reply}");
+    }
+}

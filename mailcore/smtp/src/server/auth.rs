@@ -1,0 +1,137 @@
+//! AUTH on submission: PLAIN (RFC 4616) and LOGIN (RFC 4954).
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use provost_credential::PlainIdentity;
+use provost_net::{Output, Step, Transport};
+use provost_store::AccountId;
+use provost_view::{Login, Person, Secret};
+
+use super::{LOGIN_FAILURES_MAX, Role, SmtpSession, State, say};
+use crate::reply;
+
+/// What a 334 has asked for.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// The PLAIN message.
+    Plain,
+    /// LOGIN: the name.
+    LoginName,
+    /// LOGIN: the password of this name.
+    LoginPassword(String),
+}
+
+impl Exchange {
+    /// The challenge, base64.
+    fn challenge(&self) -> &'static str {
+        match self {
+            Self::Plain => "334 \r\n",
+            Self::LoginName => "334 VXNlcm5hbWU6\r\n",
+            Self::LoginPassword(_) => "334 UGFzc3dvcmQ6\r\n",
+        }
+    }
+}
+
+impl SmtpSession {
+    /// Whether AUTH is told in EHLO. A password in the clear is for this machine only.
+    pub(super) fn can_authenticate(&self) -> bool {
+        let is_private = self.transport == Transport::Tls || self.peer.is_loopback();
+        self.role == Role::Submission && is_private && self.login.is_none()
+    }
+
+    pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<String>, out: &mut Output<'_>) -> Step {
+        if self.role != Role::Submission {
+            return self.refuse(reply::NOT_IMPLEMENTED, out);
+        }
+        if self.hello.is_none() {
+            return self.refuse(reply::GREET_FIRST, out);
+        }
+        if self.login.is_some() {
+            return self.refuse(reply::LOGGED_IN_ALREADY, out);
+        }
+        // RFC 4954 §4: not during a transaction.
+        if !matches!(self.state, State::Ready) {
+            return self.refuse(reply::NESTED_MAIL, out);
+        }
+        let exchange = match mechanism {
+            "PLAIN" => Exchange::Plain,
+            "LOGIN" => Exchange::LoginName,
+            _ => return self.refuse(reply::UNKNOWN_MECHANISM, out),
+        };
+        if !self.can_authenticate() {
+            return self.refuse(reply::TLS_FIRST, out);
+        }
+        match initial {
+            Some(response) => self.auth_response(exchange, &response, out).await,
+            None => self.ask(exchange, out),
+        }
+    }
+
+    fn ask(&mut self, exchange: Exchange, out: &mut Output<'_>) -> Step {
+        out.put(exchange.challenge());
+        self.state = State::Auth(exchange);
+        Step::Continue
+    }
+
+    /// One line after a 334, or the initial response.
+    pub(super) async fn auth_response(&mut self, exchange: Exchange, line: &str, out: &mut Output<'_>) -> Step {
+        if line == "*" {
+            return self.refuse(reply::AUTH_CANCELLED, out);
+        }
+        let Ok(response) = STANDARD.decode(line) else {
+            return self.refuse(reply::BAD_BASE64, out);
+        };
+        match exchange {
+            Exchange::Plain => match provost_credential::plain(&response) {
+                Ok(identity) => self.log_in(identity, out).await,
+                Err(_) => self.refuse(reply::BAD_BASE64, out),
+            },
+            Exchange::LoginName => match String::from_utf8(response) {
+                Ok(name) => self.ask(Exchange::LoginPassword(name), out),
+                Err(_) => self.refuse(reply::BAD_BASE64, out),
+            },
+            Exchange::LoginPassword(authentication) => match String::from_utf8(response) {
+                Ok(password) => {
+                    let password = Secret::new(password);
+                    let identity = PlainIdentity { authorization: String::new(), authentication, password };
+                    self.log_in(identity, out).await
+                }
+                Err(_) => self.refuse(reply::BAD_BASE64, out),
+            },
+        }
+    }
+
+    async fn log_in(&mut self, identity: PlainIdentity, out: &mut Output<'_>) -> Step {
+        let now = self.now();
+        let login = self.config.view.login(&identity.authentication, &identity.password, now).await;
+        let (outcome, step) = match login {
+            Login::Accepted(person) if self.may_act_as(&person, &identity.authorization) => {
+                self.config.delivery.store.note_login(AccountId(person.entry_uuid), "submission", now.as_second());
+                self.login = Some(person);
+                ("accepted", say(reply::LOGGED_IN, out))
+            }
+            Login::Accepted(_) | Login::Refused => ("refused", self.login_refused(out)),
+            Login::Unavailable => ("unavailable", say(reply::LOGIN_UNAVAILABLE, out)),
+        };
+        metrics::counter!("logins_total", "protocol" => "submission", "outcome" => outcome).increment(1);
+        step
+    }
+
+    /// RFC 4616 §2: an authorization identity is honoured when it is the same person's.
+    fn may_act_as(&self, person: &Arc<Person>, authorization: &str) -> bool {
+        let acts_as = || self.config.view.snapshot().by_login(authorization);
+        authorization.is_empty() || acts_as().is_some_and(|other| other.entry_uuid == person.entry_uuid)
+    }
+
+    fn login_refused(&mut self, out: &mut Output<'_>) -> Step {
+        self.login_failures += 1;
+        tracing::info!(peer = %self.peer.remote.ip(), "submission login refused");
+        if self.login_failures >= LOGIN_FAILURES_MAX {
+            say(reply::TOO_MANY_ERRORS, out);
+            return Step::Close;
+        }
+        say(reply::LOGIN_REFUSED, out)
+    }
+}

@@ -1,0 +1,270 @@
+//! The server session: what may be said when, in three roles.
+
+mod accept;
+mod auth;
+mod envelope;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use provost_delivery::Delivery;
+use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
+use provost_queue::Queue;
+use provost_view::{Person, View};
+
+use crate::command::{Command, Hello, Line, LineReader};
+use crate::data::Progress;
+use crate::reply::{self, Reply};
+use auth::Exchange;
+use transaction::{Receiving, Transaction};
+
+/// Wrong commands in one session before it is closed.
+const ERRORS_MAX: u32 = 20;
+/// Failed logins in one session before it is closed. Clients try several mechanisms with one password.
+const LOGIN_FAILURES_MAX: u32 = 6;
+/// RFC 5321 §4.5.3.2.7.
+const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Port 25: mail for our domains from anyone. No AUTH, no relaying.
+    Mx,
+    /// RFC 6409: from our people after AUTH, to anywhere.
+    Submission,
+    /// RFC 2033: from a trusted MTA, one answer per recipient.
+    Lmtp,
+}
+
+impl Role {
+    /// For counters and notes.
+    fn as_label(self) -> &'static str {
+        match self {
+            Self::Mx => "smtp",
+            Self::Submission => "submission",
+            Self::Lmtp => "lmtp",
+        }
+    }
+}
+
+/// Shared by all sessions.
+#[derive(Clone)]
+pub struct SmtpConfig {
+    /// Our name in greetings and Received.
+    pub hostname: Arc<str>,
+    /// SIZE, octets.
+    pub message_octets_max: u64,
+    /// Recipients in one transaction.
+    pub recipients_max: usize,
+    /// The directory.
+    pub view: View,
+    /// Local delivery.
+    pub delivery: Delivery,
+    /// Everything else.
+    pub queue: Queue,
+}
+
+/// One conversation.
+pub struct SmtpSession {
+    role: Role,
+    config: Arc<SmtpConfig>,
+    peer: Peer,
+    transport: Transport,
+    tls_offered: bool,
+    /// The time, as an argument of the session: tests set it.
+    clock: fn() -> Timestamp,
+    lines: LineReader,
+    hello: Option<(Hello, String)>,
+    login: Option<Arc<Person>>,
+    state: State,
+    errors: u32,
+    login_failures: u32,
+}
+
+/// Where the conversation is.
+enum State {
+    /// Between transactions.
+    Ready,
+    /// After MAIL.
+    Transaction(Transaction),
+    /// After 354.
+    Data(Box<Receiving>),
+    /// After 334.
+    Auth(Exchange),
+}
+
+impl SmtpSession {
+    /// `tls_offered`: STARTTLS can be told in EHLO.
+    pub fn new(role: Role, config: Arc<SmtpConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
+        Self {
+            role,
+            config,
+            peer,
+            transport,
+            tls_offered,
+            clock: Timestamp::now,
+            lines: LineReader::default(),
+            hello: None,
+            login: None,
+            state: State::Ready,
+            errors: 0,
+            login_failures: 0,
+        }
+    }
+
+    async fn line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Step {
+        let line = match self.lines.read(input) {
+            Line::Part => return Step::NeedMore,
+            Line::Whole(line) => line,
+            Line::Wrong(reply) => return self.refuse(reply, out),
+        };
+        if let State::Auth(exchange) = std::mem::replace(&mut self.state, State::Ready) {
+            return self.auth_response(exchange, &line, out).await;
+        }
+        match Command::parse(&line) {
+            Ok(command) => self.command(command, out).await,
+            Err(reply) => self.refuse(reply, out),
+        }
+    }
+
+    async fn command(&mut self, command: Command, out: &mut Output<'_>) -> Step {
+        match command {
+            Command::Hello(hello, name) => self.hello(hello, name, out),
+            Command::Mail { reverse_path, size, eight_bit } => self.mail(reverse_path, size, eight_bit, out),
+            Command::Rcpt(path) => self.rcpt(path, out),
+            Command::Data => self.data(out),
+            Command::Rset => self.reset(out),
+            Command::Noop => say(reply::OK, out),
+            Command::Quit => self.quit(out),
+            Command::Vrfy => say(reply::CANNOT_VERIFY, out),
+            Command::Help => say(reply::HELP, out),
+            Command::StartTls => self.start_tls(out),
+            Command::Auth { mechanism, initial } => self.auth(&mechanism, initial, out).await,
+        }
+    }
+
+    /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither of the others.
+    fn hello(&mut self, hello: Hello, name: String, out: &mut Output<'_>) -> Step {
+        if (hello == Hello::Lhlo) != (self.role == Role::Lmtp) {
+            return self.refuse(reply::UNKNOWN_COMMAND, out);
+        }
+        self.state = State::Ready;
+        self.hello = Some((hello, name));
+        if hello == Hello::Helo {
+            out.put(format!("250 {}\r\n", self.config.hostname));
+            return Step::Continue;
+        }
+        out.put(format!(
+            "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n",
+            self.config.hostname, self.config.message_octets_max
+        ));
+        if self.can_start_tls() {
+            out.put("250-STARTTLS\r\n");
+        }
+        if self.can_authenticate() {
+            out.put("250-AUTH PLAIN LOGIN\r\n");
+        }
+        out.put("250 ENHANCEDSTATUSCODES\r\n");
+        Step::Continue
+    }
+
+    fn reset(&mut self, out: &mut Output<'_>) -> Step {
+        self.state = State::Ready;
+        say(reply::OK, out)
+    }
+
+    fn quit(&mut self, out: &mut Output<'_>) -> Step {
+        say(reply::BYE, out);
+        Step::Close
+    }
+
+    /// RFC 3207 §4.
+    fn start_tls(&mut self, out: &mut Output<'_>) -> Step {
+        if self.transport == Transport::Tls {
+            return self.refuse(reply::TLS_ALREADY, out);
+        }
+        if !self.can_start_tls() {
+            return self.refuse(reply::NOT_IMPLEMENTED, out);
+        }
+        say(reply::READY_FOR_TLS, out);
+        Step::StartTls
+    }
+
+    fn can_start_tls(&self) -> bool {
+        self.tls_offered && self.transport == Transport::Plain
+    }
+
+    /// Answers a command that should not have come; the last of too many closes.
+    fn refuse(&mut self, reply: Reply, out: &mut Output<'_>) -> Step {
+        self.errors += 1;
+        if self.errors > ERRORS_MAX {
+            say(reply::TOO_MANY_ERRORS, out);
+            return Step::Close;
+        }
+        say(reply, out)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+fn say(reply: Reply, out: &mut Output<'_>) -> Step {
+    out.put(reply.to_string());
+    Step::Continue
+}
+
+impl Session for SmtpSession {
+    async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        let protocol = if self.role == Role::Lmtp { "LMTP" } else { "ESMTP" };
+        out.put(format!("220 {} {protocol} Provost\r\n", self.config.hostname));
+        Ok(Step::Continue)
+    }
+
+    async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        let State::Data(receiving) = &mut self.state else {
+            return Ok(self.line(input, out).await);
+        };
+        match receiving.reader.read(input) {
+            Progress::More => Ok(Step::NeedMore),
+            Progress::Done(data) => {
+                if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
+                    self.accept(receiving.transaction, receiving.trace_octets, data, out).await;
+                }
+                Ok(Step::Continue)
+            }
+        }
+    }
+
+    fn on_tls(&mut self) {
+        self.transport = Transport::Tls;
+        self.hello = None;
+        self.login = None;
+        self.state = State::Ready;
+        self.lines = LineReader::default();
+    }
+
+    fn idle_limit(&self) -> Duration {
+        IDLE_LIMIT
+    }
+
+    fn goodbye(&mut self, reason: Goodbye) -> Vec<u8> {
+        let (status, why) = match reason {
+            Goodbye::Timeout => ("4.4.2", "Timeout"),
+            Goodbye::Shutdown => ("4.3.2", "Shutting down"),
+            Goodbye::TooMuch => ("4.7.0", "Too much"),
+            Goodbye::Internal => ("4.3.0", "Internal error"),
+        };
+        format!("421 {status} {} {why}\r\n", self.config.hostname).into_bytes()
+    }
+
+    fn account(&self) -> Option<String> {
+        self.login.as_ref().map(|person| person.uid.to_string())
+    }
+}

@@ -1,0 +1,55 @@
+//! One mail transaction: what MAIL and RCPT have collected (RFC 5321 §3.3).
+
+use provost_message::{Address, Envelope, Path};
+use uuid::Uuid;
+
+use crate::data::DataReader;
+
+/// Between MAIL and the end of data.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// In Received, in the last reply, and as the root of all batch ids.
+    pub(super) id: Uuid,
+    pub(super) reverse_path: Option<Path>,
+    /// SIZE as announced.
+    pub(super) size: Option<u64>,
+    pub(super) eight_bit: bool,
+    pub(super) recipients: Vec<Recipient>,
+}
+
+/// One recipient that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Recipient {
+    pub(super) path: Path,
+    pub(super) destination: Destination,
+}
+
+/// Who carries the message on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// We do, to this address.
+    Local(Address),
+    /// The queue.
+    Remote,
+}
+
+/// A transaction whose data comes in.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    pub(super) transaction: Transaction,
+    pub(super) reader: DataReader,
+    /// Octets of the trace fields that the message begins with.
+    pub(super) trace_octets: usize,
+}
+
+impl Transaction {
+    /// The id as people see it.
+    pub(super) fn name(&self) -> String {
+        self.id.simple().to_string()
+    }
+
+    /// An envelope of some of its recipients.
+    pub(super) fn envelope(&self, recipients: Vec<Path>) -> Envelope {
+        Envelope { reverse_path: self.reverse_path.clone(), recipients, eight_bit: self.eight_bit }
+    }
+}
