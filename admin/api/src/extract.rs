@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::problem::{Kind, Problem};
 
@@ -89,8 +90,17 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
+/// Files that are received at once: with 64 MiB each they bound the memory.
+const UPLOADS_MAX: usize = 2;
+
+static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
+
 /// A CSV body, up to the limit that the route sets.
-pub(crate) struct CsvBody(pub(crate) Bytes);
+pub(crate) struct CsvBody {
+    pub(crate) octets: Bytes,
+    /// Its place among the uploads, given back when the body is done with.
+    _place: SemaphorePermit<'static>,
+}
 
 impl<S: Send + Sync> FromRequest<S> for CsvBody {
     type Rejection = Problem;
@@ -102,7 +112,8 @@ impl<S: Send + Sync> FromRequest<S> for CsvBody {
         if !good {
             return Err(Problem::new(Kind::UnsupportedMediaType, "send the file itself as text/csv"));
         }
-        Ok(Self(body(request, state).await?))
+        let place = UPLOADS.try_acquire().map_err(|_| Problem::new(Kind::Busy, "other files are being received"))?;
+        Ok(Self { octets: body(request, state).await?, _place: place })
     }
 }
 

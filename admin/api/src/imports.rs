@@ -1,8 +1,8 @@
 //! A registrar's file: upload for a plan, look at the plan, apply it under its hash.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
@@ -137,7 +137,7 @@ pub(crate) async fn upload(
     State(shared): State<Shared>,
     Extension(Caller(actor)): Extension<Caller>,
     QueryOf(query): QueryOf<UploadQuery>,
-    CsvBody(octets): CsvBody,
+    file: CsvBody,
 ) -> Result<impl IntoResponse, Problem> {
     let now = Timestamp::now();
     let mut waiting = Waiting {
@@ -147,7 +147,7 @@ pub(crate) async fn upload(
         hash: String::new(),
     };
     let _turn = planning_turn().await?;
-    let octets = Arc::new(octets.to_vec());
+    let octets = file.octets.clone();
     let plan = make_plan(&shared, octets.clone(), waiting.options()).await?;
     waiting.hash = plan.hash();
     let id = Uuid::new_v4();
@@ -254,11 +254,11 @@ async fn planning_turn() -> Result<SemaphorePermit<'static>, Problem> {
 
 async fn plan_again(shared: &Shared, id: Uuid) -> Result<Plan, Problem> {
     let (waiting, octets) = on_disk(&shared.plans, move |plans| plans.read(id, Timestamp::now())).await?;
-    make_plan(shared, Arc::new(octets), waiting.options()).await
+    make_plan(shared, octets.into(), waiting.options()).await
 }
 
 /// Read, compare. The work is done off the async threads.
-async fn make_plan(shared: &Shared, octets: Arc<Vec<u8>>, options: RosterOptions) -> Result<Plan, Problem> {
+async fn make_plan(shared: &Shared, octets: Bytes, options: RosterOptions) -> Result<Plan, Problem> {
     let fault = |error: tokio::task::JoinError| Problem::internal("planning ended in a fault", &error);
     let roster = tokio::task::spawn_blocking(move || provost_provision::read_roster(&octets, &options))
         .await

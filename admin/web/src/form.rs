@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Web;
-use crate::officer::{Rights, SignedIn};
+use crate::officer::SignedIn;
 use crate::page;
 use crate::security::is_same_origin;
 
@@ -84,17 +84,16 @@ impl<T: DeserializeOwned> FromRequest<Web> for ChangeForm<T> {
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let SessionForm { signed_in, fields } = SessionForm::from_request(request, web).await?;
-        may_change(web, &signed_in)?;
+        if !signed_in.officer.may_change() {
+            return Err(read_only(web, &signed_in));
+        }
         Ok(Self { signed_in, fields })
     }
 }
 
-/// Refuses those who may only look.
-pub(crate) fn may_change(web: &Web, signed_in: &SignedIn) -> Result<(), Response> {
-    if signed_in.officer.rights >= Rights::Change {
-        return Ok(());
-    }
-    Err(page::failure(web, &signed_in.visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.read_only", &[]))
+/// What those are told who may only look.
+pub(crate) fn read_only(web: &Web, signed_in: &SignedIn) -> Response {
+    page::failure(web, &signed_in.visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.read_only", &[])
 }
 
 /// The status of a rejection, whatever its type.

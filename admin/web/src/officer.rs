@@ -63,6 +63,11 @@ impl Officer {
         }
     }
 
+    /// Whether they may do more than look.
+    pub(crate) fn may_change(&self) -> bool {
+        self.rights >= Rights::Change
+    }
+
     /// For the audit.
     pub(crate) fn actor(&self) -> Actor {
         Actor { name: self.uid.clone(), via: "web" }

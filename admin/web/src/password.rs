@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
 
 use crate::Web;
-use crate::form::{ChangeForm, NoFields, may_change};
+use crate::form::{ChangeForm, NoFields, read_only};
 use crate::officer::SignedIn;
 use crate::page::{desk_failure, page};
 use crate::people::{person_url, to_its_end};
@@ -39,7 +39,9 @@ pub(crate) async fn confirm(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
-    may_change(&web, &signed_in)?;
+    if !signed_in.officer.may_change() {
+        return Err(read_only(&web, &signed_in));
+    }
     let person = web.site.desk.person(&id).await.map_err(|error| desk_failure(&web, &signed_in.visitor, &error))?;
     let body = ConfirmPage { url: person_url(&id), name: person.summary.display_name, mail: person.summary.mail };
     Ok(page(&web, &signed_in.visitor, StatusCode::OK, "password_confirm", &body))
@@ -69,7 +71,9 @@ pub(crate) async fn letter(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
-    may_change(&web, &signed_in)?;
+    if !signed_in.officer.may_change() {
+        return Err(read_only(&web, &signed_in));
+    }
     // The person first: if the directory cannot be asked now, the letter is still there for the next try.
     let person = web.site.desk.person(&id).await.map_err(|error| desk_failure(&web, &signed_in.visitor, &error))?;
     let letter = web.sessions.take_letter(signed_in.officer.session, &id).map(|letter| LetterView {

@@ -8,7 +8,7 @@ use provost_provision::{DeskError, PersonSummary};
 use serde::{Deserialize, Serialize};
 
 use crate::Web;
-use crate::form::{ChangeForm, may_change};
+use crate::form::{ChangeForm, read_only};
 use crate::language::Language;
 use crate::officer::SignedIn;
 use crate::page::{bug, desk_failure, page};
@@ -177,7 +177,9 @@ pub(crate) async fn confirm_removal(
     Path(id): Path<String>,
     Query(query): Query<AddressForm>,
 ) -> Result<Response, Response> {
-    may_change(&web, &signed_in)?;
+    if !signed_in.officer.may_change() {
+        return Err(read_only(&web, &signed_in));
+    }
     let visitor = &signed_in.visitor;
     let person = web.site.desk.person(&id).await.map_err(|error| desk_failure(&web, visitor, &error))?;
     let Some(info) = person.addresses.iter().find(|info| info.address == query.address && info.kind != "primary")

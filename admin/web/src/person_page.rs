@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::Web;
 use crate::language::Language;
-use crate::officer::{Rights, SignedIn};
+use crate::officer::SignedIn;
 use crate::page::{desk_failure, page};
 use crate::people::person_url;
 use crate::vacation::{FieldMistake, VacationForm};
@@ -143,7 +143,7 @@ pub(crate) async fn show(
     let snapshot = web.site.store.snapshot(AccountId(detail.entry_uuid)).await.inspect_err(|error| {
         tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");
     });
-    let can_change = signed_in.officer.rights >= Rights::Change;
+    let can_change = signed_in.officer.may_change();
     let language = visitor.language;
     let quota = detail.quota_octets.or(web.site.default_quota);
     let body = PersonPage {

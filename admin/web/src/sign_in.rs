@@ -78,7 +78,10 @@ pub(crate) async fn sign_in(
     match web.site.view.login(name, &Secret::new(form.password.as_str()), now).await {
         Login::Unavailable => again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]),
         Login::Refused => {
-            note(&web, name, "session.refused", name).await;
+            // Only a name that exists is written down: what else is typed here may be a password.
+            if let Some(person) = web.site.view.snapshot().by_login(name) {
+                note(&web, &person.uid, "session.refused", &person.dn).await;
+            }
             again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[])
         }
         Login::Accepted(person) if Rights::of(&person).is_none() => {

@@ -1,4 +1,5 @@
 //! Signing in, and what the pages say no to: without any directory behind them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 #[path = "../../api/tests/support/mod.rs"]
 mod support;

@@ -18,38 +18,38 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-pub const SUFFIX: &str = "dc=example,dc=edu";
+pub(crate) const SUFFIX: &str = "dc=example,dc=edu";
 
 /// A reply, read to its end.
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Reply {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 /// Sends one request through the router.
-pub async fn send(router: &Router, request: Request<Body>) -> Reply {
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> Reply {
     let reply = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (reply.status(), reply.headers().clone());
     let octets = reply.into_body().collect().await.unwrap().to_bytes();
     Reply { status, headers, text: String::from_utf8(octets.to_vec()).unwrap() }
 }
 
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings { domain: "example.edu".into(), source: "registrar".into(), scheme: Scheme::Ssha }
 }
 
-pub fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> Directory {
+pub(crate) fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> Directory {
     Directory::new(DirectoryConfig {
         servers: vec![ServerConfig { url, role: ServerRole::Provider, start_tls: false }],
         bind_dn: bind_dn.into(),
@@ -62,13 +62,13 @@ pub fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> Director
 }
 
 /// A desk whose directory refuses every connection: port 1 of the loopback has no listener.
-pub fn desk_without_directory(folder: &TempDir) -> Desk {
+pub(crate) fn desk_without_directory(folder: &TempDir) -> Desk {
     let audit = Audit::open(&folder.path().join("audit.jsonl")).unwrap();
     Desk { directory: directory_at("ldap://127.0.0.1:1".into(), "", ""), settings: settings(), audit }
 }
 
 /// A person of a fixed View with one role and the password `correct horse`.
-pub fn person(uid: &str, role: &str, state: PersonState) -> Person {
+pub(crate) fn person(uid: &str, role: &str, state: PersonState) -> Person {
     let entry_uuid = Uuid::new_v4();
     Person {
         entry_uuid,
@@ -86,15 +86,15 @@ pub fn person(uid: &str, role: &str, state: PersonState) -> Person {
     }
 }
 
-pub fn store() -> Arc<dyn MessageStore> {
+pub(crate) fn store() -> Arc<dyn MessageStore> {
     Arc::new(MemoryStore::default())
 }
 
-pub fn actor() -> Actor {
+pub(crate) fn actor() -> Actor {
     Actor { name: "test".into(), via: "cli" }
 }
 
-pub fn fixed_view() -> View {
+pub(crate) fn fixed_view() -> View {
     View::fixed(vec![
         person("helen", "helpdesk", PersonState::Active),
         person("rita", "registrar", PersonState::Active),

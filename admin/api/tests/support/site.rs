@@ -15,7 +15,7 @@ use super::support::{SUFFIX, actor, directory_at, settings};
 
 const ROOT: &str = "cn=root,dc=example,dc=edu";
 
-pub const HEADER: &str =
+pub(crate) const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
 const PEOPLE: &str = "\
@@ -25,16 +25,16 @@ const PEOPLE: &str = "\
 1004,<b>Bob</b>,O'Neil,,,student,\"Arts & Crafts\",,,
 ";
 
-pub struct Site {
-    pub folder: TempDir,
-    pub server: Server,
-    pub desk: Desk,
-    pub view: View,
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
+    _server: Server,
+    pub(crate) desk: Desk,
+    pub(crate) view: View,
 }
 
 impl Site {
     /// Starts the directory, imports the people, gives Helen and Rita their roles, waits for the View.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = ServerConfig {
             folder: folder.path().join("directory"),
@@ -60,7 +60,7 @@ impl Site {
             removal_guard_percent: 20,
         };
         let view = View::start(config, desk.directory.clone());
-        let site = Self { folder, server, desk, view };
+        let site = Self { folder, _server: server, desk, view };
         site.wait_for(|view| {
             let helen = view.snapshot().by_login("helen.desk");
             view.status().complete && helen.is_some_and(|helen| !helen.roles.is_empty())
@@ -70,7 +70,7 @@ impl Site {
     }
 
     /// Waits until the View says so; it must within seconds.
-    pub async fn wait_for(&self, so: impl Fn(&View) -> bool) {
+    pub(crate) async fn wait_for(&self, so: impl Fn(&View) -> bool) {
         for _ in 0..200 {
             if so(&self.view) {
                 return;
@@ -91,7 +91,7 @@ async fn import(desk: &Desk, csv: &str) {
 }
 
 /// As a directory admin does it.
-pub async fn give_role(directory: &Directory, uid: &str, role: &str) {
+pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
     let search = Search {
         base: Dn::parse(SUFFIX).unwrap(),
         scope: Scope::Subtree,
