@@ -1,0 +1,203 @@
+//! An LDAP server that does what a test tells it, right or wrong.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use ldap3_proto::LdapCodec;
+use ldap3_proto::proto::{
+    LdapBindResponse, LdapExtendedResponse, LdapMsg, LdapOp, LdapPartialAttribute, LdapResult, LdapResultCode,
+    LdapSearchResultEntry,
+};
+use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
+use provost_entry::Dn;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::codec::Framed;
+
+/// What to do about a request.
+pub enum Reply {
+    /// Send a message under the request's id.
+    Say(LdapOp),
+    /// Send these octets.
+    Raw(Vec<u8>),
+    /// Close the connection.
+    Close,
+}
+
+pub use Reply::{Close, Raw, Say};
+
+type Handler = Arc<dyn Fn(&LdapMsg) -> Vec<Reply> + Send + Sync>;
+
+/// How it speaks TLS.
+#[derive(Clone)]
+pub enum Security {
+    Plain,
+    Tls(TlsAcceptor),
+    StartTls(TlsAcceptor),
+}
+
+/// A running one. What it was sent is kept as debug text.
+pub struct Fake {
+    pub port: u16,
+    heard: Arc<Mutex<Vec<String>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Fake {
+    pub async fn start(handler: impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static) -> Self {
+        Self::start_with(Security::Plain, handler).await
+    }
+
+    pub async fn start_with(
+        security: Security,
+        handler: impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (handler, log): (Handler, _) = (Arc::new(handler), Arc::clone(&heard));
+        let task = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (handler, log, security) = (Arc::clone(&handler), Arc::clone(&log), security.clone());
+                tokio::spawn(async move {
+                    match security {
+                        Security::Plain => drop(serve(socket, &handler, &log, false).await),
+                        Security::Tls(tls) => {
+                            let Ok(stream) = tls.accept(socket).await else { return };
+                            serve(stream, &handler, &log, false).await;
+                        }
+                        Security::StartTls(tls) => {
+                            let Some(socket) = serve(socket, &handler, &log, true).await else { return };
+                            let Ok(stream) = tls.accept(socket).await else { return };
+                            serve(stream, &handler, &log, false).await;
+                        }
+                    }
+                });
+            }
+        });
+        Self { port, heard, task }
+    }
+
+    pub fn url(&self) -> String {
+        format!("ldap://127.0.0.1:{}", self.port)
+    }
+
+    /// How many messages held `text`.
+    pub fn heard(&self, text: &str) -> usize {
+        self.heard.lock().unwrap().iter().filter(|message| message.contains(text)).count()
+    }
+
+    /// Waits until a message held `text`.
+    pub async fn hears(&self, text: &str) {
+        let waiting = async {
+            while self.heard(text) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(heard.is_ok(), "{text} was not heard: {:?}", self.heard.lock().unwrap());
+    }
+
+    pub fn directory(&self) -> Directory {
+        directory(&[(&self.url(), ServerRole::Provider)])
+    }
+}
+
+/// Serves one connection; gives the socket back after the answer to StartTLS.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: S,
+    handler: &Handler,
+    heard: &Mutex<Vec<String>>,
+    until_start_tls: bool,
+) -> Option<S> {
+    let mut framed = Framed::new(socket, LdapCodec::default());
+    while let Some(Ok(message)) = framed.next().await {
+        heard.lock().unwrap().push(format!("{message:?}"));
+        if until_start_tls {
+            let op = LdapOp::ExtendedResponse(LdapExtendedResponse { res: result(0), name: None, value: None });
+            framed.send(LdapMsg { msgid: message.msgid, op, ctrl: vec![] }).await.ok()?;
+            return Some(framed.into_inner());
+        }
+        for reply in handler(&message) {
+            match reply {
+                Say(op) => framed.send(LdapMsg { msgid: message.msgid, op, ctrl: vec![] }).await.ok()?,
+                Raw(octets) => framed.get_mut().write_all(&octets).await.ok()?,
+                Close => return None,
+            }
+        }
+    }
+    None
+}
+
+pub fn directory(servers: &[(&str, ServerRole)]) -> Directory {
+    Directory::new(config(servers))
+}
+
+/// Deadlines short enough for tests that run into them.
+pub fn config(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
+    let server =
+        |(url, role): &(&str, ServerRole)| ServerConfig { url: (*url).to_owned(), role: *role, start_tls: false };
+    DirectoryConfig {
+        servers: servers.iter().map(server).collect(),
+        bind_dn: "cn=us".to_owned(),
+        bind_password: "ours".to_owned(),
+        suffix: Dn::parse("dc=example").unwrap(),
+        ca_file: None,
+        connect_timeout: Duration::from_millis(500),
+        operation_timeout: Duration::from_millis(300),
+    }
+}
+
+pub fn result(code: u16) -> LdapResult {
+    let code = match code {
+        0 => LdapResultCode::Success,
+        10 => LdapResultCode::Referral,
+        12 => LdapResultCode::UnavailableCriticalExtension,
+        49 => LdapResultCode::InvalidCredentials,
+        51 => LdapResultCode::Busy,
+        52 => LdapResultCode::Unavailable,
+        53 => LdapResultCode::UnwillingToPerform,
+        _ => LdapResultCode::Other,
+    };
+    LdapResult { code, matcheddn: String::new(), message: String::new(), referral: vec![] }
+}
+
+pub fn entry(dn: &str, name: &str, value: &str) -> Reply {
+    let attributes = vec![LdapPartialAttribute { atype: name.to_owned(), vals: vec![value.into()] }];
+    Say(LdapOp::SearchResultEntry(LdapSearchResultEntry { dn: dn.to_owned(), attributes }))
+}
+
+pub fn done(code: u16) -> Reply {
+    Say(LdapOp::SearchResultDone(result(code)))
+}
+
+/// Answers as a good server with one entry would; what `special` answers goes before.
+pub fn good(special: impl Fn(&LdapMsg) -> Option<Vec<Reply>>) -> impl Fn(&LdapMsg) -> Vec<Reply> {
+    move |message| {
+        if let Some(replies) = special(message) {
+            return replies;
+        }
+        match &message.op {
+            LdapOp::BindRequest(_) => {
+                vec![Say(LdapOp::BindResponse(LdapBindResponse { res: result(0), saslcreds: None }))]
+            }
+            LdapOp::SearchRequest(request) if request.attrs.iter().any(|name| name == "contextCSN") => {
+                vec![entry("dc=example", "contextCSN", "20260101000000.000000Z#000000#001#000000"), done(0)]
+            }
+            LdapOp::SearchRequest(_) => vec![entry("uid=zoe,dc=example", "uid", "zoe"), done(0)],
+            LdapOp::AddRequest(_) => vec![Say(LdapOp::AddResponse(result(0)))],
+            LdapOp::ModifyRequest(_) => vec![Say(LdapOp::ModifyResponse(result(0)))],
+            LdapOp::DelRequest(_) => vec![Say(LdapOp::DelResponse(result(0)))],
+            _ => vec![],
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What servers and the library underneath do wrong, and that none of it hangs or panics a caller.
+
+mod fake;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use fake::{Close, Fake, Raw, Say, Security, config, directory, done, entry, good, result};
+use ldap3_proto::proto::{LdapMsg, LdapOp, LdapSearchResultReference};
+use provost_client::{Control, Directory, DirectoryError, Scope, Search, ServerRole};
+use provost_entry::{Dn, Entry, Filter};
+
+fn zoe() -> Dn {
+    Dn::parse("uid=zoe,dc=example").unwrap()
+}
+
+fn small() -> Search {
+    Search {
+        base: Dn::parse("dc=example").unwrap(),
+        scope: Scope::Subtree,
+        filter: Filter::equal("uid", "zoe"),
+        attributes: vec!["uid".to_owned()],
+        limit: Some(10),
+    }
+}
+
+fn is_search(message: &LdapMsg) -> bool {
+    matches!(&message.op, LdapOp::SearchRequest(request) if !request.attrs.iter().any(|name| name == "contextCSN"))
+}
+
+fn is_write(message: &LdapMsg) -> bool {
+    matches!(message.op, LdapOp::AddRequest(_) | LdapOp::ModifyRequest(_) | LdapOp::DelRequest(_))
+}
+
+fn unavailable<T: std::fmt::Debug>(outcome: &Result<T, DirectoryError>) -> bool {
+    matches!(outcome, Err(DirectoryError::Unavailable(_)))
+}
+
+#[tokio::test]
+async fn a_stalled_search_times_out_and_is_abandoned() {
+    let fake = Fake::start(good(|message| is_search(message).then(Vec::new))).await;
+    let (directory, start) = (fake.directory(), Instant::now());
+    assert!(unavailable(&directory.search(small()).await));
+    assert!(start.elapsed() < Duration::from_secs(1));
+    fake.hears("AbandonRequest(2)").await;
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_is_unknown_and_sent_once() {
+    let stalled = Fake::start(good(|message| is_write(message).then(Vec::new))).await;
+    let directory = stalled.directory();
+    let outcome = directory.add(Entry::new(zoe()).with("uid", "zoe")).await;
+    assert!(matches!(outcome, Err(DirectoryError::Unknown(_))), "{outcome:?}");
+    stalled.hears("AbandonRequest").await;
+    let closing = Fake::start(good(|message| is_write(message).then(|| vec![Close]))).await;
+    let outcome = closing.directory().delete(&zoe(), Control::default()).await;
+    assert!(matches!(outcome, Err(DirectoryError::Unknown(_))), "{outcome:?}");
+    assert_eq!((stalled.heard("AddRequest"), closing.heard("DelRequest")), (1, 1));
+}
+
+/// Each of these makes the library's driver or its parsers panic, or leaves it waiting.
+#[tokio::test]
+async fn malformed_answers_are_an_unavailable_server() {
+    let cases: [(&str, Vec<u8>); 6] = [
+        ("not BER of LDAP", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        ("an empty message", vec![0x30, 0]),
+        ("a result without its parts", vec![0x30, 5, 2, 1, 2, 0x65, 0]),
+        ("an unknown operation on a search", vec![0x30, 5, 2, 1, 2, 0x7e, 0]),
+        ("controls that are none", vec![0x30, 9, 2, 1, 2, 0x65, 0, 0xa0, 2, 4, 0]),
+        ("a cut message", vec![0x30, 0x82, 0x10]),
+    ];
+    for (what, octets) in cases {
+        let broken = Arc::new(AtomicBool::new(true));
+        let now = Arc::clone(&broken);
+        let fake = Fake::start(good(move |message| {
+            (is_search(message) && now.load(Ordering::Relaxed)).then(|| vec![Raw(octets.clone())])
+        }))
+        .await;
+        let directory = fake.directory();
+        let start = Instant::now();
+        assert!(unavailable(&directory.search(small()).await), "{what}");
+        assert!(start.elapsed() < Duration::from_secs(1), "{what}");
+        broken.store(false, Ordering::Relaxed);
+        assert_eq!(directory.search(small()).await.map(|entries| entries.len()), Ok(1), "{what}: afterwards");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_write_that_cannot_be_read_is_unknown() {
+    // AddResponse with an ENUMERATED of no octets and nothing behind it.
+    let octets = vec![0x30, 7, 2, 1, 2, 0x69, 2, 10, 0];
+    let fake = Fake::start(good(move |message| is_write(message).then(|| vec![Raw(octets.clone())]))).await;
+    let outcome = fake.directory().add(Entry::new(zoe()).with("uid", "zoe")).await;
+    assert!(matches!(outcome, Err(DirectoryError::Unknown(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_result_that_breaks_off_is_not_a_result() {
+    let fake =
+        Fake::start(good(|message| is_search(message).then(|| vec![entry("uid=a,dc=example", "uid", "a"), Close])));
+    let (half, whole) = (fake.await, Fake::start(good(|_| None)).await);
+    assert!(unavailable(&half.directory().search(small()).await));
+    let both = directory(&[(&half.url(), ServerRole::Replica), (&whole.url(), ServerRole::Replica)]);
+    let found = both.search(small()).await.unwrap();
+    assert_eq!(found.iter().map(|entry| entry.first("uid")).collect::<Vec<_>>(), [Some("zoe")]);
+}
+
+/// RFC 4511 §4.4.1: the library ignores it (message id 0); the closing that follows must be enough.
+#[tokio::test]
+async fn notice_of_disconnection() {
+    let notice = b"\x30\x24\x02\x01\x00\x78\x1f\x0a\x01\x34\x04\x00\x04\x00\x8a\x161.3.6.1.4.1.1466.20036".to_vec();
+    let first = Arc::new(AtomicBool::new(true));
+    let fake = Fake::start(good(move |message| {
+        (is_search(message) && first.swap(false, Ordering::Relaxed)).then(|| vec![Raw(notice.clone()), Close])
+    }))
+    .await;
+    let directory = fake.directory();
+    let start = Instant::now();
+    assert!(unavailable(&directory.search(small()).await));
+    assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
+    assert!(directory.search(small()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_referral_among_the_entries_is_left_out() {
+    let reference =
+        || Say(LdapOp::SearchResultReference(LdapSearchResultReference { uris: vec!["ldap://elsewhere/".into()] }));
+    let fake = Fake::start(good(move |message| {
+        is_search(message).then(|| vec![reference(), entry("uid=zoe,dc=example", "uid", "zoe"), done(0)])
+    }))
+    .await;
+    assert_eq!(fake.directory().search(small()).await.map(|entries| entries.len()), Ok(1));
+}
+
+fn refusing(code: u16) -> impl Fn(&LdapMsg) -> Vec<fake::Reply> {
+    good(move |message| match message.op {
+        LdapOp::AddRequest(_) => Some(vec![Say(LdapOp::AddResponse(result(code)))]),
+        LdapOp::SearchRequest(_) if is_search(message) => Some(vec![done(code)]),
+        _ => None,
+    })
+}
+
+/// Results 10, 52 and 53 mean that another server is the one to ask: looked for once, never chased.
+#[tokio::test]
+async fn topology_changes_are_looked_after_once() {
+    for code in [10, 52, 53] {
+        let (old, new) = (Fake::start(refusing(code)).await, Fake::start(good(|_| None)).await);
+        let both = directory(&[(&old.url(), ServerRole::Provider), (&new.url(), ServerRole::Provider)]);
+        let add = || Entry::new(zoe()).with("uid", "zoe");
+        assert!(both.add(add()).await.is_ok(), "{code}");
+        assert!(both.add(add()).await.is_ok(), "{code}");
+        assert_eq!((old.heard("AddRequest"), new.heard("AddRequest")), (1, 2), "{code}: the new one is kept to");
+        assert!(both.search(small()).await.is_ok(), "{code}");
+
+        let alone = Fake::start(refusing(code)).await;
+        let outcome = alone.directory().add(add()).await;
+        let expect = if code == 53 {
+            matches!(outcome, Err(DirectoryError::Refused { code: 53, .. }))
+        } else {
+            unavailable(&outcome)
+        };
+        assert!(expect, "{code}: {outcome:?}");
+        assert_eq!(alone.heard("AddRequest"), 2, "{code}");
+    }
+    for code in [51, 80] {
+        let fake = Fake::start(refusing(code)).await;
+        assert!(unavailable(&fake.directory().add(Entry::new(zoe()).with("uid", "zoe")).await), "{code}");
+        assert!(unavailable(&fake.directory().search(small()).await), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_is_never_written_to() {
+    let replica = Fake::start(good(|_| None)).await;
+    let only = directory(&[(&replica.url(), ServerRole::Replica)]);
+    assert!(unavailable(&only.add(Entry::new(zoe()).with("uid", "zoe")).await));
+    assert!(unavailable(&only.search_provider(small()).await));
+    assert!(only.search(small()).await.is_ok());
+    assert_eq!(replica.heard("AddRequest"), 0);
+}
+
+/// A replica that is being filled answers every question with success, and with too little.
+#[tokio::test]
+async fn a_replica_without_context_csn_is_down() {
+    let filling = Fake::start(good(|message| match &message.op {
+        LdapOp::SearchRequest(_) => Some(vec![done(0)]),
+        _ => None,
+    }))
+    .await;
+    let ready = Fake::start(good(|_| None)).await;
+    let both = directory(&[(&filling.url(), ServerRole::Replica), (&ready.url(), ServerRole::Replica)]);
+    assert_eq!(both.read(&zoe(), &["uid"]).await.map(|found| found.is_some()), Ok(true));
+    assert!(unavailable(&directory(&[(&filling.url(), ServerRole::Replica)]).read(&zoe(), &["uid"]).await));
+    assert!(both.sync(None).await.unwrap().url().ends_with(&ready.port.to_string()));
+}
+
+#[tokio::test]
+async fn the_good_server_is_kept_to_and_the_dead_one_left_alone() {
+    let logins = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&logins);
+    let stalled = Fake::start(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Vec::new()
+    })
+    .await;
+    let whole = Fake::start(good(|_| None)).await;
+    let both = directory(&[(&stalled.url(), ServerRole::Replica), (&whole.url(), ServerRole::Provider)]);
+    assert!(both.search(small()).await.is_ok());
+    for _ in 0..20 {
+        assert!(both.search(small()).await.is_ok());
+    }
+    assert_eq!(logins.load(Ordering::Relaxed), 1, "the dead one is not tried each time");
+    // Alone, it is tried three times; then the circuit is open and the answer comes at once.
+    let alone = stalled.directory();
+    for _ in 0..3 {
+        assert!(unavailable(&alone.search(small()).await));
+    }
+    let (start, tried) = (Instant::now(), logins.load(Ordering::Relaxed));
+    assert!(unavailable(&alone.search(small()).await));
+    assert!(start.elapsed() < Duration::from_millis(250));
+    assert_eq!(logins.load(Ordering::Relaxed), tried);
+}
+
+/// The paged control is not sent for small results, whose order would disturb another page's state.
+#[tokio::test]
+async fn large_results_are_asked_for_in_pages() {
+    let fake = Fake::start(good(|_| None)).await;
+    let directory = fake.directory();
+    directory.search(small()).await.unwrap();
+    assert_eq!(fake.heard("PagedResults"), 0);
+    directory.search(Search { limit: None, ..small() }).await.unwrap();
+    assert_eq!(fake.heard("PagedResults"), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_post_read_control_is_written_to_without() {
+    let fake = Fake::start(good(|message| {
+        let refused = matches!(message.op, LdapOp::AddRequest(_)) && !message.ctrl.is_empty();
+        refused.then(|| vec![Say(LdapOp::AddResponse(result(12)))])
+    }))
+    .await;
+    let directory = fake.directory();
+    for _ in 0..2 {
+        let receipt = directory.add(Entry::new(zoe()).with("uid", "zoe")).await.unwrap();
+        assert_eq!(receipt, provost_client::Receipt::default());
+    }
+    assert_eq!(fake.heard("AddRequest"), 3);
+}
+
+#[tokio::test]
+async fn an_empty_password_is_not_sent() {
+    let fake = Fake::start(good(|_| None)).await;
+    let directory = fake.directory();
+    assert_eq!(directory.bind(&zoe(), "").await, Err(DirectoryError::InvalidCredentials));
+    assert_eq!(directory.bind(&Dn::root(), "x").await, Err(DirectoryError::InvalidCredentials));
+    let mut config = config(&[(&fake.url(), ServerRole::Provider)]);
+    config.bind_password = String::new();
+    assert_eq!(Directory::new(config).read(&zoe(), &[]).await, Err(DirectoryError::InvalidCredentials));
+    assert_eq!(fake.heard("BindRequest"), 0);
+}
+
+/// A sync whose messages are malformed ends with an error; the View takes it up elsewhere.
+#[tokio::test]
+async fn malformed_sync_messages_end_the_stream() {
+    let cases: [Vec<u8>; 3] = [
+        // An intermediate response without parts; one of another name; an entry without its state control.
+        vec![0x30, 5, 2, 1, 3, 0x79, 0],
+        vec![0x30, 12, 2, 1, 3, 0x79, 7, 0x80, 1, b'1', 0x81, 2, 0xa4, 0],
+        vec![0x30, 9, 2, 1, 3, 0x64, 4, 4, 0, 0x30, 0],
+    ];
+    for octets in cases {
+        let sent = octets.clone();
+        let fake = Fake::start(good(move |message| is_search(message).then(|| vec![Raw(sent.clone())]))).await;
+        let mut stream = fake.directory().sync(None).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(1), stream.next()).await.unwrap();
+        assert!(matches!(ended, Err(DirectoryError::Unavailable(_))), "{octets:?}: {ended:?}");
+        assert!(stream.next().await.is_err());
+    }
+}
+
+fn tls() -> (tokio_rustls::TlsAcceptor, tempfile::NamedTempFile) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), made.cert.pem()).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (tokio_rustls::TlsAcceptor::from(Arc::new(server)), file)
+}
+
+#[tokio::test]
+async fn ldaps_and_start_tls_with_our_own_certificates_only() {
+    let (acceptor, trusted) = tls();
+    let (_, other) = tls();
+    let direct = Fake::start_with(Security::Tls(acceptor.clone()), good(|_| None)).await;
+    let upgraded = Fake::start_with(Security::StartTls(acceptor), good(|_| None)).await;
+    for (fake, scheme, start_tls) in [(&direct, "ldaps", false), (&upgraded, "ldap", true)] {
+        let url = format!("{scheme}://localhost:{}", fake.port);
+        for (file, expect) in [(&trusted, true), (&other, false)] {
+            let mut config = config(&[(&url, ServerRole::Provider)]);
+            config.ca_file = Some(file.path().to_path_buf());
+            config.servers[0].start_tls = start_tls;
+            let outcome = Directory::new(config).search(small()).await;
+            assert_eq!(outcome.is_ok(), expect, "{scheme}: {outcome:?}");
+        }
+    }
+    assert_eq!(direct.heard("BindRequest") + upgraded.heard("BindRequest"), 2);
+}
+
+#[tokio::test]
+async fn a_listener_that_never_answers_start_tls() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_, trusted) = tls();
+    for (scheme, start_tls) in [("ldap", true), ("ldaps", false)] {
+        let url = format!("{scheme}://localhost:{}", silent.local_addr().unwrap().port());
+        let mut config = config(&[(&url, ServerRole::Provider)]);
+        config.ca_file = Some(trusted.path().to_path_buf());
+        config.servers[0].start_tls = start_tls;
+        let start = Instant::now();
+        assert!(unavailable(&Directory::new(config).search(small()).await));
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+}
