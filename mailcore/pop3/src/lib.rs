@@ -1,10 +1,23 @@
-//! POP3 (RFC 1939, 2449, 2595, 5034): codec, session, handlers.
+//! POP3 (RFC 1939, 2449, 2595, 3206, 5034): codec, session, maildrop.
+//!
+//! A session is a value that `provost_net` feeds: no socket here. It sees INBOX as it was at login, alone (a lease), and
+//! changes nothing before QUIT.
 
 use std::sync::Arc;
 
-use provost_net::{Peer, Transport};
 use provost_store::MessageStore;
 use provost_view::View;
+
+mod clock;
+mod command;
+mod maildrop;
+mod session;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod transfer;
+
+pub use session::Pop3Session;
 
 /// Shared by all sessions.
 #[derive(Clone)]
@@ -15,17 +28,4 @@ pub struct Pop3Config {
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-}
-
-/// One conversation (implements `provost_net::Session`).
-pub struct Pop3Session {
-    _private: (),
-}
-
-impl Pop3Session {
-    /// `tls_offered`: STLS can be told in CAPA.
-    pub fn new(config: Arc<Pop3Config>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
-        let _ = (config, peer, transport, tls_offered);
-        todo!("H7")
-    }
 }

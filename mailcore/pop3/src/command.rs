@@ -1,0 +1,223 @@
+//! The codec: a line to a command (RFC 1939 §9, RFC 2449, RFC 2595, RFC 5034).
+
+use bytes::{Buf, BytesMut};
+use provost_credential::{PLAIN_OCTETS_MAX, Secret};
+
+/// Longest command line with its line end, in octets. RFC 2449 §4.
+pub(crate) const LINE_OCTETS_MAX: usize = 255;
+/// Longest line that answers a SASL challenge, in octets: base64 of the longest PLAIN message. RFC 5034 §4.
+pub(crate) const RESPONSE_OCTETS_MAX: usize = PLAIN_OCTETS_MAX.div_ceil(3) * 4 + 2;
+
+/// What the input buffer begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// A whole line, without its line end; taken from the buffer.
+    Whole(BytesMut),
+    /// Not yet.
+    Partial,
+    /// More than the limit without an end.
+    TooLong,
+}
+
+/// Takes a line of at most `limit` octets. A bare LF ends it, too: nothing follows a command that could be smuggled.
+pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> Line {
+    match input.iter().take(limit).position(|b| *b == b'\n') {
+        Some(end) => {
+            let mut line = input.split_to(end);
+            input.advance(1);
+            if line.last() == Some(&b'\r') {
+                line.truncate(line.len() - 1);
+            }
+            Line::Whole(line)
+        }
+        None if input.len() >= limit => Line::TooLong,
+        None => Line::Partial,
+    }
+}
+
+/// A message number as the client says it; not yet known to be there.
+pub(crate) type Number = u32;
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// RFC 1939 §7.
+    User(String),
+    /// RFC 1939 §7.
+    Pass(Secret),
+    /// RFC 5034 §4, mechanism in capitals.
+    Auth { mechanism: String, initial: Option<String> },
+    /// RFC 5034 §4: without a mechanism, which ones there are.
+    AuthList,
+    /// RFC 2595 §4.
+    Stls,
+    /// RFC 2449 §5.
+    Capa,
+    /// RFC 1939 §5.
+    Stat,
+    /// RFC 1939 §5.
+    List(Option<Number>),
+    /// RFC 1939 §5.
+    Retr(Number),
+    /// RFC 1939 §5.
+    Dele(Number),
+    /// RFC 1939 §5.
+    Noop,
+    /// RFC 1939 §5.
+    Rset,
+    /// RFC 1939 §7: a message, and lines of its body.
+    Top(Number, u32),
+    /// RFC 1939 §7.
+    Uidl(Option<Number>),
+    /// RFC 1939 §4, §6.
+    Quit,
+}
+
+/// Why a line is no command, as the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+const UNKNOWN: Malformed = Malformed("unknown command");
+const ARGUMENTS: Malformed = Malformed("wrong arguments");
+
+impl Command {
+    /// Reads a line without its line end.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, Malformed> {
+        let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is not UTF-8"))?;
+        if line.contains(char::is_control) {
+            return Err(Malformed("the line holds a control character"));
+        }
+        let (keyword, argument) = match line.split_once(' ') {
+            Some((keyword, argument)) => (keyword, Some(argument)),
+            None => (line, None),
+        };
+        match keyword.to_ascii_uppercase().as_str() {
+            "USER" => text(argument).map(Self::User),
+            // A password may hold spaces, and begin or end with them (RFC 1939 §7).
+            "PASS" => argument.filter(|a| !a.is_empty()).map(|a| Self::Pass(Secret::new(a))).ok_or(ARGUMENTS),
+            "AUTH" => auth(argument),
+            "STLS" => alone(argument, Self::Stls),
+            "CAPA" => alone(argument, Self::Capa),
+            "STAT" => alone(argument, Self::Stat),
+            "NOOP" => alone(argument, Self::Noop),
+            "RSET" => alone(argument, Self::Rset),
+            "QUIT" => alone(argument, Self::Quit),
+            "LIST" => optional(argument).map(Self::List),
+            "UIDL" => optional(argument).map(Self::Uidl),
+            "RETR" => number(argument).map(Self::Retr),
+            "DELE" => number(argument).map(Self::Dele),
+            "TOP" => top(argument),
+            _ => Err(UNKNOWN),
+        }
+    }
+}
+
+fn alone(argument: Option<&str>, command: Command) -> Result<Command, Malformed> {
+    if argument.is_none_or(|a| a.trim().is_empty()) { Ok(command) } else { Err(ARGUMENTS) }
+}
+
+fn text(argument: Option<&str>) -> Result<String, Malformed> {
+    argument.map(str::trim).filter(|a| !a.is_empty()).map(Into::into).ok_or(ARGUMENTS)
+}
+
+fn number(argument: Option<&str>) -> Result<Number, Malformed> {
+    let digits = argument.map(str::trim).unwrap_or_default();
+    // `parse` would take a sign.
+    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().map_err(|_| ARGUMENTS) } else { Err(ARGUMENTS) }
+}
+
+fn optional(argument: Option<&str>) -> Result<Option<Number>, Malformed> {
+    if argument.is_none_or(|a| a.trim().is_empty()) { Ok(None) } else { number(argument).map(Some) }
+}
+
+fn top(argument: Option<&str>) -> Result<Command, Malformed> {
+    let (message, lines) = argument.and_then(|a| a.trim().split_once(' ')).ok_or(ARGUMENTS)?;
+    Ok(Command::Top(number(Some(message))?, number(Some(lines))?))
+}
+
+fn auth(argument: Option<&str>) -> Result<Command, Malformed> {
+    let mut words = argument.unwrap_or_default().split_ascii_whitespace();
+    let command = match words.next() {
+        None => Command::AuthList,
+        Some(mechanism) => {
+            Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial: words.next().map(Into::into) }
+        }
+    };
+    if words.next().is_none() { Ok(command) } else { Err(ARGUMENTS) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// RFC 1939 §9 and the extensions.
+    #[test]
+    fn commands() {
+        let auth = |mechanism: &str, initial: Option<&str>| {
+            Ok(Command::Auth { mechanism: mechanism.into(), initial: initial.map(Into::into) })
+        };
+        for (line, expected) in [
+            ("USER zoe@example.edu", Ok(Command::User("zoe@example.edu".into()))),
+            ("user  zoé ", Ok(Command::User("zoé".into()))),
+            ("USER", Err(ARGUMENTS)),
+            ("USER ", Err(ARGUMENTS)),
+            ("PASS  two words ", Ok(Command::Pass(Secret::new(" two words ")))),
+            ("PASS", Err(ARGUMENTS)),
+            ("PASS ", Err(ARGUMENTS)),
+            ("STAT", Ok(Command::Stat)),
+            ("STAT ", Ok(Command::Stat)),
+            ("STAT 1", Err(ARGUMENTS)),
+            ("LIST", Ok(Command::List(None))),
+            ("LIST 2", Ok(Command::List(Some(2)))),
+            ("LIST x", Err(ARGUMENTS)),
+            ("RETR 4294967295", Ok(Command::Retr(u32::MAX))),
+            ("RETR 4294967296", Err(ARGUMENTS)),
+            ("RETR +1", Err(ARGUMENTS)),
+            ("RETR -1", Err(ARGUMENTS)),
+            ("RETR", Err(ARGUMENTS)),
+            ("DELE 1", Ok(Command::Dele(1))),
+            ("TOP 1 0", Ok(Command::Top(1, 0))),
+            ("TOP 1", Err(ARGUMENTS)),
+            ("TOP 1 2 3", Err(ARGUMENTS)),
+            ("UIDL", Ok(Command::Uidl(None))),
+            ("uidl 9", Ok(Command::Uidl(Some(9)))),
+            ("NOOP", Ok(Command::Noop)),
+            ("RSET", Ok(Command::Rset)),
+            ("QUIT", Ok(Command::Quit)),
+            ("CAPA", Ok(Command::Capa)),
+            ("STLS", Ok(Command::Stls)),
+            ("STLS now", Err(ARGUMENTS)),
+            ("AUTH", Ok(Command::AuthList)),
+            ("AUTH plain", auth("PLAIN", None)),
+            ("AUTH PLAIN AHRlc3Q=", auth("PLAIN", Some("AHRlc3Q="))),
+            ("AUTH PLAIN a b", Err(ARGUMENTS)),
+            ("APOP mrose c4c9334bac560ecc979e58001b3e22fb", Err(UNKNOWN)),
+            ("", Err(UNKNOWN)),
+            ("XTND XMIT", Err(UNKNOWN)),
+            ("USER a\0b", Err(Malformed("the line holds a control character"))),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes()), expected, "{line:?}");
+        }
+        assert_eq!(Command::parse(b"USER \xff"), Err(Malformed("the line is not UTF-8")));
+    }
+
+    #[test]
+    fn lines() {
+        let mut input = BytesMut::from("NOOP\r\nSTAT\nQU");
+        assert_eq!(take_line(&mut input, 255), Line::Whole("NOOP".into()));
+        assert_eq!(take_line(&mut input, 255), Line::Whole("STAT".into()));
+        assert_eq!(take_line(&mut input, 255), Line::Partial);
+        for (octets, long) in [(253, false), (254, true)] {
+            let mut input = BytesMut::from(format!("{}\r\n", "x".repeat(octets)).as_str());
+            assert_eq!(take_line(&mut input, 255) == Line::TooLong, long, "{octets}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn random_lines_never_panic(line in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Command::parse(&line);
+        }
+    }
+}

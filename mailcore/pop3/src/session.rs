@@ -1,0 +1,299 @@
+//! The conversation: states, and what each of them takes (RFC 1939 §3).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::BytesMut;
+use provost_credential::{PlainIdentity, Secret, plain};
+use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
+use provost_store::AccountId;
+use provost_view::{Login, Person};
+
+use crate::Pop3Config;
+use crate::command::{Command, LINE_OCTETS_MAX, Line, RESPONSE_OCTETS_MAX, take_line};
+use crate::transaction::{OpenError, Transaction};
+
+/// RFC 1939 §3: ten minutes at least.
+const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// Before login, where there is nothing to be lost: shorter, so that silent strangers do not fill the listener.
+const LOGIN_LIMIT: Duration = Duration::from_secs(2 * 60);
+/// Refused logins in one connection.
+const LOGIN_FAILURES_MAX: u32 = 3;
+/// Lines in one connection that are no command.
+const MALFORMED_MAX: u32 = 20;
+
+/// One conversation (implements `provost_net::Session`).
+pub struct Pop3Session {
+    config: Arc<Pop3Config>,
+    peer: Peer,
+    transport: Transport,
+    tls_offered: bool,
+    login_failures: u32,
+    malformed: u32,
+    state: State,
+}
+
+/// RFC 1939 §3. UPDATE is within QUIT.
+enum State {
+    Authorization(Authorization),
+    Transaction(Box<Transaction>),
+}
+
+/// Who is about to log in.
+#[derive(Default)]
+struct Authorization {
+    /// After USER.
+    user: Option<String>,
+    /// After `AUTH PLAIN`: the next line is no command (RFC 5034 §4).
+    awaits_response: bool,
+}
+
+impl Pop3Session {
+    /// `tls_offered`: STLS can be told in CAPA.
+    pub fn new(config: Arc<Pop3Config>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
+        let state = State::Authorization(Authorization::default());
+        Self { config, peer, transport, tls_offered, login_failures: 0, malformed: 0, state }
+    }
+
+    async fn line(&mut self, line: &[u8], out: &mut Output<'_>) -> Result<Step, SessionError> {
+        if let State::Authorization(authorization) = &mut self.state
+            && std::mem::take(&mut authorization.awaits_response)
+        {
+            return self.response(line, out).await;
+        }
+        if let State::Transaction(transaction) = &mut self.state
+            && let Err(words) = transaction.may_go_on(&self.config.view, &*self.config.store, Instant::now()).await
+        {
+            out.put(words);
+            return Ok(Step::Close);
+        }
+        let command = match Command::parse(line) {
+            Ok(command) => command,
+            Err(malformed) => {
+                out.put(format!("-ERR {}\r\n", malformed.0));
+                self.malformed += 1;
+                return Ok(if self.malformed < MALFORMED_MAX { Step::Continue } else { Step::Close });
+            }
+        };
+        match (&mut self.state, command) {
+            (_, Command::Capa) => {
+                self.capa(out);
+                Ok(Step::Continue)
+            }
+            (State::Transaction(transaction), command) => transaction.handle(command, &self.config, out).await,
+            (State::Authorization(_), command) => self.authorize(command, out).await,
+        }
+    }
+
+    /// A command in AUTHORIZATION.
+    async fn authorize(&mut self, command: Command, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        match command {
+            Command::Quit => {
+                out.put("+OK bye\r\n");
+                return Ok(Step::Close);
+            }
+            Command::Stls => return Ok(self.stls(out)),
+            Command::AuthList => self.auth_list(out),
+            Command::User(_) | Command::Pass(_) | Command::Auth { .. } if !self.may_log_in() => {
+                out.put("-ERR [SYS/PERM] login needs TLS: use STLS\r\n");
+            }
+            Command::User(name) => {
+                // RFC 1939 §13: whether the name is known is not told.
+                self.state = State::Authorization(Authorization { user: Some(name), awaits_response: false });
+                out.put("+OK\r\n");
+            }
+            Command::Pass(password) => return self.pass(&password, out).await,
+            Command::Auth { mechanism, initial } => return self.auth(&mechanism, initial.as_deref(), out).await,
+            _ => out.put("-ERR log in first\r\n"),
+        }
+        Ok(Step::Continue)
+    }
+
+    /// RFC 1939 §7: only right after USER.
+    async fn pass(&mut self, password: &Secret, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        let user = match &mut self.state {
+            State::Authorization(authorization) => authorization.user.take(),
+            State::Transaction(_) => None,
+        };
+        let Some(name) = user else {
+            out.put("-ERR USER comes first\r\n");
+            return Ok(Step::Continue);
+        };
+        self.log_in(&name, password, out).await
+    }
+
+    /// RFC 2595 §2.3, RFC 8314: a password travels through TLS, or not beyond this machine.
+    fn may_log_in(&self) -> bool {
+        self.transport == Transport::Tls || self.peer.is_loopback()
+    }
+
+    fn may_start_tls(&self) -> bool {
+        self.tls_offered && self.transport == Transport::Plain && matches!(self.state, State::Authorization(_))
+    }
+
+    /// RFC 2449 §5: what holds in this state, on this connection.
+    fn capa(&self, out: &mut Output<'_>) {
+        out.put("+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n");
+        if self.may_log_in() {
+            out.put("USER\r\nSASL PLAIN\r\n");
+        }
+        if self.may_start_tls() {
+            out.put("STLS\r\n");
+        }
+        out.put("IMPLEMENTATION Provost\r\n.\r\n");
+    }
+
+    /// RFC 2595 §4.
+    fn stls(&self, out: &mut Output<'_>) -> Step {
+        if !self.may_start_tls() {
+            out.put("-ERR TLS is not offered, or is there already\r\n");
+            return Step::Continue;
+        }
+        out.put("+OK\r\n");
+        Step::StartTls
+    }
+
+    fn auth_list(&self, out: &mut Output<'_>) {
+        out.put("+OK\r\n");
+        if self.may_log_in() {
+            out.put("PLAIN\r\n");
+        }
+        out.put(".\r\n");
+    }
+
+    /// RFC 5034 §4.
+    async fn auth(
+        &mut self,
+        mechanism: &str,
+        initial: Option<&str>,
+        out: &mut Output<'_>,
+    ) -> Result<Step, SessionError> {
+        if mechanism != "PLAIN" {
+            out.put("-ERR unknown mechanism\r\n");
+            return Ok(Step::Continue);
+        }
+        match (initial, &mut self.state) {
+            (Some(initial), _) => self.response(initial.as_bytes(), out).await,
+            (None, State::Authorization(authorization)) => {
+                authorization.awaits_response = true;
+                out.put("+ \r\n");
+                Ok(Step::Continue)
+            }
+            (None, State::Transaction(_)) => Err(SessionError::Bug("AUTH in TRANSACTION".into())),
+        }
+    }
+
+    /// The client's PLAIN message in base64; `*` takes AUTH back.
+    async fn response(&mut self, line: &[u8], out: &mut Output<'_>) -> Result<Step, SessionError> {
+        if line == b"*" {
+            out.put("-ERR cancelled\r\n");
+            return Ok(Step::Continue);
+        }
+        match STANDARD.decode(line).ok().and_then(|message| plain(&message).ok()) {
+            Some(identity) if acts_as_itself(&identity) => {
+                self.log_in(&identity.authentication, &identity.password, out).await
+            }
+            Some(_) => Ok(self.refuse(out)),
+            None => {
+                out.put("-ERR not a PLAIN message\r\n");
+                Ok(Step::Continue)
+            }
+        }
+    }
+
+    async fn log_in(&mut self, name: &str, password: &Secret, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        // An empty password must never reach a directory: a bind with it succeeds and proves nothing (RFC 4513 §5.1.2).
+        if !password.is_usable() {
+            return Ok(self.refuse(out));
+        }
+        match self.config.view.login(name, password, crate::clock::now()).await {
+            Login::Accepted(person) => self.enter(&person, out).await,
+            Login::Refused => Ok(self.refuse(out)),
+            Login::Unavailable => {
+                out.put("-ERR [SYS/TEMP] login is not possible now\r\n");
+                Ok(Step::Continue)
+            }
+        }
+    }
+
+    /// From AUTHORIZATION to TRANSACTION (RFC 1939 §4).
+    async fn enter(&mut self, person: &Person, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        match Transaction::open(&*self.config.store, person).await {
+            Ok(transaction) => {
+                let now = crate::clock::now().as_second();
+                self.config.store.note_login(AccountId(person.entry_uuid), "pop3", now);
+                self.state = State::Transaction(Box::new(transaction));
+                out.put("+OK logged in\r\n");
+            }
+            // RFC 2449 §8.1.1.
+            Err(OpenError::InUse) => out.put("-ERR [IN-USE] another session has this maildrop\r\n"),
+            Err(OpenError::Unavailable) => out.put("-ERR [SYS/TEMP] the maildrop cannot be opened now\r\n"),
+        }
+        Ok(Step::Continue)
+    }
+
+    /// RFC 3206 §4: `[AUTH]` is a wrong name or password, and nothing else.
+    fn refuse(&mut self, out: &mut Output<'_>) -> Step {
+        tracing::info!(peer = %self.peer.remote, "POP3 login refused");
+        out.put("-ERR [AUTH] wrong name or password\r\n");
+        self.login_failures += 1;
+        if self.login_failures < LOGIN_FAILURES_MAX { Step::Continue } else { Step::Close }
+    }
+}
+
+/// RFC 4616 §2: nobody acts as another here.
+fn acts_as_itself(identity: &PlainIdentity) -> bool {
+    identity.authorization.is_empty() || identity.authorization == identity.authentication
+}
+
+impl Session for Pop3Session {
+    /// No timestamp in it: APOP would need clear secrets in the directory (RFC 1939 §7).
+    async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        out.put(format!("+OK {} POP3\r\n", self.config.hostname));
+        Ok(Step::Continue)
+    }
+
+    async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        let awaits_response = matches!(&self.state, State::Authorization(a) if a.awaits_response);
+        match take_line(input, if awaits_response { RESPONSE_OCTETS_MAX } else { LINE_OCTETS_MAX }) {
+            Line::Whole(line) => self.line(&line, out).await,
+            Line::Partial => Ok(Step::NeedMore),
+            Line::TooLong => {
+                out.put("-ERR the line is too long\r\n");
+                Ok(Step::Close)
+            }
+        }
+    }
+
+    fn on_tls(&mut self) {
+        self.transport = Transport::Tls;
+        // RFC 2595 §4: what was said before counts for nothing.
+        self.state = State::Authorization(Authorization::default());
+    }
+
+    fn idle_limit(&self) -> Duration {
+        match self.state {
+            State::Authorization(_) => LOGIN_LIMIT,
+            State::Transaction(_) => IDLE_LIMIT,
+        }
+    }
+
+    fn goodbye(&mut self, reason: Goodbye) -> Vec<u8> {
+        let words: &[u8] = match reason {
+            Goodbye::Timeout => b"-ERR silent for too long\r\n",
+            Goodbye::Shutdown => b"-ERR [SYS/TEMP] the server stops\r\n",
+            Goodbye::TooMuch => b"-ERR [SYS/TEMP] too much\r\n",
+            Goodbye::Internal => b"-ERR [SYS/TEMP] internal error\r\n",
+        };
+        words.to_vec()
+    }
+
+    fn account(&self) -> Option<String> {
+        match &self.state {
+            State::Authorization(_) => None,
+            State::Transaction(transaction) => Some(transaction.uid.clone()),
+        }
+    }
+}

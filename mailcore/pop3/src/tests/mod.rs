@@ -1,0 +1,545 @@
+//! Conversations, each with its rule.
+
+// A test that cannot go on panics; clippy knows only `#[test]` functions as tests, not what they share.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod world;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use provost_net::{Goodbye, Session, Step, Transport};
+use provost_store::MessageStore;
+use provost_view::{PersonState, View};
+use world::{Client, World, ZOE, person};
+
+use crate::transaction::Transaction;
+
+const ONE: &str = "Subject: one\r\n\r\nfirst\r\n.second\r\nthird\r\n";
+const TWO: &str = "Subject: two\r\n\r\nno end of line";
+
+async fn logged_in(world: &World) -> Client {
+    let mut client = world.connect().await;
+    client
+        .play(
+            "S: +OK mx.example.edu POP3
+            C: USER zoe@example.edu
+            S: +OK
+            C: PASS let me in
+            S: +OK logged in",
+        )
+        .await;
+    client
+}
+
+#[tokio::test]
+async fn reading() {
+    let world = World::new();
+    world.deliver(&[ONE, TWO]).await;
+    let mut client = logged_in(&world).await;
+    client
+        .play(
+            "# RFC 1939 §5: octets are those of the stored message.
+            C: STAT
+            S: +OK 2 69
+            C: LIST
+            S: +OK 2 messages (69 octets)
+            S: 1 39
+            S: 2 30
+            S: .
+            C: LIST 2
+            S: +OK 2 30
+            C: LIST 3
+            S: -ERR no such message
+            C: LIST 0
+            S: -ERR no such message
+            # RFC 1939 §3: a line that begins with a dot gets another one.
+            C: RETR 1
+            S: +OK 39 octets
+            S: Subject: one
+            S:
+            S: first
+            S: ..second
+            S: third
+            S: .
+            # A last line without an end is given one.
+            C: RETR 2
+            S: +OK 30 octets
+            S: Subject: two
+            S:
+            S: no end of line
+            S: .
+            C: RETR 3
+            S: -ERR no such message
+            # RFC 1939 §7.
+            C: TOP 1 1
+            S: +OK 39 octets
+            S: Subject: one
+            S:
+            S: first
+            S: .
+            C: TOP 1 0
+            S: +OK 39 octets
+            S: Subject: one
+            S:
+            S: .
+            C: TOP 9 0
+            S: -ERR no such message
+            C: TOP 1
+            S: -ERR wrong arguments
+            C: NOOP
+            S: +OK
+            C: QUIT
+            S: +OK bye
+            S! closed",
+        )
+        .await;
+    assert_eq!(world.uids().await, [1, 2]);
+}
+
+/// RFC 1939 §5, §6: deletions are marks until QUIT, and RSET lifts them.
+#[tokio::test]
+async fn deleting() {
+    let world = World::new();
+    world.deliver(&[ONE, TWO, ONE]).await;
+    let mut client = logged_in(&world).await;
+    client
+        .play(
+            "C: DELE 1
+            S: +OK marked
+            C: DELE 1
+            S: -ERR no such message
+            C: RETR 1
+            S: -ERR no such message
+            C: STAT
+            S: +OK 2 69
+            C: LIST
+            S: +OK 2 messages (69 octets)
+            S: 2 30
+            S: 3 39
+            S: .
+            C: RSET
+            S: +OK
+            C: STAT
+            S: +OK 3 108
+            C: DELE 2
+            S: +OK marked
+            C: DELE 4
+            S: -ERR no such message",
+        )
+        .await;
+    assert_eq!(world.uids().await, [1, 2, 3], "marks are no deletions");
+    world.deliver(&[ONE]).await;
+    client.play("# What came meanwhile stays.\nC: STAT\nS: +OK 2 78\nC: QUIT\nS: +OK bye\nS! closed").await;
+    assert_eq!(world.uids().await, [1, 3, 4]);
+}
+
+/// RFC 1939 §6: without QUIT there is no UPDATE.
+#[tokio::test]
+async fn a_lost_connection_deletes_nothing() {
+    let world = World::new();
+    world.deliver(&[ONE]).await;
+    let mut client = logged_in(&world).await;
+    client.play("C: DELE 1\nS: +OK marked").await;
+    drop(client);
+    assert_eq!(world.uids().await, [1]);
+    logged_in(&world).await;
+}
+
+/// RFC 1939 §7: a unique-id is the same in all sessions, and no other message ever has it.
+#[tokio::test]
+async fn unique_ids() {
+    let world = World::new();
+    world.deliver(&[ONE, TWO]).await;
+    let mut client = logged_in(&world).await;
+    client.send(b"UIDL\r\n").await;
+    let first = client.heard();
+    let lines: Vec<&str> = first.lines().collect();
+    let [_, one, two, "."] = lines.as_slice() else { panic!("{first}") };
+    assert!(one.starts_with("1 ") && one.ends_with(".1") && two.ends_with(".2"), "{first}");
+    client
+        .play(&format!("C: UIDL 2\nS: +OK {two}\nC: UIDL 3\nS: -ERR no such message\nC: DELE 1\nS: +OK marked"))
+        .await;
+    client.play("C: UIDL 1\nS: -ERR no such message\nC: QUIT\nS: +OK bye").await;
+    drop(client);
+    world.deliver(&[ONE]).await;
+    let validity = two.trim_start_matches("2 ").trim_end_matches(".2");
+    let mut client = logged_in(&world).await;
+    client.play(&format!("C: UIDL\nS: +OK\nS: 1 {validity}.2\nS: 2 {validity}.3\nS: .")).await;
+}
+
+#[tokio::test]
+async fn an_account_never_written_is_an_empty_maildrop() {
+    let world = World::new();
+    let mut client = logged_in(&world).await;
+    client
+        .play("C: STAT\nS: +OK 0 0\nC: LIST\nS: +OK 0 messages (0 octets)\nS: .\nC: UIDL\nS: +OK\nS: .\nC: QUIT\nS: +OK bye")
+        .await;
+}
+
+#[tokio::test]
+async fn logging_in() {
+    let world = World::new();
+    let mut client = world.connect().await;
+    client
+        .play(
+            "S: +OK mx.example.edu POP3
+            # RFC 1939 §3: commands of another state are refused.
+            C: STAT
+            S: -ERR log in first
+            C: RETR 1
+            S: -ERR log in first
+            C: PASS let me in
+            S: -ERR USER comes first
+            # RFC 1939 §13: an unknown name looks like a wrong password. RFC 3206 §4: [AUTH].
+            C: USER nobody
+            S: +OK
+            C: PASS x
+            S: -ERR [AUTH] wrong name or password
+            # After a refusal, USER again.
+            C: PASS let me in
+            S: -ERR USER comes first
+            C: USER zoe
+            S: +OK
+            C: PASS
+            S: -ERR wrong arguments
+            C: PASS let me in
+            S: +OK logged in
+            C: USER zoe
+            S: -ERR not in this state
+            C: STLS
+            S: -ERR not in this state
+            C: AUTH PLAIN
+            S: -ERR not in this state",
+        )
+        .await;
+    assert_eq!(client.session.account().as_deref(), Some("zoe"));
+}
+
+#[tokio::test]
+async fn the_help_desk_sees_the_login() {
+    let world = World::new();
+    world.deliver(&[ONE]).await;
+    logged_in(&world).await;
+    assert_eq!(world.store.snapshot(ZOE).await.unwrap().last_logins[0].0, "pop3");
+}
+
+/// RFC 5034 §4, RFC 4616.
+#[tokio::test]
+async fn sasl_plain() {
+    let world = World::new();
+    let mut client = world.connect().await;
+    client
+        .play(
+            "S: +OK...
+            C: AUTH
+            S: +OK
+            S: PLAIN
+            S: .
+            C: AUTH CRAM-MD5
+            S: -ERR unknown mechanism
+            C: AUTH PLAIN
+            S: +...
+            C: *
+            S: -ERR cancelled
+            C: AUTH PLAIN
+            S: +...
+            C: STAT
+            S: -ERR not a PLAIN message
+            C: AUTH PLAIN !
+            S: -ERR not a PLAIN message
+            # NUL zoe NUL let me out
+            C: AUTH PLAIN AHpvZQBsZXQgbWUgb3V0
+            S: -ERR [AUTH] wrong name or password
+            # ana NUL zoe NUL let me in: nobody acts as another
+            C: AUTH PLAIN YW5hAHpvZQBsZXQgbWUgaW4=
+            S: -ERR [AUTH] wrong name or password
+            # NUL zoe NUL let me in
+            C: AUTH PLAIN AHpvZQBsZXQgbWUgaW4=
+            S: +OK logged in
+            C: QUIT
+            S: +OK bye",
+        )
+        .await;
+    drop(client);
+    let mut client = world.connect().await;
+    client.play("S: +OK...\nC: AUTH PLAIN\nS: +...\nC: AHpvZQBsZXQgbWUgaW4=\nS: +OK logged in").await;
+}
+
+/// Guessing is bounded in one connection.
+#[tokio::test]
+async fn three_refusals_close() {
+    let world = World::new();
+    let mut client = world.connect().await;
+    client
+        .play(
+            "S: +OK...
+            C: USER zoe
+            S: +OK
+            C: PASS 1
+            S: -ERR [AUTH]...
+            C: USER zoe
+            S: +OK
+            C: PASS 2
+            S: -ERR [AUTH]...
+            C: USER zoe
+            S: +OK
+            C: PASS 3
+            S: -ERR [AUTH]...
+            S! closed",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_suspended_person_does_not_log_in() {
+    let world = World::new();
+    let mut client = world.connect().await;
+    client.play("S: +OK...\nC: USER ana\nS: +OK\nC: PASS let me in\nS: -ERR [AUTH] wrong name or password").await;
+}
+
+/// RFC 2595 §2.3, §4; RFC 2449 §5: what is told depends on the connection and the state.
+#[tokio::test]
+async fn capabilities_and_tls() {
+    let world = World::new();
+    let always = "S: +OK\nS: TOP\nS: UIDL\nS: RESP-CODES\nS: AUTH-RESP-CODE\nS: PIPELINING\nS: EXPIRE NEVER\n";
+    let login = "S: USER\nS: SASL PLAIN\n";
+    let end = "S: IMPLEMENTATION Provost\nS: .\n";
+    let mut client = world.connect_from("192.0.2.7:40000", Transport::Plain).await;
+    client
+        .play(&format!(
+            "S: +OK...
+            C: CAPA\n{always}S: STLS\n{end}
+            C: USER zoe
+            S: -ERR [SYS/PERM] login needs TLS: use STLS
+            C: PASS let me in
+            S: -ERR [SYS/PERM] login needs TLS: use STLS
+            C: AUTH PLAIN AHpvZQBsZXQgbWUgaW4=
+            S: -ERR [SYS/PERM] login needs TLS: use STLS
+            C: AUTH
+            S: +OK
+            S: .
+            C: STLS
+            S: +OK
+            S! tls"
+        ))
+        .await;
+    client.session.on_tls();
+    client
+        .play(&format!(
+            "C: CAPA\n{always}{login}{end}
+            C: STLS
+            S: -ERR TLS is not offered, or is there already
+            C: USER zoe
+            S: +OK
+            C: PASS let me in
+            S: +OK logged in
+            C: CAPA\n{always}{login}{end}"
+        ))
+        .await;
+    let mut client = world.connect().await;
+    client.play(&format!("S: +OK...\nC: CAPA\n{always}{login}S: STLS\n{end}")).await;
+}
+
+/// RFC 2595 §4: what was said before TLS counts for nothing.
+#[tokio::test]
+async fn tls_forgets_the_user() {
+    let world = World::new();
+    let mut client = world.connect().await;
+    client.play("S: +OK...\nC: USER zoe\nS: +OK\nC: STLS\nS: +OK\nS! tls").await;
+    client.session.on_tls();
+    client.play("C: PASS let me in\nS: -ERR USER comes first").await;
+}
+
+/// RFC 1939 §4: one session at a time; RFC 2449 §8.1.1: [IN-USE].
+#[tokio::test]
+async fn one_session_at_a_time() {
+    let world = World::new();
+    let first = logged_in(&world).await;
+    let mut second = world.connect().await;
+    let refused = "C: USER zoe\nS: +OK\nC: PASS let me in\nS: -ERR [IN-USE] another session has this maildrop\n";
+    second.play(&format!("S: +OK...\n{refused}")).await;
+    drop(first);
+    second.play("C: USER zoe\nS: +OK\nC: PASS let me in\nS: +OK logged in\nC: QUIT\nS: +OK bye").await;
+    drop(second);
+    logged_in(&world).await;
+}
+
+/// RFC 2449 §6.6: commands that came together are answered in order.
+#[tokio::test]
+async fn pipelining() {
+    let world = World::new();
+    world.deliver(&[ONE]).await;
+    let mut client = world.connect().await;
+    client.send(b"USER zoe\r\nPASS let me in\r\nSTAT\r\nDELE 1\r\nQUIT\r\nNOOP\r\n").await;
+    assert_eq!(
+        client.heard(),
+        "+OK mx.example.edu POP3\r\n+OK\r\n+OK logged in\r\n+OK 1 39\r\n+OK marked\r\n+OK bye\r\n"
+    );
+    assert_eq!(client.last, Step::Close);
+    assert!(world.uids().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_command() {
+    let world = World::new();
+    let mut client = world.connect().await;
+    client
+        .play(
+            "S: +OK...
+            C: XTND XMIT
+            S: -ERR unknown command
+            C: APOP zoe c4c9334bac560ecc979e58001b3e22fb
+            S: -ERR unknown command
+            C:
+            S: -ERR unknown command
+            C: CAPA x
+            S: -ERR wrong arguments",
+        )
+        .await;
+    client.send(b"USER \xff\r\n").await;
+    assert_eq!(client.heard(), "-ERR the line is not UTF-8\r\n");
+    client.send(&b"X\r\n".repeat(15)).await;
+    assert_eq!(client.last, Step::Close, "the twentieth closes");
+}
+
+/// RFC 2449 §4: 255 octets.
+#[tokio::test]
+async fn a_line_too_long_closes() {
+    let world = World::new();
+    let mut client = world.connect().await;
+    client.heard();
+    client.send(&[b'x'; 254]).await;
+    assert_eq!((client.last, client.heard().as_str()), (Step::NeedMore, ""));
+    client.send(b"x").await;
+    assert_eq!((client.last, client.heard().as_str()), (Step::Close, "-ERR the line is too long\r\n"));
+
+    let mut client = world.connect().await;
+    client.play("S: +OK...\nC: AUTH PLAIN\nS: +...").await;
+    client.send(&[b'A'; 1500]).await;
+    assert_eq!(client.last, Step::Close);
+}
+
+/// RFC 3206 §4: [SYS/TEMP]. QUIT says +OK only for what has happened.
+#[tokio::test]
+async fn a_store_that_fails() {
+    let world = World::new();
+    world.deliver(&[ONE]).await;
+    world.store.down.store(1, Ordering::SeqCst);
+    let mut client = world.connect().await;
+    client.play("S: +OK...\nC: USER zoe\nS: +OK\nC: PASS let me in\nS: -ERR [SYS/TEMP] the maildrop...").await;
+    world.store.down.store(0, Ordering::SeqCst);
+    client.play("# The lease was given back.\nC: USER zoe\nS: +OK\nC: PASS let me in\nS: +OK logged in").await;
+
+    world.store.bodies_fail.store(1, Ordering::SeqCst);
+    client.play("C: RETR 1\nS: -ERR [SYS/TEMP] the message cannot be read now").await;
+    world.store.bodies_fail.store(0, Ordering::SeqCst);
+
+    world.store.unavailable.store(1, Ordering::SeqCst);
+    client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: -ERR [SYS/TEMP] some deleted...\nS! closed").await;
+    assert_eq!(world.uids().await, [1]);
+    drop(client);
+
+    let mut client = logged_in(&world).await;
+    world.store.unknown.store(2, Ordering::SeqCst);
+    client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: +OK bye\nS! closed").await;
+    assert!(world.uids().await.is_empty(), "tried again with the same id");
+    drop(client);
+
+    world.deliver(&[ONE]).await;
+    let mut client = logged_in(&world).await;
+    world.store.unknown.store(3, Ordering::SeqCst);
+    client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: -ERR [SYS/TEMP] some deleted...\nS! closed").await;
+}
+
+/// A large message goes out in pieces; if one fails, the connection ends without the dot that would make it look whole.
+#[tokio::test]
+async fn a_large_message() {
+    let world = World::new();
+    let large = format!("Subject: large\r\n\r\n{}", ".0123456789\r\n".repeat(60_000));
+    world.deliver(&[&large]).await;
+    let mut client = logged_in(&world).await;
+    client.send(b"RETR 1\r\n").await;
+    let heard = client.heard();
+    let expected = large.replace("\r\n.", "\r\n..");
+    assert!(heard == format!("+OK {} octets\r\n{expected}.\r\n", large.len()), "{} octets", heard.len());
+
+    client.send(b"TOP 1 1\r\n").await;
+    assert_eq!(client.heard(), format!("+OK {} octets\r\nSubject: large\r\n\r\n..0123456789\r\n.\r\n", large.len()));
+
+    world.store.bodies_fail.store(600_000, Ordering::SeqCst);
+    client.send(b"RETR 1\r\n").await;
+    assert_eq!(client.last, Step::Close);
+    assert!(!client.heard().ends_with("\r\n.\r\n"));
+}
+
+/// DESIGN §2, View rule 5: a suspended account's session ends at its next command.
+#[tokio::test]
+async fn a_person_suspended_meanwhile() {
+    let world = World::new();
+    let zoe = person(1, "zoe", PersonState::Active);
+    let mut transaction = Transaction::open(&*world.store, &zoe).await.unwrap();
+    let now = Instant::now();
+    assert_eq!(transaction.may_go_on(&world.config.view, &*world.store, now).await, Ok(()));
+    for view in [View::fixed(vec![person(1, "zoe", PersonState::Suspended)]), View::fixed(Vec::new())] {
+        let words = transaction.may_go_on(&view, &*world.store, now).await.unwrap_err();
+        assert!(words.starts_with("-ERR [SYS/PERM]"), "{words}");
+    }
+}
+
+/// A long session keeps its maildrop; one that lost it must end.
+#[tokio::test]
+async fn the_lease_is_renewed() {
+    let world = World::new();
+    let zoe = person(1, "zoe", PersonState::Active);
+    let mut transaction = Transaction::open(&*world.store, &zoe).await.unwrap();
+    let now = Instant::now() + Duration::from_secs(11 * 60);
+    assert_eq!(transaction.may_go_on(&world.config.view, &*world.store, now).await, Ok(()));
+    assert!(Transaction::open(&*world.store, &zoe).await.is_err(), "still held");
+
+    transaction.lease = None;
+    let _other = Transaction::open(&*world.store, &zoe).await.unwrap();
+    let now = now + Duration::from_secs(11 * 60);
+    let words = transaction.may_go_on(&world.config.view, &*world.store, now).await.unwrap_err();
+    assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
+}
+
+#[tokio::test]
+async fn last_words_and_patience() {
+    let world = World::new();
+    let mut client = logged_in(&world).await;
+    for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
+        let words = String::from_utf8(client.session.goodbye(reason)).unwrap();
+        assert!(words.starts_with("-ERR ") && words.ends_with("\r\n"), "{words}");
+    }
+    assert_eq!(client.session.idle_limit(), Duration::from_secs(600));
+    assert!(world.connect().await.session.idle_limit() < Duration::from_secs(600));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever comes, in whatever pieces: no panic, and every answer is a line.
+    #[test]
+    fn random_input(words in proptest::collection::vec(
+        proptest::sample::select(vec![
+            "USER", "PASS", "zoe", "let me in", "AUTH PLAIN", "AHpvZQBsZXQgbWUgaW4=", "STAT", "LIST", "RETR", "TOP", "DELE",
+            "UIDL", "RSET", "NOOP", "CAPA", "STLS", "QUIT", " ", " 1", " 2", "\r\n", "\r\n", "\r\n", "\n", "\0", "é", "*",
+        ]), 0..40), logged in any::<bool>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::new();
+            world.deliver(&[ONE, TWO]).await;
+            let mut client = if logged { logged_in(&world).await } else { world.connect().await };
+            for word in &words {
+                client.send(word.as_bytes()).await;
+                if client.last == Step::Close || client.last == Step::StartTls {
+                    break;
+                }
+            }
+            let heard = client.heard();
+            assert!(heard.is_empty() || heard.ends_with("\r\n"), "{heard:?}");
+        });
+    }
+}

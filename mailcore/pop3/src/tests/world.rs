@@ -1,0 +1,231 @@
+//! A directory of two people, a store that can be made to fail, and a client that speaks in conversations.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use provost_message::Address;
+use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_store::{
+    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Flags, Lease, MailboxId, MailboxName,
+    MemoryStore, MessageStore, Modseq, Op, Snapshot, StoreError,
+};
+use provost_view::{Affiliation, Person, PersonState, View};
+use uuid::Uuid;
+
+use crate::{Pop3Config, Pop3Session};
+
+pub(super) fn person(n: u128, uid: &str, state: PersonState) -> Person {
+    Person {
+        entry_uuid: Uuid::from_u128(n),
+        dn: format!("uid={uid}").into(),
+        uid: uid.into(),
+        display_name: uid.into(),
+        primary: Address::from_parts(uid, "example.edu").unwrap(),
+        state,
+        affiliation: Affiliation::Student,
+        language: None,
+        // Clear, so that no test pays for a hash.
+        passwords: vec!["{CLEARTEXT}let me in".into()],
+        quota_octets: None,
+        vacation: None,
+        roles: Vec::new(),
+    }
+}
+
+/// The memory engine, with faults to order.
+#[derive(Default)]
+pub(super) struct Store {
+    inner: MemoryStore,
+    /// So many applies happen, and say that they cannot say.
+    pub(super) unknown: AtomicUsize,
+    /// So many applies do not happen.
+    pub(super) unavailable: AtomicUsize,
+    /// The read of a body at or after this octet fails (zero: none does).
+    pub(super) bodies_fail: AtomicUsize,
+    /// All look-ups fail while not zero.
+    pub(super) down: AtomicUsize,
+}
+
+impl Store {
+    fn take(counter: &AtomicUsize) -> bool {
+        counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+    fn up(&self) -> Result<(), StoreError> {
+        if self.down.load(Ordering::SeqCst) == 0 { Ok(()) } else { Err(StoreError::Unavailable("down".into())) }
+    }
+}
+
+impl MessageStore for Store {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+        Box::pin(async move {
+            if Self::take(&self.unavailable) {
+                return Err(ApplyError::Unavailable("disk full".into()));
+            }
+            let applied = self.inner.apply(batch).await;
+            if Self::take(&self.unknown) { Err(ApplyError::Unknown) } else { applied }
+        })
+    }
+    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.snapshot(account).await
+        })
+    }
+    fn changes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        after: Modseq,
+    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        self.inner.changes(account, mailbox, after)
+    }
+    fn body(
+        &self,
+        account: AccountId,
+        blob: BlobRef,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        Box::pin(async move {
+            let fail = self.bodies_fail.load(Ordering::SeqCst) as u64;
+            if fail > 0 && range.as_ref().map_or(blob.octets, |range| range.end) >= fail {
+                return Err(StoreError::Damaged("checksum".into()));
+            }
+            self.inner.body(account, blob, range).await
+        })
+    }
+    fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.notices(account)
+    }
+    fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        self.inner.lease(name, ttl)
+    }
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+        self.inner.note_login(account, protocol, now);
+    }
+}
+
+/// What all sessions of a test share.
+pub(super) struct World {
+    pub(super) store: Arc<Store>,
+    pub(super) config: Arc<Pop3Config>,
+}
+
+pub(super) const ZOE: AccountId = AccountId(Uuid::from_u128(1));
+
+impl World {
+    /// Zoe is active, Ana is suspended.
+    pub(super) fn new() -> Self {
+        let store = Arc::new(Store::default());
+        let view = View::fixed(vec![person(1, "zoe", PersonState::Active), person(2, "ana", PersonState::Suspended)]);
+        let config = Pop3Config { hostname: "mx.example.edu".into(), view, store: store.clone() };
+        Self { store, config: Arc::new(config) }
+    }
+
+    /// Messages into Zoe's INBOX.
+    pub(super) async fn deliver(&self, bodies: &[&str]) {
+        let append = |body: &&str| Op::Append {
+            mailbox: MailboxName::inbox(),
+            create: false,
+            body: Bytes::from(body.to_string()),
+            flags: Flags::none(),
+            internal_date: 0,
+        };
+        let ops = bodies.iter().map(append).collect();
+        self.store
+            .inner
+            .apply(Batch { id: None, account: ZOE, now: 1_700_000_000, require: Vec::new(), ops })
+            .await
+            .unwrap();
+    }
+
+    /// The UIDs in Zoe's INBOX.
+    pub(super) async fn uids(&self) -> Vec<u32> {
+        let snapshot = self.store.inner.snapshot(ZOE).await.unwrap();
+        let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap();
+        let changes = self.store.inner.changes(ZOE, inbox.id, Modseq(0)).await.unwrap();
+        changes.messages.iter().map(|message| message.uid.0.get()).collect()
+    }
+
+    /// A connection from this machine.
+    pub(super) async fn connect(&self) -> Client {
+        self.connect_from("127.0.0.1:40000", Transport::Plain).await
+    }
+
+    pub(super) async fn connect_from(&self, remote: &str, transport: Transport) -> Client {
+        let remote: SocketAddr = remote.parse().unwrap();
+        let peer = Peer { remote, local: "127.0.0.1:1100".parse().unwrap() };
+        let session = Pop3Session::new(self.config.clone(), peer, transport, true);
+        let mut client = Client {
+            session,
+            input: BytesMut::new(),
+            buffer: BytesMut::new(),
+            heard: Vec::new(),
+            last: Step::Continue,
+        };
+        client.last = client.session.open(&mut Output::new(&mut client.buffer, &mut client.heard)).await.unwrap();
+        client
+    }
+}
+
+/// The other end of a session.
+pub(super) struct Client {
+    pub(super) session: Pop3Session,
+    input: BytesMut,
+    buffer: BytesMut,
+    heard: Vec<u8>,
+    pub(super) last: Step,
+}
+
+impl Client {
+    /// Sends octets, and lets the session work until it wants more.
+    pub(super) async fn send(&mut self, octets: &[u8]) {
+        self.input.extend_from_slice(octets);
+        self.last = Step::Continue;
+        while self.last == Step::Continue {
+            let mut out = Output::new(&mut self.buffer, &mut self.heard);
+            self.last = self.session.step(&mut self.input, &mut out).await.unwrap();
+        }
+    }
+
+    /// What was heard since the last call.
+    pub(super) fn heard(&mut self) -> String {
+        self.heard.extend_from_slice(&self.buffer);
+        self.buffer.clear();
+        String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
+    }
+
+    /// Plays a conversation: `C:` is sent with CRLF, `S:` must be heard (a trailing `...` leaves the rest of the line
+    /// open), `S! closed` and `S! tls` are what the session wants of the driver, `#` is the rule. Nothing more may be heard.
+    pub(super) async fn play(&mut self, conversation: &str) {
+        let mut waiting = String::new();
+        for line in conversation.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            match line.split_at(2) {
+                ("C:", text) => {
+                    assert_eq!(waiting, "", "not expected before {line:?}");
+                    self.send(format!("{}\r\n", text.strip_prefix(' ').unwrap_or(text)).as_bytes()).await;
+                    waiting = self.heard();
+                }
+                ("S:", text) => {
+                    waiting.push_str(&self.heard());
+                    let (heard, rest) =
+                        waiting.split_once("\r\n").unwrap_or_else(|| panic!("nothing heard for {line:?}"));
+                    let text = text.strip_prefix(' ').unwrap_or(text);
+                    match text.strip_suffix("...") {
+                        Some(head) => assert!(heard.starts_with(head), "{heard:?} for {line:?}"),
+                        None => assert_eq!(heard, text),
+                    }
+                    waiting = rest.to_owned();
+                }
+                ("S!", " closed") => assert_eq!(self.last, Step::Close),
+                ("S!", " tls") => assert_eq!(self.last, Step::StartTls),
+                _ => panic!("{line:?}"),
+            }
+        }
+        assert_eq!(waiting, "", "heard at the end");
+    }
+}

@@ -1,0 +1,242 @@
+//! TRANSACTION and UPDATE (RFC 1939 §5, §6): a maildrop that one session holds alone.
+
+use std::time::{Duration, Instant};
+
+use provost_net::{Output, SessionError, Step};
+use provost_store::{AccountId, ApplyError, Batch, BatchId, Lease, MessageStore, Op};
+use provost_view::{Person, PersonState, View};
+use uuid::Uuid;
+
+use crate::Pop3Config;
+use crate::command::{Command, Number};
+use crate::maildrop::Maildrop;
+use crate::transfer::Transfer;
+
+/// How long a maildrop is held without a sign of life: longer than the idle limit, so that silence alone never loses it.
+const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
+/// A lease older than this is renewed at the next command.
+const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
+/// Octets of a message in memory at once.
+const PIECE_OCTETS: u64 = 256 * 1024;
+/// How often an update of unknown outcome is tried, with the same batch id.
+const UPDATE_ATTEMPTS: usize = 3;
+
+/// Why a maildrop cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// Another session holds it.
+    InUse,
+    /// Later may work.
+    Unavailable,
+}
+
+/// A logged-in person with their maildrop.
+pub(crate) struct Transaction {
+    person: Uuid,
+    /// Their login, for logs and caps.
+    pub(crate) uid: String,
+    account: AccountId,
+    maildrop: Maildrop,
+    /// `None` only while it is being renewed, or when that failed.
+    pub(crate) lease: Option<Lease>,
+    leased_at: Instant,
+}
+
+impl Transaction {
+    /// Takes the maildrop for one session alone (RFC 1939 §4) and reads it.
+    pub(crate) async fn open(store: &dyn MessageStore, person: &Person) -> Result<Self, OpenError> {
+        let account = AccountId(person.entry_uuid);
+        let lease = take_lease(store, account).await?;
+        let maildrop = Maildrop::open(store, account).await.map_err(|error| {
+            tracing::warn!(account = %account.0, %error, "maildrop cannot be read");
+            OpenError::Unavailable
+        })?;
+        Ok(Self {
+            person: person.entry_uuid,
+            uid: person.uid.to_string(),
+            account,
+            maildrop,
+            lease: Some(lease),
+            leased_at: Instant::now(),
+        })
+    }
+
+    /// Whether the session may go on: the person may still log in, and the maildrop is still theirs alone. Else the words
+    /// to close with.
+    pub(crate) async fn may_go_on(
+        &mut self,
+        view: &View,
+        store: &dyn MessageStore,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let person = view.snapshot().person(self.person);
+        if person.is_none_or(|person| person.state != PersonState::Active) {
+            return Err("-ERR [SYS/PERM] the account is closed or suspended\r\n");
+        }
+        if now.duration_since(self.leased_at) < LEASE_RENEWAL {
+            return Ok(());
+        }
+        // There is no renewing while it is held: given back and taken again, with nothing in between here.
+        self.lease = None;
+        self.lease = take_lease(store, self.account).await.ok();
+        self.leased_at = now;
+        if self.lease.is_some() { Ok(()) } else { Err("-ERR [SYS/TEMP] the maildrop is lost to another session\r\n") }
+    }
+
+    /// One command.
+    pub(crate) async fn handle(
+        &mut self,
+        command: Command,
+        config: &Pop3Config,
+        out: &mut Output<'_>,
+    ) -> Result<Step, SessionError> {
+        match command {
+            Command::Stat => self.stat(out),
+            Command::List(None) => self.list(out).await?,
+            Command::List(Some(number)) => self.list_one(number, out),
+            Command::Uidl(None) => self.uidl(out).await?,
+            Command::Uidl(Some(number)) => self.uidl_one(number, out),
+            Command::Retr(number) => return self.send(number, Transfer::whole(), config, out).await,
+            Command::Top(number, lines) => return self.send(number, Transfer::top(lines), config, out).await,
+            Command::Dele(number) if self.maildrop.delete(number) => out.put("+OK marked\r\n"),
+            Command::Dele(_) => out.put(NO_SUCH_MESSAGE),
+            Command::Rset => {
+                self.maildrop.reset();
+                out.put("+OK\r\n");
+            }
+            Command::Noop => out.put("+OK\r\n"),
+            Command::Quit => {
+                self.update(config, out).await;
+                return Ok(Step::Close);
+            }
+            _ => out.put("-ERR not in this state\r\n"),
+        }
+        Ok(Step::Continue)
+    }
+
+    fn stat(&self, out: &mut Output<'_>) {
+        let (count, octets) = self.maildrop.totals();
+        out.put(format!("+OK {count} {octets}\r\n"));
+    }
+
+    async fn list(&self, out: &mut Output<'_>) -> Result<(), SessionError> {
+        let (count, octets) = self.maildrop.totals();
+        out.put(format!("+OK {count} messages ({octets} octets)\r\n"));
+        for (number, message) in self.maildrop.listed() {
+            out.put(format!("{number} {}\r\n", message.octets));
+            out.relieve().await?;
+        }
+        out.put(".\r\n");
+        Ok(())
+    }
+
+    fn list_one(&self, number: Number, out: &mut Output<'_>) {
+        match self.maildrop.message(number) {
+            Some(message) => out.put(format!("+OK {number} {}\r\n", message.octets)),
+            None => out.put(NO_SUCH_MESSAGE),
+        }
+    }
+
+    async fn uidl(&self, out: &mut Output<'_>) -> Result<(), SessionError> {
+        out.put("+OK\r\n");
+        for (number, message) in self.maildrop.listed() {
+            out.put(format!("{number} {}\r\n", self.maildrop.unique_id(message)));
+            out.relieve().await?;
+        }
+        out.put(".\r\n");
+        Ok(())
+    }
+
+    fn uidl_one(&self, number: Number, out: &mut Output<'_>) {
+        match self.maildrop.message(number) {
+            Some(message) => out.put(format!("+OK {number} {}\r\n", self.maildrop.unique_id(message))),
+            None => out.put(NO_SUCH_MESSAGE),
+        }
+    }
+
+    /// RETR and TOP. The first piece is read before `+OK`, so that a message that cannot be read is an error; one that
+    /// fails later can only be cut short by closing, without the dot.
+    async fn send(
+        &self,
+        number: Number,
+        mut transfer: Transfer,
+        config: &Pop3Config,
+        out: &mut Output<'_>,
+    ) -> Result<Step, SessionError> {
+        let Some(message) = self.maildrop.message(number) else {
+            out.put(NO_SUCH_MESSAGE);
+            return Ok(Step::Continue);
+        };
+        let octets = message.blob.octets;
+        let mut at = 0;
+        while at == 0 || at < octets && !transfer.is_done() {
+            let end = octets.min(at + PIECE_OCTETS);
+            // A body of one piece is asked for whole, so that the engine can check it whole.
+            let range = (octets > PIECE_OCTETS).then_some(at..end);
+            match config.store.body(self.account, message.blob.clone(), range).await {
+                Ok(piece) => {
+                    if at == 0 {
+                        out.put(format!("+OK {} octets\r\n", message.octets));
+                    }
+                    transfer.put(&piece, out);
+                    out.relieve().await?;
+                }
+                Err(error) => {
+                    tracing::warn!(account = %self.account.0, uid = message.uid.0, at, %error, "message cannot be read");
+                    if at > 0 {
+                        return Ok(Step::Close);
+                    }
+                    out.put("-ERR [SYS/TEMP] the message cannot be read now\r\n");
+                    return Ok(Step::Continue);
+                }
+            }
+            // An empty body is read once.
+            at = end.max(1);
+        }
+        transfer.finish(out);
+        Ok(Step::Continue)
+    }
+
+    /// UPDATE (RFC 1939 §6): takes away what is marked, and says `+OK` only when that is durable.
+    async fn update(&self, config: &Pop3Config, out: &mut Output<'_>) {
+        let uids = self.maildrop.deleted();
+        if uids.is_empty() {
+            out.put("+OK bye\r\n");
+            return;
+        }
+        let batch = Batch {
+            id: Some(BatchId(Uuid::new_v4())),
+            account: self.account,
+            now: crate::clock::now().as_second(),
+            require: Vec::new(),
+            ops: vec![Op::Expunge { mailbox: self.maildrop.mailbox, uids: Some(uids), only_deleted: false }],
+        };
+        let mut result = config.store.apply(batch.clone()).await;
+        for _ in 1..UPDATE_ATTEMPTS {
+            if !matches!(result, Err(ApplyError::Unknown)) {
+                break;
+            }
+            result = config.store.apply(batch.clone()).await;
+        }
+        match result {
+            Ok(_) => out.put("+OK bye\r\n"),
+            Err(error) => {
+                tracing::warn!(account = %self.account.0, %error, "messages are not deleted");
+                out.put("-ERR [SYS/TEMP] some deleted messages are not removed\r\n");
+            }
+        }
+    }
+}
+
+const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
+
+async fn take_lease(store: &dyn MessageStore, account: AccountId) -> Result<Lease, OpenError> {
+    match store.lease(&format!("pop3:{}", account.0), LEASE_TTL).await {
+        Ok(Some(lease)) => Ok(lease),
+        Ok(None) => Err(OpenError::InUse),
+        Err(error) => {
+            tracing::warn!(account = %account.0, %error, "maildrop cannot be locked");
+            Err(OpenError::Unavailable)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Message text as multi-line responses carry it (RFC 1939 §3): byte-stuffed, ended by CRLF, for TOP cut.
+
+use memchr::memchr;
+use provost_net::Output;
+
+/// Stuffs and cuts text that comes in pieces of any size.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// Lines of the body still to be sent; `None` is all.
+    body_lines: Option<u32>,
+    part: Part,
+    line_is_empty: bool,
+    last: [u8; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Header,
+    Body,
+    Done,
+}
+
+impl Transfer {
+    /// For RETR.
+    pub(crate) fn whole() -> Self {
+        Self { body_lines: None, part: Part::Header, line_is_empty: true, last: *b"\r\n" }
+    }
+
+    /// For TOP: the header, the empty line, and `lines` of the body (RFC 1939 §7).
+    pub(crate) fn top(lines: u32) -> Self {
+        Self { body_lines: Some(lines), ..Self::whole() }
+    }
+
+    /// Whether nothing more is wanted.
+    pub(crate) fn is_done(&self) -> bool {
+        self.part == Part::Done
+    }
+
+    /// Puts the next piece.
+    pub(crate) fn put(&mut self, mut text: &[u8], out: &mut Output<'_>) {
+        while !text.is_empty() && !self.is_done() {
+            let end = memchr(b'\n', text).map_or(text.len(), |at| at + 1);
+            let (line, rest) = text.split_at(end);
+            self.put_within_line(line, out);
+            text = rest;
+        }
+    }
+
+    /// Puts what ends the response. A message that does not end its last line is given an end for it: the dot must stand
+    /// alone on its line.
+    pub(crate) fn finish(self, out: &mut Output<'_>) {
+        if self.last != *b"\r\n" {
+            out.put("\r\n");
+        }
+        out.put(".\r\n");
+    }
+
+    /// A line, or a piece of one that goes on in the next call.
+    fn put_within_line(&mut self, piece: &[u8], out: &mut Output<'_>) {
+        let at_start = self.last[1] == b'\n';
+        // Also after a bare LF: clients that read by LF would take `.` for the end of the message, and what follows in the
+        // message for our responses.
+        if at_start && piece.first() == Some(&b'.') {
+            out.put(".");
+        }
+        out.put(piece);
+        if at_start {
+            self.line_is_empty = true;
+        }
+        self.line_is_empty &= piece.iter().all(|b| matches!(b, b'\r' | b'\n'));
+        for byte in piece.iter().skip(piece.len().saturating_sub(2)) {
+            self.last = [self.last[1], *byte];
+        }
+        if piece.last() == Some(&b'\n') {
+            self.end_line();
+        }
+    }
+
+    fn end_line(&mut self) {
+        match self.part {
+            Part::Header if self.line_is_empty => {
+                self.part = if self.body_lines == Some(0) { Part::Done } else { Part::Body };
+            }
+            Part::Body => {
+                self.body_lines = self.body_lines.map(|lines| lines.saturating_sub(1));
+                if self.body_lines == Some(0) {
+                    self.part = Part::Done;
+                }
+            }
+            Part::Header | Part::Done => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    fn sent(mut transfer: Transfer, pieces: &[&[u8]]) -> String {
+        let (mut buffer, mut sink) = (BytesMut::new(), Vec::new());
+        let mut out = Output::new(&mut buffer, &mut sink);
+        for piece in pieces {
+            transfer.put(piece, &mut out);
+        }
+        transfer.finish(&mut out);
+        String::from_utf8(buffer.to_vec()).unwrap()
+    }
+
+    /// RFC 1939 §3.
+    #[test]
+    fn stuffs() {
+        for (text, expected) in [
+            ("A: b\r\n\r\nx\r\n", "A: b\r\n\r\nx\r\n.\r\n"),
+            ("A: b\r\n\r\n.\r\n..\r\n.x\r\n", "A: b\r\n\r\n..\r\n...\r\n..x\r\n.\r\n"),
+            (".A: b\r\n", "..A: b\r\n.\r\n"),
+            ("A: b\r\n\r\nx", "A: b\r\n\r\nx\r\n.\r\n"),
+            ("A: b\r\n\r\nx\n.\ny\r\n", "A: b\r\n\r\nx\n..\ny\r\n.\r\n"),
+            ("x\n", "x\n\r\n.\r\n"),
+            ("x\r", "x\r\r\n.\r\n"),
+            ("", ".\r\n"),
+        ] {
+            assert_eq!(sent(Transfer::whole(), &[text.as_bytes()]), expected, "{text:?}");
+        }
+    }
+
+    /// RFC 1939 §7, TOP.
+    #[test]
+    fn cuts() {
+        let text = b"A: b\r\nC: d\r\n\r\none\r\n.two\r\n\r\nfour\r\n";
+        for (lines, expected) in [
+            (0, "A: b\r\nC: d\r\n\r\n.\r\n"),
+            (1, "A: b\r\nC: d\r\n\r\none\r\n.\r\n"),
+            (3, "A: b\r\nC: d\r\n\r\none\r\n..two\r\n\r\n.\r\n"),
+            (9, "A: b\r\nC: d\r\n\r\none\r\n..two\r\n\r\nfour\r\n.\r\n"),
+        ] {
+            assert_eq!(sent(Transfer::top(lines), &[text]), expected, "{lines}");
+        }
+        assert_eq!(sent(Transfer::top(5), &[b"A: b\r\n"]), "A: b\r\n.\r\n", "no body at all");
+    }
+
+    proptest! {
+        /// Where the pieces are cut changes nothing.
+        #[test]
+        fn pieces_do_not_matter(text in "([.a]|\r\n|\r|\n){0,30}", cut in 0usize..30, lines in 0u32..4) {
+            let (first, second) = text.as_bytes().split_at(cut.min(text.len()));
+            prop_assert_eq!(sent(Transfer::whole(), &[first, second]), sent(Transfer::whole(), &[text.as_bytes()]));
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            prop_assert_eq!(sent(Transfer::top(lines), &bytes), sent(Transfer::top(lines), &[text.as_bytes()]));
+        }
+
+        /// A client that undoes the stuffing gets the message.
+        #[test]
+        fn can_be_undone(lines in proptest::collection::vec("[.a]{0,4}", 0..8)) {
+            let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let response = sent(Transfer::whole(), &[text.as_bytes()]);
+            let body = response.strip_suffix(".\r\n").unwrap();
+            let undone: String =
+                body.split_inclusive("\r\n").map(|line| line.strip_prefix('.').unwrap_or(line)).collect();
+            prop_assert_eq!(undone, text);
+        }
+    }
+}
