@@ -96,9 +96,10 @@ impl Wishes {
 }
 
 impl Facts {
-    /// What an entry holds.
+    /// What an entry holds. The values of an attribute have no order (RFC 4511 §4.1.7): where somebody added one, the
+    /// least is looked at, so that a plan comes out the same each time.
     pub(crate) fn of_entry(entry: &Entry) -> Self {
-        Self(FACT_ATTRIBUTES.map(|name| entry.first(name).map(Into::into)))
+        Self(FACT_ATTRIBUTES.map(|name| entry.texts(name).min().map(Into::into)))
     }
 
     /// The value of one attribute.

@@ -1,5 +1,8 @@
 //! Imports and help-desk operations against the real slapd 2.5 of Debian, with the project's schema.
 
+// What goes wrong here is the test's failure; clippy knows test functions, not what they call.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -364,7 +367,7 @@ async fn passwords_and_roles(desk: &Desk) {
     assert!(!noted.contains("correct horse") && !noted.contains(password.reveal()) && !noted.contains("{SSHA}"));
 
     desk.set_roles(&actor(), "zoe.lecuyer", &["helpdesk", "auditor"]).await.unwrap();
-    assert_eq!(desk.person("zoe.lecuyer").await.unwrap().roles, ["helpdesk", "auditor"]);
+    assert_eq!(desk.person("zoe.lecuyer").await.unwrap().roles, ["auditor", "helpdesk"]);
     assert!(desk.set_roles(&actor(), "zoe.lecuyer", &["king"]).await.is_err());
 
     let operator = |uid: &'static str, role: &'static str| {
@@ -374,7 +377,7 @@ async fn passwords_and_roles(desk: &Desk) {
     assert_eq!(operator("dana", "helpdesk").await, Ok(true));
     assert_eq!(operator("dana", "helpdesk").await, Ok(false));
     assert_eq!(operator("dana", "admin").await, Ok(false));
-    assert_eq!(desk.person("dana@example.edu").await.unwrap().roles, ["helpdesk", "admin"]);
+    assert_eq!(desk.person("dana@example.edu").await.unwrap().roles, ["admin", "helpdesk"]);
     assert_eq!(operator("bo.li", "helpdesk").await, Err(DeskError::InUse("bo.li@example.edu".into())));
     assert!(matches!(operator("da na", "helpdesk").await, Err(DeskError::Invalid { field: "uid", .. })));
 }

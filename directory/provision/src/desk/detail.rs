@@ -45,8 +45,8 @@ pub(super) fn detail(person: &Entry, addresses: &[Entry]) -> Result<PersonDetail
         version: text(attr::ENTRY_CSN).unwrap_or_default(),
         given_name: text(attr::GIVEN_NAME).unwrap_or_default(),
         family_name: text(attr::SN).unwrap_or_default(),
-        sources: person.texts(attr::PROVOST_SOURCE_ID).map(str::to_owned).collect(),
-        roles: person.texts(attr::PROVOST_ROLE).map(str::to_owned).collect(),
+        sources: sorted(person, attr::PROVOST_SOURCE_ID),
+        roles: sorted(person, attr::PROVOST_ROLE),
         program: text(attr::PROVOST_PROGRAM),
         start_date: date(attr::PROVOST_START_DATE),
         end_date: date(attr::PROVOST_END_DATE),
@@ -56,6 +56,13 @@ pub(super) fn detail(person: &Entry, addresses: &[Entry]) -> Result<PersonDetail
         created: time(attr::CREATE_TIMESTAMP),
         modified: time(attr::MODIFY_TIMESTAMP),
     })
+}
+
+/// All values of an attribute. They have no order of their own (RFC 4511 §4.1.7).
+fn sorted(person: &Entry, name: &str) -> Vec<String> {
+    let mut values: Vec<String> = person.texts(name).map(str::to_owned).collect();
+    values.sort_unstable();
+    values
 }
 
 /// Address entries, and what the person's attributes name beside them; the primary one first, then by name.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use provost_client::{Directory, DirectoryError, Scope, Search};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::facts::{FACT_ATTRIBUTES, Facts};
 use crate::roster::person_key;
@@ -52,28 +53,19 @@ pub(super) enum Known<'a> {
 }
 
 impl Actual {
-    /// Reads people and addresses from the writable provider.
-    pub async fn read(directory: &Directory, settings: &Settings) -> Result<Self, DirectoryError> {
-        let _ = settings;
-        let search = |base, class, attributes: &[&str]| Search {
-            base,
-            scope: Scope::One,
-            filter: Filter::equal(attr::OBJECT_CLASS, class),
-            attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
-            limit: None,
-        };
+    /// Reads people and addresses from the writable provider, both at once: the server and the decoding of its answers
+    /// take about as long as one another.
+    pub async fn read(directory: &Directory, _settings: &Settings) -> Result<Self, DirectoryError> {
         let suffix = directory.suffix();
         let mut attributes = FACT_ATTRIBUTES.to_vec();
         attributes.extend([attr::UID, attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_SOURCE_ID]);
         attributes.extend([attr::USER_PASSWORD, attr::ENTRY_CSN]);
-        let people = search(tree::people(suffix), class::PROVOST_ACCOUNT, &attributes);
-        let people = found(directory.search_provider(people).await)?;
-        let mut actual = Self::empty(suffix.clone());
-        people.into_iter().for_each(|entry| actual.add_person(&entry));
+        let people = read_all(directory, tree::people(suffix), class::PROVOST_ACCOUNT, &attributes);
         let attributes = [attr::PROVOST_ADDRESS, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_OWNER];
-        let addresses = search(tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, &attributes);
-        let addresses = found(directory.search_provider(addresses).await)?;
-        addresses.into_iter().for_each(|entry| actual.add_address(&entry));
+        let addresses = read_all(directory, tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, &attributes);
+        let mut actual = Self::empty(suffix.clone());
+        found(people.await)?.into_iter().for_each(|entry| actual.add_person(&entry));
+        found(addresses.await)?.into_iter().for_each(|entry| actual.add_address(&entry));
         Ok(actual)
     }
 
@@ -155,10 +147,29 @@ impl Actual {
     }
 }
 
+/// Starts reading all entries of a class below `base`.
+fn read_all(
+    directory: &Directory,
+    base: Dn,
+    class: &'static str,
+    attributes: &[&str],
+) -> JoinHandle<Result<Vec<Entry>, DirectoryError>> {
+    let search = Search {
+        base,
+        scope: Scope::One,
+        filter: Filter::equal(attr::OBJECT_CLASS, class),
+        attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
+        limit: None,
+    };
+    let directory = directory.clone();
+    tokio::spawn(async move { directory.search_provider(search).await })
+}
+
 /// A container that is not there holds nothing: the tree is made at the first start.
-fn found(result: Result<Vec<Entry>, DirectoryError>) -> Result<Vec<Entry>, DirectoryError> {
-    match result {
-        Err(DirectoryError::NoSuchObject(_)) => Ok(Vec::new()),
-        other => other,
+fn found(read: Result<Result<Vec<Entry>, DirectoryError>, JoinError>) -> Result<Vec<Entry>, DirectoryError> {
+    match read {
+        Ok(Err(DirectoryError::NoSuchObject(_))) => Ok(Vec::new()),
+        Ok(read) => read,
+        Err(stopped) => Err(DirectoryError::Unavailable(format!("reading was stopped: {stopped}"))),
     }
 }
