@@ -112,11 +112,7 @@ impl Selected {
         }
         let ranges = messages.set.resolve(exists);
         let index = |number: u32| usize::try_from(number).unwrap_or(usize::MAX).min(self.messages.len());
-        Ok(ranges
-            .iter()
-            .flat_map(|(low, high)| index(*low) - 1..index(*high))
-            .filter(|at| *at < self.messages.len())
-            .collect())
+        Ok(ranges.iter().flat_map(|(low, high)| index(low.saturating_sub(1))..index(*high)).collect())
     }
 
     fn uid_range(&self, low: u32, high: u32) -> std::ops::Range<usize> {
@@ -176,6 +172,11 @@ impl Selected {
     /// `EXISTS` and `RECENT`.
     pub(crate) fn size_lines(&self) -> String {
         format!("* {} EXISTS\r\n* {} RECENT\r\n", self.messages.len(), self.recent())
+    }
+
+    /// Whether EXPUNGE responses are held back.
+    pub(crate) fn has_untold(&self) -> bool {
+        !self.gone.is_empty()
     }
 
     /// Takes over what has changed, and returns what the client is told of it.

@@ -255,7 +255,7 @@ mod tests {
             (mixed("--b\r\nA: b\r\n--b--\r\n"), r#"[""]"#),
             (mixed("--b\r\n\r\n--b--\r\n"), r#"[""]"#),
             (mixed("nothing here"), r#""nothing here""#),
-            (mixed("--b--"), r#""""#),
+            (mixed("--b--"), r#""--b--""#),
             ("Content-Type: multipart/mixed\r\n\r\n--b\r\n".to_owned(), r#""--b\r\n""#),
             (mixed("--b\nA: c\n\none\n--b--\n"), r#"["one"]"#),
             (digest.to_owned(), r#"[m"hi"]"#),

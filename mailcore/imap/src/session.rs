@@ -243,7 +243,9 @@ impl ImapSession {
     /// Tells what has happened in the selected mailbox; false when it is gone and the conversation with it.
     pub(crate) async fn tell_changes(&mut self, look: Look, out: &mut Output<'_>) -> Result<bool, SessionError> {
         let State::Selected(account, selected) = &mut self.state else { return Ok(true) };
-        if !look.always && !account.notices.has_changed().unwrap_or(true) {
+        let has_news = account.notices.has_changed().unwrap_or(true);
+        let is_due = look.expunges == Expunges::Told && selected.has_untold();
+        if !(look.always || has_news || is_due) {
             return Ok(true);
         }
         account.notices.borrow_and_update();

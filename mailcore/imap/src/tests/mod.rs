@@ -1,1 +1,195 @@
+//! Conversations with a session over the memory engine, without a socket.
+//!
+//! `C:` is sent with CRLF, `S:` is the next line received (`~` stands for anything), `2C:` and `2S:` are a second session
+//! of the same person, `E:` lets an event happen. What is received and not expected is a failure.
 
+mod authenticate;
+mod fetch;
+mod idle;
+mod limits;
+mod mailboxes;
+mod messages;
+mod random;
+mod search;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use provost_credential::{Scheme, Secret, hash};
+use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_store::{AccountId, Batch, Flags, MailboxName, MemoryStore, MessageStore, Op};
+use provost_view::{Address, Affiliation, Person, PersonState, View};
+use uuid::Uuid;
+
+use crate::{ImapConfig, ImapSession};
+
+/// Mon, 23 Nov 2026 19:45:00 UTC.
+pub(super) const NOW: i64 = 1_795_463_100;
+
+pub(super) fn person(state: PersonState) -> Person {
+    Person {
+        entry_uuid: Uuid::from_u128(1),
+        dn: "provostPersonId=1,ou=people,dc=example,dc=edu".into(),
+        uid: "zoe".into(),
+        display_name: "Zoë".into(),
+        primary: Address::parse("zoe@example.edu").unwrap(),
+        state,
+        affiliation: Affiliation::Student,
+        language: None,
+        passwords: vec![hash(&Secret::new("secret"), Scheme::Ssha).into()],
+        quota_octets: Some(100_000),
+        vacation: None,
+        roles: Vec::new(),
+    }
+}
+
+/// One account and what is common to its sessions.
+pub(super) struct World {
+    pub(super) config: Arc<ImapConfig>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let config = ImapConfig {
+            hostname: "mail.example.edu".into(),
+            view: View::fixed(vec![person(PersonState::Active)]),
+            store: Arc::new(MemoryStore::default()),
+            default_quota: None,
+            append_octets_max: 20_000,
+        };
+        Self { config: Arc::new(config) }
+    }
+
+    /// As a delivery would.
+    pub(super) async fn deliver(&self, mailbox: &str, message: &str) {
+        let op = Op::Append {
+            mailbox: MailboxName::parse(mailbox).unwrap(),
+            create: true,
+            body: message.to_owned().into(),
+            flags: Flags::none(),
+            internal_date: NOW,
+        };
+        self.apply(op).await;
+    }
+
+    pub(super) async fn apply(&self, op: Op) {
+        let account = AccountId(Uuid::from_u128(1));
+        let batch = Batch { id: None, account, now: NOW, require: Vec::new(), ops: vec![op] };
+        self.config.store.apply(batch).await.unwrap();
+    }
+
+    pub(super) fn talk(&self) -> Talk {
+        Talk::new(self, "127.0.0.1:9999", Transport::Plain, true)
+    }
+
+    /// A session that has logged in.
+    pub(super) async fn logged_in(&self) -> Talk {
+        let mut talk = self.talk();
+        talk.send("login LOGIN zoe secret\r\n").await;
+        assert!(talk.take().ends_with("Logged in\r\n"));
+        talk
+    }
+
+    /// Holds a conversation of one or two logged-in sessions.
+    pub(super) async fn hold(&self, script: &str) {
+        let mut talks = [self.logged_in().await, self.logged_in().await];
+        hold(&mut talks, script).await;
+    }
+}
+
+/// One session and its two directions.
+pub(super) struct Talk {
+    pub(super) session: ImapSession,
+    input: BytesMut,
+    output: BytesMut,
+    sink: Vec<u8>,
+    lines: VecDeque<String>,
+    pub(super) step: Step,
+}
+
+impl Talk {
+    pub(super) fn new(world: &World, remote: &str, transport: Transport, tls_offered: bool) -> Self {
+        let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:143".parse().unwrap() };
+        let mut session = ImapSession::new(world.config.clone(), peer, transport, tls_offered);
+        session.clock = || Timestamp::from_second(NOW).unwrap();
+        session.penalty = Duration::from_millis(1);
+        let (input, output) = (BytesMut::new(), BytesMut::new());
+        Self { session, input, output, sink: Vec::new(), lines: VecDeque::new(), step: Step::NeedMore }
+    }
+
+    pub(super) async fn open(&mut self) {
+        let mut out = Output::new(&mut self.output, &mut self.sink);
+        self.step = self.session.open(&mut out).await.unwrap();
+    }
+
+    /// Gives bytes to the session until it wants more.
+    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.input.extend_from_slice(bytes.as_ref());
+        loop {
+            let mut out = Output::new(&mut self.output, &mut self.sink);
+            self.step = self.session.step(&mut self.input, &mut out).await.unwrap();
+            if self.step != Step::Continue {
+                return;
+            }
+        }
+    }
+
+    /// Waits for an event and tells it.
+    async fn happen(&mut self) {
+        tokio::time::timeout(Duration::from_secs(5), self.session.event()).await.expect("no event");
+        let mut out = Output::new(&mut self.output, &mut self.sink);
+        self.step = self.session.on_event(&mut out).await.unwrap();
+    }
+
+    /// What was received so far.
+    pub(super) fn take(&mut self) -> String {
+        self.sink.extend_from_slice(&self.output.split());
+        String::from_utf8_lossy(&std::mem::take(&mut self.sink)).into_owned()
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        let received = self.take();
+        self.lines.extend(received.split_inclusive("\r\n").map(|line| line.trim_end_matches("\r\n").to_owned()));
+        self.lines.pop_front()
+    }
+}
+
+/// Holds a conversation.
+pub(super) async fn hold(talks: &mut [Talk], script: &str) {
+    for line in script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+        let (who, line) = match line.strip_prefix('2') {
+            Some(line) => (1, line),
+            None => (0, line),
+        };
+        let (kind, text) = line.split_once(':').expect("C:, S: or E:");
+        let text = text.strip_prefix(' ').unwrap_or(text);
+        match kind {
+            "C" => {
+                for talk in talks.iter_mut() {
+                    assert_eq!(talk.next_line(), None, "received before {line:?} was sent, in\n{script}");
+                }
+                talks[who].send(format!("{text}\r\n")).await;
+            }
+            "S" => {
+                let received = talks[who].next_line();
+                let is_expected = received.as_deref().is_some_and(|received| like(text, received));
+                assert!(is_expected, "expected {text:?}\nreceived {received:?}\nin\n{script}");
+            }
+            "E" => talks[who].happen().await,
+            other => panic!("{other}: C, S or E"),
+        }
+    }
+    for talk in talks {
+        assert_eq!(talk.next_line(), None, "received at the end of\n{script}");
+    }
+}
+
+/// Whether `text` is like `pattern`, in which `~` is anything.
+fn like(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('~') else { return pattern == text };
+    let Some(after) = text.strip_prefix(head) else { return false };
+    (0..=after.len()).filter_map(|at| after.get(at..)).any(|tail| like(rest, tail))
+}

@@ -1,0 +1,202 @@
+//! Greeting, CAPABILITY, STARTTLS, LOGIN, AUTHENTICATE, ID, LOGOUT.
+
+use provost_net::{Goodbye, Session, Step, Transport};
+use provost_view::{PersonState, View};
+
+use super::*;
+use crate::session::State;
+
+const LOCAL: &str = "127.0.0.1:9999";
+const REMOTE: &str = "203.0.113.5:9999";
+
+async fn before_login(script: &str) -> Talk {
+    let mut talks = [World::new().talk()];
+    talks[0].open().await;
+    hold(&mut talks, &format!("S: * OK [CAPABILITY ~] mail.example.edu Provost IMAP ready\n{script}")).await;
+    let [talk] = talks;
+    talk
+}
+
+#[tokio::test]
+async fn capability() {
+    let script = "
+        # RFC 3501 §6.1.1
+        C: a CAPABILITY
+        S: * CAPABILITY IMAP4rev1 LITERAL+ ~ STARTTLS AUTH=PLAIN AUTH=LOGIN
+        S: a OK CAPABILITY completed
+        # RFC 2971 §3.1
+        C: b ID (\"name\" \"x\" \"version\" NIL)
+        S: * ID (\"name\" \"Provost\" ~)
+        S: b OK ID completed
+        C: c ID NIL
+        S: * ID ~
+        S: c OK ID completed
+        C: d NOOP
+        S: d OK NOOP completed";
+    before_login(script).await;
+}
+
+#[tokio::test]
+async fn log_in() {
+    for command in
+        ["a LOGIN zoe secret", "a LOGIN \"zoe@example.edu\" {6+}\r\nsecret", "a AUTHENTICATE PLAIN AHpvZQBzZWNyZXQ="]
+    {
+        let mut talk = World::new().talk();
+        assert!(talk.session.account().is_none() && talk.session.idle_limit() <= Duration::from_secs(60));
+        talk.send(format!("{command}\r\n")).await;
+        assert!(talk.take().starts_with("a OK [CAPABILITY IMAP4rev1 "));
+        assert_eq!(talk.session.account().as_deref(), Some("zoe"));
+        assert!(talk.session.idle_limit() >= Duration::from_secs(30 * 60), "RFC 3501 §5.4");
+    }
+    let script = "
+        # RFC 3501 §6.2.2: a challenge, then the response
+        C: a AUTHENTICATE PLAIN
+        S: +~
+        C: AHpvZQBzZWNyZXQ=
+        S: a OK ~
+        C: b LOGIN zoe secret
+        S: b BAD Already logged in
+        C: c STARTTLS
+        S: c BAD Already logged in";
+    before_login(script).await;
+    let script = "
+        # draft-murchison-sasl-login
+        C: a AUTHENTICATE LOGIN
+        S: + VXNlcm5hbWU6
+        C: em9l
+        S: + UGFzc3dvcmQ6
+        C: c2VjcmV0
+        S: a OK ~";
+    before_login(script).await;
+    let script = "
+        # RFC 4959 §3: with the initial response
+        C: a AUTHENTICATE LOGIN em9l
+        S: + UGFzc3dvcmQ6
+        C: c2VjcmV0
+        S: a OK ~";
+    before_login(script).await;
+}
+
+#[tokio::test]
+async fn refusals() {
+    let script = "
+        C: a LOGIN zoe wrong
+        S: a NO [AUTHENTICATIONFAILED] Wrong name or password
+        C: b LOGIN nobody secret
+        S: b NO [AUTHENTICATIONFAILED] Wrong name or password
+        C: c AUTHENTICATE CRAM-MD5
+        S: c NO [CANNOT] Unknown mechanism
+        C: d AUTHENTICATE PLAIN
+        S: +~
+        C: *
+        S: d BAD AUTHENTICATE cancelled
+        C: e AUTHENTICATE PLAIN
+        S: +~
+        C: not base64
+        S: e BAD Not base64
+        C: f AUTHENTICATE PLAIN AHpv
+        S: f BAD Not a PLAIN message
+        C: f2 AUTHENTICATE PLAIN =
+        S: f2 BAD Not a PLAIN message
+        # RFC 4616 §2: nobody acts for another
+        C: g AUTHENTICATE PLAIN b3RoZXIAem9lAHNlY3JldA==
+        S: g NO [AUTHENTICATIONFAILED] Wrong name or password
+        C: h AUTHENTICATE LOGIN /w==
+        S: h BAD Not UTF-8
+        C: h2 AUTHENTICATE LOGIN em9l
+        S: + UGFzc3dvcmQ6
+        C: /w==
+        S: h2 BAD Not UTF-8
+        # RFC 3501 §3.1: nothing else is allowed yet
+        C: i SELECT INBOX
+        S: i BAD Log in first
+        C: j NOSUCH
+        S: j BAD ~
+        C: k LOGIN zoe
+        S: k BAD ~";
+    before_login(script).await;
+}
+
+/// Guessing over one connection ends.
+#[tokio::test]
+async fn five_failures() {
+    let mut script = String::new();
+    for number in 1..5 {
+        script.push_str(&format!("C: a{number} LOGIN zoe x\nS: a{number} NO [AUTHENTICATIONFAILED] ~\n"));
+    }
+    script.push_str("C: a5 LOGIN zoe x\nS: * BYE Too many refused logins\nS: a5 NO [AUTHENTICATIONFAILED] ~\n");
+    assert_eq!(before_login(&script).await.step, Step::Close);
+}
+
+#[tokio::test]
+async fn suspended_people_do_not_log_in() {
+    let mut world = World::new();
+    let config = ImapConfig { view: View::fixed(vec![person(PersonState::Suspended)]), ..(*world.config).clone() };
+    world.config = Arc::new(config);
+    hold(&mut [world.talk()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
+}
+
+/// RFC 3501 §6.2.3, RFC 5530 §3: no password in the clear from another machine.
+#[tokio::test]
+async fn privacy_required() {
+    let world = World::new();
+    let mut talks = [Talk::new(&world, REMOTE, Transport::Plain, true)];
+    talks[0].open().await;
+    let script = "
+        S: * OK [CAPABILITY ~ STARTTLS LOGINDISABLED] ~
+        C: a LOGIN zoe secret
+        S: a NO [PRIVACYREQUIRED] Use TLS first
+        C: b AUTHENTICATE PLAIN AHpvZQBzZWNyZXQ=
+        S: b NO [PRIVACYREQUIRED] Use TLS first
+        # RFC 3501 §6.2.1
+        C: c STARTTLS
+        S: c OK Begin TLS negotiation now";
+    hold(&mut talks, script).await;
+    assert_eq!(talks[0].step, Step::StartTls);
+    talks[0].session.on_tls();
+    let script = "
+        C: d STARTTLS
+        S: d BAD ~
+        C: e CAPABILITY
+        S: * CAPABILITY ~ ESEARCH AUTH=PLAIN AUTH=LOGIN
+        S: e OK CAPABILITY completed
+        C: f LOGIN zoe secret
+        S: f OK ~";
+    hold(&mut talks, script).await;
+}
+
+#[tokio::test]
+async fn tls_is_not_offered_twice() {
+    let world = World::new();
+    let mut talks = [Talk::new(&world, LOCAL, Transport::Plain, false)];
+    hold(&mut talks, "C: a STARTTLS\nS: a BAD ~").await;
+}
+
+#[tokio::test]
+async fn logout() {
+    let talk = before_login("C: a LOGOUT\nS: * BYE Logging out\nS: a OK LOGOUT completed").await;
+    assert_eq!(talk.step, Step::Close);
+}
+
+#[tokio::test]
+async fn goodbyes() {
+    for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
+        let words = World::new().talk().session.goodbye(reason);
+        assert!(words.starts_with(b"* BYE ") && words.ends_with(b"\r\n"));
+    }
+}
+
+/// DESIGN §2 rule 5: a suspended person's session ends at its next command, and without one.
+#[tokio::test]
+async fn the_suspended_are_cut_off() {
+    for script in ["C: a NOOP", "E:"] {
+        let world = World::new();
+        let mut talks = [world.logged_in().await];
+        let view = View::fixed(vec![person(PersonState::Suspended)]);
+        talks[0].session.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
+        let State::Authenticated(account) = &mut talks[0].session.state else { panic!("not logged in") };
+        account.generations.mark_changed();
+        hold(&mut talks, &format!("{script}\nS: * BYE [UNAVAILABLE] This account may no longer log in")).await;
+        assert_eq!(talks[0].step, Step::Close);
+    }
+}

@@ -1,0 +1,88 @@
+//! IDLE (RFC 2177) and news from elsewhere.
+
+use super::*;
+
+#[tokio::test]
+async fn idle() {
+    let world = World::new();
+    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let mut talks = [world.logged_in().await, world.logged_in().await];
+    for talk in &mut talks {
+        talk.send("s SELECT INBOX\r\n").await;
+        talk.take();
+    }
+    let script = r"
+        C: a IDLE
+        S: + idling
+        2C: b STORE 1 +FLAGS (\Deleted)
+        2S: * 1 FETCH (FLAGS (\Deleted))
+        2S: b OK STORE completed
+        E:
+        S: * 1 FETCH (FLAGS (\Deleted \Recent))
+        2C: c EXPUNGE
+        2S: * 1 EXPUNGE
+        2S: c OK EXPUNGE completed
+        E:
+        S: * 1 EXPUNGE";
+    hold(&mut talks, script).await;
+    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    let script = r"
+        E:
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        C: done
+        S: a OK IDLE terminated
+        # Nothing but DONE ends it well
+        C: d IDLE
+        S: + idling
+        C: e NOOP
+        S: d BAD DONE was expected
+        C: f NOOP
+        S: f OK NOOP completed
+        # Without a mailbox it is allowed too (RFC 2177 §3)
+        C: g UNSELECT
+        S: g OK UNSELECT completed
+        C: h IDLE
+        S: + idling
+        C: DONE
+        S: h OK IDLE terminated";
+    hold(&mut talks, script).await;
+}
+
+#[tokio::test]
+async fn nothing_happens_without_news() {
+    let world = World::new();
+    let mut talk = world.logged_in().await;
+    talk.send("a SELECT INBOX\r\nb IDLE\r\n").await;
+    let quiet = Duration::from_millis(20);
+    assert!(tokio::time::timeout(quiet, talk.session.event()).await.is_err());
+    // A delivery is no event for who is not idling.
+    let mut other = world.logged_in().await;
+    other.send("a SELECT INBOX\r\n").await;
+    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    assert!(tokio::time::timeout(quiet, other.session.event()).await.is_err());
+    assert!(tokio::time::timeout(quiet, talk.session.event()).await.is_ok());
+}
+
+/// New mail is told with whatever command comes next.
+#[tokio::test]
+async fn news_with_any_command() {
+    let world = World::new();
+    let mut talks = [world.logged_in().await];
+    talks[0].send("s SELECT INBOX\r\n").await;
+    talks[0].take();
+    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let script = r"
+        C: a SEARCH ALL
+        S: * SEARCH
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: a OK SEARCH completed
+        C: b LIST {2+}
+        C:  INBOX
+        S: b BAD ~
+        C: c FETCH 1 (UID)
+        S: * 1 FETCH (UID 1)
+        S: c OK FETCH completed";
+    hold(&mut talks, script).await;
+}

@@ -1,0 +1,83 @@
+//! What is too much, before and after login.
+
+use super::*;
+
+#[tokio::test]
+async fn before_login_it_ends() {
+    for bytes in [
+        format!("a LOGIN {}\r\n", "x".repeat(9_000)),
+        "x".repeat(9_000),
+        "a LOGIN {5000}\r\n".to_owned(),
+        "a LOGIN {5000+}\r\n".to_owned() + &"x".repeat(5_000) + "\r\n",
+        "a NOOP\n".to_owned(),
+        "a APPEND INBOX {5000}\r\n".to_owned(),
+        format!("a X{}\r\n", " {1+}\r\nz".repeat(70)),
+        "a AUTHENTICATE PLAIN\r\n".to_owned() + &"x".repeat(9_000),
+        "a AUTHENTICATE PLAIN\r\nx\n".to_owned(),
+    ] {
+        let mut talk = World::new().talk();
+        let mut pieces = bytes.as_bytes().chunks(1_000);
+        while talk.step != Step::Close {
+            let Some(piece) = pieces.next() else { break };
+            talk.send(piece).await;
+        }
+        // An overlong line without an end is refused once its end comes, and not kept meanwhile.
+        if talk.step != Step::Close {
+            assert!(talk.input.len() <= 9_000);
+            talk.send("\r\n").await;
+        }
+        let told = talk.take();
+        assert_eq!(talk.step, Step::Close, "{told}");
+        assert!(told.contains("* BYE "), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn after_login_it_goes_on() {
+    let mut talk = World::new().logged_in().await;
+    for (bytes, expect) in [
+        (format!("a SEARCH {}\r\n", "x".repeat(70_000)), "a BAD Line too long\r\n"),
+        ("a SEARCH SUBJECT {70000}\r\n".to_owned(), "a NO [TOOBIG] Literal too large\r\n"),
+        (format!("a SEARCH SUBJECT {{70000+}}\r\n{}\r\n", "x".repeat(70_000)), "a NO [TOOBIG] Literal too large\r\n"),
+        (format!("a X{}\r\n", " {1+}\r\nz".repeat(70)), "a BAD Command too long\r\n"),
+        (
+            format!("a X{}\r\n", format!(" {{60000+}}\r\n{}", "z".repeat(60_000)).repeat(5)),
+            "a BAD Command too long\r\n",
+        ),
+        ("a NOOP\n".to_owned(), "a BAD Lines end with CRLF\r\n"),
+        ("\r\n".to_owned(), "* BAD A command begins with a tag\r\n"),
+        ("+ NOOP\r\n".to_owned(), "* BAD A command begins with a tag\r\n"),
+        ("a\r\n".to_owned(), "a BAD a space was expected\r\n"),
+        ("a NOOP x\r\n".to_owned(), "a BAD unexpected text after the command\r\n"),
+        ("a NOSUCH x\r\n".to_owned(), "a BAD unknown command\r\n"),
+        ("a UID NOSUCH x\r\n".to_owned(), "a BAD unknown command\r\n"),
+    ] {
+        for piece in bytes.as_bytes().chunks(7_777) {
+            talk.send(piece).await;
+        }
+        assert_eq!(talk.take(), expect);
+        talk.send("b NOOP\r\n").await;
+        assert_eq!(talk.take(), "b OK NOOP completed\r\n", "after {expect}");
+    }
+}
+
+/// Several commands in one packet are answered in order.
+#[tokio::test]
+async fn pipelining() {
+    let mut talk = World::new().talk();
+    talk.send("a LOGIN zoe secret\r\nb NOOP\r\nc LOGIN {3}\r\n").await;
+    let told = talk.take();
+    assert!(told.starts_with("a OK [CAPABILITY") && told.ends_with("b OK NOOP completed\r\n+ OK\r\n"), "{told}");
+}
+
+/// DESIGN §6: an idle session is small.
+#[tokio::test]
+async fn a_session_is_small() {
+    let world = World::new();
+    let mut talk = world.logged_in().await;
+    talk.send("a SELECT INBOX\r\n").await;
+    assert!(std::mem::size_of::<ImapSession>() <= 512, "{}", std::mem::size_of::<ImapSession>());
+    let mut out = Output::new(&mut talk.output, &mut talk.sink);
+    let step = talk.session.step(&mut talk.input, &mut out);
+    assert!(std::mem::size_of_val(&step) <= 4096, "{}", std::mem::size_of_val(&step));
+}

@@ -1,0 +1,255 @@
+//! APPEND, STORE, EXPUNGE, CLOSE, COPY, MOVE, and what other sessions are told (RFC 3501 §6.3.11, §6.4, §7.4.1).
+
+use super::*;
+
+const MESSAGE: &str = "Subject: x\r\n\r\nbody\r\n";
+
+/// A world with three messages, and its INBOX selected in both sessions.
+async fn selected(script: &str) -> [Talk; 2] {
+    let world = World::new();
+    for _ in 0..3 {
+        world.deliver("INBOX", MESSAGE).await;
+    }
+    let mut talks = [world.logged_in().await, world.logged_in().await];
+    for talk in &mut talks {
+        talk.send("s SELECT INBOX\r\n").await;
+        assert!(talk.take().ends_with("s OK [READ-WRITE] SELECT completed\r\n"));
+    }
+    hold(&mut talks, script).await;
+    talks
+}
+
+#[tokio::test]
+async fn append() {
+    let script = r#"
+        # RFC 3501 §6.3.11, RFC 4315 §3
+        C: a APPEND INBOX (\Seen $Label) "17-Jul-1996 02:44:25 -0700" {15}
+        S: + OK
+        C: Subject: x
+        C:
+        C: b
+        S: a OK [APPENDUID ~ 1] APPEND completed
+        C: b APPEND "INBOX" {6+}
+        C: A: b
+        C:
+        S: b OK [APPENDUID ~ 2] APPEND completed
+        C: c EXAMINE INBOX
+        S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft $Label)
+        S: * OK [PERMANENTFLAGS ~
+        S: * 2 EXISTS
+        S: * 2 RECENT
+        S: * OK [UNSEEN 2] ~
+        S: * OK [UIDVALIDITY ~
+        S: * OK [UIDNEXT 3] ~
+        S: c OK ~
+        C: d FETCH 1:2 (FLAGS INTERNALDATE RFC822.SIZE)
+        S: * 1 FETCH (FLAGS (\Seen $Label \Recent) INTERNALDATE "17-Jul-1996 09:44:25 +0000" RFC822.SIZE 15)
+        S: * 2 FETCH (FLAGS (\Recent) INTERNALDATE "23-Nov-2026 ~" RFC822.SIZE 6)
+        S: d OK FETCH completed
+        # RFC 3501 §7.1 TRYCREATE
+        C: e APPEND nosuch {3+}
+        C: abc
+        S: e NO [TRYCREATE] ~
+        C: e2 APPEND "a*" {3+}
+        C: abc
+        S: e2 NO [NONEXISTENT] ~
+        C: f APPEND INBOX {20001}
+        S: f NO [TOOBIG] Literal too large
+        C: g APPEND INBOX (\Nosuch) {3+}
+        C: abc
+        S: g BAD unknown system flag
+        C: h APPEND INBOX "yesterday" {3+}
+        C: abc
+        S: h BAD the date-time is malformed
+        C: i APPEND INBOX {0+}
+        C:
+        S: i NO [CANNOT] A message cannot be empty
+        C: j APPEND INBOX notaliteral
+        S: j BAD ~
+        C: k NOOP
+        S: k OK NOOP completed"#;
+    World::new().hold(script).await;
+}
+
+/// RFC 5530 §3 OVERQUOTA; moving and deleting still work.
+#[tokio::test]
+async fn quota() {
+    let world = World::new();
+    let mut talks = [world.logged_in().await];
+    let large = "x".repeat(18_000);
+    for number in 1..=5 {
+        talks[0].send(format!("a APPEND INBOX {{18004+}}\r\n{large}\r\n\r\n\r\n")).await;
+        assert!(talks[0].take().contains(&format!(" {number}] APPEND completed")));
+    }
+    talks[0].send(format!("a APPEND INBOX {{18000+}}\r\n{large}\r\n")).await;
+    assert_eq!(talks[0].take(), "a NO [OVERQUOTA] Over quota\r\n");
+    talks[0].send("b SELECT INBOX\r\n").await;
+    talks[0].take();
+    let script = "
+        C: c COPY 1 Trash
+        S: c NO [OVERQUOTA] Over quota
+        C: d MOVE 1 Trash
+        S: * OK [COPYUID ~ 1 1] Moved
+        S: * 1 EXPUNGE
+        S: d OK Completed";
+    hold(&mut talks, script).await;
+}
+
+#[tokio::test]
+async fn store() {
+    let script = r"
+        # RFC 3501 §6.4.6
+        C: a STORE 1:2 +FLAGS (\Deleted \Flagged)
+        S: * 1 FETCH (FLAGS (\Flagged \Deleted \Recent))
+        S: * 2 FETCH (FLAGS (\Flagged \Deleted \Recent))
+        S: a OK STORE completed
+        C: b STORE 2 -FLAGS.SILENT \Deleted
+        S: b OK STORE completed
+        C: c UID STORE 2 FLAGS (\Seen)
+        S: * 2 FETCH (UID 2 FLAGS (\Seen \Recent))
+        S: c OK STORE completed
+        C: d STORE 3 +FLAGS Work \Recent
+        S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft Work)
+        S: * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft Work \*)] Flags permitted
+        S: * 3 FETCH (FLAGS (Work \Recent))
+        S: d OK STORE completed
+        C: e UID STORE 77 +FLAGS (\Seen)
+        S: e OK STORE completed
+        C: f STORE 4 +FLAGS (\Seen)
+        S: f BAD there is no message of that number
+        C: g STORE 1 FLAG (\Seen)
+        S: g BAD ~
+        C: h STORE 1 FLAGS (\Nosuch)
+        S: h BAD ~
+        C: i STORE 0 FLAGS (\Seen)
+        S: i BAD message numbers begin at 1
+        # Another session is told at its next command.
+        2C: j NOOP
+        2S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft Work)
+        2S: * OK [PERM~
+        2S: * 1 FETCH (FLAGS (\Flagged \Deleted))
+        2S: * 2 FETCH (FLAGS (\Seen))
+        2S: * 3 FETCH (FLAGS (Work))
+        2S: j OK NOOP completed
+        C: k STORE 3 FLAGS ()
+        S: * 3 FETCH (FLAGS (\Recent))
+        S: k OK STORE completed";
+    selected(script).await;
+}
+
+#[tokio::test]
+async fn expunge() {
+    let script = r"
+        # RFC 3501 §6.4.3; RFC 4315 §2.1
+        C: a STORE 1:3 +FLAGS.SILENT (\Deleted)
+        S: a OK STORE completed
+        C: b UID EXPUNGE 2
+        S: * 2 EXPUNGE
+        S: b OK EXPUNGE completed
+        C: c EXPUNGE
+        S: * 1 EXPUNGE
+        S: * 1 EXPUNGE
+        S: c OK EXPUNGE completed
+        C: d EXPUNGE
+        S: d OK EXPUNGE completed
+        C: e UID EXPUNGE 99
+        S: e OK EXPUNGE completed
+        # RFC 3501 §7.4.1: no EXPUNGE during FETCH, STORE, SEARCH
+        2C: f FETCH 2 (FLAGS)
+        2S: * 2 FETCH (FLAGS ~
+        2S: f OK FETCH completed
+        2C: g SEARCH ALL
+        2S: * SEARCH 1 2 3
+        2S: g OK SEARCH completed
+        2C: i UID SEARCH ALL
+        2S: * SEARCH 1 2 3
+        2S: * 1 EXPUNGE
+        2S: * 1 EXPUNGE
+        2S: * 1 EXPUNGE
+        2S: i OK SEARCH completed
+        2C: j FETCH 1 (FLAGS)
+        2S: j BAD there is no message of that number
+        2C: k FETCH 1:* (FLAGS)
+        2S: k OK FETCH completed
+        2C: l UID FETCH 1:* (FLAGS)
+        2S: l OK FETCH completed";
+    selected(script).await;
+}
+
+/// RFC 5530 §3: a body that is no longer there is no success. Whether it still is, is the engine's affair.
+#[tokio::test]
+async fn fetch_of_the_expunged() {
+    let mut talks =
+        selected("C: a STORE 2 +FLAGS.SILENT (\\Deleted)\nS: a OK ~\nC: b EXPUNGE\nS: * 2 EXPUNGE\nS: b OK ~").await;
+    talks[1].send("h FETCH 1:3 (BODY.PEEK[TEXT])\r\n").await;
+    let told = talks[1].take();
+    assert!(told.contains("* 1 FETCH") && told.contains("* 3 FETCH"), "{told}");
+    assert!(told.contains("* 2 FETCH") || told.ends_with("h NO [EXPUNGEISSUED] Some messages are no longer there\r\n"));
+    assert!(!told.contains("EXPUNGE\r\n"), "RFC 3501 §7.4.1");
+}
+
+#[tokio::test]
+async fn close_expunges_silently() {
+    let script = r"
+        # RFC 3501 §6.4.2
+        C: a STORE 1 +FLAGS.SILENT (\Deleted)
+        S: a OK STORE completed
+        C: b CLOSE
+        S: b OK CLOSE completed
+        C: c STATUS INBOX (MESSAGES)
+        S: * STATUS INBOX (MESSAGES 2)
+        S: c OK STATUS completed
+        2C: d NOOP
+        2S: * 1 EXPUNGE
+        2S: d OK NOOP completed
+        2C: e STORE 1 +FLAGS.SILENT (\Deleted)
+        2S: e OK STORE completed
+        # RFC 3691
+        2C: f UNSELECT
+        2S: f OK UNSELECT completed
+        2C: g STATUS INBOX (MESSAGES)
+        2S: * STATUS INBOX (MESSAGES 2)
+        2S: g OK STATUS completed";
+    selected(script).await;
+}
+
+#[tokio::test]
+async fn copy_and_move() {
+    let script = r"
+        # RFC 3501 §6.4.7, RFC 4315 §3
+        C: a COPY 1:2 Trash
+        S: a OK [COPYUID ~ 1:2 1:2] Completed
+        C: b COPY 1 nosuch
+        S: b NO [TRYCREATE] ~
+        C: c UID COPY 99 Trash
+        S: c OK Completed
+        C: d COPY 9 Trash
+        S: d BAD ~
+        C: d2 COPY 1 %
+        S: d2 BAD ~
+        C: d3 COPY 1 {1+}
+        C: %
+        S: d3 NO [TRYCREATE] ~
+        # RFC 6851 §4.3: COPYUID before the EXPUNGE
+        C: e UID MOVE 1,3 Trash
+        S: * OK [COPYUID ~ 1,3 3:4] Moved
+        S: * 1 EXPUNGE
+        S: * 2 EXPUNGE
+        S: e OK Completed
+        C: f MOVE 1 nosuch
+        S: f NO [TRYCREATE] ~
+        # Into the selected mailbox itself
+        C: g COPY 1 INBOX
+        S: * 2 EXISTS
+        S: * 2 RECENT
+        S: g OK [COPYUID ~ 2 4] Completed
+        2C: h NOOP
+        2S: * 1 EXPUNGE
+        2S: * 2 EXPUNGE
+        2S: * 2 EXISTS
+        2S: * 1 RECENT
+        2S: h OK NOOP completed
+        2C: i CHECK
+        2S: i OK CHECK completed";
+    selected(script).await;
+}
