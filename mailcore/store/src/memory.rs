@@ -319,8 +319,8 @@ impl QueueStore for MemoryStore {
     fn settle(&self, item: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
         let mut state = self.state();
         if item.recipients.is_empty() {
-            if state.queue.remove(&item.id).is_some() {
-                state.finished.insert(item.id, item.due_at);
+            if let Some((kept, _)) = state.queue.remove(&item.id) {
+                state.finished.insert(item.id, item.due_at.max(kept.queued_at));
             }
         } else if let Some((kept, _)) = state.queue.get_mut(&item.id) {
             kept.recipients = item.recipients;

@@ -52,11 +52,10 @@ fn sum(chunk: &[u8]) -> [u8; SUM_OCTETS] {
     sum
 }
 
-fn write_record(buffer: &mut Vec<u8>, body: &[u8]) {
+fn write_head(buffer: &mut Vec<u8>, body: &[u8]) {
     buffer.extend_from_slice(&MAGIC);
     buffer.extend_from_slice(&(body.len() as u64).to_le_bytes());
     body.chunks(CHUNK_OCTETS as usize).for_each(|chunk| buffer.extend_from_slice(&sum(chunk)));
-    buffer.extend_from_slice(body);
 }
 
 struct OpenPack {
@@ -155,11 +154,13 @@ impl PackWriter {
             return Ok(());
         }
         let pack = self.open.as_mut().ok_or_else(|| io::Error::other("no pack open"))?;
-        write_all(&pack.file, pack.end, &self.placed)?;
-        if let Err(error) = pack.file.sync_data() {
-            // After a failed sync the kernel may take the lost pages for clean: a second sync would lie. Never again.
-            tracing::error!(%error, pack = pack.number, "sync failed, pack closed");
-            self.open = None;
+        if let Err(error) = write_all(&pack.file, pack.end, &self.placed).and_then(|()| pack.file.sync_data()) {
+            // After a failed sync the kernel may take the lost pages for clean: a second sync would lie. A full disk is
+            // told by the write, and nothing is lost: the same place is written again.
+            if error.kind() != io::ErrorKind::StorageFull {
+                tracing::error!(%error, pack = pack.number, "pack closed for good");
+                self.open = None;
+            }
             return Err(error);
         }
         pack.end = self.end;
@@ -168,17 +169,25 @@ impl PackWriter {
     }
 }
 
+/// Small bodies are gathered to one write; a large one is written from where it is.
 fn write_all(file: &File, mut at: u64, placed: &[(Place, Bytes)]) -> io::Result<()> {
-    let mut buffer = Vec::new();
+    let mut write = |buffer: &[u8]| {
+        file.write_all_at(buffer, at)?;
+        at += buffer.len() as u64;
+        Ok::<_, io::Error>(())
+    };
+    let mut gathered = Vec::new();
     for (_, body) in placed {
-        write_record(&mut buffer, body);
-        if buffer.len() >= WRITE_OCTETS {
-            file.write_all_at(&buffer, at)?;
-            at += buffer.len() as u64;
-            buffer.clear();
+        write_head(&mut gathered, body);
+        if gathered.len() + body.len() < WRITE_OCTETS {
+            gathered.extend_from_slice(body);
+            continue;
         }
+        write(&gathered)?;
+        gathered.clear();
+        write(body)?;
     }
-    file.write_all_at(&buffer, at)
+    write(&gathered)
 }
 
 /// The reading end, shared by all readers.
@@ -277,7 +286,7 @@ mod tests {
     fn bodies_and_parts_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = PackWriter::open(folder.path()).unwrap();
-        let sizes = [0, 1, 10_000, 65_535, 65_536, 65_537, 300_000];
+        let sizes = [0, 1, 10_000, 65_535, 65_536, 65_537, 300_000, 900_000, 1_200_000, 20];
         let bodies: Vec<Bytes> = sizes.iter().map(|&size| body(size, size as u8)).collect();
         let places = write(&mut writer, &bodies);
         let mut writer = PackWriter::open(folder.path()).unwrap();
@@ -286,7 +295,15 @@ mod tests {
         let reader = PackReader::new(folder.path());
         for (place, body) in places.iter().zip(&bodies).chain([(&later_place[0], &later)]) {
             assert_eq!(reader.read(*place, None).unwrap(), body);
-            for (start, end) in [(0, 0), (0, 1), (3, 9_000), (65_530, 65_540), (65_536, 131_072), (70_000, 1 << 40)] {
+            for (start, end) in [
+                (0, 0),
+                (0, 1),
+                (3, 9_000),
+                (65_530, 65_540),
+                (65_536, 131_072),
+                (70_000, 1 << 40),
+                (850_000, 1_190_000),
+            ] {
                 let expected = clip(Some(start..end), place.octets);
                 let part = reader.read(*place, Some(start..end)).unwrap();
                 assert_eq!(part, body.slice(expected.start as usize..expected.end as usize), "{place:?} {start} {end}");
@@ -354,5 +371,24 @@ mod tests {
         let reader = PackReader::new(folder.path());
         assert_eq!(reader.read(first, None).unwrap(), bodies[0]);
         assert_eq!(reader.read(second, None).unwrap(), bodies[1]);
+    }
+
+    #[test]
+    fn a_pack_whose_sync_failed_is_never_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let bodies = [body(1_000, 1), body(1_000, 2)];
+        let before = write(&mut writer, &bodies[..1])[0];
+        // It takes every write and cannot be synced.
+        let file = File::options().write(true).open("/dev/null").unwrap();
+        writer.open = writer.open.map(|pack| OpenPack { file, ..pack });
+        writer.begin().unwrap();
+        writer.place(&bodies[1]).unwrap();
+        assert!(writer.flush().is_err());
+        let after = write(&mut writer, &bodies[1..])[0];
+        assert_eq!((before.pack, after.pack), (1, 2));
+        let reader = PackReader::new(folder.path());
+        assert_eq!(reader.read(before, None).unwrap(), bodies[0]);
+        assert_eq!(reader.read(after, None).unwrap(), bodies[1]);
     }
 }

@@ -32,6 +32,9 @@ impl From<Failure> for StoreError {
 /// Who is being worked on, until when (seconds since 1970). A restart frees all.
 type Leased = Arc<Mutex<HashMap<QueueId, i64>>>;
 
+/// Keys of finished items that each new one makes forget, when they are old enough.
+const FORGET_ROWS: i64 = 20;
+
 enum Change {
     Enqueue(QueueItem, Bytes),
     Settle(QueueItem),
@@ -215,7 +218,8 @@ impl Writer {
     }
 
     fn enqueue(&mut self, item: &QueueItem, body: &Bytes) -> Result<(), StoreError> {
-        self.execute("DELETE FROM finished WHERE at < ?", [item.queued_at.saturating_sub(REMEMBERED_SECONDS)])?;
+        let sql = "DELETE FROM finished WHERE id IN (SELECT id FROM finished WHERE at < ? LIMIT ?)";
+        self.execute(sql, [item.queued_at.saturating_sub(REMEMBERED_SECONDS), FORGET_ROWS])?;
         if self.known(item.id)? {
             return Ok(());
         }
@@ -235,7 +239,7 @@ impl Writer {
     }
 
     fn finish(&mut self, item: &QueueItem) -> Result<(), StoreError> {
-        let sql = "INSERT OR IGNORE INTO finished (id, at) SELECT id, ? FROM item WHERE id = ?";
+        let sql = "INSERT OR IGNORE INTO finished (id, at) SELECT id, max(?, queued_at) FROM item WHERE id = ?";
         self.execute(sql, params![item.due_at, item.id.0.as_bytes()])?;
         self.execute("DELETE FROM item WHERE id = ?", [item.id.0.as_bytes()])
     }

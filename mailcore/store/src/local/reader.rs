@@ -23,13 +23,13 @@ pub(super) struct Readers {
 struct Shared {
     database: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    turns: Semaphore,
-    body_turns: Semaphore,
+    turns: Arc<Semaphore>,
+    body_turns: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(database: PathBuf) -> Self {
-        let (turns, body_turns) = (Semaphore::new(CONNECTIONS), Semaphore::new(BODY_READS));
+        let (turns, body_turns) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(BODY_READS)));
         Self { shared: Arc::new(Shared { database, idle: Mutex::default(), turns, body_turns }) }
     }
 
@@ -38,9 +38,11 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _turn = self.shared.turns.acquire().await.map_err(unavailable)?;
+        let turn = Arc::clone(&self.shared.turns).acquire_owned().await.map_err(unavailable)?;
         let shared = Arc::clone(&self.shared);
         let work = move || {
+            // Kept here, not by the future: a caller that goes away does not end the read.
+            let _turn = turn;
             let idle = || shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let kept = idle().pop();
             let connection = kept.map_or_else(|| schema::connect_to_read(&shared.database), Ok)?;
@@ -59,7 +61,11 @@ impl Readers {
         &self,
         read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _turn = self.shared.body_turns.acquire().await.map_err(unavailable)?;
-        tokio::task::spawn_blocking(read).await.map_err(unavailable)?
+        let turn = Arc::clone(&self.shared.body_turns).acquire_owned().await.map_err(unavailable)?;
+        let work = move || {
+            let _turn = turn;
+            read()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(unavailable)?
     }
 }

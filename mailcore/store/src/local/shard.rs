@@ -70,20 +70,9 @@ impl Shard {
         checkpointer: &Checkpointer,
     ) -> Result<Self, StoreError> {
         let folder = store.join(format!("shard-{number:02}"));
-        let ledger = Ledger::open(&folder, schema::SHARD, checkpointer)?;
         let logins = Logins::default();
-        let writer = Writer {
-            number,
-            ledger,
-            held: HashMap::new(),
-            mailboxes_held: 0,
-            notices: Arc::clone(notices),
-            logins: Arc::clone(&logins),
-            logins_written: Instant::now(),
-            pruned: Instant::now(),
-            prune_after: (0, Vec::new()),
-            latest: 0,
-        };
+        let ledger = Ledger::open(&folder, schema::SHARD, checkpointer)?;
+        let writer = Writer::new(number, ledger, Arc::clone(notices), Arc::clone(&logins));
         let committer = Committer::start(format!("commit-{number:02}"), writer).map_err(unavailable)?;
         let packs = Arc::new(PackReader::new(&folder));
         Ok(Self { number, committer, readers: Readers::new(database(&folder)), packs, logins })
@@ -206,6 +195,21 @@ impl Worker for Writer {
 }
 
 impl Writer {
+    fn new(number: u8, ledger: Ledger, notices: Arc<Notices>, logins: Logins) -> Self {
+        Self {
+            number,
+            ledger,
+            held: HashMap::new(),
+            mailboxes_held: 0,
+            notices,
+            logins,
+            logins_written: Instant::now(),
+            pruned: Instant::now(),
+            prune_after: (0, Vec::new()),
+            latest: 0,
+        }
+    }
+
     fn commit_group(&mut self, group: &mut [Job]) -> Result<Vec<Result<Applied, ApplyError>>, Failure> {
         self.ledger.begin()?;
         let mut results = Vec::with_capacity(group.len());
@@ -352,5 +356,119 @@ impl Writer {
         }
         self.prune_after = seen.last().map_or((0, Vec::new()), |(account, id, _)| (*account, id.clone()));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::Receiver;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Flags, MailboxName};
+
+    fn writer(folder: &Path, checkpointer: &Checkpointer) -> Writer {
+        let ledger = Ledger::open(folder, schema::SHARD, checkpointer).unwrap();
+        Writer::new(0, ledger, Arc::default(), Logins::default())
+    }
+
+    fn append(account: u128, id: Option<u128>, now: i64) -> Batch {
+        let op = Op::Append {
+            mailbox: MailboxName::inbox(),
+            create: false,
+            body: Bytes::from(vec![b'x'; 3_000]),
+            flags: Flags::none(),
+            internal_date: 0,
+        };
+        let id = id.map(|id| BatchId(Uuid::from_u128(id)));
+        Batch { id, account: AccountId(Uuid::from_u128(account)), now, require: Vec::new(), ops: vec![op] }
+    }
+
+    fn commit(writer: &mut Writer, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
+        let job = |batch| {
+            let (reply, receiver) = Reply::new();
+            (Job { batch, reply }, receiver)
+        };
+        let (group, receivers): (Vec<Job>, Vec<Receiver<_>>) = batches.into_iter().map(job).unzip();
+        writer.commit(group);
+        receivers.into_iter().map(|mut receiver| receiver.try_recv().unwrap()).collect()
+    }
+
+    fn messages(writer: &Writer, account: u128) -> u32 {
+        let loaded = rows::load(&writer.ledger.connection, AccountId(Uuid::from_u128(account))).unwrap();
+        loaded.map_or(0, |(_, account)| account.mailboxes[&MailboxId(1)].messages)
+    }
+
+    #[test]
+    fn a_full_disk_is_unavailable_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        let limit = |writer: &Writer, pages: i64| {
+            let connection = &writer.ledger.connection;
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        };
+        limit(&writer, 24);
+        let (mut stored, mut failed) = (0, 0);
+        for number in 0..60 {
+            let group = (0..20).map(|n| append(number % 3, Some(number * 20 + n), 0)).collect();
+            for result in commit(&mut writer, group) {
+                match result {
+                    Ok(_) => stored += 1,
+                    Err(ApplyError::Unavailable(_)) => failed += 1,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+        assert!(stored > 0 && failed > 0, "{stored} {failed}");
+        assert_eq!((0..3).map(|account| messages(&writer, account)).sum::<u32>(), stored);
+        limit(&writer, 1_000_000);
+        assert!(commit(&mut writer, vec![append(0, None, 0)])[0].is_ok());
+        assert_eq!((0..3).map(|account| messages(&writer, account)).sum::<u32>(), stored + 1);
+    }
+
+    #[test]
+    fn batch_ids_are_forgotten_after_seven_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        commit(&mut writer, (0..700).map(|id| append(id % 2, Some(id), 1_000)).collect());
+        commit(&mut writer, vec![append(0, Some(9_999), 1_000 + REMEMBERED_SECONDS)]);
+        writer.prune();
+        let kept = |writer: &Writer| -> i64 {
+            writer.ledger.connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(kept(&writer), 701, "not a second early");
+        commit(&mut writer, vec![append(0, Some(10_000), 1_001 + REMEMBERED_SECONDS)]);
+        (0..4).for_each(|_| writer.prune());
+        assert_eq!(kept(&writer), 2, "in steps, all of the old ones");
+    }
+
+    #[test]
+    fn the_hold_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        for number in 0..20 {
+            commit(&mut writer, (0..100).map(|n| append(number * 100 + n, None, 0)).collect());
+        }
+        assert!(writer.mailboxes_held <= MAILBOXES_HELD);
+        assert_eq!(
+            writer.mailboxes_held,
+            writer.held.values().map(|(_, account)| account.mailboxes.len()).sum::<usize>()
+        );
+        assert!(commit(&mut writer, vec![append(0, None, 0)])[0].is_ok());
+        assert_eq!(messages(&writer, 0), 2);
+    }
+
+    #[test]
+    fn logins_are_written_when_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        writer.logins_waiting().insert((AccountId(Uuid::from_u128(1)), "imap"), 77);
+        writer.idle();
+        let at: i64 = writer.ledger.connection.query_row("SELECT at FROM login", [], |row| row.get(0)).unwrap();
+        assert_eq!((at, writer.logins_waiting().len()), (77, 0));
     }
 }
