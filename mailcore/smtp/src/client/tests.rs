@@ -1,1 +1,287 @@
+//! The client against servers that follow a script, over loopback.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use provost_message::Path;
+use provost_queue::{Fate, NextHop};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::{RelayClient, RelayConfig};
+
+const HELLO: &str = "S: 220 relay ready\nC: EHLO mx.example.edu\nS: 250-relay\n";
+
+/// Plays `S:` lines and holds what comes against `C:` lines; then closes. Gives what else came.
+async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S, script: &str) -> String {
+    let mut stream = BufReader::new(stream);
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(reply) = line.strip_prefix("S:") {
+            stream.write_all(format!("{}\r\n", reply.trim_start()).as_bytes()).await.unwrap();
+        } else if let Some(expect) = line.strip_prefix("C:") {
+            let mut said = String::new();
+            stream.read_line(&mut said).await.unwrap();
+            assert_eq!(said, format!("{}\r\n", expect.trim_start()));
+        }
+    }
+    let mut rest = String::new();
+    // A client that waits for a reply is cut off by the end of the script.
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(50), stream.read_to_string(&mut rest)).await;
+    rest
+}
+
+async fn relay(script: &str) -> (RelayClient, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = listener.local_addr().unwrap().to_string();
+    let script = script.to_owned();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        play(stream, &script).await
+    });
+    (client(relay), server)
+}
+
+fn client(relay: String) -> RelayClient {
+    RelayClient::new(RelayConfig { relay, hostname: "mx.example.edu".into() })
+}
+
+async fn send(client: &RelayClient, to: &[&str]) -> Vec<Fate> {
+    let recipients = to.iter().map(|to| Path::parse(to).unwrap()).collect();
+    let body = Bytes::from_static(b"Subject: hi\r\n\r\n.dot\r\n");
+    client.send(Some(Path::parse("zoe@example.edu").unwrap()), recipients, true, body).await
+}
+
+/// The fates that a script leads to; the script must have been followed to its end.
+async fn fates(script: &str, to: &[&str]) -> Vec<Fate> {
+    let (client, server) = relay(script).await;
+    let fates = send(&client, to).await;
+    server.await.unwrap();
+    fates
+}
+
+fn deferred(fate: &Fate) -> &str {
+    match fate {
+        Fate::Deferred(why) => why,
+        other => panic!("not deferred: {other:?}"),
+    }
+}
+
+/// RFC 2920 §3.1: one group up to DATA; RFC 1870, 6152: parameters only where they are offered.
+#[tokio::test]
+async fn sends_pipelined() {
+    let script = format!(
+        "{HELLO}S: 250-PIPELINING\nS: 250-8BITMIME\nS: 250 SIZE 1000
+        C: MAIL FROM:<zoe@example.edu> SIZE=21 BODY=8BITMIME
+        C: RCPT TO:<a@far.example>
+        C: RCPT TO:<\"b b\"@far.example>
+        C: RCPT TO:<c@far.example>
+        C: DATA
+        S: 250 2.1.0 ok
+        S: 250 2.1.5 ok
+        S: 550 5.1.1 no such user
+        S: 451 4.2.1 later
+        S: 354 go on
+        C: Subject: hi
+        C:
+        C: ..dot
+        C: .
+        S: 250 2.0.0 taken
+        C: QUIT
+        S: 221 bye"
+    );
+    assert_eq!(
+        fates(&script, &["a@far.example", "\"b b\"@far.example", "c@far.example"]).await,
+        [Fate::Sent, Fate::Failed("550 5.1.1 no such user".into()), Fate::Deferred("451 4.2.1 later".into())]
+    );
+}
+
+#[tokio::test]
+async fn sends_step_by_step() {
+    let script = "S: 220-relay
+        S: 220 ready
+        C: EHLO mx.example.edu
+        S: 502 what
+        C: HELO mx.example.edu
+        S: 250 relay
+        C: MAIL FROM:<zoe@example.edu>
+        S: 250 ok
+        C: RCPT TO:<a@far.example>
+        S: 250 ok
+        C: DATA
+        S: 354 go on
+        C: Subject: hi
+        C:
+        C: ..dot
+        C: .
+        S: 250 taken";
+    assert_eq!(fates(script, &["a@far.example"]).await, [Fate::Sent]);
+}
+
+/// What each refusal means for the recipients.
+#[tokio::test]
+async fn refusals_have_fates() {
+    let plain = format!("{HELLO}S: 250 HELP\nC: MAIL FROM:<zoe@example.edu>\n");
+    let group = "C: MAIL FROM:<zoe@example.edu>\nC: RCPT TO:<a@far.example>\nC: DATA\n";
+    let piped = format!("{HELLO}S: 250 PIPELINING\n{group}");
+    let rcpt = "S: 250 ok\nC: RCPT TO:<a@far.example>\n";
+    let failed = |why: &str| Fate::Failed(why.into());
+    let later = |why: &str| Fate::Deferred(why.into());
+    for (script, expect) in [
+        (format!("{plain}S: 550 5.7.1 not you"), failed("550 5.7.1 not you")),
+        (format!("{plain}S: 450 not now"), later("450 not now")),
+        (format!("{plain}{rcpt}S: 550 no"), failed("550 no")),
+        (format!("{plain}{rcpt}S: 250 ok\nC: DATA\nS: 554 no"), failed("554 no")),
+        (format!("{plain}{rcpt}S: 250 ok\nC: DATA\nS: 250 odd"), later("451 out of order: 250 odd")),
+        (
+            format!(
+                "{plain}{rcpt}S: 250 ok\nC: DATA\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot\nC: .\nS: 552 5.3.4 large"
+            ),
+            failed("552 5.3.4 large"),
+        ),
+        // The recipients are refused for want of a MAIL, which was only put off.
+        (format!("{piped}S: 451 not now\nS: 503 no mail\nS: 503 no mail"), later("451 not now")),
+        (format!("{piped}S: 250 ok\nS: 550 no\nS: 503 nobody"), failed("550 no")),
+        // RFC 2920 §3.1: asked for data for nobody, it sends none.
+        (format!("{piped}S: 250 ok\nS: 550 no\nS: 354 go\nC: .\nS: 554 nobody"), failed("550 no")),
+        (format!("{HELLO}S: 250 SIZE 20"), failed("552 5.3.4 Message too large for the relay")),
+        ("S: 554 go away".into(), later("refused to talk: 554 go away")),
+        ("S: 421 busy".into(), later("refused to talk: 421 busy")),
+        ("S: hello".into(), later("not an SMTP reply: no code")),
+    ] {
+        assert_eq!(fates(&script, &["a@far.example"]).await, [expect], "{script}");
+    }
+}
+
+/// Whatever breaks: deferred, never lost, never sent for sure.
+#[tokio::test]
+async fn broken_connections_are_deferrals() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let after_the_end = format!(
+        "{HELLO}S: 250 HELP\nC: MAIL FROM:<zoe@example.edu>\nS: 250 ok\nC: RCPT TO:<a@far.example>\nS: 250 ok
+        C: DATA\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot\nC: ."
+    );
+    assert!(deferred(&send(&client(nobody), &["a@far.example"]).await[0]).starts_with("no connection"));
+    for (script, why) in [("", "connection lost"), (&after_the_end, "connection lost")] {
+        assert!(deferred(&fates(script, &["a@far.example"]).await[0]).starts_with(why), "{script}");
+    }
+    // What was known before the break stays.
+    let after_rcpt = format!(
+        "{HELLO}S: 250 PIPELINING\nC: MAIL FROM:<zoe@example.edu>\nC: RCPT TO:<a@far.example>
+        C: RCPT TO:<b@far.example>\nC: DATA\nS: 250 ok\nS: 550 no\nS: 250 ok"
+    );
+    let both = fates(&after_rcpt, &["a@far.example", "b@far.example"]).await;
+    assert_eq!(both[0], Fate::Failed("550 no".into()));
+    assert!(deferred(&both[1]).starts_with("connection lost"));
+}
+
+#[tokio::test]
+async fn replies_are_bounded() {
+    let long = format!("S: 220 {}", "x".repeat(3000));
+    let many = "S: 220-x\n".repeat(101);
+    for (script, why) in [(long, "not an SMTP reply: line too long"), (many, "not an SMTP reply: too many lines")] {
+        assert_eq!(deferred(&fates(&script, &["a@far.example"]).await[0]), why);
+    }
+}
+
+/// RFC 5321 §4.5.3.1.8: more than a hundred go in several transactions.
+#[tokio::test]
+async fn many_recipients_are_split() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(listener.local_addr().unwrap().to_string());
+    let server = tokio::spawn(async move {
+        let mut counts = Vec::new();
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.unwrap();
+            counts.push(take_all(stream).await);
+        }
+        counts
+    });
+    let to: Vec<String> = (0..150).map(|n| format!("a{n}@far.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    assert_eq!(send(&client, &to).await, vec![Fate::Sent; 150]);
+    assert_eq!(server.await.unwrap(), [100, 50]);
+}
+
+/// Says yes to everything; how many recipients came.
+async fn take_all(stream: TcpStream) -> usize {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 relay\r\n").await.unwrap();
+    let (mut recipients, mut in_data) = (0, false);
+    let mut line = String::new();
+    while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+        recipients += usize::from(line.starts_with("RCPT"));
+        let reply = match line.as_str() {
+            ".\r\n" => "250 taken\r\n",
+            _ if in_data => "",
+            "DATA\r\n" => "354 go\r\n",
+            _ => "250 ok\r\n",
+        };
+        in_data = (in_data || reply.starts_with("354")) && line != ".\r\n";
+        line.clear();
+        if stream.write_all(reply.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    recipients
+}
+
+/// RFC 3207, RFC 7435: encrypted where it is offered, whoever's certificate it is; EHLO again inside.
+#[tokio::test]
+async fn encrypts_where_it_is_offered() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(listener.local_addr().unwrap().to_string());
+    let acceptor = tokio_rustls::TlsAcceptor::from(server_config());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let begin = format!("{HELLO}S: 250 STARTTLS\nC: STARTTLS\nS: 220 go");
+        play_on(&mut stream, &begin).await;
+        let stream = acceptor.accept(stream).await.unwrap();
+        let rest = "C: EHLO mx.example.edu\nS: 250 relay\nC: MAIL FROM:<zoe@example.edu>\nS: 250 ok
+            C: RCPT TO:<a@far.example>\nS: 550 inside";
+        play(stream, rest).await;
+    });
+    assert_eq!(send(&client, &["a@far.example"]).await, [Fate::Failed("550 inside".into())]);
+    server.await.unwrap();
+}
+
+/// A relay whose TLS is broken gets the message in the clear: opportunistic.
+#[tokio::test]
+async fn broken_tls_is_done_without() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(listener.local_addr().unwrap().to_string());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        play_on(&mut stream, &format!("{HELLO}S: 250 STARTTLS\nC: STARTTLS\nS: 454 no TLS today")).await;
+        let (stream, _) = listener.accept().await.unwrap();
+        take_all(stream).await
+    });
+    assert_eq!(send(&client, &["a@far.example"]).await, [Fate::Sent]);
+    assert_eq!(server.await.unwrap(), 1);
+}
+
+/// As `play`, octet by octet, so that nothing of the handshake is taken from the socket.
+async fn play_on(stream: &mut TcpStream, script: &str) {
+    for line in script.lines() {
+        if let Some(reply) = line.strip_prefix("S: ") {
+            stream.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
+        } else if let Some(expect) = line.strip_prefix("C: ") {
+            let mut said = vec![0; expect.len() + 2];
+            stream.read_exact(&mut said).await.unwrap();
+            assert_eq!(String::from_utf8(said).unwrap(), format!("{expect}\r\n"));
+        }
+    }
+}
+
+fn server_config() -> Arc<rustls::ServerConfig> {
+    let made = rcgen::generate_simple_self_signed(vec!["relay.example".into()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
+}

@@ -93,6 +93,8 @@ impl SmtpSession {
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
             Exchange::LoginPassword(authentication) => match String::from_utf8(response) {
+                // Some directories take a bind without password for an anonymous one and say yes (RFC 4513 §5.1.2).
+                Ok(password) if password.is_empty() => self.refuse(reply::BAD_BASE64, out),
                 Ok(password) => {
                     let password = Secret::new(password);
                     let identity = PlainIdentity { authorization: String::new(), authentication, password };

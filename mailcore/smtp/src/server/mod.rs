@@ -99,6 +99,19 @@ enum State {
     Auth(Exchange),
 }
 
+impl State {
+    /// What a 334 has asked for, if it has; the answer ends it.
+    fn take_exchange(&mut self) -> Option<Exchange> {
+        if !matches!(self, Self::Auth(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Ready) {
+            Self::Auth(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+}
+
 impl SmtpSession {
     /// `tls_offered`: STARTTLS can be told in EHLO.
     pub fn new(role: Role, config: Arc<SmtpConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
@@ -124,7 +137,7 @@ impl SmtpSession {
             Line::Whole(line) => line,
             Line::Wrong(reply) => return self.refuse(reply, out),
         };
-        if let State::Auth(exchange) = std::mem::replace(&mut self.state, State::Ready) {
+        if let Some(exchange) = self.state.take_exchange() {
             return self.auth_response(exchange, &line, out).await;
         }
         match Command::parse(&line) {

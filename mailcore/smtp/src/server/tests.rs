@@ -1,1 +1,6 @@
+//! Conversations with a session: `C:` is a line of the client, `S:` the begin of a line that the server must answer.
 
+mod accept;
+mod auth;
+mod commands;
+mod site;

@@ -1,0 +1,136 @@
+//! The end of data: who gets it, what is answered, what is queued.
+
+use base64::Engine;
+use provost_message::Headers;
+
+use super::site::{Site, Talk, site};
+use crate::server::Role;
+
+const MESSAGE: &str = "C: Subject: hi\nC: \nC: ..hello\nC: .\n";
+
+async fn mx(site: &Site, from: &str, to: &[&str]) -> Talk {
+    let mut talk = site.talk(Role::Mx);
+    talk.run(&format!("C: HELO client.example\nS: 250\n{}", envelope(from, to))).await;
+    talk
+}
+
+fn envelope(from: &str, to: &[&str]) -> String {
+    let to: String = to.iter().map(|to| format!("C: RCPT TO:<{to}>\nS: 250\n")).collect();
+    format!("C: MAIL FROM:<{from}>\nS: 250\n{to}C: DATA\nS: 354\n")
+}
+
+/// RFC 5321 §4.4: Return-Path, then our Received, then the message with its dots as they were.
+#[tokio::test]
+async fn mail_for_us_is_in_the_mailbox() {
+    let site = site();
+    let mut talk = mx(&site, "a@b.example", &["zoe@example.edu", "ann@example.edu"]).await;
+    talk.run(&format!("{MESSAGE}S: 250 2.0.0 OK\nC: RCPT TO:<zoe@example.edu>\nS: 503")).await;
+    let body = &site.inbox("zoe").await[0];
+    let (trace, rest) = body.split_once(" id ").unwrap();
+    assert_eq!(
+        trace,
+        "Return-Path: <a@b.example>\r\nDelivered-To: zoe@example.edu\r\n\
+         Received: from client.example ([127.0.0.1])\r\n\tby mx.example.edu (Provost) with SMTP"
+    );
+    assert_eq!(&rest[32..], ";\r\n\tTue, 14 Nov 2023 22:13:20 +0000\r\nSubject: hi\r\n\r\n.hello\r\n");
+    assert_eq!((site.inbox("ann").await.len(), site.queued().await.len()), (1, 0));
+}
+
+/// RFC 2033 §4.2: one reply per recipient, in the order of RCPT.
+#[tokio::test]
+async fn lmtp_answers_each_recipient() {
+    let site = site();
+    let mut talk = site.talk(Role::Lmtp);
+    talk.send(b"LHLO x\r\n").await;
+    talk.run(
+        "C: MAIL FROM:<>\nS: 250\nC: DATA\nS: 503\nC: RCPT TO:<nobody@example.edu>\nS: 550 5.1.1\nC: DATA\nS: 503",
+    )
+    .await;
+    talk.run(&format!(
+        "C: RSET\nS: 250\n{}{MESSAGE}S: 250 2.1.5 <zoe@example.edu>\nS: 552 5.2.2 <full@example.edu>
+        S: 250 2.1.5 <ann@example.edu>\nC: NOOP\nS: 250",
+        envelope("a@b.example", &["zoe@example.edu", "full@example.edu", "ann@example.edu"])
+    ))
+    .await;
+    assert_eq!((site.inbox("zoe").await.len(), site.inbox("full").await.len()), (1, 0));
+    assert!(site.inbox("ann").await[0].contains("with LMTP id "));
+    assert_eq!(site.queued().await.len(), 0);
+}
+
+/// RFC 2033 §4.2: the same recipient twice has two replies, and one copy: it is one transaction.
+#[tokio::test]
+async fn lmtp_answers_a_recipient_named_twice() {
+    let site = site();
+    let mut talk = site.talk(Role::Lmtp);
+    talk.send(b"LHLO x\r\n").await;
+    let twice = envelope("", &["zoe@example.edu", "zoe@example.edu"]);
+    talk.run(&format!("{twice}{MESSAGE}S: 250 2.1.5\nS: 250 2.1.5")).await;
+    assert_eq!(site.inbox("zoe").await.len(), 1);
+}
+
+/// RFC 5321 §4.2.5, §6.1: refused in the session when nobody took it, bounced when somebody did.
+#[tokio::test]
+async fn a_full_mailbox_is_refused_or_bounced() {
+    let site = site();
+    let mut alone = mx(&site, "a@b.example", &["full@example.edu"]).await;
+    alone.run(&format!("{MESSAGE}S: 552 5.2.2")).await;
+    assert_eq!(site.queued().await.len(), 0);
+    let mut one_of_two = mx(&site, "a@b.example", &["full@example.edu", "zoe@example.edu"]).await;
+    one_of_two.run(&format!("{MESSAGE}S: 250 2.0.0")).await;
+    let (item, bounce) = site.queued().await.remove(0);
+    assert_eq!((item.reverse_path, item.recipients[0].path.to_string()), (None, "a@b.example".into()));
+    assert!(String::from_utf8_lossy(&bounce).contains("Final-Recipient: rfc822; full@example.edu\r\n"));
+    let mut null = mx(&site, "", &["full@example.edu", "zoe@example.edu"]).await;
+    null.run(&format!("{MESSAGE}S: 250 2.0.0")).await;
+    assert_eq!((site.queued().await.len(), site.inbox("zoe").await.len()), (1, 2));
+}
+
+/// RFC 5321 §2.3.8, §4.1.1.4: refused at the true end of data, and the session goes on.
+#[tokio::test]
+async fn faulty_data_is_refused_at_its_end() {
+    let site = site();
+    let large = "x".repeat(1001) + "\r\n";
+    let hops = "Received: x\r\n".repeat(51);
+    for (data, expect) in [
+        ("a\nb\r\n", "550 5.6.11"),
+        ("a\r\n.\nMAIL FROM:<evil@b.example>\r\n", "550 5.6.11"),
+        ("a\n.\r\nMAIL FROM:<evil@b.example>\r\n", "550 5.6.11"),
+        ("a\n.\nMAIL FROM:<evil@b.example>\r\n", "550 5.6.11"),
+        ("a\r.\rMAIL FROM:<evil@b.example>\r\n", "550 5.6.11"),
+        ("a\0b\r\n", "554 5.6.0"),
+        (&large, "552 5.3.4"),
+        (&hops, "554 5.4.6"),
+    ] {
+        let mut talk = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
+        let said = talk.send(format!("{data}.\r\nNOOP\r\n").as_bytes()).await;
+        assert!(said.starts_with(expect) && said.ends_with("\r\n250 2.0.0 OK\r\n"), "{data:?} {said}");
+        assert_eq!(said.lines().count(), 2, "{data:?} {said}");
+    }
+    assert_eq!(site.inbox("zoe").await.len(), 0);
+    let mut lmtp = site.talk(Role::Lmtp);
+    lmtp.send(b"LHLO x\r\n").await;
+    lmtp.run(&envelope("", &["zoe@example.edu", "ann@example.edu"])).await;
+    let said = lmtp.send(b"a\nb\r\n.\r\n").await;
+    assert_eq!(said.matches("550 5.6.11").count(), 2, "{said}");
+}
+
+/// RFC 6409 §8: completed; local recipients at once, others through the queue.
+#[tokio::test]
+async fn a_submission_goes_both_ways() {
+    let site = site();
+    let mut talk = site.talk(Role::Submission);
+    talk.send(b"EHLO client.example\r\n").await;
+    let login = base64::engine::general_purpose::STANDARD.encode("\0zoe\0secret");
+    let to = ["ann@example.edu", "far@far.example", "\"a b\"@far.example"];
+    talk.run(&format!("C: AUTH PLAIN {login}\nS: 235\n{}{MESSAGE}S: 250", envelope("zoe@example.edu", &to))).await;
+    let inbox = site.inbox("ann").await;
+    let headers = Headers::of(inbox[0].as_bytes());
+    assert!(headers.get("Received").unwrap().contains("with ESMTPA id "));
+    assert_eq!(headers.get("Date").as_deref(), Some("Tue, 14 Nov 2023 22:13:20 +0000"));
+    assert!(headers.get("Message-ID").unwrap().ends_with("@mx.example.edu>"));
+    let (item, body) = site.queued().await.remove(0);
+    let recipients: Vec<String> = item.recipients.iter().map(|state| state.path.to_string()).collect();
+    assert_eq!(recipients, to[1..]);
+    assert_eq!(item.reverse_path.unwrap().to_string(), "zoe@example.edu");
+    assert!(inbox[0].ends_with(std::str::from_utf8(&body).unwrap()), "the same message");
+}

@@ -1,0 +1,118 @@
+//! AUTH, and what it allows.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use provost_net::{Session, Step, Transport};
+
+use super::site::{Talk, site};
+use crate::server::Role;
+
+fn plain(authorization: &str, name: &str, password: &str) -> String {
+    STANDARD.encode(format!("{authorization}\0{name}\0{password}"))
+}
+
+async fn submission() -> Talk {
+    let mut talk = site().talk(Role::Submission);
+    let said = talk.send(b"EHLO x\r\n").await;
+    assert!(said.contains("250-AUTH PLAIN LOGIN\r\n"), "{said}");
+    talk
+}
+
+#[tokio::test]
+async fn logs_in() {
+    let (name, password) = (STANDARD.encode("zoe@example.edu"), STANDARD.encode("secret"));
+    for conversation in [
+        format!("C: AUTH PLAIN {}\nS: 235 2.7.0", plain("", "zoe@example.edu", "secret")),
+        format!("C: AUTH plain\nS: 334\nC: {}\nS: 235 2.7.0", plain("", "zoe", "secret")),
+        format!("C: AUTH PLAIN {}\nS: 235 2.7.0", plain("zoe@example.edu", "zoe", "secret")),
+        format!("C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: {name}\nS: 334 UGFzc3dvcmQ6\nC: {password}\nS: 235 2.7.0"),
+        format!("C: AUTH LOGIN {name}\nS: 334 UGFzc3dvcmQ6\nC: {password}\nS: 235 2.7.0"),
+    ] {
+        let mut talk = submission().await;
+        talk.run(&conversation).await;
+        assert_eq!(talk.session.account().as_deref(), Some("zoe"));
+        talk.run(&format!("# RFC 4954 §4: once.\nC: AUTH PLAIN {}\nS: 503 5.5.1", plain("", "zoe", "secret"))).await;
+        assert!(!talk.send(b"EHLO x\r\n").await.contains("AUTH"));
+    }
+}
+
+#[tokio::test]
+async fn refuses_logins() {
+    let wrong = STANDARD.encode([0xff, 0xfe]);
+    for conversation in [
+        format!("C: AUTH PLAIN {}\nS: 535 5.7.8", plain("", "zoe", "wrong")),
+        format!("C: AUTH PLAIN {}\nS: 535 5.7.8", plain("", "nobody", "secret")),
+        format!("# RFC 4616 §2: no password is empty.\nC: AUTH PLAIN {}\nS: 501 5.5.2", plain("", "ann", "")),
+        "C: AUTH LOGIN em9l\nS: 334\nC:\nS: 501 5.5.2".into(),
+        format!("# RFC 4616 §2.\nC: AUTH PLAIN {}\nS: 535 5.7.8", plain("ann", "zoe", "secret")),
+        "C: AUTH PLAIN\nS: 334\nC: *\nS: 501 5.7.0".into(),
+        "C: AUTH PLAIN\nS: 334\nC: !!!\nS: 501 5.5.2".into(),
+        "C: AUTH PLAIN eA==\nS: 501 5.5.2".into(),
+        "C: AUTH PLAIN =\nS: 501 5.5.2".into(),
+        format!("C: AUTH LOGIN {wrong}\nS: 501 5.5.2"),
+        format!("C: AUTH LOGIN em9l\nS: 334\nC: {wrong}\nS: 501 5.5.2"),
+        "C: AUTH CRAM-MD5\nS: 504 5.5.4".into(),
+        "C: AUTH\nS: 501 5.5.4".into(),
+    ] {
+        let mut talk = submission().await;
+        talk.run(&conversation).await;
+        assert_eq!(talk.session.account(), None);
+        talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
+    }
+    site().talk(Role::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
+}
+
+#[tokio::test]
+async fn a_password_needs_tls_or_this_machine() {
+    let site = site();
+    let login = plain("", "zoe", "secret");
+    let mut far = site.talk_from(Role::Submission, "192.0.2.1:9", Transport::Plain, true);
+    far.run("C: HELO x\nS: 250").await;
+    far.run(&format!("C: AUTH PLAIN {login}\nS: 538 5.7.11")).await;
+    let mut safe = site.talk_from(Role::Submission, "192.0.2.1:9", Transport::Tls, true);
+    safe.run("C: HELO x\nS: 250").await;
+    safe.run(&format!("C: AUTH PLAIN {login}\nS: 235")).await;
+}
+
+#[tokio::test]
+async fn too_many_failures_close() {
+    let mut talk = submission().await;
+    let command = format!("AUTH PLAIN {}\r\n", plain("", "zoe", "wrong"));
+    for _ in 0..5 {
+        assert!(talk.send(command.as_bytes()).await.starts_with("535"));
+    }
+    assert!(talk.send(command.as_bytes()).await.starts_with("421 4.7.0"));
+    assert_eq!(talk.ended, Some(Step::Close));
+}
+
+/// RFC 6409 §4.3, §6.1.
+#[tokio::test]
+async fn people_send_as_themselves() {
+    let mut talk = submission().await;
+    talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
+    talk.run(&format!("C: AUTH PLAIN {}\nS: 235", plain("", "zoe", "secret"))).await;
+    talk.run(
+        "C: MAIL FROM:<ann@example.edu>
+        S: 553 5.7.1
+        C: MAIL FROM:<zoe@example.com>
+        S: 553 5.7.1
+        C: MAIL FROM:<\"zoe x\"@example.edu>
+        S: 553 5.7.1
+        C: MAIL FROM:<>
+        S: 250 2.1.0
+        C: RSET
+        S: 250
+        C: MAIL FROM:<ZOE@example.edu>
+        S: 250 2.1.0
+        # RFC 4954 §4: no AUTH within a transaction, and none again.
+        C: AUTH PLAIN
+        S: 503 5.5.1
+        C: RCPT TO:<someone@far.example>
+        S: 250 2.1.5
+        C: RCPT TO:<\"a b\"@far.example>
+        S: 250 2.1.5
+        C: RCPT TO:<nobody@example.edu>
+        S: 550 5.1.1",
+    )
+    .await;
+}

@@ -1,0 +1,288 @@
+//! Commands, their order and their refusals.
+
+use bytes::BytesMut;
+use proptest::prelude::*;
+use provost_net::{Goodbye, Output, Session, Step, Transport};
+
+use super::site::{site, site_with, view_that_cannot_say};
+use crate::server::Role;
+
+async fn run(role: Role, conversation: &str) {
+    site().talk(role).run(conversation).await;
+}
+
+#[tokio::test]
+async fn greets() {
+    let site = site();
+    for (role, expect) in [
+        (Role::Mx, "220 mx.example.edu ESMTP Provost\r\n"),
+        (Role::Submission, "220 mx.example.edu ESMTP Provost\r\n"),
+        (Role::Lmtp, "220 mx.example.edu LMTP Provost\r\n"),
+    ] {
+        let (mut buffer, mut said) = (BytesMut::new(), Vec::new());
+        let mut out = Output::new(&mut buffer, &mut said);
+        site.talk(role).session.open(&mut out).await.unwrap();
+        out.flush().await.unwrap();
+        assert_eq!(said, expect.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn tells_its_extensions() {
+    run(
+        Role::Mx,
+        "# RFC 5321 §4.1.1.1, RFC 1870, 2920, 6152, 2034, 3207. No AUTH for strangers.
+        C: EHLO client.example
+        S: 250-mx.example.edu
+        S: 250-PIPELINING
+        S: 250-SIZE 1000
+        S: 250-8BITMIME
+        S: 250-STARTTLS
+        S: 250 ENHANCEDSTATUSCODES
+        C: HELO client.example
+        S: 250 mx.example.edu",
+    )
+    .await;
+    let mut far = site().talk_from(Role::Submission, "192.0.2.1:1000", Transport::Plain, false);
+    far.run(
+        "# A password in the clear is for this machine only, TLS only where it can be had.
+        C: EHLO client.example
+        S: 250-mx.example.edu
+        S: 250-PIPELINING
+        S: 250-SIZE 1000
+        S: 250-8BITMIME
+        S: 250 ENHANCEDSTATUSCODES",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn keeps_the_order_of_commands() {
+    run(
+        Role::Mx,
+        "# RFC 5321 §4.1.4.
+        C: MAIL FROM:<a@b.example>
+        S: 503 5.5.1
+        C: EHLO x
+        S: 250-mx
+        S: 250-PIPELINING
+        S: 250-SIZE
+        S: 250-8BITMIME
+        S: 250-STARTTLS
+        S: 250 ENHANCED
+        C: RCPT TO:<zoe@example.edu>
+        S: 503 5.5.1
+        C: DATA
+        S: 503 5.5.1
+        C: MAIL FROM:<a@b.example>
+        S: 250 2.1.0
+        C: MAIL FROM:<a@b.example>
+        S: 503 5.5.1
+        C: DATA
+        S: 503 5.5.1
+        C: RCPT TO:<zoe@example.edu>
+        S: 250 2.1.5
+        # RFC 5321 §4.1.1.5: RSET ends the transaction, and not the greeting.
+        C: RSET
+        S: 250 2.0.0
+        C: RCPT TO:<zoe@example.edu>
+        S: 503 5.5.1
+        C: MAIL FROM:<>
+        S: 250 2.1.0
+        # RFC 5321 §4.1.4: so does another greeting.
+        C: HELO x
+        S: 250 mx
+        C: RCPT TO:<zoe@example.edu>
+        S: 503 5.5.1",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn each_role_has_its_greeting() {
+    run(Role::Mx, "C: LHLO x\nS: 500 5.5.1").await;
+    run(Role::Lmtp, "# RFC 2033 §4.1.\nC: EHLO x\nS: 500 5.5.1\nC: HELO x\nS: 500 5.5.1").await;
+    run(Role::Lmtp, "C: LHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-START\nS: 250 ENH").await;
+}
+
+#[tokio::test]
+async fn answers_the_small_commands() {
+    run(
+        Role::Mx,
+        "C: NOOP
+        S: 250 2.0.0
+        C: VRFY zoe
+        S: 252 2.0.0
+        C: EXPN staff
+        S: 502 5.5.1
+        C: HELP
+        S: 214 2.0.0
+        C: HELO
+        S: 501 5.5.4
+        C: XYZZY
+        S: 500 5.5.1
+        C: AUTH PLAIN
+        S: 502 5.5.1
+        C: QUIT
+        S: 221 2.0.0",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn takes_and_refuses_recipients() {
+    run(
+        Role::Mx,
+        "# RFC 5321 §3.6.2: no relaying; RFC 3463.
+        C: HELO x
+        S: 250 mx
+        C: MAIL FROM:<a@b.example> SIZE=1001
+        S: 552 5.3.4
+        C: MAIL FROM:<a@b.example> RET=FULL
+        S: 555 5.5.4
+        C: MAIL FROM:<a@b> SIZE=1000 BODY=8BITMIME
+        S: 250 2.1.0
+        C: RCPT TO:<zoe@example.com>
+        S: 550 5.7.1
+        C: RCPT TO:<zoe@[192.0.2.1]>
+        S: 550 5.7.1
+        C: RCPT TO:<\"zoe x\"@example.edu>
+        S: 550 5.1.1
+        C: RCPT TO:<nobody@example.edu>
+        S: 550 5.1.1
+        C: RCPT TO:<closed@example.edu>
+        S: 550 5.2.1
+        C: RCPT TO:<zoe%example.com@example.edu>
+        S: 550 5.1.1
+        C: RCPT TO:<zoe>
+        S: 501 5.1.3
+        C: RCPT TO:<zoe@example.edu> NOTIFY=NEVER
+        S: 555 5.5.4
+        C: RCPT TO:<Zoe@EXAMPLE.edu>
+        S: 250 2.1.5
+        C: RCPT TO:<ann@example.edu>
+        S: 250 2.1.5
+        C: RCPT TO:<full@example.edu>
+        S: 250 2.1.5
+        C: RCPT TO:<zoe@example.edu>
+        S: 250 2.1.5
+        C: RCPT TO:<ann@example.edu>
+        S: 452 4.5.3",
+    )
+    .await;
+}
+
+/// RFC 5321 §4.5.1.
+#[tokio::test]
+async fn postmaster_needs_no_domain() {
+    let nobody = "C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<postmaster>\nS: 550 5.1.1";
+    run(Role::Mx, nobody).await;
+    let zoe = provost_view::Person { uid: "postmaster".into(), ..super::site::person("zoe") };
+    let site = site_with(provost_view::View::fixed(vec![zoe]));
+    site.talk(Role::Mx)
+        .run(
+            "C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<Postmaster>\nS: 250 2.1.5
+            C: RCPT TO:<POSTMASTER@example.edu>\nS: 250 2.1.5\nC: DATA\nS: 354\nC: hi\nC: .\nS: 250 2.0.0",
+        )
+        .await;
+    assert_eq!(site.inbox("zoe").await.len(), 2);
+}
+
+/// DESIGN: while the view was never complete, an unknown recipient is 451.
+#[tokio::test]
+async fn a_directory_that_cannot_say_is_451() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = site_with(view_that_cannot_say(folder.path()));
+    let mail = "MAIL FROM:<>\nS: 250\nC: RCPT TO:<zoe@example.edu>\nS: 451 4.3.0";
+    site.talk(Role::Mx).run(&format!("C: HELO x\nS: 250\nC: {mail}")).await;
+    let mut talk = site.talk(Role::Lmtp);
+    talk.send(b"LHLO x\r\n").await;
+    talk.run(&format!("C: {mail}")).await;
+}
+
+/// RFC 5321 §2.3.8: a bare LF or CR ends no line; NUL and 8-bit octets are no command.
+#[tokio::test]
+async fn refuses_lines_that_are_none() {
+    for octets in [&b"NOOP\n"[..], b"NO\rOP\r\n", b"NO\0OP\r\n", b"NO\xffOP\r\n"] {
+        let said = site().talk(Role::Mx).send(octets).await;
+        assert!(said.starts_with("500 5.5.2") && said.lines().count() == 1, "{octets:?} {said}");
+    }
+    let long = [b"NOOP ".to_vec(), vec![b'x'; 5000], b"\r\nNOOP\r\n".to_vec()].concat();
+    let said = site().talk(Role::Mx).send(&long).await;
+    assert!(said.starts_with("500 5.5.2 Line too long\r\n250 2.0.0"), "{said}");
+}
+
+#[tokio::test]
+async fn too_many_errors_close() {
+    let mut talk = site().talk(Role::Mx);
+    for _ in 0..20 {
+        assert!(talk.send(b"XYZZY\r\n").await.starts_with("500 5.5.1"));
+    }
+    assert!(talk.send(b"XYZZY\r\n").await.starts_with("421 4.7.0"));
+    assert_eq!(talk.ended, Some(Step::Close));
+}
+
+/// RFC 3207 §4: not twice, not with a parameter; §4.2: what was said before is forgotten.
+#[tokio::test]
+async fn starts_tls() {
+    let site = site();
+    let mut talk = site.talk(Role::Mx);
+    talk.run("C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: STARTTLS x\nS: 501 5.5.4\nC: STARTTLS\nS: 220 2.0.0")
+        .await;
+    assert_eq!(talk.ended.take(), Some(Step::StartTls));
+    talk.session.on_tls();
+    talk.run("C: MAIL FROM:<>\nS: 503 5.5.1\nC: STARTTLS\nS: 503 5.5.1").await;
+    talk.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250 ENH").await;
+    let mut without = site.talk_from(Role::Mx, "127.0.0.1:1", Transport::Plain, false);
+    without.run("C: STARTTLS\nS: 502 5.5.1").await;
+}
+
+#[tokio::test]
+async fn has_last_words() {
+    let mut talk = site().talk(Role::Mx);
+    for (reason, expect) in [
+        (Goodbye::Timeout, "421 4.4.2 mx.example.edu Timeout\r\n"),
+        (Goodbye::Shutdown, "421 4.3.2 mx.example.edu Shutting down\r\n"),
+        (Goodbye::TooMuch, "421 4.7.0 mx.example.edu Too much\r\n"),
+        (Goodbye::Internal, "421 4.3.0 mx.example.edu Internal error\r\n"),
+    ] {
+        assert_eq!(talk.session.goodbye(reason), expect.as_bytes());
+    }
+    assert_eq!(talk.session.idle_limit().as_secs(), 300);
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_octets_are_answered_without_panic(octets in proptest::collection::vec(any::<u8>(), 0..400)) {
+        block_on(async { site().talk(Role::Submission).send(&octets).await });
+    }
+
+    /// RFC 2920: a group of commands is the same as its commands one by one, wherever the network cuts it.
+    #[test]
+    fn any_cuts_give_the_same(cuts in proptest::collection::vec(0usize..170, 0..10)) {
+        let wire = b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@example.edu>\r\n\
+            RCPT TO:<zoe@example.edu>\r\nDATA\r\nSubject: x\r\n\r\n..\r\n.x\r\n.\r\nNOOP\r\nBAD\nMAIL FROM:<>\r\nQUIT\r\n";
+        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < wire.len()).collect();
+        cuts.sort_unstable();
+        cuts.push(wire.len());
+        let (said, bodies) = block_on(async {
+            let site = site();
+            let (mut talk, mut said, mut before) = (site.talk(Role::Mx), String::new(), 0);
+            for cut in cuts {
+                said.push_str(&talk.send(&wire[before..cut]).await);
+                before = cut;
+            }
+            (said, site.inbox("zoe").await)
+        });
+        let codes: Vec<&str> = said.lines().map(|line| &line[..3]).collect();
+        prop_assert_eq!(codes.join(" "), "250 250 250 250 250 250 250 550 250 354 250 250 500 250 221");
+        prop_assert_eq!(bodies.len(), 1);
+        prop_assert!(bodies[0].ends_with("Subject: x\r\n\r\n.\r\nx\r\n"));
+    }
+}

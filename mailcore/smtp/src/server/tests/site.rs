@@ -1,0 +1,156 @@
+//! A small site: four people, rows in memory, and a session over a vector.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use provost_credential::Scheme;
+use provost_delivery::Delivery;
+use provost_message::Address;
+use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_queue::{Queue, QueueConfig};
+use provost_store::{AccountId, MailboxName, MemoryStore, MessageStore, Modseq, QueueItem, QueueStore};
+use provost_view::{Affiliation, PasswordSource, Person, PersonState, Secret, View, ViewConfig};
+use uuid::Uuid;
+
+use crate::server::{Role, SmtpConfig, SmtpSession};
+
+pub(super) struct Site {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) config: Arc<SmtpConfig>,
+}
+
+pub(super) fn person(local: &str) -> Person {
+    Person {
+        entry_uuid: Uuid::new_v5(&Uuid::NAMESPACE_DNS, local.as_bytes()),
+        dn: "".into(),
+        uid: local.into(),
+        display_name: local.into(),
+        primary: Address::parse(&format!("{local}@example.edu")).unwrap(),
+        state: PersonState::Active,
+        affiliation: Affiliation::Staff,
+        language: None,
+        passwords: Vec::new(),
+        quota_octets: None,
+        vacation: None,
+        roles: Vec::new(),
+    }
+}
+
+pub(super) fn site() -> Site {
+    // Cheap to verify: what is tested here is the conversation.
+    let password = provost_credential::hash(&Secret::new("secret"), Scheme::Ssha);
+    let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
+    let full = Person { quota_octets: Some(10), ..person("full") };
+    let closed = Person { state: PersonState::Closed, ..person("closed") };
+    site_with(View::fixed(vec![zoe, person("ann"), full, closed]))
+}
+
+pub(super) fn site_with(view: View) -> Site {
+    let store = Arc::new(MemoryStore::default());
+    let hostname: Arc<str> = "mx.example.edu".into();
+    let delivery =
+        Delivery { view: view.clone(), store: store.clone(), default_quota: None, hostname: hostname.clone() };
+    let queue = Queue::new(store.clone(), delivery.clone(), None, QueueConfig::default());
+    let config = SmtpConfig { hostname, message_octets_max: 1000, recipients_max: 4, view, delivery, queue };
+    Site { store, config: Arc::new(config) }
+}
+
+/// A View that follows no server and never was complete.
+pub(super) fn view_that_cannot_say(folder: &std::path::Path) -> View {
+    let config = ViewConfig {
+        file: folder.join("view"),
+        passwords: PasswordSource::View,
+        credential_ttl: Duration::from_secs(1),
+        removal_guard_percent: 20,
+    };
+    let directory = provost_client::Directory::new(provost_client::DirectoryConfig {
+        servers: Vec::new(),
+        bind_dn: String::new(),
+        bind_password: String::new(),
+        suffix: provost_entry::Dn::parse("dc=example,dc=edu").unwrap(),
+        ca_file: None,
+        connect_timeout: Duration::from_millis(10),
+        operation_timeout: Duration::from_millis(10),
+    });
+    View::start(config, directory)
+}
+
+/// A conversation under way.
+pub(super) struct Talk {
+    pub(super) session: SmtpSession,
+    input: BytesMut,
+    pub(super) ended: Option<Step>,
+}
+
+impl Site {
+    /// A client on this machine.
+    pub(super) fn talk(&self, role: Role) -> Talk {
+        self.talk_from(role, "127.0.0.1:1000", Transport::Plain, true)
+    }
+
+    pub(super) fn talk_from(&self, role: Role, remote: &str, transport: Transport, tls_offered: bool) -> Talk {
+        let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:25".parse().unwrap() };
+        let mut session = SmtpSession::new(role, self.config.clone(), peer, transport, tls_offered);
+        session.clock = || Timestamp::from_second(1_700_000_000).unwrap();
+        Talk { session, input: BytesMut::new(), ended: None }
+    }
+
+    pub(super) async fn inbox(&self, local: &str) -> Vec<String> {
+        let account = AccountId(person(local).entry_uuid);
+        let snapshot = self.store.snapshot(account).await.unwrap();
+        let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
+        let mut bodies = Vec::new();
+        for message in self.store.changes(account, inbox, Modseq(0)).await.unwrap().messages {
+            let body = self.store.body(account, message.blob, None).await.unwrap();
+            bodies.push(String::from_utf8(body.to_vec()).unwrap());
+        }
+        bodies
+    }
+
+    pub(super) async fn queued(&self) -> Vec<(QueueItem, Bytes)> {
+        let mut queued = Vec::new();
+        for item in self.store.list(100).await.unwrap() {
+            let body = self.store.queued_body(item.id).await.unwrap();
+            queued.push((item, body));
+        }
+        queued
+    }
+}
+
+impl Talk {
+    /// Sends octets; what the server said.
+    pub(super) async fn send(&mut self, octets: &[u8]) -> String {
+        self.input.extend_from_slice(octets);
+        let (mut buffer, mut said) = (BytesMut::new(), Vec::new());
+        let mut out = Output::new(&mut buffer, &mut said);
+        while self.ended.is_none() {
+            match self.session.step(&mut self.input, &mut out).await.unwrap() {
+                Step::Continue => {}
+                Step::NeedMore => break,
+                ended => self.ended = Some(ended),
+            }
+        }
+        out.flush().await.unwrap();
+        String::from_utf8(said).unwrap()
+    }
+
+    /// Runs a conversation: after each client line the server must say just the lines that follow.
+    pub(super) async fn run(&mut self, conversation: &str) {
+        let mut said = String::new();
+        for line in conversation.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if let Some(command) = line.strip_prefix("C:") {
+                assert_eq!(said, "", "more was said before: {line}");
+                said = self.send(format!("{}\r\n", command.trim_start()).as_bytes()).await;
+            } else if let Some(expect) = line.strip_prefix("S:") {
+                let (reply, rest) = said.split_once("\r\n").unwrap_or_else(|| panic!("nothing was said: {line}"));
+                assert!(reply.starts_with(expect.trim_start()), "{line}\n   {reply}");
+                said = rest.to_owned();
+            } else {
+                panic!("neither side: {line}");
+            }
+        }
+        assert_eq!(said, "", "more was said at the end");
+    }
+}
