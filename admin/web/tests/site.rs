@@ -1,0 +1,260 @@
+//! The help desk's work on a whole site: embedded directory, imported people, memory store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
+
+#[path = "../../api/tests/support/site.rs"]
+mod site;
+#[path = "../../api/tests/support/mod.rs"]
+mod support;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use provost_web::{WebState, router};
+use site::{Site, give_role};
+use support::{Reply, send};
+
+fn web(site: &Site) -> Router {
+    router(WebState {
+        desk: site.desk.clone(),
+        store: support::store(),
+        view: site.view.clone(),
+        default_quota: Some(1_000_000),
+    })
+}
+
+/// A browser without script: keeps its cookie and language, follows no redirect by itself.
+struct Browser {
+    web: Router,
+    cookie: String,
+    csrf: String,
+}
+
+impl Browser {
+    async fn sign_in(web: Router, name: &str, lang: &str) -> Self {
+        let mut browser = Self { web, cookie: format!("lang={lang}"), csrf: String::new() };
+        let reply = browser.post("/sign-in", &format!("name={name}&password=correct+horse")).await;
+        assert_eq!(reply.status, 303, "{}", reply.text);
+        browser.cookie = format!("lang={lang}; {}", reply.header("set-cookie").split(';').next().unwrap());
+        let page = browser.get("/").await;
+        browser.csrf = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        browser
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        send(&self.web, Request::get(path).header("cookie", &self.cookie).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Reply {
+        let request = Request::post(path)
+            .header("cookie", &self.cookie)
+            .header("host", "desk:8080")
+            .header("origin", "http://desk:8080")
+            .header("content-type", "application/x-www-form-urlencoded");
+        send(&self.web, request.body(Body::from(format!("csrf={}&{body}", self.csrf))).unwrap()).await
+    }
+
+    /// Posts and follows to the page with the message.
+    async fn change(&self, path: &str, body: &str) -> Reply {
+        let reply = self.post(path, body).await;
+        assert_eq!(reply.status, 303, "{path}: {}", reply.text);
+        self.get(reply.header("location")).await
+    }
+
+    /// The path of the one person found.
+    async fn find(&self, q: &str) -> String {
+        let page = self.get(&format!("/people?q={q}")).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        let mut links = page.text.split("<a href=\"/people/").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let link = format!("/people/{}", links.next().unwrap_or_else(|| panic!("{}", page.text)));
+        assert!(links.next().is_none(), "one person: {}", page.text);
+        link
+    }
+}
+
+/// What a checker of pages looks for, cheaply: one h1, unique ids, a label for every visible field, no broken nesting.
+fn is_sound(page: &Reply) {
+    let text = &page.text;
+    assert_eq!(text.matches("<h1").count(), 1, "{text}");
+    for part in ["<main id=\"main\"", "class=\"skip\"", "<nav aria-label=", "<footer", "<html lang=\""] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let attributes = |name: &str| {
+        text.split(&format!(" {name}=\"")).skip(1).map(|rest| rest.split('"').next().unwrap()).collect::<Vec<_>>()
+    };
+    let ids = attributes("id");
+    let mut unique = ids.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), ids.len(), "ids are unique: {ids:?}");
+    for name in ["for", "aria-describedby", "aria-labelledby"] {
+        for target in attributes(name).iter().flat_map(|targets| targets.split(' ')) {
+            assert!(ids.contains(&target), "{name}={target} leads nowhere");
+        }
+    }
+    for tag in ["<input ", "<textarea "] {
+        for field in text.split(tag).skip(1).map(|rest| rest.split('>').next().unwrap()) {
+            let id = field.split("id=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let labelled = id.is_some_and(|id| text.contains(&format!("<label for=\"{id}\">")));
+            assert!(labelled || field.contains("type=\"hidden\""), "no label: {field}");
+        }
+    }
+    for tag in ["p", "div", "section", "form", "fieldset", "dl", "table", "ul", "span", "main", "body"] {
+        let open = text.matches(&format!("<{tag}>")).count() + text.matches(&format!("<{tag} ")).count();
+        assert_eq!(open, text.matches(&format!("</{tag}>")).count(), "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn a_vacation_in_french() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
+    let person = browser.find("tremblay").await;
+    let page = browser.get(&person).await;
+    is_sound(&page);
+    for words in [
+        "Zoé Tremblay",
+        "zoe.tremblay@example.edu",
+        "Principale",
+        "Étudiant",
+        "Biologie",
+        "registrar:1001",
+        "0 octets utilisés sur 1,0 Mo (0 %)",
+        "Aucune connexion connue",
+    ] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    let body = "start=2026-01-01&end=2036-12-31&subject_fr=Absence&text_fr=Je+suis+absente+jusqu%27au+5.%0D%0AZo%C3%A9&subject_en=&text_en=&interval_days=3";
+    let page = browser.change(&format!("{person}/vacation"), body).await;
+    is_sound(&page);
+    for words in [
+        "Fait.",
+        "La réponse d’absence a été définie.",
+        "de 2026-01-01 à 2036-12-31, tous les 3 jours",
+        "Je suis absente jusqu&#x27;au 5.\nZoé",
+        "Réponse d’absence définie",
+    ] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    site.wait_for(|view| view.snapshot().by_login("zoe.tremblay").is_some_and(|zoe| zoe.vacation.is_some())).await;
+    assert!(!browser.get(&person).await.text.contains("role=\"status\""), "the message is shown once");
+
+    let wrong = browser
+        .post(&format!("{person}/vacation"), "start=2026-12-24&end=2026-12-23&interval_days=400&text_fr=x")
+        .await;
+    assert_eq!(wrong.status, 422);
+    is_sound(&wrong);
+    for words in [
+        "role=\"alert\"",
+        "id=\"end-error\"",
+        "id=\"interval_days-error\"",
+        "aria-invalid=\"true\"",
+        "<title>Erreur",
+        "value=\"400\"",
+    ] {
+        assert!(wrong.text.contains(words), "{words}: {}", wrong.text);
+    }
+    let page = browser.change(&format!("{person}/vacation/clear"), "").await;
+    assert!(page.text.contains("Aucune réponse d’absence"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn an_alias_comes_and_goes() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let person = browser.find("tremblay").await;
+    let page = browser.change(&format!("{person}/addresses"), "address=zoe%2Bnews%40example.edu").await;
+    assert!(
+        page.text.contains("zoe+news@example.edu was added") || page.text.contains("zoe&#x2B;news"),
+        "{}",
+        page.text
+    );
+    is_sound(&page);
+    let taken = browser.post(&format!("{person}/addresses"), "address=helen.desk%40example.edu").await;
+    assert_eq!(taken.status, 409, "{}", taken.text);
+    assert!(
+        taken.text.contains("id=\"address-error\"") && taken.text.contains("belongs to somebody"),
+        "{}",
+        taken.text
+    );
+    is_sound(&taken);
+    let wrong = browser.post(&format!("{person}/addresses"), "address=nonsense").await;
+    assert_eq!(wrong.status, 422, "{}", wrong.text);
+    let link = page.text.split("/addresses/remove?address&#x3D;").nth(1).unwrap().split('"').next().unwrap();
+    let confirm = browser.get(&format!("{person}/addresses/remove?address={link}")).await;
+    assert_eq!(confirm.status, 200, "{}", confirm.text);
+    is_sound(&confirm);
+    let page = browser.change(&format!("{person}/addresses/remove"), "address=zoe%2Bnews%40example.edu").await;
+    assert!(page.text.contains("was removed") && !page.text.contains("/addresses/remove?"), "{}", page.text);
+    for address in ["nobody@example.edu", "zoe.tremblay@example.edu"] {
+        assert_eq!(browser.get(&format!("{person}/addresses/remove?address={address}")).await.status, 404, "{address}");
+    }
+    let primary = browser.post(&format!("{person}/addresses/remove"), "address=zoe.tremblay%40example.edu").await;
+    assert_eq!(primary.status, 422, "{}", primary.text);
+}
+
+#[tokio::test]
+async fn a_new_password_is_shown_once() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let person = browser.find("tremblay").await;
+    is_sound(&browser.get(&format!("{person}/password")).await);
+    let letter = browser.change(&format!("{person}/password"), "").await;
+    is_sound(&letter);
+    let password = letter.text.split("id=\"new-password\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert!(password.len() >= 10, "{password}");
+    let again = browser.get(&format!("{person}/password/new")).await;
+    assert!(!again.text.contains(&password) && again.text.contains("shown already"), "{}", again.text);
+    let page = browser.get(&person).await;
+    assert!(
+        page.text.contains("Password reset") && page.text.contains("helen.desk (web)"),
+        "the history tells it: {}",
+        page.text
+    );
+}
+
+#[tokio::test]
+async fn names_are_escaped_and_looks_are_audited() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let person = browser.find("neil").await;
+    let page = browser.get(&person).await;
+    is_sound(&page);
+    assert!(!page.text.contains("<b>") && page.text.contains("&lt;b&gt;Bob"), "{}", page.text);
+    assert!(page.text.contains("None set: cannot log in") && page.text.contains("Arts &amp; Crafts"), "{}", page.text);
+    let audit = std::fs::read_to_string(site.folder.path().join("audit.jsonl")).unwrap();
+    let look = audit.lines().find(|line| line.contains("person.view")).unwrap();
+    assert!(look.contains("\"actor\":\"helen.desk\"") && look.contains("\"via\":\"web\""), "{look}");
+    assert!(audit.contains("session.open"));
+}
+
+#[tokio::test]
+async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "rita.registrar", "en").await;
+    let person = browser.find("tremblay").await;
+    let page = browser.get(&person).await;
+    is_sound(&page);
+    assert_eq!(page.text.matches("<form").count(), 1, "the sign-out alone: {}", page.text);
+    give_role(&site.desk.directory, "rita.registrar", "").await;
+    site.wait_for(|view| view.snapshot().by_login("rita.registrar").is_some_and(|rita| rita.roles.is_empty())).await;
+    assert_eq!(browser.get(&person).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_search_tells_how_many() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
+    let none = browser.get("/people?q=zzzz").await;
+    assert!(none.text.contains("Nobody found for “zzzz”"), "{}", none.text);
+    is_sound(&none);
+    is_sound(&browser.get("/").await);
+    assert_eq!(browser.get("/people?q=").await.status, 303);
+    assert_eq!(browser.get("/people/no-such-id").await.status, 404);
+    let switched = browser.get("/people?q=zzzz&lang=fr").await;
+    assert!(
+        switched.text.contains("href=\"/people?q&#x3D;zzzz&amp;lang&#x3D;en\"")
+            || switched.text.contains("href=\"/people?q=zzzz&amp;lang=en\""),
+        "{}",
+        switched.text
+    );
+}
