@@ -1,6 +1,6 @@
 //! Message text as multi-line responses carry it (RFC 1939 §3): byte-stuffed, ended by CRLF, for TOP cut.
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use provost_net::Output;
 
 /// Stuffs and cuts text that comes in pieces of any size.
@@ -38,6 +38,9 @@ impl Transfer {
 
     /// Puts the next piece.
     pub(crate) fn put(&mut self, mut text: &[u8], out: &mut Output<'_>) {
+        if self.body_lines.is_none() {
+            return self.put_whole(text, out);
+        }
         while !text.is_empty() && !self.is_done() {
             let end = memchr(b'\n', text).map_or(text.len(), |at| at + 1);
             let (line, rest) = text.split_at(end);
@@ -55,22 +58,43 @@ impl Transfer {
         out.put(".\r\n");
     }
 
+    /// Without counting lines, so that the text goes out in runs between the few that begin with a dot.
+    fn put_whole(&mut self, text: &[u8], out: &mut Output<'_>) {
+        self.stuff(text, out);
+        let mut from = 0;
+        for end in memmem::find_iter(text, b"\n.") {
+            out.put(text.get(from..=end).unwrap_or_default());
+            out.put(".");
+            from = end + 1;
+        }
+        out.put(text.get(from..).unwrap_or_default());
+        self.note_last(text);
+    }
+
+    /// RFC 1939 §3: a dot before one that begins a line. Also after a bare LF: clients that read by LF would take `.` for
+    /// the end of the message, and what follows in the message for our responses.
+    fn stuff(&self, piece: &[u8], out: &mut Output<'_>) {
+        if self.last[1] == b'\n' && piece.first() == Some(&b'.') {
+            out.put(".");
+        }
+    }
+
+    fn note_last(&mut self, piece: &[u8]) {
+        for byte in piece.iter().skip(piece.len().saturating_sub(2)) {
+            self.last = [self.last[1], *byte];
+        }
+    }
+
     /// A line, or a piece of one that goes on in the next call.
     fn put_within_line(&mut self, piece: &[u8], out: &mut Output<'_>) {
         let at_start = self.last[1] == b'\n';
-        // Also after a bare LF: clients that read by LF would take `.` for the end of the message, and what follows in the
-        // message for our responses.
-        if at_start && piece.first() == Some(&b'.') {
-            out.put(".");
-        }
+        self.stuff(piece, out);
         out.put(piece);
         if at_start {
             self.line_is_empty = true;
         }
         self.line_is_empty &= piece.iter().all(|b| matches!(b, b'\r' | b'\n'));
-        for byte in piece.iter().skip(piece.len().saturating_sub(2)) {
-            self.last = [self.last[1], *byte];
-        }
+        self.note_last(piece);
         if piece.last() == Some(&b'\n') {
             self.end_line();
         }
@@ -147,6 +171,7 @@ mod tests {
             let (first, second) = text.as_bytes().split_at(cut.min(text.len()));
             prop_assert_eq!(sent(Transfer::whole(), &[first, second]), sent(Transfer::whole(), &[text.as_bytes()]));
             let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            prop_assert_eq!(sent(Transfer::top(99), &bytes), sent(Transfer::whole(), &[text.as_bytes()]));
             prop_assert_eq!(sent(Transfer::top(lines), &bytes), sent(Transfer::top(lines), &[text.as_bytes()]));
         }
 
