@@ -1,0 +1,113 @@
+//! Who may do what.
+//!
+//! | identity | reads | writes |
+//! |---|---|---|
+//! | anonymous | root DSE, subschema | nothing |
+//! | person | own entry without userPassword | own vacation and language; own password by RFC 3062 |
+//! | `auditor` | all without userPassword | nothing |
+//! | `mailcore` | all | nothing |
+//! | `provisioner`, root | all | all |
+
+use provost_entry::Dn;
+use provost_schema::{attr, class};
+
+use crate::message::WriteOperation;
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::tree::{Place, Tree};
+
+/// What a person may change on the own entry.
+const OWN_ATTRIBUTES: &[&str] = &[
+    attr::MAIL_AUTO_REPLY_MODE,
+    attr::MAIL_AUTO_REPLY_SUBJECT,
+    attr::MAIL_AUTO_REPLY_TEXT,
+    attr::VACATION_START_DATE,
+    attr::VACATION_END_DATE,
+    attr::PROVOST_VACATION_INTERVAL,
+    attr::PREFERRED_LANGUAGE,
+];
+
+/// A line of the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    Anonymous,
+    Person,
+    Auditor,
+    Mailcore,
+    Provisioner,
+    Root,
+}
+
+/// Whom a connection speaks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The root for anonymous.
+    pub(crate) dn: Dn,
+    pub(crate) rights: Rights,
+}
+
+impl Identity {
+    /// Before any bind.
+    pub(crate) fn anonymous() -> Self {
+        Self { dn: Dn::root(), rights: Rights::Anonymous }
+    }
+
+    /// Of an entry: services by their role, everybody else as a person.
+    pub(crate) fn of_entry(tree: &Tree, place: Place, dn: Dn) -> Self {
+        let roles = tree.values(place, attr::PROVOST_ROLE);
+        let has = |role: &str| roles.iter().any(|value| value.eq_ignore_ascii_case(role.as_bytes()));
+        let rights = match () {
+            // A role on a person's entry is for the faces, not for the directory.
+            () if !tree.has_class(place, class::PROVOST_SERVICE) => Rights::Person,
+            () if has("provisioner") => Rights::Provisioner,
+            () if has("mailcore") => Rights::Mailcore,
+            () if has("auditor") => Rights::Auditor,
+            () => Rights::Person,
+        };
+        Self { dn, rights }
+    }
+
+    /// Whether it is one of the institution's own programs: larger requests, no limits of its own.
+    pub(crate) fn is_privileged(&self) -> bool {
+        !matches!(self.rights, Rights::Anonymous | Rights::Person)
+    }
+
+    /// Whether userPassword is there for it.
+    pub(crate) fn reads_passwords(&self) -> bool {
+        matches!(self.rights, Rights::Mailcore | Rights::Provisioner | Rights::Root)
+    }
+
+    /// The one place it may read, or none for all of them. Refused for anonymous.
+    pub(crate) fn readable(&self, tree: &Tree) -> Outcome<Option<Place>> {
+        match self.rights {
+            Rights::Anonymous => Err(Refusal::new(Code::InsufficientAccessRights, "bind first")),
+            Rights::Person => tree.find(&self.dn).map(Some).ok_or_else(|| Refusal::new(Code::NoSuchObject, "")),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether it may write this.
+    pub(crate) fn check_write(&self, operation: &WriteOperation) -> Outcome<()> {
+        let refused = || Err(Refusal::new(Code::InsufficientAccessRights, ""));
+        match (self.rights, operation) {
+            (Rights::Provisioner | Rights::Root, _) => Ok(()),
+            (Rights::Person, WriteOperation::Modify { dn, items }) => {
+                let own = Dn::parse(dn).is_ok_and(|dn| dn == self.dn);
+                let allowed = items.iter().all(|item| {
+                    let base = item.attribute.split(';').next().unwrap_or_default();
+                    OWN_ATTRIBUTES.iter().any(|name| name.eq_ignore_ascii_case(base))
+                });
+                if own && allowed { Ok(()) } else { refused() }
+            }
+            _ => refused(),
+        }
+    }
+
+    /// Whether it may set the password of this entry (RFC 3062).
+    pub(crate) fn may_set_password(&self, target: &Dn) -> bool {
+        match self.rights {
+            Rights::Provisioner | Rights::Root => true,
+            Rights::Anonymous => false,
+            Rights::Person | Rights::Auditor | Rights::Mailcore => *target == self.dn,
+        }
+    }
+}

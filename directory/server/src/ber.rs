@@ -1,0 +1,248 @@
+//! The part of BER that LDAP uses (RFC 4511 §5.1): definite lengths, one-octet tags, primitive strings.
+
+/// Longest length field after the first octet: four octets hold what we would ever accept.
+const LENGTH_OCTETS_MAX: usize = 4;
+
+/// SEQUENCE.
+pub(crate) const SEQUENCE: u8 = 0x30;
+/// SET.
+pub(crate) const SET: u8 = 0x31;
+/// BOOLEAN.
+pub(crate) const BOOLEAN: u8 = 0x01;
+/// INTEGER.
+pub(crate) const INTEGER: u8 = 0x02;
+/// OCTET STRING.
+pub(crate) const OCTET_STRING: u8 = 0x04;
+/// ENUMERATED.
+pub(crate) const ENUMERATED: u8 = 0x0a;
+
+/// The octets are not BER as LDAP restricts it, or not of the expected shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// How long the frame is that begins here, header included; `None` when not even its header is complete.
+pub(crate) fn frame_length(octets: &[u8]) -> Result<Option<usize>, Malformed> {
+    match octets.first() {
+        None => return Ok(None),
+        Some(&SEQUENCE) => {}
+        Some(_) => return Err(Malformed),
+    }
+    let Some(&first) = octets.get(1) else { return Ok(None) };
+    if first < 0x80 {
+        return Ok(Some(2 + usize::from(first)));
+    }
+    let count = usize::from(first & 0x7f);
+    if count == 0 || count > LENGTH_OCTETS_MAX {
+        return Err(Malformed);
+    }
+    let Some(length) = octets.get(2..2 + count) else { return Ok(None) };
+    let length = length.iter().fold(0_usize, |sum, octet| sum << 8 | usize::from(*octet));
+    Ok(Some(2 + count + length))
+}
+
+/// Reads elements from the front of a slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Over these octets.
+    pub(crate) fn new(octets: &'a [u8]) -> Self {
+        Self { rest: octets }
+    }
+
+    /// Whether all has been read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The tag of the next element.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// The next element: tag and content.
+    pub(crate) fn element(&mut self) -> Result<(u8, &'a [u8]), Malformed> {
+        let (&tag, rest) = self.rest.split_first().ok_or(Malformed)?;
+        // Tags of several octets: none in LDAP.
+        if tag & 0x1f == 0x1f {
+            return Err(Malformed);
+        }
+        let (&first, mut rest) = rest.split_first().ok_or(Malformed)?;
+        let mut length = usize::from(first);
+        if first >= 0x80 {
+            let count = usize::from(first & 0x7f);
+            if count == 0 || count > LENGTH_OCTETS_MAX {
+                return Err(Malformed);
+            }
+            let (octets, after) = rest.split_at_checked(count).ok_or(Malformed)?;
+            length = octets.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet));
+            rest = after;
+        }
+        let (content, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
+        self.rest = rest;
+        Ok((tag, content))
+    }
+
+    /// The content of the next element, which must have this tag.
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
+        match self.element()? {
+            (found, content) if found == tag => Ok(content),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// The same, when it has this tag; nothing is read otherwise.
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
+        if self.peek() == Some(tag) { self.expect(tag).map(Some) } else { Ok(None) }
+    }
+
+    /// A constructed element with this tag, to be read further.
+    pub(crate) fn within(&mut self, tag: u8) -> Result<Self, Malformed> {
+        self.expect(tag).map(Self::new)
+    }
+
+    /// An INTEGER or ENUMERATED.
+    pub(crate) fn integer(&mut self, tag: u8) -> Result<i64, Malformed> {
+        integer(self.expect(tag)?)
+    }
+
+    /// A string that must be UTF-8.
+    pub(crate) fn text(&mut self, tag: u8) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.expect(tag)?).map_err(|_| Malformed)
+    }
+
+    /// A BOOLEAN.
+    pub(crate) fn boolean(&mut self) -> Result<bool, Malformed> {
+        match self.expect(BOOLEAN)? {
+            [octet] => Ok(*octet != 0),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// Two's complement of one to eight octets.
+pub(crate) fn integer(content: &[u8]) -> Result<i64, Malformed> {
+    let first = *content.first().ok_or(Malformed)?;
+    if content.len() > 8 {
+        return Err(Malformed);
+    }
+    let sign = if first >= 0x80 { -1 } else { 0 };
+    Ok(content.iter().fold(sign, |sum, octet| sum << 8 | i64::from(*octet)))
+}
+
+/// Writes elements to a growing buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    /// What was written.
+    pub(crate) fn into_octets(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// How much was written.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// A primitive element.
+    pub(crate) fn string(&mut self, tag: u8, content: &[u8]) {
+        self.out.push(tag);
+        write_length(&mut self.out, content.len());
+        self.out.extend_from_slice(content);
+    }
+
+    /// An INTEGER or ENUMERATED, in as few octets as hold it.
+    pub(crate) fn integer(&mut self, tag: u8, value: i64) {
+        let octets = value.to_be_bytes();
+        let sign = if value < 0 { 0xff } else { 0 };
+        let mut skip = 0;
+        while skip < 7 && octets[skip] == sign && (octets[skip + 1] & 0x80 == sign & 0x80) {
+            skip += 1;
+        }
+        self.string(tag, octets.get(skip..).unwrap_or_default());
+    }
+
+    /// A BOOLEAN.
+    pub(crate) fn boolean(&mut self, value: bool) {
+        self.string(BOOLEAN, &[if value { 0xff } else { 0 }]);
+    }
+
+    /// A constructed element, its content written by `content`.
+    pub(crate) fn within(&mut self, tag: u8, content: impl FnOnce(&mut Self)) {
+        self.out.push(tag);
+        let start = self.out.len();
+        content(self);
+        let mut length = Vec::with_capacity(5);
+        write_length(&mut length, self.out.len() - start);
+        // Lengths come first in BER: small contents move a few octets, which is cheaper than measuring twice.
+        self.out.splice(start..start, length);
+    }
+}
+
+fn write_length(out: &mut Vec<u8>, length: usize) {
+    if length < 0x80 {
+        out.push(length as u8);
+        return;
+    }
+    let octets = (length as u64).to_be_bytes();
+    let skip = octets.iter().take_while(|octet| **octet == 0).count();
+    out.push(0x80 | (octets.len() - skip) as u8);
+    out.extend_from_slice(octets.get(skip..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn frames_are_measured_before_they_are_complete() {
+        for (octets, expect) in [
+            (&[][..], Ok(None)),
+            (&[0x30], Ok(None)),
+            (&[0x30, 5], Ok(Some(7))),
+            (&[0x30, 0x82, 1], Ok(None)),
+            (&[0x30, 0x82, 1, 0], Ok(Some(260))),
+            (&[0x30, 0x80], Err(Malformed)),
+            (&[0x30, 0x85, 0, 0, 0, 0, 1], Err(Malformed)),
+            (&[0x16, 3, 1], Err(Malformed)),
+        ] {
+            assert_eq!(frame_length(octets), expect, "{octets:x?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_cut_or_foreign() {
+        for octets in [&[][..], &[4], &[4, 2, 1], &[0x1f, 1, 0], &[4, 0x80], &[4, 0x82, 1]] {
+            assert_eq!(Reader::new(octets).element(), Err(Malformed), "{octets:x?}");
+        }
+        assert_eq!(integer(&[]), Err(Malformed));
+        assert_eq!(integer(&[0; 9]), Err(Malformed));
+        assert_eq!(Reader::new(&[1, 2, 0, 0]).boolean(), Err(Malformed));
+        assert_eq!(Reader::new(&[4, 1, 0xff]).text(OCTET_STRING), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(number in any::<i64>(), text in prop::collection::vec(any::<u8>(), 0..300), flag: bool) {
+            let mut writer = Writer::default();
+            writer.within(SEQUENCE, |w| {
+                w.integer(INTEGER, number);
+                w.string(OCTET_STRING, &text);
+                w.boolean(flag);
+            });
+            let octets = writer.into_octets();
+            prop_assert_eq!(frame_length(&octets), Ok(Some(octets.len())));
+            let mut reader = Reader::new(&octets).within(SEQUENCE).unwrap();
+            prop_assert_eq!(reader.integer(INTEGER), Ok(number));
+            prop_assert_eq!(reader.expect(OCTET_STRING), Ok(&text[..]));
+            prop_assert_eq!(reader.boolean(), Ok(flag));
+            prop_assert!(reader.is_empty());
+        }
+    }
+}

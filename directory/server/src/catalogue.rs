@@ -1,0 +1,442 @@
+//! The schema as the server uses it: attribute types and classes by number, values checked and normalised.
+
+use std::collections::{BTreeSet, HashMap};
+
+use provost_entry::Dn;
+use provost_entry::time::parse_generalized;
+use provost_schema::definition::{self, AttributeType, DefinitionError, Kind, ObjectClass, Usage};
+use uuid::Uuid;
+
+use crate::csn::Csn;
+
+/// Index of an attribute type.
+pub(crate) type TypeId = u16;
+/// Index of an object class.
+pub(crate) type ClassId = u16;
+
+/// How values of an attribute are compared for equality (RFC 4517 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    CaseIgnore,
+    CaseExact,
+    Numeric,
+    Telephone,
+    Integer,
+    Time,
+    Boolean,
+    DistinguishedName,
+    ObjectIdentifier,
+    Uuid,
+    Csn,
+    Octets,
+    /// No equality rule: assertions are undefined, values are told apart octet by octet.
+    None,
+}
+
+/// What a value may be (RFC 4517 §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Syntax {
+    DirectoryString,
+    Ia5,
+    DistinguishedName,
+    ObjectIdentifier,
+    Time,
+    Integer,
+    Numeric,
+    Boolean,
+    Printable,
+    Uuid,
+    Csn,
+    Any,
+}
+
+/// One attribute type, inherited properties filled in.
+#[derive(Debug)]
+pub(crate) struct Type {
+    pub(crate) name: String,
+    pub(crate) rule: Rule,
+    pub(crate) ordering: bool,
+    pub(crate) substring: bool,
+    pub(crate) single_value: bool,
+    pub(crate) no_user_modification: bool,
+    pub(crate) operational: bool,
+    /// Kept in an equality index.
+    pub(crate) indexed: bool,
+    superior: Option<TypeId>,
+    syntax: Syntax,
+}
+
+/// One object class, inherited attributes filled in.
+#[derive(Debug)]
+pub(crate) struct Class {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// The class and all it derives from.
+    pub(crate) line: BTreeSet<ClassId>,
+    pub(crate) must: BTreeSet<TypeId>,
+    pub(crate) may: BTreeSet<TypeId>,
+}
+
+/// All definitions.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    types: Vec<Type>,
+    type_names: HashMap<String, TypeId>,
+    classes: Vec<Class>,
+    class_names: HashMap<String, ClassId>,
+    /// What `cn=subschema` shows.
+    pub(crate) type_texts: Vec<String>,
+    /// What `cn=subschema` shows.
+    pub(crate) class_texts: Vec<String>,
+}
+
+/// Attributes that are looked up by value; everything else is found by reading through the entries.
+const INDEXED: &[&str] = &[
+    "entryUUID",
+    "uid",
+    "mail",
+    "mailLocalAddress",
+    "employeeNumber",
+    "provostSourceId",
+    "provostPersonId",
+    "provostAddress",
+    "provostOwner",
+    "provostDomain",
+    "member",
+];
+
+/// Matching rules that are served: OID, name, OID of the assertion syntax (RFC 4517 §4.2).
+pub(crate) const MATCHING_RULES: &[(&str, &str, &str)] = &[
+    ("2.5.13.0", "objectIdentifierMatch", "1.3.6.1.4.1.1466.115.121.1.38"),
+    ("2.5.13.1", "distinguishedNameMatch", "1.3.6.1.4.1.1466.115.121.1.12"),
+    ("2.5.13.2", "caseIgnoreMatch", "1.3.6.1.4.1.1466.115.121.1.15"),
+    ("2.5.13.4", "caseIgnoreSubstringsMatch", "1.3.6.1.4.1.1466.115.121.1.58"),
+    ("2.5.13.5", "caseExactMatch", "1.3.6.1.4.1.1466.115.121.1.15"),
+    ("2.5.13.8", "numericStringMatch", "1.3.6.1.4.1.1466.115.121.1.36"),
+    ("2.5.13.9", "numericStringOrderingMatch", "1.3.6.1.4.1.1466.115.121.1.36"),
+    ("2.5.13.10", "numericStringSubstringsMatch", "1.3.6.1.4.1.1466.115.121.1.58"),
+    ("2.5.13.11", "caseIgnoreListMatch", "1.3.6.1.4.1.1466.115.121.1.41"),
+    ("2.5.13.12", "caseIgnoreListSubstringsMatch", "1.3.6.1.4.1.1466.115.121.1.58"),
+    ("2.5.13.13", "booleanMatch", "1.3.6.1.4.1.1466.115.121.1.7"),
+    ("2.5.13.14", "integerMatch", "1.3.6.1.4.1.1466.115.121.1.27"),
+    ("2.5.13.15", "integerOrderingMatch", "1.3.6.1.4.1.1466.115.121.1.27"),
+    ("2.5.13.17", "octetStringMatch", "1.3.6.1.4.1.1466.115.121.1.40"),
+    ("2.5.13.20", "telephoneNumberMatch", "1.3.6.1.4.1.1466.115.121.1.50"),
+    ("2.5.13.21", "telephoneNumberSubstringsMatch", "1.3.6.1.4.1.1466.115.121.1.58"),
+    ("2.5.13.27", "generalizedTimeMatch", "1.3.6.1.4.1.1466.115.121.1.24"),
+    ("2.5.13.28", "generalizedTimeOrderingMatch", "1.3.6.1.4.1.1466.115.121.1.24"),
+    ("2.5.13.30", "objectIdentifierFirstComponentMatch", "1.3.6.1.4.1.1466.115.121.1.38"),
+    ("1.3.6.1.4.1.1466.109.114.2", "caseIgnoreIA5Match", "1.3.6.1.4.1.1466.115.121.1.26"),
+    ("1.3.6.1.4.1.1466.109.114.3", "caseIgnoreIA5SubstringsMatch", "1.3.6.1.4.1.1466.115.121.1.58"),
+    ("1.3.6.1.1.16.2", "UUIDMatch", "1.3.6.1.1.16.1"),
+    ("1.3.6.1.1.16.3", "UUIDOrderingMatch", "1.3.6.1.1.16.1"),
+    ("1.3.6.1.4.1.4203.666.11.2.2", "CSNMatch", "1.3.6.1.4.1.4203.666.11.2.1"),
+    ("1.3.6.1.4.1.4203.666.11.2.3", "CSNOrderingMatch", "1.3.6.1.4.1.4203.666.11.2.1"),
+];
+
+/// Syntaxes in use: OID and description (RFC 4517 §3.3).
+pub(crate) const SYNTAXES: &[(&str, &str)] = &[
+    ("1.3.6.1.4.1.1466.115.121.1.7", "Boolean"),
+    ("1.3.6.1.4.1.1466.115.121.1.12", "DN"),
+    ("1.3.6.1.4.1.1466.115.121.1.15", "Directory String"),
+    ("1.3.6.1.4.1.1466.115.121.1.24", "Generalized Time"),
+    ("1.3.6.1.4.1.1466.115.121.1.26", "IA5 String"),
+    ("1.3.6.1.4.1.1466.115.121.1.27", "INTEGER"),
+    ("1.3.6.1.4.1.1466.115.121.1.28", "JPEG"),
+    ("1.3.6.1.4.1.1466.115.121.1.36", "Numeric String"),
+    ("1.3.6.1.4.1.1466.115.121.1.38", "OID"),
+    ("1.3.6.1.4.1.1466.115.121.1.40", "Octet String"),
+    ("1.3.6.1.4.1.1466.115.121.1.41", "Postal Address"),
+    ("1.3.6.1.4.1.1466.115.121.1.44", "Printable String"),
+    ("1.3.6.1.4.1.1466.115.121.1.50", "Telephone Number"),
+    ("1.3.6.1.1.16.1", "UUID"),
+    ("1.3.6.1.4.1.4203.666.11.2.1", "CSN"),
+];
+
+impl Catalogue {
+    /// From the project's own schema files.
+    pub(crate) fn load() -> Result<Self, DefinitionError> {
+        let texts = std::iter::once(provost_schema::BASE_LDIF);
+        let texts = texts.chain(provost_schema::LDIF_FILES.iter().map(|(_, ldif)| *ldif));
+        let mut catalogue = Self {
+            types: Vec::new(),
+            type_names: HashMap::new(),
+            classes: Vec::new(),
+            class_names: HashMap::new(),
+            type_texts: Vec::new(),
+            class_texts: Vec::new(),
+        };
+        for ldif in texts {
+            let file = definition::parse(ldif)?;
+            file.attribute_types.iter().try_for_each(|attribute| catalogue.add_type(attribute))?;
+            file.object_classes.iter().try_for_each(|class| catalogue.add_class(class))?;
+        }
+        Ok(catalogue)
+    }
+
+    fn add_type(&mut self, definition: &AttributeType) -> Result<(), DefinitionError> {
+        let wrong = || DefinitionError(definition.text.clone());
+        let superior = match &definition.superior {
+            Some(name) => Some(self.type_id(name).ok_or_else(wrong)?),
+            None => None,
+        };
+        let parent = superior.map(|id| self.type_of(id));
+        let own_rule = definition.equality.as_deref().map(rule_of);
+        let name = definition.names.first().ok_or_else(wrong)?.clone();
+        let made = Type {
+            rule: own_rule.or(parent.map(|p| p.rule)).unwrap_or(Rule::None),
+            ordering: definition.ordering.is_some() || parent.is_some_and(|p| p.ordering),
+            substring: definition.substring.is_some() || parent.is_some_and(|p| p.substring),
+            syntax: definition.syntax.as_deref().map(syntax_of).or(parent.map(|p| p.syntax)).unwrap_or(Syntax::Any),
+            single_value: definition.single_value,
+            no_user_modification: definition.no_user_modification,
+            operational: definition.usage == Usage::Operational,
+            indexed: INDEXED.contains(&name.as_str()),
+            superior,
+            name,
+        };
+        let id = TypeId::try_from(self.types.len()).map_err(|_| wrong())?;
+        self.types.push(made);
+        self.type_texts.push(definition.text.clone());
+        for name in definition.names.iter().chain([&definition.oid]) {
+            self.type_names.insert(name.to_lowercase(), id);
+        }
+        Ok(())
+    }
+
+    fn add_class(&mut self, definition: &ObjectClass) -> Result<(), DefinitionError> {
+        let wrong = || DefinitionError(definition.text.clone());
+        let id = ClassId::try_from(self.classes.len()).map_err(|_| wrong())?;
+        let types = |names: &[String]| -> Result<BTreeSet<TypeId>, DefinitionError> {
+            names.iter().map(|name| self.type_id(name).ok_or_else(wrong)).collect()
+        };
+        let (mut line, mut must, mut may) = (BTreeSet::from([id]), types(&definition.must)?, types(&definition.may)?);
+        for name in &definition.superiors {
+            let above = self.class_id(name).and_then(|id| self.class(id)).ok_or_else(wrong)?;
+            line.extend(&above.line);
+            must.extend(&above.must);
+            may.extend(&above.may);
+        }
+        let name = definition.names.first().ok_or_else(wrong)?.clone();
+        self.classes.push(Class { name, kind: definition.kind, line, must, may });
+        self.class_texts.push(definition.text.clone());
+        for name in definition.names.iter().chain([&definition.oid]) {
+            self.class_names.insert(name.to_lowercase(), id);
+        }
+        Ok(())
+    }
+
+    /// By name or OID, without case, without options.
+    pub(crate) fn type_id(&self, name: &str) -> Option<TypeId> {
+        self.type_names.get(&name.to_lowercase()).copied()
+    }
+
+    /// The type of an id that this catalogue gave out.
+    pub(crate) fn type_of(&self, id: TypeId) -> &Type {
+        // Ids come from `type_id` alone, so that this index can only be wrong by a bug.
+        &self.types[usize::from(id)]
+    }
+
+    /// Whether `id` is `ancestor` or derives from it.
+    pub(crate) fn is_subtype(&self, id: TypeId, ancestor: TypeId) -> bool {
+        let mut at = Some(id);
+        while let Some(id) = at {
+            if id == ancestor {
+                return true;
+            }
+            at = self.type_of(id).superior;
+        }
+        false
+    }
+
+    /// By name or OID, without case.
+    pub(crate) fn class_id(&self, name: &str) -> Option<ClassId> {
+        self.class_names.get(&name.to_lowercase()).copied()
+    }
+
+    /// The class with this id.
+    pub(crate) fn class(&self, id: ClassId) -> Option<&Class> {
+        self.classes.get(usize::from(id))
+    }
+
+    /// Whether a value fits the syntax of its type (RFC 4517 §3.3).
+    pub(crate) fn fits(&self, id: TypeId, value: &[u8]) -> bool {
+        let text = std::str::from_utf8(value).ok();
+        match self.type_of(id).syntax {
+            Syntax::DirectoryString => text.is_some_and(|text| !text.is_empty()),
+            Syntax::Ia5 => value.is_ascii(),
+            Syntax::DistinguishedName => text.is_some_and(|text| Dn::parse(text).is_ok()),
+            Syntax::ObjectIdentifier => text.is_some_and(|text| {
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+            }),
+            Syntax::Time => text.is_some_and(|text| parse_generalized(text).is_some()),
+            Syntax::Integer => text.is_some_and(is_integer),
+            Syntax::Numeric => !value.is_empty() && value.iter().all(|b| b.is_ascii_digit() || *b == b' '),
+            Syntax::Boolean => matches!(value, b"TRUE" | b"FALSE"),
+            Syntax::Printable => !value.is_empty() && value.iter().all(|b| matches!(b, b' '..=b'~')),
+            Syntax::Uuid => text.is_some_and(|text| Uuid::try_parse(text).is_ok()),
+            Syntax::Csn => text.is_some_and(|text| Csn::parse(text).is_some()),
+            Syntax::Any => true,
+        }
+    }
+
+    /// The form in which two equal values are the same octets; `None` when the value cannot be compared so.
+    pub(crate) fn normalise(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
+        let rule = self.type_of(id).rule;
+        if matches!(rule, Rule::Octets | Rule::None) {
+            return Some(value.to_vec());
+        }
+        let text = std::str::from_utf8(value).ok()?;
+        Some(match rule {
+            Rule::CaseIgnore => fold(text),
+            Rule::CaseExact => text.split_whitespace().collect::<Vec<_>>().join(" ").into_bytes(),
+            Rule::Numeric => text.bytes().filter(|b| *b != b' ').collect(),
+            Rule::Telephone => {
+                text.bytes().filter(|b| *b != b' ' && *b != b'-').map(|b| b.to_ascii_lowercase()).collect()
+            }
+            Rule::Integer => is_integer(text).then(|| text.into())?,
+            Rule::Time => provost_entry::time::generalized(parse_generalized(text)?).into_bytes(),
+            Rule::Boolean => text.to_ascii_uppercase().into_bytes(),
+            Rule::DistinguishedName => Dn::parse(text).ok()?.normalised().into(),
+            Rule::ObjectIdentifier => match (self.class_id(text), self.type_id(text)) {
+                (Some(class), _) => self.class(class)?.name.to_lowercase().into_bytes(),
+                (None, Some(id)) => self.type_of(id).name.to_lowercase().into_bytes(),
+                (None, None) => text.to_lowercase().into_bytes(),
+            },
+            Rule::Uuid => Uuid::try_parse(text).ok()?.to_string().into_bytes(),
+            Rule::Csn | Rule::Octets | Rule::None => value.to_vec(),
+        })
+    }
+
+    /// Orders two normalised values of a type (RFC 4517 §4.2): integers by size, all else octet by octet.
+    pub(crate) fn order(&self, id: TypeId, a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+        if self.type_of(id).rule != Rule::Integer {
+            return a.cmp(b);
+        }
+        let parts = |value: &[u8]| (value.first() == Some(&b'-'), value.len(), value.to_vec());
+        match (parts(a), parts(b)) {
+            ((true, ..), (false, ..)) => std::cmp::Ordering::Less,
+            ((false, ..), (true, ..)) => std::cmp::Ordering::Greater,
+            ((false, x, a), (false, y, b)) => (x, a).cmp(&(y, b)),
+            ((true, x, a), (true, y, b)) => (y, b).cmp(&(x, a)),
+        }
+    }
+}
+
+/// RFC 4518, short form, as `Dn` does it: lower case, runs of spaces as one, none at the ends.
+pub(crate) fn fold(text: &str) -> Vec<u8> {
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        return text.to_ascii_lowercase().into_bytes();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().into_bytes()
+}
+
+/// RFC 4517 §3.3.16: no leading zeros, no plus, no minus zero.
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let good = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    good && (text == "0" || !digits.starts_with('0'))
+}
+
+fn rule_of(name: &str) -> Rule {
+    match name {
+        "caseIgnoreMatch" | "caseIgnoreIA5Match" | "caseIgnoreListMatch" => Rule::CaseIgnore,
+        "caseExactMatch" | "caseExactIA5Match" => Rule::CaseExact,
+        "numericStringMatch" => Rule::Numeric,
+        "telephoneNumberMatch" => Rule::Telephone,
+        "integerMatch" => Rule::Integer,
+        "generalizedTimeMatch" => Rule::Time,
+        "booleanMatch" => Rule::Boolean,
+        "distinguishedNameMatch" => Rule::DistinguishedName,
+        "objectIdentifierMatch" => Rule::ObjectIdentifier,
+        "UUIDMatch" => Rule::Uuid,
+        "CSNMatch" => Rule::Csn,
+        "octetStringMatch" => Rule::Octets,
+        _ => Rule::None,
+    }
+}
+
+fn syntax_of(oid: &str) -> Syntax {
+    match oid.strip_prefix("1.3.6.1.4.1.1466.115.121.1.").unwrap_or(oid) {
+        "15" | "41" => Syntax::DirectoryString,
+        "26" => Syntax::Ia5,
+        "12" => Syntax::DistinguishedName,
+        "38" => Syntax::ObjectIdentifier,
+        "24" => Syntax::Time,
+        "27" => Syntax::Integer,
+        "36" => Syntax::Numeric,
+        "7" => Syntax::Boolean,
+        "44" | "50" | "11" => Syntax::Printable,
+        "1.3.6.1.1.16.1" => Syntax::Uuid,
+        "1.3.6.1.4.1.4203.666.11.2.1" => Syntax::Csn,
+        _ => Syntax::Any,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(catalogue: &Catalogue, name: &str) -> TypeId {
+        catalogue.type_id(name).unwrap_or_else(|| panic!("{name}"))
+    }
+
+    #[test]
+    fn types_inherit() {
+        let c = Catalogue::load().unwrap();
+        let cn = c.type_of(id(&c, "commonName"));
+        assert_eq!((cn.name.as_str(), cn.rule, cn.substring), ("cn", Rule::CaseIgnore, true));
+        assert!(c.is_subtype(id(&c, "sn"), id(&c, "NAME")) && !c.is_subtype(id(&c, "name"), id(&c, "sn")));
+        let person = c.class(c.class_id("inetorgperson").unwrap()).unwrap();
+        assert!(person.must.contains(&id(&c, "sn")) && person.line.len() == 4);
+        for (_, name, _) in MATCHING_RULES.iter().filter(|(_, name, _)| !name.contains("FirstComponent")) {
+            assert!(rule_of(name) != Rule::None || name.contains("Ordering") || name.contains("Substrings"), "{name}");
+        }
+    }
+
+    // RFC 4517 §3.3.
+    #[test]
+    fn syntaxes() {
+        let c = Catalogue::load().unwrap();
+        for (name, good, bad) in [
+            ("cn", "é", ""),
+            ("mail", "a@b", "é@b"),
+            ("provostOwner", "cn=a,dc=x", "nobody"),
+            ("objectClass", "top", "a b"),
+            ("vacationStartDate", "20260101000000Z", "2026-01-01"),
+            ("provostVacationInterval", "-7", "07"),
+            ("schacDateOfBirth", "20010203", "2001-02-03"),
+            ("hasSubordinates", "TRUE", "true"),
+            ("telephoneNumber", "+1 514", "é"),
+            ("entryUUID", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "1b4e"),
+            ("entryCSN", "20261123194500.123456Z#000000#001#000000", "2026"),
+        ] {
+            assert!(c.fits(id(&c, name), good.as_bytes()), "{name} {good}");
+            assert!(!c.fits(id(&c, name), bad.as_bytes()), "{name} {bad}");
+        }
+    }
+
+    // RFC 4517 §4.2: equal values have one form.
+    #[test]
+    fn equality() {
+        let c = Catalogue::load().unwrap();
+        for (name, a, b, equal) in [
+            ("cn", " Zoé  TREMBLAY ", "zoé tremblay", true),
+            ("mail", "A@B.edu", "a@b.EDU", true),
+            ("mailSieveRuleSource", "Keep", "keep", false),
+            ("schacDateOfBirth", "2001 02 03", "20010203", true),
+            ("telephoneNumber", "514-555 1234", "5145551234", true),
+            ("vacationStartDate", "202601010000Z", "20260101000000.0Z", true),
+            ("provostOwner", "CN=A, dc=X", "cn=a,dc=x", true),
+            ("objectClass", "2.5.6.6", "Person", true),
+            ("userPassword", "A", "a", false),
+        ] {
+            let normalise = |value: &str| c.normalise(id(&c, name), value.as_bytes()).unwrap();
+            assert_eq!(normalise(a) == normalise(b), equal, "{name} {a} {b}");
+        }
+        let interval = id(&c, "provostVacationInterval");
+        for (a, b) in [("-10", "-9"), ("-1", "0"), ("9", "10")] {
+            assert_eq!(c.order(interval, a.as_bytes(), b.as_bytes()), std::cmp::Ordering::Less, "{a} {b}");
+        }
+    }
+}

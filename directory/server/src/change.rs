@@ -1,0 +1,375 @@
+//! A write request against the tree: every check, and what the entry is to be afterwards.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use provost_entry::{Dn, Filter, Rdn};
+use uuid::Uuid;
+
+use crate::access::Identity;
+use crate::catalogue::{Catalogue, ClassId, TypeId};
+use crate::constraint::{self, find_value};
+use crate::csn::{Csn, Sequence};
+use crate::matching::{self, Seen};
+use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
+use crate::record::{Draft, Head, NameId};
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::reply::{ResponseControl, oid};
+use crate::result_entry::{self, Selection};
+use crate::tree::{Change, NO_PLACE, Place, Subject, Tree};
+
+/// What a write request says beside its operation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WriteControls {
+    /// RFC 4528.
+    pub(crate) assertion: Option<Filter>,
+    /// RFC 4527: attributes before.
+    pub(crate) pre_read: Option<Vec<String>>,
+    /// RFC 4527: attributes after.
+    pub(crate) post_read: Option<Vec<String>>,
+}
+
+/// A change that may be made durable, and what its answer carries.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) change: Change,
+    pub(crate) controls: Vec<ResponseControl>,
+}
+
+/// Who writes, and when.
+#[derive(Debug)]
+pub(crate) struct Author<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) now: Timestamp,
+    pub(crate) sequence: &'a mut Sequence,
+}
+
+/// Checks a request and works out its change. The tree itself is not changed, but for new shared names.
+pub(crate) fn prepare(
+    tree: &mut Tree,
+    operation: &WriteOperation,
+    controls: &WriteControls,
+    author: &mut Author<'_>,
+) -> Outcome<Prepared> {
+    author.identity.check_write(operation)?;
+    let target = match operation {
+        WriteOperation::Add { .. } => None,
+        WriteOperation::Modify { dn, .. } | WriteOperation::Delete { dn } | WriteOperation::ModifyDn { dn, .. } => {
+            Some(existing(tree, &parse_dn(dn)?)?)
+        }
+    };
+    let draft = match (operation, target) {
+        (WriteOperation::Add { dn, attributes }, _) => Some(add(tree, dn, attributes, author)?),
+        (WriteOperation::Modify { items, .. }, Some(place)) => Some(modify(tree, place, items)?),
+        (WriteOperation::ModifyDn { new_rdn, delete_old, new_superior, .. }, Some(place)) => {
+            Some(modify_dn(tree, place, new_rdn, *delete_old, new_superior.as_deref())?)
+        }
+        (_, Some(place)) => {
+            check_leaf(tree, place)?;
+            None
+        }
+        (_, None) => None,
+    };
+    check_assertion(tree, target, author.identity, controls)?;
+    Ok(finish(tree, target, draft, controls, author))
+}
+
+/// Gives the change its CSN, its place and its read controls.
+fn finish(
+    tree: &mut Tree,
+    target: Option<Place>,
+    draft: Option<(Place, Draft)>,
+    controls: &WriteControls,
+    author: &mut Author<'_>,
+) -> Prepared {
+    let csn = author.sequence.next(author.now);
+    let modifier = tree.names.identity_id(author.identity.dn.as_str());
+    let before = target.and_then(|place| tree.subject(place)).map(|s| (s.parent, s.record.clone()));
+    let uuid = match (&before, &draft) {
+        (Some((_, record)), _) => record.head().map(|head| head.uuid),
+        (None, Some((_, draft))) => Some(draft.head.uuid),
+        (None, None) => None,
+    };
+    let after = draft.map(|(parent, mut draft)| {
+        draft.head.csn = csn;
+        draft.head.modifier = modifier;
+        (parent, draft.encode())
+    });
+    let children = target.and_then(|place| tree.subject(place)).map_or(0, |subject| subject.children);
+    let place = target.unwrap_or_else(|| tree.allocate());
+    let read = |names: &Option<Vec<String>>, side: &Option<(Place, crate::record::Record)>, oid| {
+        let (names, (parent, record)) = (names.as_ref()?, side.as_ref()?);
+        let subject = Subject { parent: *parent, children, record };
+        let seen = Seen { tree, subject, password: author.identity.reads_passwords() };
+        let mut w = crate::ber::Writer::default();
+        result_entry::write(&mut w, &seen, &Selection::parse(&tree.catalogue, names, false));
+        Some(ResponseControl { oid, value: w.into_octets() })
+    };
+    let pre = read(&controls.pre_read, &before, oid::PRE_READ);
+    let post = read(&controls.post_read, &after, oid::POST_READ);
+    let uuid = uuid.unwrap_or(Uuid::nil());
+    Prepared { controls: pre.into_iter().chain(post).collect(), change: Change { place, csn, uuid, before, after } }
+}
+
+pub(crate) fn parse_dn(text: &str) -> Outcome<Dn> {
+    Dn::parse(text).map_err(|error| Refusal::new(Code::InvalidDnSyntax, error.to_string()))
+}
+
+/// The place of an entry, or `noSuchObject` with the nearest that exists (RFC 4511 §4.1.9).
+pub(crate) fn existing(tree: &Tree, dn: &Dn) -> Outcome<Place> {
+    match tree.nearest(dn) {
+        Some((place, 0)) => Ok(place),
+        Some((place, _)) => Err(Refusal { matched: tree.dn(place), ..Refusal::new(Code::NoSuchObject, "") }),
+        None => Err(Refusal::new(Code::NoSuchObject, "")),
+    }
+}
+
+fn check_leaf(tree: &Tree, place: Place) -> Outcome<()> {
+    match tree.subject(place) {
+        Some(subject) if subject.children > 0 => {
+            Err(Refusal::new(Code::NotAllowedOnNonLeaf, "entries stand below this one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_assertion(tree: &Tree, target: Option<Place>, identity: &Identity, controls: &WriteControls) -> Outcome<()> {
+    let Some(filter) = &controls.assertion else { return Ok(()) };
+    let subject = target.and_then(|place| tree.subject(place));
+    let holds = subject.is_some_and(|subject| {
+        let seen = Seen { tree, subject, password: identity.reads_passwords() };
+        matching::matches(&tree.catalogue, &seen, filter) == Some(true)
+    });
+    if holds { Ok(()) } else { Err(Refusal::new(Code::AssertionFailed, "")) }
+}
+
+/// Where a new name would stand: its parent, when the name is free.
+fn vacancy(tree: &Tree, dn: &Dn) -> Outcome<Place> {
+    match tree.nearest(dn) {
+        Some((_, 0)) => Err(Refusal::new(Code::EntryAlreadyExists, "")),
+        Some((parent, 1)) => Ok(parent),
+        Some((nearest, _)) => {
+            Err(Refusal { matched: tree.dn(nearest), ..Refusal::new(Code::NoSuchObject, "no such parent") })
+        }
+        None if *dn == tree.suffix => Ok(NO_PLACE),
+        None => Err(Refusal::new(Code::NoSuchObject, "not below the suffix")),
+    }
+}
+
+fn add(tree: &mut Tree, dn: &str, attributes: &[Attribute], author: &mut Author<'_>) -> Outcome<(Place, Draft)> {
+    let dn = parse_dn(dn)?;
+    let rdn = dn.rdn().ok_or_else(|| Refusal::new(Code::EntryAlreadyExists, "the root DSE"))?;
+    let parent = vacancy(tree, &dn)?;
+    let mut entry = Contents { classes: Vec::new(), attributes: BTreeMap::new() };
+    for (name, values) in attributes {
+        entry.add(tree, name, values)?;
+    }
+    let head = Head {
+        uuid: Uuid::new_v4(),
+        csn: Csn { micros: 0, count: 0, server: 0 },
+        created: author.now.as_second(),
+        creator: tree.names.identity_id(author.identity.dn.as_str()),
+        modifier: 0,
+        classes: 0,
+        structural: 0,
+    };
+    let rdn_text = if parent == NO_PLACE { dn.as_str().to_owned() } else { rdn.to_string() };
+    let draft = Draft { head, rdn: rdn_text, attributes: entry.attributes };
+    Ok((parent, complete(tree, draft, entry.classes, &rdn, Code::NamingViolation)?))
+}
+
+/// Last checks of a draft, and its classes put in.
+fn complete(tree: &mut Tree, mut draft: Draft, classes: Vec<ClassId>, rdn: &Rdn, missing: Code) -> Outcome<Draft> {
+    constraint::check_rdn(tree, &draft, rdn, missing)?;
+    draft.head.structural = constraint::check(tree, &draft, &classes)?;
+    draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), classes)?;
+    Ok(draft)
+}
+
+/// An entry's attributes while modifications go over it one by one.
+struct Contents {
+    classes: Vec<ClassId>,
+    attributes: BTreeMap<NameId, Vec<Vec<u8>>>,
+}
+
+/// What a modification speaks of.
+enum Target {
+    Classes,
+    Attribute(NameId, TypeId),
+}
+
+fn target(tree: &mut Tree, name: &str) -> Outcome<Target> {
+    let catalogue = tree.catalogue.clone();
+    let id = tree.names.describe(&catalogue, name)?;
+    let type_id = tree.names.description(id).map(|description| description.type_id);
+    let type_id = type_id.ok_or_else(|| Refusal::new(Code::UndefinedAttributeType, name))?;
+    if type_id == tree.synthetic.object_class {
+        return Ok(Target::Classes);
+    }
+    if catalogue.type_of(type_id).no_user_modification {
+        return Err(Refusal::new(Code::ConstraintViolation, format!("{name}: no user modification allowed")));
+    }
+    Ok(Target::Attribute(id, type_id))
+}
+
+fn class_ids(catalogue: &Catalogue, values: &[Vec<u8>]) -> Outcome<Vec<ClassId>> {
+    let id = |value: &Vec<u8>| std::str::from_utf8(value).ok().and_then(|name| catalogue.class_id(name));
+    let unknown = || Refusal::new(Code::InvalidAttributeSyntax, "objectClass: unknown class");
+    values.iter().map(|value| id(value).ok_or_else(unknown)).collect()
+}
+
+impl Contents {
+    fn add(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+        if values.is_empty() {
+            return Err(Refusal::new(Code::ProtocolError, format!("{name}: no values")));
+        }
+        let exists = || Refusal::new(Code::AttributeOrValueExists, format!("{name}: value given or there already"));
+        match target(tree, name)? {
+            Target::Classes => {
+                for class in class_ids(&tree.catalogue, values)? {
+                    if self.classes.contains(&class) {
+                        return Err(exists());
+                    }
+                    self.classes.push(class);
+                }
+            }
+            Target::Attribute(id, type_id) => {
+                constraint::check_values(tree, type_id, name, values)?;
+                let there = self.attributes.entry(id).or_default();
+                // Many values at once are compared by their normal form in one set, not each with each.
+                let mut known: std::collections::HashSet<Vec<u8>> =
+                    there.iter().map(|value| constraint::normal(&tree.catalogue, type_id, value)).collect();
+                for value in values {
+                    if !known.insert(constraint::normal(&tree.catalogue, type_id, value)) {
+                        return Err(exists());
+                    }
+                    there.push(value.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+        let missing = || Refusal::new(Code::NoSuchAttribute, format!("{name}: no such attribute or value"));
+        match target(tree, name)? {
+            Target::Classes if values.is_empty() => self.classes.clear(),
+            Target::Classes => {
+                for class in class_ids(&tree.catalogue, values)? {
+                    let at = self.classes.iter().position(|there| *there == class).ok_or_else(missing)?;
+                    self.classes.remove(at);
+                }
+            }
+            Target::Attribute(id, _) if values.is_empty() => {
+                self.attributes.remove(&id).ok_or_else(missing)?;
+            }
+            Target::Attribute(id, type_id) => {
+                let there = self.attributes.get_mut(&id).ok_or_else(missing)?;
+                for value in values {
+                    let at = find_value(&tree.catalogue, type_id, there, value).ok_or_else(missing)?;
+                    there.remove(at);
+                }
+                if there.is_empty() {
+                    self.attributes.remove(&id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+        match target(tree, name)? {
+            Target::Classes => self.classes.clear(),
+            Target::Attribute(id, _) => _ = self.attributes.remove(&id),
+        }
+        if values.is_empty() { Ok(()) } else { self.add(tree, name, values) }
+    }
+
+    /// RFC 4525.
+    fn increment(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+        let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
+        let wrong = || Refusal::new(Code::ConstraintViolation, format!("{name}: not to be incremented so"));
+        let Target::Attribute(id, type_id) = target(tree, name)? else { return Err(wrong()) };
+        let ([value], true) = (values, tree.catalogue.type_of(type_id).rule == crate::catalogue::Rule::Integer) else {
+            return Err(wrong());
+        };
+        let step = number(value).ok_or_else(wrong)?;
+        let missing = || Refusal::new(Code::NoSuchAttribute, format!("{name}: no such attribute"));
+        for there in self.attributes.get_mut(&id).ok_or_else(missing)? {
+            let sum = number(there).and_then(|number| number.checked_add(step)).ok_or_else(wrong)?;
+            *there = sum.to_string().into_bytes();
+        }
+        Ok(())
+    }
+}
+
+fn open(tree: &Tree, place: Place) -> Outcome<(Place, Draft, Contents)> {
+    let (parent, mut draft) = tree.open(place).ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
+    let classes = tree.names.classes(draft.head.classes).map(|list| list.listed.clone()).unwrap_or_default();
+    let contents = Contents { classes, attributes: std::mem::take(&mut draft.attributes) };
+    Ok((parent, draft, contents))
+}
+
+fn modify(tree: &mut Tree, place: Place, items: &[ModifyItem]) -> Outcome<(Place, Draft)> {
+    let (parent, mut draft, mut contents) = open(tree, place)?;
+    for item in items {
+        match item.kind {
+            ModifyKind::Add => contents.add(tree, &item.attribute, &item.values)?,
+            ModifyKind::Delete => contents.delete(tree, &item.attribute, &item.values)?,
+            ModifyKind::Replace => contents.replace(tree, &item.attribute, &item.values)?,
+            ModifyKind::Increment => contents.increment(tree, &item.attribute, &item.values)?,
+        }
+    }
+    let structural = draft.head.structural;
+    draft.attributes = contents.attributes;
+    let rdn = Dn::parse(&draft.rdn).ok().and_then(|dn| dn.rdn()).unwrap_or_else(|| Rdn::new("", ""));
+    let draft = complete(tree, draft, contents.classes, &rdn, Code::NotAllowedOnRdn)?;
+    if draft.head.structural != structural {
+        return Err(Refusal::new(Code::ObjectClassModsProhibited, "the structural class of an entry stays"));
+    }
+    Ok((parent, draft))
+}
+
+fn modify_dn(
+    tree: &mut Tree,
+    place: Place,
+    new_rdn: &str,
+    delete_old: bool,
+    new_superior: Option<&str>,
+) -> Outcome<(Place, Draft)> {
+    check_leaf(tree, place)?;
+    let (parent, mut draft, mut contents) = open(tree, place)?;
+    let new_rdn = match parse_dn(new_rdn)?.rdns().as_slice() {
+        [rdn] => rdn.clone(),
+        _ => return Err(Refusal::new(Code::InvalidDnSyntax, "the new RDN is not one")),
+    };
+    if parent == NO_PLACE {
+        return Err(Refusal::new(Code::UnwillingToPerform, "the suffix keeps its name"));
+    }
+    let superior = match new_superior {
+        Some(dn) => existing(tree, &parse_dn(dn)?)?,
+        None => parent,
+    };
+    let new_dn = parse_dn(&format!("{new_rdn},{}", tree.dn(superior)))?;
+    let old_dn = parse_dn(&tree.dn(place))?;
+    if new_dn != old_dn {
+        vacancy(tree, &new_dn)?;
+    }
+    if superior == place {
+        return Err(Refusal::new(Code::UnwillingToPerform, "an entry cannot stand below itself"));
+    }
+    if delete_old {
+        for (name, value) in old_dn.rdn().iter().flat_map(Rdn::pairs) {
+            contents.delete(tree, name, &[value.as_bytes().to_vec()])?;
+        }
+    }
+    for (name, value) in new_rdn.pairs() {
+        match contents.add(tree, name, &[value.as_bytes().to_vec()]) {
+            Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
+            _ => {}
+        }
+    }
+    draft.rdn = new_rdn.to_string();
+    draft.attributes = contents.attributes;
+    Ok((superior, complete(tree, draft, contents.classes, &new_rdn, Code::NamingViolation)?))
+}

@@ -1,0 +1,200 @@
+//! The one writer: turns all waiting write requests into one transaction, then tells everybody.
+//!
+//! Commit first, then memory, then watchers, then answers: nobody ever sees what a crash could take back.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use jiff::Timestamp;
+use provost_entry::Dn;
+use tokio::sync::mpsc;
+
+use crate::access::Identity;
+use crate::change::{self, Author, Prepared, WriteControls};
+use crate::csn::Sequence;
+use crate::message::WriteOperation;
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::reply::ResponseControl;
+use crate::storage::Storage;
+use crate::tree::{Change, Tree};
+
+/// Most writes in one transaction: bounds how long the first of them waits.
+const BATCH_MAX: usize = 512;
+/// Write requests that may wait; more make their connections wait.
+pub(crate) const QUEUE_MAX: usize = 4_096;
+/// Changes that a persist search may lag behind before it is ended.
+const WATCHER_QUEUE_MAX: usize = 16_384;
+
+/// The directory that all sessions share.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    tree: RwLock<Tree>,
+    watchers: Mutex<Vec<mpsc::Sender<Arc<Change>>>>,
+}
+
+impl Directory {
+    /// Around a loaded tree.
+    pub(crate) fn new(tree: Tree) -> Self {
+        Self { tree: RwLock::new(tree), watchers: Mutex::new(Vec::new()) }
+    }
+
+    /// The tree, for reading. Never held over an await.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tree> {
+        self.tree.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<mpsc::Sender<Arc<Change>>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes from now on. Called with the tree locked, so that no change falls between a look at it and this.
+    /// The stream ends when its reader is too slow.
+    pub(crate) fn watch(&self, _tree: &RwLockReadGuard<'_, Tree>) -> mpsc::Receiver<Arc<Change>> {
+        let (sender, receiver) = mpsc::channel(WATCHER_QUEUE_MAX);
+        self.watchers().push(sender);
+        receiver
+    }
+
+    fn publish(&self, change: Change) {
+        let mut watchers = self.watchers();
+        if watchers.is_empty() {
+            return;
+        }
+        let change = Arc::new(change);
+        // Full or gone alike: the stream ends, and its consumer comes back with a cookie.
+        watchers.retain(|watcher| watcher.try_send(change.clone()).is_ok());
+    }
+}
+
+/// Called with the outcome of one write.
+pub(crate) type Answer = Box<dyn FnOnce(Outcome<Vec<ResponseControl>>) + Send>;
+
+/// A write that waits for its turn.
+pub(crate) struct WriteJob {
+    pub(crate) operation: WriteOperation,
+    pub(crate) controls: WriteControls,
+    pub(crate) identity: Identity,
+    pub(crate) answer: Answer,
+}
+
+/// Names that the writes of one batch depend on. Each is checked against the tree before the batch, so two that
+/// could see each other's effect must not be in one.
+#[derive(Default)]
+struct Footprint {
+    written: HashSet<String>,
+    relied_on: HashSet<String>,
+}
+
+impl Footprint {
+    /// Takes the write in, unless it depends on one that is in already.
+    fn admit(&mut self, operation: &WriteOperation) -> bool {
+        let normal = |text: &str| Dn::parse(text).map(|dn| dn.normalised().to_owned()).unwrap_or_default();
+        let parent = |dn: &str| Dn::parse(dn).ok().and_then(|dn| dn.parent()).map(|dn| dn.normalised().to_owned());
+        let (mut written, mut relied_on) = (Vec::new(), Vec::new());
+        match operation {
+            WriteOperation::Add { dn, .. } => {
+                written.push(normal(dn));
+                relied_on.extend(parent(dn));
+            }
+            WriteOperation::Modify { dn, .. } | WriteOperation::Delete { dn } => written.push(normal(dn)),
+            WriteOperation::ModifyDn { dn, new_rdn, new_superior, .. } => {
+                let superior = new_superior.clone().or_else(|| parent(dn)).unwrap_or_default();
+                written.extend([normal(dn), normal(&format!("{new_rdn},{superior}"))]);
+                relied_on.push(normal(&superior));
+            }
+        }
+        let clash = written.iter().any(|dn| self.written.contains(dn) || self.relied_on.contains(dn))
+            || relied_on.iter().any(|dn| self.written.contains(dn));
+        if !clash {
+            self.written.extend(written);
+            self.relied_on.extend(relied_on);
+        }
+        !clash
+    }
+}
+
+/// The committer's own state; one thread runs it.
+pub(crate) struct Committer {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) storage: Storage,
+    pub(crate) sequence: Sequence,
+    pub(crate) clock: fn() -> Timestamp,
+}
+
+impl Committer {
+    /// Serves until every sender is gone.
+    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<WriteJob>) {
+        let mut held: Option<WriteJob> = None;
+        loop {
+            let Some(first) = held.take().or_else(|| jobs.blocking_recv()) else { return };
+            let mut footprint = Footprint::default();
+            footprint.admit(&first.operation);
+            let mut batch = vec![first];
+            while batch.len() < BATCH_MAX {
+                let Ok(job) = jobs.try_recv() else { break };
+                if !footprint.admit(&job.operation) {
+                    held = Some(job);
+                    break;
+                }
+                batch.push(job);
+            }
+            self.commit(batch);
+        }
+    }
+
+    /// One transaction.
+    pub(crate) fn commit(&mut self, batch: Vec<WriteJob>) {
+        let mut ready: Vec<(Prepared, Answer)> = Vec::new();
+        for job in batch {
+            let now = (self.clock)();
+            let mut author = Author { identity: &job.identity, now, sequence: &mut self.sequence };
+            let prepared = change::prepare(&mut self.directory.write(), &job.operation, &job.controls, &mut author);
+            match prepared {
+                Ok(prepared) => ready.push((prepared, job.answer)),
+                Err(refusal) => (job.answer)(Err(refusal)),
+            }
+        }
+        if ready.is_empty() {
+            return;
+        }
+        let changes: Vec<&Change> = ready.iter().map(|(prepared, _)| &prepared.change).collect();
+        let result = self.storage.commit(&self.directory.read(), &changes);
+        match result {
+            Ok(()) => self.finish(ready),
+            Err(error) => {
+                tracing::error!(%error, writes = ready.len(), "directory transaction failed");
+                self.give_up(ready);
+            }
+        }
+    }
+
+    fn finish(&self, ready: Vec<(Prepared, Answer)>) {
+        metrics::counter!("provost_directory_writes_total").increment(ready.len() as u64);
+        metrics::counter!("provost_directory_commits_total").increment(1);
+        let mut answers = Vec::with_capacity(ready.len());
+        {
+            let mut tree = self.directory.write();
+            for (prepared, answer) in ready {
+                tree.apply(&prepared.change);
+                self.directory.publish(prepared.change);
+                answers.push((answer, prepared.controls));
+            }
+        }
+        for (answer, controls) in answers {
+            answer(Ok(controls));
+        }
+    }
+
+    fn give_up(&self, ready: Vec<(Prepared, Answer)>) {
+        for (prepared, answer) in ready {
+            if prepared.change.before.is_none() {
+                self.directory.write().release(prepared.change.place);
+            }
+            answer(Err(Refusal::new(Code::Unavailable, "the directory cannot write now")));
+        }
+    }
+}

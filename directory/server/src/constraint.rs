@@ -1,0 +1,102 @@
+//! Schema checks of one entry (RFC 4512 §2).
+
+use std::collections::BTreeSet;
+
+use provost_entry::Rdn;
+use provost_schema::definition::Kind;
+
+use crate::catalogue::{Catalogue, ClassId, Rule, TypeId};
+use crate::record::Draft;
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::tree::Tree;
+
+/// The form in which values of an attribute are told apart.
+pub(crate) fn normal(catalogue: &Catalogue, type_id: TypeId, value: &[u8]) -> Vec<u8> {
+    catalogue.normalise(type_id, value).unwrap_or_else(|| value.to_vec())
+}
+
+/// Where among `values` one equal to `value` stands.
+pub(crate) fn find_value(catalogue: &Catalogue, type_id: TypeId, values: &[Vec<u8>], value: &[u8]) -> Option<usize> {
+    let wanted = normal(catalogue, type_id, value);
+    values.iter().position(|there| normal(catalogue, type_id, there) == wanted)
+}
+
+/// Syntax of each value.
+pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+    let is_password = type_id == tree.synthetic.user_password;
+    for (i, value) in values.iter().enumerate() {
+        if !tree.catalogue.fits(type_id, value) {
+            let words = format!("{name}: value #{i} invalid per syntax");
+            return Err(Refusal::new(Code::InvalidAttributeSyntax, words));
+        }
+        // A clear password would lie on the disk and go to every consumer.
+        if is_password && value.first() != Some(&b'{') {
+            return Err(Refusal::new(Code::ConstraintViolation, "userPassword: {SCHEME} and hash wanted (RFC 3112)"));
+        }
+    }
+    Ok(())
+}
+
+/// The values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refused with `missing`.
+pub(crate) fn check_rdn(tree: &Tree, draft: &Draft, rdn: &Rdn, missing: Code) -> Outcome<()> {
+    for (name, value) in rdn.pairs() {
+        let refusal = |words: &str| Refusal::new(missing, format!("naming attribute '{name}': {words}"));
+        let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
+        if tree.catalogue.type_of(type_id).rule == Rule::None || tree.catalogue.type_of(type_id).operational {
+            return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
+        }
+        let found = draft.attributes.iter().any(|(id, values)| {
+            let same = tree.names.description(*id).is_some_and(|d| d.type_id == type_id && !d.text.contains(';'));
+            same && find_value(&tree.catalogue, type_id, values, value.as_bytes()).is_some()
+        });
+        if !found {
+            return Err(refusal("its value is not in the entry"));
+        }
+    }
+    Ok(())
+}
+
+/// Classes, required and allowed attributes, single values. Gives the structural class.
+pub(crate) fn check(tree: &Tree, draft: &Draft, classes: &[ClassId]) -> Outcome<ClassId> {
+    let catalogue = &tree.catalogue;
+    let structural = structural_class(catalogue, classes)?;
+    let (mut must, mut may) = (BTreeSet::<TypeId>::new(), BTreeSet::<TypeId>::new());
+    for class in classes.iter().filter_map(|id| catalogue.class(*id)) {
+        must.extend(&class.must);
+        may.extend(&class.may);
+    }
+    must.remove(&tree.synthetic.object_class);
+    let mut present = BTreeSet::new();
+    for (id, values) in &draft.attributes {
+        let Some(description) = tree.names.description(*id) else { continue };
+        let (type_id, name) = (description.type_id, &description.text);
+        if !must.contains(&type_id) && !may.contains(&type_id) {
+            return Err(Refusal::new(Code::ObjectClassViolation, format!("attribute '{name}' not allowed")));
+        }
+        if catalogue.type_of(type_id).single_value && values.len() > 1 {
+            return Err(Refusal::new(Code::ConstraintViolation, format!("{name}: one value only")));
+        }
+        present.insert(type_id);
+    }
+    match must.iter().find(|type_id| !present.contains(type_id)) {
+        None => Ok(structural),
+        Some(missing) => {
+            let name = &catalogue.type_of(*missing).name;
+            Err(Refusal::new(Code::ObjectClassViolation, format!("attribute '{name}' required")))
+        }
+    }
+}
+
+/// RFC 4512 §2.4.2: one structural class, of which all other structural ones are superclasses.
+fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Outcome<ClassId> {
+    let structural: Vec<ClassId> = classes
+        .iter()
+        .copied()
+        .filter(|id| catalogue.class(*id).is_some_and(|class| class.kind == Kind::Structural))
+        .collect();
+    let most = structural.iter().find(|id| {
+        let line = catalogue.class(**id).map(|class| &class.line);
+        line.is_some_and(|line| structural.iter().all(|other| line.contains(other)))
+    });
+    most.copied().ok_or_else(|| Refusal::new(Code::ObjectClassViolation, "no single structural object class"))
+}

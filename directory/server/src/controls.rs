@@ -1,0 +1,129 @@
+//! Request controls (RFC 4511 §4.1.11): what is obeyed with which operation.
+
+use crate::ber::{ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE};
+use crate::change::WriteControls;
+use crate::message::{self, RawControl};
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::reply::oid;
+
+/// A page of a search (RFC 2696).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) size: usize,
+    pub(crate) cookie: Vec<u8>,
+}
+
+/// A sync request (RFC 4533 §2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SyncRequest {
+    pub(crate) persist: bool,
+    pub(crate) cookie: Vec<u8>,
+}
+
+/// The operations that controls tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Search,
+    Compare,
+    Write,
+    Other,
+}
+
+/// All controls of one request, read.
+#[derive(Debug, Default)]
+pub(crate) struct Controls {
+    pub(crate) write: WriteControls,
+    pub(crate) page: Option<Page>,
+    pub(crate) sync: Option<SyncRequest>,
+}
+
+/// Reads what applies to the operation. Others are passed over, or refused with 12 when critical.
+pub(crate) fn read(raw: &[RawControl], target: Target) -> Outcome<Controls> {
+    let mut controls = Controls::default();
+    for control in raw {
+        let value = || {
+            let missing = || Refusal::new(Code::ProtocolError, format!("control {}: no value", control.oid));
+            control.value.as_deref().ok_or_else(missing)
+        };
+        let broken = |_| Refusal::new(Code::ProtocolError, format!("control {}: broken value", control.oid));
+        let selection = || message::attribute_selection(value()?).map(Some).map_err(broken);
+        match (control.oid.as_str(), target) {
+            (oid::MANAGE_DSA_IT, Target::Search | Target::Compare | Target::Write) => {}
+            (oid::ASSERTION, Target::Search | Target::Compare | Target::Write) => {
+                controls.write.assertion = Some(message::assertion_filter(value()?)?);
+            }
+            (oid::PRE_READ, Target::Write) => controls.write.pre_read = selection()?,
+            (oid::POST_READ, Target::Write) => controls.write.post_read = selection()?,
+            (oid::PAGED_RESULTS, Target::Search) => controls.page = Some(page(value()?).map_err(broken)?),
+            (oid::SYNC_REQUEST, Target::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
+            _ if control.critical => {
+                let words = format!("control {} is not served here", control.oid);
+                return Err(Refusal::new(Code::UnavailableCriticalExtension, words));
+            }
+            _ => {}
+        }
+    }
+    if controls.page.is_some() && controls.sync.is_some() {
+        return Err(Refusal::new(Code::UnwillingToPerform, "sync and paged results do not go together"));
+    }
+    Ok(controls)
+}
+
+fn page(value: &[u8]) -> Result<Page, crate::ber::Malformed> {
+    let mut body = Reader::new(value).within(SEQUENCE)?;
+    let size = usize::try_from(body.integer(INTEGER)?).map_err(|_| crate::ber::Malformed)?;
+    Ok(Page { size, cookie: body.expect(OCTET_STRING)?.to_vec() })
+}
+
+fn sync(value: &[u8]) -> Result<SyncRequest, crate::ber::Malformed> {
+    let mut body = Reader::new(value).within(SEQUENCE)?;
+    let persist = match body.integer(ENUMERATED)? {
+        1 => false,
+        3 => true,
+        _ => return Err(crate::ber::Malformed),
+    };
+    let cookie = body.optional(OCTET_STRING)?.unwrap_or_default().to_vec();
+    Ok(SyncRequest { persist, cookie })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(oid: &str, critical: bool, value: Option<&[u8]>) -> Vec<RawControl> {
+        vec![RawControl { oid: oid.into(), critical, value: value.map(<[u8]>::to_vec) }]
+    }
+
+    // RFC 4511 §4.1.11: a critical control that is not obeyed is result 12; any other is passed over.
+    #[test]
+    fn criticality() {
+        for (oid, critical, target, expect) in [
+            ("1.2.3", true, Target::Write, Some(Code::UnavailableCriticalExtension)),
+            ("1.2.3", false, Target::Write, None),
+            (oid::PAGED_RESULTS, true, Target::Write, Some(Code::UnavailableCriticalExtension)),
+            (oid::MANAGE_DSA_IT, true, Target::Search, None),
+            (oid::ASSERTION, true, Target::Other, Some(Code::UnavailableCriticalExtension)),
+            (oid::ASSERTION, true, Target::Write, Some(Code::ProtocolError)),
+        ] {
+            let read = read(&control(oid, critical, None), target);
+            assert_eq!(read.err().map(|refusal| refusal.code), expect, "{oid} {target:?}");
+        }
+    }
+
+    #[test]
+    fn values() {
+        let page = [0x30, 5, 2, 1, 10, 4, 0];
+        let sync = [0x30, 6, 10, 1, 3, 4, 1, b'x'];
+        let read_page = read(&control(oid::PAGED_RESULTS, true, Some(&page)), Target::Search).unwrap().page;
+        assert_eq!(read_page, Some(Page { size: 10, cookie: vec![] }));
+        let read_sync = read(&control(oid::SYNC_REQUEST, true, Some(&sync)), Target::Search).unwrap().sync;
+        assert_eq!(read_sync, Some(SyncRequest { persist: true, cookie: b"x".to_vec() }));
+        for bad in [&[0x30, 3, 10, 1, 2][..], &[0x30, 3, 2, 1, 255], &[4, 0]] {
+            assert!(read(&control(oid::SYNC_REQUEST, false, Some(bad)), Target::Search).is_err());
+            assert!(read(&control(oid::PAGED_RESULTS, false, Some(bad)), Target::Search).is_err());
+        }
+        let mut both = control(oid::PAGED_RESULTS, true, Some(&page));
+        both.extend(control(oid::SYNC_REQUEST, true, Some(&sync)));
+        assert_eq!(read(&both, Target::Search).unwrap_err().code, Code::UnwillingToPerform);
+    }
+}

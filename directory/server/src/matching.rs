@@ -1,0 +1,256 @@
+//! Filters against entries (RFC 4511 §4.5.1.7): true, false or undefined.
+
+use std::cmp::Ordering;
+
+use provost_entry::{AttributeDescription, Entry, Filter};
+
+use crate::catalogue::{Catalogue, Rule, TypeId};
+use crate::names::Wanted;
+use crate::tree::{Subject, Tree};
+
+/// Something that has attributes.
+pub(crate) trait Source {
+    /// Shows each value that `wanted` covers, until `visit` says that it has seen enough; tells whether it said so.
+    fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
+}
+
+/// An entry of the tree, as somebody may see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) subject: Subject<'a>,
+    /// Whether userPassword is there for the one who asks.
+    pub(crate) password: bool,
+}
+
+impl Source for Seen<'_> {
+    fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
+        let tree = self.tree;
+        if wanted.type_id == tree.synthetic.object_class {
+            return self.visit_classes(visit);
+        }
+        if wanted.options.is_empty() && tree.synthetic.operational().contains(&wanted.type_id) {
+            let values = tree.synthesise(self.subject, wanted.type_id);
+            return values.iter().any(|value| visit(wanted.type_id, value));
+        }
+        for (name, mut values) in self.subject.record.attributes() {
+            let Some(description) = tree.names.description(name) else { continue };
+            if !self.password && description.type_id == tree.synthetic.user_password {
+                continue;
+            }
+            if wanted.covers(&tree.catalogue, description.type_id, &description.text)
+                && values.any(|value| visit(description.type_id, value))
+            {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Seen<'_> {
+    /// All classes of the entry, inherited ones included (RFC 4512 §2.4).
+    fn visit_classes(&self, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
+        let tree = self.tree;
+        let list = self.subject.record.head().and_then(|head| tree.names.classes(head.classes));
+        let classes = list.into_iter().flat_map(|list| &list.line).filter_map(|id| tree.catalogue.class(*id));
+        classes.into_iter().any(|class| visit(tree.synthetic.object_class, class.name.as_bytes()))
+    }
+}
+
+/// An entry that is made on the spot: the root DSE, the subschema.
+pub(crate) struct Made<'a> {
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) entry: &'a Entry,
+}
+
+impl Source for Made<'_> {
+    fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
+        self.entry.attributes().any(|(name, values)| {
+            self.catalogue.type_id(name.attribute_type()).is_some_and(|id| {
+                wanted.covers(self.catalogue, id, name.as_str()) && values.iter().any(|v| visit(id, v))
+            })
+        })
+    }
+}
+
+/// `Some(true)` selects the entry; `None` is Undefined.
+pub(crate) fn matches(catalogue: &Catalogue, source: &impl Source, filter: &Filter) -> Option<bool> {
+    match filter {
+        Filter::And(parts) => all(parts.iter().map(|part| matches(catalogue, source, part))),
+        // An Or is the negation of all negated.
+        Filter::Or(parts) => negate(all(parts.iter().map(|part| negate(matches(catalogue, source, part))))),
+        Filter::Not(part) => negate(matches(catalogue, source, part)),
+        Filter::Present(name) => {
+            let wanted = Wanted::of(catalogue, name)?;
+            Some(source.visit(&wanted, &mut |_, _| true))
+        }
+        Filter::Equal(name, value) | Filter::Approx(name, value) => equal(catalogue, source, name, value),
+        Filter::GreaterOrEqual(name, value) => ordered(catalogue, source, name, value, Ordering::Less),
+        Filter::LessOrEqual(name, value) => ordered(catalogue, source, name, value, Ordering::Greater),
+        Filter::Substring { attribute, initial, any, last } => {
+            let wanted = Wanted::of(catalogue, attribute)?;
+            let pattern = Pattern::new(catalogue, wanted.type_id, initial.as_deref(), any, last.as_deref())?;
+            Some(source.visit(&wanted, &mut |id, value| {
+                catalogue.normalise(id, value).is_some_and(|value| pattern.matches(&value))
+            }))
+        }
+    }
+}
+
+fn negate(value: Option<bool>) -> Option<bool> {
+    value.map(|value| !value)
+}
+
+/// False if one is false, else Undefined if one is, else true.
+fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut result = Some(true);
+    for part in parts {
+        match part {
+            Some(false) => return Some(false),
+            None => result = None,
+            Some(true) => {}
+        }
+    }
+    result
+}
+
+fn equal(c: &Catalogue, source: &impl Source, name: &AttributeDescription, value: &[u8]) -> Option<bool> {
+    let wanted = Wanted::of(c, name)?;
+    if c.type_of(wanted.type_id).rule == Rule::None {
+        return None;
+    }
+    let assertion = c.normalise(wanted.type_id, value)?;
+    if c.type_of(wanted.type_id).rule == Rule::ObjectIdentifier {
+        return Some(source.visit(&wanted, &mut |id, value| {
+            value.eq_ignore_ascii_case(&assertion) || c.normalise(id, value).as_deref() == Some(&assertion)
+        }));
+    }
+    Some(source.visit(&wanted, &mut |id, value| c.normalise(id, value).is_some_and(|value| value == assertion)))
+}
+
+/// Whether a value is equal to the assertion or on the other side of it than `excluded`.
+fn ordered(
+    c: &Catalogue,
+    source: &impl Source,
+    name: &AttributeDescription,
+    value: &[u8],
+    excluded: Ordering,
+) -> Option<bool> {
+    let wanted = Wanted::of(c, name)?;
+    if !c.type_of(wanted.type_id).ordering {
+        return None;
+    }
+    let assertion = c.normalise(wanted.type_id, value)?;
+    Some(source.visit(&wanted, &mut |id, value| {
+        c.normalise(id, value).is_some_and(|value| c.order(id, &value, &assertion) != excluded)
+    }))
+}
+
+/// A substrings assertion, prepared.
+struct Pattern {
+    initial: Vec<u8>,
+    any: Vec<Vec<u8>>,
+    last: Vec<u8>,
+}
+
+impl Pattern {
+    fn new(c: &Catalogue, id: TypeId, initial: Option<&[u8]>, any: &[Vec<u8>], last: Option<&[u8]>) -> Option<Self> {
+        let kind = c.type_of(id);
+        if !kind.substring {
+            return None;
+        }
+        let piece = |octets: &[u8]| match kind.rule {
+            Rule::CaseIgnore => std::str::from_utf8(octets).ok().map(|text| fold_piece(&text.to_lowercase())),
+            Rule::CaseExact => std::str::from_utf8(octets).ok().map(fold_piece),
+            _ => c.normalise(id, octets),
+        };
+        let trimmed = |octets: Vec<u8>, start: bool| {
+            let octets = if start { octets.trim_ascii_start() } else { octets.trim_ascii_end() };
+            octets.to_vec()
+        };
+        Some(Self {
+            initial: trimmed(piece(initial.unwrap_or_default())?, true),
+            any: any.iter().map(|part| piece(part)).collect::<Option<_>>()?,
+            last: trimmed(piece(last.unwrap_or_default())?, false),
+        })
+    }
+
+    fn matches(&self, value: &[u8]) -> bool {
+        let Some(mut rest) = value.strip_prefix(&*self.initial) else { return false };
+        for part in &self.any {
+            let Some(at) = find(rest, part) else { return false };
+            rest = rest.get(at + part.len()..).unwrap_or_default();
+        }
+        rest.ends_with(&self.last)
+    }
+}
+
+/// Runs of spaces as one; unlike in a whole value, the ends keep theirs.
+fn fold_piece(text: &str) -> Vec<u8> {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_whitespace() && out.ends_with(' ') => {}
+            c if c.is_whitespace() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out.into_bytes()
+}
+
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    if needle.is_empty() { Some(0) } else { hay.windows(needle.len()).position(|window| window == needle) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_entry::Dn;
+
+    // RFC 4511 §4.5.1.7: three-valued, and RFC 4517 §4.2 for each kind of assertion.
+    #[test]
+    fn table() {
+        let catalogue = Catalogue::load().unwrap();
+        let entry = Entry::new(Dn::parse("cn=x").unwrap())
+            .with("cn", "Zoé  Tremblay")
+            .with("mail", "zoe@example.edu")
+            .with("mailAutoReplyText;lang-fr", "Absente")
+            .with("provostVacationInterval", "7")
+            .with("vacationEndDate", "20261231235959Z")
+            .with("userCertificate", "x")
+            .with("objectClass", "person");
+        let source = Made { catalogue: &catalogue, entry: &entry };
+        for (filter, expect) in [
+            ("(cn=zoé tremblay)", Some(true)),
+            ("(name=ZOÉ TREMBLAY)", Some(true)),
+            ("(sn=zoé tremblay)", Some(false)),
+            ("(nosuch=1)", None),
+            ("(!(nosuch=1))", None),
+            ("(|(nosuch=1)(cn=*))", Some(true)),
+            ("(&(nosuch=1)(cn=*))", None),
+            ("(&(nosuch=1)(cn=x))", Some(false)),
+            ("(&)", Some(true)),
+            ("(|)", Some(false)),
+            ("(mail=ZOE@*)", Some(true)),
+            ("(mail=*@example.*)", Some(true)),
+            ("(cn=z* trem*blay)", Some(true)),
+            ("(cn=*tremblay*tremblay*)", Some(false)),
+            ("(mailAutoReplyText=absente)", Some(true)),
+            ("(mailAutoReplyText;lang-fr=absente)", Some(true)),
+            ("(mailAutoReplyText;lang-en=*)", Some(false)),
+            ("(provostVacationInterval>=10)", Some(false)),
+            ("(provostVacationInterval<=10)", Some(true)),
+            ("(provostVacationInterval>=x)", None),
+            ("(vacationEndDate>=20261231235959Z)", Some(true)),
+            ("(cn>=a)", None),
+            ("(userCertificate=x)", None),
+            ("(userCertificate=*)", Some(true)),
+            ("(objectClass=2.5.6.6)", Some(true)),
+            ("(mail~=Zoe@example.edu)", Some(true)),
+            ("(vacationEndDate=2026*)", None),
+        ] {
+            assert_eq!(matches(&catalogue, &source, &Filter::parse(filter).unwrap()), expect, "{filter}");
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Requests (RFC 4511 §4) and their controls, read from one complete frame.
+
+use provost_credential::Secret;
+use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
+
+use crate::ber::{self, BOOLEAN, ENUMERATED, INTEGER, Malformed, OCTET_STRING, Reader, SEQUENCE, SET};
+use crate::refusal::{Code, Refusal};
+
+/// Most controls in one request.
+pub(crate) const CONTROLS_MAX: usize = 16;
+/// Most attributes listed in one request.
+pub(crate) const ATTRIBUTES_MAX: usize = 1_000;
+/// Most values in one request.
+pub(crate) const VALUES_MAX: usize = 100_000;
+/// Most leaves and branches of one filter.
+pub(crate) const FILTER_NODES_MAX: usize = 4_096;
+
+/// Attribute and values, as they came.
+pub(crate) type Attribute = (String, Vec<Vec<u8>>);
+
+/// One LDAPMessage.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) id: i32,
+    pub(crate) operation: Operation,
+    pub(crate) controls: Vec<RawControl>,
+}
+
+/// A control before anyone has looked at its value.
+#[derive(Debug, Clone)]
+pub(crate) struct RawControl {
+    pub(crate) oid: String,
+    pub(crate) critical: bool,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// How a bind proves who it is.
+#[derive(Debug)]
+pub(crate) enum Authentication {
+    Simple(Secret),
+    /// SASL or unknown: none is offered.
+    Other,
+}
+
+/// RFC 4511 §4.5.1.2 and `subordinate` (draft-sermersheim-ldap-subordinate-scope).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Base,
+    One,
+    Subtree,
+    Children,
+}
+
+/// RFC 4511 §4.5.1.
+#[derive(Debug, Clone)]
+pub(crate) struct SearchRequest {
+    pub(crate) base: String,
+    pub(crate) scope: Scope,
+    pub(crate) size_limit: usize,
+    pub(crate) time_limit_seconds: u64,
+    pub(crate) types_only: bool,
+    pub(crate) filter: Filter,
+    pub(crate) attributes: Vec<String>,
+}
+
+/// RFC 4511 §4.6, and increment of RFC 4525.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ModifyKind {
+    Add,
+    Delete,
+    Replace,
+    Increment,
+}
+
+/// One change of a modify request.
+#[derive(Debug, Clone)]
+pub(crate) struct ModifyItem {
+    pub(crate) kind: ModifyKind,
+    pub(crate) attribute: String,
+    pub(crate) values: Vec<Vec<u8>>,
+}
+
+/// A request that writes.
+#[derive(Debug, Clone)]
+pub(crate) enum WriteOperation {
+    Add { dn: String, attributes: Vec<Attribute> },
+    Modify { dn: String, items: Vec<ModifyItem> },
+    Delete { dn: String },
+    ModifyDn { dn: String, new_rdn: String, delete_old: bool, new_superior: Option<String> },
+}
+
+/// The operations that the server answers.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Bind { version: i64, dn: String, authentication: Authentication },
+    Unbind,
+    Search(SearchRequest),
+    Write(WriteOperation),
+    Compare { dn: String, attribute: String, value: Vec<u8> },
+    Abandon(i32),
+    Extended { oid: String, value: Option<Vec<u8>> },
+}
+
+/// Why a frame gave no request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DecodeError {
+    /// Not LDAP: the connection ends with a Notice of Disconnection.
+    Malformed,
+    /// LDAP, but beyond what is served: answered with this response tag, and the connection goes on.
+    Refused { id: i32, response: u8, refusal: Refusal },
+}
+
+impl From<Malformed> for DecodeError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// Reads one frame.
+pub(crate) fn decode(frame: &[u8]) -> Result<Request, DecodeError> {
+    let mut outer = Reader::new(frame);
+    let mut message = outer.within(SEQUENCE)?;
+    let id = message.integer(INTEGER)?;
+    // RFC 4511 §4.1.1.1: zero is for unsolicited notifications.
+    let id = i32::try_from(id).ok().filter(|id| *id > 0).ok_or(DecodeError::Malformed)?;
+    let (tag, content) = message.element()?;
+    let controls = match message.optional(0xa0)? {
+        Some(content) => controls(content)?,
+        None => Vec::new(),
+    };
+    let operation = operation(tag, content).map_err(|error| match error {
+        Wrong::Malformed => DecodeError::Malformed,
+        Wrong::Refused(refusal) => DecodeError::Refused { id, response: response_tag(tag), refusal },
+    })?;
+    Ok(Request { id, operation, controls })
+}
+
+/// The tag of the response to a request's tag; search ends with SearchResultDone.
+pub(crate) fn response_tag(request: u8) -> u8 {
+    match request {
+        0x60 => 0x61,
+        0x63 => 0x65,
+        0x66 => 0x67,
+        0x68 => 0x69,
+        0x4a => 0x6b,
+        0x6c => 0x6d,
+        0x6e => 0x6f,
+        _ => 0x78,
+    }
+}
+
+/// Like [`DecodeError`], before the message id is known.
+enum Wrong {
+    Malformed,
+    Refused(Refusal),
+}
+
+impl From<Malformed> for Wrong {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+fn controls(content: &[u8]) -> Result<Vec<RawControl>, Malformed> {
+    let mut reader = Reader::new(content);
+    let mut controls = Vec::new();
+    while !reader.is_empty() {
+        let mut control = reader.within(SEQUENCE)?;
+        let oid = control.text(OCTET_STRING)?.to_owned();
+        let critical = if control.peek() == Some(BOOLEAN) { control.boolean()? } else { false };
+        let value = control.optional(OCTET_STRING)?.map(<[u8]>::to_vec);
+        controls.push(RawControl { oid, critical, value });
+        if controls.len() > CONTROLS_MAX {
+            return Err(Malformed);
+        }
+    }
+    Ok(controls)
+}
+
+fn operation(tag: u8, content: &[u8]) -> Result<Operation, Wrong> {
+    let mut body = Reader::new(content);
+    let text = || std::str::from_utf8(content).map(str::to_owned).map_err(|_| Wrong::Malformed);
+    Ok(match tag {
+        0x60 => bind(&mut body)?,
+        0x42 => Operation::Unbind,
+        0x63 => Operation::Search(search(&mut body)?),
+        0x66 => modify(&mut body)?,
+        0x68 => add(&mut body)?,
+        0x4a => Operation::Write(WriteOperation::Delete { dn: text()? }),
+        0x6c => modify_dn(&mut body)?,
+        0x6e => compare(&mut body)?,
+        0x50 => Operation::Abandon(i32::try_from(ber::integer(content)?).map_err(|_| Wrong::Malformed)?),
+        0x77 => {
+            let oid = body.text(0x80)?.to_owned();
+            Operation::Extended { oid, value: body.optional(0x81)?.map(<[u8]>::to_vec) }
+        }
+        _ => return Err(Wrong::Malformed),
+    })
+}
+
+fn bind(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+    let version = body.integer(INTEGER)?;
+    let dn = body.text(OCTET_STRING)?.to_owned();
+    let authentication = match body.element()? {
+        (0x80, password) => match std::str::from_utf8(password) {
+            Ok(password) => Authentication::Simple(Secret::new(password)),
+            Err(_) => return Err(Wrong::Refused(Refusal::new(Code::InvalidCredentials, ""))),
+        },
+        _ => Authentication::Other,
+    };
+    Ok(Operation::Bind { version, dn, authentication })
+}
+
+fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
+    let base = body.text(OCTET_STRING)?.to_owned();
+    let scope = match body.integer(ENUMERATED)? {
+        0 => Scope::Base,
+        1 => Scope::One,
+        2 => Scope::Subtree,
+        3 => Scope::Children,
+        _ => return Err(Wrong::Refused(Refusal::new(Code::ProtocolError, "unknown scope"))),
+    };
+    // Aliases do not exist here, so that every way of following them is the same.
+    body.integer(ENUMERATED)?;
+    let size_limit = usize::try_from(body.integer(INTEGER)?).map_err(|_| Malformed)?;
+    let time_limit_seconds = u64::try_from(body.integer(INTEGER)?).map_err(|_| Malformed)?;
+    let types_only = body.boolean()?;
+    let filter = filter(body)?;
+    let mut list = body.within(SEQUENCE)?;
+    let attributes = texts(&mut list)?;
+    Ok(SearchRequest { base, scope, size_limit, time_limit_seconds, types_only, filter, attributes })
+}
+
+/// SEQUENCE OF LDAPString.
+fn texts(list: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
+    let mut texts = Vec::new();
+    while !list.is_empty() {
+        texts.push(list.text(OCTET_STRING)?.to_owned());
+        if texts.len() > ATTRIBUTES_MAX {
+            return Err(Malformed);
+        }
+    }
+    Ok(texts)
+}
+
+fn modify(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+    let dn = body.text(OCTET_STRING)?.to_owned();
+    let mut list = body.within(SEQUENCE)?;
+    let (mut items, mut budget) = (Vec::new(), VALUES_MAX);
+    while !list.is_empty() {
+        let mut item = list.within(SEQUENCE)?;
+        let kind = match item.integer(ENUMERATED)? {
+            0 => ModifyKind::Add,
+            1 => ModifyKind::Delete,
+            2 => ModifyKind::Replace,
+            3 => ModifyKind::Increment,
+            _ => return Err(Wrong::Refused(Refusal::new(Code::ProtocolError, "unknown modification"))),
+        };
+        let (attribute, values) = attribute(&mut item, &mut budget)?;
+        items.push(ModifyItem { kind, attribute, values });
+        if items.len() > ATTRIBUTES_MAX {
+            return Err(Wrong::Malformed);
+        }
+    }
+    Ok(Operation::Write(WriteOperation::Modify { dn, items }))
+}
+
+fn add(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+    let dn = body.text(OCTET_STRING)?.to_owned();
+    let mut list = body.within(SEQUENCE)?;
+    let (mut attributes, mut budget) = (Vec::new(), VALUES_MAX);
+    while !list.is_empty() {
+        attributes.push(attribute(&mut list, &mut budget)?);
+        if attributes.len() > ATTRIBUTES_MAX {
+            return Err(Wrong::Malformed);
+        }
+    }
+    Ok(Operation::Write(WriteOperation::Add { dn, attributes }))
+}
+
+/// PartialAttribute (RFC 4511 §4.1.7); `budget` bounds the values of a whole request.
+fn attribute(list: &mut Reader<'_>, budget: &mut usize) -> Result<Attribute, Malformed> {
+    let mut attribute = list.within(SEQUENCE)?;
+    let name = attribute.text(OCTET_STRING)?.to_owned();
+    let mut set = attribute.within(SET)?;
+    let mut values = Vec::new();
+    while !set.is_empty() {
+        values.push(set.expect(OCTET_STRING)?.to_vec());
+        *budget = budget.checked_sub(1).ok_or(Malformed)?;
+    }
+    Ok((name, values))
+}
+
+fn modify_dn(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+    let dn = body.text(OCTET_STRING)?.to_owned();
+    let new_rdn = body.text(OCTET_STRING)?.to_owned();
+    let delete_old = body.boolean()?;
+    let new_superior = match body.optional(0x80)? {
+        Some(octets) => Some(std::str::from_utf8(octets).map_err(|_| Malformed)?.to_owned()),
+        None => None,
+    };
+    Ok(Operation::Write(WriteOperation::ModifyDn { dn, new_rdn, delete_old, new_superior }))
+}
+
+fn compare(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+    let dn = body.text(OCTET_STRING)?.to_owned();
+    let mut assertion = body.within(SEQUENCE)?;
+    let attribute = assertion.text(OCTET_STRING)?.to_owned();
+    Ok(Operation::Compare { dn, attribute, value: assertion.expect(OCTET_STRING)?.to_vec() })
+}
+
+/// Reads a filter from a control value (RFC 4528).
+pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, Refusal> {
+    filter(&mut Reader::new(value)).map_err(|wrong| match wrong {
+        Wrong::Refused(refusal) => refusal,
+        Wrong::Malformed => Refusal::new(Code::ProtocolError, "the assertion is not a filter"),
+    })
+}
+
+/// Reads the attribute selection of a read control (RFC 4527).
+pub(crate) fn attribute_selection(value: &[u8]) -> Result<Vec<String>, Malformed> {
+    texts(&mut Reader::new(value).within(SEQUENCE)?)
+}
+
+fn filter(body: &mut Reader<'_>) -> Result<Filter, Wrong> {
+    let mut nodes = FILTER_NODES_MAX;
+    filter_node(body, FILTER_DEPTH_MAX, &mut nodes)
+}
+
+fn too_large() -> Wrong {
+    Wrong::Refused(Refusal::new(Code::AdminLimitExceeded, "the filter is too large or too deep"))
+}
+
+fn description(text: &str) -> Result<AttributeDescription, Wrong> {
+    let parsed = AttributeDescription::parse(text);
+    parsed.map_err(|error| Wrong::Refused(Refusal::new(Code::ProtocolError, error.to_string())))
+}
+
+fn filter_node(body: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, Wrong> {
+    *nodes = nodes.checked_sub(1).ok_or_else(too_large)?;
+    let depth = depth.checked_sub(1).ok_or_else(too_large)?;
+    let (tag, content) = body.element()?;
+    let mut inner = Reader::new(content);
+    let mut pair = || -> Result<(AttributeDescription, Vec<u8>), Wrong> {
+        let name = description(inner.text(OCTET_STRING)?)?;
+        Ok((name, inner.expect(OCTET_STRING)?.to_vec()))
+    };
+    Ok(match tag {
+        0xa0 | 0xa1 => {
+            let mut parts = Vec::new();
+            while !inner.is_empty() {
+                parts.push(filter_node(&mut inner, depth, nodes)?);
+            }
+            if tag == 0xa0 { Filter::And(parts) } else { Filter::Or(parts) }
+        }
+        0xa2 => Filter::Not(Box::new(filter_node(&mut inner, depth, nodes)?)),
+        0xa3 => pair().map(|(name, value)| Filter::Equal(name, value))?,
+        0xa4 => substring(&mut inner)?,
+        0xa5 => pair().map(|(name, value)| Filter::GreaterOrEqual(name, value))?,
+        0xa6 => pair().map(|(name, value)| Filter::LessOrEqual(name, value))?,
+        0x87 => Filter::Present(description(std::str::from_utf8(content).map_err(|_| Wrong::Malformed)?)?),
+        0xa8 => pair().map(|(name, value)| Filter::Approx(name, value))?,
+        0xa9 => {
+            let refusal = Refusal::new(Code::InappropriateMatching, "extensible match is not served");
+            return Err(Wrong::Refused(refusal));
+        }
+        _ => return Err(Wrong::Malformed),
+    })
+}
+
+fn substring(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
+    let attribute = description(inner.text(OCTET_STRING)?)?;
+    let mut parts = inner.within(SEQUENCE)?;
+    let (mut initial, mut any, mut last) = (None, Vec::new(), None);
+    while !parts.is_empty() {
+        match parts.element()? {
+            (0x80, part) if initial.is_none() && any.is_empty() && last.is_none() => initial = Some(part.to_vec()),
+            (0x81, part) if last.is_none() => any.push(part.to_vec()),
+            (0x82, part) if last.is_none() => last = Some(part.to_vec()),
+            _ => return Err(Wrong::Malformed),
+        }
+    }
+    Ok(Filter::Substring { attribute, initial, any, last })
+}

@@ -1,0 +1,155 @@
+//! Texts that many entries share, kept once and numbered: attribute descriptions, lists of classes, identities.
+
+use std::collections::{BTreeSet, HashMap};
+
+use provost_entry::AttributeDescription;
+
+use crate::catalogue::{Catalogue, ClassId, TypeId};
+use crate::record::NameId;
+use crate::refusal::{Code, Outcome, Refusal};
+
+/// Most different attribute descriptions: bounds what a writer can make us remember by inventing options.
+pub(crate) const DESCRIPTIONS_MAX: usize = 4_096;
+/// Most different lists of object classes.
+pub(crate) const CLASS_LISTS_MAX: usize = 4_096;
+
+/// An attribute description that some entry uses.
+#[derive(Debug)]
+pub(crate) struct Description {
+    /// Type name as the schema spells it, options in lower case and in order.
+    pub(crate) text: String,
+    pub(crate) type_id: TypeId,
+}
+
+/// The object classes of an entry, as they were given.
+#[derive(Debug)]
+pub(crate) struct ClassList {
+    pub(crate) listed: Vec<ClassId>,
+    /// With all that they derive from.
+    pub(crate) line: BTreeSet<ClassId>,
+}
+
+/// What an attribute of a filter or a selection stands for: a type and its subtypes, with at least these options.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) type_id: TypeId,
+    pub(crate) options: Vec<String>,
+}
+
+/// The tables. They only grow, so that a number once given stays good.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    descriptions: Vec<Description>,
+    description_ids: HashMap<String, NameId>,
+    lists: Vec<ClassList>,
+    list_ids: HashMap<Vec<ClassId>, u16>,
+    identities: Vec<String>,
+    identity_ids: HashMap<String, u32>,
+}
+
+fn options_of(description: &AttributeDescription) -> Vec<String> {
+    let mut options: Vec<String> = description.options().map(str::to_lowercase).collect();
+    options.sort();
+    options.dedup();
+    options
+}
+
+impl Wanted {
+    /// `None` when the schema does not know the type.
+    pub(crate) fn of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Self> {
+        let type_id = catalogue.type_id(description.attribute_type())?;
+        Some(Self { type_id, options: options_of(description) })
+    }
+
+    /// Whether an attribute of this type with these options is meant (RFC 4512 §2.5.2).
+    pub(crate) fn covers(&self, catalogue: &Catalogue, type_id: TypeId, description: &str) -> bool {
+        catalogue.is_subtype(type_id, self.type_id)
+            && self.options.iter().all(|wanted| description.split(';').skip(1).any(|option| option == wanted))
+    }
+}
+
+impl Names {
+    /// The number of a description, made when new. RFC 4512 §2.5: unknown type or option is `undefinedAttributeType`.
+    pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> Outcome<NameId> {
+        let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
+        let description = AttributeDescription::parse(text).map_err(|_| undefined())?;
+        let type_id = catalogue.type_id(description.attribute_type()).ok_or_else(undefined)?;
+        let options = options_of(&description);
+        // RFC 3866 and RFC 4522: the options that have a meaning here.
+        if !options.iter().all(|option| option.starts_with("lang-") || option == "binary") {
+            return Err(undefined());
+        }
+        let mut canonical = catalogue.type_of(type_id).name.clone();
+        for option in options {
+            canonical.push(';');
+            canonical.push_str(&option);
+        }
+        if let Some(id) = self.description_ids.get(&canonical) {
+            return Ok(*id);
+        }
+        if self.descriptions.len() >= DESCRIPTIONS_MAX {
+            return Err(Refusal::new(Code::AdminLimitExceeded, "too many attribute descriptions"));
+        }
+        let id = self.descriptions.len() as NameId;
+        self.description_ids.insert(canonical.clone(), id);
+        self.descriptions.push(Description { text: canonical, type_id });
+        Ok(id)
+    }
+
+    /// What a number stands for; `None` only for a number from a damaged file.
+    pub(crate) fn description(&self, id: NameId) -> Option<&Description> {
+        self.descriptions.get(usize::from(id))
+    }
+
+    /// All descriptions, by number.
+    pub(crate) fn descriptions(&self) -> &[Description] {
+        &self.descriptions
+    }
+
+    /// The number of a list of classes, made when new.
+    pub(crate) fn class_list(&mut self, catalogue: &Catalogue, listed: Vec<ClassId>) -> Outcome<u16> {
+        if let Some(id) = self.list_ids.get(&listed) {
+            return Ok(*id);
+        }
+        if self.lists.len() >= CLASS_LISTS_MAX {
+            return Err(Refusal::new(Code::AdminLimitExceeded, "too many combinations of object classes"));
+        }
+        let classes = listed.iter().filter_map(|id| catalogue.class(*id));
+        let line = classes.flat_map(|class| class.line.iter().copied()).collect();
+        let id = self.lists.len() as u16;
+        self.list_ids.insert(listed.clone(), id);
+        self.lists.push(ClassList { listed, line });
+        Ok(id)
+    }
+
+    /// The classes behind a number.
+    pub(crate) fn classes(&self, id: u16) -> Option<&ClassList> {
+        self.lists.get(usize::from(id))
+    }
+
+    /// All lists, by number.
+    pub(crate) fn lists(&self) -> &[ClassList] {
+        &self.lists
+    }
+
+    /// The number of an identity, made when new.
+    pub(crate) fn identity_id(&mut self, dn: &str) -> u32 {
+        if let Some(id) = self.identity_ids.get(dn) {
+            return *id;
+        }
+        let id = self.identities.len() as u32;
+        self.identities.push(dn.to_owned());
+        self.identity_ids.insert(dn.to_owned(), id);
+        id
+    }
+
+    /// The identity behind a number.
+    pub(crate) fn identity(&self, id: u32) -> &str {
+        usize::try_from(id).ok().and_then(|id| self.identities.get(id)).map_or("", String::as_str)
+    }
+
+    /// All identities, by number.
+    pub(crate) fn identities(&self) -> &[String] {
+        &self.identities
+    }
+}

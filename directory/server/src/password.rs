@@ -1,0 +1,152 @@
+//! Simple bind (RFC 4513 §5.1) and password modify (RFC 3062).
+
+use provost_credential::{Scheme, Secret, Verdict};
+use provost_entry::Dn;
+use provost_schema::attr;
+use rand::Rng as _;
+use tokio::sync::Semaphore;
+
+use crate::access::{Identity, Rights};
+use crate::ber::{Reader, SEQUENCE, Writer};
+use crate::change::{existing, parse_dn};
+use crate::message::{ModifyItem, ModifyKind, WriteOperation};
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::session::Shared;
+
+/// Passwords that may wait to be hashed or checked; more are told to come later.
+const WAITING_MAX: usize = 256;
+/// Letters of a generated password: about 95 bits with the alphabet below.
+const GENERATED_LETTERS: usize = 16;
+/// Without letters that look alike.
+const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789+-=%.";
+
+/// Bounds the work on passwords, which is slow by design.
+#[derive(Debug)]
+pub(crate) struct Hashing {
+    waiting: Semaphore,
+    running: Semaphore,
+}
+
+impl Hashing {
+    /// One at a time for each processor.
+    pub(crate) fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { waiting: Semaphore::new(WAITING_MAX), running: Semaphore::new(processors) }
+    }
+
+    /// Runs slow work off the async threads.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+        let busy = || Refusal::new(Code::Busy, "too many passwords to check");
+        let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
+        let _running = self.running.acquire().await.map_err(|_| busy())?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| busy())
+    }
+}
+
+/// Whom this name and password prove. Every refusal takes as long and says the same.
+pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) -> Outcome<Identity> {
+    let dn = parse_dn(dn)?;
+    let invalid = || Refusal::new(Code::InvalidCredentials, "");
+    let is_root = dn == shared.root_dn;
+    let (identity, mut stored) = if is_root {
+        let identity = Identity { dn, rights: Rights::Root };
+        (Some(identity), vec![shared.root_password.clone().into_bytes()])
+    } else {
+        let tree = shared.directory.read();
+        let place = tree.find(&dn);
+        let stored = place.map(|place| tree.values(place, attr::USER_PASSWORD)).unwrap_or_default();
+        (place.map(|place| Identity::of_entry(&tree, place, dn)), stored)
+    };
+    let known = identity.is_some() && !stored.is_empty();
+    if !known {
+        // The same work for a name that does not exist, or how long it took would say so.
+        stored = vec![shared.root_password.clone().into_bytes()];
+    }
+    let matched = check(shared, password, stored).await?;
+    identity.filter(|_| known && matched).ok_or_else(invalid)
+}
+
+async fn check(shared: &Shared, password: Secret, stored: Vec<Vec<u8>>) -> Outcome<bool> {
+    let work = move || stored.iter().any(|stored| provost_credential::verify(&password, stored) == Verdict::Match);
+    shared.hashing.run(work).await
+}
+
+/// What a password modify request asks, checked: the write it comes to, and the password made for it.
+#[derive(Debug)]
+pub(crate) struct PasswordModify {
+    pub(crate) operation: WriteOperation,
+    pub(crate) identity: Identity,
+    pub(crate) generated: Option<Secret>,
+}
+
+/// Reads and checks a request value (RFC 3062 §2), and hashes.
+pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&[u8]>) -> Outcome<PasswordModify> {
+    let broken = |_| Refusal::new(Code::ProtocolError, "password modify: broken value");
+    let (mut user, mut old, mut new) = (None, None, None);
+    if let Some(value) = value {
+        let mut body = Reader::new(value).within(SEQUENCE).map_err(broken)?;
+        while let Some(tag) = body.peek() {
+            let text = body.text(tag).map_err(broken)?;
+            match tag {
+                0x80 => user = Some(text.to_owned()),
+                0x81 => old = Some(Secret::new(text)),
+                0x82 => new = Some(Secret::new(text)),
+                _ => return Err(broken(crate::ber::Malformed)),
+            }
+        }
+    }
+    let target = match user {
+        Some(user) => parse_dn(user.strip_prefix("dn:").unwrap_or(&user))?,
+        None => identity.dn.clone(),
+    };
+    check_target(shared, identity, &target, old).await?;
+    let generated = if new.is_none() { Some(generate()) } else { None };
+    let Some(password) = new.or_else(|| generated.clone()) else {
+        return Err(Refusal::new(Code::ProtocolError, "no password"));
+    };
+    if !password.is_usable() {
+        return Err(Refusal::new(Code::ConstraintViolation, "this password cannot be used"));
+    }
+    let hash = shared.hashing.run(move || provost_credential::hash(&password, Scheme::default())).await?;
+    let item = ModifyItem {
+        kind: ModifyKind::Replace,
+        attribute: attr::USER_PASSWORD.to_owned(),
+        values: vec![hash.into_bytes()],
+    };
+    let operation = WriteOperation::Modify { dn: target.as_str().to_owned(), items: vec![item] };
+    // The right to do just this was checked above; modifiersName stays the one who asked.
+    let identity = Identity { dn: identity.dn.clone(), rights: Rights::Root };
+    Ok(PasswordModify { operation, identity, generated })
+}
+
+async fn check_target(shared: &Shared, identity: &Identity, target: &Dn, old: Option<Secret>) -> Outcome<()> {
+    if !identity.may_set_password(target) {
+        return Err(Refusal::new(Code::InsufficientAccessRights, ""));
+    }
+    let stored = {
+        let tree = shared.directory.read();
+        let place = existing(&tree, target)?;
+        tree.values(place, attr::USER_PASSWORD)
+    };
+    let right = match old {
+        Some(old) => check(shared, old, stored).await?,
+        None => true,
+    };
+    if right { Ok(()) } else { Err(Refusal::new(Code::UnwillingToPerform, "the old password is not right")) }
+}
+
+fn generate() -> Secret {
+    let mut random = rand::rng();
+    let letter = |random: &mut rand::rngs::ThreadRng| {
+        let at = random.random_range(0..ALPHABET.len());
+        char::from(ALPHABET.get(at).copied().unwrap_or(b'x'))
+    };
+    Secret::new((0..GENERATED_LETTERS).map(|_| letter(&mut random)).collect::<String>())
+}
+
+/// The response value that carries a generated password (RFC 3062 §2).
+pub(crate) fn response_value(generated: &Secret) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.within(SEQUENCE, |w| w.string(0x80, generated.reveal().as_bytes()));
+    w.into_octets()
+}

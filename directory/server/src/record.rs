@@ -1,0 +1,247 @@
+//! One entry as octets, in memory and on disk alike: a fixed head, its RDN, then attributes by number.
+//!
+//! A person costs about as much as the text of its values, so that the whole directory fits in memory.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::csn::Csn;
+
+/// Number of an attribute description (type and options) in the table of names.
+pub(crate) type NameId = u16;
+
+const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
+
+/// What every entry has, whatever its attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) uuid: Uuid,
+    /// Of its last change; the time in it is also modifyTimestamp.
+    pub(crate) csn: Csn,
+    /// Seconds since 1970.
+    pub(crate) created: i64,
+    /// Number of an identity in the table of names.
+    pub(crate) creator: u32,
+    /// The same, of who changed it last.
+    pub(crate) modifier: u32,
+    /// Number of its list of object classes.
+    pub(crate) classes: u16,
+    /// Its structural class.
+    pub(crate) structural: u16,
+}
+
+impl Head {
+    /// createTimestamp.
+    pub(crate) fn created(&self) -> Timestamp {
+        Timestamp::from_second(self.created).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// An entry's octets.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Record(Box<[u8]>);
+
+/// An entry opened for changes: attributes other than objectClass, values in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) head: Head,
+    /// As shown, `type=value`; of the suffix entry the whole suffix.
+    pub(crate) rdn: String,
+    pub(crate) attributes: BTreeMap<NameId, Vec<Vec<u8>>>,
+}
+
+impl Draft {
+    /// The compact form.
+    pub(crate) fn encode(&self) -> Record {
+        let head = &self.head;
+        let mut out = Vec::with_capacity(512);
+        out.extend_from_slice(head.uuid.as_bytes());
+        out.extend_from_slice(&head.csn.micros.to_le_bytes());
+        out.extend_from_slice(&head.csn.count.to_le_bytes());
+        out.extend_from_slice(&head.csn.server.to_le_bytes());
+        out.extend_from_slice(&head.created.to_le_bytes());
+        out.extend_from_slice(&head.creator.to_le_bytes());
+        out.extend_from_slice(&head.modifier.to_le_bytes());
+        out.extend_from_slice(&head.classes.to_le_bytes());
+        out.extend_from_slice(&head.structural.to_le_bytes());
+        write_octets(&mut out, self.rdn.as_bytes());
+        for (name, values) in &self.attributes {
+            write_number(&mut out, usize::from(*name));
+            write_number(&mut out, values.len());
+            values.iter().for_each(|value| write_octets(&mut out, value));
+        }
+        Record(out.into_boxed_slice())
+    }
+}
+
+impl Record {
+    /// Checks octets that came from the disk.
+    pub(crate) fn from_octets(octets: Vec<u8>) -> Option<Self> {
+        let record = Self(octets.into_boxed_slice());
+        record.head()?;
+        let mut walk = Octets(record.0.get(HEAD_OCTETS..)?);
+        std::str::from_utf8(walk.octets()?).ok()?;
+        while !walk.0.is_empty() {
+            u16::try_from(walk.number()?).ok()?;
+            for _ in 0..walk.number()? {
+                walk.octets()?;
+            }
+        }
+        Some(record)
+    }
+
+    /// As it goes to the disk.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// `None` only of an empty record (a free place).
+    pub(crate) fn head(&self) -> Option<Head> {
+        let mut at = &*self.0;
+        Some(Head {
+            uuid: Uuid::from_bytes(take(&mut at)?),
+            csn: Csn {
+                micros: i64::from_le_bytes(take(&mut at)?),
+                count: u32::from_le_bytes(take(&mut at)?),
+                server: u16::from_le_bytes(take(&mut at)?),
+            },
+            created: i64::from_le_bytes(take(&mut at)?),
+            creator: u32::from_le_bytes(take(&mut at)?),
+            modifier: u32::from_le_bytes(take(&mut at)?),
+            classes: u16::from_le_bytes(take(&mut at)?),
+            structural: u16::from_le_bytes(take(&mut at)?),
+        })
+    }
+
+    /// The RDN as shown.
+    pub(crate) fn rdn(&self) -> &str {
+        let octets = self.0.get(HEAD_OCTETS..).and_then(|body| Octets(body).octets());
+        octets.and_then(|octets| std::str::from_utf8(octets).ok()).unwrap_or_default()
+    }
+
+    /// Attributes in order of their numbers, objectClass not among them.
+    pub(crate) fn attributes(&self) -> Attributes<'_> {
+        let mut body = Octets(self.0.get(HEAD_OCTETS..).unwrap_or_default());
+        body.octets();
+        Attributes(body)
+    }
+
+    /// Opened for changes.
+    pub(crate) fn open(&self) -> Option<Draft> {
+        let attributes = self.attributes().map(|(name, values)| (name, values.map(<[u8]>::to_vec).collect()));
+        Some(Draft { head: self.head()?, rdn: self.rdn().to_owned(), attributes: attributes.collect() })
+    }
+}
+
+fn take<const N: usize>(at: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = at.split_first_chunk::<N>()?;
+    *at = rest;
+    Some(*head)
+}
+
+/// Seven bits an octet, the low ones first; the high bit says that more follow.
+fn write_number(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn write_octets(out: &mut Vec<u8>, octets: &[u8]) {
+    write_number(out, octets.len());
+    out.extend_from_slice(octets);
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Octets<'a>(&'a [u8]);
+
+impl<'a> Octets<'a> {
+    fn number(&mut self) -> Option<usize> {
+        let mut number = 0_usize;
+        for shift in (0..35).step_by(7) {
+            let (&octet, rest) = self.0.split_first()?;
+            self.0 = rest;
+            number |= usize::from(octet & 0x7f) << shift;
+            if octet < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn octets(&mut self) -> Option<&'a [u8]> {
+        let length = self.number()?;
+        let (octets, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(octets)
+    }
+}
+
+/// See [`Record::attributes`].
+#[derive(Clone, Debug)]
+pub(crate) struct Attributes<'a>(Octets<'a>);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (NameId, Values<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = u16::try_from(self.0.number()?).ok()?;
+        let count = self.0.number()?;
+        let values = Values { rest: self.0, left: count };
+        for _ in 0..count {
+            self.0.octets()?;
+        }
+        Some((name, values))
+    }
+}
+
+/// The values of one attribute.
+#[derive(Clone, Debug)]
+pub(crate) struct Values<'a> {
+    rest: Octets<'a>,
+    left: usize,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.left = self.left.checked_sub(1)?;
+        self.rest.octets()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn every_draft_survives(
+            attributes in prop::collection::btree_map(any::<u16>(), prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..4), 0..6),
+            rdn in "[a-zé=]{0,200}",
+            numbers: (i64, u32, u16, i64, u32, u16),
+        ) {
+            let csn = Csn { micros: numbers.0, count: numbers.1, server: numbers.2 };
+            let head = Head {
+                uuid: Uuid::from_u128(7), csn, created: numbers.3, creator: numbers.4, modifier: 1, classes: numbers.5, structural: 2,
+            };
+            let draft = Draft { head, rdn, attributes };
+            let record = Record::from_octets(draft.encode().octets().to_vec()).unwrap();
+            prop_assert_eq!(record.open().unwrap(), draft);
+        }
+
+        #[test]
+        fn damaged_octets_are_refused_or_read(octets in prop::collection::vec(any::<u8>(), 0..120)) {
+            if let Some(record) = Record::from_octets(octets) {
+                prop_assert!(record.open().is_some());
+            }
+        }
+    }
+}

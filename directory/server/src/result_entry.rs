@@ -1,0 +1,93 @@
+//! Search result entries (RFC 4511 §4.5.2), written straight from the compact form.
+
+use provost_entry::{AttributeDescription, Entry};
+
+use crate::ber::{OCTET_STRING, SEQUENCE, Writer};
+use crate::catalogue::{Catalogue, TypeId};
+use crate::matching::Seen;
+use crate::names::Wanted;
+use crate::reply;
+
+/// Tag of SearchResultEntry.
+pub(crate) const SEARCH_RESULT_ENTRY: u8 = 0x64;
+
+/// Which attributes are wanted (RFC 4511 §4.5.1.8, RFC 3673).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    all_user: bool,
+    all_operational: bool,
+    named: Vec<Wanted>,
+    types_only: bool,
+}
+
+impl Selection {
+    /// Reads the list of a request. Unknown attributes are passed over, as the standard asks.
+    pub(crate) fn parse(catalogue: &Catalogue, attributes: &[String], types_only: bool) -> Self {
+        let mut selection = Self { all_user: attributes.is_empty(), types_only, ..Self::default() };
+        for name in attributes {
+            match name.as_str() {
+                "*" => selection.all_user = true,
+                "+" => selection.all_operational = true,
+                name => {
+                    let description = AttributeDescription::parse(name).ok();
+                    selection.named.extend(description.and_then(|name| Wanted::of(catalogue, &name)));
+                }
+            }
+        }
+        selection
+    }
+
+    fn wants(&self, catalogue: &Catalogue, type_id: TypeId, description: &str) -> bool {
+        let operational = catalogue.type_of(type_id).operational;
+        (if operational { self.all_operational } else { self.all_user })
+            || self.named.iter().any(|wanted| wanted.covers(catalogue, type_id, description))
+    }
+}
+
+/// Writes the operation of one entry of the tree.
+pub(crate) fn write(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
+    w.within(SEARCH_RESULT_ENTRY, |w| {
+        w.string(OCTET_STRING, seen.tree.dn_of(seen.subject.parent, seen.subject.record).as_bytes());
+        w.within(SEQUENCE, |w| write_attributes(w, seen, selection));
+    });
+}
+
+fn write_attributes(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
+    let tree = seen.tree;
+    let made = std::iter::once(tree.synthetic.object_class).chain(tree.synthetic.operational());
+    for type_id in made {
+        let name = &tree.catalogue.type_of(type_id).name;
+        if selection.wants(&tree.catalogue, type_id, name) {
+            let values = tree.synthesise(seen.subject, type_id);
+            if !values.is_empty() {
+                write_attribute(w, name, values.iter().map(Vec::as_slice), selection);
+            }
+        }
+    }
+    for (name, values) in seen.subject.record.attributes() {
+        let Some(description) = tree.names.description(name) else { continue };
+        let hidden = !seen.password && description.type_id == tree.synthetic.user_password;
+        if !hidden && selection.wants(&tree.catalogue, description.type_id, &description.text) {
+            write_attribute(w, &description.text, values, selection);
+        }
+    }
+}
+
+fn write_attribute<'a>(w: &mut Writer, name: &str, values: impl Iterator<Item = &'a [u8]>, selection: &Selection) {
+    reply::attribute(w, name, values.filter(|_| !selection.types_only));
+}
+
+/// Writes the operation of an entry made on the spot.
+pub(crate) fn write_made(w: &mut Writer, catalogue: &Catalogue, entry: &Entry, selection: &Selection) {
+    w.within(SEARCH_RESULT_ENTRY, |w| {
+        w.string(OCTET_STRING, entry.dn.as_str().as_bytes());
+        w.within(SEQUENCE, |w| {
+            for (name, values) in entry.attributes() {
+                let wanted = catalogue.type_id(name.attribute_type());
+                if wanted.is_some_and(|id| selection.wants(catalogue, id, name.as_str())) {
+                    write_attribute(w, name.as_str(), values.iter().map(Vec::as_slice), selection);
+                }
+            }
+        });
+    });
+}

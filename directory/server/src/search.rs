@@ -1,0 +1,232 @@
+//! The search operation (RFC 4511 §4.5), page by page (RFC 2696) if asked.
+
+use std::time::{Duration, Instant};
+
+use provost_entry::{Dn, Entry};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Identity;
+use crate::ber::Writer;
+use crate::change::{existing, parse_dn};
+use crate::controls::{Controls, Page};
+use crate::matching::{self, Made, Seen};
+use crate::message::{Scope, SearchRequest};
+use crate::output::Output;
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::reply::{self, ResponseControl};
+use crate::result_entry::{self, Selection};
+use crate::session::Shared;
+use crate::tree::{Place, Subject, Tree};
+
+/// Tag of SearchResultDone.
+pub(crate) const SEARCH_RESULT_DONE: u8 = 0x65;
+/// Longest time for one search, whatever the client asks.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(60);
+/// Entries looked at in one go, with the tree locked.
+pub(crate) const CHUNK_ENTRIES: Place = 256;
+/// Octets after which a go ends early.
+pub(crate) const CHUNK_OCTETS: usize = 32 * 1024;
+
+/// What a search looks through.
+pub(crate) struct Field {
+    pub(crate) base: Place,
+    pub(crate) scope: Scope,
+    /// The only entry that may be shown, if not all may.
+    pub(crate) only: Option<Place>,
+}
+
+impl Field {
+    /// Checks base and rights.
+    pub(crate) fn of(tree: &Tree, identity: &Identity, request: &SearchRequest) -> Outcome<Self> {
+        let base = parse_dn(&request.base)?;
+        let only = identity.readable(tree)?;
+        let place = match (existing(tree, &base), only) {
+            (Ok(place), None) => place,
+            (Err(refusal), None) => return Err(refusal),
+            // A person learns nothing of names that are not on the way to the own entry.
+            (Ok(place), Some(own)) if tree.is_below(own, place) => place,
+            _ => return Err(Refusal::new(Code::NoSuchObject, "")),
+        };
+        Ok(Self { base: place, scope: request.scope, only })
+    }
+
+    /// Whether an entry at `place` below `parent` is in it.
+    pub(crate) fn holds(&self, tree: &Tree, place: Place, parent: Place) -> bool {
+        self.only.is_none_or(|only| only == place)
+            && match self.scope {
+                Scope::Base => place == self.base,
+                Scope::One => parent == self.base,
+                Scope::Subtree => place == self.base || tree.is_below(parent, self.base),
+                Scope::Children => tree.is_below(parent, self.base),
+            }
+    }
+}
+
+/// One search under way.
+pub(crate) struct Search<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) identity: &'a Identity,
+    pub(crate) id: i32,
+    pub(crate) request: &'a SearchRequest,
+    pub(crate) output: &'a Output,
+    pub(crate) cancelled: &'a CancellationToken,
+}
+
+/// How a search ended, and the place where its next page begins.
+type End = (Refusal, Option<Place>);
+
+impl Search<'_> {
+    /// Runs it to its SearchResultDone; abandoned, it just stops.
+    pub(crate) async fn run(&self, controls: &Controls) {
+        let (end, response_controls) = match self.made_entry() {
+            Some(outcome) => (outcome.err().unwrap_or_else(reply::success), Vec::new()),
+            None => match self.entries(controls).await {
+                Some((end, next)) => (end, page_control(controls.page.as_ref(), next)),
+                None => return,
+            },
+        };
+        let octets = reply::result(self.id, SEARCH_RESULT_DONE, &end, &response_controls);
+        _ = self.output.send(octets).await;
+    }
+
+    /// The root DSE and the subschema, which are no entries of the tree; `None` for any other base.
+    fn made_entry(&self) -> Option<Outcome<()>> {
+        let base = Dn::parse(&self.request.base).ok()?;
+        let entry: &Entry = match self.request.scope {
+            Scope::Base | Scope::Subtree if base == self.shared.subschema.dn => &self.shared.subschema,
+            Scope::Base if base.is_root() => &self.shared.root_dse,
+            _ => return None,
+        };
+        let catalogue = &self.shared.catalogue;
+        if matching::matches(catalogue, &Made { catalogue, entry }, &self.request.filter) == Some(true) {
+            let selection = Selection::parse(catalogue, &self.request.attributes, self.request.types_only);
+            let mut w = Writer::default();
+            reply::message(&mut w, self.id, &[], |w| result_entry::write_made(w, catalogue, entry, &selection));
+            self.output.answer(w.into_octets());
+        }
+        Some(Ok(()))
+    }
+
+    async fn entries(&self, controls: &Controls) -> Option<End> {
+        let started = Instant::now();
+        let mut walk = match self.begin(controls) {
+            Ok(walk) => walk,
+            Err(refusal) => return Some((refusal, None)),
+        };
+        let asked = Duration::from_secs(self.request.time_limit_seconds);
+        let limit = if asked.is_zero() { SEARCH_TIME_MAX } else { asked.min(SEARCH_TIME_MAX) };
+        loop {
+            let (octets, end) = self.chunk(&mut walk);
+            if !octets.is_empty() {
+                self.output.send(octets).await.ok()?;
+            }
+            if let Some(end) = end {
+                return Some(end);
+            }
+            if self.cancelled.is_cancelled() {
+                return None;
+            }
+            if started.elapsed() > limit {
+                return Some((Refusal::new(Code::TimeLimitExceeded, ""), None));
+            }
+            // A search through everything must not keep others from this thread.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn begin(&self, controls: &Controls) -> Outcome<Walk> {
+        let tree = self.shared.directory.read();
+        let field = Field::of(&tree, self.identity, self.request)?;
+        if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
+            let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
+            if matching::matches(&tree.catalogue, &seen, assertion) != Some(true) {
+                return Err(Refusal::new(Code::AssertionFailed, ""));
+            }
+        }
+        let candidates = match (self.request.scope, field.only) {
+            (Scope::Base, _) => Some(vec![field.base]),
+            (_, Some(only)) => Some(vec![only]),
+            _ => tree.candidates(&self.request.filter),
+        };
+        let from = match &controls.page {
+            Some(page) => page_start(page)?,
+            None => 0,
+        };
+        let page = controls.page.as_ref().map(|page| page.size);
+        let wanted = match self.request.size_limit {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        let selection = Selection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
+        let at = candidates.as_ref().map_or(from as usize, |places| places.partition_point(|place| *place < from));
+        Ok(Walk { field, candidates, at, page, wanted, found: 0, selection })
+    }
+
+    /// Looks at the next entries, with the tree locked.
+    fn chunk(&self, walk: &mut Walk) -> (Vec<u8>, Option<End>) {
+        let tree = self.shared.directory.read();
+        let mut w = Writer::default();
+        for _ in 0..CHUNK_ENTRIES {
+            if w.len() > CHUNK_OCTETS {
+                break;
+            }
+            let Some(place) = walk.place(&tree) else { return (w.into_octets(), Some((reply::success(), None))) };
+            if let Some(subject) = tree.subject(place).filter(|subject| self.selects(&tree, walk, place, *subject)) {
+                if walk.found == walk.wanted {
+                    return (w.into_octets(), Some((Refusal::new(Code::SizeLimitExceeded, ""), None)));
+                }
+                if Some(walk.found) == walk.page {
+                    return (w.into_octets(), Some((reply::success(), Some(place))));
+                }
+                let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
+                reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &seen, &walk.selection));
+                walk.found += 1;
+            }
+            walk.at += 1;
+        }
+        (w.into_octets(), None)
+    }
+
+    fn selects(&self, tree: &Tree, walk: &Walk, place: Place, subject: Subject<'_>) -> bool {
+        let seen = Seen { tree, subject, password: self.identity.reads_passwords() };
+        walk.field.holds(tree, place, subject.parent)
+            && matching::matches(&tree.catalogue, &seen, &self.request.filter) == Some(true)
+    }
+}
+
+/// Where a search has got to.
+struct Walk {
+    field: Field,
+    candidates: Option<Vec<Place>>,
+    at: usize,
+    page: Option<usize>,
+    wanted: usize,
+    found: usize,
+    selection: Selection,
+}
+
+impl Walk {
+    fn place(&self, tree: &Tree) -> Option<Place> {
+        match &self.candidates {
+            Some(places) => places.get(self.at).copied(),
+            None => Place::try_from(self.at).ok().filter(|place| *place < tree.places()),
+        }
+    }
+}
+
+/// A page's cookie is the place where it begins: the server remembers nothing between pages.
+fn page_start(page: &Page) -> Outcome<Place> {
+    match <[u8; 4]>::try_from(page.cookie.as_slice()) {
+        Ok(octets) => Ok(Place::from_be_bytes(octets)),
+        Err(_) if page.cookie.is_empty() => Ok(0),
+        Err(_) => Err(Refusal::new(Code::UnwillingToPerform, "this paged results cookie is not ours")),
+    }
+}
+
+fn page_control(page: Option<&Page>, next: Option<Place>) -> Vec<ResponseControl> {
+    if page.is_none() {
+        return Vec::new();
+    }
+    let cookie = next.map(|place| place.to_be_bytes().to_vec()).unwrap_or_default();
+    vec![reply::paged_results(0, &cookie)]
+}

@@ -1,0 +1,451 @@
+//! One connection: frames in, operations started, answers out.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use provost_entry::{AttributeDescription, Dn, Entry, Filter};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadHalf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Identity;
+use crate::ber;
+use crate::catalogue::Catalogue;
+use crate::change::{existing, parse_dn};
+use crate::committer::{Directory, WriteJob};
+use crate::controls::{self, Controls, Target};
+use crate::matching::{self, Seen};
+use crate::message::{self, Authentication, DecodeError, Operation, Request, SearchRequest, WriteOperation};
+use crate::output::{self, Output};
+use crate::password::{self, Hashing};
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::reply::{self, oid};
+use crate::search::{SEARCH_RESULT_DONE, Search};
+use crate::sync::Sync;
+
+/// Largest request before anyone has said who it is.
+const FRAME_OCTETS_ANONYMOUS: usize = 64 * 1024;
+/// Largest request of a person.
+const FRAME_OCTETS_PERSON: usize = 256 * 1024;
+/// Largest request of the institution's own programs: a large group, a photograph.
+const FRAME_OCTETS_PRIVILEGED: usize = 16 * 1024 * 1024;
+/// Operations under way on one connection; with more, no further request is read.
+const OUTSTANDING_MAX: usize = 1_024;
+/// Searches under way on one connection, the lasting ones included; with more, busy.
+const SEARCHES_MAX: usize = 128;
+/// Silence before the first bind.
+const IDLE_UNBOUND: Duration = Duration::from_secs(60);
+/// Silence after it, with no operation under way.
+const IDLE_BOUND: Duration = Duration::from_secs(3_600);
+/// From StartTLS to the end of the handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) jobs: mpsc::Sender<WriteJob>,
+    pub(crate) hashing: Hashing,
+    pub(crate) root_dn: Dn,
+    pub(crate) root_password: String,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) root_dse: Entry,
+    pub(crate) subschema: Entry,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+    // Answers are small and awaited: without this each would wait for the acknowledgement of the one before.
+    _ = socket.set_nodelay(true);
+    let plain = Session::new(shared.clone(), peer.ip(), false);
+    let Some(socket) = plain.run(socket).await else { return };
+    let Some(acceptor) = shared.tls.clone() else { return };
+    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await {
+        Ok(Ok(socket)) => _ = Session::new(shared, peer.ip(), true).run(socket).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+    }
+}
+
+/// What follows a request.
+enum Flow {
+    Continue,
+    Close,
+    StartTls(i32),
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    peer: IpAddr,
+    secure: bool,
+    identity: Arc<Identity>,
+    outstanding: Arc<Semaphore>,
+    searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
+    /// Cancelled when the connection ends.
+    ended: CancellationToken,
+}
+
+impl Session {
+    fn new(shared: Arc<Shared>, peer: IpAddr, secure: bool) -> Self {
+        Self {
+            ended: shared.stop.child_token(),
+            shared,
+            peer,
+            secure,
+            identity: Arc::new(Identity::anonymous()),
+            outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
+            searches: Arc::default(),
+        }
+    }
+
+    /// Reads and answers until the end; gives the socket back for StartTLS.
+    async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, socket: S) -> Option<S> {
+        let (mut reader, writer) = tokio::io::split(socket);
+        let (output, queue) = output::channel();
+        let writing = tokio::spawn(queue.write_to(writer));
+        let mut buffer = BytesMut::new();
+        let start_tls = loop {
+            let frame = match self.frame(&mut reader, &mut buffer).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break None,
+                Err(refusal) => {
+                    output.answer(reply::disconnection(refusal.code, &refusal.message));
+                    break None;
+                }
+            };
+            match self.request(&frame, &output).await {
+                Flow::Continue => {}
+                Flow::Close => break None,
+                Flow::StartTls(id) => break Some(id),
+            }
+        };
+        self.ended.cancel();
+        if let Some(id) = start_tls {
+            output.answer(reply::extended(id, &reply::success(), Some(oid::START_TLS), None));
+        }
+        drop(output);
+        let writer = writing.await.ok()?;
+        // RFC 4513 §3.1.5: what came in the clear after the request must not be taken for what came under TLS.
+        let clean = start_tls.is_some() && buffer.is_empty();
+        clean.then(|| reader.unsplit(writer))
+    }
+
+    fn frame_octets_max(&self) -> usize {
+        match () {
+            () if self.identity.is_privileged() => FRAME_OCTETS_PRIVILEGED,
+            () if self.identity.dn.is_root() => FRAME_OCTETS_ANONYMOUS,
+            () => FRAME_OCTETS_PERSON,
+        }
+    }
+
+    /// The next whole request; `None` at the end of the connection, refused with a Notice of Disconnection.
+    async fn frame<R: AsyncRead>(&self, reader: &mut ReadHalf<R>, buffer: &mut BytesMut) -> Outcome<Option<BytesMut>> {
+        loop {
+            let length = ber::frame_length(buffer).map_err(|_| Refusal::new(Code::ProtocolError, "not LDAP"))?;
+            if let Some(length) = length {
+                if length > self.frame_octets_max() {
+                    return Err(Refusal::new(Code::ProtocolError, "the request is too large"));
+                }
+                if buffer.len() >= length {
+                    return Ok(Some(buffer.split_to(length)));
+                }
+            }
+            let idle = if self.identity.dn.is_root() { IDLE_UNBOUND } else { IDLE_BOUND };
+            tokio::select! {
+                () = self.shared.stop.cancelled() => {
+                    return Err(Refusal::new(Code::Unavailable, "the server stops"));
+                }
+                read = tokio::time::timeout(idle, reader.read_buf(buffer)) => match read {
+                    Ok(Ok(0) | Err(_)) => return Ok(None),
+                    Ok(Ok(_)) => {}
+                    // Half a request is no reason to wait; an operation under way is.
+                    Err(_) if buffer.is_empty() && self.outstanding.available_permits() < OUTSTANDING_MAX => {}
+                    Err(_) => return Err(Refusal::new(Code::Unavailable, "idle for too long")),
+                },
+            }
+        }
+    }
+
+    async fn request(&mut self, frame: &[u8], output: &Output) -> Flow {
+        match message::decode(frame) {
+            Ok(request) => self.operation(request, output).await,
+            Err(DecodeError::Refused { id, response, refusal }) => {
+                output.answer(reply::result(id, response, &refusal, &[]));
+                Flow::Continue
+            }
+            Err(DecodeError::Malformed) => {
+                output.answer(reply::disconnection(Code::ProtocolError, "not a request that is served"));
+                Flow::Close
+            }
+        }
+    }
+
+    /// Refuses with a plain result.
+    fn refuse(output: &Output, id: i32, tag: u8, refusal: &Refusal) -> Flow {
+        output.answer(reply::result(id, tag, refusal, &[]));
+        Flow::Continue
+    }
+
+    async fn operation(&mut self, request: Request, output: &Output) -> Flow {
+        let Request { id, operation, controls: raw } = request;
+        let target = match &operation {
+            Operation::Search(_) => Target::Search,
+            Operation::Compare { .. } => Target::Compare,
+            Operation::Write(_) => Target::Write,
+            // Nothing answers these, so that nothing can refuse their controls.
+            Operation::Unbind => return Flow::Close,
+            Operation::Abandon(abandoned) => return self.abandon(*abandoned),
+            _ => Target::Other,
+        };
+        let controls = match controls::read(&raw, target) {
+            Ok(controls) => controls,
+            Err(refusal) => return Self::refuse(output, id, response_tag(&operation), &refusal),
+        };
+        let Ok(permit) = self.outstanding.clone().acquire_owned().await else { return Flow::Close };
+        match operation {
+            Operation::Bind { version, dn, authentication } => {
+                self.bind(id, version, &dn, authentication, output).await;
+                Flow::Continue
+            }
+            Operation::Search(search) => self.search(id, search, controls, permit, output),
+            Operation::Write(operation) => self.write(id, operation, controls, permit, output).await,
+            Operation::Compare { dn, attribute, value } => {
+                let outcome = self.compare(&dn, &attribute, value, &controls);
+                Self::refuse(output, id, 0x6f, &outcome.unwrap_or_else(|refusal| refusal))
+            }
+            Operation::Extended { oid, value } => self.extended(id, &oid, value, permit, output),
+            Operation::Unbind | Operation::Abandon(_) => Flow::Close,
+        }
+    }
+
+    fn searches(&self) -> std::sync::MutexGuard<'_, HashMap<i32, CancellationToken>> {
+        self.searches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// RFC 4511 §4.11: a search stops, a write that is on its way is made all the same.
+    fn abandon(&self, id: i32) -> Flow {
+        if let Some(search) = self.searches().get(&id) {
+            search.cancel();
+        }
+        Flow::Continue
+    }
+
+    async fn bind(&mut self, id: i32, version: i64, dn: &str, authentication: Authentication, output: &Output) {
+        // RFC 4511 §4.2.1: what is under way is abandoned, and until the end of the bind nobody is anybody.
+        self.searches().values().for_each(CancellationToken::cancel);
+        self.identity = Arc::new(Identity::anonymous());
+        let outcome = self.authenticate(version, dn, authentication).await;
+        metrics::counter!("provost_directory_binds_total", "ok" => if outcome.is_ok() { "yes" } else { "no" })
+            .increment(1);
+        let result = match outcome {
+            Ok(identity) => {
+                self.identity = Arc::new(identity);
+                reply::success()
+            }
+            Err(refusal) => refusal,
+        };
+        output.answer(reply::result(id, 0x61, &result, &[]));
+    }
+
+    async fn authenticate(&self, version: i64, dn: &str, authentication: Authentication) -> Outcome<Identity> {
+        if version != 3 {
+            return Err(Refusal::new(Code::ProtocolError, "LDAP version 3 only"));
+        }
+        let Authentication::Simple(password) = authentication else {
+            return Err(Refusal::new(Code::AuthMethodNotSupported, "simple bind only"));
+        };
+        match (dn.is_empty(), password.reveal().is_empty()) {
+            (true, true) => return Ok(Identity::anonymous()),
+            // RFC 4513 §5.1.2: a program that forgot the password must not take this for success.
+            (false, true) => return Err(Refusal::new(Code::UnwillingToPerform, "a name without a password")),
+            (true, false) => return Err(Refusal::new(Code::InvalidCredentials, "")),
+            (false, false) => {}
+        }
+        if !self.secure && !self.peer.to_canonical().is_loopback() {
+            return Err(Refusal::new(Code::ConfidentialityRequired, "StartTLS first"));
+        }
+        password::authenticate(&self.shared, dn, password).await
+    }
+
+    fn search(
+        &self,
+        id: i32,
+        request: SearchRequest,
+        controls: Controls,
+        permit: OwnedSemaphorePermit,
+        output: &Output,
+    ) -> Flow {
+        let cancelled = self.ended.child_token();
+        {
+            let mut searches = self.searches();
+            if searches.len() >= SEARCHES_MAX || searches.contains_key(&id) {
+                drop(searches);
+                return Self::refuse(output, id, SEARCH_RESULT_DONE, &Refusal::new(Code::Busy, "too many searches"));
+            }
+            searches.insert(id, cancelled.clone());
+        }
+        let (shared, identity, output) = (self.shared.clone(), self.identity.clone(), output.clone());
+        let searches = self.searches.clone();
+        tokio::spawn(async move {
+            let (shared, identity, request, output) = (&*shared, &*identity, &request, &output);
+            match &controls.sync {
+                Some(sync) => Sync { shared, identity, id, request, output, cancelled: &cancelled }.run(sync).await,
+                None => Search { shared, identity, id, request, output, cancelled: &cancelled }.run(&controls).await,
+            }
+            searches.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            drop(permit);
+        });
+        Flow::Continue
+    }
+
+    /// Hands a write over in the order in which it came; its answer comes when it is durable.
+    async fn write(
+        &self,
+        id: i32,
+        operation: WriteOperation,
+        controls: Controls,
+        permit: OwnedSemaphorePermit,
+        output: &Output,
+    ) -> Flow {
+        let tag = write_tag(&operation);
+        let answering = output.clone();
+        let job = WriteJob {
+            operation,
+            controls: controls.write,
+            identity: Identity::clone(&self.identity),
+            answer: Box::new(move |outcome| {
+                let octets = match outcome {
+                    Ok(controls) => reply::result(id, tag, &reply::success(), &controls),
+                    Err(refusal) => reply::result(id, tag, &refusal, &[]),
+                };
+                answering.answer(octets);
+                drop(permit);
+            }),
+        };
+        match self.shared.jobs.send(job).await {
+            Ok(()) => Flow::Continue,
+            Err(_) => Self::refuse(output, id, tag, &Refusal::new(Code::Unavailable, "the server stops")),
+        }
+    }
+
+    fn compare(&self, dn: &str, attribute: &str, value: Vec<u8>, controls: &Controls) -> Outcome<Refusal> {
+        let tree = self.shared.directory.read();
+        let only = self.identity.readable(&tree)?;
+        let place = existing(&tree, &parse_dn(dn)?)?;
+        let subject = tree.subject(place).filter(|_| only.is_none_or(|only| only == place));
+        let subject = subject.ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
+        let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
+        if let Some(assertion) = &controls.write.assertion
+            && matching::matches(&tree.catalogue, &seen, assertion) != Some(true)
+        {
+            return Err(Refusal::new(Code::AssertionFailed, ""));
+        }
+        let undefined = || Refusal::new(Code::UndefinedAttributeType, attribute);
+        let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
+        tree.catalogue.type_id(name.attribute_type()).ok_or_else(undefined)?;
+        if matching::matches(&tree.catalogue, &seen, &Filter::Present(name.clone())) != Some(true) {
+            return Err(Refusal::new(Code::NoSuchAttribute, ""));
+        }
+        match matching::matches(&tree.catalogue, &seen, &Filter::Equal(name, value)) {
+            Some(true) => Ok(Refusal::new(Code::CompareTrue, "")),
+            Some(false) => Ok(Refusal::new(Code::CompareFalse, "")),
+            None => Err(Refusal::new(Code::InappropriateMatching, "")),
+        }
+    }
+
+    fn extended(
+        &self,
+        id: i32,
+        name: &str,
+        value: Option<Vec<u8>>,
+        permit: OwnedSemaphorePermit,
+        output: &Output,
+    ) -> Flow {
+        let answer = |refusal: &Refusal, value: Option<&[u8]>| {
+            output.answer(reply::extended(id, refusal, None, value));
+            Flow::Continue
+        };
+        match name {
+            oid::WHO_AM_I => {
+                let dn = self.identity.dn.as_str();
+                let who = if dn.is_empty() { String::new() } else { format!("dn:{dn}") };
+                answer(&reply::success(), Some(who.as_bytes()))
+            }
+            oid::START_TLS => match self.check_start_tls() {
+                Ok(()) => Flow::StartTls(id),
+                Err(refusal) => answer(&refusal, None),
+            },
+            oid::PASSWORD_MODIFY => {
+                let (shared, identity) = (self.shared.clone(), self.identity.clone());
+                tokio::spawn(password_modify(shared, identity, id, value, permit, output.clone()));
+                Flow::Continue
+            }
+            _ => answer(&Refusal::new(Code::ProtocolError, "extended operation not served"), None),
+        }
+    }
+
+    /// RFC 4511 §4.14.1.
+    fn check_start_tls(&self) -> Outcome<()> {
+        // This request holds one permit itself.
+        let idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
+        match () {
+            () if self.shared.tls.is_none() => Err(Refusal::new(Code::ProtocolError, "no TLS here")),
+            () if self.secure => Err(Refusal::new(Code::OperationsError, "under TLS already")),
+            () if !idle => Err(Refusal::new(Code::OperationsError, "operations are under way")),
+            () => Ok(()),
+        }
+    }
+}
+
+async fn password_modify(
+    shared: Arc<Shared>,
+    identity: Arc<Identity>,
+    id: i32,
+    value: Option<Vec<u8>>,
+    permit: OwnedSemaphorePermit,
+    output: Output,
+) {
+    let request = match password::modify(&shared, &identity, value.as_deref()).await {
+        Ok(request) => request,
+        Err(refusal) => return output.answer(reply::extended(id, &refusal, None, None)),
+    };
+    let generated = request.generated.as_ref().map(password::response_value);
+    let job = WriteJob {
+        operation: request.operation,
+        controls: crate::change::WriteControls::default(),
+        identity: request.identity,
+        answer: Box::new(move |outcome| {
+            let result = outcome.err().unwrap_or_else(reply::success);
+            let value = generated.filter(|_| result.code == Code::Success);
+            output.answer(reply::extended(id, &result, None, value.as_deref()));
+            drop(permit);
+        }),
+    };
+    // Refused only when the server stops; the connection ends with a notice then.
+    _ = shared.jobs.send(job).await;
+}
+
+fn write_tag(operation: &WriteOperation) -> u8 {
+    match operation {
+        WriteOperation::Modify { .. } => 0x67,
+        WriteOperation::Add { .. } => 0x69,
+        WriteOperation::Delete { .. } => 0x6b,
+        WriteOperation::ModifyDn { .. } => 0x6d,
+    }
+}
+
+fn response_tag(operation: &Operation) -> u8 {
+    match operation {
+        Operation::Bind { .. } => 0x61,
+        Operation::Search(_) => SEARCH_RESULT_DONE,
+        Operation::Write(operation) => write_tag(operation),
+        Operation::Compare { .. } => 0x6f,
+        Operation::Extended { .. } | Operation::Unbind | Operation::Abandon(_) => 0x78,
+    }
+}

@@ -1,0 +1,222 @@
+//! The directory on disk: one SQLite file, written by one thread, whole transactions synced before anything is told.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use provost_entry::Dn;
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use crate::catalogue::Catalogue;
+use crate::csn::{Context, Csn};
+use crate::record::Record;
+use crate::tree::{Change, DELETIONS_MAX, NO_PLACE, Tree};
+
+/// Name of the file in the server's folder.
+const FILE: &str = "directory.sqlite";
+/// Version of the tables; a file of another one is not opened.
+const FORMAT: i64 = 1;
+/// SQLite's page cache, in KiB: the tree is in memory already.
+const CACHE_KIB: i64 = 4_096;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS entry (place INTEGER PRIMARY KEY, parent INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS deletion (seq INTEGER PRIMARY KEY AUTOINCREMENT, csn TEXT NOT NULL, uuid BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS name (kind TEXT NOT NULL, id INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (kind, id))
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// The file cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StorageError {
+    /// SQLite's complaint.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The folder cannot be made.
+    #[error("{0}")]
+    Folder(#[from] std::io::Error),
+    /// What is in it makes no sense, or is another site's.
+    #[error("{0}")]
+    Content(String),
+}
+
+/// The open file. One thread owns it.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    connection: Connection,
+    /// How many shared names are on disk already, by kind.
+    saved: [usize; 3],
+}
+
+const DESCRIPTION: &str = "description";
+const CLASSES: &str = "classes";
+const IDENTITY: &str = "identity";
+
+impl Storage {
+    /// Opens or makes the file, and reads all of it into a tree.
+    pub(crate) fn open(folder: &Path, catalogue: Arc<Catalogue>, suffix: &Dn) -> Result<(Self, Tree), StorageError> {
+        std::fs::create_dir_all(folder)?;
+        let connection = Connection::open(folder.join(FILE))?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // FULL: the log is synced at every commit, which is what an acknowledged write rests on.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.execute_batch(TABLES)?;
+        let mut storage = Self { connection, saved: [0; 3] };
+        storage.check_identity(suffix)?;
+        let mut tree = Tree::new(catalogue, suffix.clone())
+            .ok_or_else(|| StorageError::Content("the schema lacks operational attributes".into()))?;
+        storage.load(&mut tree)?;
+        Ok((storage, tree))
+    }
+
+    fn state(&self, key: &str) -> Result<Option<String>, StorageError> {
+        let mut statement = self.connection.prepare_cached("SELECT value FROM state WHERE key = ?1")?;
+        let mut rows = statement.query([key])?;
+        Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+    }
+
+    fn check_identity(&self, suffix: &Dn) -> Result<(), StorageError> {
+        for (key, value) in [("format", FORMAT.to_string()), ("suffix", suffix.normalised().to_owned())] {
+            match self.state(key)? {
+                Some(found) if found == value => {}
+                Some(found) => {
+                    return Err(StorageError::Content(format!("this file has {key} {found}, not {value}")));
+                }
+                None => _ = self.connection.execute("INSERT INTO state VALUES (?1, ?2)", [key, &value])?,
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, tree: &mut Tree) -> Result<(), StorageError> {
+        self.load_names(tree)?;
+        self.load_entries(tree)?;
+        let context = self.state("context")?;
+        tree.context = context.and_then(|text| Context::parse_cookie(text.as_bytes())).unwrap_or_default();
+        let floor = self.state("floor")?;
+        tree.floor = floor.and_then(|text| Context::parse_cookie(text.as_bytes())).unwrap_or_default();
+        let mut statement = self.connection.prepare("SELECT csn, uuid FROM deletion ORDER BY seq")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (csn, uuid): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let row = Csn::parse(&csn).zip(Uuid::from_slice(&uuid).ok());
+            let (csn, uuid) = row.ok_or_else(|| StorageError::Content(format!("deletion {csn} is damaged")))?;
+            tree.note_deletion(csn, uuid);
+        }
+        Ok(())
+    }
+
+    fn load_names(&mut self, tree: &mut Tree) -> Result<(), StorageError> {
+        let catalogue = tree.catalogue.clone();
+        let mut statement = self.connection.prepare("SELECT kind, id, text FROM name ORDER BY kind, id")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, id, text): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let unknown = || StorageError::Content(format!("the schema does not know '{text}', which entries use"));
+            let given = match kind.as_str() {
+                DESCRIPTION => i64::from(tree.names.describe(&catalogue, &text).map_err(|_| unknown())?),
+                CLASSES => {
+                    let ids: Option<Vec<_>> = text.split(' ').map(|name| catalogue.class_id(name)).collect();
+                    let ids = ids.ok_or_else(unknown)?;
+                    i64::from(tree.names.class_list(&catalogue, ids).map_err(|_| unknown())?)
+                }
+                _ => i64::from(tree.names.identity_id(&text)),
+            };
+            if given != id {
+                return Err(StorageError::Content(format!("name {kind} {id} is not in its place")));
+            }
+        }
+        self.saved = [tree.names.descriptions().len(), tree.names.lists().len(), tree.names.identities().len()];
+        Ok(())
+    }
+
+    fn load_entries(&mut self, tree: &mut Tree) -> Result<(), StorageError> {
+        let mut statement = self.connection.prepare("SELECT place, parent, record FROM entry ORDER BY place")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (place, parent, octets): (u32, u32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let record = Record::from_octets(octets)
+                .ok_or_else(|| StorageError::Content(format!("the entry in row {place} is damaged")))?;
+            tree.reserve(if parent == NO_PLACE { place } else { place.max(parent) });
+            tree.put(place, parent, record);
+        }
+        tree.collect_free();
+        Ok(())
+    }
+
+    /// Makes changes durable, all of them or none. `tree` has their shared names, but not yet the changes.
+    pub(crate) fn commit(&mut self, tree: &Tree, changes: &[&Change]) -> Result<(), StorageError> {
+        let mut context = tree.context.clone();
+        let saved = {
+            let transaction = self.connection.transaction()?;
+            for change in changes {
+                context.advance(change.csn);
+                match &change.after {
+                    Some((parent, record)) => {
+                        let sql = "INSERT OR REPLACE INTO entry VALUES (?1, ?2, ?3)";
+                        transaction.prepare_cached(sql)?.execute(params![change.place, parent, record.octets()])?;
+                    }
+                    None => {
+                        transaction.prepare_cached("DELETE FROM entry WHERE place = ?1")?.execute([change.place])?;
+                        let sql = "INSERT INTO deletion (csn, uuid) VALUES (?1, ?2)";
+                        let row = params![change.csn.to_string(), change.uuid.as_bytes().as_slice()];
+                        transaction.prepare_cached(sql)?.execute(row)?;
+                    }
+                }
+            }
+            let saved = save_names(&transaction, tree, self.saved)?;
+            save_state(&transaction, "context", &context)?;
+            trim_deletions(&transaction, tree, changes)?;
+            transaction.commit()?;
+            saved
+        };
+        self.saved = saved;
+        Ok(())
+    }
+}
+
+fn save_state(connection: &Connection, key: &str, context: &Context) -> Result<(), StorageError> {
+    let text = String::from_utf8_lossy(&context.cookie()).into_owned();
+    connection.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)")?.execute([key, &text])?;
+    Ok(())
+}
+
+/// Writes shared names that are new since the last commit.
+fn save_names(connection: &Connection, tree: &Tree, saved: [usize; 3]) -> Result<[usize; 3], StorageError> {
+    let names = &tree.names;
+    let class_name = |id: &u16| tree.catalogue.class(*id).map(|class| class.name.as_str()).unwrap_or_default();
+    let lists = names.lists().iter().map(|list| list.listed.iter().map(class_name).collect::<Vec<_>>().join(" "));
+    let tables: [(&str, Vec<String>); 3] = [
+        (DESCRIPTION, names.descriptions().iter().skip(saved[0]).map(|d| d.text.clone()).collect()),
+        (CLASSES, lists.skip(saved[1]).collect()),
+        (IDENTITY, names.identities().iter().skip(saved[2]).cloned().collect()),
+    ];
+    let mut now = saved;
+    for ((kind, texts), count) in tables.into_iter().zip(&mut now) {
+        for text in texts {
+            let row = params![kind, i64::try_from(*count).unwrap_or(i64::MAX), text];
+            connection.prepare_cached("INSERT INTO name VALUES (?1, ?2, ?3)")?.execute(row)?;
+            *count += 1;
+        }
+    }
+    Ok(now)
+}
+
+/// Forgets the oldest deletions as [`Tree::note_deletion`] will, and remembers how far the log reaches back.
+fn trim_deletions(connection: &Connection, tree: &Tree, changes: &[&Change]) -> Result<(), StorageError> {
+    let new = changes.iter().filter(|change| change.after.is_none());
+    let excess = (tree.deletions.len() + new.clone().count()).saturating_sub(DELETIONS_MAX);
+    if excess == 0 {
+        return Ok(());
+    }
+    let mut floor = tree.floor.clone();
+    let all = tree.deletions.iter().map(|(csn, _)| *csn).chain(new.map(|change| change.csn));
+    all.take(excess).for_each(|csn| floor.advance(csn));
+    save_state(connection, "floor", &floor)?;
+    let sql = "DELETE FROM deletion WHERE seq IN (SELECT seq FROM deletion ORDER BY seq LIMIT ?1)";
+    connection.prepare_cached(sql)?.execute([i64::try_from(excess).unwrap_or(i64::MAX)])?;
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! The provider's side of content synchronisation (RFC 4533): refresh, then persist.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::access::{Identity, Rights};
+use crate::ber::{OCTET_STRING, SEQUENCE, Writer};
+use crate::controls::SyncRequest;
+use crate::csn::{Context, Csn};
+use crate::matching::{self, Seen};
+use crate::message::SearchRequest;
+use crate::output::{Closed, Output};
+use crate::record::Record;
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::reply::{self, SyncInfo, SyncState};
+use crate::result_entry::{self, SEARCH_RESULT_ENTRY, Selection};
+use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, Field, SEARCH_RESULT_DONE};
+use crate::session::Shared;
+use crate::tree::{Change, Place, Subject, Tree};
+
+/// UUIDs in one Sync Info message.
+const ID_SET_MAX: usize = 512;
+
+/// How the refresh tells what is gone (RFC 4533 §3.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No cookie: the whole content.
+    Initial,
+    /// What has changed, then what is gone.
+    Delete,
+    /// What has changed, and what is still as it was.
+    Present,
+}
+
+/// One synchronisation under way.
+pub(crate) struct Sync<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) identity: &'a Identity,
+    pub(crate) id: i32,
+    pub(crate) request: &'a SearchRequest,
+    pub(crate) output: &'a Output,
+    pub(crate) cancelled: &'a CancellationToken,
+}
+
+/// The refresh stage, as decided at one moment of the tree.
+struct Refresh {
+    field: Field,
+    selection: Selection,
+    phase: Phase,
+    /// What the consumer has.
+    consumer: Context,
+    /// What it will have.
+    context: Context,
+    places: Place,
+    gone: Vec<Uuid>,
+    changes: Option<mpsc::Receiver<Arc<Change>>>,
+}
+
+impl Refresh {
+    fn is_new(&self, csn: Csn) -> bool {
+        self.phase == Phase::Initial || !self.consumer.covers(csn)
+    }
+}
+
+impl Sync<'_> {
+    /// Runs it to its SearchResultDone; abandoned, or with the session gone, it just stops.
+    pub(crate) async fn run(&self, sync: &SyncRequest) {
+        match self.begin(sync) {
+            Ok(refresh) => _ = self.stages(refresh).await,
+            Err(refusal) => _ = self.done(&refusal, &[]).await,
+        }
+    }
+
+    async fn done(&self, outcome: &Refusal, controls: &[reply::ResponseControl]) -> Result<(), Closed> {
+        self.output.send(reply::result(self.id, SEARCH_RESULT_DONE, outcome, controls)).await
+    }
+
+    fn begin(&self, sync: &SyncRequest) -> Outcome<Refresh> {
+        if matches!(self.identity.rights, Rights::Anonymous | Rights::Person) {
+            return Err(Refusal::new(Code::InsufficientAccessRights, ""));
+        }
+        let tree = self.shared.directory.read();
+        let field = Field::of(&tree, self.identity, self.request)?;
+        let context = tree.context.clone();
+        let consumer = match sync.cookie.as_slice() {
+            [] => None,
+            cookie => {
+                // A cookie of another kind, or from a state that this server never had (it was restored).
+                let known = Context::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
+                let words = "the cookie is not from this content";
+                Some(known.ok_or_else(|| Refusal::new(Code::SyncRefreshRequired, words))?)
+            }
+        };
+        let phase = match &consumer {
+            None => Phase::Initial,
+            Some(consumer) if consumer.covers_all(&tree.floor) => Phase::Delete,
+            Some(_) => Phase::Present,
+        };
+        let consumer = consumer.unwrap_or_default();
+        let gone = match phase {
+            Phase::Delete => {
+                let new = tree.deletions.iter().filter(|(csn, _)| !consumer.covers(*csn));
+                new.map(|(_, uuid)| *uuid).collect()
+            }
+            _ => Vec::new(),
+        };
+        let selection = Selection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
+        let changes = sync.persist.then(|| self.shared.directory.watch(&tree));
+        Ok(Refresh { field, selection, phase, consumer, context, places: tree.places(), gone, changes })
+    }
+
+    async fn stages(&self, mut refresh: Refresh) -> Result<(), Closed> {
+        // Nothing has changed since the cookie: no need to look at every entry.
+        let unchanged = refresh.phase == Phase::Delete && refresh.consumer.covers_all(&refresh.context);
+        let (mut at, mut present) = (if unchanged { refresh.places } else { 0 }, Vec::new());
+        while at < refresh.places {
+            let octets = self.chunk(&mut refresh, &mut at, &mut present);
+            if !octets.is_empty() {
+                self.output.send(octets).await?;
+            }
+            if present.len() >= ID_SET_MAX {
+                self.id_sets(false, &std::mem::take(&mut present)).await?;
+            }
+            if self.cancelled.is_cancelled() {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+        self.id_sets(false, &present).await?;
+        self.id_sets(true, &std::mem::take(&mut refresh.gone)).await?;
+        let cookie = refresh.context.cookie();
+        let deletes = refresh.phase == Phase::Delete;
+        let Some(changes) = refresh.changes.take() else {
+            return self.done(&reply::success(), &[reply::sync_done(&cookie, deletes)]).await;
+        };
+        let info = match deletes {
+            true => SyncInfo::RefreshDelete { cookie: &cookie },
+            false => SyncInfo::RefreshPresent { cookie: &cookie },
+        };
+        self.output.send(reply::sync_info(self.id, &info)).await?;
+        self.persist(refresh, changes).await
+    }
+
+    async fn id_sets(&self, deletes: bool, uuids: &[Uuid]) -> Result<(), Closed> {
+        for uuids in uuids.chunks(ID_SET_MAX) {
+            self.output.send(reply::sync_info(self.id, &SyncInfo::IdSet { deletes, uuids })).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the next entries of the refresh, with the tree locked.
+    fn chunk(&self, refresh: &mut Refresh, at: &mut Place, present: &mut Vec<Uuid>) -> Vec<u8> {
+        let tree = self.shared.directory.read();
+        let mut w = Writer::default();
+        let end = refresh.places.min(at.saturating_add(CHUNK_ENTRIES));
+        while *at < end && w.len() < CHUNK_OCTETS {
+            let place = *at;
+            *at += 1;
+            let Some((subject, head)) = tree.subject(place).and_then(|s| Some((s, s.record.head()?))) else { continue };
+            let is_new = refresh.is_new(head.csn);
+            if !is_new && refresh.phase != Phase::Present {
+                continue;
+            }
+            if !self.selects(&tree, &refresh.field, place, subject) {
+                // It may have been in the content before it changed; to delete what is not there does no harm.
+                if refresh.phase == Phase::Delete {
+                    refresh.gone.push(head.uuid);
+                }
+            } else if is_new {
+                let control = reply::sync_state(SyncState::Add, head.uuid, None);
+                let seen = self.seen(&tree, subject);
+                reply::message(&mut w, self.id, &[control], |w| result_entry::write(w, &seen, &refresh.selection));
+            } else {
+                present.push(head.uuid);
+            }
+        }
+        w.into_octets()
+    }
+
+    fn seen<'t>(&self, tree: &'t Tree, subject: Subject<'t>) -> Seen<'t> {
+        Seen { tree, subject, password: self.identity.reads_passwords() }
+    }
+
+    fn selects(&self, tree: &Tree, field: &Field, place: Place, subject: Subject<'_>) -> bool {
+        field.holds(tree, place, subject.parent)
+            && matching::matches(&tree.catalogue, &self.seen(tree, subject), &self.request.filter) == Some(true)
+    }
+
+    async fn persist(&self, mut refresh: Refresh, mut changes: mpsc::Receiver<Arc<Change>>) -> Result<(), Closed> {
+        loop {
+            let first = tokio::select! {
+                () = self.cancelled.cancelled() => return Ok(()),
+                change = changes.recv() => change,
+            };
+            let Some(first) = first else {
+                // The consumer reads more slowly than others write. With its cookie it can come back at once.
+                return self.done(&Refusal::new(Code::Busy, "too far behind"), &[]).await;
+            };
+            let mut w = Writer::default();
+            {
+                let tree = self.shared.directory.read();
+                self.tell(&tree, &mut refresh, &first, &mut w);
+                while w.len() < CHUNK_OCTETS {
+                    let Ok(change) = changes.try_recv() else { break };
+                    self.tell(&tree, &mut refresh, &change, &mut w);
+                }
+            }
+            if w.len() > 0 {
+                self.output.send(w.into_octets()).await?;
+            }
+        }
+    }
+
+    /// Writes what a change means for this content (RFC 4533 §3.4).
+    fn tell(&self, tree: &Tree, refresh: &mut Refresh, change: &Change, w: &mut Writer) {
+        refresh.context.advance(change.csn);
+        let children = tree.subject(change.place).map_or(0, |subject| subject.children);
+        let side = |side: &Option<(Place, Record)>| {
+            let (parent, record) = side.as_ref()?;
+            let subject = Subject { parent: *parent, children, record };
+            self.selects(tree, &refresh.field, change.place, subject).then_some(())
+        };
+        let (was_in, is_in) = (side(&change.before).is_some(), side(&change.after).is_some());
+        let cookie = refresh.context.cookie();
+        let control = |state| [reply::sync_state(state, change.uuid, Some(&cookie))];
+        match (is_in, &change.after, &change.before) {
+            (true, Some((parent, record)), _) => {
+                let state = if was_in { SyncState::Modify } else { SyncState::Add };
+                let seen = self.seen(tree, Subject { parent: *parent, children, record });
+                let selection = &refresh.selection;
+                reply::message(w, self.id, &control(state), |w| result_entry::write(w, &seen, selection));
+            }
+            (false, _, Some((parent, record))) if was_in => {
+                let dn = tree.dn_of(*parent, record);
+                reply::message(w, self.id, &control(SyncState::Delete), |w| {
+                    w.within(SEARCH_RESULT_ENTRY, |w| {
+                        w.string(OCTET_STRING, dn.as_bytes());
+                        w.within(SEQUENCE, |_| {});
+                    });
+                });
+            }
+            _ => {}
+        }
+    }
+}
