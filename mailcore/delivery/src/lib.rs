@@ -152,3 +152,6 @@ impl Delivery {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests;

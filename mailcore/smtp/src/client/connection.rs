@@ -99,7 +99,7 @@ impl Reply {
     }
 
     /// As an answer that did not let the message come: a positive one out of order must not count as sent.
-    pub(super) fn as_failure(self) -> Self {
+    pub(super) fn into_failure(self) -> Self {
         if self.is_positive() { Self { code: 451, text: format!("out of order: {}", self.words()) } } else { self }
     }
 
@@ -313,7 +313,7 @@ mod tests {
         ] {
             assert_eq!(Reply::local(code, "x").fate(), expect);
         }
-        assert_eq!(Reply::local(250, "x").as_failure().code, 451);
+        assert_eq!(Reply::local(250, "x").into_failure().code, 451);
     }
 
     proptest! {

@@ -86,7 +86,7 @@ impl RelayClient {
         // What is known of a recipient stays known when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
         let attempt = tokio::time::timeout_at(deadline, self.converse(message, &mut known)).await;
-        let rest = match attempt.unwrap_or_else(|_| Err(Trouble::Timeout("the whole message"))) {
+        let rest = match attempt.unwrap_or(Err(Trouble::Timeout("the whole message"))) {
             Ok(reply) => reply.fate(),
             Err(trouble) => Fate::Deferred(trouble.to_string()),
         };
@@ -147,7 +147,7 @@ impl Connection {
             let end = self.send_data(body).await?;
             return Ok(if mail.is_positive() { end } else { mail });
         }
-        Ok(if mail.is_positive() { data } else { mail }.as_failure())
+        Ok(if mail.is_positive() { data } else { mail }.into_failure())
     }
 
     async fn step_by_step(
@@ -158,7 +158,7 @@ impl Connection {
     ) -> Result<Reply, Trouble> {
         let mail = self.exchange(mail, COMMAND_LIMIT).await?;
         if !mail.is_positive() {
-            return Ok(mail.as_failure());
+            return Ok(mail.into_failure());
         }
         for (path, fate) in message.recipients.iter().zip(known.iter_mut()) {
             *fate = self.exchange(&format!("RCPT TO:<{path}>\r\n"), COMMAND_LIMIT).await?.recipient_fate();
@@ -168,7 +168,7 @@ impl Connection {
         }
         let data = self.exchange("DATA\r\n", COMMAND_LIMIT).await?;
         if data.code != 354 {
-            return Ok(data.as_failure());
+            return Ok(data.into_failure());
         }
         self.send_data(message.body).await
     }

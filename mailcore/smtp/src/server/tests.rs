@@ -2,5 +2,6 @@
 
 mod accept;
 mod auth;
+mod broken;
 mod commands;
 mod site;

@@ -3,7 +3,9 @@
 use base64::Engine;
 use provost_message::Headers;
 
-use super::site::{Site, Talk, site};
+use provost_view::{Person, PersonState, View};
+
+use super::site::{Site, Talk, away, person, site, site_with};
 use crate::server::Role;
 
 const MESSAGE: &str = "C: Subject: hi\nC: \nC: ..hello\nC: .\n";
@@ -17,6 +19,39 @@ async fn mx(site: &Site, from: &str, to: &[&str]) -> Talk {
 fn envelope(from: &str, to: &[&str]) -> String {
     let to: String = to.iter().map(|to| format!("C: RCPT TO:<{to}>\nS: 250\n")).collect();
     format!("C: MAIL FROM:<{from}>\nS: 250\n{to}C: DATA\nS: 354\n")
+}
+
+/// A message that a vacation rule answers.
+pub(super) fn to_zoe_herself(last: &str) -> String {
+    let header = "C: From: Ann <a@b.example>\nC: To: zoe@example.edu\nC: Message-ID: <1@b.example>\n";
+    format!("C: HELO x\nS: 250\n{}{header}{MESSAGE}{last}", envelope("a@b.example", &["zoe@example.edu"]))
+}
+
+/// RFC 5230: the reply goes through the queue, with the null reverse-path, once.
+#[tokio::test]
+async fn a_vacation_reply_is_queued() {
+    let site = site_with(View::fixed(vec![away("zoe")]));
+    for _ in 0..2 {
+        site.talk(Role::Mx).run(&to_zoe_herself("S: 250 2.0.0")).await;
+    }
+    let queued = site.queued().await;
+    assert_eq!((queued.len(), site.inbox("zoe").await.len()), (1, 2));
+    let (item, body) = &queued[0];
+    assert_eq!((&item.reverse_path, item.recipients[0].path.to_string()), (&None, "a@b.example".into()));
+    let headers = Headers::of(body);
+    assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
+    assert!(headers.decoded("Subject").unwrap().contains("Absente"));
+}
+
+/// DESIGN §2: a person suspended since their login sends nothing more.
+#[tokio::test]
+async fn a_suspended_person_sends_nothing() {
+    let zoe = Person { state: PersonState::Suspended, ..person("zoe") };
+    let site = site_with(View::fixed(vec![zoe]));
+    let mut talk = site.talk(Role::Submission);
+    talk.send(b"EHLO x\r\n").await;
+    talk.session.login = Some(std::sync::Arc::new(person("zoe")));
+    talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
 }
 
 /// RFC 5321 §4.4: Return-Path, then our Received, then the message with its dots as they were.

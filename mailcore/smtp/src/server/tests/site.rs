@@ -11,7 +11,7 @@ use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_queue::{Queue, QueueConfig};
 use provost_store::{AccountId, MailboxName, MemoryStore, MessageStore, Modseq, QueueItem, QueueStore};
-use provost_view::{Affiliation, PasswordSource, Person, PersonState, Secret, View, ViewConfig};
+use provost_view::{Affiliation, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
 use crate::server::{Role, SmtpConfig, SmtpSession};
@@ -38,6 +38,22 @@ pub(super) fn person(local: &str) -> Person {
     }
 }
 
+/// Somebody on vacation.
+pub(super) fn away(local: &str) -> Person {
+    let vacation = Vacation {
+        start: None,
+        end: None,
+        subject: None,
+        subject_fr: Some("Absente".into()),
+        subject_en: None,
+        text: None,
+        text_fr: Some("Je reviens l'été.".into()),
+        text_en: None,
+        interval_days: 7,
+    };
+    Person { vacation: Some(Box::new(vacation)), ..person(local) }
+}
+
 pub(super) fn site() -> Site {
     // Cheap to verify: what is tested here is the conversation.
     let password = provost_credential::hash(&Secret::new("secret"), Scheme::Ssha);
@@ -49,10 +65,19 @@ pub(super) fn site() -> Site {
 
 pub(super) fn site_with(view: View) -> Site {
     let store = Arc::new(MemoryStore::default());
+    site_over(view, store.clone(), store.clone(), store)
+}
+
+/// Mailboxes and queue over stores of their own; what is looked at is `store`.
+pub(super) fn site_over(
+    view: View,
+    mailboxes: Arc<dyn MessageStore>,
+    rows: Arc<dyn QueueStore>,
+    store: Arc<MemoryStore>,
+) -> Site {
     let hostname: Arc<str> = "mx.example.edu".into();
-    let delivery =
-        Delivery { view: view.clone(), store: store.clone(), default_quota: None, hostname: hostname.clone() };
-    let queue = Queue::new(store.clone(), delivery.clone(), None, QueueConfig::default());
+    let delivery = Delivery { view: view.clone(), store: mailboxes, default_quota: None, hostname: hostname.clone() };
+    let queue = Queue::new(rows, delivery.clone(), None, QueueConfig::default());
     let config = SmtpConfig { hostname, message_octets_max: 1000, recipients_max: 4, view, delivery, queue };
     Site { store, config: Arc::new(config) }
 }

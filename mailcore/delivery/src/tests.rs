@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_delivery::{Caused, Delivered, Delivery, Refusal, batch_id};
 use provost_message::{Address, Headers, Path};
 use provost_store::{
     AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MailboxName, MemoryStore,
@@ -15,6 +14,8 @@ use provost_store::{
 };
 use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
 use uuid::Uuid;
+
+use crate::{Caused, Delivered, Delivery, Refusal, batch_id};
 
 const MESSAGE: &[u8] = b"Received: from a\r\nFrom: Ann <ann@example.org>\r\nTo: zoe@example.edu\r\n\
     Subject: hi\r\nMessage-ID: <1@example.org>\r\n\r\nhello\r\n";

@@ -1,0 +1,110 @@
+//! A store that is down, and what a session answers then.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use provost_message::Envelope;
+use provost_store::{
+    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MemoryStore, MessageStore,
+    Modseq, QueueId, QueueItem, QueueStore, Snapshot, StoreError,
+};
+use provost_view::View;
+
+use super::site::{Site, person, site_over};
+use crate::server::Role;
+
+struct Down;
+
+fn down<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
+    Box::pin(async { Err(StoreError::Unavailable("down".into())) })
+}
+
+impl MessageStore for Down {
+    fn apply(&self, _: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+        Box::pin(async { Err(ApplyError::Unavailable("down".into())) })
+    }
+    fn snapshot(&self, _: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        down()
+    }
+    fn changes(&self, _: AccountId, _: MailboxId, _: Modseq) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        down()
+    }
+    fn body(&self, _: AccountId, _: BlobRef, _: Option<Range<u64>>) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        down()
+    }
+    fn notices(&self, _: AccountId) -> tokio::sync::watch::Receiver<u64> {
+        tokio::sync::watch::channel(0).1
+    }
+    fn lease(&self, _: &str, _: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        down()
+    }
+    fn note_login(&self, _: AccountId, _: &'static str, _: i64) {}
+}
+
+impl QueueStore for Down {
+    fn enqueue(&self, _: QueueId, _: Envelope, _: Bytes, _: i64) -> BoxFuture<'_, Result<(), StoreError>> {
+        down()
+    }
+    fn take_due(&self, _: i64, _: usize, _: i64) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+        down()
+    }
+    fn queued_body(&self, _: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        down()
+    }
+    fn settle(&self, _: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
+        down()
+    }
+    fn list(&self, _: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+        down()
+    }
+    fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+        down()
+    }
+}
+
+fn site(mailboxes: Arc<dyn MessageStore>, rows: Option<Arc<dyn QueueStore>>) -> Site {
+    let store = Arc::new(MemoryStore::default());
+    let rows = rows.unwrap_or_else(|| store.clone());
+    site_over(View::fixed(vec![person("zoe"), person("ann")]), mailboxes, rows, store)
+}
+
+const TO_ZOE: &str =
+    "C: MAIL FROM:<a@b.example>\nS: 250\nC: RCPT TO:<zoe@example.edu>\nS: 250\nC: DATA\nS: 354\nC: .\n";
+
+/// RFC 5321 §6.1: responsibility is taken by the queue while the mailbox cannot be written.
+#[tokio::test]
+async fn smtp_queues_what_cannot_be_stored() {
+    let site = site(Arc::new(Down), None);
+    site.talk(Role::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 250 2.0.0")).await;
+    let (item, _) = site.queued().await.remove(0);
+    assert_eq!(item.recipients[0].path.to_string(), "zoe@example.edu");
+    assert_eq!(item.reverse_path.unwrap().to_string(), "a@b.example");
+}
+
+#[tokio::test]
+async fn smtp_without_mailbox_and_queue_is_451() {
+    let site = site(Arc::new(Down), Some(Arc::new(Down)));
+    site.talk(Role::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 451 4.3.0")).await;
+}
+
+/// RFC 2033 §4.2: the peer keeps what we cannot store.
+#[tokio::test]
+async fn lmtp_answers_451() {
+    let site = site(Arc::new(Down), None);
+    let mut talk = site.talk(Role::Lmtp);
+    talk.send(b"LHLO x\r\n").await;
+    talk.run(&format!("{TO_ZOE}S: 451 4.3.0 <zoe@example.edu>")).await;
+    assert_eq!(site.queued().await.len(), 0);
+}
+
+/// A queue that is down does not undo a delivery: the reply is lost, the message is not.
+#[tokio::test]
+async fn a_lost_vacation_reply_is_no_refusal() {
+    let store = Arc::new(MemoryStore::default());
+    let view = View::fixed(vec![super::site::away("zoe")]);
+    let site = site_over(view, store.clone(), Arc::new(Down), store);
+    site.talk(Role::Mx).run(&super::accept::to_zoe_herself("S: 250 2.0.0")).await;
+    assert_eq!(site.inbox("zoe").await.len(), 1);
+}
