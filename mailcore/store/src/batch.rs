@@ -1,5 +1,7 @@
 //! The one door for writes: a batch goes in, numbered effects come out, whole or not at all.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,6 +30,19 @@ pub struct Batch {
     pub require: Vec<Require>,
     /// In order; later ones see the effects of earlier ones. All get the same modseq.
     pub ops: Vec<Op>,
+}
+
+impl Batch {
+    /// Makes an account that was never written, and nothing else.
+    pub(crate) fn first(account: AccountId) -> Self {
+        Self { id: None, account, now: machine_time(), require: Vec::new(), ops: Vec::new() }
+    }
+}
+
+/// Seconds since 1970: only to seed the UIDVALIDITY of an account that is looked at before it was ever written.
+fn machine_time() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A condition of a batch.

@@ -1,5 +1,7 @@
 //! Accounts, mailboxes, messages: what is known of them.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -120,4 +122,11 @@ pub struct Changes {
     pub messages: Vec<MessageMeta>,
     /// Gone, ascending UID.
     pub expunged: Vec<Uid>,
+}
+
+/// The part of a body of `octets` that a range asks for, cut at its end.
+pub(crate) fn clip(range: Option<Range<u64>>, octets: u64) -> Range<u64> {
+    let range = range.unwrap_or(0..octets);
+    let start = range.start.min(octets);
+    start..range.end.min(octets).max(start)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use provost_message::Envelope;
@@ -13,6 +13,7 @@ use crate::account::Account;
 use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED_SECONDS};
 use crate::interpret::{self, Rows};
 use crate::lease::Leases;
+use crate::mailbox::clip;
 use crate::notices::Notices;
 use crate::{
     AccountId, Applied, ApplyError, Batch, BatchId, BlobRef, BoxFuture, Changes, Lease, MailboxId, MessageMeta,
@@ -215,24 +216,6 @@ impl Rows for MemoryRows<'_> {
     }
 }
 
-/// Seconds since 1970: only to seed the UIDVALIDITY of an account that is looked at before it was ever written.
-pub(crate) fn machine_time() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// The batch that makes an account and nothing else.
-pub(crate) fn first_batch(account: AccountId) -> Batch {
-    Batch { id: None, account, now: machine_time(), require: Vec::new(), ops: Vec::new() }
-}
-
-/// The part of a body of `octets` that a range asks for, cut at its end.
-pub(crate) fn clip(range: Option<Range<u64>>, octets: u64) -> Range<u64> {
-    let range = range.unwrap_or(0..octets);
-    let start = range.start.min(octets);
-    start..range.end.min(octets).max(start)
-}
-
 /// A future that is ready.
 fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
     Box::pin(std::future::ready(value))
@@ -248,7 +231,7 @@ impl MessageStore for MemoryStore {
             if let Some(snapshot) = self.state().snapshot(account) {
                 return Ok(snapshot);
             }
-            self.apply_now(&first_batch(account)).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            self.apply_now(&Batch::first(account)).map_err(|error| StoreError::Unavailable(error.to_string()))?;
             self.state().snapshot(account).ok_or(StoreError::Gone)
         })
     }

@@ -124,7 +124,7 @@ async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (Snapshot, V
 
 async fn run(history: Vec<Batch>) {
     let folder = tempfile::tempdir().unwrap();
-    let (model, mut tested) = (memory(), local(folder.path()));
+    let (model, mut tested) = (memory(), local_sharded(folder.path(), 1));
     let accounts = [account(0), account(1)];
     for first in accounts {
         // UIDVALIDITY of an account that is only looked at comes from the machine's clock.
@@ -135,7 +135,7 @@ async fn run(history: Vec<Batch>) {
     for (number, batch) in history.into_iter().enumerate() {
         if number == half {
             drop(tested);
-            tested = local(folder.path());
+            tested = local_sharded(folder.path(), 1);
         }
         let (expected, got) = (model.apply(batch.clone()).await, tested.apply(batch.clone()).await);
         assert_eq!(comparable(got), comparable(expected), "{batch:?}");
@@ -144,14 +144,14 @@ async fn run(history: Vec<Batch>) {
         assert_eq!(everything(&tested, account).await, everything(&model, account).await);
     }
     drop(tested);
-    let opened = local(folder.path());
+    let opened = local_sharded(folder.path(), 1);
     for account in accounts {
         assert_eq!(everything(&opened, account).await, everything(&model, account).await);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn local_agrees_with_memory(history in prop::collection::vec(batches(), 0..40)) {

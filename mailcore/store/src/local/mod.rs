@@ -42,7 +42,6 @@ use self::shard::Shard;
 use crate::batch::MESSAGE_OCTETS_MAX;
 use crate::interpret;
 use crate::lease::Leases;
-use crate::memory::first_batch;
 use crate::notices::Notices;
 use crate::{
     AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MessageStore, Modseq,
@@ -126,7 +125,7 @@ impl MessageStore for LocalStore {
             if let Some(snapshot) = shard.snapshot(account).await? {
                 return Ok(snapshot);
             }
-            let made = shard.apply(first_batch(account)).await;
+            let made = shard.apply(Batch::first(account)).await;
             made.map_err(|error| StoreError::Unavailable(error.to_string()))?;
             shard.snapshot(account).await?.ok_or(StoreError::Gone)
         })

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{damaged, sync_folder, unavailable};
 use crate::StoreError;
-use crate::memory::clip;
+use crate::mailbox::clip;
 
 /// A pack that has grown to this is not appended to any more, octets.
 const PACK_OCTETS_MAX: u64 = 1024 * 1024 * 1024;

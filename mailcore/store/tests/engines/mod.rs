@@ -19,7 +19,11 @@ pub fn memory() -> Arc<dyn Engine> {
 }
 
 pub fn local(folder: &std::path::Path) -> Arc<dyn Engine> {
-    let config = LocalConfig { shards: 3, message_octets_max: MESSAGE_OCTETS_MAX, ..LocalConfig::new(folder) };
+    local_sharded(folder, 3)
+}
+
+pub fn local_sharded(folder: &std::path::Path, shards: u8) -> Arc<dyn Engine> {
+    let config = LocalConfig { shards, message_octets_max: MESSAGE_OCTETS_MAX, ..LocalConfig::new(folder) };
     Arc::new(LocalStore::open(&config).unwrap())
 }
 
