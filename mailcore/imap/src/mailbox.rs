@@ -185,8 +185,10 @@ impl Selected {
         let before = self.messages.len();
         self.modseq = self.modseq.max(changes.info.highest_modseq);
         self.uid_next = changes.info.uid_next;
-        let is_new_keyword =
-            changes.messages.iter().fold(false, |is_new, one| self.learn_keywords(&one.flags) || is_new);
+        let mut is_new_keyword = false;
+        for message in &changes.messages {
+            is_new_keyword |= self.learn_keywords(&message.flags);
+        }
         if is_new_keyword {
             told.push_str(&self.flags_lines());
         }

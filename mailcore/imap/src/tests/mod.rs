@@ -5,12 +5,14 @@
 
 mod authenticate;
 mod fetch;
+mod histories;
 mod idle;
 mod limits;
 mod mailboxes;
 mod messages;
 mod random;
 mod search;
+mod socket;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use bytes::BytesMut;
 use jiff::Timestamp;
 use provost_credential::{Scheme, Secret, hash};
 use provost_net::{Output, Peer, Session, Step, Transport};
-use provost_store::{AccountId, Batch, Flags, MailboxName, MemoryStore, MessageStore, Op};
+use provost_store::{AccountId, Batch, Flags, MailboxName, MemoryStore, Op};
 use provost_view::{Address, Affiliation, Person, PersonState, View};
 use uuid::Uuid;
 
