@@ -201,7 +201,7 @@ pub(crate) async fn apply(
     let hash = plan.hash();
     if hash != body.hash {
         let mut problem = Problem::new(Kind::PlanChanged, "the hash is not that of the plan as it is now");
-        problem.hash = Some(hash);
+        problem.hash = Some(hash.into());
         return Err(problem);
     }
     let detail = serde_json::json!({ "import": id, "writes": plan.summary.writes });

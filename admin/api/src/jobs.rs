@@ -145,8 +145,7 @@ impl Jobs {
 pub(crate) async fn wait(mut job: watch::Receiver<Job>, patience: Duration) -> Job {
     // Neither a job that outlasts the patience nor one whose task is gone changes what is answered: how it stands.
     let _ = tokio::time::timeout(patience, job.wait_for(|job| job.state != JobState::Running)).await;
-    let now = job.borrow().clone();
-    now
+    job.borrow().clone()
 }
 
 /// Shows a job.

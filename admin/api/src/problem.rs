@@ -36,119 +36,134 @@ pub(crate) enum Kind {
     Internal,
 }
 
-/// Kind, name in the `type`, status, title, explanation.
+/// Where the kinds are explained; each `type` is a name below it.
+const PROBLEMS: &str = "/api/v1/problems/";
+
+/// Kind, `type`, status, title, explanation.
 const KINDS: [(Kind, &str, StatusCode, &str, &str); 19] = [
     (
         Kind::Unauthorized,
-        "unauthorized",
+        "/api/v1/problems/unauthorized",
         StatusCode::UNAUTHORIZED,
         "A token is needed",
         "Send 'Authorization: Bearer TOKEN' with a token of this site.",
     ),
     (
         Kind::NotFound,
-        "not-found",
+        "/api/v1/problems/not-found",
         StatusCode::NOT_FOUND,
         "Not found",
         "There is no such person, address, import, job or path.",
     ),
     (
         Kind::MethodNotAllowed,
-        "method-not-allowed",
+        "/api/v1/problems/method-not-allowed",
         StatusCode::METHOD_NOT_ALLOWED,
         "Method not allowed",
         "The path exists and does not take this method; the OpenAPI document lists what it takes.",
     ),
     (
         Kind::Malformed,
-        "malformed",
+        "/api/v1/problems/malformed",
         StatusCode::BAD_REQUEST,
         "Malformed request",
         "The path, the query or the body cannot be read at all.",
     ),
     (
         Kind::UnsupportedMediaType,
-        "unsupported-media-type",
+        "/api/v1/problems/unsupported-media-type",
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type",
         "Bodies are application/json; import files are text/csv.",
     ),
     (
         Kind::TooLarge,
-        "too-large",
+        "/api/v1/problems/too-large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "Too large",
         "A JSON body may have 256 KiB, an import file 64 MiB.",
     ),
     (
         Kind::Invalid,
-        "invalid",
+        "/api/v1/problems/invalid",
         StatusCode::UNPROCESSABLE_ENTITY,
         "A field is wrong",
         "'errors' points to each field and names its rule.",
     ),
     (
         Kind::FileRefused,
-        "file-refused",
+        "/api/v1/problems/file-refused",
         StatusCode::UNPROCESSABLE_ENTITY,
         "The file is refused whole",
         "An empty or truncated file, a wrong header or a wrong encoding: nothing was planned.",
     ),
     (
         Kind::Ambiguous,
-        "ambiguous",
+        "/api/v1/problems/ambiguous",
         StatusCode::CONFLICT,
         "More than one person fits",
         "Use the id of the person instead.",
     ),
-    (Kind::InUse, "in-use", StatusCode::CONFLICT, "In use", "The address belongs to somebody."),
-    (Kind::Stale, "stale", StatusCode::CONFLICT, "Changed meanwhile", "Somebody changed the entry; read it again."),
+    (Kind::InUse, "/api/v1/problems/in-use", StatusCode::CONFLICT, "In use", "The address belongs to somebody."),
+    (
+        Kind::Stale,
+        "/api/v1/problems/stale",
+        StatusCode::CONFLICT,
+        "Changed meanwhile",
+        "Somebody changed the entry; read it again.",
+    ),
     (
         Kind::PreconditionFailed,
-        "precondition-failed",
+        "/api/v1/problems/precondition-failed",
         StatusCode::PRECONDITION_FAILED,
         "Changed since it was read",
         "The If-Match version is not the current one; read it again.",
     ),
     (
         Kind::PlanChanged,
-        "plan-changed",
+        "/api/v1/problems/plan-changed",
         StatusCode::CONFLICT,
         "The plan is another one now",
         "The directory changed since the plan was shown; look at the new plan and apply its hash.",
     ),
     (
         Kind::Inconsistent,
-        "inconsistent",
+        "/api/v1/problems/inconsistent",
         StatusCode::CONFLICT,
         "The directory contradicts itself",
         "It must be mended before an import.",
     ),
     (
         Kind::Refused,
-        "refused",
+        "/api/v1/problems/refused",
         StatusCode::UNPROCESSABLE_ENTITY,
         "Refused by the directory",
         "Repeating the request will not help.",
     ),
     (
         Kind::Unavailable,
-        "unavailable",
+        "/api/v1/problems/unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "Unavailable now",
         "The directory, the store or the audit file cannot be reached; try again later.",
     ),
-    (Kind::Busy, "busy", StatusCode::SERVICE_UNAVAILABLE, "Busy", "Too many imports wait or run; try again later."),
+    (
+        Kind::Busy,
+        "/api/v1/problems/busy",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Busy",
+        "Too many imports wait or run; try again later.",
+    ),
     (
         Kind::Timeout,
-        "timeout",
+        "/api/v1/problems/timeout",
         StatusCode::GATEWAY_TIMEOUT,
         "Took too long",
         "The request passed its deadline; a change may have happened.",
     ),
     (
         Kind::Internal,
-        "internal",
+        "/api/v1/problems/internal",
         StatusCode::INTERNAL_SERVER_ERROR,
         "A bug",
         "A fault of the program; its log says more.",
@@ -177,7 +192,7 @@ pub(crate) struct Problem {
     /// Where the kind is explained.
     #[serde(rename = "type")]
     #[schema(rename = "type")]
-    pub(crate) type_uri: String,
+    pub(crate) type_uri: &'static str,
     /// The kind in words.
     pub(crate) title: &'static str,
     /// HTTP status.
@@ -189,7 +204,7 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<FieldError>,
     /// Hash of the plan as it is now, when it is not the one that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) hash: Option<String>,
+    pub(crate) hash: Option<Box<str>>,
     /// `Retry-After` of this reply, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u32>,
@@ -200,10 +215,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let (_, name, status, title, _) = kind.row();
+        let (_, type_uri, status, title, _) = kind.row();
         let retry_after = (*status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
         Self {
-            type_uri: format!("/api/v1/problems/{name}"),
+            type_uri,
             title,
             status: status.as_u16(),
             detail: detail.into(),
@@ -274,7 +289,7 @@ impl From<FileError> for Problem {
 
 /// What a kind means, for people who follow its `type`; `None` for an unknown name.
 pub(crate) fn explanation(name: &str) -> Option<String> {
-    let (_, _, status, title, text) = KINDS.iter().find(|row| row.1 == name)?;
+    let (_, _, status, title, text) = KINDS.iter().find(|row| row.1.strip_prefix(PROBLEMS) == Some(name))?;
     Some(format!("{title} ({status})\n\n{text}\n"))
 }
 
@@ -287,7 +302,7 @@ mod tests {
         for (at, row) in KINDS.iter().enumerate() {
             assert_eq!(row.0.row().1, row.1);
             assert!(KINDS.iter().skip(at + 1).all(|other| other.0 != row.0 && other.1 != row.1), "{}", row.1);
-            assert!(explanation(row.1).is_some());
+            assert!(explanation(row.1.strip_prefix(PROBLEMS).unwrap()).is_some());
         }
         assert!(explanation("nonsense").is_none());
     }
