@@ -92,7 +92,6 @@ pub(crate) fn unreadable(error: &StoreError) -> Reply {
         }
         StoreError::Damaged(reason) => {
             tracing::error!(%reason, "damaged message");
-            metrics::counter!("provost_imap_damaged_total").increment(1);
             Reply::no("CORRUPTION", "What is stored cannot be read")
         }
     }

@@ -126,7 +126,10 @@ async fn verify(session: &mut ImapSession, name: &str, password: &Secret, out: &
     match session.config.view.login(name, password, now).await {
         Login::Accepted(person) => accept(session, &person, generations, now.as_second()),
         Login::Refused => refuse(session, out).await,
-        Login::Unavailable => Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now")),
+        Login::Unavailable => {
+            metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "unavailable").increment(1);
+            Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now"))
+        }
     }
 }
 
@@ -140,14 +143,14 @@ fn accept(
     let notices = session.config.store.notices(id);
     session.config.store.note_login(id, "imap", now);
     session.state = State::Authenticated(Box::new(Account { id, name: person.uid.clone(), generations, notices }));
-    metrics::counter!("provost_logins_total", "protocol" => "imap", "outcome" => "accepted").increment(1);
+    metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "accepted").increment(1);
     let code = format!("CAPABILITY {}", capabilities(session));
     Answer::Reply(Reply::ok("Logged in").with_code(code))
 }
 
 /// The same words whatever was wrong, slower after the first time, and not for ever.
 async fn refuse(session: &mut ImapSession, out: &mut Output<'_>) -> Answer {
-    metrics::counter!("provost_logins_total", "protocol" => "imap", "outcome" => "refused").increment(1);
+    metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "refused").increment(1);
     let State::NotAuthenticated { failures } = &mut session.state else {
         return Answer::Reply(Reply::bad("Already logged in"));
     };

@@ -62,7 +62,7 @@ async fn run(acts: &[(u8, usize, usize)]) {
                 continue;
             }
             1 => format!("STORE {number} +FLAGS (\\Flagged)"),
-            2 => format!("UID STORE 1:* -FLAGS.SILENT (\\Flagged)"),
+            2 => "UID STORE 1:* -FLAGS.SILENT (\\Flagged)".to_owned(),
             3 => format!("STORE {number} +FLAGS (\\Deleted)"),
             4 => "EXPUNGE".to_owned(),
             5 => format!("UID EXPUNGE {number}"),

@@ -13,6 +13,7 @@ mod messages;
 mod random;
 mod search;
 mod socket;
+mod unavailable;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,0 +1,168 @@
+//! What is said while the directory or the store cannot answer (RFC 5530 §3 UNAVAILABLE, CORRUPTION).
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::Bytes;
+use provost_store::{
+    Applied, ApplyError, BlobRef, BoxFuture, Changes, Lease, MailboxId, MessageStore, Modseq, Snapshot, StoreError,
+};
+use provost_view::View;
+
+use super::*;
+
+const UP: u8 = 0;
+const DOWN: u8 = 1;
+const DAMAGED: u8 = 2;
+/// Applies and does not know it: the first answer is lost.
+const FORGETFUL: u8 = 3;
+
+/// The memory engine behind a cable that can be pulled.
+struct Cable {
+    engine: MemoryStore,
+    state: AtomicU8,
+}
+
+impl Cable {
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::SeqCst)
+    }
+
+    fn read<'a, T: Send + 'a>(
+        &self,
+        read: BoxFuture<'a, Result<T, StoreError>>,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        match self.state() {
+            DOWN => Box::pin(std::future::ready(Err(StoreError::Unavailable("pulled".to_owned())))),
+            _ => read,
+        }
+    }
+}
+
+impl MessageStore for Cable {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+        match self.state() {
+            DOWN => Box::pin(std::future::ready(Err(ApplyError::Unavailable("pulled".to_owned())))),
+            FORGETFUL => Box::pin(async move {
+                self.state.store(UP, Ordering::SeqCst);
+                self.engine.apply(batch).await?;
+                Err(ApplyError::Unknown)
+            }),
+            _ => self.engine.apply(batch),
+        }
+    }
+    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        self.read(self.engine.snapshot(account))
+    }
+    fn changes(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        after: Modseq,
+    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        self.read(self.engine.changes(account, mailbox, after))
+    }
+    fn body(
+        &self,
+        account: AccountId,
+        blob: BlobRef,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        match self.state() {
+            DAMAGED => Box::pin(std::future::ready(Err(StoreError::Damaged("checksum".to_owned())))),
+            _ => self.read(self.engine.body(account, blob, range)),
+        }
+    }
+    fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64> {
+        self.engine.notices(account)
+    }
+    fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        self.engine.lease(name, ttl)
+    }
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+        self.engine.note_login(account, protocol, now);
+    }
+}
+
+async fn pulled(state: u8, script: &str) {
+    let mut world = World::new();
+    let cable = Arc::new(Cable { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
+    world.config = Arc::new(ImapConfig { store: cable.clone(), ..(*world.config).clone() });
+    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let mut talks = [world.logged_in().await];
+    talks[0].send("s SELECT INBOX\r\n").await;
+    talks[0].take();
+    cable.state.store(state, Ordering::SeqCst);
+    hold(&mut talks, script).await;
+}
+
+#[tokio::test]
+async fn store_down() {
+    let script = r#"
+        C: a NOOP
+        S: a OK NOOP completed
+        C: b STORE 1 +FLAGS (\Seen)
+        S: b NO [UNAVAILABLE] ~
+        C: c COPY 1 Trash
+        S: c NO [UNAVAILABLE] ~
+        C: d EXPUNGE
+        S: d NO [UNAVAILABLE] ~
+        C: e APPEND INBOX {1+}
+        C: x
+        S: e NO [UNAVAILABLE] ~
+        C: f FETCH 1 BODY.PEEK[]
+        S: f NO [UNAVAILABLE] ~
+        C: g SEARCH BODY x
+        S: g NO [UNAVAILABLE] ~
+        C: h LIST "" *
+        S: h NO [UNAVAILABLE] ~
+        C: i LSUB "" *
+        S: i NO [UNAVAILABLE] ~
+        C: j STATUS INBOX (MESSAGES)
+        S: j NO [UNAVAILABLE] ~
+        C: k CREATE x
+        S: k NO [UNAVAILABLE] ~
+        C: l DELETE x
+        S: l NO [UNAVAILABLE] ~
+        # What needs no store goes on
+        C: m FETCH 1 FLAGS
+        S: * 1 FETCH (FLAGS (\Recent))
+        S: m OK FETCH completed
+        C: n SELECT INBOX
+        S: n NO [UNAVAILABLE] ~"#;
+    pulled(DOWN, script).await;
+}
+
+#[tokio::test]
+async fn damaged_bodies() {
+    let script = r"
+        C: a FETCH 1 (UID BODY.PEEK[])
+        S: a NO [CORRUPTION] ~
+        C: b SEARCH BODY c
+        S: * SEARCH
+        S: b OK SEARCH completed";
+    pulled(DAMAGED, script).await;
+}
+
+/// An unknown outcome is tried again under the same batch id: one message, not two.
+#[tokio::test]
+async fn unknown_outcomes() {
+    let script = r"
+        C: a APPEND Drafts {1+}
+        C: x
+        S: a OK [APPENDUID ~ 1] APPEND completed
+        C: b STATUS Drafts (MESSAGES)
+        S: * STATUS Drafts (MESSAGES 1)
+        S: b OK STATUS completed";
+    pulled(FORGETFUL, script).await;
+}
+
+/// No hash that can be verified and no directory to ask: not the password's fault.
+#[tokio::test]
+async fn directory_down() {
+    let mut world = World::new();
+    let unverifiable = Person { passwords: Vec::new(), ..person(PersonState::Active) };
+    let view = View::fixed(vec![unverifiable]);
+    world.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
+    hold(&mut [world.talk()], "C: a LOGIN zoe secret\nS: a NO [UNAVAILABLE] ~").await;
+}
