@@ -3,7 +3,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::{DeskError, PersonSummary};
 use serde::{Deserialize, Serialize};
 
@@ -65,9 +65,13 @@ impl FoundPerson {
     }
 }
 
+/// What is encoded in a part of a path: all but the unreserved characters of RFC 3986 §2.3, and the dot, so that no part
+/// can be `..`.
+const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+
 /// Path of a person's page.
 pub(crate) fn person_url(id: &str) -> String {
-    format!("/people/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+    format!("/people/{}", utf8_percent_encode(id, PATH_PART))
 }
 
 /// Runs a change in a task of its own: a browser that goes away drops its request, and must not stop a change between

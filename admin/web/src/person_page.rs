@@ -347,8 +347,8 @@ mod tests {
         let snapshot =
             |octets| Snapshot { mailboxes: Vec::new(), subscribed_only: Vec::new(), octets, last_logins: Vec::new() };
         let text = |octets, quota| mailbox_view(&snapshot(octets), quota, Language::English).quota_text;
-        assert_eq!(text(500, Some(1000)), "500 bytes of 1.0 kB used (50 %) in 0 messages.");
-        assert_eq!(text(500, Some(0)), "500 bytes of 0 bytes used (50000 %) in 0 messages.");
-        assert_eq!(text(500, None), "500 bytes used in 0 messages; no quota.");
+        assert_eq!(text(500, Some(1000)), "500 bytes of 1.0 kB used (50 %). Messages: 0.");
+        assert_eq!(text(500, Some(0)), "500 bytes of 0 bytes used (50000 %). Messages: 0.");
+        assert_eq!(text(500, None), "500 bytes used, no quota. Messages: 0.");
     }
 }
