@@ -198,3 +198,62 @@ impl Committer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+    use crate::csn::Csn;
+    use uuid::Uuid;
+
+    fn add(dn: &str) -> WriteOperation {
+        WriteOperation::Add { dn: dn.into(), attributes: Vec::new() }
+    }
+
+    fn delete(dn: &str) -> WriteOperation {
+        WriteOperation::Delete { dn: dn.into() }
+    }
+
+    // Writes of one batch are checked against the tree before it, so none may depend on another.
+    #[test]
+    fn what_depends_on_another_write_waits_for_the_next_batch() {
+        let rename = WriteOperation::ModifyDn {
+            dn: "cn=a,ou=x,dc=e".into(),
+            new_rdn: "cn=b".into(),
+            delete_old: true,
+            new_superior: None,
+        };
+        for (first, second, together) in [
+            (add("cn=a,ou=x,dc=e"), add("cn=b,ou=x,dc=e"), true),
+            (add("cn=a,ou=x,dc=e"), add("CN=A,ou=x,dc=e"), false),
+            (add("ou=x,dc=e"), add("cn=a,ou=x,dc=e"), false),
+            (add("cn=a,ou=x,dc=e"), delete("ou=x,dc=e"), false),
+            (delete("ou=x,dc=e"), add("cn=a,ou=x,dc=e"), false),
+            (delete("cn=a,ou=x,dc=e"), delete("cn=b,ou=x,dc=e"), true),
+            (rename.clone(), add("cn=b,ou=x,dc=e"), false),
+            (rename.clone(), delete("ou=x,dc=e"), false),
+            (rename, add("cn=c,ou=x,dc=e"), true),
+        ] {
+            let mut footprint = Footprint::default();
+            assert!(footprint.admit(&first));
+            assert_eq!(footprint.admit(&second), together, "{first:?} {second:?}");
+        }
+    }
+
+    #[test]
+    fn a_watcher_that_does_not_read_is_let_go() {
+        let tree = Tree::new(Arc::new(Catalogue::load().unwrap()), Dn::parse("dc=e").unwrap()).unwrap();
+        let directory = Directory::new(tree);
+        let mut receiver = directory.watch(&directory.read());
+        let csn = Csn { micros: 0, count: 0, server: 1 };
+        for _ in 0..=WATCHER_QUEUE_MAX {
+            directory.publish(Change { place: 0, csn, uuid: Uuid::nil(), before: None, after: None });
+        }
+        assert!(directory.watchers().is_empty());
+        let mut seen = 0;
+        while receiver.try_recv().is_ok() {
+            seen += 1;
+        }
+        assert_eq!(seen, WATCHER_QUEUE_MAX);
+    }
+}

@@ -382,3 +382,81 @@ fn substring(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
     }
     Ok(Filter::Substring { attribute, initial, any, last })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use ldap3_proto::LdapCodec;
+    use ldap3_proto::proto::{LdapDerefAliases, LdapMsg, LdapOp, LdapSearchRequest, LdapSearchScope};
+    use proptest::prelude::*;
+    use tokio_util::codec::Encoder as _;
+
+    fn encoded(filter: &str) -> Vec<u8> {
+        let op = LdapOp::SearchRequest(LdapSearchRequest {
+            base: "dc=e".into(),
+            scope: LdapSearchScope::Subtree,
+            aliases: LdapDerefAliases::Never,
+            sizelimit: 3,
+            timelimit: 4,
+            typesonly: true,
+            filter: ldap3_proto::parse_ldap_filter_str(filter).unwrap(),
+            attrs: vec!["cn".into(), "+".into()],
+        });
+        let mut octets = BytesMut::new();
+        LdapCodec::default().encode(LdapMsg { msgid: 7, op, ctrl: vec![] }, &mut octets).unwrap();
+        octets.to_vec()
+    }
+
+    // Another hand's encoder: what it writes for a filter is what our own text form says.
+    #[test]
+    fn filters_of_another_codec() {
+        for text in ["(cn=a)", "(cn=a*b*c)", "(&(a=1)(|(b>=2)(c<=3))(!(d~=4)))", "(e=*)", "(cn=*x)", "(cn=x*)"] {
+            match decode(&encoded(text)).unwrap().operation {
+                Operation::Search(search) => {
+                    assert_eq!(search.filter, Filter::parse(text).unwrap(), "{text}");
+                    assert_eq!((search.size_limit, search.time_limit_seconds, search.types_only), (3, 4, true));
+                    assert_eq!((search.scope, search.attributes.len()), (Scope::Subtree, 2));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    // RFC 4511 §4.5.1.7: a value need not be text, and a filter beyond our bounds is refused, not a reason to hang up.
+    #[test]
+    fn filters_at_the_edge() {
+        let mut octets = encoded("(cn=ab)");
+        let at = octets.windows(2).position(|window| window == b"ab").unwrap();
+        octets[at..at + 2].copy_from_slice(&[0xff, 0xfe]);
+        assert!(decode(&octets).is_ok());
+        let deep = format!("{}(a=1){}", "(!".repeat(FILTER_DEPTH_MAX), ")".repeat(FILTER_DEPTH_MAX));
+        let wide = format!("(&{})", "(a=1)".repeat(FILTER_NODES_MAX));
+        for filter in [deep, wide] {
+            match decode(&encoded(&filter)) {
+                Err(DecodeError::Refused { id: 7, response: 0x65, refusal }) => {
+                    assert_eq!(refusal.code, Code::AdminLimitExceeded);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn any_octets_are_read_or_refused(octets in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = decode(&octets);
+        }
+
+        #[test]
+        fn damaged_requests_are_read_or_refused(at in 0_usize..60, octet: u8) {
+            let mut octets = encoded("(&(cn=a*b*c)(!(x>=2)))");
+            if let Some(there) = octets.get_mut(at) {
+                *there = octet;
+            }
+            let _ = decode(&octets);
+        }
+    }
+}

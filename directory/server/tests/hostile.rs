@@ -1,0 +1,118 @@
+//! What a client that is no client can do: nothing.
+
+mod common;
+#[path = "common/wire.rs"]
+mod wire;
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{PASSWORD, PROVOST, SUFFIX, config, seed, start};
+use provost_server::Server;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use wire::Client;
+
+/// Sends octets and gives what comes back until the server hangs up.
+async fn told(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    _ = socket.write_all(octets).await;
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "the server does not hang up on {octets:x?}");
+    answer
+}
+
+// RFC 4511 §4.1.1 and §4.4.1: what is no request ends the connection with a Notice of Disconnection.
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_ends_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let long = [0x30, 0x84, 0x00, 0x02, 0x00, 0x00];
+    let cases: &[(&str, &[u8])] = &[
+        ("not BER", b"GET / HTTP/1.0\r\n\r\n"),
+        ("an indefinite length", &[0x30, 0x80, 0, 0]),
+        ("too long before a bind", &long),
+        ("an unknown operation", &[0x30, 5, 2, 1, 1, 0x5f, 0]),
+        ("another unknown operation", &[0x30, 5, 2, 1, 1, 0x7d, 0]),
+        ("message id zero", &[0x30, 5, 2, 1, 0, 0x42, 0]),
+        ("a cut bind", &[0x30, 7, 2, 1, 1, 0x60, 2, 2, 1]),
+    ];
+    for (name, octets) in cases {
+        let answer = told(server.addresses[0], octets).await;
+        let notice = b"1.3.6.1.4.1.1466.20036";
+        assert!(answer.windows(notice.len()).any(|window| window == notice), "{name}: {answer:x?}");
+    }
+    assert!(told(server.addresses[0], &[0x30, 5, 2, 1, 1, 0x42, 0]).await.is_empty(), "unbind has no answer");
+    server.stop().await;
+}
+
+// Many requests at once are answered, each once, also when nobody reads for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_requests_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let mut client = Client::bound(server.addresses[0], PROVOST).await;
+    for i in 0..2_000 {
+        let request = ldap3_proto::proto::LdapOp::CompareRequest(ldap3_proto::proto::LdapCompareRequest {
+            dn: SUFFIX.into(),
+            atype: "dc".into(),
+            val: if i % 2 == 0 { b"example".to_vec() } else { b"other".to_vec() },
+        });
+        client.send(request, vec![]).await;
+    }
+    let mut answers = std::collections::HashSet::new();
+    for _ in 0..2_000 {
+        assert!(answers.insert(client.receive().await.msgid));
+    }
+    server.stop().await;
+}
+
+// RFC 4511 §4.4.1: at a stop the client is told, and the port is free again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let address = server.addresses[0];
+    let mut client = Client::bound(address, PROVOST).await;
+    tokio::time::timeout(Duration::from_secs(5), server.stop()).await.expect("stops in time");
+    assert_eq!(client.receive().await.msgid, 0);
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+// RFC 4511 §4.14, and RFC 4513 §3.1.5: nothing sent in the clear after StartTLS is taken for what came under TLS.
+#[tokio::test(flavor = "multi_thread")]
+async fn start_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let tls = rustls::ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let certificate = folder.path().join("cert.pem");
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    let config = provost_server::ServerConfig { tls: Some(Arc::new(tls)), ..config(folder.path()) };
+    let server = Server::start(config, seed()).await.unwrap();
+    let url = format!("ldap://localhost:{}", server.addresses[0].port());
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new("ldapwhoami")
+            .args(["-x", "-ZZ", "-H", &url, "-D", PROVOST, "-w", PASSWORD])
+            .env("LDAPTLS_CACERT", &certificate)
+            .output()
+            .expect("ldapwhoami (Debian's ldap-utils) runs")
+    });
+    let output = output.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // StartTLS and a whoami in the same write.
+    let mut both = vec![0x30, 29, 2, 1, 1, 0x77, 24, 0x80, 22];
+    both.extend_from_slice(b"1.3.6.1.4.1.1466.20037");
+    both.extend_from_slice(&[0x30, 5, 2, 1, 2, 0x42, 0]);
+    let answer = told(server.addresses[0], &both).await;
+    assert_eq!(answer.get(2..5), Some(&[2, 1, 1][..]), "the request itself is answered");
+    server.stop().await;
+}
