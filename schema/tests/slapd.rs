@@ -1,5 +1,7 @@
 //! The schema against the real slapd 2.5 of Debian.
 
+#![allow(clippy::panic)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

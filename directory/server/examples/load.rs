@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p provost-server --example load [PEOPLE]`
 
+#![allow(clippy::expect_used)]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 #[path = "../tests/common/wire.rs"]

@@ -1,5 +1,7 @@
 //! kill -9 at any moment: whatever was acknowledged is there.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 #[path = "common/wire.rs"]
 mod wire;
@@ -67,11 +69,8 @@ async fn acknowledged_writes_survive_kill() {
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     client.search(SUFFIX, LdapFilter::Present("employeeNumber".into()), vec![]).await;
     let mut found = std::collections::HashMap::<String, usize>::new();
-    loop {
-        match client.receive().await.op {
-            LdapOp::SearchResultEntry(entry) => *found.entry(entry.dn).or_default() += 1,
-            _ => break,
-        }
+    while let LdapOp::SearchResultEntry(entry) = client.receive().await.op {
+        *found.entry(entry.dn).or_default() += 1;
     }
     assert!(acknowledged.len() >= ROUNDS * 150, "too few to say anything");
     for number in acknowledged {

@@ -1,5 +1,7 @@
 //! RFC 4533: refresh, resume, persist, and cookies that outlive the process.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 #[path = "common/wire.rs"]
 mod wire;
@@ -29,7 +31,10 @@ fn sync(mode: SyncRequestMode, cookie: Option<&[u8]>) -> Vec<LdapControl> {
 #[derive(Debug, Default, PartialEq)]
 struct Round {
     puts: BTreeMap<Uuid, String>,
+    present: BTreeSet<Uuid>,
     gone: BTreeSet<Uuid>,
+    /// Whether what was not named is still there.
+    by_deletes: bool,
     cookie: Vec<u8>,
 }
 
@@ -57,14 +62,13 @@ async fn refresh(client: &mut Client, cookie: Option<&[u8]>) -> Round {
                 syncuuids,
                 ..
             }) => {
-                assert!(refresh_deletes, "nothing but deletes is expected");
-                round.gone.extend(syncuuids);
+                if *refresh_deletes { &mut round.gone } else { &mut round.present }.extend(syncuuids);
             }
             LdapOp::SearchResultDone(done) => {
                 assert_eq!(done.code, LdapResultCode::Success, "{}", done.message);
                 match message.ctrl.as_slice() {
                     [LdapControl::SyncDone { cookie: Some(new), refresh_deletes }] => {
-                        assert_eq!(*refresh_deletes, cookie.is_some());
+                        round.by_deletes = *refresh_deletes;
                         round.cookie = new.clone();
                         return round;
                     }
@@ -99,7 +103,8 @@ async fn cookies_survive_a_restart() {
     assert_eq!(writer.add(&person("3", "ana")).await, LdapResultCode::Success);
     let second = refresh(&mut reader, Some(&first.cookie)).await;
     assert_eq!(uids(&second), ["ana", "zoe"]);
-    assert_eq!(second.gone, BTreeSet::from([max]));
+    assert_eq!((&second.gone, &second.present), (&BTreeSet::from([max]), &BTreeSet::new()));
+    assert!(second.by_deletes && !first.by_deletes);
     server.stop().await;
 
     let server = start(folder.path()).await;
@@ -108,6 +113,32 @@ async fn cookies_survive_a_restart() {
     let third = refresh(&mut reader, Some(&second.cookie)).await;
     assert_eq!((third.puts.len(), third.gone.len(), &third.cookie), (0, 0, &second.cookie));
     assert_eq!(uids(&refresh(&mut reader, None).await), ["ana", "luc", "zoe"]);
+    server.stop().await;
+}
+
+// RFC 4533 §3.3.2: when the log of deletions does not reach back to the cookie, what is still there is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_cookie_takes_the_present_phase() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let mut client = Client::bound(server.addresses[0], PROVOST).await;
+    let first = refresh(&mut client, None).await;
+    let luc = *first.puts.iter().find(|(_, uid)| *uid == "luc").unwrap().0;
+    assert_eq!(client.delete(&person_dn("1")).await, LdapResultCode::Success);
+    assert_eq!(client.add(&person("3", "ana")).await, LdapResultCode::Success);
+    server.stop().await;
+    // As if more deletions had followed than are remembered.
+    let file = rusqlite::Connection::open(folder.path().join("directory.sqlite")).unwrap();
+    file.execute_batch(
+        "DELETE FROM deletion; INSERT OR REPLACE INTO state SELECT 'floor', value FROM state WHERE key = 'context'",
+    )
+    .unwrap();
+    drop(file);
+    let server = start(folder.path()).await;
+    let mut client = Client::bound(server.addresses[0], PROVOST).await;
+    let second = refresh(&mut client, Some(&first.cookie)).await;
+    assert_eq!((uids(&second), &second.present), (vec!["ana"], &BTreeSet::from([luc])));
+    assert!(!second.by_deletes && second.gone.is_empty());
     server.stop().await;
 }
 

@@ -1,5 +1,5 @@
 //! A server on a loopback port with a small tree, and OpenLDAP's tools to speak to it.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
 //! A client over ldap3_proto's codec: another hand's reading of the standard on the other side.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
