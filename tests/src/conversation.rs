@@ -1,18 +1,22 @@
 //! Conversations written down as text, held with a running node.
 //!
-//! A file begins with its rule as `#` lines. `=== NAME` opens a connection and names the block; after it:
+//! A file begins with its rule as `#` lines. `=== NAME` opens a connection and names the block; `=== NAME @imap` opens it at
+//! another listener, to see there what the conversation did. A block that fails is left; the next ones are still held. After it:
 //!
 //! ```text
 //! C: text     say a line (CRLF is added)
 //! C! text     say bytes: \r \n \t \0 \\ \xNN are replaced, nothing is added
-//! S: glob     the next line must match; * stands for anything
+//! R N text    say a line N times, without waiting; # in it is the turn, 1 to N
+//! S: glob     the next line must match; * stands for anything; `A | B` is one or the other, where the rule allows both
 //! S> glob     lines are skipped up to one that matches
 //! T           start TLS
 //! E           the peer must close now
+//! E>          lines are skipped; the peer must close
+//! M text      a message with this subject is delivered to {user} by LMTP; its body: `one`, `.two`, `three`
 //! ```
 //!
 //! `{user}`, `{uid}`, `{password}` are those of the person of the file (`person: N` in its head), `{plain}` is their SASL
-//! PLAIN message in base64, `{user2}`, `{password2}` of the next person. `{N*x}` is the letter x N times.
+//! PLAIN message in base64, `{user2}`, `{password2}` of the next person. `{N*x}` is x, or any other letter, N times.
 
 use std::path::Path;
 
@@ -20,23 +24,49 @@ use anyhow::{Context, anyhow, bail, ensure};
 
 use crate::{Line, Node, Person, Port};
 
-/// Holds all blocks of one file with the node. `port` is where the connections go.
+/// A file being held.
+struct Held<'a> {
+    node: &'a Node,
+    person: Person,
+    words: Vec<(String, String)>,
+}
+
+/// Holds all blocks of one file with the node. `port` is where the connections go, unless a block says otherwise.
 pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file)?;
     let number = text.lines().find_map(|line| line.strip_prefix("person: ")).unwrap_or("1").trim().parse()?;
-    let words = words(&Person::of(number), &Person::of(number + 1));
-    let (mut line, mut block) = (None, String::new());
+    let person = Person::of(number);
+    let words = words(&person, &Person::of(number + 1));
+    let held = Held { node, person, words };
+    let (mut line, mut block, mut failed, mut blocks) = (None, String::new(), Vec::new(), 0);
     for (index, raw) in text.lines().enumerate() {
-        let at = || format!("{}:{} [{block}] {raw}", file.display(), index + 1);
+        let at = |error| format!("{}:{} [{block}] {raw}: {error:#}", file.display(), index + 1);
         if let Some(name) = raw.strip_prefix("=== ") {
-            line = Some(open(node, port).with_context(at)?);
             block = name.to_owned();
-        } else if let Some(line) = &mut line {
-            step(line, raw, &words).with_context(at)?;
+            blocks += 1;
+            line = Some(open(node, listener(name, port)?).with_context(|| block.clone())?);
+        } else if let Some(open) = &mut line
+            && let Err(error) = held.step(open, raw)
+        {
+            failed.push(at(error));
+            line = None;
         }
     }
-    ensure!(line.is_some(), "{}: no block", file.display());
+    ensure!(blocks > 0, "{}: no block", file.display());
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
+}
+
+fn listener(block: &str, port: Port) -> anyhow::Result<Port> {
+    let Some((_, name)) = block.rsplit_once(" @") else { return Ok(port) };
+    Ok(match name {
+        "mx" => Port::Mx,
+        "submission" => Port::Submission,
+        "lmtp" => Port::Lmtp,
+        "imap" => Port::Imap,
+        "pop3" => Port::Pop3,
+        _ => bail!("no listener '{name}'"),
+    })
 }
 
 fn open(node: &Node, port: Port) -> anyhow::Result<Line> {
@@ -47,33 +77,64 @@ fn open(node: &Node, port: Port) -> anyhow::Result<Line> {
     Ok(line)
 }
 
-fn step(line: &mut Line, raw: &str, words: &[(String, String)]) -> anyhow::Result<()> {
-    let (kind, rest) = raw.split_at_checked(2).unwrap_or((raw, ""));
-    let text = fill(rest.strip_prefix(' ').unwrap_or(rest), words)?;
-    match kind {
-        "C:" => line.say(&text)?,
-        "C!" => line.send(&unescape(&text)?)?,
-        "S:" => {
-            let heard = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
-            ensure!(matches(&text, &heard), "heard: {heard}");
-        }
-        "S>" => skip_to(line, &text)?,
-        "T" => line.start_tls()?,
-        "E" => {
-            if let Some(heard) = line.next()? {
-                bail!("expected the end, heard: {heard}");
+impl Held<'_> {
+    fn step(&self, line: &mut Line, raw: &str) -> anyhow::Result<()> {
+        let (kind, rest) = raw.split_at_checked(2).unwrap_or((raw, ""));
+        let text = fill(rest.strip_prefix(' ').unwrap_or(rest), &self.words)?;
+        match kind {
+            "C:" => line.say(&text)?,
+            "C!" => line.send(&unescape(&text)?)?,
+            "R " => repeat(line, &text)?,
+            "S:" => {
+                let heard = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
+                ensure!(matches_one(&text, &heard), "heard: {heard}");
             }
+            "S>" => skip_to(line, &text)?,
+            "T" => line.start_tls()?,
+            "E" => {
+                if let Some(heard) = line.next()? {
+                    bail!("expected the end, heard: {heard}");
+                }
+            }
+            "E>" => while line.next()?.is_some() {},
+            "M " => deliver(self.node, &self.person, &text)?,
+            _ if raw.trim().is_empty() || raw.starts_with('#') => {}
+            _ => bail!("not a line of a conversation"),
         }
-        _ if raw.trim().is_empty() || raw.starts_with('#') => {}
-        _ => bail!("not a line of a conversation"),
+        Ok(())
+    }
+}
+
+/// A peer may close before the last turn; what it said is read afterwards.
+fn repeat(line: &mut Line, text: &str) -> anyhow::Result<()> {
+    let (count, text) = text.split_once(' ').ok_or_else(|| anyhow!("R without a text"))?;
+    for turn in 1..=count.parse::<u32>()? {
+        if line.say(&text.replace('#', &turn.to_string())).is_err() {
+            break;
+        }
     }
     Ok(())
+}
+
+fn deliver(node: &Node, to: &Person, subject: &str) -> anyhow::Result<()> {
+    let mut line = Line::open(node.address(Port::Lmtp))?;
+    line.until(&["220 "])?;
+    line.ask("LHLO conversation.invalid", &["250 "])?;
+    line.ask("MAIL FROM:<sender@example.net>", &["250 "])?;
+    line.ask(&format!("RCPT TO:<{}>", to.mail()), &["250 "])?;
+    line.ask("DATA", &["354 "])?;
+    line.ask(&format!("From: <sender@example.net>\r\nSubject: {subject}\r\n\r\none\r\n..two\r\nthree\r\n."), &["250 "])?;
+    Ok(())
+}
+
+fn matches_one(globs: &str, text: &str) -> bool {
+    globs.split(" | ").any(|glob| matches(glob, text))
 }
 
 fn skip_to(line: &mut Line, glob: &str) -> anyhow::Result<()> {
     let mut passed = Vec::new();
     while let Some(heard) = line.next()? {
-        if matches(glob, &heard) {
+        if matches_one(glob, &heard) {
             return Ok(());
         }
         passed.push(heard);
@@ -98,12 +159,35 @@ fn words(person: &Person, next: &Person) -> Vec<(String, String)> {
 }
 
 fn fill(text: &str, words: &[(String, String)]) -> anyhow::Result<String> {
-    let mut text = words.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
-    while let Some((head, rest)) = text.split_once("*x}") {
-        let (before, count) = head.rsplit_once('{').ok_or_else(|| anyhow!("*x}} without {{"))?;
-        text = format!("{before}{}{rest}", "x".repeat(count.parse()?));
+    let text = words.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let (mut out, mut rest) = (String::new(), text.as_str());
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        rest = match repeated(after)? {
+            Some((letters, rest)) => {
+                out.push_str(&letters);
+                rest
+            }
+            None => {
+                out.push('{');
+                after
+            }
+        };
     }
-    Ok(text)
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// `N*x}`, which follows a brace, and what comes after it. A brace may also begin a literal of IMAP.
+fn repeated(text: &str) -> anyhow::Result<Option<(String, &str)>> {
+    let Some((count, rest)) = text.split_once('*') else { return Ok(None) };
+    let Some(letter) = rest.chars().next() else { return Ok(None) };
+    match rest[letter.len_utf8()..].strip_prefix('}') {
+        Some(rest) if count.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(Some((letter.to_string().repeat(count.parse()?), rest)))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn unescape(text: &str) -> anyhow::Result<Vec<u8>> {
@@ -158,6 +242,12 @@ pub fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repeats_letters_and_leaves_literals() {
+        let filled = |text| fill(text, &words(&Person::of(7), &Person::of(8))).unwrap();
+        assert_eq!(filled("{3*(}{2*x}y {uid} {20} {5+}"), "(((xxy test.p07 {20} {5+}");
+    }
 
     #[test]
     fn globs_and_base64() {

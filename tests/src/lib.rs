@@ -4,11 +4,16 @@
 
 pub mod command;
 pub mod conversation;
+pub mod deadline;
+pub mod ldap;
 pub mod line;
+pub mod mail;
 pub mod node;
 pub mod people;
+pub mod sink;
 
 pub use command::{Ran, run};
 pub use line::Line;
 pub use node::{Node, Options, Port};
 pub use people::Person;
+pub use sink::Sink;

@@ -48,6 +48,8 @@ pub enum Port {
 pub struct Options {
     /// The registrar's file; the tests' own people when left out.
     pub import: Option<PathBuf>,
+    /// Only so many of the tests' own people.
+    pub people: Option<u32>,
     /// `--relay`.
     pub relay: Option<String>,
 }
@@ -55,7 +57,7 @@ pub struct Options {
 /// A running node.
 pub struct Node {
     folder: TempDir,
-    base: u16,
+    ports: Ports,
     options: Options,
     child: Option<Child>,
 }
@@ -84,7 +86,7 @@ impl Node {
     /// Starts one.
     pub fn start_with(options: Options) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("provost-test").tempdir()?;
-        let mut node = Self { folder, base: free_base()?, options, child: None };
+        let mut node = Self { folder, ports: Ports::find()?, options, child: None };
         node.launch()?;
         Ok(node)
     }
@@ -92,7 +94,10 @@ impl Node {
     fn launch(&mut self) -> anyhow::Result<()> {
         let import = match &self.options.import {
             Some(file) => file.clone(),
-            None => crate::people::write_csv(self.folder.path())?,
+            None => {
+                let count = self.options.people.unwrap_or(crate::people::PEOPLE);
+                crate::people::write_first(self.folder.path(), count)?
+            }
         };
         let log = self.folder.path().join("log");
         let out = File::create(&log)?;
@@ -100,7 +105,7 @@ impl Node {
         command
             .args(["quickstart", "--data"])
             .arg(self.data())
-            .args(["--port-base", &self.base.to_string(), "--import"])
+            .args(["--port-base", &self.ports.base.to_string(), "--import"])
             .arg(import)
             .stdin(Stdio::null())
             .stderr(out.try_clone()?)
@@ -151,17 +156,22 @@ impl Node {
 
     /// Where a listener is.
     pub fn address(&self, port: Port) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port(port)))
+        self.ports.address(port)
     }
 
     /// A listener's port.
     pub fn port(&self, port: Port) -> u16 {
-        self.base + port as u16
+        self.ports.of(port)
     }
 
     /// A secret that the quickstart made: `api-token`, `helpdesk-password`, `directory-password`.
     pub fn secret(&self, name: &str) -> String {
         fs::read_to_string(self.data().join("secrets").join(name)).unwrap_or_default().trim().to_owned()
+    }
+
+    /// Changes the configuration for the next `serve_again`.
+    pub fn configure(&self, edit: impl FnOnce(String) -> String) -> anyhow::Result<()> {
+        Ok(fs::write(self.config(), edit(fs::read_to_string(self.config())?))?)
     }
 
     /// The program's process id.
@@ -235,14 +245,33 @@ pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
     bail!("nothing listens at {address}")
 }
 
-/// A port base below which twelve ports in a row are free. Below the range from which the system gives out its own.
-fn free_base() -> anyhow::Result<u16> {
-    for _ in 0..200 {
-        let base = 20_000 + 12 * rand::random_range(0..1000);
-        let free = (base..base + 12).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-        if free {
-            return Ok(base);
+/// Twelve ports in a row, kept from other tests while this lives: the eleventh, which no node serves, is held.
+pub struct Ports {
+    base: u16,
+    _held: TcpListener,
+}
+
+impl Ports {
+    /// Finds them, below the range from which the system gives out its own.
+    pub fn find() -> anyhow::Result<Self> {
+        for _ in 0..200 {
+            let base = 20_000 + 12 * rand::random_range(0..1000);
+            let Ok(held) = TcpListener::bind(("127.0.0.1", base + 10)) else { continue };
+            let mut others = (base..base + 12).filter(|port| *port != base + 10);
+            if others.all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+                return Ok(Self { base, _held: held });
+            }
         }
+        bail!("no twelve free ports in a row")
     }
-    bail!("no twelve free ports in a row")
+
+    /// A listener's port.
+    pub fn of(&self, port: Port) -> u16 {
+        self.base + port as u16
+    }
+
+    /// Where a listener is.
+    pub fn address(&self, port: Port) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.of(port)))
+    }
 }

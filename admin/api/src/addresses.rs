@@ -16,8 +16,8 @@ use crate::problem::Problem;
 
 /// Lists the addresses of a person.
 #[utoipa::path(
-    get, path = "/people/{key}/addresses", tag = "addresses",
-    params(("key" = String, Path, description = "Id, login, address or source id")),
+    get, operation_id = "listAddresses", path = "/people/{key}/addresses", tag = "addresses",
+    params(("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id")),
     responses((status = 200, description = "The addresses, the primary one first", body = Addresses), Failures)
 )]
 pub(crate) async fn list(State(shared): State<Shared>, Key(key): Key) -> Result<Json<Addresses>, Problem> {
@@ -27,9 +27,9 @@ pub(crate) async fn list(State(shared): State<Shared>, Key(key): Key) -> Result<
 
 /// Gives an alias.
 #[utoipa::path(
-    post, path = "/people/{key}/addresses", tag = "addresses",
+    post, operation_id = "addAlias", path = "/people/{key}/addresses", tag = "addresses",
     params(
-        ("key" = String, Path, description = "Id, login, address or source id"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body = NewAddress,
@@ -55,10 +55,10 @@ pub(crate) async fn add(
 
 /// Takes an alias or a retained address away; the primary one is refused.
 #[utoipa::path(
-    delete, path = "/people/{key}/addresses/{address}", tag = "addresses",
+    delete, operation_id = "removeAlias", path = "/people/{key}/addresses/{address}", tag = "addresses",
     params(
-        ("key" = String, Path, description = "Id, login, address or source id"),
-        ("address" = String, Path, description = "The address"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id"),
+        ("address" = String, Path, pattern = "^[^@ ]+@[^@ ]+$", max_length = 320, description = "The address"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     responses((status = 200, description = "Taken away", body = Changed, headers(("X-Audit-Id" = String))), Failures)

@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::problem::{Kind, Problem};
 
-/// Longest key of a person in a path, in octets: an address (RFC 5321 §4.5.3.1) with a source's name before it fits.
-pub(crate) const KEY_OCTETS_MAX: usize = 384;
+/// Longest key of a person in a path, in octets: an address (RFC 5321 §4.5.3.1) fits. The desk looks up no longer one.
+pub(crate) const KEY_OCTETS_MAX: usize = 320;
 
 /// Parts of the path.
 pub(crate) struct PathOf<T>(pub(crate) T);
@@ -36,7 +36,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
         // Only the first part is taken, so that the routes with more parts can use the same extractor.
         let PathOf(all) = PathOf::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
         let key = all.into_iter().find(|(name, _)| name == "key").map(|(_, value)| value).unwrap_or_default();
-        if key.is_empty() || key.len() > KEY_OCTETS_MAX {
+        if key.trim().is_empty() || key.len() > KEY_OCTETS_MAX {
             return Err(Problem::new(Kind::NotFound, "no person has such a key"));
         }
         Ok(Self(key))

@@ -125,10 +125,10 @@ pub(crate) struct ApplyQuery {
 
 /// Takes a registrar's file and plans it. Nothing is changed; the file waits 24 hours for its apply.
 #[utoipa::path(
-    post, path = "/imports", tag = "imports",
+    post, operation_id = "planImport", path = "/imports", tag = "imports",
     params(
-        ("encoding" = Option<String>, Query, description = "`utf-8` (without it) or `windows-1252`"),
-        ("separator" = Option<String>, Query, description = "`comma` or `semicolon`; without it the header decides"),
+        ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww]indows-1252)$", description = "`utf-8` (without it) or `windows-1252`"),
+        ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|,|;)$", description = "`comma` or `semicolon`; without it the header decides"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
     responses((status = 201, description = "The plan", body = ImportBody, headers(("Location" = String), ("X-Audit-Id" = String))), Failures)
@@ -162,8 +162,8 @@ pub(crate) async fn upload(
 
 /// Shows the plan of an uploaded file, made anew: what it would do now.
 #[utoipa::path(
-    get, path = "/imports/{id}", tag = "imports",
-    params(("id" = String, Path, description = "Id of the import")),
+    get, operation_id = "showImport", path = "/imports/{id}", tag = "imports",
+    params(("id" = String, Path, format = "uuid", description = "Id of the import")),
     responses((status = 200, description = "The plan", body = ImportBody), Failures)
 )]
 pub(crate) async fn show(State(shared): State<Shared>, PathOf(id): PathOf<Uuid>) -> Result<Json<ImportBody>, Problem> {
@@ -174,9 +174,9 @@ pub(crate) async fn show(State(shared): State<Shared>, PathOf(id): PathOf<Uuid>)
 
 /// Applies the plan of that hash; refused when the plan would be another one now.
 #[utoipa::path(
-    post, path = "/imports/{id}/apply", tag = "imports",
+    post, operation_id = "applyImport", path = "/imports/{id}/apply", tag = "imports",
     params(
-        ("id" = String, Path, description = "Id of the import"),
+        ("id" = String, Path, format = "uuid", description = "Id of the import"),
         ("wait" = Option<u64>, Query, description = "Seconds to wait for the end, 0 to 60", maximum = 60),
     ),
     request_body = ApplyBody,

@@ -150,8 +150,8 @@ pub(crate) async fn wait(mut job: watch::Receiver<Job>, patience: Duration) -> J
 
 /// Shows a job.
 #[utoipa::path(
-    get, path = "/jobs/{id}", tag = "imports",
-    params(("id" = String, Path, description = "Id of the job")),
+    get, operation_id = "showJob", path = "/jobs/{id}", tag = "imports",
+    params(("id" = String, Path, format = "uuid", description = "Id of the job")),
     responses((status = 200, description = "How it stands", body = Job), Failures)
 )]
 pub(crate) async fn show(State(shared): State<Shared>, PathOf(id): PathOf<Uuid>) -> Result<Json<Job>, Problem> {

@@ -70,7 +70,7 @@ pub(crate) struct Addresses {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewAddress {
     /// `local@domain` of a domain that is served here.
-    #[schema(max_length = 320)]
+    #[schema(pattern = "^[^@ ]+@[^@ ]+$", max_length = 320)]
     pub(crate) address: String,
 }
 
@@ -237,7 +237,7 @@ pub(crate) struct Changed {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PasswordBody {
     /// The new password.
-    #[schema(max_length = 512, format = Password)]
+    #[schema(min_length = 8, max_length = 512, format = Password)]
     pub(crate) password: Option<String>,
 }
 

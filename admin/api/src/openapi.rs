@@ -71,12 +71,24 @@ pub(crate) enum Failures {
     /// `If-Match` is not the current version.
     #[response(status = 412, content_type = "application/problem+json")]
     PreconditionFailed(Problem),
+    /// The body is larger than the path takes.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// The body is not of the type that the path takes.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Problem),
     /// A field is wrong: `errors` points to it.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(Problem),
+    /// A fault of the program; its log says more.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
     /// Later may work: see `Retry-After`.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
+    /// The request passed its deadline; a change may have happened.
+    #[response(status = 504, content_type = "application/problem+json")]
+    Timeout(Problem),
 }
 
 /// Routes below `/api/v1`, with `/api/v1/openapi.json`. Has no fallback of its own outside of `/api/v1`, so that it can

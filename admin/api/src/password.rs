@@ -15,9 +15,9 @@ use crate::problem::Problem;
 
 /// Sets the stated password, or a generated one that the reply shows this once.
 #[utoipa::path(
-    post, path = "/people/{key}/password", tag = "password",
+    post, operation_id = "resetPassword", path = "/people/{key}/password", tag = "password",
     params(
-        ("key" = String, Path, description = "Id, login, address or source id"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body(content = PasswordBody, description = "May be left out: the password is generated then"),

@@ -74,9 +74,9 @@ pub(crate) struct SearchQuery {
 
 /// Finds people by name, login, address or source id.
 #[utoipa::path(
-    get, path = "/people", tag = "people",
+    get, operation_id = "searchPeople", path = "/people", tag = "people",
     params(
-        ("q" = String, Query, description = "Each word begins a name, login, address or source id", max_length = 200),
+        ("q" = String, Query, description = "Each word begins a name, login, address or source id; 1 to 200 octets", pattern = r"\S", min_length = 1, max_length = 200),
         ("limit" = Option<usize>, Query, description = "Most people wanted, 1 to 200; 50 without it", minimum = 1, maximum = 200),
     ),
     responses((status = 200, description = "People found", body = PeopleFound), Failures)
@@ -101,8 +101,8 @@ pub(crate) async fn search(
 
 /// Shows one person. The look is audited.
 #[utoipa::path(
-    get, path = "/people/{key}", tag = "people",
-    params(("key" = String, Path, description = "Id, login, address or source id (`registrar:12345`)")),
+    get, operation_id = "showPerson", path = "/people/{key}", tag = "people",
+    params(("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id (`registrar:12345`)")),
     responses(
         (status = 200, description = "The person", body = PersonBody, headers(
             ("ETag" = String, description = "Version of the entry"),

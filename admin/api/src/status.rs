@@ -44,7 +44,7 @@ impl From<provost_view::Status> for ViewBody {
 
 /// Shows the version and how fresh the View is.
 #[utoipa::path(
-    get, path = "/status", tag = "operation",
+    get, operation_id = "showStatus", path = "/status", tag = "operation",
     responses((status = 200, description = "The node", body = StatusBody), Failures)
 )]
 pub(crate) async fn show(State(shared): State<Shared>) -> Result<Json<StatusBody>, Problem> {

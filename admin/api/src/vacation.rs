@@ -14,9 +14,9 @@ use crate::problem::Problem;
 
 /// Sets the vacation rule, in place of the one there is.
 #[utoipa::path(
-    put, path = "/people/{key}/vacation", tag = "vacation",
+    put, operation_id = "setVacation", path = "/people/{key}/vacation", tag = "vacation",
     params(
-        ("key" = String, Path, description = "Id, login, address or source id"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body = VacationBody,
@@ -39,9 +39,9 @@ pub(crate) async fn set(
 
 /// Clears the vacation rule; clearing none is no error.
 #[utoipa::path(
-    delete, path = "/people/{key}/vacation", tag = "vacation",
+    delete, operation_id = "clearVacation", path = "/people/{key}/vacation", tag = "vacation",
     params(
-        ("key" = String, Path, description = "Id, login, address or source id"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), Failures)

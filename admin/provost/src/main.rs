@@ -16,6 +16,10 @@ use crate::commands::{address, directory, doctor, import, person, queue, vacatio
 use crate::config::Config;
 use crate::exit::Exit;
 
+/// The system's allocator keeps what hashing and refreshes had for a moment; this one gives it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Directory-driven mail for a university.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 110, after_help = EXIT_HELP)]

@@ -372,6 +372,24 @@ mod tests {
         }
     }
 
+    /// The library forgets no message id of a search: the connection is replaced before that matters.
+    #[tokio::test]
+    async fn a_connection_is_used_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ldap://{}", listener.local_addr().unwrap());
+        let server = ServerConfig { url, role: crate::ServerRole::Provider, start_tls: false };
+        let second = Duration::from_secs(1);
+        let tls = Err(String::new());
+        let target = Target { server, tls, connect_timeout: second, operation_timeout: second };
+        let connection = Connection::open(&target).await.unwrap();
+        assert!(connection.usable());
+        connection.operations.store(OPERATIONS_MAX - 1, Ordering::Relaxed);
+        assert!(connection.usable());
+        drop(connection.enter());
+        assert!(!connection.usable());
+        assert_eq!(connection.in_flight(), 0);
+    }
+
     #[test]
     fn assertions_are_critical() {
         assert!(assertion(&Filter::present(attr::ENTRY_CSN)).crit);

@@ -192,6 +192,24 @@ impl Directory {
         Err(last)
     }
 
+    /// All servers with their indexes, the one that answered last first.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = (usize, &Server)> {
+        let order = self.order(self.inner.reader.load(Ordering::Relaxed), None);
+        order.into_iter().filter_map(|index| Some((index, self.inner.servers.get(index)?)))
+    }
+
+    /// This server answered: it is asked first from now on.
+    pub(crate) fn keep_to(&self, index: usize) {
+        self.inner.reader.store(index, Ordering::Relaxed);
+        self.return_later();
+    }
+
+    /// This server is not good for what it was asked: another one is asked first next time.
+    pub(crate) fn pass_over(&self, index: usize) {
+        let next = (index + 1) % self.inner.servers.len().max(1);
+        let _ = self.inner.reader.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Indexes of servers to ask: `first`, then the others in order of preference.
     fn order(&self, first: usize, role: Option<ServerRole>) -> Vec<usize> {
         let fits = |index: &usize| {

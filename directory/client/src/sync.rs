@@ -49,14 +49,22 @@ pub enum SyncEvent {
 /// A running refreshAndPersist search.
 pub struct SyncStream {
     connection: Connection,
-    stream: SearchStream<'static, &'static str, [&'static str; 1]>,
+    stream: Results,
     translator: Translator,
-    suffix: Dn,
+    directory: Directory,
+    /// Which of the directory's servers it is.
+    server: usize,
     url: String,
     ended: bool,
 }
 
 impl SyncStream {
+    fn new(directory: Directory, server: usize, url: &str, parts: (Connection, Results, CookieState)) -> Self {
+        let (connection, stream, state) = parts;
+        let translator = Translator { state, refreshing: true, news: false, events: VecDeque::new() };
+        Self { connection, stream, translator, directory, server, url: url.to_owned(), ended: false }
+    }
+
     /// The next event; `Err` ends the stream. Cancel-safe.
     pub async fn next(&mut self) -> Result<SyncEvent, DirectoryError> {
         loop {
@@ -79,6 +87,10 @@ impl SyncStream {
             };
             if let Err(failure) = step {
                 self.ended = true;
+                if self.translator.refreshing {
+                    // It answers, and is no source for us: the next attempt begins at another server.
+                    self.directory.pass_over(self.server);
+                }
                 return Err(failure.of_read(&self.url));
             }
             self.ended |= matches!(self.translator.events.back(), Some(SyncEvent::RefreshRequired));
@@ -92,18 +104,38 @@ impl SyncStream {
 
     /// Asks the same server for its contextCSN within the operation's deadline: `Ok` means that it is alive and ready.
     pub async fn probe(&mut self) -> Result<Vec<String>, DirectoryError> {
-        self.connection.context_csn(&self.suffix).await.map_err(|failure| failure.of_read(&self.url))
+        self.connection.context_csn(self.directory.suffix()).await.map_err(|failure| failure.of_read(&self.url))
     }
 }
 
 impl Directory {
     /// Starts refreshAndPersist over the suffix at a server that has a contextCSN; one without is passed over as down.
     pub async fn sync(&self, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
-        self.read_from(None, |server| start(server, self.suffix(), cookie.clone())).await
+        let mut last = DirectoryError::Unavailable("no server is configured".to_owned());
+        // Past the circuit breakers: the one follower of a node waits between its attempts itself, and what it finds
+        // alive serves everybody again.
+        for (index, server) in self.readers() {
+            let outcome = start(server, self.suffix(), cookie.clone()).await;
+            server.report(&outcome);
+            match outcome {
+                Ok(parts) => {
+                    self.keep_to(index);
+                    return Ok(SyncStream::new(self.clone(), index, server.url(), parts));
+                }
+                Err(failure) => last = failure.of_read(server.url()),
+            }
+        }
+        Err(last)
     }
 }
 
-async fn start(server: &Server, suffix: &Dn, cookie: Option<Cookie>) -> Result<SyncStream, Failure> {
+type Results = SearchStream<'static, &'static str, [&'static str; 1]>;
+
+async fn start(
+    server: &Server,
+    suffix: &Dn,
+    cookie: Option<Cookie>,
+) -> Result<(Connection, Results, CookieState), Failure> {
     let connection = server.open().await?;
     connection.context_csn(suffix).await?;
     let mut state = CookieState::default();
@@ -118,15 +150,7 @@ async fn start(server: &Server, suffix: &Dn, cookie: Option<Cookie>) -> Result<S
         ATTRIBUTES,
     );
     let stream = opening.await.map_err(|error| Failure::Undone(error.to_string()))?;
-    let translator = Translator { state, refreshing: true, news: false, events: VecDeque::new() };
-    Ok(SyncStream {
-        connection,
-        stream,
-        translator,
-        suffix: suffix.clone(),
-        url: server.url().to_owned(),
-        ended: false,
-    })
+    Ok((connection, stream, state))
 }
 
 /// Messages to events. Keeps cookies back while the refresh is not complete: the state before that is not a whole one.

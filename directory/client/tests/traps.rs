@@ -279,6 +279,37 @@ async fn malformed_sync_messages_end_the_stream() {
     }
 }
 
+/// A server that answers everything but refuses RFC 4533: the next attempt goes to another one.
+#[tokio::test]
+async fn a_server_that_does_not_provide_is_passed_over() {
+    let without = Fake::start(good(|message| is_search(message).then(|| vec![done(12)]))).await;
+    let with = Fake::start(good(|message| is_search(message).then(Vec::new))).await;
+    let both = directory(&[(&without.url(), ServerRole::Provider), (&with.url(), ServerRole::Replica)]);
+    let mut first = both.sync(None).await.unwrap();
+    assert!(matches!(first.next().await, Err(DirectoryError::Refused { code: 12, .. })));
+    assert!(both.sync(None).await.unwrap().url().ends_with(&with.port.to_string()));
+}
+
+/// While another one stands in, the preferred server is looked at in the background.
+#[tokio::test]
+async fn the_preferred_server_is_returned_to() {
+    let down = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&down);
+    let preferred = Fake::start(good(move |_| now.load(Ordering::Relaxed).then(|| vec![Close]))).await;
+    let other = Fake::start(good(|_| None)).await;
+    let both = directory(&[(&preferred.url(), ServerRole::Provider), (&other.url(), ServerRole::Replica)]);
+    both.search(small()).await.unwrap();
+    assert_eq!(other.heard("uid=zoe") + other.heard("Equality"), 1);
+    down.store(false, Ordering::Relaxed);
+    let returned = async {
+        while preferred.heard("Equality") == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            both.search(small()).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), returned).await.unwrap();
+}
+
 fn tls() -> (tokio_rustls::TlsAcceptor, tempfile::NamedTempFile) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();

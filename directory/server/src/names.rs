@@ -106,8 +106,10 @@ impl Names {
         &self.descriptions
     }
 
-    /// The number of a list of classes, made when new.
-    pub(crate) fn class_list(&mut self, catalogue: &Catalogue, listed: Vec<ClassId>) -> Outcome<u16> {
+    /// The number of a set of classes, made when new.
+    pub(crate) fn class_list(&mut self, catalogue: &Catalogue, mut listed: Vec<ClassId>) -> Outcome<u16> {
+        // RFC 4512 §2.2: values are a set. Clients send them in any order, and each order must not become a list of its own.
+        listed.sort_unstable();
         if let Some(id) = self.list_ids.get(&listed) {
             return Ok(*id);
         }

@@ -45,10 +45,10 @@ pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
     Ok(answer.body_mut().read_json()?)
 }
 
-fn show(items: &serde_json::Value) {
-    let list = items.get("items").unwrap_or(items).as_array().cloned().unwrap_or_default();
-    for item in &list {
-        println!("{item}");
+fn show(answer: &serde_json::Value) {
+    let messages = answer.get("messages").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for message in messages {
+        println!("{message}");
     }
-    println!("{} waiting", list.len());
+    println!("{} waiting", messages.len());
 }
