@@ -227,6 +227,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the node said:\n{}", self.log());
+        }
         if self.stop().is_err() {
             let _ = self.kill();
         }

@@ -1,0 +1,96 @@
+//! OpenLDAP's own tools, as one identity against one server.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+use crate::node::{Node, Port};
+use crate::{Ran, run};
+
+/// The suffix of every test's directory.
+pub const SUFFIX: &str = "dc=example,dc=edu";
+
+/// Where to go, and as whom.
+#[derive(Clone, Debug)]
+pub struct Ldap {
+    url: String,
+    identity: Option<(String, String)>,
+}
+
+impl Ldap {
+    /// The service identity of a node's embedded server, as the quickstart prints it.
+    pub fn of(node: &Node) -> Self {
+        let url = format!("ldap://127.0.0.1:{}", node.port(Port::Ldap));
+        Self::bound(url, &format!("cn=provost,{SUFFIX}"), &node.secret("directory-password"))
+    }
+
+    /// Any identity.
+    pub fn bound(url: String, dn: &str, password: &str) -> Self {
+        Self { url, identity: Some((dn.to_owned(), password.to_owned())) }
+    }
+
+    /// The same server as somebody else.
+    pub fn with(&self, dn: &str, password: &str) -> Self {
+        Self::bound(self.url.clone(), dn, password)
+    }
+
+    /// The same server as nobody.
+    pub fn anonymous(&self) -> Self {
+        Self { url: self.url.clone(), identity: None }
+    }
+
+    /// A tool, ready to run.
+    pub fn command(&self, tool: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(tool);
+        command.args(["-x", "-H", &self.url]);
+        if let Some((dn, password)) = &self.identity {
+            command.args(["-D", dn, "-w", password]);
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a tool to its end.
+    pub fn run(&self, tool: &str, arguments: &[&str]) -> anyhow::Result<Ran> {
+        run(&mut self.command(tool, arguments))
+    }
+
+    /// `ldapmodify` or `ldapadd` with LDIF on its input.
+    pub fn feed(&self, tool: &str, ldif: &str) -> anyhow::Result<Ran> {
+        let mut command = self.command(tool, &[]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().context("no input")?.write_all(ldif.as_bytes())?;
+        let output = child.wait_with_output()?;
+        Ok(Ran {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// `ldapsearch` below the suffix, unfolded LDIF.
+    pub fn search(&self, filter: &str, attributes: &[&str]) -> anyhow::Result<Ran> {
+        let mut arguments = vec!["-LLL", "-o", "ldif-wrap=no", "-b", SUFFIX, filter];
+        arguments.extend(attributes);
+        self.run("ldapsearch", &arguments)
+    }
+
+    /// The DN of the one entry that a filter finds.
+    pub fn dn(&self, filter: &str) -> anyhow::Result<String> {
+        let found = self.search(filter, &["1.1"])?.good()?;
+        let mut dns = found.lines().filter_map(|line| line.strip_prefix("dn: "));
+        let dn = dns.next().with_context(|| format!("nothing fits {filter}"))?;
+        anyhow::ensure!(dns.next().is_none(), "more than one fits {filter}:\n{found}");
+        Ok(dn.to_owned())
+    }
+
+    /// Writes `provostSourceId mail` of everybody into a file, for `clients/logins.py`.
+    pub fn write_addresses(&self, file: PathBuf) -> anyhow::Result<PathBuf> {
+        let found =
+            self.search("(&(objectClass=provostAccount)(provostSourceId=*))", &["provostSourceId", "mail"])?.good()?;
+        std::fs::write(&file, found)?;
+        Ok(file)
+    }
+}

@@ -1,0 +1,137 @@
+//! Mail as a program outside sends and reads it, by address of a listener: nothing here needs a [`crate::Node`].
+
+use std::net::SocketAddr;
+
+use anyhow::{anyhow, bail, ensure};
+
+use crate::Line;
+use crate::conversation::base64;
+
+/// Says an SMTP or LMTP command and returns the last line of the reply.
+pub fn reply(line: &mut Line, command: &str) -> anyhow::Result<String> {
+    line.say(command)?;
+    last(line)
+}
+
+fn last(line: &mut Line) -> anyhow::Result<String> {
+    while let Some(heard) = line.next()? {
+        if heard.as_bytes().get(3) != Some(&b'-') {
+            return Ok(heard);
+        }
+    }
+    bail!("the peer closed")
+}
+
+fn expect(line: &mut Line, command: &str, code: &str) -> anyhow::Result<()> {
+    let heard = reply(line, command)?;
+    ensure!(heard.starts_with(code), "to '{command}': {heard}");
+    Ok(())
+}
+
+/// A connection after the greetings, and whether it speaks LMTP.
+fn hello(address: SocketAddr) -> anyhow::Result<(Line, bool)> {
+    let mut line = Line::open(address)?;
+    let is_lmtp = last(&mut line)?.contains("LMTP");
+    let verb = if is_lmtp { "LHLO" } else { "EHLO" };
+    expect(&mut line, &format!("{verb} client.example.net"), "250")?;
+    Ok((line, is_lmtp))
+}
+
+fn authenticate(line: &mut Line, (user, password): (&str, &str)) -> anyhow::Result<String> {
+    reply(line, &format!("AUTH PLAIN {}", base64(format!("\0{user}\0{password}").as_bytes())))
+}
+
+/// Sends a message; `login` is for submission. Every recipient must be taken.
+pub fn send(
+    address: SocketAddr,
+    login: Option<(&str, &str)>,
+    from: &str,
+    to: &[&str],
+    text: &str,
+) -> anyhow::Result<()> {
+    let (mut line, is_lmtp) = hello(address)?;
+    if let Some(login) = login {
+        let heard = authenticate(&mut line, login)?;
+        ensure!(heard.starts_with("235"), "to AUTH: {heard}");
+    }
+    expect(&mut line, &format!("MAIL FROM:<{from}>"), "250")?;
+    for recipient in to {
+        expect(&mut line, &format!("RCPT TO:<{recipient}>"), "250")?;
+    }
+    expect(&mut line, "DATA", "354")?;
+    let stuffed = text.replace("\r\n.", "\r\n..");
+    // One answer in SMTP; in LMTP one for each recipient (RFC 2033 §4.2).
+    expect(&mut line, &format!("{}\r\n.", stuffed.strip_suffix("\r\n").unwrap_or(&stuffed)), "250")?;
+    for _ in 1..if is_lmtp { to.len() } else { 1 } {
+        let heard = last(&mut line)?;
+        ensure!(heard.starts_with("250"), "after the data: {heard}");
+    }
+    expect(&mut line, "QUIT", "221")
+}
+
+/// What RCPT for an address is answered.
+pub fn recipient(address: SocketAddr, to: &str) -> anyhow::Result<String> {
+    let (mut line, _) = hello(address)?;
+    expect(&mut line, "MAIL FROM:<asker@example.net>", "250")?;
+    reply(&mut line, &format!("RCPT TO:<{to}>"))
+}
+
+/// Whether a login is taken by IMAP. An answer that is neither yes nor no is an error.
+pub fn logs_in_by_imap(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
+    let mut line = Line::open(address)?;
+    line.until(&["* OK"])?;
+    let heard = line.ask(&format!("a LOGIN \"{user}\" \"{password}\""), &["a "])?;
+    match heard.last() {
+        Some(last) if last.starts_with("a OK") => Ok(true),
+        Some(last) if last.starts_with("a NO [AUTHENTICATIONFAILED]") => Ok(false),
+        other => bail!("to LOGIN: {other:?}"),
+    }
+}
+
+/// Whether a login is taken by POP3.
+pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
+    let mut line = Line::open(address)?;
+    line.until(&["+OK"])?;
+    line.ask(&format!("USER {user}"), &["+OK"])?;
+    let heard = line.ask(&format!("PASS {password}"), &["+OK", "-ERR"])?;
+    match heard.last() {
+        Some(last) if last.starts_with("+OK") => Ok(true),
+        Some(last) if last.starts_with("-ERR [AUTH]") => Ok(false),
+        other => bail!("to PASS: {other:?}"),
+    }
+}
+
+/// Whether a login is taken by submission.
+pub fn logs_in_by_submission(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
+    let (mut line, _) = hello(address)?;
+    let heard = authenticate(&mut line, (user, password))?;
+    match heard.get(..3) {
+        Some("235") => Ok(true),
+        Some("535") => Ok(false),
+        _ => bail!("to AUTH: {heard}"),
+    }
+}
+
+/// All messages of a person's INBOX, oldest first, by IMAP.
+pub fn inbox(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<Vec<String>> {
+    let mut line = Line::open(address)?;
+    line.until(&["* OK"])?;
+    line.ask(&format!("a LOGIN \"{user}\" \"{password}\""), &["a OK"])?;
+    let selected = line.ask("b EXAMINE INBOX", &["b OK"])?;
+    if selected.iter().any(|heard| heard == "* 0 EXISTS") {
+        return Ok(Vec::new());
+    }
+    line.say("c FETCH 1:* BODY.PEEK[]")?;
+    let mut messages = Vec::new();
+    loop {
+        let heard = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
+        if heard.starts_with("c ") {
+            ensure!(heard.starts_with("c OK"), "to FETCH: {heard}");
+            return Ok(messages);
+        }
+        let octets = heard.rsplit_once('{').and_then(|(_, end)| end.strip_suffix('}')?.parse().ok());
+        if let Some(octets) = octets {
+            messages.push(String::from_utf8_lossy(&line.octets(octets)?).into_owned());
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The world outside: a small SMTP server that takes what a node sends to it, or refuses it as a test asks.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::deadline;
+
+/// How long a silent node keeps its connection.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// One message that was taken.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Without its brackets; empty is the null reverse-path.
+    pub reverse_path: String,
+    /// Without brackets.
+    pub recipients: Vec<String>,
+    /// As it came, without dot-stuffing.
+    pub text: Vec<u8>,
+}
+
+#[derive(Default)]
+struct State {
+    taken: Mutex<Vec<Taken>>,
+    answers: Mutex<HashMap<String, String>>,
+    asked: Mutex<Vec<String>>,
+    over: AtomicBool,
+}
+
+/// A running sink; it ends when dropped.
+pub struct Sink {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+impl Sink {
+    /// Listens on a free port.
+    pub fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let (address, state) = (listener.local_addr()?, Arc::new(State::default()));
+        let shared = state.clone();
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                if shared.over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let shared = shared.clone();
+                std::thread::spawn(move || converse(socket, &shared));
+            }
+        });
+        Ok(Self { address, state })
+    }
+
+    /// For `--relay`.
+    pub fn relay(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What RCPT for `recipient` is answered from now on; `None` takes it again.
+    pub fn answer(&self, recipient: &str, reply: Option<&str>) {
+        let mut answers = lock(&self.state.answers);
+        match reply {
+            Some(reply) => answers.insert(recipient.to_owned(), reply.to_owned()),
+            None => answers.remove(recipient),
+        };
+    }
+
+    /// All that was taken.
+    pub fn taken(&self) -> Vec<Taken> {
+        lock(&self.state.taken).clone()
+    }
+
+    /// What was taken for one recipient.
+    pub fn taken_for(&self, recipient: &str) -> Vec<Taken> {
+        self.taken().into_iter().filter(|taken| taken.recipients.iter().any(|one| one == recipient)).collect()
+    }
+
+    /// How often a recipient was asked for.
+    pub fn asked(&self, recipient: &str) -> usize {
+        lock(&self.state.asked).iter().filter(|one| *one == recipient).count()
+    }
+
+    /// Waits for the first message for a recipient.
+    pub fn wait_for(&self, recipient: &str, limit: Duration) -> anyhow::Result<Taken> {
+        let (taken, _) = deadline::until(limit, || Ok(self.taken_for(recipient).into_iter().next()))?;
+        Ok(taken)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.state.over.store(true, Ordering::Relaxed);
+        // Wakes the listener.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A node that goes away ends its own conversation, and nothing else.
+fn converse(socket: TcpStream, state: &State) {
+    let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
+    let _ = talk(&socket, state);
+}
+
+fn talk(socket: &TcpStream, state: &State) -> io::Result<()> {
+    let mut out = socket;
+    let mut lines = BufReader::new(socket);
+    let (mut reverse_path, mut recipients) = (String::new(), Vec::new());
+    out.write_all(b"220 sink.invalid ESMTP\r\n")?;
+    while let Some(line) = next(&mut lines)? {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        let reply = match verb.as_str() {
+            "EHLO" => "250-sink.invalid\r\n250-PIPELINING\r\n250 8BITMIME".to_owned(),
+            "HELO" | "NOOP" => "250 sink.invalid".to_owned(),
+            "RSET" => {
+                recipients.clear();
+                "250 2.0.0 forgotten".to_owned()
+            }
+            "MAIL" => {
+                recipients.clear();
+                reverse_path = path(&line);
+                "250 2.1.0 good".to_owned()
+            }
+            "RCPT" => {
+                let recipient = path(&line);
+                lock(&state.asked).push(recipient.clone());
+                match lock(&state.answers).get(&recipient) {
+                    Some(reply) => reply.clone(),
+                    None => {
+                        recipients.push(recipient);
+                        "250 2.1.5 good".to_owned()
+                    }
+                }
+            }
+            "DATA" if recipients.is_empty() => "554 5.5.1 no recipient".to_owned(),
+            "DATA" => {
+                out.write_all(b"354 go on\r\n")?;
+                let text = data(&mut lines)?;
+                let taken = Taken { reverse_path: reverse_path.clone(), recipients: recipients.clone(), text };
+                recipients.clear();
+                lock(&state.taken).push(taken);
+                "250 2.0.0 taken".to_owned()
+            }
+            "QUIT" => {
+                out.write_all(b"221 2.0.0 bye\r\n")?;
+                return Ok(());
+            }
+            _ => "502 5.5.1 not here".to_owned(),
+        };
+        out.write_all(format!("{reply}\r\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The next line without its end; `None` at the end.
+fn next(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    lines.read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    while matches!(line.last(), Some(b'\r' | b'\n')) {
+        line.pop();
+    }
+    Ok(Some(line))
+}
+
+fn data(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    while let Some(line) = next(lines)? {
+        if line == b"." {
+            return Ok(text);
+        }
+        text.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+        text.extend_from_slice(b"\r\n");
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// What stands between the brackets.
+fn path(line: &str) -> String {
+    let inner = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    inner.map(|(path, _)| path.to_owned()).unwrap_or_default()
+}
