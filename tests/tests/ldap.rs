@@ -1,0 +1,332 @@
+//! OpenLDAP's tools against the node's own directory, and what the mail core makes of a change at once.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use provost_tests::ldap::{Ldap, SUFFIX};
+use provost_tests::{Node, Options, Person, Port, Sink, deadline, mail};
+
+const PEOPLE: u32 = 30;
+/// Within this the mail core obeys a change of the directory.
+const EFFECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long anything else may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn node(relay: Option<&Sink>) -> Node {
+    Node::start_with(Options { people: Some(PEOPLE), relay: relay.map(Sink::relay), ..Options::default() }).unwrap()
+}
+
+fn person_dn(ldap: &Ldap, person: &Person) -> String {
+    ldap.dn(&format!("(uid={})", person.uid())).unwrap()
+}
+
+fn logs_in(node: &Node, user: &str, password: &str) -> bool {
+    mail::logs_in_by_imap(node.address(Port::Imap), user, password).unwrap()
+}
+
+#[test]
+fn people_are_found_with_their_attributes() {
+    let node = node(None);
+    let (ldap, person) = (Ldap::of(&node), Person::of(7));
+    for filter in
+        ["(uid=test.p07)", "(mail=TEST.P07@example.edu)", "(employeeNumber=T0007)", "(&(sn=p07)(givenName=test))"]
+    {
+        let found = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
+        for line in [
+            "objectClass: inetOrgPerson",
+            "objectClass: eduPerson",
+            "objectClass: inetLocalMailRecipient",
+            "objectClass: mailRecipient",
+            "objectClass: provostAccount",
+            "uid: test.p07",
+            "mail: test.p07@example.edu",
+            "mailLocalAddress: test.p07@example.edu",
+            "employeeNumber: T0007",
+            "givenName: Test",
+            "sn: P07",
+            "cn: Test P07",
+            "eduPersonAffiliation: student",
+            "eduPersonPrimaryAffiliation: student",
+            "schacDateOfBirth: 20010203",
+            "provostSourceId: registrar:T0007",
+            "provostPrivateMail: p7@example.net",
+            "provostProgram: Arts",
+            "provostState: active",
+        ] {
+            assert!(found.lines().any(|found| found == line), "{filter}: no '{line}' in\n{found}");
+        }
+        for name in [
+            "entryUUID: ",
+            "entryCSN: ",
+            "createTimestamp: ",
+            "modifyTimestamp: ",
+            "userPassword:: ",
+            "provostStartDate: 2026",
+        ] {
+            assert!(found.lines().any(|found| found.starts_with(name)), "{filter}: no {name} in\n{found}");
+        }
+    }
+    let address = ldap.search("(provostAddress=test.p07@example.edu)", &[]).unwrap().good().unwrap();
+    assert!(
+        address.contains("provostAddressKind: primary") && address.contains(&person_dn(&ldap, &person)),
+        "{address}"
+    );
+
+    let paged = ldap
+        .run("ldapsearch", &["-LLL", "-o", "ldif-wrap=no", "-b", SUFFIX, "-E", "pr=10/noprompt", "(uid=test.*)", "uid"])
+        .unwrap()
+        .good()
+        .unwrap();
+    assert_eq!(paged.matches("uid: test.p").count(), PEOPLE as usize, "{paged}");
+    assert!(paged.matches("# pagedresults").count() >= 3, "{paged}");
+}
+
+#[test]
+fn everybody_reads_what_is_theirs() {
+    let node = node(None);
+    let (ldap, zoe, ann) = (Ldap::of(&node), Person::of(1), Person::of(2));
+    let (zoe_dn, ann_dn) = (person_dn(&ldap, &zoe), person_dn(&ldap, &ann));
+
+    let nobody = ldap.anonymous().search("(objectClass=*)", &[]).unwrap();
+    assert!(nobody.code != Some(0) && !nobody.out.contains("dn: "), "{nobody:?}");
+    let dse = ldap.anonymous().run("ldapsearch", &["-LLL", "-b", "", "-s", "base", "namingContexts"]).unwrap();
+    assert!(dse.good().unwrap().contains(&format!("namingContexts: {SUFFIX}")));
+
+    let own = ldap.with(&zoe_dn, &zoe.password());
+    assert_eq!(own.run("ldapwhoami", &[]).unwrap().good().unwrap().trim(), format!("dn:{zoe_dn}"));
+    let found = own.search("(objectClass=*)", &["*"]).unwrap();
+    assert_eq!(found.out.matches("dn: ").count(), 1, "{found:?}");
+    assert!(found.out.contains("uid: test.p01") && !found.out.contains("userPassword"), "{found:?}");
+    let others = own.run("ldapsearch", &["-LLL", "-b", &ann_dn, "-s", "base"]).unwrap();
+    assert!(!others.out.contains("uid:"), "{others:?}");
+
+    let change = |dn: &str, attribute: &str, value: &str| {
+        format!("dn: {dn}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n")
+    };
+    own.feed("ldapmodify", &change(&zoe_dn, "preferredLanguage", "fr")).unwrap().good().unwrap();
+    for (dn, attribute) in
+        [(&ann_dn, "preferredLanguage"), (&zoe_dn, "mail"), (&zoe_dn, "mailQuota"), (&zoe_dn, "provostRole")]
+    {
+        let refused = own.feed("ldapmodify", &change(dn, attribute, "x@example.edu")).unwrap();
+        // 50: insufficientAccessRights; 32: it does not even say that the other one is there.
+        assert!(matches!(refused.code, Some(50 | 32)), "{dn} {attribute}: {refused:?}");
+    }
+    // 49: invalidCredentials.
+    assert_eq!(ldap.with(&zoe_dn, "wrong").run("ldapwhoami", &[]).unwrap().code, Some(49));
+    assert_eq!(ldap.with("uid=nobody,dc=example,dc=edu", "wrong").run("ldapwhoami", &[]).unwrap().code, Some(49));
+}
+
+#[test]
+fn an_alias_is_obeyed_within_a_second() {
+    let node = node(None);
+    let (ldap, person) = (Ldap::of(&node), Person::of(3));
+    let (dn, mx) = (person_dn(&ldap, &person), node.address(Port::Mx));
+    let alias = "dean.of.arts@example.edu";
+    assert!(mail::recipient(mx, alias).unwrap().starts_with("550"));
+    let entry = format!(
+        "dn: provostAddress={alias},ou=addresses,{SUFFIX}\nobjectClass: provostAddressEntry\nprovostAddress: {alias}\n\
+         provostAddressKind: alias\nprovostOwner: {dn}\n"
+    );
+    ldap.feed("ldapadd", &entry).unwrap().good().unwrap();
+    let taken = || Ok(mail::recipient(mx, alias)?.starts_with("250").then_some(()));
+    let ((), after) = deadline::until(EFFECT_LIMIT, taken).unwrap();
+    println!("alias taken {after:?} after ldapadd ended");
+    let projection = format!("dn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n");
+    ldap.feed("ldapmodify", &projection).unwrap().good().unwrap();
+    mail::send(mx, None, "a@example.net", &[alias], "Subject: to the dean\r\n\r\nx\r\n").unwrap();
+    let inbox = mail::inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap();
+    assert!(inbox.iter().any(|text| text.contains("to the dean") && text.contains(&format!("Delivered-To: {alias}"))));
+
+    let remove = format!("dn: {dn}\nchangetype: modify\ndelete: mailLocalAddress\nmailLocalAddress: {alias}\n");
+    ldap.feed("ldapmodify", &remove).unwrap().good().unwrap();
+    ldap.run("ldapdelete", &[&format!("provostAddress={alias},ou=addresses,{SUFFIX}")]).unwrap().good().unwrap();
+    let gone = || Ok(mail::recipient(mx, alias)?.starts_with("550").then_some(()));
+    let ((), after) = deadline::until(EFFECT_LIMIT, gone).unwrap();
+    println!("alias gone {after:?} after ldapdelete ended");
+    // 68: entryAlreadyExists: an address is one person's.
+    let second = entry.replace(alias, &Person::of(4).mail());
+    assert_eq!(ldap.feed("ldapadd", &second).unwrap().code, Some(68));
+}
+
+#[test]
+fn a_vacation_is_obeyed_within_a_second() {
+    let sink = Sink::start().unwrap();
+    let node = node(Some(&sink));
+    let (ldap, person) = (Ldap::of(&node), Person::of(4));
+    let dn = person_dn(&ldap, &person);
+    let set = format!(
+        "dn: {dn}\nchangetype: modify\nreplace: mailAutoReplyMode\nmailAutoReplyMode: reply\n-\n\
+         replace: mailAutoReplySubject;lang-fr\nmailAutoReplySubject;lang-fr: Absence\n-\n\
+         replace: mailAutoReplyText;lang-fr\nmailAutoReplyText;lang-fr: Je reviens lundi.\n"
+    );
+    ldap.feed("ldapmodify", &set).unwrap().good().unwrap();
+    // Each message has a sender of its own, for a sender is answered once.
+    let mut number = 0;
+    let probe = || {
+        number += 1;
+        let (from, subject) = (format!("probe{number}@example.net"), format!("Subject: probe {number}"));
+        let text = format!("From: {from}\r\nTo: {}\r\n{subject}\r\n\r\nx\r\n", person.mail());
+        mail::send(node.address(Port::Mx), None, &from, &[&person.mail()], &text)?;
+        Ok(sink.taken().into_iter().next())
+    };
+    let (reply, after) = deadline::until(EFFECT_LIMIT, probe).unwrap();
+    println!("vacation answered {after:?} after ldapmodify ended, at message {number} or before");
+    assert_eq!(reply.reverse_path, "");
+    assert!(String::from_utf8_lossy(&reply.text).contains("Je reviens lundi."), "{reply:?}");
+
+    // 21: invalidAttributeSyntax; nothing of the modify is done.
+    let wrong = set.replace(
+        "mailAutoReplyMode: reply",
+        "mailAutoReplyMode: reply\n-\nreplace: vacationStartDate\nvacationStartDate: soon",
+    );
+    assert_eq!(ldap.feed("ldapmodify", &wrong).unwrap().code, Some(21));
+    // 17: undefinedAttributeType.
+    let unknown = format!("dn: {dn}\nchangetype: modify\nadd: noSuchAttribute\nnoSuchAttribute: x\n");
+    assert_eq!(ldap.feed("ldapmodify", &unknown).unwrap().code, Some(17));
+}
+
+#[test]
+fn ldappasswd_changes_the_login() {
+    let node = node(None);
+    let (ldap, person, other) = (Ldap::of(&node), Person::of(5), Person::of(6));
+    let dn = person_dn(&ldap, &person);
+    assert!(logs_in(&node, &person.mail(), &person.password()), "remembered before the change");
+    ldap.run("ldappasswd", &["-s", "another secret", &dn]).unwrap().good().unwrap();
+    let new_one = || Ok(logs_in(&node, &person.mail(), "another secret").then_some(()));
+    let ((), after) = deadline::until(EFFECT_LIMIT, new_one).unwrap();
+    println!("new password taken {after:?} after ldappasswd ended");
+    assert!(!logs_in(&node, &person.mail(), &person.password()), "the old one must not be remembered");
+
+    // By themself, with the old one.
+    let own = ldap.with(&dn, "another secret");
+    own.run("ldappasswd", &["-a", "another secret", "-s", "a third secret"]).unwrap().good().unwrap();
+    let third = || Ok(logs_in(&node, &person.mail(), "a third secret").then_some(()));
+    deadline::until(EFFECT_LIMIT, third).unwrap();
+    let other_dn = person_dn(&ldap, &other);
+    let refused = ldap.with(&dn, "a third secret").run("ldappasswd", &["-s", "stolen secret", &other_dn]).unwrap();
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(logs_in(&node, &other.mail(), &other.password()) && !logs_in(&node, &other.mail(), "stolen secret"));
+}
+
+#[test]
+fn compare_rename_and_delete() {
+    let node = node(None);
+    let (ldap, person) = (Ldap::of(&node), Person::of(8));
+    let dn = person_dn(&ldap, &person);
+    // 6: compareTrue, 5: compareFalse, 16: noSuchAttribute.
+    assert_eq!(ldap.run("ldapcompare", &[&dn, "sn:p08"]).unwrap().code, Some(6));
+    assert_eq!(ldap.run("ldapcompare", &[&dn, "sn:p09"]).unwrap().code, Some(5));
+    assert_eq!(ldap.run("ldapcompare", &[&dn, "title:x"]).unwrap().code, Some(16));
+    assert_eq!(ldap.run("ldapwhoami", &[]).unwrap().good().unwrap().trim(), format!("dn:cn=provost,{SUFFIX}"));
+
+    // A role that is renamed: the old address goes, the new one comes.
+    let role = |name: &str| format!("provostAddress={name}@example.edu,ou=addresses,{SUFFIX}");
+    let entry = format!(
+        "dn: {}\nobjectClass: provostAddressEntry\nprovostAddress: library@example.edu\nprovostAddressKind: alias\nprovostOwner: {dn}\n",
+        role("library")
+    );
+    ldap.feed("ldapadd", &entry).unwrap().good().unwrap();
+    ldap.run("ldapmodrdn", &["-r", &role("library"), "provostAddress=books@example.edu"]).unwrap().good().unwrap();
+    let moved = || {
+        let answers =
+            ["library", "books"].map(|name| mail::recipient(node.address(Port::Mx), &format!("{name}@example.edu")));
+        let [old, new] = answers;
+        Ok((old?.starts_with("550") && new?.starts_with("250")).then_some(()))
+    };
+    deadline::until(EFFECT_LIMIT, moved).unwrap();
+
+    // 66: notAllowedOnNonLeaf, 32: noSuchObject.
+    assert_eq!(ldap.run("ldapdelete", &[&format!("ou=people,{SUFFIX}")]).unwrap().code, Some(66));
+    ldap.run("ldapdelete", &[&role("books"), &format!("provostAddress={},ou=addresses,{SUFFIX}", person.mail()), &dn])
+        .unwrap()
+        .good()
+        .unwrap();
+    assert_eq!(ldap.run("ldapdelete", &[&dn]).unwrap().code, Some(32));
+    let gone = || {
+        let answer = mail::recipient(node.address(Port::Mx), &person.mail())?;
+        let login = logs_in(&node, &person.mail(), &person.password());
+        Ok((answer.starts_with("550") && !login).then_some(()))
+    };
+    deadline::until(EFFECT_LIMIT, gone).unwrap();
+}
+
+/// `ldapsearch -E sync=rp`, read line by line as it speaks; ended by its own id when dropped.
+struct Watch {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watch {
+    fn start(ldap: &Ldap, filter: &str) -> Self {
+        let arguments =
+            ["-o", "ldif-wrap=no", "-E", "sync=rp", "-b", SUFFIX, filter, "mailLocalAddress", "preferredLanguage"];
+        let mut child = ldap.command("ldapsearch", &arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let (tell, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, lines }
+    }
+
+    fn wait_for(&self, words: &str) {
+        let mut heard = Vec::new();
+        while !heard.last().is_some_and(|line: &String| line.contains(words)) {
+            match self.lines.recv_timeout(LIMIT) {
+                Ok(line) => heard.push(line),
+                Err(error) => panic!("no '{words}' ({error}) after:\n{}", heard.join("\n")),
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_sync_search_hears_of_changes() {
+    let node = node(None);
+    let (ldap, person) = (Ldap::of(&node), Person::of(9));
+    let dn = person_dn(&ldap, &person);
+    let watch = Watch::start(&ldap, "(objectClass=provostAccount)");
+    watch.wait_for("mailLocalAddress: test.p09@example.edu");
+    ldap.feed(
+        "ldapmodify",
+        &format!("dn: {dn}\nchangetype: modify\nreplace: preferredLanguage\npreferredLanguage: fr-CA\n"),
+    )
+    .unwrap()
+    .good()
+    .unwrap();
+    watch.wait_for("preferredLanguage: fr-CA");
+    ldap.run("ldapdelete", &[&dn]).unwrap().good().unwrap();
+    watch.wait_for(&format!("dn: {dn}"));
+}
+
+#[test]
+fn acknowledged_writes_survive_kill_9() {
+    let mut node = node(None);
+    let ldap = Ldap::of(&node);
+    let people: Vec<Person> = (10..=19).map(Person::of).collect();
+    for person in &people {
+        let dn = person_dn(&ldap, person);
+        let change = format!("dn: {dn}\nchangetype: modify\nreplace: title\ntitle: Chair {}\n", person.number);
+        ldap.feed("ldapmodify", &change).unwrap().good().unwrap();
+    }
+    ldap.run("ldappasswd", &["-s", "after the kill", &person_dn(&ldap, &people[0])]).unwrap().good().unwrap();
+    node.kill().unwrap();
+    let back = node.serve_again(&[Port::Ldap, Port::Imap, Port::Mx]).unwrap();
+    println!("back after {back:?}");
+    for person in &people {
+        let found = ldap.search(&format!("(uid={})", person.uid()), &["title"]).unwrap().good().unwrap();
+        assert!(found.contains(&format!("title: Chair {}", person.number)), "{found}");
+    }
+    let login = || Ok(logs_in(&node, &people[0].mail(), "after the kill").then_some(()));
+    deadline::until(LIMIT, login).unwrap();
+    let everybody = ldap.search("(uid=test.*)", &["1.1"]).unwrap().good().unwrap();
+    assert_eq!(everybody.matches("dn: ").count(), PEOPLE as usize);
+}
