@@ -1,0 +1,300 @@
+//! The same binary against OpenLDAP's slapd 2.5 (Shows 4): import, logins, changes that are obeyed at once; then without it.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use provost_tests::ldap::{Ldap, SUFFIX};
+use provost_tests::node::{Ports, binary, checkout, wait_port};
+use provost_tests::{Port, Ran, Sink, deadline, mail, run};
+use tempfile::TempDir;
+
+/// Within this the mail core obeys a change of the directory.
+const EFFECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long anything else may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Exit code: the directory is unavailable.
+const UNAVAILABLE: Option<i32> = Some(5);
+
+/// A slapd with the project's schema, made by the project's own script; ended by its id when dropped.
+struct Slapd {
+    folder: PathBuf,
+    port: u16,
+    pid: Option<String>,
+    section: String,
+}
+
+impl Slapd {
+    fn start(folder: &Path, port: u16) -> Self {
+        let mut slapd = Self { folder: folder.join("slapd"), port, pid: None, section: String::new() };
+        slapd.launch();
+        slapd
+    }
+
+    fn launch(&mut self) {
+        let mut command = Command::new(checkout().join("scripts/deploy/slapd"));
+        command.arg("--background").arg(&self.folder).arg(self.port.to_string());
+        // Not through a pipe: slapd in the background would hold it open.
+        let (out, log) = (self.folder.with_extension("section"), self.folder.with_extension("log"));
+        command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
+        assert!(command.status().unwrap().success(), "{}", fs::read_to_string(&log).unwrap());
+        self.section = fs::read_to_string(&out).unwrap();
+        self.pid = Some(fs::read_to_string(self.folder.join("slapd.pid")).unwrap().trim().to_owned());
+    }
+
+    /// Ends it, and waits until its port is closed.
+    fn stop(&mut self) {
+        let Some(pid) = self.pid.take() else { return };
+        let _ = Command::new("kill").arg(&pid).status();
+        let gone = || Ok((!Path::new("/proc").join(&pid).exists()).then_some(()));
+        deadline::until(LIMIT, gone).unwrap();
+    }
+
+    fn ldap(&self) -> Ldap {
+        let password = fs::read_to_string(self.folder.join("secrets/provost")).unwrap();
+        Ldap::bound(
+            format!("ldap://127.0.0.1:{}", self.port),
+            &format!("cn=provost,ou=services,{SUFFIX}"),
+            password.trim(),
+        )
+    }
+}
+
+impl Drop for Slapd {
+    fn drop(&mut self) {
+        if let Some(pid) = &self.pid {
+            let _ = Command::new("kill").arg(pid).status();
+        }
+    }
+}
+
+/// `provost serve` with a configuration written by hand.
+struct Site {
+    folder: TempDir,
+    ports: Ports,
+    slapd: Slapd,
+    child: Option<Child>,
+}
+
+impl Site {
+    fn start(relay: &Sink) -> Self {
+        let folder = tempfile::Builder::new().prefix("provost-slapd").tempdir().unwrap();
+        let ports = Ports::find().unwrap();
+        let slapd = Slapd::start(folder.path(), ports.of(Port::Ldap));
+        let mut site = Self { folder, ports, slapd, child: None };
+        site.configure(relay);
+        let made = site.provost(&["directory", "init"]).good().unwrap();
+        assert!(made.contains("made provostDomain=example.edu"), "{made}");
+        assert!(site.provost(&["directory", "init"]).good().unwrap().contains("0 made"));
+        site.serve();
+        site
+    }
+
+    /// As docs/configuration.md says, with the section that the script printed.
+    fn configure(&self, relay: &Sink) {
+        let listeners: String = [
+            ("mx", Port::Mx),
+            ("submission", Port::Submission),
+            ("lmtp", Port::Lmtp),
+            ("imap", Port::Imap),
+            ("pop3", Port::Pop3),
+            ("http", Port::Http),
+            ("health", Port::Health),
+        ]
+        .map(|(name, port)| format!("{name} = \"{}\"\n", self.ports.address(port)))
+        .concat();
+        let text = format!(
+            "[node]\nhostname = \"mail.example.edu\"\ndata = \"{}\"\n\n{}domain = \"example.edu\"\n\n[listeners]\n{listeners}\n\
+             [queue]\nrelay = \"{}\"\n",
+            self.folder.path().join("data").display(),
+            self.slapd.section,
+            relay.relay(),
+        );
+        fs::create_dir_all(self.folder.path().join("data")).unwrap();
+        fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("provost.toml")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn serve(&mut self) {
+        let out = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(self.config()).arg("serve").stdin(Stdio::null());
+        self.child = Some(command.stderr(out.try_clone().unwrap()).stdout(out).spawn().unwrap());
+        for port in [Port::Mx, Port::Imap, Port::Pop3, Port::Submission, Port::Lmtp] {
+            wait_port(self.ports.address(port)).unwrap();
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn provost(&self, arguments: &[&str]) -> Ran {
+        run(Command::new(binary()).arg("--config").arg(self.config()).args(arguments)).unwrap()
+    }
+
+    fn recipient(&self, address: &str) -> anyhow::Result<String> {
+        mail::recipient(self.ports.address(Port::Mx), address)
+    }
+
+    /// Waits until RCPT for an address is answered so; how long it took.
+    fn wait_for(&self, address: &str, code: &str, limit: Duration) -> Duration {
+        let look = || Ok(self.recipient(address)?.starts_with(code).then_some(()));
+        let waited = deadline::until(limit, look);
+        waited.unwrap_or_else(|error| panic!("{address} {code}: {error}, now {:?}", self.recipient(address))).1
+    }
+
+    /// Everybody of the sample logs in; the lines that were left out.
+    fn everybody_logs_in(&self, entries: &Path) -> String {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/logins.py");
+        let mut command = Command::new("python3");
+        command.arg(script).arg(sample()).arg(entries).env("PYTHONDONTWRITEBYTECODE", "1");
+        for (name, port) in [("IMAP", Port::Imap), ("POP3", Port::Pop3), ("SUBMISSION", Port::Submission)] {
+            command.env(format!("PORT_{name}"), self.ports.of(port).to_string());
+        }
+        run(&mut command).unwrap().good().unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the node said:\n{}", self.log());
+        }
+        self.kill();
+    }
+}
+
+fn sample() -> PathBuf {
+    checkout().join("docs/sample/people.csv")
+}
+
+#[test]
+fn openldap_takes_the_place_of_the_embedded_server() {
+    let sink = Sink::start().unwrap();
+    let mut site = Site::start(&sink);
+    let ldap = site.slapd.ldap();
+
+    // Shows 2.
+    let file = sample();
+    let done = site.provost(&["import", file.to_str().unwrap()]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    let mut left_out: Vec<&str> = done
+        .out
+        .lines()
+        .filter_map(|told| told.strip_prefix("line ")?.split_once(", column "))
+        .map(|(line, _)| line)
+        .collect();
+    left_out.dedup();
+    let again = site.provost(&["import", file.to_str().unwrap()]);
+    assert!(again.code == Some(4) && again.out.contains("0 writes"), "{again:?}");
+    let entries = ldap.write_addresses(site.folder.path().join("people.ldif")).unwrap();
+    site.wait_for("zoe.tremblay@example.edu", "250", LIMIT);
+    let said = site.everybody_logs_in(&entries);
+    println!("{}", said.trim());
+    assert!(said.trim().ends_with(&format!("left out: {}", left_out.join(" "))), "{said}\n{left_out:?}");
+
+    // Shows 3.
+    a_person_is_found(&ldap);
+    a_change_is_obeyed(&site, &ldap, &sink);
+
+    // Without the directory.
+    let (known, unknown) = ("zoe.tremblay@example.edu", "nobody.of.that.name@example.edu");
+    assert!(site.recipient(unknown).unwrap().starts_with("550"));
+    site.slapd.stop();
+    println!("unknown is deferred {:?} after slapd ended", site.wait_for(unknown, "451", LIMIT));
+    without_directory(&site, &entries, known, unknown);
+    let refused = site.provost(&["person", "show", "zoe.tremblay"]);
+    assert_eq!(refused.code, UNAVAILABLE, "{refused:?}");
+
+    // A restart in the middle of it.
+    site.kill();
+    site.serve();
+    without_directory(&site, &entries, known, unknown);
+
+    site.slapd.launch();
+    println!("unknown is refused {:?} after slapd came back", site.wait_for(unknown, "550", LIMIT));
+    let status = site.provost(&["directory", "status"]).good().unwrap();
+    assert!(status.contains("people      242"), "{status}");
+    a_change_is_obeyed_again(&site, &ldap);
+}
+
+fn a_person_is_found(ldap: &Ldap) {
+    for filter in ["(uid=zoe.tremblay)", "(mail=zoe.tremblay@example.edu)", "(employeeNumber=20260001)"] {
+        let found = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
+        for line in [
+            "uid: zoe.tremblay",
+            "employeeNumber: 20260001",
+            "objectClass: provostAccount",
+            "eduPersonAffiliation: student",
+        ] {
+            assert!(found.lines().any(|found| found == line), "{filter}: no '{line}' in\n{found}");
+        }
+    }
+}
+
+fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &Sink) {
+    let dn = ldap.dn("(uid=zoe.tremblay)").unwrap();
+    let alias = "registrar.office@example.edu";
+    let entry = format!(
+        "dn: provostAddress={alias},ou=addresses,{SUFFIX}\nobjectClass: provostAddressEntry\nprovostAddress: {alias}\n\
+         provostAddressKind: alias\nprovostOwner: {dn}\n\ndn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n"
+    );
+    let (add, modify) = entry.split_once("\n\n").unwrap();
+    ldap.feed("ldapadd", add).unwrap().good().unwrap();
+    println!("alias taken {:?} after ldapadd ended", site.wait_for(alias, "250", EFFECT_LIMIT));
+    ldap.feed("ldapmodify", modify).unwrap().good().unwrap();
+
+    let vacation = format!(
+        "dn: {dn}\nchangetype: modify\nreplace: mailAutoReplyMode\nmailAutoReplyMode: reply\n-\n\
+         replace: mailAutoReplyText;lang-fr\nmailAutoReplyText;lang-fr: De retour lundi.\n"
+    );
+    ldap.feed("ldapmodify", &vacation).unwrap().good().unwrap();
+    let mut number = 0;
+    let probe = || {
+        number += 1;
+        let from = format!("probe{number}@example.net");
+        let text = format!("From: {from}\r\nTo: {alias}\r\nSubject: probe\r\n\r\nx\r\n");
+        mail::send(site.ports.address(Port::Mx), None, &from, &[alias], &text)?;
+        Ok(sink.taken().into_iter().next())
+    };
+    let (reply, after) = deadline::until(EFFECT_LIMIT, probe).unwrap();
+    println!("vacation answered {after:?} after ldapmodify ended");
+    assert!(String::from_utf8_lossy(&reply.text).contains("De retour lundi."), "{reply:?}");
+}
+
+/// Known people go on, unknown ones are put off, nobody is refused.
+fn without_directory(site: &Site, entries: &Path, known: &str, unknown: &str) {
+    assert!(site.recipient(known).unwrap().starts_with("250"));
+    assert!(site.recipient("registrar.office@example.edu").unwrap().starts_with("250"));
+    let heard = site.recipient(unknown).unwrap();
+    assert!(heard.starts_with("451"), "{heard}");
+    assert!(
+        site.recipient("somebody@example.org").unwrap().starts_with("550"),
+        "no relaying, whatever the directory does"
+    );
+    mail::send(site.ports.address(Port::Lmtp), None, "a@example.net", &[known], "Subject: without\r\n\r\nx\r\n")
+        .unwrap();
+    site.everybody_logs_in(entries);
+}
+
+fn a_change_is_obeyed_again(site: &Site, ldap: &Ldap) {
+    let alias = "registrar.office@example.edu";
+    ldap.run("ldapdelete", &[&format!("provostAddress={alias},ou=addresses,{SUFFIX}")]).unwrap().good().unwrap();
+    let dn = ldap.dn("(uid=zoe.tremblay)").unwrap();
+    let change = format!("dn: {dn}\nchangetype: modify\ndelete: mailLocalAddress\nmailLocalAddress: {alias}\n");
+    ldap.feed("ldapmodify", &change).unwrap().good().unwrap();
+    println!("alias gone {:?} after ldapdelete ended", site.wait_for(alias, "550", EFFECT_LIMIT));
+}
