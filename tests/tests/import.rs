@@ -1,0 +1,531 @@
+//! The registrar's file by the command line, as a registrar would use it; then vacation and mail to outside, end to end.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use provost_tests::command::provost;
+use provost_tests::ldap::Ldap;
+use provost_tests::people::HEADER;
+use provost_tests::{Node, Options, Person, Port, Ran, Sink, deadline, mail, node, run};
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Exit codes of the command line.
+const FAILED: Option<i32> = Some(1);
+const PENDING: Option<i32> = Some(2);
+const REJECTED: Option<i32> = Some(4);
+
+fn start(people: u32) -> Node {
+    Node::start_with(Options { people: Some(people), ..Options::default() }).unwrap()
+}
+
+fn start_with(sink: &Sink) -> Node {
+    Node::start_with(Options { people: Some(6), relay: Some(sink.relay()), ..Options::default() }).unwrap()
+}
+
+fn write(node: &Node, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    let file = node.folder().join(name);
+    fs::write(&file, bytes).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn import(node: &Node, name: &str, bytes: impl AsRef<[u8]>, options: &[&str]) -> Ran {
+    let file = write(node, name, bytes);
+    provost(node, &[&["import", &file], options].concat()).unwrap()
+}
+
+/// What the directory holds, as far as writes can tell: its contextCSN and its counts.
+fn state(node: &Node) -> String {
+    provost(node, &["directory", "status"]).unwrap().good().unwrap()
+}
+
+/// `person_id` to primary address, of everybody.
+fn addresses(node: &Node) -> BTreeMap<String, String> {
+    let found =
+        Ldap::of(node).search("(provostSourceId=registrar:*)", &["provostSourceId", "mail"]).unwrap().good().unwrap();
+    let field = |entry: &str, name: &str| entry.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let pair = |entry: &str| (field(entry, "provostSourceId: registrar:"), field(entry, "mail: "));
+    found.split("\n\n").filter(|entry| !entry.trim().is_empty()).map(pair).collect()
+}
+
+fn takes(node: &Node, address: &str) -> bool {
+    let heard = mail::recipient(node.address(Port::Mx), address).unwrap();
+    assert!(heard.starts_with("250") || heard.starts_with("550"), "{heard}");
+    heard.starts_with("250")
+}
+
+/// 451 in between is right: the address is there before its owner is.
+fn wait_until_taken(node: &Node, address: &str) {
+    let taken = || Ok(mail::recipient(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
+    deadline::until(LIMIT, taken).unwrap();
+}
+
+fn logs_in(node: &Node, user: &str, password: &str) -> bool {
+    mail::logs_in_by_imap(node.address(Port::Imap), user, password).unwrap()
+}
+
+fn inbox(node: &Node, user: &str, password: &str) -> Vec<String> {
+    mail::inbox(node.address(Port::Imap), user, password).unwrap()
+}
+
+fn row(id: &str, given: &str, family: &str) -> String {
+    format!("{id},{given},{family},2001-02-03,,student,Arts,2026-09-01,,secret of {id}\n")
+}
+
+#[test]
+fn dry_run_then_import_then_nothing_more() {
+    let node = start(1);
+    let file = [HEADER, &row("A1", "Zoé", "Tremblay"), &row("A2", "Ann", "Lee"), &row("A3", "Łukasz", "Żak")].concat();
+    let before = state(&node);
+
+    let plan = import(&node, "three.csv", &file, &["--dry-run"]);
+    assert_eq!(plan.code, PENDING, "{plan:?}");
+    for words in ["line 2: create zoe.tremblay@example.edu", "3 rows: 3 to create", "6 writes", "nothing was changed"] {
+        assert!(plan.out.contains(words), "no '{words}' in {}", plan.out);
+    }
+    assert!(!plan.out.contains("secret of"), "a password is shown: {}", plan.out);
+    assert_eq!(state(&node), before);
+    assert!(!takes(&node, "zoe.tremblay@example.edu"));
+
+    let done = import(&node, "three.csv", &file, &[]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.out.contains("applied: 3 people, 6 writes"), "{}", done.out);
+    wait_until_taken(&node, "lukasz.zak@example.edu");
+    deadline::until(LIMIT, || Ok(logs_in(&node, "zoe.tremblay@example.edu", "secret of A1").then_some(()))).unwrap();
+    assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "secret of A2"));
+
+    let after = state(&node);
+    for options in [&["--dry-run"][..], &[]] {
+        let again = import(&node, "three.csv", &file, options);
+        assert_eq!(again.code, Some(0), "{again:?}");
+        assert!(again.out.contains("3 unchanged, 0 left out; 0 writes"), "{}", again.out);
+    }
+    assert_eq!(state(&node), after, "the same file again must write nothing");
+
+    // Absent from the file is left as is; one more is made; a password of the file does not replace one that is there.
+    let other =
+        [HEADER, &row("A1", "Zoé", "Tremblay").replace("secret of A1", "another one"), &row("A4", "Mei", "Chen")]
+            .concat();
+    let done = import(&node, "other.csv", &other, &[]);
+    assert!(done.code == Some(0) && done.out.contains("1 to create, 0 to update"), "{done:?}");
+    assert!(takes(&node, "ann.lee@example.edu"));
+    assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "another one"));
+
+    // Standard input, and JSON.
+    let json =
+        provost(&node, &["--json", "import", "--dry-run", &write(&node, "three.csv", &file)]).unwrap().good().unwrap();
+    assert!(json.starts_with('{') && json.contains("\"unchanged\": 3"), "{json}");
+}
+
+#[test]
+fn a_changed_name_keeps_the_old_address() {
+    let node = start(1);
+    import(&node, "names.csv", [HEADER, &row("N1", "Zoé", "Tremblay")].concat(), &[]).good().unwrap();
+    let renamed = [HEADER, &row("N1", "Zoé", "Gagné-Roy")].concat();
+    let done = import(&node, "names.csv", &renamed, &[]).good().unwrap();
+    assert!(done.contains("1 to update (1 with a new primary address)"), "{done}");
+    wait_until_taken(&node, "zoe.gagne-roy@example.edu");
+    let both = ["zoe.tremblay@example.edu", "zoe.gagne-roy@example.edu"];
+    for address in both {
+        mail::send(
+            node.address(Port::Lmtp),
+            None,
+            "a@example.net",
+            &[address],
+            &format!("Subject: to {address}\r\n\r\nx\r\n"),
+        )
+        .unwrap();
+    }
+    for user in both {
+        let texts = inbox(&node, user, "secret of N1");
+        assert_eq!(texts.len(), 2, "{user}");
+        assert!(both.iter().zip(&texts).all(|(address, text)| text.contains(&format!("Delivered-To: {address}"))));
+    }
+    let listed = provost(&node, &["address", "list", "registrar:N1"]).unwrap().good().unwrap();
+    assert!(
+        listed.contains("primary    zoe.gagne-roy@example.edu")
+            && listed.contains("alias      zoe.tremblay@example.edu"),
+        "{listed}"
+    );
+    let again = import(&node, "names.csv", &renamed, &[]).good().unwrap();
+    assert!(again.contains("0 writes"), "{again}");
+
+    // Nobody else gets the old one; and who takes the old name again gets it back.
+    import(&node, "other.csv", [HEADER, &row("N2", "Zoe", "Tremblay")].concat(), &[]).good().unwrap();
+    assert_eq!(addresses(&node)["N2"], "zoe.tremblay2@example.edu");
+    import(&node, "names.csv", [HEADER, &row("N1", "Zoé", "Tremblay")].concat(), &[]).good().unwrap();
+    assert_eq!(addresses(&node)["N1"], "zoe.tremblay@example.edu");
+    deadline::until(LIMIT, || Ok((inbox(&node, both[0], "secret of N1").len() == 2).then_some(()))).unwrap();
+}
+
+#[test]
+fn wrong_rows_are_named_and_only_they_are_left_out() {
+    let node = start(1);
+    let wrong = [
+        ("D1,,Roy,,,student,,,,", "given_name", "must not be empty"),
+        ("D2,Ann, ,,,student,,,,", "family_name", "must not be empty"),
+        (",Ann,Roy,,,student,,,,", "person_id", "must not be empty"),
+        ("D4,Ann,Roy,31/12/2001,,student,,,,", "birth_date", "not a date"),
+        ("D5,Ann,Roy,2001-02-30,,student,,,,", "birth_date", "not a date"),
+        ("D6,Ann,Roy,,not an address,student,,,,", "private_email", "not a mail address"),
+        ("D7,Ann,Roy,,,visitor,,,,", "affiliation", "not one of student, faculty, staff, alum"),
+        ("D8,Ann,Roy,,,,,,,", "affiliation", "must not be empty"),
+        ("D9,Ann,Roy,,,student,,2026-09-01,2026-08-31,", "end_date", "the end is before the start"),
+        ("1.1E+07,Ann,Roy,,,student,,,,", "person_id", "exponent"),
+        ("D11,Ann,Roy,,,student,,,,short", "password", "at least 8 characters"),
+        ("D12,ZoÃ©,Roy,,,student,,,,", "given_name", "read as Windows-1252"),
+        ("D13,Ann,Roy,,,student", "program", "the row has 6 fields, the header 10"),
+        ("D14,Ann,Roy,,,student,,,,,,", "field 11", "the row has 12 fields, the header 10"),
+        ("D15,Ann,'',,,student,,,,\nD15,Ann,Roy,,,staff,,,,", "person_id", "this number stands on line"),
+        ("D16,\"A\nnn\",Roy,,,student,,,,", "given_name", "a line break"),
+        ("D17,...,...,,,student,,,,", "family_name", "no login"),
+    ];
+    let mut file = [HEADER, &row("G1", "Good", "First")].concat();
+    let mut lines = Vec::new();
+    for (text, ..) in &wrong {
+        lines.push(file.lines().count() + 1);
+        file += text;
+        file += "\n";
+    }
+    file += &row("G2", "Good", "Last");
+    let done = import(&node, "dirty.csv", &file, &[]);
+    assert_eq!(done.code, REJECTED, "{done:?}");
+    for (line, (text, column, rule)) in lines.iter().zip(&wrong) {
+        let begin = format!("line {line}, column {column}: ");
+        let told = done.out.lines().any(|told| told.strip_prefix(&begin).is_some_and(|told| told.contains(rule)));
+        assert!(told, "no '{begin}{rule}' for {text} in\n{}", done.out);
+    }
+    assert!(done.out.contains("2 to create") && !done.out.contains("short"), "{}", done.out);
+    let made = addresses(&node);
+    assert_eq!(made.keys().filter(|id| !id.starts_with('T')).collect::<Vec<_>>(), ["G1", "G2"]);
+    let again = import(&node, "dirty.csv", &file, &[]);
+    assert!(again.code == REJECTED && again.out.contains("0 writes"), "{again:?}");
+}
+
+#[test]
+fn files_that_are_wrong_as_a_whole_change_nothing() {
+    let node = start(1);
+    let good = row("W1", "Ann", "Roy");
+    let whole = [HEADER, &good, &row("W2", "Zoé", "Roy")].concat();
+    let before = state(&node);
+    for (name, bytes, words) in [
+        ("empty.csv", Vec::new(), "empty"),
+        ("header only.csv", HEADER.as_bytes().to_vec(), "empty"),
+        ("no header.csv", good.clone().into_bytes(), "no header"),
+        (
+            "missing column.csv",
+            "person_id,given_name,affiliation\nW1,Ann,student\n".into(),
+            "missing column family_name",
+        ),
+        ("unknown column.csv", whole.replace("program", "colour").into(), "unknown column 'colour'"),
+        ("column twice.csv", whole.replace("program", "birth_date").into(), "stands twice"),
+        ("cut row.csv", whole[..whole.len() - 30].into(), "truncated"),
+        ("cut quotation.csv", format!("{HEADER}{good}W2,\"Zoé").into(), "truncated"),
+        ("latin.csv", [HEADER.as_bytes(), b"W1,Zo\xe9,Roy,,,student,,,,\n"].concat(), "line 2: not UTF-8"),
+        ("utf-16.csv", b"\xff\xfep\0e\0r\0".to_vec(), "UTF-16"),
+        ("binary.csv", vec![0; 100], "NUL"),
+    ] {
+        let refused = import(&node, name, bytes, &[]);
+        assert_eq!(refused.code, FAILED, "{name}: {refused:?}");
+        assert!(refused.err.contains(words) && refused.err.contains("nothing was changed"), "{name}: {}", refused.err);
+    }
+    let missing = provost(&node, &["import", "/no/such/file.csv"]).unwrap();
+    assert!(missing.code == FAILED && missing.err.contains("/no/such/file.csv"), "{missing:?}");
+    assert_eq!(state(&node), before);
+    assert_eq!(addresses(&node).keys().collect::<Vec<_>>(), ["T0001"]);
+}
+
+#[test]
+fn separators_encodings_and_line_ends() {
+    let node = start(1);
+    let header = "person_id;given_name;family_name;affiliation\n";
+    let latin = |id: &str| [header.as_bytes(), id.as_bytes(), b";Zo\xe9 \x9cuvre;L\x92\xc9cuyer;student\n"].concat();
+    for (id, bytes, options, address) in [
+        ("S1", format!("{header}S1;Ann;Semicolon;staff\n").into_bytes(), &[][..], "ann.semicolon"),
+        ("S2", format!("\u{feff}{header}S2;Bé;Mark;alum\n").into(), &[], "be.mark"),
+        ("S3", format!("{header}S3;Ann;Crlf;staff\n").replace('\n', "\r\n").into(), &[], "ann.crlf"),
+        ("S4", format!("{header}S4;\"Ann; the \"\"Great\"\"\";Quote;staff").into(), &[], "annthegreat.quote"),
+        ("S5", latin("S5"), &["--encoding", "windows-1252"], "zoeoeuvre.lecuyer"),
+        ("S6", format!("{}S6,Ann,Comma,staff\n", header.replace(';', ",")).into(), &["--separator", ","], "ann.comma"),
+        ("S7", "family_name;PERSON_ID; affiliation ;given_name\nOrder;S7;Student;Ann\n".into(), &[], "ann.order"),
+    ] {
+        let done = import(&node, "form.csv", bytes, options);
+        assert_eq!(done.code, Some(0), "{id}: {done:?}");
+        assert_eq!(addresses(&node).get(id), Some(&format!("{address}@example.edu")), "{id}");
+    }
+    let name = Ldap::of(&node).search("(employeeNumber=S5)", &["givenName", "sn"]).unwrap().good().unwrap();
+    // ldapsearch shows what is not ASCII in base64: "Zoé œuvre".
+    assert!(name.contains("givenName:: Wm/DqSDFk3V2cmU="), "{name}");
+    assert_eq!(import(&node, "form.csv", latin("S8"), &[]).code, FAILED);
+    assert_eq!(import(&node, "form.csv", latin("S8"), &["--encoding", "klingon"]).code, PENDING, "wrong usage");
+}
+
+#[test]
+fn names_become_addresses() {
+    let node = start(1);
+    // The issue's own examples, then collisions: in the file's order, and without regard to accents.
+    let names = [
+        ("É.", "Ü", "e.u"),
+        ("Nguyễn", "Đặng", "nguyen.dang"),
+        ("Groß", "Œuvre", "gross.oeuvre"),
+        ("Ægir", "Ødegård", "aegir.odegard"),
+        ("Łukasz", "Źródło", "lukasz.zrodlo"),
+        ("Marie Claude", "D'Amours", "marieclaude.damours"),
+        ("Marie-Ève", "L’Heureux", "marie-eve.lheureux"),
+        ("Ann", "St. John", "ann.stjohn"),
+        ("JEAN", "De La Fontaine", "jean.delafontaine"),
+        ("Zoe\u{301}", "Decomposed", "zoe.decomposed"),
+        ("John", "Smith", "john.smith"),
+        ("Jöhn", "Smith", "john.smith2"),
+        ("john", "SMITH", "john.smith3"),
+        ("Test", "P01", "test.p012"),
+        ("Юрий", "Гагарин", "iurii.gagarin"),
+    ];
+    let rows =
+        names.iter().enumerate().map(|(number, (given, family, _))| row(&format!("F{number:02}"), given, family));
+    let file = HEADER.to_owned() + &rows.collect::<String>();
+    import(&node, "folding.csv", &file, &[]).good().unwrap();
+    let made = addresses(&node);
+    for (number, (given, family, login)) in names.iter().enumerate() {
+        assert_eq!(made[&format!("F{number:02}")], format!("{login}@example.edu"), "{given} {family}");
+    }
+    wait_until_taken(&node, "john.smith3@example.edu");
+    deadline::until(LIMIT, || Ok(logs_in(&node, "john.smith2@example.edu", "secret of F11").then_some(()))).unwrap();
+    assert!(!logs_in(&node, "john.smith3@example.edu", "secret of F11"));
+    let again = import(&node, "folding.csv", &file, &[]).good().unwrap();
+    assert!(again.contains("0 writes"), "{again}");
+}
+
+/// Shows 2: of the sample file, every valid row logs in by IMAP, POP3 and submission; the rest is reported by line.
+#[test]
+fn everybody_of_the_sample_logs_in() {
+    let sample = node::checkout().join("docs/sample/people.csv");
+    let node = Node::start_with(Options { import: Some(sample.clone()), ..Options::default() }).unwrap();
+    let dirty: Vec<String> = node
+        .log()
+        .lines()
+        .filter_map(|line| line.strip_prefix("line ")?.split_once(", column ").map(|(line, _)| line.to_owned()))
+        .collect();
+    let mut lines = dirty.clone();
+    lines.dedup();
+    assert!(lines.len() >= 3, "{dirty:?}");
+    let entries = Ldap::of(&node).write_addresses(node.folder().join("people.ldif")).unwrap();
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/logins.py");
+    let mut command = Command::new("python3");
+    command.args([&script, &sample, &entries]).env("PYTHONDONTWRITEBYTECODE", "1");
+    for (name, port) in [("IMAP", Port::Imap), ("POP3", Port::Pop3), ("SUBMISSION", Port::Submission)] {
+        command.env(format!("PORT_{name}"), node.port(port).to_string());
+    }
+    let said = run(&mut command).unwrap().good().unwrap();
+    println!("{said}");
+    let rows = fs::read_to_string(&sample).unwrap().lines().count() - 1;
+    assert_eq!(said.trim(), format!("{} logged in; lines left out: {}", rows - lines.len(), lines.join(" ")));
+}
+
+/// A day so many days from now, as `date` has it.
+fn day(offset: i32) -> String {
+    run(Command::new("date").args(["-d", &format!("{offset} days"), "+%F"])).unwrap().good().unwrap().trim().to_owned()
+}
+
+fn from_outside(node: &Node, from: &str, to: &Person, extra: &str) {
+    let shown = if from.is_empty() { "daemon@example.net" } else { from };
+    let text = format!(
+        "From: {shown}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\nAre you there?\r\n",
+        to.mail()
+    );
+    mail::send(node.address(Port::Mx), None, from, &[&to.mail()], &text).unwrap();
+}
+
+/// Waits until the node has nothing left to send.
+fn wait_for_empty_queue(node: &Node) {
+    let empty = || Ok(provost(node, &["queue", "list"])?.good()?.contains("0 waiting").then_some(()));
+    deadline::until(LIMIT, empty).unwrap();
+}
+
+/// Sends from new senders until one is answered: the mail core has read the directory up to here.
+fn wait_for_reply(node: &Node, sink: &Sink, person: &Person) {
+    let mut number = 0;
+    let probe = || {
+        number += 1;
+        from_outside(node, &format!("probe{number}.{}@example.net", person.number), person, "");
+        let end = format!(".{}@example.net", person.number);
+        Ok(sink.taken().iter().any(|taken| taken.recipients.iter().any(|to| to.ends_with(&end))).then_some(()))
+    };
+    deadline::until(LIMIT, probe).unwrap();
+}
+
+#[test]
+fn a_vacation_answers_people_once_and_nobody_else() {
+    let sink = Sink::start().unwrap();
+    let node = start_with(&sink);
+    let (person, before, after, open) = (Person::of(2), Person::of(3), Person::of(4), Person::of(5));
+    let set = |person: &Person, options: &[&str]| {
+        provost(&node, &[&["vacation", "set", &person.mail()], options].concat()).unwrap().good().unwrap();
+    };
+    let french = "Je suis absente jusqu'à Noël.\nÀ bientôt";
+    set(&before, &["--start", &day(3), "--end", &day(9), "--text-fr", "pas encore"]);
+    set(&after, &["--start", &day(-9), "--end", &day(-3), "--text-fr", "plus"]);
+    set(&person, &["--start", &day(-2), "--end", &day(2), "--subject-fr", "Absence été", "--text-fr", french]);
+    // Set last: when it answers, the others are known as well.
+    set(&open, &["--text-en", "Out."]);
+    wait_for_reply(&node, &sink, &open);
+
+    from_outside(&node, "friend@example.net", &person, "References: <0@example.net>\r\n");
+    from_outside(&node, "friend@example.net", &person, "");
+    from_outside(&node, "Friend@EXAMPLE.net", &person, "");
+    for (from, extra) in [
+        ("list@example.net", "List-Id: <list.example.net>\r\n"),
+        ("bulk@example.net", "Precedence: bulk\r\n"),
+        ("junk@example.net", "Precedence: junk\r\n"),
+        ("auto@example.net", "Auto-Submitted: auto-generated\r\n"),
+        ("reply@example.net", "Auto-Submitted: auto-replied\r\n"),
+        ("owner-list@example.net", ""),
+        ("list-request@example.net", ""),
+        ("mailer-daemon@example.net", ""),
+        ("noreply@example.net", "X-Test: 1\r\nPrecedence: list\r\n"),
+        ("", ""),
+    ] {
+        from_outside(&node, from, &person, extra);
+    }
+    let to_others = "From: x@example.net\r\nTo: everybody@example.net\r\nSubject: bcc\r\n\r\nnot to them by name\r\n";
+    mail::send(node.address(Port::Mx), None, "hidden@example.net", &[&person.mail()], to_others).unwrap();
+    from_outside(&node, "early@example.net", &before, "");
+    from_outside(&node, "late@example.net", &after, "");
+    from_outside(&node, "second@example.net", &person, "");
+
+    sink.wait_for("second@example.net", LIMIT).unwrap();
+    wait_for_empty_queue(&node);
+    let mut answered: Vec<String> = sink.taken().into_iter().flat_map(|taken| taken.recipients).collect();
+    answered.retain(|to| !to.starts_with("probe"));
+    answered.sort();
+    assert_eq!(answered, ["friend@example.net", "second@example.net"]);
+    // 3 of the friend, 10 that are not answered, the hidden and the second one: all are kept.
+    assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 15);
+
+    let [reply] = &sink.taken_for("friend@example.net")[..] else { panic!("not one reply") };
+    assert_eq!(reply.reverse_path, "");
+    let file = write(&node, "reply.eml", &reply.text);
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/show.py");
+    let shown = run(Command::new("python3").arg(script).arg(&file)).unwrap().good().unwrap();
+    for line in [
+        "Auto-Submitted: auto-replied",
+        "In-Reply-To: <friend@example.net.1@example.net>",
+        "To: friend@example.net",
+        "Subject: Absence été",
+        "Je suis absente jusqu'à Noël.",
+        "À bientôt",
+    ] {
+        assert!(
+            shown.lines().any(|shown| shown.replace(['<', '>'], "") == line.replace(['<', '>'], "")),
+            "no '{line}' in\n{shown}"
+        );
+    }
+    assert!(
+        shown.contains("test.p02@example.edu") && shown.contains("Message-ID: ") && shown.contains("Date: "),
+        "{shown}"
+    );
+
+    let show = provost(&node, &["vacation", "show", &person.uid()]).unwrap().good().unwrap();
+    assert!(show.contains("Je suis absente") && show.contains(&day(2)), "{show}");
+    provost(&node, &["vacation", "clear", &person.mail()]).unwrap().good().unwrap();
+    // The next change of another person is seen after this one.
+    let marker = Person::of(6);
+    set(&marker, &["--text-fr", "Absent."]);
+    wait_for_reply(&node, &sink, &marker);
+    from_outside(&node, "third@example.net", &person, "");
+    wait_for_empty_queue(&node);
+    assert!(sink.taken_for("third@example.net").is_empty());
+}
+
+#[test]
+fn wrong_vacations_are_refused() {
+    let node = start(1);
+    for (options, words) in [
+        (&["--start", "2026-12-20", "--end", "2026-12-19", "--text-fr", "x"][..], "the end is before the start"),
+        (&["--text-fr", " "], "a text in French or in English is needed"),
+        (&["--subject-fr", "a\nBcc: b@example.net", "--text-fr", "x"], "one line"),
+    ] {
+        let refused = provost(&node, &[&["vacation", "set", "test.p01"], options].concat()).unwrap();
+        assert!(refused.code == FAILED && refused.err.contains(words), "{refused:?}");
+    }
+    let usage = provost(&node, &["vacation", "set", "test.p01", "--start", "tomorrow", "--text-fr", "x"]).unwrap();
+    assert_eq!(usage.code, PENDING, "{usage:?}");
+    let nobody = provost(&node, &["vacation", "set", "nobody", "--text-fr", "x"]).unwrap();
+    assert!(nobody.code == FAILED && nobody.err.contains("nobody"), "{nobody:?}");
+    let none = provost(&node, &["vacation", "show", "test.p01"]).unwrap().good().unwrap();
+    assert!(none.contains("none"), "{none}");
+}
+
+fn submit(node: &Node, person: &Person, to: &[&str], subject: &str) {
+    let (user, password) = (person.mail(), person.password());
+    let text = format!("From: {user}\r\nSubject: {subject}\r\nMessage-ID: <{subject}@example.edu>\r\n\r\n.été\r\n");
+    mail::send(node.address(Port::Submission), Some((&user, &password)), &user, to, &text).unwrap();
+}
+
+#[test]
+fn mail_to_outside_is_sent_bounced_or_tried_again() {
+    let sink = Sink::start().unwrap();
+    let mut node = start_with(&sink);
+    let (person, friend) = (Person::of(2), Person::of(3));
+    sink.answer("gone@example.net", Some("550 5.1.1 No such user here"));
+    sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
+
+    submit(&node, &person, &["there@example.net", "also@example.net", &friend.mail()], "sent");
+    let taken = sink.wait_for("there@example.net", LIMIT).unwrap();
+    assert_eq!(taken.reverse_path, person.mail());
+    assert!(
+        String::from_utf8_lossy(&taken.text).ends_with("Message-ID: <sent@example.edu>\r\n\r\n.été\r\n"),
+        "{taken:?}"
+    );
+    assert!(taken.text.starts_with(b"Received: from client.example.net"), "{taken:?}");
+    sink.wait_for("also@example.net", LIMIT).unwrap();
+    assert_eq!(inbox(&node, &friend.mail(), &friend.password()).len(), 1);
+    wait_for_empty_queue(&node);
+
+    submit(&node, &person, &["gone@example.net", "there@example.net"], "bounced");
+    let bounce = || Ok(inbox(&node, &person.mail(), &person.password()).into_iter().next());
+    let (bounce, _) = deadline::until(LIMIT, bounce).unwrap();
+    for words in [
+        "Return-Path: <>",
+        "Content-Type: multipart/report",
+        "report-type=",
+        "Content-Type: message/delivery-status",
+        "Final-Recipient: rfc822; gone@example.net",
+        "Action: failed",
+        "Status: 5.1.1",
+        "No such user here",
+        "Subject: bounced",
+        "Auto-Submitted: auto-replied",
+    ] {
+        assert!(bounce.to_lowercase().contains(&words.to_lowercase()), "no '{words}' in\n{bounce}");
+    }
+    assert!(!bounce.contains("there@example.net"), "only the one that failed: {bounce}");
+    assert_eq!(sink.taken_for("there@example.net").len(), 2);
+    wait_for_empty_queue(&node);
+
+    submit(&node, &person, &["busy@example.net", "also@example.net"], "waiting");
+    let listed = || {
+        let listed = provost(&node, &["queue", "list"])?.good()?;
+        Ok((listed.contains("Greylisted") && listed.contains("1 waiting")).then_some(listed))
+    };
+    let (listed, _) = deadline::until(LIMIT, listed).unwrap();
+    assert!(listed.contains("busy@example.net") && listed.contains(&person.mail()), "{listed}");
+    assert!(!listed.contains("also@example.net"), "that one is done: {listed}");
+    assert_eq!(sink.asked("busy@example.net"), 1);
+
+    // The queue outlives the program; with shorter waits the retries can be watched.
+    node.stop().unwrap();
+    node.configure(|text| text.replace("[queue]\n", "[queue]\nretry_first = 1\nretry_max = 1\n")).unwrap();
+    node.serve_again(&[Port::Http, Port::Submission]).unwrap();
+    submit(&node, &person, &["busy@example.net"], "again");
+    deadline::until(LIMIT, || Ok((sink.asked("busy@example.net") >= 4).then_some(()))).unwrap();
+    assert!(sink.taken_for("busy@example.net").is_empty());
+    sink.answer("busy@example.net", None);
+    let taken = sink.wait_for("busy@example.net", LIMIT).unwrap();
+    assert!(String::from_utf8_lossy(&taken.text).contains("Subject: again"), "{taken:?}");
+    assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral is no bounce");
+}
