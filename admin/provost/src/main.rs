@@ -1,5 +1,6 @@
 //! `provost`: the one binary. Commands, configuration, composition of the rooms.
 
+mod allocator;
 mod commands;
 mod compose;
 mod config;
@@ -15,10 +16,6 @@ use clap::{Parser, Subcommand};
 use crate::commands::{address, directory, doctor, import, person, queue, vacation};
 use crate::config::Config;
 use crate::exit::Exit;
-
-/// The system's allocator keeps what hashing and refreshes had for a moment; this one gives it back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Directory-driven mail for a university.
 #[derive(Parser)]
@@ -70,7 +67,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log(matches!(cli.command, Command::Serve | Command::Quickstart(_)));
+    let serving = matches!(cli.command, Command::Serve | Command::Quickstart(_));
+    if serving {
+        allocator::settle();
+    }
+    start_log(serving);
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -85,7 +86,7 @@ fn main() -> ExitCode {
 
 /// Servers log what matters for running; commands say only what is wrong.
 fn start_log(server: bool) {
-    let default = if server { "warn,provost=info" } else { "error" };
+    let default = if server { "warn,provost=info,ldap3=error" } else { "error" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("PROVOST_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
