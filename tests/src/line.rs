@@ -74,6 +74,7 @@ impl Line {
     }
 
     /// The next line, without its end; `None` when the peer closed.
+    #[allow(clippy::should_implement_trait)] // It can fail.
     pub fn next(&mut self) -> io::Result<Option<String>> {
         loop {
             if let Some(end) = self.waiting.windows(2).position(|pair| pair == b"\r\n") {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use provost_tests::ldap::{Ldap, SUFFIX};
-use provost_tests::{Node, Options, Person, Port, Sink, deadline, mail};
+use provost_tests::{Node, Options, Person, Port, Sink, deadline, mail, run};
 
 const PEOPLE: u32 = 30;
 /// Within this the mail core obeys a change of the directory.
@@ -329,4 +329,46 @@ fn acknowledged_writes_survive_kill_9() {
     deadline::until(LIMIT, login).unwrap();
     let everybody = ldap.search("(uid=test.*)", &["1.1"]).unwrap().good().unwrap();
     assert_eq!(everybody.matches("dn: ").count(), PEOPLE as usize);
+}
+
+/// What logins and RCPT say for a person: IMAP, POP3, submission, MX.
+fn standing(node: &Node, person: &Person) -> anyhow::Result<([bool; 3], String)> {
+    let (user, password) = (person.mail(), person.password());
+    let logins = [
+        mail::logs_in_by_imap(node.address(Port::Imap), &user, &password)?,
+        mail::logs_in_by_pop3(node.address(Port::Pop3), &user, &password)?,
+        mail::logs_in_by_submission(node.address(Port::Submission), &user, &password)?,
+    ];
+    let heard = mail::recipient(node.address(Port::Mx), &user)?;
+    Ok((logins, heard.chars().take(3).collect()))
+}
+
+#[test]
+fn a_state_is_obeyed_within_a_second() {
+    let node = node(None);
+    let (ldap, person) = (Ldap::of(&node), Person::of(11));
+    let dn = person_dn(&ldap, &person);
+    assert_eq!(standing(&node, &person).unwrap(), ([true; 3], "250".to_owned()));
+    // Suspended: mail comes in, nobody logs in. Closed: neither.
+    for (state, logins, code) in [("suspended", false, "250"), ("active", true, "250"), ("closed", false, "550")] {
+        let change = format!("dn: {dn}\nchangetype: modify\nreplace: provostState\nprovostState: {state}\n");
+        ldap.feed("ldapmodify", &change).unwrap().good().unwrap();
+        let obeyed = || Ok((standing(&node, &person)? == ([logins; 3], code.to_owned())).then_some(()));
+        let waited = deadline::until(EFFECT_LIMIT, obeyed);
+        let ((), after) = waited.unwrap_or_else(|error| panic!("{state}: {error}: {:?}", standing(&node, &person)));
+        println!("{state} obeyed {after:?} after ldapmodify ended");
+    }
+}
+
+#[test]
+fn start_tls_with_the_certificate_of_the_node() {
+    let node = node(None);
+    let ldap = Ldap::of(&node);
+    let mut command = ldap.command("ldapwhoami", &["-ZZ"]);
+    command.env("LDAPTLS_CACERT", node.data().join("tls/cert.pem"));
+    let said = run(&mut command).unwrap().good().unwrap();
+    assert_eq!(said.trim(), format!("dn:cn=provost,{SUFFIX}"));
+    // Another certificate is not trusted: the client goes away, the server goes on.
+    assert_ne!(ldap.run("ldapwhoami", &["-ZZ"]).unwrap().code, Some(0));
+    ldap.run("ldapwhoami", &[]).unwrap().good().unwrap();
 }
