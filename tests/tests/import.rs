@@ -529,3 +529,89 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     assert!(String::from_utf8_lossy(&taken.text).contains("Subject: again"), "{taken:?}");
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral is no bounce");
 }
+
+/// So many rows that an import can be interrupted.
+const MANY: u32 = 120;
+
+#[test]
+fn an_import_that_was_cut_off_goes_on() {
+    let mut node = start(1);
+    let rows = (1..=MANY).map(|number| row(&format!("K{number:03}"), "Ann", &format!("Person{number}")));
+    // Collisions, so that a cut import could give a second number to the same person.
+    let same = (1..=MANY).map(|number| row(&format!("L{number:03}"), "John", "Smith"));
+    let file = write(&node, "many.csv", HEADER.to_owned() + &rows.chain(same).collect::<String>());
+    let begin = |node: &Node| {
+        let log = fs::File::create(node.folder().join("import.log")).unwrap();
+        let mut command = Command::new(node::binary());
+        command.arg("--config").arg(node.config()).args(["import", &file]).stdout(log.try_clone().unwrap()).stderr(log);
+        command.spawn().unwrap()
+    };
+    let wait_for_people = |node: &Node, count: usize| {
+        let ldap = Ldap::of(node);
+        let enough = || {
+            let found = ldap.search("(provostSourceId=registrar:*)", &["1.1"])?.good()?;
+            Ok((found.matches("dn: ").count() >= count).then_some(()))
+        };
+        deadline::until(LIMIT, enough).unwrap();
+    };
+
+    // The import itself is killed.
+    let mut child = begin(&node);
+    wait_for_people(&node, 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let first = addresses(&node);
+    assert!((20..2 * MANY as usize).contains(&first.len()), "{}", first.len());
+
+    // Its node is killed.
+    let mut child = begin(&node);
+    wait_for_people(&node, first.len() + 20);
+    node.kill().unwrap();
+    let ended = child.wait().unwrap();
+    let said = fs::read_to_string(node.folder().join("import.log")).unwrap();
+    assert_eq!(ended.code(), Some(5), "the directory is unavailable: {said}");
+    assert!(said.contains("the same command again goes on where it stopped"), "{said}");
+    node.serve_again(&[Port::Ldap, Port::Imap, Port::Mx]).unwrap();
+
+    let done = provost(&node, &["import", &file]).unwrap().good().unwrap();
+    assert!(done.contains(" 0 left out"), "{done}");
+    let all = addresses(&node);
+    assert_eq!(all.len(), 2 * MANY as usize + 1);
+    assert!(first.iter().all(|(id, address)| all[id] == *address), "an address once given stays");
+    let mut given: Vec<&String> = all.values().collect();
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), all.len(), "an address was given twice");
+    let again = provost(&node, &["import", &file]).unwrap().good().unwrap();
+    assert!(again.contains("0 writes"), "{again}");
+    let found = Ldap::of(&node).search("(objectClass=provostAddressEntry)", &["1.1"]).unwrap().good().unwrap();
+    let (entries, people) = (found.matches("dn: ").count(), all.len());
+    // The help desk's operator may have one of its own.
+    assert!((people..=people + 1).contains(&entries), "{entries} addresses of {people} people");
+}
+
+#[test]
+fn two_imports_at_once_give_no_address_twice() {
+    let node = start(1);
+    let file = |letter: &str| {
+        let rows = (1..=40).map(|number| row(&format!("{letter}{number:03}"), "Mary", "Jones"));
+        write(&node, &format!("{letter}.csv"), HEADER.to_owned() + &rows.collect::<String>())
+    };
+    let files = [file("P"), file("Q")];
+    let both: Vec<Ran> = std::thread::scope(|scope| {
+        let started: Vec<_> =
+            files.iter().map(|file| scope.spawn(|| provost(&node, &["import", file]).unwrap())).collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // One of them may find that the other was first; then it says so, and the same command again settles it.
+    assert!(both.iter().all(|ran| matches!(ran.code, Some(0 | 4))), "{both:?}");
+    for file in &files {
+        provost(&node, &["import", file]).unwrap().good().unwrap();
+    }
+    let all = addresses(&node);
+    assert_eq!(all.len(), 81);
+    let mut given: Vec<&String> = all.values().collect();
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), 81, "{all:?}");
+}
