@@ -37,7 +37,7 @@ pub(crate) struct Transaction {
     pub(crate) uid: String,
     account: AccountId,
     maildrop: Maildrop,
-    /// `None` only while it is being renewed, or when that failed.
+    /// `None` while it is being renewed, when that failed, and after UPDATE.
     pub(crate) lease: Option<Lease>,
     leased_at: Instant,
 }
@@ -106,7 +106,10 @@ impl Transaction {
             }
             Command::Noop => out.put("+OK\r\n"),
             Command::Quit => {
-                self.update(config, out).await;
+                let answer = self.update(config).await;
+                // RFC 1939 §6: the lock goes first. A client that logs in again at once must find the maildrop free.
+                self.lease = None;
+                out.put(answer);
                 return Ok(Step::Close);
             }
             _ => out.put("-ERR not in this state\r\n"),
@@ -197,12 +200,12 @@ impl Transaction {
         Ok(Step::Continue)
     }
 
-    /// UPDATE (RFC 1939 §6): takes away what is marked, and says `+OK` only when that is durable.
-    async fn update(&self, config: &Pop3Config, out: &mut Output<'_>) {
+    /// UPDATE (RFC 1939 §6): takes away what is marked. The answer is `+OK` only when that is durable.
+    async fn update(&self, config: &Pop3Config) -> &'static str {
+        const BYE: &str = "+OK bye\r\n";
         let uids = self.maildrop.deleted();
         if uids.is_empty() {
-            out.put("+OK bye\r\n");
-            return;
+            return BYE;
         }
         let batch = Batch {
             id: Some(BatchId(Uuid::new_v4())),
@@ -219,10 +222,10 @@ impl Transaction {
             result = config.store.apply(batch.clone()).await;
         }
         match result {
-            Ok(_) => out.put("+OK bye\r\n"),
+            Ok(_) => BYE,
             Err(error) => {
                 tracing::warn!(account = %self.account.0, %error, "messages are not deleted");
-                out.put("-ERR [SYS/TEMP] some deleted messages are not removed\r\n");
+                "-ERR [SYS/TEMP] some deleted messages are not removed\r\n"
             }
         }
     }

@@ -352,6 +352,17 @@ async fn tls_forgets_the_user() {
     client.play("C: PASS let me in\nS: -ERR USER comes first").await;
 }
 
+/// RFC 1939 §6: QUIT gives the maildrop back before it answers, while the connection still stands.
+#[tokio::test]
+async fn quit_frees_the_maildrop_at_once() {
+    let world = World::new();
+    let mut first = logged_in(&world).await;
+    first.play("C: QUIT\nS: +OK bye").await;
+    let mut second = world.connect().await;
+    second.play("S: +OK...\nC: USER zoe\nS: +OK\nC: PASS let me in\nS: +OK logged in").await;
+    drop(first);
+}
+
 /// RFC 1939 §4: one session at a time; RFC 2449 §8.1.1: [IN-USE].
 #[tokio::test]
 async fn one_session_at_a_time() {
