@@ -4,6 +4,7 @@
 //! a person and every change is audited with the signed-in person's login. What must never happen here: a rule about
 //! people, a script in a page, an answer that a browser may keep.
 
+mod calendar;
 mod form;
 mod language;
 mod officer;
@@ -11,6 +12,7 @@ mod page;
 mod password;
 mod people;
 mod person_page;
+mod rule;
 mod security;
 mod session;
 mod sign_in;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::Web;
 use crate::language::{Language, fill};
+use crate::rule;
 use crate::session::Flash;
 use crate::visitor::{Visitor, in_language};
 
@@ -138,6 +139,11 @@ pub(crate) fn failure(
     text_key: &str,
     values: &[(&str, &str)],
 ) -> Response {
+    told(web, visitor, status, title_key, visitor.language.say(text_key, values))
+}
+
+/// The page of an error, told in these words.
+fn told(web: &Web, visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
     struct Message {
         title_key: &'static str,
@@ -148,7 +154,7 @@ pub(crate) fn failure(
     if !matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
         visitor.here = "/".to_owned();
     }
-    let message = Message { title_key, text: visitor.language.say(text_key, values) };
+    let message = Message { title_key, text };
     let mut reply = page(web, &visitor, status, "message", &message);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
@@ -162,7 +168,8 @@ pub(crate) fn desk_failure(web: &Web, visitor: &Visitor, error: &DeskError) -> R
         DeskError::NotFound(_) => (StatusCode::NOT_FOUND, "title.not_found", "error.not_found", ""),
         DeskError::Ambiguous(_) => (StatusCode::CONFLICT, "title.refused", "error.ambiguous", ""),
         DeskError::Invalid { rule, .. } => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.invalid", rule.as_str())
+            let text = rule::in_words(rule, visitor.language);
+            return told(web, visitor, StatusCode::UNPROCESSABLE_ENTITY, "title.refused", text);
         }
         DeskError::InUse(what) => (StatusCode::CONFLICT, "title.refused", "error.in_use", what.as_str()),
         DeskError::Stale => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),

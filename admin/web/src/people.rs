@@ -13,6 +13,7 @@ use crate::language::Language;
 use crate::officer::SignedIn;
 use crate::page::{bug, desk_failure, page};
 use crate::person_page::{self, Mistakes};
+use crate::rule;
 use crate::session::Flash;
 use crate::visitor::Visitor;
 
@@ -50,6 +51,8 @@ struct FoundPerson {
     uid: String,
     affiliation: String,
     state: String,
+    /// How the state is coloured beside its words.
+    level: &'static str,
 }
 
 impl FoundPerson {
@@ -61,7 +64,17 @@ impl FoundPerson {
             uid: person.uid,
             affiliation: language.name("affiliation", &person.affiliation),
             state: language.name("state", &person.state),
+            level: state_level(&person.state),
         }
+    }
+}
+
+/// How a state is coloured: its words say the same.
+pub(crate) fn state_level(state: &str) -> &'static str {
+    match state {
+        "active" | "alumni" => "good",
+        "suspended" | "closed" => "bad",
+        _ => "warn",
     }
 }
 
@@ -153,7 +166,7 @@ pub(crate) async fn add_alias(
             let language = signed_in.visitor.language;
             let (status, text) = match &error {
                 DeskError::Invalid { field: "address", rule } => {
-                    (StatusCode::UNPROCESSABLE_ENTITY, language.say("error.invalid", &[("rule", rule)]))
+                    (StatusCode::UNPROCESSABLE_ENTITY, rule::in_words(rule, language))
                 }
                 DeskError::InUse(_) => (StatusCode::CONFLICT, language.say("error.in_use", &[("value", &address)])),
                 DeskError::Refused(why) => {

@@ -3,21 +3,26 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::Date;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::{AuditRecord, DeskError, PersonDetail, VacationChange};
 use provost_store::{AccountId, Snapshot};
 use serde::Serialize;
 
 use crate::Web;
+use crate::calendar::{day, day_of, moment, today};
 use crate::language::Language;
 use crate::officer::SignedIn;
 use crate::page::{desk_failure, page};
-use crate::people::person_url;
+use crate::people::{person_url, state_level};
 use crate::vacation::{FieldMistake, VacationForm};
 
 /// Audit records that the page shows.
 const HISTORY_MAX: usize = 10;
+/// Audit records that are read for it: looks are among them, and would hide the changes.
+const HISTORY_READ_MAX: usize = 500;
+/// A mailbox warns from so many hundredths of its quota.
+const NEARLY_FULL_PERCENT: u128 = 90;
 /// Days between two replies when the rule states none (RFC 5230 §4.1).
 const INTERVAL_DAYS_DEFAULT: u16 = 7;
 
@@ -44,7 +49,11 @@ struct PersonPage {
 struct PersonView {
     url: String,
     name: String,
+    mail: String,
+    affiliation: String,
+    program: Option<String>,
     can_change: bool,
+    glance: Vec<Glance>,
     facts: Vec<Labelled>,
     addresses: Vec<AddressRow>,
 }
@@ -53,6 +62,24 @@ struct PersonView {
 struct Labelled {
     label: String,
     value: String,
+}
+
+/// What a caller is asked about first, in one line each.
+#[derive(Serialize)]
+struct Glance {
+    label: String,
+    value: String,
+    /// How the value is coloured: its words say the same. Empty is plain.
+    level: &'static str,
+}
+
+/// A text that is sent, in its language.
+#[derive(Serialize)]
+struct Shown {
+    label: String,
+    lang: &'static str,
+    subject: Option<String>,
+    text: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +110,8 @@ struct MailboxView {
     quota_octets: Option<u64>,
     quota_high: u64,
     quota_text: String,
+    #[serde(skip)]
+    glance: (String, &'static str),
     logins: Vec<LoginLine>,
 }
 
@@ -96,8 +125,12 @@ struct LoginLine {
 #[derive(Serialize)]
 struct VacationView {
     is_set: bool,
+    /// Whether the form stands open: it was sent and is wrong.
+    is_open: bool,
     summary: String,
-    shown: Vec<Labelled>,
+    level: &'static str,
+    rhythm: Option<String>,
+    shown: Vec<Shown>,
     start: Field,
     end: Field,
     subject_fr: Field,
@@ -136,23 +169,28 @@ pub(crate) async fn show(
         // A look that nobody would know of is not given.
         return desk_failure(web, visitor, &DeskError::Unavailable(format!("audit: {error}")));
     }
-    let history = desk.audit.about(&detail.dn, HISTORY_MAX).await.unwrap_or_else(|error| {
+    let history = desk.audit.about(&detail.dn, HISTORY_READ_MAX).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the history cannot be read");
         Vec::new()
     });
+    let history = history.into_iter().filter(|record| record.action != "person.view").take(HISTORY_MAX);
     let snapshot = web.site.store.snapshot(AccountId(detail.entry_uuid)).await.inspect_err(|error| {
         tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");
     });
     let can_change = signed_in.officer.may_change();
     let language = visitor.language;
     let quota = detail.quota_octets.or(web.site.default_quota);
+    let now = Timestamp::now();
+    let mailbox = snapshot.ok().map(|snapshot| mailbox_view(&snapshot, quota, now, language));
+    let vacation = vacation_view(detail.vacation.as_ref(), &mistakes, today(now), language);
+    let glance = glance(&detail, mailbox.as_ref(), &vacation, language);
     let body = PersonPage {
-        mailbox: snapshot.ok().map(|snapshot| mailbox_view(&snapshot, quota, language)),
-        history: history.into_iter().map(|record| history_line(record, language)).collect(),
+        history: history.map(|record| history_line(record, now, language)).collect(),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
-        vacation: vacation_view(detail.vacation.as_ref(), &mistakes, language),
-        person: person_view(&detail, can_change, language),
+        person: person_view(&detail, can_change, glance, now, language),
+        mailbox,
+        vacation,
     };
     // The page may answer a form: the language switch must lead to the page itself.
     let mut visitor = visitor.clone();
@@ -160,23 +198,51 @@ pub(crate) async fn show(
     page(web, &visitor, status, "person", &body)
 }
 
-fn person_view(detail: &PersonDetail, can_change: bool, language: Language) -> PersonView {
+fn glance(
+    detail: &PersonDetail,
+    mailbox: Option<&MailboxView>,
+    vacation: &VacationView,
+    language: Language,
+) -> Vec<Glance> {
+    let state = &detail.summary.state;
+    let password =
+        if detail.has_password { ("person.has_password_yes", "") } else { ("person.has_password_no", "bad") };
+    let words = |key: &str| language.say(key, &[]);
+    let (used, fullness) =
+        mailbox.map_or_else(|| (words("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
+    let login = mailbox.map(|mailbox| mailbox.logins.first());
+    let login = match login {
+        Some(Some(login)) => format!("{}, {}", login.at, login.protocol),
+        Some(None) => words("glance.never"),
+        None => words("glance.unavailable"),
+    };
+    let lines = [
+        ("glance.state", language.name("state", state), state_level(state)),
+        ("glance.password", words(password.0), password.1),
+        ("glance.vacation", vacation.summary.clone(), vacation.level),
+        ("glance.mailbox", used, fullness),
+        ("glance.last_login", login, ""),
+    ];
+    lines.into_iter().map(|(key, value, level)| Glance { label: words(key), value, level }).collect()
+}
+
+fn person_view(
+    detail: &PersonDetail,
+    can_change: bool,
+    glance: Vec<Glance>,
+    now: Timestamp,
+    language: Language,
+) -> PersonView {
     let summary = &detail.summary;
     let url = person_url(&summary.id);
     let none = || language.say("person.none", &[]);
-    let text = |text: &Option<String>| text.clone().unwrap_or_else(none);
-    let moment = |text: &Option<String>| text.as_deref().map_or_else(none, moment);
-    let password = if detail.has_password { "person.has_password_yes" } else { "person.has_password_no" };
+    let date = |text: &Option<String>| text.as_deref().map_or_else(none, |text| day_of(text, language));
+    let moment = |text: &Option<String>| text.as_deref().map_or_else(none, |text| moment(text, now, language));
     let facts = [
-        ("person.state", language.name("state", &summary.state)),
         ("person.uid", summary.uid.clone()),
-        ("person.mail", summary.mail.clone()),
-        ("person.affiliation", language.name("affiliation", &summary.affiliation)),
-        ("person.program", text(&detail.program)),
-        ("person.start_date", text(&detail.start_date)),
-        ("person.end_date", text(&detail.end_date)),
+        ("person.start_date", date(&detail.start_date)),
+        ("person.end_date", date(&detail.end_date)),
         ("person.sources", if detail.sources.is_empty() { none() } else { detail.sources.join(", ") }),
-        ("person.has_password", language.say(password, &[])),
         ("person.created", moment(&detail.created)),
         ("person.modified", moment(&detail.modified)),
         ("person.id", summary.id.clone()),
@@ -191,7 +257,11 @@ fn person_view(detail: &PersonDetail, can_change: bool, language: Language) -> P
     };
     PersonView {
         name: summary.display_name.clone(),
+        mail: summary.mail.clone(),
+        affiliation: language.name("affiliation", &summary.affiliation),
+        program: detail.program.clone(),
         can_change,
+        glance,
         facts: facts.into_iter().map(|(key, value)| Labelled { label: language.say(key, &[]), value }).collect(),
         addresses: detail.addresses.iter().map(address).collect(),
         url,
@@ -218,7 +288,7 @@ fn error_links(mistakes: &Mistakes, language: Language) -> Vec<ErrorLink> {
     alias.chain(vacation).collect()
 }
 
-fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, language: Language) -> VacationView {
+fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, today: Date, language: Language) -> VacationView {
     let form = mistakes
         .vacation
         .as_ref()
@@ -227,22 +297,14 @@ fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, language: La
         let wrong = mistakes.vacation.iter().flat_map(|(_, wrong)| wrong).find(|(field, _)| *field == name);
         Field { value, error: wrong.map(|(_, text)| text.clone()) }
     };
-    let texts = |change: &VacationChange| {
-        let pairs = [
-            ("vacation.subject_fr", change.subject_fr.clone()),
-            ("vacation.text_fr", change.text_fr.clone()),
-            ("vacation.subject_en", change.subject_en.clone()),
-            ("vacation.text_en", change.text_en.clone()),
-        ];
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| Some(Labelled { label: language.say(key, &[]), value: value? }))
-            .collect()
-    };
+    let (summary, level) = vacation_summary(set, today, language);
     VacationView {
         is_set: set.is_some(),
-        summary: vacation_summary(set, language),
-        shown: set.map(texts).unwrap_or_default(),
+        is_open: mistakes.vacation.is_some(),
+        summary,
+        level,
+        rhythm: set.map(|change| rhythm(change, language)),
+        shown: set.map(|change| shown(change, language)).unwrap_or_default(),
         start: field("start", form.start),
         end: field("end", form.end),
         subject_fr: field("subject_fr", form.subject_fr),
@@ -253,22 +315,67 @@ fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, language: La
     }
 }
 
-fn vacation_summary(set: Option<&VacationChange>, language: Language) -> String {
-    let Some(change) = set else { return language.say("vacation.off", &[]) };
-    let day = |date: Option<jiff::civil::Date>, open: &str| {
-        date.map_or_else(|| language.say(open, &[]), |date| date.to_string())
-    };
-    let (start, end) = (day(change.start, "vacation.open_start"), day(change.end, "vacation.open_end"));
-    let days = change.interval_days.unwrap_or(INTERVAL_DAYS_DEFAULT).to_string();
-    language.say("vacation.on", &[("start", &start), ("end", &end), ("days", &days)])
+/// The texts of a rule, one for each language that has any.
+fn shown(change: &VacationChange, language: Language) -> Vec<Shown> {
+    let texts = [
+        ("vacation.french", "fr", &change.subject_fr, &change.text_fr),
+        ("vacation.english", "en", &change.subject_en, &change.text_en),
+    ];
+    let given = texts.into_iter().filter(|(_, _, subject, text)| subject.is_some() || text.is_some());
+    given
+        .map(|(key, lang, subject, text)| Shown {
+            label: language.say(key, &[]),
+            lang,
+            subject: subject.clone(),
+            text: text.clone(),
+        })
+        .collect()
 }
 
-fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, language: Language) -> MailboxView {
+fn rhythm(change: &VacationChange, language: Language) -> String {
+    let days = change.interval_days.unwrap_or(INTERVAL_DAYS_DEFAULT);
+    let key = if days == 1 { "vacation.rhythm_one" } else { "vacation.rhythm_many" };
+    language.say(key, &[("days", &days.to_string())])
+}
+
+/// Whether the rule answers on the day `today`, in words, and how that is coloured.
+fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Language) -> (String, &'static str) {
+    let Some(change) = set else { return (language.say("vacation.off", &[]), "") };
+    let words = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
+    let (start, end) = (words(change.start), words(change.end));
+    let is_over = change.end.is_some_and(|end| end < today);
+    let is_planned = change.start.is_some_and(|start| start > today);
+    let (key, level) = match change.end {
+        _ if is_over => ("vacation.over", "warn"),
+        Some(_) if is_planned => ("vacation.planned", "warn"),
+        None if is_planned => ("vacation.planned_open", "warn"),
+        Some(_) => ("vacation.on_until", "good"),
+        None => ("vacation.on_open", "good"),
+    };
+    (language.say(key, &[("start", &start), ("end", &end)]), level)
+}
+
+/// How full a mailbox is, in one line, and how that is coloured.
+fn fullness(used: u64, quota: Option<u64>, language: Language) -> (String, &'static str) {
+    let Some(quota) = quota else { return (octets(used, language), "") };
+    let (key, level) = match percent(used, quota) {
+        100.. => ("glance.full", "bad"),
+        NEARLY_FULL_PERCENT.. => ("glance.nearly_full", "warn"),
+        _ => ("glance.used_of", ""),
+    };
+    (language.say(key, &[("used", &octets(used, language)), ("quota", &octets(quota, language))]), level)
+}
+
+fn percent(used: u64, quota: u64) -> u128 {
+    u128::from(used) * 100 / u128::from(quota.max(1))
+}
+
+fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, now: Timestamp, language: Language) -> MailboxView {
     let count = snapshot.mailboxes.iter().map(|mailbox| u64::from(mailbox.messages)).sum::<u64>().to_string();
     let used = octets(snapshot.octets, language);
     let quota_text = match quota {
         Some(quota) => {
-            let percent = (u128::from(snapshot.octets) * 100 / u128::from(quota.max(1))).to_string();
+            let percent = percent(snapshot.octets, quota).to_string();
             let quota = octets(quota, language);
             language
                 .say("mailbox.used_of", &[("used", &used), ("quota", &quota), ("percent", &percent), ("count", &count)])
@@ -277,34 +384,29 @@ fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, language: Language) -> 
     };
     let login = |(protocol, at): &(String, i64)| {
         let iso = Timestamp::from_second(*at).map_or_else(|_| at.to_string(), |time| time.to_string());
-        LoginLine { protocol: protocol.clone(), at: moment(&iso), at_iso: iso }
+        LoginLine { protocol: language.name("protocol", protocol), at: moment(&iso, now, language), at_iso: iso }
     };
+    let mut logins: Vec<_> = snapshot.last_logins.iter().collect();
+    logins.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
     MailboxView {
         octets: snapshot.octets,
         quota_octets: quota,
         // Where the bar warns: nine tenths. The text says the same in numbers.
         quota_high: quota.unwrap_or(0) / 10 * 9,
         quota_text,
-        logins: snapshot.last_logins.iter().map(login).collect(),
+        glance: fullness(snapshot.octets, quota, language),
+        logins: logins.into_iter().map(login).collect(),
     }
 }
 
-fn history_line(record: AuditRecord, language: Language) -> HistoryLine {
+fn history_line(record: AuditRecord, now: Timestamp, language: Language) -> HistoryLine {
     HistoryLine {
-        at: moment(&record.at),
+        at: moment(&record.at, now, language),
         at_iso: record.at,
         actor: record.actor,
         via: record.via,
         action: language.name("action", &record.action),
         id: record.id,
-    }
-}
-
-/// An RFC 3339 moment in the site's time zone, for people; what is no moment stays as it is.
-fn moment(text: &str) -> String {
-    match text.parse::<Timestamp>() {
-        Ok(time) => time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
-        Err(_) => text.to_owned(),
     }
 }
 
@@ -346,9 +448,43 @@ mod tests {
     fn the_quota_is_told_in_words() {
         let snapshot =
             |octets| Snapshot { mailboxes: Vec::new(), subscribed_only: Vec::new(), octets, last_logins: Vec::new() };
-        let text = |octets, quota| mailbox_view(&snapshot(octets), quota, Language::English).quota_text;
+        let text =
+            |octets, quota| mailbox_view(&snapshot(octets), quota, Timestamp::UNIX_EPOCH, Language::English).quota_text;
         assert_eq!(text(500, Some(1000)), "500 bytes of 1.0 kB used (50 %). Messages: 0.");
         assert_eq!(text(500, Some(0)), "500 bytes of 0 bytes used (50000 %). Messages: 0.");
         assert_eq!(text(500, None), "500 bytes used, no quota. Messages: 0.");
+    }
+
+    #[test]
+    fn a_vacation_is_told_by_the_day() {
+        let rule = |start: &str, end: &str| VacationChange {
+            start: start.parse().ok(),
+            end: end.parse().ok(),
+            ..VacationChange::default()
+        };
+        let today = "2026-12-24".parse().unwrap();
+        for (start, end, words, level) in [
+            ("", "", "On, without an end", "good"),
+            ("2026-12-24", "2026-12-24", "On, until December 24, 2026 included", "good"),
+            ("2026-12-25", "2027-01-01", "Planned from December 25, 2026 to January 1, 2027 included", "warn"),
+            ("2026-12-25", "", "Planned from December 25, 2026, without an end", "warn"),
+            ("", "2026-12-23", "Over since December 23, 2026: no longer sent", "warn"),
+        ] {
+            let told = vacation_summary(Some(&rule(start, end)), today, Language::English);
+            assert_eq!((told.0.as_str(), told.1), (words, level));
+        }
+        assert_eq!(vacation_summary(None, today, Language::French), ("Aucune".to_owned(), ""));
+    }
+
+    #[test]
+    fn a_full_mailbox_is_told_at_once() {
+        for (used, quota, words, level) in [
+            (1_500_000, None, "1.5 MB", ""),
+            (899, Some(1000), "899 bytes of 1.0 kB", ""),
+            (900, Some(1000), "900 bytes of 1.0 kB: nearly full", "warn"),
+            (1000, Some(1000), "1.0 kB of 1.0 kB: full", "bad"),
+        ] {
+            assert_eq!(fullness(used, quota, Language::English), (words.to_owned(), level));
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::language::Language;
 use crate::page::desk_failure;
 use crate::people::{done, to_its_end};
 use crate::person_page::{self, Mistakes};
+use crate::rule;
 
 /// Days between two replies to one sender (RFC 5230 §4.1 lets a site bound them).
 const INTERVAL_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
@@ -124,7 +125,7 @@ pub(crate) async fn set(
     match to_its_end(&web, &signed_in.visitor, change).await? {
         Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.saved", String::new())),
         Err(DeskError::Invalid { field, rule }) => {
-            let wrong = vec![(field_of(field).unwrap_or("text_fr"), language.say("error.invalid", &[("rule", &rule)]))];
+            let wrong = vec![(field_of(field).unwrap_or("text_fr"), rule::in_words(&rule, language))];
             let mistakes = Mistakes { vacation: Some((fields, wrong)), ..Mistakes::default() };
             Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await)
         }

@@ -129,7 +129,8 @@ async fn a_vacation_in_french() {
     for words in [
         "Fait.",
         "La réponse d’absence a été définie.",
-        "de 2026-01-01 à 2036-12-31, tous les 3 jours",
+        "Activée, jusqu’au 31 décembre 2036 inclus",
+        "Au plus une réponse tous les 3 jours à chaque expéditeur.",
         "Je suis absente jusqu&#x27;au 5.\nZoé",
         "Réponse d’absence définie",
     ] {
@@ -154,7 +155,7 @@ async fn a_vacation_in_french() {
         assert!(wrong.text.contains(words), "{words}: {}", wrong.text);
     }
     let page = browser.change(&format!("{person}/vacation/clear"), "").await;
-    assert!(page.text.contains("Aucune réponse d’absence"), "{}", page.text);
+    assert!(page.text.contains("La réponse d’absence a été supprimée"), "{}", page.text);
 }
 
 #[tokio::test]
@@ -190,6 +191,37 @@ async fn an_alias_comes_and_goes() {
     }
     let primary = browser.post(&format!("{person}/addresses/remove"), "address=zoe.tremblay%40example.edu").await;
     assert_eq!(primary.status, 422, "{}", primary.text);
+}
+
+/// What a clerk can do wrong is told in the clerk's language: the operations themselves speak English.
+#[tokio::test]
+async fn mistakes_are_told_in_french() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
+    let person = browser.find("tremblay").await;
+    let long = "x".repeat(201);
+    for (path, form, words) in [
+        ("addresses", "address=nonsense", "Une adresse s’écrit nom@domaine"),
+        ("addresses", "address=", "Une adresse s’écrit nom@domaine"),
+        ("addresses", "address=zo%C3%A9%40example.edu", "« é » n’est pas permis dans une adresse"),
+        ("addresses", "address=zoe%40example.com", "Le domaine de cette adresse n’est pas servi ici"),
+        ("addresses", "address=helen.desk%40example.edu", "appartient déjà à quelqu’un"),
+        ("addresses", &format!("address={long}%40example.edu"), "L’adresse est trop longue"),
+        ("addresses/remove", "address=zoe.tremblay%40example.edu", "L’adresse principale ne se retire pas"),
+        ("vacation", "text_fr=", "Un texte est nécessaire"),
+        ("vacation", "text_fr=x&start=demain", "Choisissez une date qui existe"),
+        ("vacation", "text_fr=x&start=2026-12-24&end=2026-12-23", "Le dernier jour précède le premier"),
+        ("vacation", "text_fr=x&end=9999-12-31", "Ce jour est hors du calendrier"),
+        ("vacation", "text_fr=x&interval_days=0", "Un nombre de jours de 1 à 365"),
+        ("vacation", &format!("text_fr=x&subject_fr={long}"), "200 caractères au plus"),
+        ("vacation", "text_fr=a%00b", "caractères de commande"),
+    ] {
+        let reply = browser.post(&format!("{person}/{path}"), form).await;
+        assert!(reply.status == 422 || reply.status == 409, "{form}: {}", reply.status);
+        assert!(reply.text.contains(words), "{form}: {}", reply.text);
+        assert!(!reply.text.contains("Valeur refusée"), "{form}: {}", reply.text);
+        is_sound(&reply);
+    }
 }
 
 #[tokio::test]
@@ -234,7 +266,7 @@ async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
     let person = browser.find("tremblay").await;
     let page = browser.get(&person).await;
     is_sound(&page);
-    assert_eq!(page.text.matches("<form").count(), 1, "the sign-out alone: {}", page.text);
+    assert_eq!(page.text.matches("<form").count(), 2, "search and sign-out alone: {}", page.text);
     give_role(&site.desk.directory, "rita.registrar", "").await;
     site.wait_for(|view| view.snapshot().by_login("rita.registrar").is_some_and(|rita| rita.roles.is_empty())).await;
     assert_eq!(browser.get(&person).await.status, 303);

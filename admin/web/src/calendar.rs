@@ -1,0 +1,72 @@
+//! Days and moments in the words of the page's language, at the site's clock.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::language::Language;
+
+/// The site's time zone, as provisioning has it: a day of a vacation begins and ends there.
+const SITE_TIME_ZONE: &str = "America/Toronto";
+
+/// The site's clock.
+fn site() -> TimeZone {
+    TimeZone::get(SITE_TIME_ZONE).unwrap_or_else(|_| TimeZone::system())
+}
+
+/// The site's day.
+pub(crate) fn today(now: Timestamp) -> Date {
+    now.to_zoned_datetime(site()).date()
+}
+
+/// "5 janvier 2027", "January 5, 2027".
+pub(crate) fn day(date: Date, language: Language) -> String {
+    let month = language.say(&format!("month.{}", date.month()), &[]);
+    let (number, year) = (date.day(), date.year());
+    match language {
+        Language::French if number == 1 => format!("1er {month} {year}"),
+        Language::French => format!("{number} {month} {year}"),
+        Language::English => format!("{month} {number}, {year}"),
+    }
+}
+
+/// A day of the directory (`YYYY-MM-DD`, or a moment); what is none stays as it is.
+pub(crate) fn day_of(text: &str, language: Language) -> String {
+    text.parse::<Date>().map_or_else(|_| text.to_owned(), |date| day(date, language))
+}
+
+/// An RFC 3339 moment: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". What is no moment stays as it is.
+pub(crate) fn moment(text: &str, now: Timestamp, language: Language) -> String {
+    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let at = time.to_zoned_datetime(site());
+    let today = today(now);
+    let day = match at.date() {
+        date if date == today => language.say("moment.today", &[]),
+        date if today.yesterday().is_ok_and(|yesterday| date == yesterday) => language.say("moment.yesterday", &[]),
+        date => day(date, language),
+    };
+    let (hour, minute) = (at.hour().to_string(), format!("{:02}", at.minute()));
+    language.say("moment.at", &[("day", &day), ("hour", &hour), ("minute", &minute)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_as_people_tell_them() {
+        let now = "2026-11-24T02:00:00Z".parse().unwrap(); // Nine in the evening of the 23rd in Toronto.
+        for (text, french, english) in [
+            ("2026-11-23T20:45:00Z", "aujourd’hui à 15 h 45", "today at 15:45"),
+            ("2026-11-24T01:05:00Z", "aujourd’hui à 20 h 05", "today at 20:05"),
+            ("2026-11-23T04:59:59Z", "hier à 23 h 59", "yesterday at 23:59"),
+            ("2026-08-01T12:00:00Z", "1er août 2026 à 8 h 00", "August 1, 2026 at 8:00"),
+            ("no moment", "no moment", "no moment"),
+        ] {
+            assert_eq!(moment(text, now, Language::French), french);
+            assert_eq!(moment(text, now, Language::English), english);
+        }
+        assert_eq!(day_of("2027-01-05", Language::French), "5 janvier 2027");
+        assert_eq!(day_of("some day", Language::French), "some day");
+    }
+}

@@ -1,0 +1,56 @@
+//! The rules of the operations, in the page's language: what a clerk can break must be told in the clerk's words.
+
+use crate::language::Language;
+
+/// A rule as the operations word it, and the key of its words here. `*` stands for what is filled in as `{value}`.
+const RULES: [(&str, &str); 12] = [
+    ("the primary address stays", "rule.primary"),
+    ("its domain is not served here", "rule.domain"),
+    ("an address has the form local@domain", "rule.address"),
+    ("the local part is longer than *", "rule.address_length"),
+    ("'*' is not allowed here in an address", "rule.character"),
+    ("a text in French or in English is needed", "error.vacation_text"),
+    ("the end is before the start", "error.vacation_order"),
+    ("not a day that can be kept", "rule.day"),
+    ("1 to 365 days", "error.interval"),
+    ("at most * characters", "rule.length"),
+    ("one line without control characters", "rule.control"),
+    ("no control characters but line ends and tabs", "rule.control"),
+];
+
+/// The rule in `language`. One that is not known here is shown as it is.
+pub(crate) fn in_words(rule: &str, language: Language) -> String {
+    let known = RULES.iter().find_map(|(pattern, key)| Some((key, value_of(pattern, rule)?)));
+    match known {
+        Some((key, value)) => language.say(key, &[("value", value)]),
+        None => language.say("error.invalid", &[("rule", rule)]),
+    }
+}
+
+/// What stands in place of the pattern's `*`; empty without one. `None` when the rule is another one.
+fn value_of<'a>(pattern: &str, rule: &'a str) -> Option<&'a str> {
+    match pattern.split_once('*') {
+        None => (pattern == rule).then_some(""),
+        Some((before, after)) => rule.strip_prefix(before)?.strip_suffix(after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_has_words_in_both_languages() {
+        for (pattern, key) in RULES {
+            for language in [Language::French, Language::English] {
+                assert!(language.find(key).is_some(), "{pattern}: {key}");
+            }
+        }
+        assert_eq!(
+            in_words("'é' is not allowed here in an address", Language::French),
+            "« é » n’est pas permis dans une adresse."
+        );
+        assert_eq!(in_words("at most 200 characters", Language::English), "At most 200 characters.");
+        assert_eq!(in_words("unheard of", Language::French), "Valeur refusée : unheard of");
+    }
+}

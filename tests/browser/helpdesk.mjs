@@ -1,0 +1,256 @@
+// A clerk's hour at the help desk, in Debian's Chromium: `node helpdesk.mjs STEP`, driven by tests/tests/browser.rs, which
+// looks at what each step did to the mail. Scripts are off in the browser but where axe, the checker of accessibility, runs.
+//
+// Environment: BASE (URL), NAME and PASSWORD (a clerk's), STRANGER and STRANGER_PASSWORD (somebody without a role),
+// PERSON (whom to find), SHOTS (a folder for pictures; none without it). A step prints one line of JSON on success.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const { BASE, NAME, PASSWORD, STRANGER, STRANGER_PASSWORD, PERSON, SHOTS } = process.env;
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const NARROW = { width: 320, height: 640 };
+/** Milliseconds that a page may take. */
+const PATIENCE = 15_000;
+const SEVERE = ["serious", "critical"];
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
+
+/** A window of its own; French, because nothing asks for another language. */
+async function open(options = {}) {
+  const context = await browser.newContext({ javaScriptEnabled: false, locale: "xx", ...options });
+  context.setDefaultTimeout(PATIENCE);
+  return context.newPage();
+}
+
+async function signIn(page, name = NAME, password = PASSWORD) {
+  await page.goto(`${BASE}/sign-in`);
+  await page.fill("#name", name);
+  await page.fill("#password", password);
+  await page.click("main button");
+}
+
+/** From the search to the one person of that name. */
+async function find(page, name = PERSON) {
+  await page.goto(`${BASE}/`);
+  await page.fill("#q", name);
+  await page.click("main button");
+  await page.getByRole("link", { name, exact: true }).click();
+  await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+}
+
+/** Waits until the words are there: a key that is pressed does not wait for the page that it leads to. */
+async function shows(page, words) {
+  for (const one of [words].flat()) {
+    const until = Date.now() + PATIENCE;
+    for (let text = ""; !text.includes(one); ) {
+      assert.ok(Date.now() < until, `"${one}" is not on the page:\n${text}`);
+      text = await page.innerText("body");
+    }
+  }
+}
+
+/** What must hold of every page: axe finds nothing severe, and nothing is cut off or scrolls sideways at 320 px. */
+async function inspect(page, name) {
+  await page.setViewportSize({ width: 1280, height: 900 });
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: true });
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const severe = violations.filter((one) => SEVERE.includes(one.impact));
+  assert.deepEqual(severe.map((one) => [one.id, one.nodes.map((node) => node.html)]), [], name);
+  await page.setViewportSize(NARROW);
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-narrow.png`, fullPage: true });
+  assert.ok(width <= NARROW.width, `${name} is ${width} px wide in a window of ${NARROW.width}`);
+}
+
+const axeSource = createRequire(import.meta.url)("axe-core").source;
+
+const STEPS = {
+  /** Who may not come in, and is told so in French. */
+  async refused() {
+    const page = await open();
+    await signIn(page, NAME, "not the password");
+    await shows(page, ["Il y a un problème", "Le nom ou le mot de passe est faux."]);
+    assert.match(await page.title(), /^Erreur/);
+    await signIn(page, STRANGER, STRANGER_PASSWORD);
+    await shows(page, "Ce compte n’a pas de rôle au guichet informatique.");
+    await page.goto(`${BASE}/people?q=a`);
+    assert.match(page.url(), /\/sign-in\?next=/);
+  },
+
+  /** Find a person by name, see the addresses, set a vacation in French. */
+  async vacation() {
+    const page = await open();
+    await signIn(page);
+    await shows(page, ["Recherche de personnes", `Connecté : ${NAME}`]);
+    assert.equal(await page.getAttribute("html", "lang"), "fr");
+    await find(page);
+    const addresses = await page.locator("section[aria-labelledby=addresses-heading] tbody th").allInnerTexts();
+    await page.click("summary");
+    await page.fill("#start", "2026-01-01");
+    await page.fill("#end", "2025-12-31");
+    await page.fill("#text_fr", "Je suis absente jusqu’à la rentrée.\nÉcrivez à Noëlle.");
+    await page.click("form[action$='/vacation'] button");
+    await shows(page, ["Il y a un problème", "Dernier jour : Le dernier jour précède le premier."]);
+    await page.fill("#end", "2099-12-31");
+    await page.fill("#subject_fr", "Absence prolongée");
+    await page.click("form[action$='/vacation'] button");
+    await shows(page, [
+      "Fait. La réponse d’absence a été définie.",
+      "Activée, jusqu’au 31 décembre 2099 inclus",
+      "Écrivez à Noëlle.",
+    ]);
+    return { addresses };
+  },
+
+  /** Clear it. */
+  async clear() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    await page.click("form[action$='/vacation/clear'] button");
+    await shows(page, "La réponse d’absence a été supprimée.");
+  },
+
+  /** An alias that is wrong, one that is taken, one that is given. */
+  async alias() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    const tries = [
+      ["zoe", "Une adresse s’écrit nom@domaine"],
+      ["zoe@example.com", "Le domaine de cette adresse n’est pas servi ici."],
+      [process.env.TAKEN, "appartient déjà à quelqu’un"],
+    ];
+    for (const [address, words] of tries) {
+      await page.fill("#address", address);
+      await page.click("form[action$='/addresses'] button");
+      await shows(page, words);
+    }
+    await page.fill("#address", process.env.ALIAS);
+    await page.click("form[action$='/addresses'] button");
+    await shows(page, `Fait. ${process.env.ALIAS} a été ajoutée.`);
+  },
+
+  /** Take it away again. */
+  async unalias() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    await page.getByRole("link", { name: `Retirer… ${process.env.ALIAS}` }).click();
+    await shows(page, "Le courrier envoyé à cette adresse sera refusé.");
+    await page.click("main button");
+    await shows(page, `Fait. ${process.env.ALIAS} a été retirée.`);
+  },
+
+  /** A new password, shown once. */
+  async password() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    await page.getByRole("link", { name: "Réinitialiser le mot de passe" }).click();
+    await page.getByRole("button", { name: "Définir un nouveau mot de passe" }).click();
+    const password = await page.innerText("#new-password");
+    await page.reload();
+    await shows(page, "Ce mot de passe a déjà été affiché");
+    return { password };
+  },
+
+  /** The other language stays chosen; after the sign-out the pages are closed, also for the button Back. */
+  async languages() {
+    const page = await open();
+    await signIn(page);
+    await find(page);
+    await page.getByRole("link", { name: "English" }).click();
+    assert.equal(await page.textContent("h1"), PERSON);
+    await shows(page, ["Addresses", "Add an alias", "Primary", "today at"]);
+    assert.equal(await page.getAttribute("html", "lang"), "en");
+    await page.goto(`${BASE}/people?q=nobody-at-all`);
+    await shows(page, "Nobody found for “nobody-at-all”");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await shows(page, "For staff of the help desk.");
+    await page.goBack();
+    assert.match(page.url(), /\/sign-in/);
+    const asked = await open({ locale: "en-CA" });
+    await asked.goto(BASE);
+    await shows(asked, "Sign in");
+  },
+
+  /** Sign-in and search with the keyboard alone. */
+  async keyboard() {
+    const page = await open();
+    await page.goto(`${BASE}/sign-in`);
+    await page.keyboard.type(NAME); // The first field has the focus.
+    await page.keyboard.press("Tab");
+    await page.keyboard.type(PASSWORD);
+    await page.keyboard.press("Enter");
+    await shows(page, "Recherche de personnes");
+    await page.keyboard.type(PERSON);
+    await page.keyboard.press("Enter");
+    await shows(page, `Une personne trouvée pour « ${PERSON} »`);
+    await page.keyboard.press("Tab"); // On a new page the skip link comes first.
+    await page.keyboard.press("Enter");
+    for (let tabs = 0; (await page.locator("tbody a:focus").count()) === 0; tabs += 1) {
+      assert.ok(tabs < 6, "the person's link is not reached in six steps from the skip link");
+      await page.keyboard.press("Tab");
+    }
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/people\/[^?]/);
+    assert.equal(await page.textContent("h1"), PERSON);
+  },
+
+  /** Every page in both languages, in a window where axe may run. */
+  async accessibility() {
+    for (const lang of ["fr", "en"]) {
+      const page = await open({ javaScriptEnabled: true, bypassCSP: true });
+      await page.goto(`${BASE}/sign-in?lang=${lang}`);
+      await inspect(page, `sign-in-${lang}`);
+      await signIn(page, NAME, "wrong");
+      await inspect(page, `sign-in-wrong-${lang}`);
+      await signIn(page);
+      await inspect(page, `search-${lang}`);
+      await page.goto(`${BASE}/people?q=nobody-at-all`);
+      await inspect(page, `nobody-${lang}`);
+      await page.goto(`${BASE}/people?q=a`);
+      await inspect(page, `results-${lang}`);
+      await find(page);
+      const person = page.url();
+      await inspect(page, `person-${lang}`);
+      await page.click("summary");
+      await inspect(page, `vacation-${lang}`);
+      await page.fill("#text_fr", "");
+      await page.fill("#text_en", "");
+      await page.click("form[action$='/vacation'] button");
+      await inspect(page, `vacation-wrong-${lang}`);
+      await page.fill("#address", "wrong");
+      await page.click("form[action$='/addresses'] button");
+      await inspect(page, `alias-wrong-${lang}`);
+      await page.goto(person);
+      await page.getByRole("link", { name: process.env.ALIAS }).click();
+      await inspect(page, `alias-remove-${lang}`);
+      await page.goto(`${person}/password`);
+      await inspect(page, `password-${lang}`);
+      await page.click("main button");
+      await inspect(page, `letter-${lang}`);
+      await page.goto(`${BASE}/no/such/page`);
+      await inspect(page, `not-found-${lang}`);
+    }
+  },
+};
+
+try {
+  const said = await STEPS[process.argv[2]]();
+  console.log(JSON.stringify(said ?? {}));
+} finally {
+  await browser.close();
+}

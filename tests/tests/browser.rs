@@ -1,0 +1,123 @@
+//! The help desk in a real browser: what a clerk does in `browser/helpdesk.mjs`, and what becomes of it in the mail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use provost_tests::{Node, Options, Port, Sink, deadline, mail, node, run};
+
+const PEOPLE: &str = "\
+person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password
+B1,Zoé,D'Amours-Lœuillet,2001-02-03,zoe@example.net,student,Biologie,2026-09-01,,secret of zoe
+B2,Jiří,Němcová,1971-02-03,,faculty,Musique,2003-09-01,,secret of jiri
+B3,Ángel,Weiß,1981-02-03,,staff,Bibliothèque,2013-09-01,,secret of angel
+";
+const PERSON: &str = "Zoé D'Amours-Lœuillet";
+const MAIL: &str = "zoe.damours-loeuillet@example.edu";
+const ALIAS: &str = "zoe@example.edu";
+const TAKEN: &str = "jiri.nemcova@example.edu";
+const OUTSIDE: &str = "outside@example.net";
+/// How long a change may take to the mail core, a reply to the relay.
+const LIMIT: Duration = Duration::from_secs(10);
+
+struct Clerk {
+    node: Node,
+    sink: Sink,
+}
+
+impl Clerk {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("people.csv");
+        std::fs::write(&file, PEOPLE).unwrap();
+        let sink = Sink::start().unwrap();
+        let node =
+            Node::start_with(Options { import: Some(file), relay: Some(sink.relay()), ..Options::default() }).unwrap();
+        Self { node, sink }
+    }
+
+    /// One step in the browser, and the line that it printed.
+    fn does(&self, step: &str) -> String {
+        let mut command = Command::new("node");
+        command
+            .current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser"))
+            .args(["helpdesk.mjs", step])
+            .env("BASE", format!("http://{}", self.node.address(Port::Http)))
+            .env("NAME", "helpdesk")
+            .env("PASSWORD", self.node.secret("helpdesk-password"))
+            .env("STRANGER", "angel.weiss")
+            .env("STRANGER_PASSWORD", "secret of angel")
+            .env("PERSON", PERSON)
+            .env("ALIAS", ALIAS)
+            .env("TAKEN", TAKEN);
+        run(&mut command).unwrap().good().unwrap_or_else(|error| panic!("{step}: {error}"))
+    }
+
+    /// A message from outside, and whether anything comes back.
+    fn write_to(&self, recipient: &str, from: &str) {
+        let text = format!("From: {from}\r\nTo: {recipient}\r\nSubject: Question\r\n\r\nHello?\r\n");
+        mail::send(self.node.address(Port::Mx), None, from, &[recipient], &text).unwrap();
+    }
+
+    fn takes(&self, recipient: &str) -> bool {
+        mail::recipient(self.node.address(Port::Mx), recipient).unwrap().starts_with("250")
+    }
+
+    fn waits_until(&self, taken: bool) {
+        let look = || Ok((self.takes(ALIAS) == taken).then_some(()));
+        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("taken is not {taken}"));
+    }
+}
+
+/// Issue 2, show 8, as one afternoon: each step begins where the one before ended.
+#[test]
+fn an_afternoon_at_the_help_desk() {
+    assert!(
+        node::checkout().join("tests/browser/node_modules").exists(),
+        "npm install in tests/browser; see scripts/test"
+    );
+    let clerk = Clerk::start();
+    clerk.does("refused");
+
+    let seen = clerk.does("vacation");
+    assert!(seen.contains(MAIL), "{seen}");
+    let before = clerk.sink.taken().len();
+    assert_eq!(before, 0, "nothing was sent yet");
+    clerk.write_to(MAIL, OUTSIDE);
+    let reply = clerk.sink.wait_for(OUTSIDE, LIMIT).unwrap();
+    assert_eq!(reply.reverse_path, "", "RFC 3834 §3.3: a reply has the null reverse-path");
+    let text = decoded(&String::from_utf8_lossy(&reply.text));
+    for words in ["Je suis absente jusqu’à la rentrée.", "Écrivez à Noëlle.", "Auto-Submitted: auto-replied"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+
+    clerk.does("keyboard");
+    assert!(!clerk.takes(ALIAS));
+    clerk.does("alias");
+    clerk.waits_until(true);
+    clerk.does("accessibility");
+    clerk.does("languages");
+    clerk.does("unalias");
+    clerk.waits_until(false);
+    clerk.does("clear");
+
+    let printed = clerk.does("password");
+    let password = printed.trim().trim_start_matches("{\"password\":\"").trim_end_matches("\"}");
+    let imap = clerk.node.address(Port::Imap);
+    let look = || Ok(mail::logs_in_by_imap(imap, MAIL, password)?.then_some(()));
+    deadline::until(LIMIT, look).unwrap();
+    assert!(!mail::logs_in_by_imap(imap, MAIL, "secret of zoe").unwrap(), "the old one is void");
+}
+
+/// A message's text with its transfer encodings undone: quoted-printable and base64 bodies (RFC 2045 §6).
+fn decoded(text: &str) -> String {
+    let script = "import sys,email,email.policy as p\n\
+        m=email.message_from_bytes(sys.stdin.buffer.read(),policy=p.default)\n\
+        print('\\n'.join(f'{k}: {v}' for k,v in m.items()));print(m.get_body().get_content())";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec python3 -c \"$0\" < \"$1\"", script]).arg(file.path());
+    run(&mut command).unwrap().good().unwrap()
+}

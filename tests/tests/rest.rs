@@ -1,0 +1,247 @@
+//! The REST API as the README shows it: by curl, against a running node, and what becomes of it in the mail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use provost_tests::{Node, Options, Person, Port, Ran, Sink, deadline, mail, run};
+
+/// How long a change may take to the mail core, a reply to the relay.
+const LIMIT: Duration = Duration::from_secs(10);
+const OUTSIDE: &str = "outside@example.net";
+/// Whom the changes are made to.
+const ONE: Person = Person { number: 11 };
+const PROBLEM: &str = "application/problem+json";
+const HEADER: &str =
+    "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
+
+/// What curl heard.
+struct Reply {
+    status: String,
+    content_type: String,
+    headers: String,
+    body: String,
+}
+
+impl Reply {
+    /// The value of a text field, wherever it is first.
+    fn text(&self, name: &str) -> String {
+        let value = self.body.split(&format!("\"{name}\":\"")).nth(1).and_then(|rest| rest.split('"').next());
+        value.unwrap_or_else(|| panic!("no '{name}': {}", self.body)).to_owned()
+    }
+
+    fn header(&self, name: &str) -> String {
+        let line = self.headers.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        });
+        line.unwrap_or_else(|| panic!("no '{name}': {}", self.headers))
+    }
+}
+
+struct Api<'a>(&'a Node);
+
+impl Api<'_> {
+    /// `curl -H 'Authorization: Bearer $T' ... $A/path`, as in the README.
+    fn curl(&self, arguments: &[&str], path: &str) -> Reply {
+        let token = format!("Authorization: Bearer {}", self.0.secret("api-token"));
+        self.curl_as(&token, arguments, path)
+    }
+
+    fn curl_as(&self, token: &str, arguments: &[&str], path: &str) -> Reply {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--dump-header", "/dev/stderr", "-H", token]).args(arguments);
+        command.arg(format!("http://{}/api/v1{path}", self.0.address(Port::Http)));
+        let Ran { code, out, err } = run(&mut command).unwrap();
+        assert_eq!(code, Some(0), "{path}: {err}");
+        let status = err.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut reply = Reply { status, content_type: String::new(), headers: err, body: out };
+        reply.content_type = if reply.body.is_empty() { String::new() } else { reply.header("content-type") };
+        reply
+    }
+
+    fn good(&self, status: &str, arguments: &[&str], path: &str) -> Reply {
+        let reply = self.curl(arguments, path);
+        assert_eq!(reply.status, status, "{path}: {}", reply.body);
+        reply
+    }
+}
+
+fn json(body: &str) -> [&str; 4] {
+    ["-H", "Content-Type: application/json", "-d", body]
+}
+
+fn with<'a>(method: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    ["-X", method].iter().chain(rest).copied().collect()
+}
+
+fn write_to(node: &Node, recipient: &str) {
+    let text = format!("From: {OUTSIDE}\r\nTo: {recipient}\r\nSubject: Question\r\n\r\nHello?\r\n");
+    mail::send(node.address(Port::Mx), None, OUTSIDE, &[recipient], &text).unwrap();
+}
+
+/// All on one node: a node takes longer to start than all of this.
+#[test]
+fn the_readmes_commands_do_what_it_says() {
+    let sink = Sink::start().unwrap();
+    let node = Node::start_with(Options { relay: Some(sink.relay()), ..Options::default() }).unwrap();
+    let api = Api(&node);
+    finds_and_shows(&api);
+    vacation_is_answered(&node, &api, &sink);
+    alias_takes_effect(&node, &api);
+    password_takes_effect(&node, &api);
+    file_is_planned_and_applied(&node, &api);
+    refusals_are_problems(&api);
+    document_is_openapi(&api);
+}
+
+fn finds_and_shows(api: &Api<'_>) {
+    let found = api.good("200", &[], "/people?q=test%20p11");
+    assert_eq!(found.text("mail"), ONE.mail());
+    assert_eq!(found.body.matches("\"uid\"").count(), 1, "{}", found.body);
+    assert!(api.good("200", &[], "/people?q=test&limit=2").body.contains("\"more\":true"));
+    for key in [ONE.uid(), ONE.mail(), found.text("id"), "registrar:T0011".to_owned()] {
+        let shown = api.good("200", &[], &format!("/people/{key}"));
+        assert_eq!(shown.text("uid"), ONE.uid(), "{key}");
+        assert_eq!(shown.header("etag"), format!("\"{}\"", shown.text("version")));
+        assert_eq!(shown.header("x-audit-id"), shown.text("audit_id"));
+        assert!(!shown.body.to_lowercase().contains("userpassword"), "{}", shown.body);
+    }
+}
+
+fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &Sink) {
+    let path = format!("/people/{}/vacation", ONE.uid());
+    let rule = r#"{"start":"2026-01-01","end":"2099-01-05","text_fr":"De retour le 6 janvier.","text_en":"Back on January 6."}"#;
+    let set = api.good("200", &with("PUT", &json(rule)), &path);
+    assert_eq!(set.header("x-audit-id"), set.text("audit_id"));
+    assert!(std::fs::read_to_string(node.data().join("audit.jsonl")).unwrap().contains(&set.text("audit_id")));
+    // The change reaches the mail core by the directory: the message is sent again until it is answered.
+    let answered = || {
+        write_to(node, &ONE.mail());
+        Ok(sink.wait_for(OUTSIDE, Duration::from_secs(1)).ok())
+    };
+    let (reply, _) = deadline::until(LIMIT, answered).unwrap();
+    let text = String::from_utf8_lossy(&reply.text).into_owned();
+    assert!(text.contains("De retour le 6 janvier.") && text.contains("Back on January 6."), "{text}");
+    assert!(api.good("200", &[], &format!("/people/{}", ONE.uid())).body.contains("\"end\":\"2099-01-05\""));
+    api.good("200", &["-X", "DELETE"], &path);
+    assert!(api.good("200", &[], &format!("/people/{}", ONE.uid())).body.contains("\"vacation\":null"));
+}
+
+fn alias_takes_effect(node: &Node, api: &Api<'_>) {
+    let alias = "eleven@example.edu";
+    let takes = |expect: bool| {
+        let look = || Ok((mail::recipient(node.address(Port::Mx), alias)?.starts_with("250") == expect).then_some(()));
+        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("{alias}: taken is not {expect}"));
+    };
+    takes(false);
+    let added =
+        api.good("201", &json(r#"{"address":"Eleven@example.edu"}"#), &format!("/people/{}/addresses", ONE.uid()));
+    takes(true);
+    write_to(node, alias);
+    let arrived = mail::inbox(node.address(Port::Imap), &ONE.mail(), &ONE.password()).unwrap();
+    assert!(arrived.iter().any(|message| message.contains(&format!("To: {alias}"))), "{arrived:?}");
+    let listed = api.good("200", &[], &format!("/people/{}/addresses", ONE.uid()));
+    assert!(listed.body.contains(&format!("\"{alias}\"")), "{}", listed.body);
+    let place = added.header("location");
+    api.good("200", &["-X", "DELETE"], place.trim_start_matches("/api/v1"));
+    takes(false);
+    api.good("404", &["-X", "DELETE"], place.trim_start_matches("/api/v1"));
+}
+
+fn password_takes_effect(node: &Node, api: &Api<'_>) {
+    let imap = node.address(Port::Imap);
+    let path = format!("/people/{}/password", ONE.uid());
+    let logs_in = |password: &str| {
+        let look = || Ok(mail::logs_in_by_imap(imap, &ONE.mail(), password)?.then_some(()));
+        deadline::until(LIMIT, look).unwrap();
+    };
+    let made = api.good("200", &["-X", "POST"], &path);
+    logs_in(&made.text("password"));
+    assert!(!mail::logs_in_by_imap(imap, &ONE.mail(), &ONE.password()).unwrap());
+    let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
+    assert!(!chosen.body.contains("password"), "a password that was sent is not sent back: {}", chosen.body);
+    logs_in("chosen by the caller");
+    let audit = std::fs::read_to_string(node.data().join("audit.jsonl")).unwrap();
+    assert!(!audit.contains("chosen by the caller") && !audit.contains(&made.text("password")));
+}
+
+fn file_is_planned_and_applied(node: &Node, api: &Api<'_>) {
+    let file = node.folder().join("more.csv");
+    let row = "R1,Çelik,Åström,2001-02-03,,student,Arts,2026-09-01,,secret of celik\n";
+    let wrong = "R2,No,Affiliation,2001-02-03,,wizard,Arts,2026-09-01,,\n";
+    std::fs::write(&file, format!("{HEADER}{row}{wrong}")).unwrap();
+    let data = format!("@{}", file.display());
+    let upload = ["-H", "Content-Type: text/csv", "--data-binary", &data];
+    let plan = api.good("201", &upload, "/imports");
+    assert!(plan.body.contains("\"create\":1") && plan.body.contains("\"line\":3"), "{}", plan.body);
+    let place = plan.header("location").trim_start_matches("/api/v1").to_owned();
+    assert_eq!(api.good("200", &[], &place).text("hash"), plan.text("hash"));
+    let found = api.good("200", &[], "/people?q=celik");
+    assert!(found.body.contains("\"people\":[]"), "a plan changes nothing: {}", found.body);
+    let other = api.good("409", &json(r#"{"hash":"of another plan"}"#), &format!("{place}/apply"));
+    assert_eq!((other.content_type.as_str(), other.text("hash")), (PROBLEM, plan.text("hash")));
+    let hash = format!(r#"{{"hash":"{}"}}"#, plan.text("hash"));
+    let job = api.good("200", &json(&hash), &format!("{place}/apply?wait=30"));
+    assert_eq!(job.text("state"), "done", "{}", job.body);
+    let look = || {
+        Ok(mail::logs_in_by_imap(node.address(Port::Imap), "celik.astrom@example.edu", "secret of celik")?
+            .then_some(()))
+    };
+    deadline::until(LIMIT, look).unwrap();
+    api.good("404", &[], &place);
+    let again = api.good("201", &upload, "/imports");
+    assert!(again.body.contains("\"writes\":0"), "the same file again: {}", again.body);
+}
+
+fn refusals_are_problems(api: &Api<'_>) {
+    let one = format!("/people/{}", ONE.uid());
+    let vacation = format!("{one}/vacation");
+    let addresses = format!("{one}/addresses");
+    let stale = with("PUT", &["-H", "If-Match: \"20200101000000.000000Z#000000#000#000000\""]);
+    let stale: Vec<_> = stale.into_iter().chain(json(r#"{"text_fr":"x"}"#)).collect();
+    for (status, arguments, path) in [
+        ("404", vec![], "/people/nobody-at-all"),
+        ("404", vec![], "/no/such/path"),
+        ("404", vec![], "/imports/00000000-0000-4000-8000-000000000000"),
+        ("405", vec!["-X", "PATCH"], one.as_str()),
+        ("409", json(r#"{"address":"test.p12@example.edu"}"#).to_vec(), &addresses),
+        ("412", stale, &vacation),
+        ("415", vec!["-H", "Content-Type: text/plain", "-d", "x"], &addresses),
+        ("422", json(r#"{"address":"no address"}"#).to_vec(), &addresses),
+        ("422", json(r#"{"address":"eleven@example.com"}"#).to_vec(), &addresses),
+        ("422", with("PUT", &json(r#"{"text_fr":" "}"#)), &vacation),
+        ("422", with("PUT", &json(r#"{"text_fr":"x","start":"2026-12-24","end":"2026-12-23"}"#)), &vacation),
+        ("422", json(r#"{"password":"short"}"#).to_vec(), &format!("{one}/password")),
+        ("422", vec!["-H", "Content-Type: text/csv", "--data-binary", "name;mail\n"], "/imports"),
+        ("400", with("PUT", &json("{")), &vacation),
+    ] {
+        let reply = api.curl(&arguments, path);
+        assert_eq!((reply.status.as_str(), reply.content_type.as_str()), (status, PROBLEM), "{path}: {}", reply.body);
+        assert!(reply.body.contains(&format!("\"status\":{status}")), "{}", reply.body);
+        assert!(reply.text("type").starts_with("/api/v1/problems/"), "{}", reply.body);
+    }
+    for token in ["Authorization: Bearer wrong", "Authorization: Basic eDp5", "X-Nothing: at all"] {
+        let reply = api.curl_as(token, &[], &one);
+        assert_eq!((reply.status.as_str(), reply.content_type.as_str()), ("401", PROBLEM), "{token}");
+        assert!(reply.header("www-authenticate").starts_with("Bearer"), "{token}");
+    }
+}
+
+/// Also by a validator from outside, where one is installed (`pip install openapi-spec-validator`).
+fn document_is_openapi(api: &Api<'_>) {
+    let document = api.curl_as("X-Nothing: at all", &[], "/openapi.json");
+    assert_eq!((document.status.as_str(), document.text("openapi").as_str()), ("200", "3.1.0"));
+    let names: Vec<_> =
+        document.body.split("\"operationId\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let mut unique = names.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!((unique.len(), names.len()), (14, 14), "OpenAPI 3.1 §4.8.10: an operationId is unique: {names:?}");
+    let file: PathBuf = api.0.folder().join("openapi.json");
+    std::fs::write(&file, &document.body).unwrap();
+    let script = "import sys\ntry: import openapi_spec_validator as v, json\nexcept ImportError: sys.exit(0)\n\
+        v.validate(json.load(open(sys.argv[1])))";
+    run(Command::new("python3").args(["-c", script]).arg(file)).unwrap().good().unwrap();
+}
