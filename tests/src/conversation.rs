@@ -38,18 +38,19 @@ pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
     let person = Person::of(number);
     let words = words(&person, &Person::of(number + 1));
     let held = Held { node, person, words };
-    let (mut line, mut block, mut failed, mut blocks) = (None, String::new(), Vec::new(), 0);
+    let (mut line, mut block, mut failed, mut blocks) = (None::<Line>, String::new(), Vec::new(), 0);
     for (index, raw) in text.lines().enumerate() {
         let at = |error| format!("{}:{} [{block}] {raw}: {error:#}", file.display(), index + 1);
         if let Some(name) = raw.strip_prefix("=== ") {
             block = name.to_owned();
             blocks += 1;
+            line.take().into_iter().for_each(Line::hang_up);
             line = Some(open(node, listener(name, port)?).with_context(|| block.clone())?);
         } else if let Some(open) = &mut line
             && let Err(error) = held.step(open, raw)
         {
             failed.push(at(error));
-            line = None;
+            line.take().into_iter().for_each(Line::hang_up);
         }
     }
     ensure!(blocks > 0, "{}: no block", file.display());
@@ -123,7 +124,10 @@ fn deliver(node: &Node, to: &Person, subject: &str) -> anyhow::Result<()> {
     line.ask("MAIL FROM:<sender@example.net>", &["250 "])?;
     line.ask(&format!("RCPT TO:<{}>", to.mail()), &["250 "])?;
     line.ask("DATA", &["354 "])?;
-    line.ask(&format!("From: <sender@example.net>\r\nSubject: {subject}\r\n\r\none\r\n..two\r\nthree\r\n."), &["250 "])?;
+    line.ask(
+        &format!("From: <sender@example.net>\r\nSubject: {subject}\r\n\r\none\r\n..two\r\nthree\r\n."),
+        &["250 "],
+    )?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! One connection in lines, in the clear or through TLS.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +100,20 @@ impl Line {
             }
         }
         Ok(self.waiting.drain(..count).collect())
+    }
+
+    /// Ends our side and waits until the peer ended its own, so that what it held (a maildrop) is free for the next one.
+    pub fn hang_up(mut self) {
+        if let Some(Bytes::Plain(socket)) = &self.bytes {
+            let _ = socket.shutdown(Shutdown::Write);
+        } else if let Some(Bytes::Tls(stream)) = &mut self.bytes {
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+            let _ = stream.sock.shutdown(Shutdown::Write);
+        }
+        while matches!(self.fill(), Ok(count) if count > 0) {
+            self.waiting.clear();
+        }
     }
 
     /// Says a line and reads lines until one begins with one of `ends`; all of them.

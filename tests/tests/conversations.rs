@@ -20,15 +20,18 @@ fn every_conversation_goes_as_written() {
     let failed: Vec<String> = std::thread::scope(|scope| {
         let started: Vec<_> =
             LISTENERS.iter().map(|(folder, port)| scope.spawn(|| hold_all(&node, folder, *port))).collect();
-        started.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        started.into_iter().flat_map(|thread| thread.join().unwrap().unwrap()).collect()
     });
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
-fn hold_all(node: &Node, folder: &str, port: Port) -> Vec<String> {
+fn hold_all(node: &Node, folder: &str, port: Port) -> anyhow::Result<Vec<String>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conversations").join(folder);
-    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        files.push(entry?.path());
+    }
     files.sort();
-    assert!(!files.is_empty(), "no conversation in {}", folder.display());
-    files.iter().filter_map(|file| hold(node, port, file).err()).map(|e| format!("{e:#}")).collect()
+    anyhow::ensure!(!files.is_empty(), "no conversation in {}", folder.display());
+    Ok(files.iter().filter_map(|file| hold(node, port, file).err()).map(|e| format!("{e:#}")).collect())
 }
