@@ -95,7 +95,11 @@ pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyho
     line.ask(&format!("USER {user}"), &["+OK"])?;
     let heard = line.ask(&format!("PASS {password}"), &["+OK", "-ERR"])?;
     match heard.last() {
-        Some(last) if last.starts_with("+OK") => Ok(true),
+        Some(last) if last.starts_with("+OK") => {
+            // Else the next login might find the maildrop in use.
+            line.ask("QUIT", &["+OK"])?;
+            Ok(true)
+        }
         Some(last) if last.starts_with("-ERR [AUTH]") => Ok(false),
         other => bail!("to PASS: {other:?}"),
     }

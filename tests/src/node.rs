@@ -1,7 +1,8 @@
 //! One running node on loopback ports of its own, in a temporary folder, stopped when dropped.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -205,7 +206,7 @@ impl Node {
     }
 
     /// Serves again on the same folder and ports, without the quickstart: `provost serve`. Returns how long it took until
-    /// all of `ports` accepted.
+    /// all of `ports` accepted and the View was current.
     pub fn serve_again(&mut self, ports: &[Port]) -> anyhow::Result<Duration> {
         let out = File::create(self.folder.path().join("log"))?;
         let begin = Instant::now();
@@ -221,7 +222,20 @@ impl Node {
         for port in ports {
             wait_port(self.address(*port)).with_context(|| self.log())?;
         }
+        crate::deadline::until(START_LIMIT, || Ok(self.is_current()?.then_some(()))).with_context(|| self.log())?;
         Ok(begin.elapsed())
+    }
+
+    /// Whether `/readyz` says that the View follows the directory: before that, whoever is not in the saved View is put off.
+    fn is_current(&self) -> anyhow::Result<bool> {
+        let mut socket = match TcpStream::connect(self.address(Port::Health)) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(false),
+            other => other?,
+        };
+        socket.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer.contains("\"current\":true"))
     }
 }
 
@@ -240,7 +254,7 @@ impl Drop for Node {
 pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
     let end = Instant::now() + START_LIMIT;
     while Instant::now() < end {
-        if std::net::TcpStream::connect(address).is_ok() {
+        if TcpStream::connect(address).is_ok() {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -40,7 +40,12 @@ pub struct Sink {
 impl Sink {
     /// Listens on a free port.
     pub fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// Listens where it is told to.
+    pub fn start_at(address: &str) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let (address, state) = (listener.local_addr()?, Arc::new(State::default()));
         let shared = state.clone();
         std::thread::spawn(move || {

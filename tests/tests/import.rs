@@ -615,3 +615,75 @@ fn two_imports_at_once_give_no_address_twice() {
     given.dedup();
     assert_eq!(given.len(), 81, "{all:?}");
 }
+
+#[test]
+fn a_reply_is_remembered_through_kill_9() {
+    let sink = Sink::start().unwrap();
+    let mut node = start_with(&sink);
+    let person = Person::of(2);
+    provost(&node, &["vacation", "set", &person.uid(), "--text-fr", "Absente."]).unwrap().good().unwrap();
+    wait_for_reply(&node, &sink, &person);
+    from_outside(&node, "friend@example.net", &person, "");
+    sink.wait_for("friend@example.net", LIMIT).unwrap();
+    wait_for_empty_queue(&node);
+    node.kill().unwrap();
+    node.serve_again(&[Port::Http, Port::Mx, Port::Imap]).unwrap();
+    from_outside(&node, "friend@example.net", &person, "");
+    from_outside(&node, "other@example.net", &person, "");
+    sink.wait_for("other@example.net", LIMIT).unwrap();
+    wait_for_empty_queue(&node);
+    assert_eq!(sink.taken_for("friend@example.net").len(), 1);
+}
+
+#[test]
+fn a_relay_that_is_down_gets_the_mail_later() {
+    let relay = Sink::start().unwrap().relay();
+    let mut node =
+        Node::start_with(Options { people: Some(3), relay: Some(relay.clone()), ..Options::default() }).unwrap();
+    node.stop().unwrap();
+    node.configure(|text| text.replace("[queue]\n", "[queue]\nretry_first = 1\nretry_max = 1\n")).unwrap();
+    node.serve_again(&[Port::Http, Port::Submission]).unwrap();
+    let person = Person::of(2);
+    for number in 0..20 {
+        submit(&node, &person, &["there@example.net"], &format!("waits{number}"));
+    }
+    let listed = || {
+        let listed = provost(&node, &["queue", "list"])?.good()?;
+        Ok((listed.contains("20 waiting") && listed.contains("refused")).then_some(()))
+    };
+    deadline::until(LIMIT, listed).unwrap();
+    node.kill().unwrap();
+    let sink = Sink::start_at(&relay).unwrap();
+    node.serve_again(&[Port::Http, Port::Imap]).unwrap();
+    deadline::until(LIMIT, || Ok((sink.taken().len() >= 20).then_some(()))).unwrap();
+    wait_for_empty_queue(&node);
+    let texts: Vec<_> =
+        sink.taken().into_iter().map(|taken| String::from_utf8_lossy(&taken.text).into_owned()).collect();
+    for number in 0..20 {
+        let subject = format!("Subject: waits{number}\r\n");
+        assert_eq!(texts.iter().filter(|text| text.contains(&subject)).count(), 1, "{subject}");
+    }
+    assert!(inbox(&node, &person.mail(), &person.password()).is_empty());
+}
+
+#[test]
+fn mail_that_is_never_taken_comes_back() {
+    let sink = Sink::start().unwrap();
+    let mut node = start_with(&sink);
+    sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
+    node.stop().unwrap();
+    let short = "[queue]\nretry_first = 1\nretry_max = 1\nlifetime = 2\n";
+    node.configure(|text| text.replace("[queue]\n", short)).unwrap();
+    node.serve_again(&[Port::Http, Port::Submission, Port::Imap]).unwrap();
+    let person = Person::of(2);
+    submit(&node, &person, &["busy@example.net"], "expired");
+    let bounce = || Ok(inbox(&node, &person.mail(), &person.password()).into_iter().next());
+    let (bounce, _) = deadline::until(LIMIT, bounce).unwrap();
+    for words in ["Return-Path: <>", "Final-Recipient: rfc822; busy@example.net", "Action: failed", "Greylisted"] {
+        assert!(bounce.contains(words), "no '{words}' in\n{bounce}");
+    }
+    assert!(sink.asked("busy@example.net") >= 2);
+    // A bounce that cannot be delivered itself goes nowhere: no loop.
+    wait_for_empty_queue(&node);
+    assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1);
+}
