@@ -218,6 +218,8 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     without_directory(&site, &entries, known, unknown);
     let refused = site.provost(&["person", "show", "zoe.tremblay"]);
     assert_eq!(refused.code, UNAVAILABLE, "{refused:?}");
+    let refused = site.provost(&["import", file.to_str().unwrap()]);
+    assert_eq!(refused.code, UNAVAILABLE, "{refused:?}");
 
     // A restart in the middle of it.
     site.kill();
@@ -229,6 +231,26 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     let status = site.provost(&["directory", "status"]).good().unwrap();
     assert!(status.contains("people      242"), "{status}");
     a_change_is_obeyed_again(&site, &ldap);
+
+    // What changed while the node was away.
+    site.kill();
+    let dn = ldap.dn("(uid=aoife.nidhomhnaill)").unwrap();
+    let address = "provostAddress=aoife.nidhomhnaill@example.edu,ou=addresses";
+    ldap.run("ldapdelete", &[&dn, &format!("{address},{SUFFIX}")]).unwrap().good().unwrap();
+    ldap.feed("ldapadd", &alias_entry("library@example.edu", &ldap.dn("(uid=zoe.tremblay)").unwrap()))
+        .unwrap()
+        .good()
+        .unwrap();
+    site.serve();
+    site.wait_for("library@example.edu", "250", LIMIT);
+    site.wait_for("aoife.nidhomhnaill@example.edu", "550", LIMIT);
+}
+
+fn alias_entry(alias: &str, owner: &str) -> String {
+    format!(
+        "dn: provostAddress={alias},ou=addresses,{SUFFIX}\nobjectClass: provostAddressEntry\nprovostAddress: {alias}\n\
+         provostAddressKind: alias\nprovostOwner: {owner}\n"
+    )
 }
 
 fn a_person_is_found(ldap: &Ldap) {
@@ -248,14 +270,10 @@ fn a_person_is_found(ldap: &Ldap) {
 fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &Sink) {
     let dn = ldap.dn("(uid=zoe.tremblay)").unwrap();
     let alias = "registrar.office@example.edu";
-    let entry = format!(
-        "dn: provostAddress={alias},ou=addresses,{SUFFIX}\nobjectClass: provostAddressEntry\nprovostAddress: {alias}\n\
-         provostAddressKind: alias\nprovostOwner: {dn}\n\ndn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n"
-    );
-    let (add, modify) = entry.split_once("\n\n").unwrap();
-    ldap.feed("ldapadd", add).unwrap().good().unwrap();
+    let modify = format!("dn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n");
+    ldap.feed("ldapadd", &alias_entry(alias, &dn)).unwrap().good().unwrap();
     println!("alias taken {:?} after ldapadd ended", site.wait_for(alias, "250", EFFECT_LIMIT));
-    ldap.feed("ldapmodify", modify).unwrap().good().unwrap();
+    ldap.feed("ldapmodify", &modify).unwrap().good().unwrap();
 
     let vacation = format!(
         "dn: {dn}\nchangetype: modify\nreplace: mailAutoReplyMode\nmailAutoReplyMode: reply\n-\n\
