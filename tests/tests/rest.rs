@@ -216,6 +216,7 @@ fn refusals_are_problems(api: &Api<'_>) {
         ("422", json(r#"{"password":"short"}"#).to_vec(), &format!("{one}/password")),
         ("422", vec!["-H", "Content-Type: text/csv", "--data-binary", "name;mail\n"], "/imports"),
         ("400", with("PUT", &json("{")), &vacation),
+        ("400", vec!["-X", "DELETE", "-H", "If-Match;"], &vacation),
     ] {
         let reply = api.curl(&arguments, path);
         assert_eq!((reply.status.as_str(), reply.content_type.as_str()), (status, PROBLEM), "{path}: {}", reply.body);

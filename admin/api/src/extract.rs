@@ -126,6 +126,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
         match value.to_str() {
+            Ok(text) if text.trim().is_empty() => Err(Problem::new(Kind::Malformed, "If-Match names no version")),
             Ok(text) => Ok(Self(Some(text.to_owned()))),
             Err(_) => Err(Problem::new(Kind::Malformed, "If-Match is not text")),
         }

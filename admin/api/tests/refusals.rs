@@ -79,6 +79,7 @@ async fn every_refusal_is_a_problem() {
     let json = Some("application/json");
     let long = "x".repeat(300 * 1024);
     let long_body = format!("{{\"text_fr\":\"{long}\"}}");
+    let long_key = format!("/api/v1/people/{}", "k".repeat(321));
     let id = "/api/v1/imports/00000000-0000-4000-8000-000000000000";
     let apply = format!("{id}/apply");
     let apply_long = format!("{id}/apply?wait=61");
@@ -94,6 +95,8 @@ async fn every_refusal_is_a_problem() {
         (400, "", Call(Method::GET, "/api/v1/people?q=a&limit=x", None, "")),
         (400, "", Call(Method::GET, "/api/v1/people?q=a&surprise=1", None, "")),
         (400, "", Call(Method::GET, "/api/v1/people/%ff", None, "")),
+        (404, "", Call(Method::GET, "/api/v1/people/%20", None, "")),
+        (404, "", Call(Method::GET, &long_key, None, "")),
         (400, "", Call(Method::PUT, "/api/v1/people/zoe/vacation", json, "{")),
         (415, "", Call(Method::PUT, "/api/v1/people/zoe/vacation", None, "{}")),
         (415, "", Call(Method::PUT, "/api/v1/people/zoe/vacation", Some("text/plain"), "{}")),
