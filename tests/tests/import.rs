@@ -340,10 +340,18 @@ fn from_outside(node: &Node, from: &str, to: &Person, extra: &str) {
     mail::send(node.address(Port::Mx), None, from, &[&to.mail()], &text).unwrap();
 }
 
+/// Waits until `provost queue list` ends in `count` and has `words`; what it says then.
+fn wait_for_queue(node: &Node, count: &str, words: &str) -> String {
+    let listed = || {
+        let listed = provost(node, &["queue", "list"])?.good()?;
+        Ok((listed.lines().last() == Some(count) && listed.contains(words)).then_some(listed))
+    };
+    deadline::until(LIMIT, listed).unwrap().0
+}
+
 /// Waits until the node has nothing left to send.
 fn wait_for_empty_queue(node: &Node) {
-    let empty = || Ok(provost(node, &["queue", "list"])?.good()?.contains("0 waiting").then_some(()));
-    deadline::until(LIMIT, empty).unwrap();
+    wait_for_queue(node, "0 waiting", "");
 }
 
 /// Sends from new senders until one is answered: the mail core has read the directory up to here.
@@ -508,11 +516,8 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     wait_for_empty_queue(&node);
 
     submit(&node, &person, &["busy@example.net", "also@example.net"], "waiting");
-    let listed = || {
-        let listed = provost(&node, &["queue", "list"])?.good()?;
-        Ok((listed.contains("Greylisted") && listed.contains("1 waiting")).then_some(listed))
-    };
-    let (listed, _) = deadline::until(LIMIT, listed).unwrap();
+    let listed = wait_for_queue(&node, "1 waiting", "Greylisted");
+    assert!(listed.contains("tried 1 times: ") && listed.contains("451 4.7.1"), "{listed}");
     assert!(listed.contains("busy@example.net") && listed.contains(&person.mail()), "{listed}");
     assert!(!listed.contains("also@example.net"), "that one is done: {listed}");
     assert_eq!(sink.asked("busy@example.net"), 1);
@@ -647,11 +652,7 @@ fn a_relay_that_is_down_gets_the_mail_later() {
     for number in 0..20 {
         submit(&node, &person, &["there@example.net"], &format!("waits{number}"));
     }
-    let listed = || {
-        let listed = provost(&node, &["queue", "list"])?.good()?;
-        Ok((listed.contains("20 waiting") && listed.contains("refused")).then_some(()))
-    };
-    deadline::until(LIMIT, listed).unwrap();
+    wait_for_queue(&node, "20 waiting", "refused");
     node.kill().unwrap();
     let sink = Sink::start_at(&relay).unwrap();
     node.serve_again(&[Port::Http, Port::Imap]).unwrap();
@@ -686,4 +687,25 @@ fn mail_that_is_never_taken_comes_back() {
     // A bounce that cannot be delivered itself goes nowhere: no loop.
     wait_for_empty_queue(&node);
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1);
+}
+
+#[test]
+fn two_people_on_vacation_do_not_answer_each_other_for_ever() {
+    let sink = Sink::start().unwrap();
+    let node = start_with(&sink);
+    let (ann, zoe) = (Person::of(2), Person::of(3));
+    for person in [&ann, &zoe] {
+        provost(&node, &["vacation", "set", &person.uid(), "--text-fr", "Absente."]).unwrap().good().unwrap();
+    }
+    wait_for_reply(&node, &sink, &zoe);
+    let before = inbox(&node, &zoe.mail(), &zoe.password()).len();
+    let text = format!("From: {}\r\nTo: {}\r\nSubject: hello\r\n\r\nx\r\n", ann.mail(), zoe.mail());
+    let login = (ann.mail(), ann.password());
+    let submission = node.address(Port::Submission);
+    mail::send(submission, Some((&login.0, &login.1)), &ann.mail(), &[&zoe.mail()], &text).unwrap();
+    deadline::until(LIMIT, || Ok((inbox(&node, &ann.mail(), &ann.password()).len() == 1).then_some(()))).unwrap();
+    wait_for_empty_queue(&node);
+    let replies = inbox(&node, &ann.mail(), &ann.password());
+    assert!(replies.len() == 1 && replies[0].contains("Auto-Submitted: auto-replied"), "{replies:?}");
+    assert_eq!(inbox(&node, &zoe.mail(), &zoe.password()).len(), before + 1);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
+use serde_json::Value;
 
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
@@ -35,7 +36,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 }
 
 /// One GET of JSON from the node itself.
-pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
+pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<Value> {
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER_LIMIT)).build().into();
     let mut answer = agent
         .get(url)
@@ -45,10 +46,25 @@ pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<serde_json::Value> {
     Ok(answer.body_mut().read_json()?)
 }
 
-fn show(answer: &serde_json::Value) {
-    let messages = answer.get("messages").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+fn show(answer: &Value) {
+    let messages = list(answer, "messages");
     for message in messages {
-        println!("{message}");
+        let from = message["reverse_path"].as_str().unwrap_or_default();
+        let (queued, due) = (word(message, "queued_at"), word(message, "due_at"));
+        println!("{} from <{from}>, {} octets, since {queued}, next at {due}", word(message, "id"), message["octets"]);
+        for recipient in list(message, "recipients") {
+            // A peer wrote this: nothing of it may steer the terminal.
+            let why: String = word(recipient, "last_error").chars().filter(|c| !c.is_control()).collect();
+            println!("  <{}> tried {} times: {why}", word(recipient, "address"), recipient["attempts"]);
+        }
     }
     println!("{} waiting", messages.len());
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn word<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or("-")
 }
