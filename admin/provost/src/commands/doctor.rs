@@ -28,6 +28,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     found.extend(certificate(config));
     found.push(directory(config).await);
     found.push(schema(config).await);
+    found.push(postmaster(config).await);
     let bad = found.iter().filter(|finding| !finding.good).count();
     print.show(&found, |found| {
         for finding in found {
@@ -113,4 +114,14 @@ async fn schema(config: &Config) -> Finding {
         if missing.is_empty() { Ok(()) } else { Err(format!("not in the server's schema: {}", missing.join(", "))) }
     };
     finding("schema".to_owned(), asked.await, "load the files of schema/ldif into the server")
+}
+
+/// RFC 5321 §4.5.1: every served domain has a postmaster.
+async fn postmaster(config: &Config) -> Finding {
+    let address = format!("postmaster@{}", config.settings().domain);
+    let asked = async {
+        let desk = super::desk(config).map_err(|e| format!("{e:#}"))?;
+        desk.person(&address).await.map(drop).map_err(|e| e.to_string())
+    };
+    finding(address.clone(), asked.await, &format!("give it to somebody: provost address add PERSON {address}"))
 }

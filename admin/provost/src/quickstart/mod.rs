@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use provost_credential::Secret;
-use provost_provision::{Actor, Desk, ensure_tree};
+use provost_provision::{Actor, Desk, DeskError, ensure_tree};
 
 pub(crate) use proof::{Arguments as ProofArguments, run as proof};
 
@@ -103,7 +103,12 @@ async fn operator(desk: &Desk, layout: &Layout) -> anyhow::Result<Secret> {
     let password = Secret::new(read_secret(&layout.operator_password_file)?);
     let actor = Actor { name: "quickstart".to_owned(), via: "cli" };
     desk.ensure_operator(&actor, OPERATOR_UID, "Help Desk", "helpdesk", password.clone()).await?;
-    Ok(password)
+    // RFC 5321 §4.5.1: mail to postmaster must reach somebody.
+    let postmaster = format!("postmaster@{}", desk.settings.domain);
+    match desk.add_alias(&actor, OPERATOR_UID, &postmaster).await {
+        Ok(_) | Err(DeskError::InUse(_)) => Ok(password),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Runs one of our own commands in a process of its own, so that its memory goes with it.
