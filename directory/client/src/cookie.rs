@@ -61,8 +61,11 @@ impl CookieState {
     }
 }
 
-/// `rid=..[,sid=..],csn=a;b[,...]`: the rid, and each CSN with its server id. `None` for any other form.
-fn parse(cookie: &str) -> Option<(Option<&str>, Vec<(&str, &str)>)> {
+/// A cookie's rid, and each CSN with its server id before it.
+type Parts<'a> = (Option<&'a str>, Vec<(&'a str, &'a str)>);
+
+/// `rid=..[,sid=..],csn=a;b[,...]`. `None` for any other form.
+fn parse(cookie: &str) -> Option<Parts<'_>> {
     let fields = || cookie.split(',');
     let rid = fields().find(|field| field.starts_with("rid="));
     let csns = fields().find_map(|field| field.strip_prefix("csn="))?;

@@ -156,6 +156,38 @@ mod tests {
         assert!(parse(b"").is_none());
     }
 
+    /// Resident memory of this process, in octets.
+    fn resident() -> usize {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    /// DESIGN §6: less than 1.5 KB a person, address records included.
+    #[test]
+    fn a_person_is_small() {
+        const PEOPLE: u128 = 10_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("view");
+        let mut snapshot = snapshot(PEOPLE);
+        for n in 0..PEOPLE {
+            let Record::Person(record) = person(n, &format!("p{n}")) else { unreachable!() };
+            let mut whole = (*record.person).clone();
+            whole.passwords = vec!["x".repeat(110).into()];
+            whole.display_name = "Given-Name Family-Name".into();
+            let record = crate::snapshot::PersonRecord { person: std::sync::Arc::new(whole), ..(*record).clone() };
+            snapshot.put(uuid(n), Record::Person(std::sync::Arc::new(record)));
+        }
+        write(&path, &snapshot, None).unwrap();
+        let (before, start) = (resident(), std::time::Instant::now());
+        // What is loaded is laid out anew beside the first one, which stays.
+        let loaded = read(&path).unwrap().0;
+        let took = start.elapsed();
+        let each = resident().saturating_sub(before) / loaded.people();
+        println!("{each} octets a person, loaded in {took:?}");
+        assert!(each < 1500, "{each} octets");
+        drop(snapshot);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
         /// One changed octet or a cut end, wherever: no file.

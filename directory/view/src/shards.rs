@@ -18,10 +18,13 @@ pub(crate) fn key_of(name: &str) -> Key {
     key
 }
 
+/// One part of the map: pairs in order of their keys.
+type Shard<V> = Arc<Vec<(Key, V)>>;
+
 /// Copy-on-write map from [`Key`]. `clone` copies [`SHARDS`] pointers; a change copies one array at most.
 #[derive(Clone)]
 pub(crate) struct Shards<V> {
-    shards: Box<[Arc<Vec<(Key, V)>>]>,
+    shards: Box<[Shard<V>]>,
     len: usize,
 }
 

@@ -187,7 +187,7 @@ impl Snapshot {
     /// How many people stand here that do not stand in `next`.
     pub(crate) fn people_missing_from(&self, next: &Self) -> usize {
         let is_person = |record: &Record| matches!(record, Record::Person(_));
-        self.entries.iter().filter(|(key, r)| is_person(r) && !next.entries.get(*key).is_some_and(is_person)).count()
+        self.entries.iter().filter(|(key, r)| is_person(r) && !next.entries.get(key).is_some_and(is_person)).count()
     }
 
     fn person_by_key(&self, key: &Key) -> Option<Arc<Person>> {
