@@ -168,9 +168,12 @@ fn fetchmail_takes_all_once() {
         );
         fs::write(&config, text).unwrap();
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+        // Its own file of its process id: as root it would be the machine's.
+        let pid = home.join("pid");
         let fetch = || {
-            run(Command::new("fetchmail").env("FETCHMAILHOME", &home).env("HOME", &home).arg("-f").arg(&config))
-                .unwrap()
+            let mut command = Command::new("fetchmail");
+            command.env("FETCHMAILHOME", &home).env("HOME", &home).arg("--pidfile").arg(&pid).arg("-f").arg(&config);
+            run(&mut command).unwrap()
         };
         fetch().good().unwrap();
         let text = fs::read_to_string(&taken).unwrap();
