@@ -42,7 +42,7 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
         over.store(true, Ordering::Relaxed);
     });
     let back = node.serve_again(&[Port::Lmtp, Port::Imap, Port::Pop3]).unwrap();
-    let found = tokens_found(&node);
+    let found = tokens_found(&node).unwrap();
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() >= KILL_AFTER as usize);
     let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
@@ -61,20 +61,20 @@ fn deliver(line: &mut Line, to: &Person, token: &str) -> anyhow::Result<()> {
 }
 
 /// All tokens in all mailboxes, with how often each is there.
-fn tokens_found(node: &Node) -> HashMap<String, u32> {
+fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
     let mut found = HashMap::new();
     for number in 1..=PEOPLE {
         let person = Person::of(number);
-        let mut line = Line::open(node.address(Port::Imap)).unwrap();
-        line.until(&["* OK"]).unwrap();
-        line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"]).unwrap();
-        let selected = line.ask("b EXAMINE INBOX", &["b OK"]).unwrap();
+        let mut line = Line::open(node.address(Port::Imap))?;
+        line.until(&["* OK"])?;
+        line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
+        let selected = line.ask("b EXAMINE INBOX", &["b OK"])?;
         if !selected.iter().any(|line| line == "* 0 EXISTS") {
-            let lines = line.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"]).unwrap();
+            let lines = line.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"])?;
             for token in lines.iter().filter_map(|line| line.strip_prefix("X-Token: ")) {
                 *found.entry(token.to_owned()).or_default() += 1;
             }
         }
     }
-    found
+    Ok(found)
 }
