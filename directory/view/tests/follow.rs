@@ -1,4 +1,5 @@
 //! The View behind a real slapd 2.5.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests count as tests
 
 #[path = "../../client/tests/slapd/mod.rs"]
 mod slapd;

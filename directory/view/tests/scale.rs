@@ -1,4 +1,5 @@
 //! The View at the model site's size: 35,500 people, two addresses each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests count as tests
 
 #[path = "../../client/tests/slapd/mod.rs"]
 mod slapd;
