@@ -2,17 +2,9 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use provost_provision::site_time_zone as site;
 
 use crate::language::Language;
-
-/// The site's time zone, as provisioning has it: a day of a vacation begins and ends there.
-const SITE_TIME_ZONE: &str = "America/Toronto";
-
-/// The site's clock.
-fn site() -> TimeZone {
-    TimeZone::get(SITE_TIME_ZONE).unwrap_or_else(|_| TimeZone::system())
-}
 
 /// The site's day.
 pub(crate) fn today(now: Timestamp) -> Date {

@@ -6,27 +6,28 @@ use jiff::tz::TimeZone;
 use provost_entry::time::{generalized, parse_generalized};
 
 /// The site's time zone: a day of a vacation or of an enrolment begins and ends there.
-pub(crate) const SITE_TIME_ZONE: &str = "America/Toronto";
+const SITE_TIME_ZONE: &str = "America/Toronto";
 /// The same as a rule, for a machine without a time zone database.
 const SITE_TIME_ZONE_RULE: &str = "EST5EDT,M3.2.0,M11.1.0";
 
-fn site() -> TimeZone {
+/// The site's clock.
+pub fn site_time_zone() -> TimeZone {
     TimeZone::get(SITE_TIME_ZONE).or_else(|_| TimeZone::posix(SITE_TIME_ZONE_RULE)).unwrap_or(TimeZone::UTC)
 }
 
 /// The first moment of a day as GeneralizedTime; `None` beyond the years that can be represented.
 pub(crate) fn day_begins(date: Date) -> Option<String> {
-    Some(generalized(site().to_timestamp(date.at(0, 0, 0, 0)).ok()?))
+    Some(generalized(site_time_zone().to_timestamp(date.at(0, 0, 0, 0)).ok()?))
 }
 
 /// The last second of a day as GeneralizedTime; `None` beyond the years that can be represented.
 pub(crate) fn day_ends(date: Date) -> Option<String> {
-    Some(generalized(site().to_timestamp(date.at(23, 59, 59, 0)).ok()?))
+    Some(generalized(site_time_zone().to_timestamp(date.at(23, 59, 59, 0)).ok()?))
 }
 
 /// The site's day at a GeneralizedTime; `None` when it is none.
 pub(crate) fn day_of(time: &str) -> Option<Date> {
-    Some(site().to_datetime(parse_generalized(time)?).date())
+    Some(site_time_zone().to_datetime(parse_generalized(time)?).date())
 }
 
 /// A GeneralizedTime as RFC 3339; `None` when it is none.

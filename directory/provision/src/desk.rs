@@ -194,7 +194,8 @@ impl Desk {
             limit: Some(most.min(SEARCH_RESULTS_MAX)),
         };
         let mut people: Vec<PersonSummary> = self.directory.search(search).await?.iter().map(detail::summary).collect();
-        people.sort_by_cached_key(|person| (person.display_name.to_lowercase(), person.uid.clone()));
+        // Ángel before Zoé: by the letters without their marks.
+        people.sort_by_cached_key(|person| (crate::fold_name(&person.display_name), person.uid.clone()));
         Ok(people)
     }
 

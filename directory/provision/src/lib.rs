@@ -16,6 +16,7 @@ mod write;
 
 pub use apply::{Outcomes, Progress, apply};
 pub use audit::{Actor, Audit, AuditRecord};
+pub use calendar::site_time_zone;
 pub use desk::{AddressInfo, Desk, DeskError, PersonDetail, PersonSummary, VacationChange};
 pub use facts::Facts;
 pub use naming::{fold_name, login_base};
