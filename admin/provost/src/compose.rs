@@ -115,6 +115,7 @@ impl Node {
         if !self.drain.finished(DRAIN_LIMIT).await {
             tracing::warn!("some sessions did not end in time");
         }
+        self.view.stop();
         if let Err(error) = self.view.save().await {
             tracing::warn!(%error, "the view was not saved");
         }

@@ -221,6 +221,13 @@ impl View {
         }
     }
 
+    /// Stops following the directory; what is known goes on being answered. For a planned stop, before [`View::save`].
+    pub fn stop(&self) {
+        if let Some(consumer) = &self.inner.consumer {
+            consumer.abort();
+        }
+    }
+
     #[cfg(test)]
     fn publish_for_test(&self, snapshot: Snapshot) {
         self.inner.shared.publish(Arc::new(snapshot));
