@@ -66,25 +66,24 @@ pub(crate) struct LineReader {
 
 impl LineReader {
     /// The next line. A line that grows past its limit is dropped as it comes, and told once, when it ends.
+    ///
+    /// RFC 5321 §2.3.8: only CRLF ends a line. A bare CR or LF is part of a line that is wrong as a whole: what stands
+    /// on either side of it is no command. Taking it for an end is how SMTP smuggling works.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> Line {
-        let Some(end) = memchr::memchr(b'\n', input) else {
+        let Some(end) = memchr::memmem::find(input, b"\r\n") else {
             if input.len() >= LINE_OCTETS_MAX {
-                input.clear();
+                // The last octet may be the CR of the end.
+                input.advance(input.len() - usize::from(input.last() == Some(&b'\r')));
                 self.skipping = true;
             }
             return Line::Part;
         };
-        let mut line = input.split_to(end);
-        input.advance(1);
-        if std::mem::take(&mut self.skipping) || end >= LINE_OCTETS_MAX {
+        let line = input.split_to(end);
+        input.advance(2);
+        if std::mem::take(&mut self.skipping) || end + 2 > LINE_OCTETS_MAX {
             return Line::Wrong(reply::LINE_TOO_LONG);
         }
-        // A bare LF does not end a line: accepting it is how SMTP smuggling works.
-        if line.last() != Some(&b'\r') {
-            return Line::Wrong(reply::BAD_LINE);
-        }
-        line.truncate(line.len().saturating_sub(1));
-        let is_text = line.is_ascii() && memchr::memchr2(b'\r', 0, &line).is_none();
+        let is_text = line.is_ascii() && memchr::memchr3(b'\r', b'\n', 0, &line).is_none();
         match String::from_utf8(line.to_vec()) {
             Ok(line) if is_text => Line::Whole(line),
             _ => Line::Wrong(reply::BAD_LINE),
@@ -316,8 +315,11 @@ mod tests {
             (b"NOOP\r", Line::Part),
             (b"NOOP\r\nQ", Line::Whole("NOOP".into())),
             (b"\r\n", Line::Whole(String::new())),
-            (b"NOOP\n", Line::Wrong(reply::BAD_LINE)),
-            (b"\n", Line::Wrong(reply::BAD_LINE)),
+            (b"NOOP\n", Line::Part),
+            (b"\n", Line::Part),
+            (b"NOOP\nNOOP\r\n", Line::Wrong(reply::BAD_LINE)),
+            (b"\n\r\n", Line::Wrong(reply::BAD_LINE)),
+            (b"NOOP\r\r\n", Line::Wrong(reply::BAD_LINE)),
             (b"NO\rOP\r\n", Line::Wrong(reply::BAD_LINE)),
             (b"NO\0OP\r\n", Line::Wrong(reply::BAD_LINE)),
             (b"NO\xc3\xa9OP\r\n", Line::Wrong(reply::BAD_LINE)),
@@ -337,7 +339,10 @@ mod tests {
             assert_eq!(reader.read(&mut input), Line::Part);
             assert!(input.len() < LINE_OCTETS_MAX);
         }
-        input.extend_from_slice(b"\r\nNOOP\r\n");
+        // The end in two pieces.
+        input.extend_from_slice(&[&[b'x'; 2 * LINE_OCTETS_MAX][..], b"\r"].concat());
+        assert_eq!(reader.read(&mut input), Line::Part);
+        input.extend_from_slice(b"\nNOOP\r\n");
         assert_eq!(reader.read(&mut input), Line::Wrong(reply::LINE_TOO_LONG));
         assert_eq!(reader.read(&mut input), Line::Whole("NOOP".into()));
     }
