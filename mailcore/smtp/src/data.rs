@@ -2,6 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::budget::{Budget, Share};
+
 /// First room for a message: most are smaller, larger ones grow by doubling.
 const FIRST_OCTETS: usize = 16 * 1024;
 
@@ -10,6 +12,8 @@ const FIRST_OCTETS: usize = 16 * 1024;
 /// Ascending: of several faults the last here is told, wherever in the message each was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DataFault {
+    /// The process has no memory left for messages.
+    NoRoom,
     /// Longer than SIZE.
     TooLong,
     /// RFC 5322 §4: NUL is no text.
@@ -32,18 +36,37 @@ pub(crate) enum Progress {
 pub(crate) struct DataReader {
     message: BytesMut,
     octets_left: u64,
+    octets_read: u64,
     at_line_start: bool,
     fault: Option<DataFault>,
+    /// Covers the room of `message`, and after the end of data the message that came of it.
+    share: Share,
 }
 
 impl DataReader {
-    /// The message will begin with `trace`; the data may have `octets_max`.
-    pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>) -> Self {
+    /// The message will begin with `trace`; the data may have `octets_max`. Memory is taken from `budget` until the
+    /// reader is dropped.
+    pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, budget: &'static Budget) -> Self {
         let room = announced.and_then(|octets| usize::try_from(octets.min(octets_max)).ok()).unwrap_or_default();
         // A peer that announces much and sends nothing must not cost much.
-        let mut message = BytesMut::with_capacity(trace.len() + room.clamp(FIRST_OCTETS, 4 * FIRST_OCTETS));
-        message.extend_from_slice(trace);
-        Self { message, octets_left: octets_max, at_line_start: true, fault: None }
+        let room = trace.len() + room.clamp(FIRST_OCTETS, 4 * FIRST_OCTETS);
+        let mut reader = Self {
+            message: BytesMut::new(),
+            octets_left: octets_max,
+            octets_read: 0,
+            at_line_start: true,
+            fault: None,
+            share: budget.share(),
+        };
+        if reader.make_room(room) {
+            reader.message.extend_from_slice(trace);
+        }
+        reader
+    }
+
+    /// How much of the data has come.
+    pub(crate) fn octets_read(&self) -> u64 {
+        self.octets_read
     }
 
     /// Takes what can be judged of `input`. At most the last two octets stay there, when what they mean hangs on the
@@ -51,6 +74,7 @@ impl DataReader {
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> Progress {
         let (used, done) = self.scan(input);
         input.advance(used);
+        self.octets_read += used as u64;
         if !done {
             return Progress::More;
         }
@@ -118,19 +142,33 @@ impl DataReader {
         if self.fault.is_some() {
             return;
         }
-        match self.octets_left.checked_sub(octets) {
-            Some(left) => {
-                self.octets_left = left;
-                self.message.extend_from_slice(run);
-            }
-            None => self.fail(DataFault::TooLong),
+        let Some(left) = self.octets_left.checked_sub(octets) else { return self.fail(DataFault::TooLong) };
+        self.octets_left = left;
+        if self.make_room(run.len()) {
+            self.message.extend_from_slice(run);
         }
+    }
+
+    /// Room for so many octets more, at least twice what there is when it has to grow, or else the fault.
+    fn make_room(&mut self, octets: usize) -> bool {
+        let (needed, has) = (self.message.len().saturating_add(octets), self.message.capacity());
+        if needed <= has {
+            return true;
+        }
+        let room = needed.max(has.saturating_mul(2));
+        if !self.share.grow((room - has) as u64) {
+            self.fail(DataFault::NoRoom);
+            return false;
+        }
+        self.message.reserve(room - self.message.len());
+        true
     }
 
     /// What was stored is let go: a faulty message must not hold memory until its end comes.
     fn fail(&mut self, fault: DataFault) {
         self.fault = self.fault.max(Some(fault));
         self.message = BytesMut::new();
+        self.share.release();
     }
 }
 
@@ -139,9 +177,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    static PLENTY: Budget = Budget::new(u64::MAX / 2);
+
     /// Feeds `wire` cut at `cuts`; gives the outcome and what is left in the input.
     fn read(wire: &[u8], cuts: &[usize], octets_max: u64) -> (Option<Result<Bytes, DataFault>>, Vec<u8>) {
-        let mut reader = DataReader::new(b"", octets_max, None);
+        let mut reader = DataReader::new(b"", octets_max, None, &PLENTY);
         let mut input = BytesMut::new();
         let mut outcome = None;
         let mut before = 0;
@@ -216,13 +256,31 @@ mod tests {
 
     #[test]
     fn a_faulty_message_holds_no_memory() {
-        let mut reader = DataReader::new(b"", 1_000_000, None);
+        static BUDGET: Budget = Budget::new(1_000_000);
+        let mut reader = DataReader::new(b"", 1_000_000, None, &BUDGET);
         let mut input = BytesMut::from(&vec![b'x'; 100_000][..]);
         assert_eq!(reader.read(&mut input), Progress::More);
+        assert!(!BUDGET.has_room(1_000_000 - 99_999) && reader.octets_read() == 100_000);
         input.extend_from_slice(b"\n");
         assert_eq!(reader.read(&mut input), Progress::More);
+        assert!(BUDGET.has_room(1_000_000));
         input.extend_from_slice(&vec![b'x'; 100_000]);
         assert_eq!((reader.read(&mut input), reader.message.capacity()), (Progress::More, 0));
+    }
+
+    /// RFC 5321 §4.5.3.1.10 has 452 for what the system has no room for now; the memory counts until the reader goes.
+    #[test]
+    fn a_message_beyond_the_budget_is_for_later() {
+        static BUDGET: Budget = Budget::new(100_000);
+        let mut first = DataReader::new(b"", 1_000_000, None, &BUDGET);
+        let mut input = BytesMut::from(&[&[b'x'; 40_000][..], b"\r\n.\r\n"].concat()[..]);
+        let done = first.read(&mut input);
+        assert!(matches!(done, Progress::Done(Ok(_))), "{done:?}");
+        let mut second = DataReader::new(b"", 1_000_000, None, &BUDGET);
+        let mut input = BytesMut::from(&[&[b'x'; 70_000][..], b"\r\n.\r\n"].concat()[..]);
+        assert_eq!(second.read(&mut input), Progress::Done(Err(DataFault::NoRoom)));
+        drop((first, second));
+        assert!(BUDGET.has_room(100_000));
     }
 
     proptest! {

@@ -53,8 +53,10 @@ pub(crate) const CANNOT_VERIFY: Reply =
     Reply::of(252, "2.0.0", "Cannot verify, but will take mail for it if it is valid");
 pub(crate) const HELP: Reply =
     Reply::of(214, "2.0.0", "EHLO HELO LHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH");
+pub(crate) const TOO_MANY_COMMANDS: Reply = Reply::of(421, "4.7.0", "Too many commands without a message");
 pub(crate) const TOO_MANY_ERRORS: Reply = Reply::of(421, "4.7.0", "Too many errors");
 pub(crate) const TRY_LATER: Reply = Reply::of(451, "4.3.0", "Cannot be done now, try again later");
+pub(crate) const NO_ROOM: Reply = Reply::of(452, "4.3.1", "Too many messages at once, try again later");
 pub(crate) const TOO_MANY_RECIPIENTS: Reply = Reply::of(452, "4.5.3", "Too many recipients");
 pub(crate) const LOGIN_UNAVAILABLE: Reply = Reply::of(454, "4.7.0", "Cannot authenticate now, try again later");
 pub(crate) const LINE_TOO_LONG: Reply = Reply::of(500, "5.5.2", "Line too long");

@@ -9,6 +9,7 @@ use provost_net::Output;
 use provost_store::StoreError;
 use uuid::Uuid;
 
+use super::patience::Patience;
 use super::transaction::{Destination, Recipient, Transaction};
 use super::{Role, SmtpSession};
 use crate::data::DataFault;
@@ -35,6 +36,9 @@ impl SmtpSession {
             Err(reply) if self.role == Role::Lmtp => vec![reply; transaction.recipients.len()],
             Err(reply) => vec![reply],
         };
+        if replies.iter().any(|reply| reply.code() < 300) {
+            self.patience = Patience::new(now);
+        }
         for reply in replies {
             let outcome = if reply.code() < 300 { "accepted" } else { "refused" };
             metrics::counter!("smtp_messages_total", "role" => self.role.as_label(), "outcome" => outcome).increment(1);
@@ -45,6 +49,7 @@ impl SmtpSession {
     /// The message as it goes on, or why it does not.
     fn check(&self, data: Result<Bytes, DataFault>, trace_octets: usize, now: Timestamp) -> Result<Bytes, Reply> {
         let message = data.map_err(|fault| match fault {
+            DataFault::NoRoom => reply::NO_ROOM,
             DataFault::TooLong => reply::TOO_LARGE,
             DataFault::Nul => reply::NUL_IN_MESSAGE,
             DataFault::BareLineEnd => reply::BARE_LINE_END,

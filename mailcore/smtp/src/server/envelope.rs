@@ -6,6 +6,7 @@ use provost_net::{Output, Step, Transport};
 use provost_view::{AddressKind, Person, PersonState};
 use uuid::Uuid;
 
+use super::patience::Tried;
 use super::transaction::{Destination, Receiving, Recipient, Transaction};
 use super::{Role, SmtpSession, State, say};
 use crate::command::Hello;
@@ -32,6 +33,9 @@ impl SmtpSession {
         // RFC 1870 §6.1: told before the message is sent.
         if size.is_some_and(|size| size > self.config.message_octets_max) {
             return say(reply::TOO_LARGE, out);
+        }
+        if !self.budget.has_room(size.unwrap_or_default()) {
+            return say(reply::NO_ROOM, out);
         }
         let id = Uuid::new_v4();
         self.state = State::Transaction(Transaction { id, reverse_path, size, eight_bit, recipients: Vec::new() });
@@ -77,10 +81,16 @@ impl SmtpSession {
         match destination {
             Ok(destination) => {
                 transaction.recipients.push(Recipient { path, destination });
+                self.patience.forgive_command();
                 say(reply::RECIPIENT_OK, out)
             }
             Err(reply) => {
                 metrics::counter!("smtp_recipients_refused_total", "role" => self.role.as_label()).increment(1);
+                let is_permanent = reply.code() >= 500;
+                if is_permanent && self.role != Role::Lmtp && !self.patience.lasts(Tried::RefusedRecipient) {
+                    say(reply::TOO_MANY_ERRORS, out);
+                    return Step::Close;
+                }
                 say(reply, out)
             }
         }
@@ -124,8 +134,10 @@ impl SmtpSession {
             }
             State::Transaction(transaction) => {
                 let trace = self.received(&transaction);
-                let reader = DataReader::new(trace.as_bytes(), self.config.message_octets_max, transaction.size);
-                self.state = State::Data(Box::new(Receiving { transaction, reader, trace_octets: trace.len() }));
+                let octets_max = self.config.message_octets_max;
+                let reader = DataReader::new(trace.as_bytes(), octets_max, transaction.size, self.budget);
+                let (trace_octets, began) = (trace.len(), self.now());
+                self.state = State::Data(Box::new(Receiving { transaction, reader, trace_octets, began }));
                 out.put("354 End data with <CR><LF>.<CR><LF>\r\n");
                 Step::Continue
             }

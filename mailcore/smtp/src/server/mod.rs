@@ -3,6 +3,7 @@
 mod accept;
 mod auth;
 mod envelope;
+mod patience;
 mod transaction;
 
 #[cfg(test)]
@@ -18,14 +19,14 @@ use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport}
 use provost_queue::Queue;
 use provost_view::{Person, View};
 
+use crate::budget::{Budget, RECEIVING};
 use crate::command::{Command, Hello, Line, LineReader};
 use crate::data::Progress;
 use crate::reply::{self, Reply};
 use auth::Exchange;
+use patience::{Patience, Tried};
 use transaction::{Receiving, Transaction};
 
-/// Wrong commands in one session before it is closed.
-const ERRORS_MAX: u32 = 20;
 /// Failed logins in one session before it is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
 /// RFC 5321 §4.5.3.2.7.
@@ -83,7 +84,9 @@ pub struct SmtpSession {
     hello: Option<(Hello, String)>,
     login: Option<Arc<Person>>,
     state: State,
-    errors: u32,
+    patience: Patience,
+    /// Memory for messages: that of the process; tests set it.
+    budget: &'static Budget,
     login_failures: u32,
 }
 
@@ -126,7 +129,8 @@ impl SmtpSession {
             hello: None,
             login: None,
             state: State::Ready,
-            errors: 0,
+            patience: Patience::new(Timestamp::now()),
+            budget: &RECEIVING,
             login_failures: 0,
         }
     }
@@ -137,6 +141,10 @@ impl SmtpSession {
             Line::Whole(line) => line,
             Line::Wrong(reply) => return self.refuse(reply, out),
         };
+        if !self.patience.lasts(Tried::Command) {
+            say(reply::TOO_MANY_COMMANDS, out);
+            return Step::Close;
+        }
         if let Some(exchange) = self.state.take_exchange() {
             return self.auth_response(exchange, &line, out).await;
         }
@@ -215,8 +223,7 @@ impl SmtpSession {
 
     /// Answers a command that should not have come; the last of too many closes.
     fn refuse(&mut self, reply: Reply, out: &mut Output<'_>) -> Step {
-        self.errors += 1;
-        if self.errors > ERRORS_MAX {
+        if !self.patience.lasts(Tried::Error) {
             say(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
@@ -248,7 +255,10 @@ impl Session for SmtpSession {
             Progress::More => Ok(Step::NeedMore),
             Progress::Done(data) => {
                 if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
-                    self.accept(receiving.transaction, receiving.trace_octets, data, out).await;
+                    let Receiving { transaction, reader, trace_octets, .. } = *receiving;
+                    self.accept(transaction, trace_octets, data, out).await;
+                    // Not before: its share of the budget covers the message.
+                    drop(reader);
                 }
                 Ok(Step::Continue)
             }
@@ -264,7 +274,11 @@ impl Session for SmtpSession {
     }
 
     fn idle_limit(&self) -> Duration {
-        IDLE_LIMIT
+        let now = self.now();
+        match &self.state {
+            State::Data(receiving) => receiving.time_left(now).min(IDLE_LIMIT),
+            _ => self.patience.time_left(now).min(IDLE_LIMIT),
+        }
     }
 
     fn goodbye(&mut self, reason: Goodbye) -> Vec<u8> {

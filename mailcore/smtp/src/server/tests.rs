@@ -4,4 +4,5 @@ mod accept;
 mod auth;
 mod broken;
 mod commands;
+mod limits;
 mod site;

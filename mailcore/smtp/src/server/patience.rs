@@ -1,0 +1,96 @@
+//! What a peer may do before it is shown the door, counted since its last message that was taken.
+//!
+//! A relay that keeps one connection for thousands of messages never comes near these bounds; a peer that only asks,
+//! guesses or keeps the line busy does.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Commands without a message: more than a probe of many addresses needs, and an end to a flood. Recipients that are
+/// taken do not count, they have their own bound.
+const COMMANDS_MAX: u32 = 10_000;
+/// Wrong commands.
+const ERRORS_MAX: u32 = 20;
+/// Recipients refused on the listeners that strangers reach: a list with old addresses has some, guessing has many.
+const RECIPIENTS_REFUSED_MAX: u32 = 100;
+/// How long a session may last without a message. A relay's idle connection ends by itself within minutes.
+const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// Any line.
+    Command,
+    /// One that should not have come.
+    Error,
+    /// A recipient that there is not.
+    RefusedRecipient,
+}
+
+/// The counts of one session.
+#[derive(Debug)]
+pub(super) struct Patience {
+    since: Timestamp,
+    commands: u32,
+    errors: u32,
+    recipients_refused: u32,
+}
+
+impl Patience {
+    /// Whole: at the begin, and after each message that was taken.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { since: now, commands: 0, errors: 0, recipients_refused: 0 }
+    }
+
+    /// Counts one more; `false` when that was one too many, and the session is to be closed.
+    pub(super) fn lasts(&mut self, tried: Tried) -> bool {
+        let (count, most) = match tried {
+            Tried::Command => (&mut self.commands, COMMANDS_MAX),
+            Tried::Error => (&mut self.errors, ERRORS_MAX),
+            Tried::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
+        };
+        *count = count.saturating_add(1);
+        *count <= most
+    }
+
+    /// The last command was a recipient that was taken.
+    pub(super) fn forgive_command(&mut self) {
+        self.commands = self.commands.saturating_sub(1);
+    }
+
+    /// What is left of the time without a message.
+    pub(super) fn time_left(&self, now: Timestamp) -> Duration {
+        WITHOUT_MESSAGE_LIMIT.saturating_sub(elapsed(self.since, now))
+    }
+}
+
+/// Nothing when the clock was set back.
+pub(super) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    now.duration_since(since).try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn counts_each_kind_by_itself() {
+        for (tried, most) in [(Tried::Command, 10_000), (Tried::Error, 20), (Tried::RefusedRecipient, 100)] {
+            let mut patience = Patience::new(at(0));
+            assert_eq!((0..most + 5).filter(|_| patience.lasts(tried)).count(), most, "{tried:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_without_a_message_ends_within_the_hour() {
+        let patience = Patience::new(at(1_000));
+        for (now, left) in [(1_000, 3_600), (0, 3_600), (4_000, 600), (4_600, 0), (9_999, 0)] {
+            assert_eq!(patience.time_left(at(now)).as_secs(), left, "{now}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a peer may not do for ever, nor all peers at once.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use provost_net::{Session, Step};
+
+use super::site::{Talk, site};
+use crate::budget::Budget;
+use crate::server::Role;
+
+const TO_ZOE: &[u8] = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n";
+
+async fn greeted(role: Role) -> Talk {
+    let mut talk = site().talk(role);
+    talk.send(if role == Role::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
+    talk
+}
+
+/// RFC 5321 §3.8: 421 before closing. A relay that sends message after message is never told so.
+#[tokio::test]
+async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
+    let mut talk = greeted(Role::Lmtp).await;
+    for _ in 0..3 {
+        assert!(talk.send(&b"NOOP\r\n".repeat(9_000)).await.ends_with("250 2.0.0 OK\r\n"));
+        let said = talk.send(&[TO_ZOE, b"hi\r\n.\r\n"].concat()).await;
+        assert!(said.contains("\r\n250 2.1.5 <zoe@example.edu> OK"), "{said}");
+    }
+    let said = talk.send(&b"NOOP\r\n".repeat(10_001)).await;
+    assert!(said.ends_with("\r\n421 4.7.0 Too many commands without a message\r\n"));
+    assert_eq!(talk.ended, Some(Step::Close));
+}
+
+/// A stranger who guesses addresses is stopped; a trusted relay hears of each.
+#[tokio::test]
+async fn guessing_recipients_ends() {
+    let guess = b"RCPT TO:<nobody@example.edu>\r\n".repeat(101);
+    let mut talk = greeted(Role::Mx).await;
+    talk.send(b"MAIL FROM:<a@b.example>\r\n").await;
+    let said = talk.send(&guess).await;
+    assert_eq!(said.matches("550 5.1.1").count(), 100);
+    assert!(said.ends_with("421 4.7.0 Too many errors\r\n") && talk.ended == Some(Step::Close), "{said}");
+    let mut talk = greeted(Role::Lmtp).await;
+    talk.send(b"MAIL FROM:<a@b.example>\r\n").await;
+    assert_eq!(talk.send(&guess).await.matches("550 5.1.1").count(), 101);
+}
+
+#[tokio::test]
+async fn data_has_a_slowest_pace() {
+    let mut talk = greeted(Role::Mx).await;
+    talk.send(TO_ZOE).await;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    assert_eq!(talk.session.idle_limit(), minutes(5));
+    talk.session.clock = || Timestamp::from_second(1_700_000_000 + 9 * 60).unwrap();
+    assert_eq!(talk.session.idle_limit(), minutes(1));
+    talk.session.clock = || Timestamp::from_second(1_700_000_000 + 11 * 60).unwrap();
+    assert_eq!(talk.session.idle_limit(), minutes(0));
+    // What comes earns time: two minutes for 240,000 octets.
+    talk.send(&b"0123456789abcdef\r\n".repeat(240_000 / 18 + 1)).await;
+    assert_eq!(talk.session.idle_limit(), minutes(1));
+}
+
+/// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the system has no room, told before the message where its size is.
+#[tokio::test]
+async fn messages_beyond_the_memory_are_for_later() {
+    static BUDGET: Budget = Budget::new(40_000);
+    let site = site();
+    let mut holding = BUDGET.share();
+    assert!(holding.grow(39_500));
+    for (role, hello) in [(Role::Mx, "HELO x"), (Role::Lmtp, "LHLO x")] {
+        let mut talk = site.talk(role);
+        talk.session.budget = &BUDGET;
+        talk.send(format!("{hello}\r\n").as_bytes()).await;
+        talk.run("C: MAIL FROM:<a@b.example> SIZE=600\nS: 452 4.3.1").await;
+        talk.send(TO_ZOE).await;
+        talk.run("C: hi\nC: .\nS: 452 4.3.1").await;
+        holding.release();
+        talk.send(TO_ZOE).await;
+        talk.run("C: hi\nC: .\nS: 250").await;
+        assert!(BUDGET.has_room(40_000) && holding.grow(39_500), "given back");
+    }
+    assert_eq!(site.inbox("zoe").await.len(), 2);
+}
