@@ -10,6 +10,10 @@ use uuid::Uuid;
 use crate::schedule::is_expired;
 use crate::{Fate, Inner, Queue, next_attempt};
 
+/// Bodies of all attempts at once, in units of 1 KiB: 64 MiB. Attempts beyond it wait, each in its turn.
+pub(crate) const BODY_UNITS_MAX: usize = 64 * 1024;
+const BODY_UNIT_OCTETS: u64 = 1024;
+
 /// Who carries a message to a recipient.
 enum Route {
     /// We do.
@@ -21,6 +25,7 @@ enum Route {
 impl Queue {
     /// Attempts one item that was taken, and puts it back with what is left. An error leaves it to its lease's end.
     pub(crate) async fn attempt(&self, item: QueueItem, now: Timestamp) -> Result<(), StoreError> {
+        let _room = self.inner.bodies.acquire_many(body_units(item.octets)).await;
         let body = self.inner.store.queued_body(item.id).await?;
         let fates = self.fates(&item, &body, now).await;
         for (state, fate) in item.recipients.iter().zip(&fates) {
@@ -119,6 +124,12 @@ impl Inner {
     }
 }
 
+/// What a body takes of the room for all; one larger than the room has it for itself.
+fn body_units(octets: u64) -> u32 {
+    let units = octets.div_ceil(BODY_UNIT_OCTETS);
+    u32::try_from(units.min(BODY_UNITS_MAX as u64)).unwrap_or(u32::MAX)
+}
+
 /// The fates of one attempt, sorted by what follows.
 struct Verdict {
     deferred: Vec<RecipientState>,
@@ -151,5 +162,17 @@ impl Verdict {
         let attempts = self.deferred.iter().map(|state| state.attempts).max().unwrap_or_default();
         let due_at = next_attempt(&inner.config, attempts, now);
         QueueItem { recipients: self.deferred, due_at, ..item }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_never_waits_for_more_than_there_is() {
+        for (octets, units) in [(0, 0), (1, 1), (1024, 1), (1025, 2), (64 << 20, 65_536), (u64::MAX, 65_536)] {
+            assert_eq!(body_units(octets), units, "{octets}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use provost_delivery::Delivery;
 use provost_message::Envelope;
 use provost_store::{QueueId, QueueItem, QueueStore, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 pub use fate::{Fate, NextHop};
@@ -34,6 +34,8 @@ struct Inner {
     delivery: Delivery,
     next_hop: Option<Arc<dyn NextHop>>,
     config: QueueConfig,
+    /// Memory for the bodies of running attempts.
+    bodies: Semaphore,
     /// Something was accepted: look at once.
     wake: Notify,
 }
@@ -46,7 +48,8 @@ impl Queue {
         next_hop: Option<Arc<dyn NextHop>>,
         config: QueueConfig,
     ) -> Self {
-        Self { inner: Arc::new(Inner { store, delivery, next_hop, config, wake: Notify::new() }) }
+        let bodies = Semaphore::new(attempt::BODY_UNITS_MAX);
+        Self { inner: Arc::new(Inner { store, delivery, next_hop, config, bodies, wake: Notify::new() }) }
     }
 
     /// Takes responsibility for a message: durable when it resolves `Ok`, then attempted at once in the background.

@@ -253,3 +253,19 @@ async fn the_worker_wakes_on_accept_and_stops() {
     stop.send(()).unwrap();
     tokio::time::timeout(Duration::from_secs(5), worker).await.unwrap().unwrap();
 }
+
+/// Many large messages at once wait for each other's memory, and all go.
+#[tokio::test]
+async fn attempts_share_the_memory_for_bodies() {
+    let site = site(vec![vec![Fate::Sent], vec![Fate::Sent]]);
+    let room = site.queue.inner.bodies.acquire_many(crate::attempt::BODY_UNITS_MAX as u32).await.unwrap();
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let item = site.store.take_due(NOW, 1, 60).await.unwrap().remove(0);
+    let queue = site.queue.clone();
+    let attempt = tokio::spawn(async move { queue.attempt(item, at(NOW)).await });
+    tokio::task::yield_now().await;
+    assert_eq!(site.hop.calls.lock().unwrap().len(), 0, "waits for room");
+    drop(room);
+    attempt.await.unwrap().unwrap();
+    assert_eq!(site.waiting().await.len(), 0);
+}
