@@ -1,5 +1,7 @@
 //! The driver with a protocol of one word a line: limits, deadlines, TLS, drain.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests count as tests
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
