@@ -1,5 +1,7 @@
 //! One attempt at one item: every recipient to its fate, then the bounce, then the row.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::{Caused, Delivered, Refusal, batch_id};
@@ -13,6 +15,9 @@ use crate::{Fate, Inner, Queue, next_attempt};
 /// Bodies of all attempts at once, in units of 1 KiB: 64 MiB. Attempts beyond it wait, each in its turn.
 pub(crate) const BODY_UNITS_MAX: usize = 64 * 1024;
 const BODY_UNIT_OCTETS: u64 = 1024;
+/// How long an attempt waits for that room before it is put off: with the client's limit for one message it stays below
+/// the limit of an attempt, which would cut it off in the middle.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
 
 /// Who carries a message to a recipient.
 enum Route {
@@ -25,8 +30,17 @@ enum Route {
 impl Queue {
     /// Attempts one item that was taken, and puts it back with what is left. An error leaves it to its lease's end.
     pub(crate) async fn attempt(&self, item: QueueItem, now: Timestamp) -> Result<(), StoreError> {
-        let _room = self.inner.bodies.acquire_many(body_units(item.octets)).await;
-        let body = self.inner.store.queued_body(item.id).await?;
+        let room = self.inner.bodies.acquire_many(body_units(item.octets));
+        let Ok(_room) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
+            let due_at = next_attempt(&self.inner.config, 1, now);
+            return self.inner.store.settle(QueueItem { due_at, ..item }).await;
+        };
+        let body = match self.inner.store.queued_body(item.id).await {
+            Err(error @ StoreError::Damaged(_)) if is_expired(&self.inner.config, item.queued_at, now) => {
+                return self.give_up(item, &error, now).await;
+            }
+            body => body?,
+        };
         let fates = self.fates(&item, &body, now).await;
         for (state, fate) in item.recipients.iter().zip(&fates) {
             metrics::counter!("queue_attempts_total", "outcome" => fate.as_label()).increment(1);
@@ -38,6 +52,14 @@ impl Queue {
             self.bounce(&item, &verdict.failed, &body, now).await?;
         }
         self.inner.store.settle(verdict.left(item, &self.inner, now)).await
+    }
+
+    /// A body that cannot be read for the whole life of its item will not be: its sender has to know.
+    async fn give_up(&self, item: QueueItem, error: &StoreError, now: Timestamp) -> Result<(), StoreError> {
+        tracing::error!(id = %item.id.0, %error, "queued message cannot be read, given up");
+        let failed: Vec<FailedRecipient> = item.recipients.iter().map(unreadable).collect();
+        self.bounce(&item, &failed, b"", now).await?;
+        self.inner.store.settle(QueueItem { recipients: Vec::new(), ..item }).await
     }
 
     /// One fate per recipient, in order.
@@ -87,7 +109,7 @@ impl Queue {
         &self,
         item: &QueueItem,
         failed: &[FailedRecipient],
-        original: &Bytes,
+        original: &[u8],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let Some(to) = &item.reverse_path else {
@@ -122,6 +144,11 @@ impl Inner {
     fn postmaster_of(&self, path: &Path) -> Option<Address> {
         if path.domain().is_empty() { self.delivery.postmaster() } else { None }
     }
+}
+
+fn unreadable(state: &RecipientState) -> FailedRecipient {
+    let diagnostic = "the message was damaged while it waited here".into();
+    FailedRecipient { path: state.path.clone(), diagnostic, expired: false }
 }
 
 /// What a body takes of the room for all; one larger than the room has it for itself.

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::Delivery;
 use provost_message::{Address, Envelope, Path};
-use provost_store::{AccountId, BoxFuture, MailboxName, MemoryStore, MessageStore, Modseq, QueueItem, QueueStore};
+use provost_store::{
+    AccountId, BoxFuture, MailboxName, MemoryStore, MessageStore, Modseq, QueueId, QueueItem, QueueStore, StoreError,
+};
 use provost_view::{Affiliation, Person, PersonState, View};
 use uuid::Uuid;
 
@@ -268,4 +270,47 @@ async fn attempts_share_the_memory_for_bodies() {
     drop(room);
     attempt.await.unwrap().unwrap();
     assert_eq!(site.waiting().await.len(), 0);
+}
+
+/// Rows whose bodies cannot be read any more.
+struct Torn(Arc<MemoryStore>);
+
+impl QueueStore for Torn {
+    fn enqueue(&self, id: QueueId, to: Envelope, body: Bytes, now: i64) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.0.enqueue(id, to, body, now)
+    }
+    fn take_due(&self, now: i64, most: usize, lease: i64) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+        self.0.take_due(now, most, lease)
+    }
+    fn queued_body(&self, _: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        Box::pin(async { Err(StoreError::Damaged("a checksum".into())) })
+    }
+    fn settle(&self, item: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.0.settle(item)
+    }
+    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+        self.0.list(most)
+    }
+    fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+        self.0.next_due()
+    }
+}
+
+/// A message that the disk has lost is told to its sender at the end of its life, and does not wait for ever.
+#[tokio::test]
+async fn a_damaged_message_ends_in_a_bounce() {
+    let Site { store, hop, queue } = site(Vec::new());
+    let torn = Arc::new(Torn(store.clone()));
+    let queue = Queue::new(torn, queue.inner.delivery.clone(), Some(hop.clone()), QueueConfig::default());
+    let site = Site { queue, store, hop };
+    site.accept("sender@far.example", &["a@far.example"]).await;
+    let item = site.store.take_due(NOW, 1, 60).await.unwrap().remove(0);
+    assert!(site.queue.attempt(item.clone(), at(NOW + DAY)).await.is_err());
+    assert_eq!(site.waiting().await, std::slice::from_ref(&item), "it may be mended");
+    site.queue.attempt(item.clone(), at(NOW + 6 * DAY)).await.unwrap();
+    let bounce = site.waiting().await.remove(0);
+    assert_eq!((bounce.reverse_path, bounce.recipients[0].path.to_string()), (None, "sender@far.example".into()));
+    assert!(site.waiting().await.iter().all(|waiting| waiting.id != item.id));
+    let body = site.store.queued_body(bounce.id).await.unwrap();
+    assert!(String::from_utf8_lossy(&body).contains("damaged while it waited"));
 }
