@@ -40,6 +40,8 @@ pub struct Outcomes {
     pub applied: usize,
     /// LDAP writes done.
     pub writes: usize,
+    /// Whether it was asked to stop, and did before all was done.
+    pub interrupted: bool,
     /// Line and reason of those that failed.
     pub failed: Vec<(u64, String)>,
     /// Wall seconds of all.
@@ -59,11 +61,26 @@ enum Failure {
 /// A change with the hash of its password, if it has one.
 type Hashed<'a> = (&'a Change, Option<String>);
 
+/// [`apply_until`] without an end before the end.
+pub async fn apply(
+    plan: &Plan,
+    directory: &Directory,
+    settings: &Settings,
+    actor: &Actor,
+    audit: &Audit,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Outcomes, (Outcomes, DirectoryError)> {
+    apply_until(std::future::pending(), plan, directory, settings, actor, audit, progress).await
+}
+
 /// Applies. A refused person is listed and the rest goes on; an unavailable directory ends it with what was done so far.
+///
+/// When `stop` resolves nobody new is begun, and the people under way are brought to their end: [`Outcomes::interrupted`].
 ///
 /// Both ends are in the audit file: `import.begin` with the plan's hash, `import.apply` with what came of it. When the
 /// first cannot be written, nothing is applied.
-pub async fn apply(
+pub async fn apply_until(
+    stop: impl Future<Output = ()> + Send,
     plan: &Plan,
     directory: &Directory,
     settings: &Settings,
@@ -79,12 +96,13 @@ pub async fn apply(
     if let Err(error) = audit.note(actor, "import.begin", &plan.digest, begin).await {
         return Err((outcomes, DirectoryError::Unavailable(format!("the audit file cannot be written: {error}"))));
     }
-    let stopped = run(plan, directory, settings.scheme, &batch, &mut outcomes, progress).await;
+    let work = Work { plan, directory, scheme: settings.scheme, batch: &batch };
+    let stopped = work.run(stop, &mut outcomes, progress).await;
     outcomes.failed.sort();
     outcomes.seconds = started.elapsed().as_secs_f64();
     let end = json!({
         "batch": batch.id, "applied": outcomes.applied, "writes": outcomes.writes, "failed": outcomes.failed.len(),
-        "stopped": stopped.as_ref().map(ToString::to_string),
+        "interrupted": outcomes.interrupted, "stopped": stopped.as_ref().map(ToString::to_string),
     });
     if let Err(error) = audit.note(actor, "import.apply", &plan.digest, end).await {
         tracing::error!(%error, batch = batch.id, "the end of an import is not in the audit file");
@@ -95,56 +113,72 @@ pub async fn apply(
     }
 }
 
-/// Feeds hashing and writing until all is done or the directory cannot go on; returns why it could not.
-async fn run(
-    plan: &Plan,
-    directory: &Directory,
+/// What all people of one apply share.
+struct Work<'a> {
+    plan: &'a Plan,
+    directory: &'a Directory,
     scheme: Scheme,
-    batch: &Batch,
-    outcomes: &mut Outcomes,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Option<DirectoryError> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let total = plan.changes.len();
-    let mut waiting = plan.changes.iter();
-    let (mut hashing, mut writing) = (FuturesUnordered::new(), FuturesUnordered::new());
-    let mut hashed: VecDeque<Hashed<'_>> = VecDeque::new();
-    let (mut core_time, mut done, mut stopped) = (Duration::ZERO, 0, None);
-    loop {
-        while stopped.is_none() && hashing.len() < cores && hashed.len() < HASHED_AHEAD {
-            let Some(change) = waiting.next() else { break };
-            match change.writes.iter().find_map(Write::password) {
-                Some(password) => hashing.push(hash(change, password.clone(), scheme)),
-                None => hashed.push_back((change, None)),
+    batch: &'a Batch,
+}
+
+impl Work<'_> {
+    /// Feeds hashing and writing until all is done, `stop` resolves or the directory cannot go on; returns why it could
+    /// not.
+    async fn run(
+        &self,
+        stop: impl Future<Output = ()> + Send,
+        outcomes: &mut Outcomes,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Option<DirectoryError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let total = self.plan.changes.len();
+        let mut stop = std::pin::pin!(stop);
+        let mut waiting = self.plan.changes.iter();
+        let (mut hashing, mut writing) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let mut hashed: VecDeque<Hashed<'_>> = VecDeque::new();
+        let (mut core_time, mut done, mut stopped) = (Duration::ZERO, 0, None);
+        loop {
+            let going_on = stopped.is_none() && !outcomes.interrupted;
+            while going_on && hashing.len() < cores && hashed.len() < HASHED_AHEAD {
+                let Some(change) = waiting.next() else { break };
+                match change.writes.iter().find_map(Write::password) {
+                    Some(password) => hashing.push(hash(change, password.clone(), self.scheme)),
+                    None => hashed.push_back((change, None)),
+                }
+            }
+            while going_on && writing.len() < IN_FLIGHT {
+                let Some((change, hash)) = hashed.pop_front() else { break };
+                writing.push(write_change(change, hash, self.directory, self.batch));
+            }
+            if hashing.is_empty() && writing.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some((change, result)) = hashing.next() => match result {
+                    Ok((hash, took)) => {
+                        core_time += took;
+                        hashed.push_back((change, Some(hash)));
+                    }
+                    Err(error) => outcomes.failed.push((change.line, format!("the password was not hashed: {error}"))),
+                },
+                Some((line, writes, failure)) = writing.next() => {
+                    done += 1;
+                    outcomes.writes += writes;
+                    match failure {
+                        None => outcomes.applied += 1,
+                        Some(Failure::Person(reason)) => outcomes.failed.push((line, reason)),
+                        Some(Failure::Stop(error)) => stopped = Some(error),
+                    }
+                    progress(Progress { done, total });
+                }
+                () = &mut stop, if going_on => outcomes.interrupted = true,
             }
         }
-        while stopped.is_none() && writing.len() < IN_FLIGHT {
-            let Some((change, hash)) = hashed.pop_front() else { break };
-            writing.push(write_change(change, hash, directory, batch));
-        }
-        tokio::select! {
-            Some((change, result)) = hashing.next() => match result {
-                Ok((hash, took)) => {
-                    core_time += took;
-                    hashed.push_back((change, Some(hash)));
-                }
-                Err(error) => outcomes.failed.push((change.line, format!("the password was not hashed: {error}"))),
-            },
-            Some((line, writes, failure)) = writing.next() => {
-                done += 1;
-                outcomes.writes += writes;
-                match failure {
-                    None => outcomes.applied += 1,
-                    Some(Failure::Person(reason)) => outcomes.failed.push((line, reason)),
-                    Some(Failure::Stop(error)) => stopped = Some(error),
-                }
-                progress(Progress { done, total });
-            }
-            else => break,
-        }
+        outcomes.hashing_seconds = core_time.as_secs_f64() / cores as f64;
+        // The last person may have been under way already.
+        outcomes.interrupted &= done < total;
+        stopped
     }
-    outcomes.hashing_seconds = core_time.as_secs_f64() / cores as f64;
-    stopped
 }
 
 /// Hashes off the async threads; the time is that of one core.

@@ -1,5 +1,4 @@
 //! What a help desk does: look up, vacation, aliases, password. The one set of operations behind CLI, REST and web.
-
 //!
 //! Each change reads the person from the writable provider, writes under the condition that nobody else did meanwhile, and
 //! is in the audit file before its caller hears of it.
@@ -13,6 +12,7 @@ use provost_client::{Directory, DirectoryError, Scope, Search};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::{attr, class};
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::{Actor, Audit, Settings, fold_name, tree};
@@ -171,21 +171,23 @@ impl Found {
 }
 
 impl Desk {
-    /// People whose name, login, address or source id begins with (each word of) `text`, case and accents ignored where
-    /// the server does; at most `most`, sorted by name.
+    /// People whose name, login, address or source id holds each word of `text`, case ignored; at most `most`, sorted by
+    /// name.
     ///
-    /// Logins are folded names, so that a word without its accents finds the name with them. No word finds nobody.
+    /// Logins and addresses are folded names, so that a word without its accents finds the name with them. No word finds
+    /// nobody.
     pub async fn search(&self, text: &str, most: usize) -> Result<Vec<PersonSummary>, DeskError> {
         let words: Vec<String> = text
             .split_whitespace()
             .take(SEARCH_WORDS_MAX)
-            .map(|word| word.chars().take(SEARCH_WORD_CHARS_MAX).collect())
+            // Composed, as the names are kept: a keyboard or a copied text may give letters and marks apart.
+            .map(|word| word.nfc().take(SEARCH_WORD_CHARS_MAX).collect())
             .collect();
         if words.is_empty() || most == 0 {
             return Ok(Vec::new());
         }
         let mut all = vec![Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)];
-        all.extend(words.iter().map(|word| word_filter(word)));
+        all.extend(words.iter().map(|word| word_filter(word, &self.settings.domain)));
         let search = Search {
             base: tree::people(self.directory.suffix()),
             scope: Scope::One,
@@ -194,8 +196,7 @@ impl Desk {
             limit: Some(most.min(SEARCH_RESULTS_MAX)),
         };
         let mut people: Vec<PersonSummary> = self.directory.search(search).await?.iter().map(detail::summary).collect();
-        // Ángel before Zoé: by the letters without their marks.
-        people.sort_by_cached_key(|person| (crate::fold_name(&person.display_name), person.uid.clone()));
+        people.sort_by_cached_key(|person| (sort_key(&person.display_name), person.uid.clone()));
         Ok(people)
     }
 
@@ -292,8 +293,14 @@ fn key_filters(key: &str) -> Vec<Filter> {
     vec![Filter::Or(vec![equal(attr::UID), equal(attr::EMPLOYEE_NUMBER)]), equal(attr::CN)]
 }
 
+/// The order of names in a list: word by word, by the letters without their marks. Ángel stands before Zoé, and Ann Zed
+/// before Anna Abe.
+fn sort_key(name: &str) -> String {
+    name.split_whitespace().map(fold_name).collect::<Vec<_>>().join(" ")
+}
+
 /// A word of a search: within a name, at the beginning of anything else.
-fn word_filter(word: &str) -> Filter {
+fn word_filter(word: &str, domain: &str) -> Filter {
     let substring = |name, initial: Option<&str>, any: Option<&str>| Filter::Substring {
         attribute: AttributeDescription::of(name),
         initial: initial.map(Into::into),
@@ -309,6 +316,14 @@ fn word_filter(word: &str) -> Filter {
     let folded = fold_name(word);
     if !folded.is_empty() {
         either.push(substring(attr::UID, None, Some(&folded)));
+        // A login stays when a name changes; the primary address follows it. Up to the @, or the domain's own letters
+        // would find everybody.
+        either.push(Filter::Substring {
+            attribute: AttributeDescription::of(attr::MAIL),
+            initial: None,
+            any: vec![folded.as_str().into()],
+            last: Some(format!("@{domain}").into_bytes()),
+        });
     }
     // A login or an address as it is typed, dot and domain included.
     if word.is_ascii() {
@@ -328,5 +343,17 @@ impl From<DirectoryError> for DeskError {
             DirectoryError::Unavailable(why) | DirectoryError::Unknown(why) => Self::Unavailable(why),
             other => Self::Refused(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted_word_by_word() {
+        let mut names = ["Zoé Roy", "Anna Abe", "Ann Zed", "Ángel Roy", "ann  abe", "Ann-Lise Abe"];
+        names.sort_by_cached_key(|name| sort_key(name));
+        assert_eq!(names, ["Ángel Roy", "ann  abe", "Ann Zed", "Ann-Lise Abe", "Anna Abe", "Zoé Roy"]);
     }
 }

@@ -8,13 +8,14 @@ mod audit;
 mod calendar;
 mod desk;
 mod facts;
+mod invisible;
 mod naming;
 mod plan;
 mod roster;
 mod tree;
 mod write;
 
-pub use apply::{Outcomes, Progress, apply};
+pub use apply::{Outcomes, Progress, apply, apply_until};
 pub use audit::{Actor, Audit, AuditRecord};
 pub use calendar::site_time_zone;
 pub use desk::{AddressInfo, Desk, DeskError, PersonDetail, PersonSummary, VacationChange};

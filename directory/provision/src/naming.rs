@@ -5,6 +5,81 @@ use std::fmt::Write as _;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{decompose_canonical, is_combining_mark};
 
+/// Names of roles and of systems, which mail and people trust: never a person's login. RFC 2142 §3 to §7, RFC 5321 §4.5.1,
+/// and what systems and sites name their own. A hyphen stands for any joint or none: `no-reply` is `no.reply` as well.
+const RESERVED: &[&str] = &[
+    // RFC 2142 §3: business.
+    "info",
+    "marketing",
+    "sales",
+    "support",
+    // §4: network operations.
+    "abuse",
+    "noc",
+    "security",
+    // §5: services.
+    "postmaster",
+    "hostmaster",
+    "usenet",
+    "news",
+    "webmaster",
+    "www",
+    "uucp",
+    "ftp",
+    // What else mail and people take for an office.
+    "list",
+    "list-request",
+    "csirt",
+    "cert",
+    "soc",
+    "phishing",
+    "spam",
+    "privacy",
+    "dpo",
+    "legal",
+    // Automata.
+    "mailer-daemon",
+    "no-reply",
+    "do-not-reply",
+    "bounce",
+    "bounces",
+    "majordomo",
+    "listserv",
+    "mailman",
+    "autoconfig",
+    "auto-discover",
+    "wpad",
+    "mta-sts",
+    "dmarc",
+    "tls-rpt",
+    // Accounts of systems.
+    "root",
+    "toor",
+    "admin",
+    "admins",
+    "administrator",
+    "administrateur",
+    "sys-admin",
+    "superuser",
+    "operator",
+    "system",
+    "daemon",
+    "nobody",
+    "guest",
+    "mail",
+    "provost",
+    // Who may ask for a certificate of the domain: CA/Browser Forum Baseline Requirements §3.2.2.4.4.
+    "ssl-admin",
+    "ssl-master",
+    // A university's desks.
+    "help",
+    "help-desk",
+    "service-desk",
+    "registrar",
+    "it",
+    "contact",
+];
+
 /// Longest local part of an address in octets, collision number included. RFC 5321 §4.5.3.1.1.
 pub(crate) const LOCAL_PART_OCTETS_MAX: usize = 64;
 
@@ -91,6 +166,12 @@ pub(crate) fn is_numbered(local: &str, base: &str) -> bool {
         || (1..=digits)
             .filter_map(|length| local.get(local.len() - length..)?.parse().ok())
             .any(|number: u32| number > 1 && numbered(base, number) == local)
+}
+
+/// Whether a local part is a role's: taken from the beginning, whoever asks.
+pub(crate) fn is_reserved(local: &str) -> bool {
+    let letters = |text: &str| text.replace(['.', '-'], "");
+    RESERVED.iter().any(|name| *name == local || (name.contains('-') && letters(name) == letters(local)))
 }
 
 /// Cuts an ASCII text, leaving no dot or hyphen at its end.
@@ -180,6 +261,32 @@ mod tests {
         ] {
             assert_eq!(is_numbered(local, base), expect, "{local} of {base}");
         }
+    }
+
+    // RFC 2142 §1: these names belong to roles.
+    #[test]
+    fn roles_are_nobodys() {
+        for (local, expect) in [
+            ("postmaster", true),
+            ("abuse", true),
+            ("root", true),
+            ("admin", true),
+            ("noreply", true),
+            ("no-reply", true),
+            ("no.reply", true),
+            ("mailer-daemon", true),
+            ("mailer.daemon", true),
+            ("helpdesk", true),
+            ("help.desk", true),
+            ("postmaster2", false),
+            ("ad.min", false),
+            ("rooting", false),
+            ("zoe.tremblay", false),
+            ("", false),
+        ] {
+            assert_eq!(is_reserved(local), expect, "{local}");
+        }
+        assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "each can come of a name");
     }
 
     proptest! {

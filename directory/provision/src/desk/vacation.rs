@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Desk, DeskError, VacationChange};
 use crate::Actor;
 use crate::calendar::{day_begins, day_ends, day_of};
+use crate::invisible::{is_bidi_control, is_invisible};
 
 /// Longest subject of a reply, in characters.
 const SUBJECT_CHARS_MAX: usize = 200;
@@ -76,6 +77,9 @@ fn subject(field: &'static str, value: Option<String>) -> Result<Option<String>,
         Some(value) if value.chars().any(char::is_control) => {
             Err(DeskError::Invalid { field, rule: "one line without control characters".to_owned() })
         }
+        Some(value) if value.chars().any(is_invisible) => {
+            Err(DeskError::Invalid { field, rule: "no invisible characters".to_owned() })
+        }
         _ => Ok(value),
     }
 }
@@ -89,6 +93,10 @@ fn text(field: &'static str, value: Option<String>) -> Result<Option<String>, De
         }
         Some(value) if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) => {
             Err(DeskError::Invalid { field, rule: "no control characters but line ends and tabs".to_owned() })
+        }
+        // Joiners and marks are a part of how some languages are written; what turns other text around is of none.
+        Some(value) if value.chars().any(is_bidi_control) => {
+            Err(DeskError::Invalid { field, rule: "no characters that turn the direction of the text".to_owned() })
         }
         _ => Ok(value),
     }
@@ -183,6 +191,8 @@ mod tests {
             (with(|rule| rule.subject_en = Some("a".repeat(201))), "subject_en"),
             (with(|rule| rule.text_en = Some("a".repeat(10_001))), "text_en"),
             (with(|rule| rule.text_en = Some("a\0b".into())), "text_en"),
+            (with(|rule| rule.subject_fr = Some("a\u{200B}b".into())), "subject_fr"),
+            (with(|rule| rule.text_fr = Some("a\u{202E}b".into())), "text_fr"),
         ] {
             match check(change) {
                 Err(DeskError::Invalid { field: refused, .. }) => assert_eq!(refused, field),

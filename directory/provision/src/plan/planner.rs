@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::actual::{Actual, Known, Person};
 use super::{Change, ChangeKind};
 use crate::facts::Wishes;
-use crate::naming::{is_numbered, login_base, numbered};
+use crate::naming::{is_numbered, is_reserved, login_base, numbered};
 use crate::roster::{Column, person_key};
 use crate::write::{AddressKind, NewPerson, Write};
 use crate::{Roster, Row, RowError, Settings, tree};
@@ -120,6 +120,8 @@ impl<'a> Planner<'a> {
         let domain = &self.settings.domain;
         let own = self.actual.held_by(dn).filter_map(|(held, holding)| Some((Address::parse(held).ok()?, holding)));
         let own = own.filter(|(held, _)| held.domain() == domain && is_numbered(held.local(), base));
+        // Somebody who reads postmaster's mail is not thereby called so.
+        let own = own.filter(|(held, _)| !is_reserved(held.local()));
         // The shortest is the one with the lowest number.
         if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
             return Ok(Choice { claim: holding.kind.is_none(), address });
@@ -141,7 +143,9 @@ impl<'a> Planner<'a> {
     }
 
     fn is_free(&self, address: &Address) -> bool {
-        !self.actual.addresses.contains_key(address.as_str()) && !self.claimed.contains(address.as_str())
+        !is_reserved(address.local())
+            && !self.actual.addresses.contains_key(address.as_str())
+            && !self.claimed.contains(address.as_str())
     }
 
     /// Whether an address of ours stands on a person and has no entry of its own: somebody wrote past us.

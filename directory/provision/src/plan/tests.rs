@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use provost_entry::{Dn, Entry, Filter, ModOp, Modification};
+use provost_entry::{Address, Dn, Entry, Filter, ModOp, Modification};
 use provost_schema::{attr, class};
 
 use super::*;
@@ -130,6 +130,61 @@ fn matches(entry: &Entry, filter: &Filter) -> bool {
 }
 
 const ZOE: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2030-04-30,long enough\n";
+
+// RFC 2142 §1, issue 2, Build 5: names of roles are taken from the beginning.
+#[test]
+fn roles_are_never_given() {
+    let mut model = Model::default();
+    let row = |id, given, family| format!("{id},{given},{family},,,staff,,,\n");
+    let rows = row(1, "'", "Postmaster") + &row(2, "Root", "'") + &row(3, "'", "root") + &row(4, "No", "Reply");
+    model.import(&rows);
+    let mails: Vec<&str> = ["1", "2", "3", "4"].map(|id| model.mail(id)).to_vec();
+    let expect = ["postmaster2@", "root2@", "root3@", "no.reply2@"].map(|local| format!("{local}example.edu"));
+    assert_eq!(mails, expect);
+    // Who was given postmaster by hand keeps it beside the name, and is not called so after a rename.
+    let mut model = Model::default();
+    model.import(ZOE);
+    let dn = model.person("1").dn.clone();
+    let postmaster = Address::parse("postmaster@example.edu").unwrap();
+    let entry = crate::write::address_entry(&suffix(), &postmaster, &dn, crate::AddressKind::Alias, "20260101000000Z");
+    model.entries.insert(entry.dn.clone(), entry);
+    let name = Modification::add(of(attr::MAIL_LOCAL_ADDRESS), vec![postmaster.as_str().into()]);
+    model.modify(&dn, &[name], None);
+    model.import(&ZOE.replace("Zoé,Tremblay", "Postmaster,'"));
+    assert_eq!(model.mail("1"), "postmaster2@example.edu");
+}
+
+// Nobody loses an address by what the same file gives to others.
+#[test]
+fn names_that_change_hands_in_one_file() {
+    let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},2000-01-0{id},,staff,,,\n");
+    for (before, after, expect) in [
+        // Two swap: each would like what the other still holds.
+        (
+            [(1, "Ann", "Abe"), (2, "Bea", "Bell"), (3, "Cy", "Cole")],
+            [(1, "Bea", "Bell"), (2, "Ann", "Abe"), (3, "Cy", "Cole")],
+            ["bea.bell2", "ann.abe2", "cy.cole"],
+        ),
+        // One takes the name that a third leaves.
+        (
+            [(1, "Ann", "Abe"), (2, "Bea", "Bell"), (3, "Cy", "Cole")],
+            [(1, "Cy", "Cole"), (2, "Bea", "Bell"), (3, "Cy", "Stone")],
+            ["cy.cole2", "bea.bell", "cy.stone"],
+        ),
+    ] {
+        let file = |rows: [(u32, &str, &str); 3]| rows.map(|(id, given, family)| row(id, given, family)).concat();
+        let mut model = Model::default();
+        model.import(&file(before));
+        let plan = model.import(&file(after));
+        assert!(plan.rejected().is_empty(), "{:?}", plan.rejected());
+        let mails = ["1", "2", "3"].map(|id| model.mail(id).to_owned());
+        assert_eq!(mails, expect.map(|local| format!("{local}@example.edu")));
+        // And back: everybody finds the former address again.
+        model.import(&file(before));
+        let mails = ["1", "2", "3"].map(|id| model.mail(id).to_owned());
+        assert_eq!(mails, ["ann.abe", "bea.bell", "cy.cole"].map(|local| format!("{local}@example.edu")));
+    }
+}
 
 #[test]
 fn a_new_person() {

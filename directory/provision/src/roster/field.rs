@@ -9,6 +9,7 @@ use super::header::Header;
 use super::record::Record;
 use super::{Affiliation, Column, Row, RowError};
 use crate::calendar::parse_date;
+use crate::invisible::is_invisible;
 
 /// Longest field of any column, in octets.
 const FIELD_OCTETS_MAX: usize = 4096;
@@ -149,6 +150,9 @@ pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
     if password.chars().any(char::is_control) { Err("a password has no control characters") } else { Ok(()) }
 }
 
+/// The rule that a character nobody sees breaks.
+const INVISIBLE: &str = "an invisible character (text direction, zero width, byte order mark): type the field anew";
+
 /// What holds for every field but the password.
 fn sound(field: &str) -> Result<&str, &'static str> {
     if field.len() > FIELD_OCTETS_MAX {
@@ -157,6 +161,8 @@ fn sound(field: &str) -> Result<&str, &'static str> {
         Err("a line break within the field (is a quotation mark missing?)")
     } else if field.chars().any(char::is_control) {
         Err("a control character within the field")
+    } else if field.chars().any(is_invisible) {
+        Err(INVISIBLE)
     } else {
         Ok(field)
     }
@@ -167,6 +173,8 @@ pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
     if text.chars().count() > TEXT_CHARS_MAX {
         Err("longer than 200 characters")
+    } else if text.chars().any(is_invisible) {
+        Err(INVISIBLE)
     } else if text.contains('\u{FFFD}') {
         Err("a replacement character: the name was damaged before it came here")
     } else if is_mojibake(&text) {

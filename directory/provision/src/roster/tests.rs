@@ -102,8 +102,13 @@ fn rows_that_are_left_out() {
     let octets = "x".repeat(5000);
     let damaged = "a replacement character: the name was damaged before it came here";
     let mojibake = "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before it came here";
+    let invisible = "an invisible character (text direction, zero width, byte order mark): type the field anew";
     for (row, column, rule) in [
         (",a,b,,,student,,,,".to_owned(), "person_id", "must not be empty"),
+        ("1,a\u{202E}b,c,,,student,,,,".to_owned(), "given_name", invisible),
+        ("1,a,\u{200F}c,,,student,,,,".to_owned(), "family_name", invisible),
+        ("1,a,b,,,student,x\u{2066}y,,,".to_owned(), "program", invisible),
+        ("\u{FEFF}1,a,b,,,student,,,,".to_owned(), "person_id", invisible),
         ("1 2,a,b,,,student,,,,".to_owned(), "person_id", "a blank within the number"),
         (
             "1.1E+07,a,b,,,student,,,,".to_owned(),
