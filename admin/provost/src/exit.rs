@@ -10,6 +10,8 @@ use provost_provision::DeskError;
 pub(crate) enum Exit {
     /// Done, or nothing to do.
     Clean = 0,
+    /// Asked to stop by INT or TERM before all was done.
+    Interrupted = 1,
     /// `--dry-run` found changes to make.
     ChangesPending = 2,
     /// Done, but rows were left out.

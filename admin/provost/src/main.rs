@@ -62,6 +62,7 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Command),
     /// Look at this node and say what is wrong and what to do.
+    #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
 }
 

@@ -11,6 +11,7 @@ use crate::output::Printer;
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// All addresses of a person.
+    #[command(after_help = "Example: provost address list zoe.tremblay")]
     List {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
@@ -24,6 +25,7 @@ pub(crate) enum Command {
         address: String,
     },
     /// Take an alias away; the primary address cannot be taken.
+    #[command(after_help = "Example: provost address remove zoe.tremblay dean@example.edu")]
     Remove {
         /// Whose.
         person: String,

@@ -14,8 +14,10 @@ use crate::output::Printer;
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Whether it answers, what it holds.
+    #[command(after_help = "Example: provost directory status")]
     Status,
     /// Make the suffix, the containers and the domain where they are missing.
+    #[command(after_help = "Example: provost directory init")]
     Init,
 }
 

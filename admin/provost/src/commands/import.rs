@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use provost_client::Directory;
-use provost_provision::{Actual, Encoding, Outcomes, Plan, RosterOptions, apply, ensure_tree, plan, read_roster};
+use provost_provision::{Actual, Encoding, Outcomes, Plan, RosterOptions, apply_until, ensure_tree, plan, read_roster};
 use serde::Serialize;
 
+use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, ProgressLine};
@@ -114,7 +115,13 @@ async fn write(config: &Config, plan: &Plan, directory: &Directory) -> anyhow::R
     let mut progress = |at: provost_provision::Progress| line.set(at.done, at.total);
     let audit = super::audit(config)?;
     let actor = super::actor();
-    let result = apply(plan, directory, &config.settings(), &actor, &audit, &mut progress).await;
+    let stop = async {
+        if stop_signal().await.is_err() {
+            std::future::pending().await
+        }
+        eprintln!("provost: stopping: people under way are brought to their end");
+    };
+    let result = apply_until(stop, plan, directory, &config.settings(), &actor, &audit, &mut progress).await;
     line.end();
     result.map_err(|(done, error)| {
         let told = format!(
@@ -167,10 +174,16 @@ fn show_outcomes(outcomes: &Outcomes) {
         "applied: {} people, {} writes in {:.1} s (password hashing {:.1} s, {share:.0} %)",
         outcomes.applied, outcomes.writes, outcomes.seconds, outcomes.hashing_seconds
     );
+    if outcomes.interrupted {
+        println!("interrupted; the same command again goes on where it stopped");
+    }
     println!("batch {}: correct the file and import it again to change what it set", outcomes.batch);
 }
 
 fn exit_of(plan: &Plan, outcomes: Option<&Outcomes>, dry_run: bool) -> Exit {
+    if outcomes.is_some_and(|done| done.interrupted) {
+        return Exit::Interrupted;
+    }
     let failed = outcomes.is_some_and(|done| !done.failed.is_empty());
     if !plan.rejected().is_empty() || failed {
         Exit::RowsRejected

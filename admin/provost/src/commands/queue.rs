@@ -17,6 +17,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// What waits, oldest first.
+    #[command(after_help = "Example: provost queue list --limit 20")]
     List {
         /// Most items.
         #[arg(long, default_value_t = 100)]

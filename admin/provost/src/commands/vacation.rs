@@ -17,11 +17,13 @@ pub(crate) enum Command {
     --subject-fr Absence --text-fr 'De retour le 6 janvier.' --text-en 'Back on January 6.'")]
     Set(Box<SetArguments>),
     /// The rule as the directory holds it.
+    #[command(after_help = "Example: provost vacation show zoe.tremblay")]
     Show {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
     /// Stop answering.
+    #[command(after_help = "Example: provost vacation clear zoe.tremblay")]
     Clear {
         /// Whose.
         person: String,

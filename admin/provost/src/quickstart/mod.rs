@@ -13,6 +13,7 @@ use provost_provision::{Actor, Desk, DeskError, ensure_tree};
 
 pub(crate) use proof::{Arguments as ProofArguments, run as proof};
 
+use crate::allocator::OWN_PROGRAM;
 use crate::compose::{Node, stop_signal};
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
@@ -113,13 +114,13 @@ async fn operator(desk: &Desk, layout: &Layout) -> anyhow::Result<Secret> {
 
 /// Runs one of our own commands in a process of its own, so that its memory goes with it.
 async fn child(layout: &Layout, arguments: &[&std::ffi::OsStr], good: &[i32]) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("own path")?;
-    let mut command = tokio::process::Command::new(program);
-    command.arg("--config").arg(&layout.config_file).args(arguments).kill_on_drop(true);
-    let status = command.status().await?;
+    let mut command = tokio::process::Command::new(OWN_PROGRAM);
+    command.arg0("provost").arg("--config").arg(&layout.config_file).args(arguments).kill_on_drop(true);
+    let name = arguments.first().unwrap_or(&std::ffi::OsStr::new("?")).display();
+    let status = command.status().await.with_context(|| format!("cannot start provost {name} ({OWN_PROGRAM})"))?;
     match status.code() {
         Some(code) if good.contains(&code) => Ok(()),
-        _ => bail!("{} ended with {status}", arguments[0].display()),
+        _ => bail!("provost {name} ended with {status}"),
     }
 }
 
