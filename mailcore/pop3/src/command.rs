@@ -1,6 +1,7 @@
 //! The codec: a line to a command (RFC 1939 §9, RFC 2449, RFC 2595, RFC 5034).
 
 use bytes::{Buf, BytesMut};
+use memchr::memmem;
 use provost_credential::{PLAIN_OCTETS_MAX, Secret};
 
 /// Longest command line with its line end, in octets. RFC 2449 §4.
@@ -19,15 +20,13 @@ pub(crate) enum Line {
     TooLong,
 }
 
-/// Takes a line of at most `limit` octets. A bare LF ends it, too: nothing follows a command that could be smuggled.
+/// Takes a line of at most `limit` octets. RFC 1939 §3: CRLF ends it and nothing else; a bare CR or LF stays within it,
+/// where no command has one.
 pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> Line {
-    match input.iter().take(limit).position(|b| *b == b'\n') {
+    match memmem::find(input.get(..limit.min(input.len())).unwrap_or_default(), b"\r\n") {
         Some(end) => {
-            let mut line = input.split_to(end);
-            input.advance(1);
-            if line.last() == Some(&b'\r') {
-                line.truncate(line.len() - 1);
-            }
+            let line = input.split_to(end);
+            input.advance(2);
             Line::Whole(line)
         }
         None if input.len() >= limit => Line::TooLong,
@@ -204,9 +203,10 @@ mod tests {
 
     #[test]
     fn lines() {
-        let mut input = BytesMut::from("NOOP\r\nSTAT\nQU");
+        let mut input = BytesMut::from("NOOP\r\nSTAT\nSTAT\r\nQU");
         assert_eq!(take_line(&mut input, 255), Line::Whole("NOOP".into()));
-        assert_eq!(take_line(&mut input, 255), Line::Whole("STAT".into()));
+        // RFC 1939 §3: a bare LF is no line end.
+        assert_eq!(take_line(&mut input, 255), Line::Whole("STAT\nSTAT".into()));
         assert_eq!(take_line(&mut input, 255), Line::Partial);
         for (octets, long) in [(253, false), (254, true)] {
             let mut input = BytesMut::from(format!("{}\r\n", "x".repeat(octets)).as_str());
