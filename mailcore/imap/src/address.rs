@@ -2,6 +2,9 @@
 
 use crate::header::Tokens;
 
+/// Addresses told of one field: each is many times larger on our side than in the message.
+const ADDRESSES_MAX: usize = 4_096;
+
 /// One `address` structure of ENVELOPE (RFC 3501 §7.4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
@@ -16,7 +19,7 @@ pub(crate) enum Listed {
 /// Reads an unfolded address list. What cannot be read is told as a local part without host.
 pub(crate) fn parse(text: &[u8]) -> Vec<Listed> {
     let mut parser = Parser { tokens: Tokens { text, at: 0 }, listed: Vec::new(), in_group: false };
-    while parser.tokens.peek().is_some() {
+    while parser.tokens.peek().is_some() && parser.listed.len() < ADDRESSES_MAX {
         parser.one();
     }
     if parser.in_group {

@@ -4,8 +4,14 @@ use super::encode::{nstring, string};
 use crate::address::{self, Listed};
 use crate::header;
 
+/// Fields of one name whose addresses are told; RFC 5322 §3.6 allows one.
+const FIELDS_MAX: usize = 16;
+/// Octets of a header that are looked at for an envelope: what is behind them is left out of it.
+const HEADER_OCTETS_MAX: usize = 1024 * 1024;
+
 /// `envelope` of a header.
 pub(crate) fn envelope(wire: &mut Vec<u8>, header: &[u8]) {
+    let header = header.get(..header.len().min(HEADER_OCTETS_MAX)).unwrap_or_default();
     wire.push(b'(');
     for name in ["Date", "Subject"] {
         nstring(wire, header::first(header, name).as_deref());
@@ -28,7 +34,7 @@ pub(crate) fn envelope(wire: &mut Vec<u8>, header: &[u8]) {
 
 fn addresses(header: &[u8], name: &str) -> Vec<Listed> {
     let fields = header::fields(header).filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
-    fields.flat_map(|field| address::parse(&header::unfold(field.value))).collect()
+    fields.take(FIELDS_MAX).flat_map(|field| address::parse(&header::unfold(field.value))).collect()
 }
 
 /// A list or NIL, and a space.
@@ -65,6 +71,18 @@ fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A message of nothing but addresses does not grow without bound on its way out.
+    #[test]
+    fn is_bounded() {
+        let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));
+        let mut wire = Vec::new();
+        envelope(&mut wire, header.as_bytes());
+        assert!(wire.len() < 2 * 1024 * 1024, "{}", wire.len());
+        let mut wire = Vec::new();
+        envelope(&mut wire, format!("From: {}\r\n\r\n", "a,".repeat(500_000)).as_bytes());
+        assert_eq!(String::from_utf8_lossy(&wire).matches("(NIL NIL \"a\" ").count(), 3 * 4_096);
+    }
 
     #[test]
     fn envelopes() {

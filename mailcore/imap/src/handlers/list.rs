@@ -1,6 +1,6 @@
 //! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use provost_net::{Output, SessionError};
 use provost_store::{MailboxInfo, MailboxName, Snapshot};
@@ -13,6 +13,9 @@ use super::status::status_line;
 
 /// Octets of reference and pattern together: longer than any name, they match nothing.
 const PATTERN_OCTETS_MAX: usize = 1_024;
+
+/// Names looked at before other sessions get a turn.
+const NAMES_PER_TURN: usize = 64;
 
 /// What is known of one name.
 #[derive(Default)]
@@ -72,7 +75,10 @@ pub(crate) async fn list(world: &World<'_>, list: List, out: &mut Output<'_>) ->
     };
     let globs: Vec<Glob> = list.patterns.iter().filter_map(|pattern| Glob::new(&list.reference, pattern)).collect();
     let names = names(&snapshot);
-    for (name, listed) in in_order(&names) {
+    for (at, (name, listed)) in in_order(&names).enumerate() {
+        if at % NAMES_PER_TURN == NAMES_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
         if !globs.iter().any(|glob| glob.matches(name)) {
             continue;
         }
@@ -161,35 +167,36 @@ impl Glob {
     }
 }
 
-/// For each octet of the pattern, the set of prefixes of the name that it can end at: never more work than the product
-/// of both lengths.
+/// For each octet of the pattern, the prefixes of the name that it can end at: never more work than the product of
+/// both lengths.
 fn glob(pattern: &str, name: &str) -> bool {
     let name = name.as_bytes();
-    let mut reached = BTreeSet::from([0_usize]);
+    let mut reached = vec![false; name.len() + 1];
+    reached.iter_mut().take(1).for_each(|start| *start = true);
+    let mut before = 0;
     for octet in pattern.bytes() {
-        reached = match octet {
-            b'*' => reached.first().map(|first| (*first..=name.len()).collect()).unwrap_or_default(),
-            b'%' => within_level(&reached, name),
-            octet => reached.iter().filter(|at| name.get(**at) == Some(&octet)).map(|at| at + 1).collect(),
-        };
-        if reached.is_empty() {
+        let is_wild = matches!(octet, b'*' | b'%');
+        if is_wild && octet == before {
+            // A wildcard again says no more than the first.
+            continue;
+        }
+        before = octet;
+        let mut came = false;
+        for (at, place) in reached.iter_mut().enumerate() {
+            let last = at.checked_sub(1).and_then(|at| name.get(at)).copied();
+            let here = *place;
+            *place = match octet {
+                b'*' => here || came,
+                b'%' => here || (came && last != Some(b'/')),
+                octet => came && last == Some(octet),
+            };
+            came = if is_wild { *place } else { here };
+        }
+        if !reached.contains(&true) {
             return false;
         }
     }
-    reached.contains(&name.len())
-}
-
-fn within_level(reached: &BTreeSet<usize>, name: &[u8]) -> BTreeSet<usize> {
-    let mut all = BTreeSet::new();
-    for start in reached {
-        for end in *start..=name.len() {
-            // What another start has reached goes on from there already.
-            if !all.insert(end) || name.get(end) == Some(&b'/') {
-                break;
-            }
-        }
-    }
-    all
+    reached.last() == Some(&true)
 }
 
 #[cfg(test)]
