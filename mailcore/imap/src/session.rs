@@ -34,6 +34,11 @@ const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
 /// Wait after a refused login that is not the first of its connection, times the refusals before it, at most two.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
+/// Commands answered BAD in a row that end the conversation before login. A client that means well makes none.
+const BAD_COMMANDS_MAX_BEFORE_LOGIN: u8 = 20;
+/// And after login.
+const BAD_COMMANDS_MAX: u8 = 100;
+
 /// RFC 3501 §3.
 pub(crate) enum State {
     /// §3.1
@@ -107,6 +112,8 @@ pub struct ImapSession {
     pub(crate) state: State,
     waiting: Waiting,
     framer: Framer,
+    /// Commands answered BAD since one was not.
+    bad_commands: u8,
     pub(crate) clock: fn() -> Timestamp,
     pub(crate) penalty: Duration,
 }
@@ -122,6 +129,7 @@ impl ImapSession {
             state: State::NotAuthenticated { failures: 0 },
             waiting: Waiting::Nothing,
             framer: Framer::default(),
+            bad_commands: 0,
             clock: Timestamp::now,
             penalty: LOGIN_PENALTY,
         }
@@ -177,19 +185,32 @@ impl ImapSession {
 
     /// A command that was not even read.
     fn refuse(&mut self, tag: Option<&str>, refusal: Refusal, out: &mut Output<'_>) -> Step {
-        let reply = match refusal {
-            Refusal::LineTooLong => Reply::bad("Line too long"),
-            Refusal::BareLf => Reply::bad("Lines end with CRLF"),
-            Refusal::LiteralTooBig => Reply::no("TOOBIG", "Literal too large"),
-            Refusal::CommandTooLong => Reply::bad("Command too long"),
+        let words = match refusal {
+            Refusal::LineTooLong => "Line too long",
+            Refusal::BareLf => "Lines end with CRLF",
+            Refusal::LiteralTooBig => "Literal too large",
+            Refusal::CommandTooLong => "Command too long",
         };
+        let reply = if refusal == Refusal::LiteralTooBig { Reply::no("TOOBIG", words) } else { Reply::bad(words) };
         out.put(reply.line(tag.unwrap_or("*")));
         if self.state.account().is_some() {
+            return self.count_bad(&reply, out);
+        }
+        // Nobody who means well sends such before login.
+        self.state = State::Logout;
+        out.put(format!("* BYE {words}\r\n"));
+        Step::Close
+    }
+
+    /// Ends a conversation of nothing but commands that are none: whoever goes on speaks another language, or attacks.
+    fn count_bad(&mut self, reply: &Reply, out: &mut Output<'_>) -> Step {
+        let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
+        self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };
+        if self.bad_commands < most {
             return Step::Continue;
         }
-        // Nobody who means well needs that much before login.
+        out.put("* BYE Too many bad commands\r\n");
         self.state = State::Logout;
-        out.put("* BYE Too much before login\r\n");
         Step::Close
     }
 
@@ -199,8 +220,9 @@ impl ImapSession {
             return Ok(step);
         }
         let Some(tag) = parsed.tag else {
-            out.put(Reply::bad("A command begins with a tag").line("*"));
-            return Ok(Step::Continue);
+            let reply = Reply::bad("A command begins with a tag");
+            out.put(reply.line("*"));
+            return Ok(self.count_bad(&reply, out));
         };
         let (answer, look) = match parsed.command {
             Err(error) => (Answer::Reply(Reply::bad(error.0)), Look::hinted(Expunges::Held)),
@@ -234,8 +256,10 @@ impl ImapSession {
             return Ok(Step::Close);
         }
         out.put(reply.line(tag));
-        if step == Step::Close {
-            self.state = State::Logout;
+        match step {
+            Step::Continue => return Ok(self.count_bad(&reply, out)),
+            Step::Close => self.state = State::Logout,
+            _ => {}
         }
         Ok(step)
     }

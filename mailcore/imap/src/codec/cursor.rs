@@ -58,9 +58,8 @@ impl<'a> Cursor<'a> {
         self.expect(b' ', "a space was expected")
     }
 
-    /// Nothing may follow. Spaces at the end are forgiven: some clients send them.
+    /// Nothing may follow, not even a space (RFC 3501 §9).
     pub(crate) fn end(&mut self) -> Result<()> {
-        while self.eat(b' ') {}
         if self.peek().is_none() { Ok(()) } else { Err(ParseError("unexpected text after the command")) }
     }
 

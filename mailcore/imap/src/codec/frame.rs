@@ -185,10 +185,11 @@ fn announced_literal(line: &[u8]) -> Option<Announced> {
     };
     let open = text.iter().rposition(|octet| *octet == b'{')?;
     let digits = std::str::from_utf8(text.get(open + 1..)?).ok()?;
-    if digits.is_empty() || digits.len() > 18 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    Some(Announced { octets: digits.parse().ok()?, synchronizing })
+    // More digits than a number holds are too large a number, and no other kind of line.
+    Some(Announced { octets: digits.parse().unwrap_or(u64::MAX), synchronizing })
 }
 
 /// One plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max`.
@@ -241,6 +242,7 @@ mod tests {
             ("a LOGIN {11+}\r\n01234567890 x\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
             ("a LOGIN {11+}\r\n01234567890 {12+}\r\n012345678901\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
             ("a APPEND x {11+}\r\n01234567890\r\nb NOOP\r\n", &["a APPEND x {11+}\r\n01234567890", "b NOOP"]),
+            ("a LOGIN {99999999999999999999999999}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
             ("a APPEND x {101}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
             (&long, &["a LineTooLong", "b NOOP"]),
         ];

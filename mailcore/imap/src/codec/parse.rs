@@ -131,7 +131,10 @@ fn authenticate(cursor: &mut Cursor<'_>) -> Result<Command> {
 /// RFC 2971 §3.1. What the client says of itself is read and dropped.
 fn id(cursor: &mut Cursor<'_>) -> Result<Command> {
     if !cursor.eat_word("NIL") {
-        cursor.list(ID_STRINGS_MAX, Cursor::nstring)?;
+        let strings = cursor.list(ID_STRINGS_MAX, Cursor::nstring)?;
+        if strings.chunks(2).any(|pair| !matches!(pair, [Some(_), _])) {
+            return Err(ParseError("ID takes pairs of a field and its value"));
+        }
     }
     Ok(Command::Id)
 }
@@ -255,8 +258,8 @@ fn add_flag(flags: &mut Flags, name: &str) -> Result<()> {
         "\\flagged" => flags.insert(Flag::Flagged),
         "\\deleted" => flags.insert(Flag::Deleted),
         "\\draft" => flags.insert(Flag::Draft),
-        // RFC 3501 §2.3.2: cannot be altered by a client; saying so is no error.
-        "\\recent" => {}
+        // RFC 3501 §2.3.2, §9 `flag`: no client can set or clear it.
+        "\\recent" => return Err(ParseError("\\Recent is the server's alone")),
         other if other.starts_with('\\') => return Err(ParseError("unknown system flag")),
         _ => flags.insert_keyword(Keyword::parse(name).ok_or(ParseError("a keyword is malformed or too long"))?),
     }

@@ -43,6 +43,9 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command> {
     if cursor.peek() == Some(b'(') {
         list.extended = true;
         list.patterns = cursor.list(PATTERNS_MAX, pattern)?;
+        if list.patterns.is_empty() {
+            return Err(ParseError("a list of patterns has at least one"));
+        }
     } else {
         list.patterns.push(pattern(cursor)?);
     }

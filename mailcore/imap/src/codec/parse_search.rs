@@ -67,9 +67,6 @@ impl Keys<'_, '_> {
                 None if self.cursor.peek().is_none() => break,
                 _ => self.cursor.space()?,
             }
-            if close.is_none() && self.cursor.peek().is_none() {
-                break;
-            }
         }
         Ok(if keys.len() == 1 { keys.remove(0) } else { SearchKey::And(keys) })
     }

@@ -29,6 +29,11 @@ impl Reply {
         Self { status: "BAD", code: None, text: text.into() }
     }
 
+    /// Whether it says that the client was not understood.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.status == "BAD"
+    }
+
     /// With a response code.
     pub(crate) fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.code = Some(code.into());

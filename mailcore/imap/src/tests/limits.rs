@@ -61,6 +61,57 @@ async fn after_login_it_goes_on() {
     }
 }
 
+/// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: what the grammar does not have.
+#[tokio::test]
+async fn the_grammar_is_kept() {
+    let mut talk = World::new().logged_in().await;
+    for command in [
+        "NOOP ",
+        "SEARCH SEEN ",
+        "ID (\"name\")",
+        "ID (NIL \"x\")",
+        "LIST \"\" ()",
+        "STORE 1 +FLAGS (\\Recent)",
+        "APPEND INBOX (\\Recent) {1+}\r\nx",
+    ] {
+        talk.send(format!("a {command}\r\n")).await;
+        let told = talk.take();
+        assert!(told.starts_with("a BAD "), "{command}: {told}");
+    }
+}
+
+/// A session of nothing but bad commands ends; one good command begins the count anew.
+#[tokio::test]
+async fn bad_commands_in_a_row_end_it() {
+    let world = World::new();
+    for (mut talk, most) in [(world.talk(), 20), (world.logged_in().await, 100)] {
+        for command in ["a BOGUS\r\n", "\r\n"] {
+            talk.send(command.repeat(most / 2 - 1)).await;
+            talk.send("b NOOP\r\n").await;
+            assert!(talk.take().ends_with("b OK NOOP completed\r\n"));
+        }
+        talk.send("a BOGUS\r\n".repeat(most - 1)).await;
+        assert_eq!(talk.step, Step::NeedMore);
+        talk.take();
+        talk.send("a BOGUS\r\n").await;
+        assert_eq!(talk.take(), "a BAD a space was expected\r\n* BYE Too many bad commands\r\n");
+        assert_eq!(talk.step, Step::Close);
+    }
+}
+
+/// The last words before login say what was wrong.
+#[tokio::test]
+async fn the_goodbye_names_the_fault() {
+    for (bytes, expect) in [
+        ("a NOOP\n", "a BAD Lines end with CRLF\r\n* BYE Lines end with CRLF\r\n"),
+        ("a LOGIN {99999999999999999999999999}\r\n", "a NO [TOOBIG] Literal too large\r\n* BYE Literal too large\r\n"),
+    ] {
+        let mut talk = World::new().talk();
+        talk.send(bytes).await;
+        assert_eq!((talk.take().as_str(), talk.step), (expect, Step::Close));
+    }
+}
+
 /// Several commands in one packet are answered in order.
 #[tokio::test]
 async fn pipelining() {

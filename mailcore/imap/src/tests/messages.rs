@@ -108,7 +108,7 @@ async fn store() {
         C: c UID STORE 2 FLAGS (\Seen)
         S: * 2 FETCH (UID 2 FLAGS (\Seen \Recent))
         S: c OK STORE completed
-        C: d STORE 3 +FLAGS Work \Recent
+        C: d STORE 3 +FLAGS Work
         S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft Work)
         S: * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft Work \*)] Flags permitted
         S: * 3 FETCH (FLAGS (Work \Recent))
