@@ -126,6 +126,7 @@ impl Parameterised {
     }
 
     /// A parameter by name.
+    #[cfg(test)]
     pub(crate) fn parameter(&self, name: &str) -> Option<&[u8]> {
         let found = self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()));
         found.map(|(_, value)| value.as_slice())

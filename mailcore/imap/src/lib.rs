@@ -2,7 +2,7 @@
 //!
 //! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
 //! * `session`: the four states of RFC 3501 §3 and what each allows; `mailbox`: the selected mailbox as the client
-//!   numbers it.
+//!   numbers it; `roster`: what is kept of each of its messages.
 //! * `handlers`: what each command asks of the directory and of the store.
 //! * `header`, `address`, `mime`, `section`, `text`: messages as IMAP sees them, by offsets into the original octets.
 //!
@@ -14,6 +14,7 @@ mod handlers;
 mod header;
 mod mailbox;
 mod mime;
+mod roster;
 mod section;
 mod session;
 #[cfg(test)]

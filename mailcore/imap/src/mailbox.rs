@@ -1,10 +1,11 @@
 //! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is told when it changes.
 
-use provost_store::{Changes, Flags, Keyword, MailboxId, MessageMeta, Modseq, Uid, UidSet, UidValidity};
+use provost_store::{Changes, Flag, MailboxId, MessageMeta, Modseq, Uid, UidSet, UidValidity};
 
 use crate::codec::command::{Messages, Numbers};
 use crate::codec::cursor::ParseError;
 use crate::codec::encode;
+use crate::roster::Roster;
 
 /// Whether EXPUNGE responses may be sent now (RFC 3501 §7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +37,15 @@ pub(crate) struct Selected {
     /// Up to here `\Recent` was taken from other sessions.
     pub(crate) recent_cleared: Uid,
     /// As the client counts: ascending UID, number = index + 1. Holds those of `gone` too.
-    messages: Vec<MessageMeta>,
+    pub(crate) messages: Roster,
     /// Expunged and not told yet, ascending.
     gone: Vec<Uid>,
-    /// Keywords told in FLAGS.
-    keywords: Vec<Keyword>,
 }
 
 impl Selected {
     /// From everything that is in the mailbox now.
     pub(crate) fn open(changes: Changes, access: Access) -> Self {
         let info = changes.info;
-        let mut messages = changes.messages;
-        messages.shrink_to_fit();
         let mut selected = Self {
             id: info.id,
             access,
@@ -57,20 +54,12 @@ impl Selected {
             modseq: info.highest_modseq,
             recent_from: info.recent_from,
             recent_cleared: info.recent_from,
-            messages: Vec::new(),
+            messages: Roster::default(),
             gone: Vec::new(),
-            keywords: Vec::new(),
         };
-        for message in &messages {
-            selected.learn_keywords(&message.flags);
-        }
-        selected.messages = messages;
+        changes.messages.iter().for_each(|message| selected.messages.push(message));
+        selected.messages.take_facts(&changes.messages);
         selected
-    }
-
-    /// All messages in the client's order.
-    pub(crate) fn messages(&self) -> &[MessageMeta] {
-        &self.messages
     }
 
     /// How many the client counts.
@@ -80,7 +69,7 @@ impl Selected {
 
     /// How many of them are `\Recent`.
     pub(crate) fn recent(&self) -> usize {
-        self.messages.len() - self.messages.partition_point(|message| message.uid < self.recent_from)
+        self.messages.len() - self.messages.count_below(self.recent_from.0.get())
     }
 
     /// Whether a message is `\Recent`.
@@ -90,12 +79,12 @@ impl Selected {
 
     /// The number of the first message without `\Seen`.
     pub(crate) fn first_unseen(&self) -> Option<usize> {
-        self.messages.iter().position(|message| !message.flags.has(provost_store::Flag::Seen)).map(|at| at + 1)
+        (0..self.messages.len()).find(|at| !self.messages.has(*at, Flag::Seen)).map(|at| at + 1)
     }
 
     /// Where a message stands.
     pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
-        self.messages.binary_search_by_key(&uid, |message| message.uid).ok()
+        self.messages.index_of(uid)
     }
 
     /// Where the messages of a set stand, ascending. RFC 3501 §6.4.8: UIDs that are not there are passed over, message
@@ -103,7 +92,7 @@ impl Selected {
     pub(crate) fn indices(&self, messages: &Messages) -> Result<Vec<usize>, ParseError> {
         let exists = self.exists();
         if messages.numbers == Numbers::Uid {
-            let last = self.messages.last().map_or(0, |message| message.uid.0.get());
+            let last = self.last_uid();
             let ranges = messages.set.resolve(last);
             return Ok(ranges.iter().flat_map(|(low, high)| self.uid_range(*low, *high)).collect());
         }
@@ -116,38 +105,31 @@ impl Selected {
     }
 
     fn uid_range(&self, low: u32, high: u32) -> std::ops::Range<usize> {
-        let first = self.messages.partition_point(|message| message.uid.0.get() < low);
-        first..self.messages.partition_point(|message| message.uid.0.get() <= high).max(first)
+        let first = self.messages.count_below(low);
+        first..self.messages.count_up_to(high).max(first)
+    }
+
+    /// The largest UID, 0 when there is none.
+    pub(crate) fn last_uid(&self) -> u32 {
+        self.messages.last_uid().map_or(0, |uid| uid.0.get())
     }
 
     /// The UIDs at these indices.
     pub(crate) fn uids(&self, indices: &[usize]) -> UidSet {
-        UidSet::from_uids(indices.iter().filter_map(|at| self.messages.get(*at)).map(|message| message.uid))
+        UidSet::from_uids(indices.iter().filter_map(|at| self.messages.uid(*at)))
     }
 
     /// Takes a message's new state over, so that a later look at the changes does not tell it again.
-    pub(crate) fn note(&mut self, changed: MessageMeta) {
-        self.learn_keywords(&changed.flags);
-        if let Some(message) = self.index_of(changed.uid).and_then(|at| self.messages.get_mut(at)) {
-            *message = changed;
+    pub(crate) fn note(&mut self, changed: &MessageMeta) {
+        if let Some(at) = self.index_of(changed.uid) {
+            self.messages.set_flags(at, &changed.flags);
         }
-    }
-
-    /// Adds keywords of `flags`; true when there was a new one.
-    fn learn_keywords(&mut self, flags: &Flags) -> bool {
-        let known = self.keywords.len();
-        for keyword in flags.keywords() {
-            if !self.keywords.iter().any(|one| one.as_str().eq_ignore_ascii_case(keyword.as_str())) {
-                self.keywords.push(keyword.clone());
-            }
-        }
-        self.keywords.len() > known
     }
 
     /// `FLAGS` and `PERMANENTFLAGS` (RFC 3501 §7.2.6, §7.1).
     pub(crate) fn flags_lines(&self) -> String {
         let mut all = "\\Answered \\Flagged \\Deleted \\Seen \\Draft".to_owned();
-        for keyword in &self.keywords {
+        for keyword in self.messages.keywords() {
             all.push(' ');
             all.push_str(keyword.as_str());
         }
@@ -161,7 +143,7 @@ impl Selected {
 
     /// `* 3 FETCH (FLAGS (...))`, with the UID after UID commands.
     pub(crate) fn flags_line(&self, index: usize, numbers: Numbers) -> String {
-        let Some(message) = self.messages.get(index) else { return String::new() };
+        let Some(message) = self.messages.message(index) else { return String::new() };
         let flags = encode::flags(&message.flags, self.is_recent(message.uid));
         match numbers {
             Numbers::Sequence => format!("* {} FETCH (FLAGS {flags})\r\n", index + 1),
@@ -187,7 +169,7 @@ impl Selected {
         self.uid_next = changes.info.uid_next;
         let mut is_new_keyword = false;
         for message in &changes.messages {
-            is_new_keyword |= self.learn_keywords(&message.flags);
+            is_new_keyword |= self.messages.learn_keywords(&message.flags);
         }
         if is_new_keyword {
             told.push_str(&self.flags_lines());
@@ -200,11 +182,10 @@ impl Selected {
             }
         }
         let mut changed = Vec::new();
-        for message in changes.messages {
+        for message in &changes.messages {
             match self.index_of(message.uid) {
-                Some(at) => changed.extend(self.replace(at, message)),
-                None if self.messages.last().is_none_or(|last| last.uid < message.uid) => self.messages.push(message),
-                None => {}
+                Some(at) => changed.extend(self.messages.set_flags(at, &message.flags).then_some(at)),
+                None => self.messages.push(message),
             }
         }
         for at in changed {
@@ -220,30 +201,12 @@ impl Selected {
         told
     }
 
-    /// The index when the flags are others than before.
-    fn replace(&mut self, at: usize, changed: MessageMeta) -> Option<usize> {
-        let message = self.messages.get_mut(at)?;
-        let is_told = message.flags != changed.flags;
-        *message = changed;
-        is_told.then_some(at)
-    }
-
     /// RFC 3501 §7.4.1: each EXPUNGE shifts the numbers of those behind it.
     fn tell_expunges(&mut self, told: &mut String) {
         let gone = std::mem::take(&mut self.gone);
         if gone.is_empty() {
             return;
         }
-        let mut number = 0;
-        self.messages.retain(|message| {
-            number += 1;
-            let is_gone = gone.binary_search(&message.uid).is_ok();
-            if is_gone {
-                told.push_str(&format!("* {number} EXPUNGE\r\n"));
-                number -= 1;
-            }
-            !is_gone
-        });
-        self.messages.shrink_to_fit();
+        self.messages.remove(&gone, |number| told.push_str(&format!("* {number} EXPUNGE\r\n")));
     }
 }

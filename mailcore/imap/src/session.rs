@@ -34,6 +34,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
 /// Wait after a refused login that is not the first of its connection, times the refusals before it, at most two.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
+/// How long a silent session keeps what it can read again.
+const FACTS_KEPT: Duration = Duration::from_secs(20);
 /// Commands answered BAD in a row that end the conversation before login. A client that means well makes none.
 const BAD_COMMANDS_MAX_BEFORE_LOGIN: u8 = 20;
 /// And after login.
@@ -348,6 +350,9 @@ impl ImapSession {
     async fn after_login(&mut self, tag: &str, command: Command, out: &mut Output<'_>) -> Result<Answer, SessionError> {
         Ok(Answer::Reply(match command {
             Command::Idle => {
+                if let State::Selected(_, selected) = &mut self.state {
+                    selected.messages.drop_facts();
+                }
                 out.put("+ idling\r\n");
                 return Ok(Answer::Wait(Waiting::Idle { tag: tag.into() }));
             }
@@ -523,11 +528,21 @@ impl Session for ImapSession {
 
     async fn event(&mut self) {
         let in_mailbox = self.is_idling() && matches!(self.state, State::Selected(..));
-        let Some(account) = self.state.account_mut() else { return std::future::pending().await };
-        let Account { generations, notices, .. } = account;
-        tokio::select! {
-            () = ticked(generations) => {}
-            () = ticked(notices), if in_mailbox => {}
+        if let State::Selected(_, selected) = &mut self.state
+            && selected.messages.holds_facts()
+        {
+            let Some(account) = self.state.account_mut() else { return };
+            tokio::select! {
+                () = happened(account, in_mailbox) => return,
+                () = tokio::time::sleep(FACTS_KEPT) => {}
+            }
+            if let State::Selected(_, selected) = &mut self.state {
+                selected.messages.drop_facts();
+            }
+        }
+        match self.state.account_mut() {
+            Some(account) => happened(account, in_mailbox).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -565,6 +580,15 @@ impl Session for ImapSession {
 
     fn account(&self) -> Option<String> {
         self.state.account().map(|account| account.name.to_string())
+    }
+}
+
+/// Resolves when the directory has changed, or the account while its client listens.
+async fn happened(account: &mut Account, listens: bool) {
+    let Account { generations, notices, .. } = account;
+    tokio::select! {
+        () = ticked(generations) => {}
+        () = ticked(notices), if listens => {}
     }
 }
 

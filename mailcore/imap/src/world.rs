@@ -1,6 +1,6 @@
 //! What a handler may ask of the world, and how the world's refusals are told.
 
-use provost_store::{AccountId, MailboxInfo};
+use provost_store::{AccountId, MailboxInfo, Modseq};
 use provost_store::{Applied, ApplyError, Batch, BatchId, Op, Require, Snapshot, StoreError};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::ImapConfig;
 use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
+use crate::mailbox::Selected;
 
 /// How often a batch of unknown outcome is tried again under its id.
 const UNKNOWN_RETRIES: usize = 3;
@@ -63,6 +64,16 @@ impl World<'_> {
     /// The account's mailboxes.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Reply> {
         self.config.store.snapshot(self.account.id).await.map_err(|error| unreadable(&error))
+    }
+
+    /// Makes sure that what never changes of these messages is at hand.
+    pub(crate) async fn load_facts(&self, selected: &mut Selected, indices: &[usize]) -> Result<(), StoreError> {
+        if selected.messages.has_facts(indices.iter().copied()) {
+            return Ok(());
+        }
+        let changes = self.config.store.changes(self.account.id, selected.id, Modseq(0)).await?;
+        selected.messages.take_facts(&changes.messages);
+        Ok(())
     }
 
     /// The mailbox of that name, or why not.

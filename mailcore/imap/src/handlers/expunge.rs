@@ -33,7 +33,7 @@ pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option
 /// CLOSE: expunges without a word; EXAMINE closes and expunges nothing.
 pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Reply {
     let done = Reply::ok("CLOSE completed");
-    let has_deleted = selected.messages().iter().any(|message| message.flags.has(provost_store::Flag::Deleted));
+    let has_deleted = (0..selected.messages.len()).any(|at| selected.messages.has(at, provost_store::Flag::Deleted));
     if selected.access == Access::ReadOnly || !has_deleted {
         return done;
     }

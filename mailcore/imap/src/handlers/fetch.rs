@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use provost_net::{Output, SessionError};
-use provost_store::{Flag, FlagChange, Flags, MessageMeta, Op, StoreError, Uid};
+use provost_store::{Flag, FlagChange, Flags, Op, StoreError, Uid};
 
 use crate::codec::command::{self, FetchItem, Numbers, Partial, Section, SectionText};
 use crate::codec::encode;
@@ -13,6 +13,7 @@ use crate::codec::structure::{Detail, structure};
 use crate::codec::{Reply, date};
 use crate::header;
 use crate::mailbox::{Access, Selected};
+use crate::roster::{Facts, Message};
 use crate::section::{Octets, partial_range};
 use crate::world::World;
 
@@ -59,12 +60,21 @@ pub(crate) async fn fetch(
     let seen =
         if items.iter().any(marks_seen) { mark_seen(world, selected, &indices, out).await } else { BTreeSet::new() };
     let need = need(&items);
+    let needs_facts = items.iter().any(|item| !matches!(item, FetchItem::Flags | FetchItem::Uid));
+    if needs_facts && let Err(error) = world.load_facts(selected, &indices).await {
+        return Ok(crate::world::unreadable(&error));
+    }
     let mut failure = None;
     for index in indices {
-        let Some(message) = selected.messages().get(index) else { continue };
-        match load(world, message, need).await {
+        let Some(message) = selected.messages.message(index) else { continue };
+        let loaded = match &message.facts {
+            Some(facts) => load(world, facts, need).await,
+            None if needs_facts => Err(StoreError::Gone),
+            None => Ok(Loaded::Nothing),
+        };
+        match loaded {
             Ok(loaded) => {
-                let row = Row { selected, index, message, loaded: &loaded };
+                let row = Row { selected, index, message: &message, loaded: &loaded };
                 row.write(&items, seen.contains(&message.uid), out).await?;
             }
             Err(error) => failure = Some(error),
@@ -92,7 +102,7 @@ async fn mark_seen(
     indices: &[usize],
     out: &mut Output<'_>,
 ) -> BTreeSet<Uid> {
-    let is_unseen = |at: &&usize| selected.messages().get(**at).is_some_and(|message| !message.flags.has(Flag::Seen));
+    let is_unseen = |at: &&usize| !selected.messages.has(**at, Flag::Seen);
     let unseen: Vec<usize> = indices.iter().filter(is_unseen).copied().collect();
     if selected.access == Access::ReadOnly || unseen.is_empty() {
         return BTreeSet::new();
@@ -110,7 +120,7 @@ async fn mark_seen(
     };
     let known_flags = selected.flags_lines();
     let seen = messages.iter().map(|message| message.uid).collect();
-    messages.into_iter().for_each(|message| selected.note(message));
+    messages.iter().for_each(|message| selected.note(message));
     let flags = selected.flags_lines();
     if flags != known_flags {
         out.put(flags);
@@ -142,7 +152,7 @@ fn need_of(item: &FetchItem) -> Need {
     }
 }
 
-async fn load(world: &World<'_>, message: &MessageMeta, need: Need) -> Result<Loaded, StoreError> {
+async fn load(world: &World<'_>, message: &Facts, need: Need) -> Result<Loaded, StoreError> {
     match need {
         Need::Nothing => Ok(Loaded::Nothing),
         Need::Header => Ok(Loaded::Message(load_header(world, message).await?)),
@@ -160,12 +170,12 @@ async fn load(world: &World<'_>, message: &MessageMeta, need: Need) -> Result<Lo
 }
 
 /// A whole message.
-pub(crate) async fn load_whole(world: &World<'_>, message: &MessageMeta) -> Result<Octets, StoreError> {
+pub(crate) async fn load_whole(world: &World<'_>, message: &Facts) -> Result<Octets, StoreError> {
     Ok(Octets::new(world.config.store.body(world.account.id, message.blob.clone(), None).await?))
 }
 
 /// At least a message's header.
-pub(crate) async fn load_header(world: &World<'_>, message: &MessageMeta) -> Result<Octets, StoreError> {
+pub(crate) async fn load_header(world: &World<'_>, message: &Facts) -> Result<Octets, StoreError> {
     if message.octets > HEADER_OCTETS_FIRST {
         let range = Some(0..HEADER_OCTETS_FIRST);
         let head = world.config.store.body(world.account.id, message.blob.clone(), range).await?;
@@ -180,7 +190,7 @@ pub(crate) async fn load_header(world: &World<'_>, message: &MessageMeta) -> Res
 struct Row<'a> {
     selected: &'a Selected,
     index: usize,
-    message: &'a MessageMeta,
+    message: &'a Message,
     loaded: &'a Loaded,
 }
 
@@ -200,6 +210,10 @@ impl Row<'_> {
         Ok(())
     }
 
+    fn facts(&self) -> Result<&Facts, SessionError> {
+        self.message.facts.as_ref().ok_or_else(|| SessionError::Bug("a message was told without its facts".to_owned()))
+    }
+
     fn flags(&self) -> String {
         encode::flags(&self.message.flags, self.selected.is_recent(self.message.uid))
     }
@@ -208,9 +222,9 @@ impl Row<'_> {
         let small = match item {
             FetchItem::Flags => format!("FLAGS {}", self.flags()),
             FetchItem::Uid => format!("UID {}", self.message.uid.0),
-            FetchItem::Rfc822Size => format!("RFC822.SIZE {}", self.message.octets),
+            FetchItem::Rfc822Size => format!("RFC822.SIZE {}", self.facts()?.octets),
             FetchItem::InternalDate => {
-                format!("INTERNALDATE \"{}\"", date::format_date_time(self.message.internal_date))
+                format!("INTERNALDATE \"{}\"", date::format_date_time(self.facts()?.internal_date))
             }
             large => return self.large_item(large, out).await,
         };

@@ -3,13 +3,14 @@
 use std::sync::OnceLock;
 
 use provost_net::Output;
-use provost_store::{MessageMeta, StoreError};
+use provost_store::StoreError;
 
 use crate::codec::command::{Compare, Numbers, Search, SearchKey, SearchReturn};
 use crate::codec::sequence::{self, Ranges};
 use crate::codec::{Reply, date};
 use crate::header;
 use crate::mailbox::Selected;
+use crate::roster::{Facts, Message};
 use crate::section::Octets;
 use crate::text;
 use crate::world::{World, unreadable};
@@ -22,7 +23,7 @@ const MESSAGES_PER_TURN: usize = 256;
 /// SEARCH.
 pub(crate) async fn search(
     world: &World<'_>,
-    selected: &Selected,
+    selected: &mut Selected,
     tag: &str,
     search: &Search,
     out: &mut Output<'_>,
@@ -30,13 +31,21 @@ pub(crate) async fn search(
     if !search.charset_known {
         return Reply::no("BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
     }
+    if needs_facts(&search.key) {
+        let all: Vec<usize> = (0..selected.messages.len()).collect();
+        if let Err(error) = world.load_facts(selected, &all).await {
+            return unreadable(&error);
+        }
+    }
+    let selected = &*selected;
     let key = Resolved::new(&search.key, selected);
     let mut found = Vec::new();
-    for (index, message) in selected.messages().iter().enumerate() {
+    for index in 0..selected.messages.len() {
+        let Some(message) = selected.messages.message(index) else { continue };
         if index % MESSAGES_PER_TURN == MESSAGES_PER_TURN - 1 {
             tokio::task::yield_now().await;
         }
-        let subject = Subject { message, number: number(index), is_recent: selected.is_recent(message.uid) };
+        let subject = Subject { message: &message, number: number(index), is_recent: selected.is_recent(message.uid) };
         match is_match(world, &key, &subject).await {
             Ok(true) => found.push(match search.numbers {
                 Numbers::Sequence => subject.number,
@@ -52,6 +61,18 @@ pub(crate) async fn search(
         Some(returns) => out.put(extended(tag, &found, returns, search.numbers)),
     }
     Reply::ok("SEARCH completed")
+}
+
+/// Whether a key asks for more than UIDs and flags.
+fn needs_facts(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::Not(key) => needs_facts(key),
+        SearchKey::Or(first, second) => needs_facts(first) || needs_facts(second),
+        SearchKey::And(keys) => keys.iter().any(needs_facts),
+        SearchKey::All | SearchKey::Flag(..) | SearchKey::Keyword(..) | SearchKey::Recent(_) | SearchKey::New => false,
+        SearchKey::Sequence(_) | SearchKey::Uid(_) => false,
+        _ => true,
+    }
 }
 
 fn number(index: usize) -> u32 {
@@ -96,18 +117,20 @@ async fn is_match(world: &World<'_>, key: &Resolved<'_>, subject: &Subject<'_>) 
     if let Some(answer) = key.test(subject, None) {
         return Ok(answer);
     }
-    let head = Content::new(load_header(world, subject.message).await?, Extent::Header);
+    // Gone when the facts were read: the client has not been told yet.
+    let Some(facts) = &subject.message.facts else { return Ok(false) };
+    let head = Content::new(load_header(world, facts).await?, Extent::Header);
     if let Some(answer) = key.test(subject, Some(&head)) {
         return Ok(answer);
     }
     drop(head);
-    let whole = Content::new(load_whole(world, subject.message).await?, Extent::Whole);
+    let whole = Content::new(load_whole(world, facts).await?, Extent::Whole);
     Ok(key.test(subject, Some(&whole)).unwrap_or(false))
 }
 
 /// One message without its octets.
 struct Subject<'a> {
-    message: &'a MessageMeta,
+    message: &'a Message,
     number: u32,
     is_recent: bool,
 }
@@ -156,9 +179,7 @@ impl<'a> Resolved<'a> {
         let boxed = |key: &'a SearchKey| Box::new(Self::new(key, selected));
         match key {
             SearchKey::Sequence(set) => Self::Sequence(set.resolve(selected.exists())),
-            SearchKey::Uid(set) => {
-                Self::Uid(set.resolve(selected.messages().last().map_or(0, |message| message.uid.0.get())))
-            }
+            SearchKey::Uid(set) => Self::Uid(set.resolve(selected.last_uid())),
             SearchKey::Not(key) => Self::Not(boxed(key)),
             SearchKey::Or(first, second) => Self::Or(boxed(first), boxed(second)),
             SearchKey::And(keys) => Self::And(keys.iter().map(|key| Self::new(key, selected)).collect()),
@@ -197,16 +218,17 @@ impl<'a> Resolved<'a> {
 }
 
 fn leaf(key: &SearchKey, subject: &Subject<'_>, content: Option<&Content>) -> Option<bool> {
-    let (message, flags) = (subject.message, &subject.message.flags);
+    let flags = &subject.message.flags;
+    let facts = || -> Option<&Facts> { subject.message.facts.as_ref() };
     Some(match key {
         SearchKey::All => true,
         SearchKey::Flag(flag, is_set) => flags.has(*flag) == *is_set,
         SearchKey::Keyword(keyword, is_set) => flags.has_keyword(keyword) == *is_set,
         SearchKey::Recent(is_recent) => subject.is_recent == *is_recent,
         SearchKey::New => subject.is_recent && !flags.has(provost_store::Flag::Seen),
-        SearchKey::Internal(compare, day) => compares(*compare, date::utc_date(message.internal_date), *day),
-        SearchKey::Larger(octets) => message.octets > u64::from(*octets),
-        SearchKey::Smaller(octets) => message.octets < u64::from(*octets),
+        SearchKey::Internal(compare, day) => compares(*compare, date::utc_date(facts()?.internal_date), *day),
+        SearchKey::Larger(octets) => facts()?.octets > u64::from(*octets),
+        SearchKey::Smaller(octets) => facts()?.octets < u64::from(*octets),
         SearchKey::Sent(compare, day) => {
             let field = header::first(content?.octets.header(), "Date").unwrap_or_default();
             let sent = date::sent_date(&String::from_utf8_lossy(&field));

@@ -42,7 +42,7 @@ pub(crate) async fn store(
     let mut lines = Vec::new();
     for message in stored(effects) {
         let uid = message.uid;
-        selected.note(message);
+        selected.note(&message);
         lines.extend(selected.index_of(uid));
     }
     let flags = selected.flags_lines();
