@@ -30,6 +30,7 @@ impl SmtpSession {
         out: &mut Output<'_>,
     ) {
         let now = self.now();
+        let octets = data.as_ref().map_or(0, Bytes::len);
         let replies = match self.check(data, trace_octets, now) {
             Ok(message) if self.role == Role::Lmtp => self.accept_lmtp(&transaction, &message, now).await,
             Ok(message) => vec![self.accept_smtp(&transaction, &message, now).await],
@@ -39,10 +40,26 @@ impl SmtpSession {
         if replies.iter().any(|reply| reply.code() < 300) {
             self.patience = Patience::new(now);
         }
-        for reply in replies {
+        for (number, reply) in replies.iter().enumerate() {
+            let role = self.role.as_label();
             let outcome = if reply.code() < 300 { "accepted" } else { "refused" };
-            metrics::counter!("smtp_messages_total", "role" => self.role.as_label(), "outcome" => outcome).increment(1);
+            metrics::counter!("smtp_messages_total", "role" => role, "outcome" => outcome).increment(1);
+            self.note(&transaction, number, octets, reply);
             out.put(reply.to_string());
+        }
+    }
+
+    /// What a postmaster looks for first: refusals always, all messages with `PROVOST_LOG=provost_smtp=debug`. Whoever
+    /// starts the node may not read what it writes, and a full pipe stops it: a line a message is not for every day.
+    fn note(&self, transaction: &Transaction, number: usize, octets: usize, reply: &Reply) {
+        let (id, role, peer) = (transaction.id.simple(), self.role.as_label(), self.peer.remote.ip());
+        let (from, to) = (|| transaction.sender(), || transaction.answered(self.role, number));
+        let line = || reply.to_string().trim_end().to_owned();
+        // Paths and replies are printable ASCII: they cannot write a line of their own.
+        if reply.code() < 300 {
+            tracing::debug!(%id, role, %peer, from = from(), to = to(), octets, reply = line(), "message accepted");
+        } else {
+            tracing::info!(%id, role, %peer, from = from(), to = to(), octets, reply = line(), "message refused");
         }
     }
 
@@ -140,7 +157,11 @@ impl SmtpSession {
         original: &Bytes,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Some(to) = transaction.reverse_path.as_ref().filter(|_| !refused.is_empty()) else {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let Some(to) = &transaction.reverse_path else {
+            tracing::warn!(id = %transaction.id.simple(), ?refused, "refused message with null reverse-path dropped");
             return Ok(());
         };
         let failure = |(path, refusal): (Path, Refusal)| FailedRecipient {

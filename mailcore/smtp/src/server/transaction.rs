@@ -6,9 +6,12 @@ use jiff::Timestamp;
 use provost_message::{Address, Envelope, Path};
 use uuid::Uuid;
 
+use super::Role;
 use super::patience::elapsed;
 use crate::data::DataReader;
 
+/// Recipients that one line of the log names.
+const RECIPIENTS_SHOWN_MAX: usize = 20;
 /// What the data of one message may take, whatever its size. RFC 5321 §4.5.3.2.5 gives each block three minutes, so that
 /// a peer could take for ever.
 const DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -68,8 +71,51 @@ impl Transaction {
         self.id.simple().to_string()
     }
 
+    /// The reverse-path for people.
+    pub(super) fn sender(&self) -> String {
+        format!("<{}>", self.reverse_path.as_ref().map(Path::to_string).unwrap_or_default())
+    }
+
+    /// For people: whom the answer with that number is about, of LMTP one recipient each, else of all.
+    pub(super) fn answered(&self, role: Role, number: usize) -> String {
+        let of_one = (role == Role::Lmtp).then(|| self.recipients.get(number)).flatten();
+        let recipients = of_one.map_or(&self.recipients[..], std::slice::from_ref);
+        let shown = recipients.iter().take(RECIPIENTS_SHOWN_MAX).map(|recipient| format!("<{}>", recipient.path));
+        let mut text = shown.collect::<Vec<_>>().join(" ");
+        if let Some(more @ 1..) = recipients.len().checked_sub(RECIPIENTS_SHOWN_MAX) {
+            text.push_str(&format!(" and {more} more"));
+        }
+        text
+    }
+
     /// An envelope of some of its recipients.
     pub(super) fn envelope(&self, recipients: Vec<Path>) -> Envelope {
         Envelope { reverse_path: self.reverse_path.clone(), recipients, eight_bit: self.eight_bit }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_whom_an_answer_is_about() {
+        let recipient = |n: usize| Recipient {
+            path: Path::new(&format!("r{n}"), "b.example").unwrap(),
+            destination: Destination::Remote,
+        };
+        for (role, recipients, number, expect) in [
+            (Role::Lmtp, 2, 0, "<r0@b.example>"),
+            (Role::Lmtp, 2, 1, "<r1@b.example>"),
+            (Role::Mx, 1, 0, "<r0@b.example>"),
+            (Role::Submission, 2, 0, "<r0@b.example> <r1@b.example>"),
+            (Role::Mx, 23, 0, "<r19@b.example> and 3 more"),
+        ] {
+            let recipients = (0..recipients).map(recipient).collect();
+            let transaction =
+                Transaction { id: Uuid::nil(), reverse_path: None, size: None, eight_bit: false, recipients };
+            assert!(transaction.answered(role, number).ends_with(expect), "{expect}");
+            assert_eq!(transaction.sender(), "<>");
+        }
     }
 }
