@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Octets of buffers of all messages being received: three of 50 MB (they grow by doubling) and many of the usual size.
+/// A configured SIZE above half of it is cut to that.
 const RECEIVING_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 
 /// That of this process.
@@ -29,6 +30,11 @@ impl Budget {
     /// Of so many octets.
     pub(crate) const fn new(octets: u64) -> Self {
         Self { whole: octets, left: AtomicU64::new(octets) }
+    }
+
+    /// The largest message that can come at all, alone: half of the whole, for a buffer grows by doubling.
+    pub(crate) const fn message_octets_max(&self) -> u64 {
+        self.whole / 2
     }
 
     /// Whether a message of that size could come now. A promise of nothing: it saves sending what is refused.

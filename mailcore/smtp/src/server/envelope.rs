@@ -31,7 +31,7 @@ impl SmtpSession {
             return self.refuse(reply, out);
         }
         // RFC 1870 §6.1: told before the message is sent.
-        if size.is_some_and(|size| size > self.config.message_octets_max) {
+        if size.is_some_and(|size| size > self.message_octets_max()) {
             return say(reply::TOO_LARGE, out);
         }
         if !self.budget.has_room(size.unwrap_or_default()) {
@@ -134,7 +134,7 @@ impl SmtpSession {
             }
             State::Transaction(transaction) => {
                 let trace = self.received(&transaction);
-                let octets_max = self.config.message_octets_max;
+                let octets_max = self.message_octets_max();
                 let reader = DataReader::new(trace.as_bytes(), octets_max, transaction.size, self.budget);
                 let (trace_octets, began) = (trace.len(), self.now());
                 self.state = State::Data(Box::new(Receiving { transaction, reader, trace_octets, began }));

@@ -183,7 +183,8 @@ impl SmtpSession {
         }
         out.put(format!(
             "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n",
-            self.config.hostname, self.config.message_octets_max
+            self.config.hostname,
+            self.message_octets_max()
         ));
         if self.can_start_tls() {
             out.put("250-STARTTLS\r\n");
@@ -193,6 +194,11 @@ impl SmtpSession {
         }
         out.put("250 ENHANCEDSTATUSCODES\r\n");
         Step::Continue
+    }
+
+    /// SIZE: what is told is what can be taken.
+    fn message_octets_max(&self) -> u64 {
+        self.config.message_octets_max.min(self.budget.message_octets_max())
     }
 
     fn reset(&mut self, out: &mut Output<'_>) -> Step {

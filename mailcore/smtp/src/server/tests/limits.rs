@@ -81,3 +81,13 @@ async fn messages_beyond_the_memory_are_for_later() {
     }
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
+
+/// RFC 1870 §4: a size that is told can be taken.
+#[tokio::test]
+async fn no_size_is_told_that_memory_cannot_take() {
+    static BUDGET: Budget = Budget::new(1_500);
+    let mut talk = site().talk(Role::Mx);
+    talk.session.budget = &BUDGET;
+    assert!(talk.send(b"EHLO x\r\n").await.contains("\r\n250-SIZE 750\r\n"));
+    talk.run("C: MAIL FROM:<a@b.example> SIZE=751\nS: 552 5.3.4").await;
+}
