@@ -227,6 +227,7 @@ impl Rooms<'_> {
             store: self.store.clone(),
             default_quota: self.config.store.default_quota_octets,
             append_octets_max: self.config.store.message_octets_max,
+            literals: provost_imap::LiteralBudget::default(),
         }
     }
 

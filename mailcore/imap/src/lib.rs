@@ -9,6 +9,7 @@
 //! What must never happen here: knowledge of sockets, of other protocols, or of a store engine.
 
 mod address;
+mod budget;
 mod codec;
 mod handlers;
 mod header;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use provost_store::MessageStore;
 use provost_view::View;
 
+pub use budget::LiteralBudget;
 pub use session::ImapSession;
 
 /// Shared by all sessions.
@@ -42,4 +44,6 @@ pub struct ImapConfig {
     pub default_quota: Option<u64>,
     /// Largest APPEND literal, octets.
     pub append_octets_max: u64,
+    /// Memory for messages that are being received; the same for all listeners.
+    pub literals: LiteralBudget,
 }

@@ -10,6 +10,7 @@ use provost_store::StoreError;
 use provost_view::PersonState;
 
 use crate::ImapConfig;
+use crate::budget::Share;
 use crate::codec::command::{NamedMailbox, Numbers};
 use crate::codec::frame::{Bounds, Frame, Framer, Refusal, plain_line};
 use crate::codec::{Command, Parsed, Reply, parse};
@@ -31,6 +32,8 @@ const ANSWER_OCTETS_MAX: usize = 8 * 1024;
 const IDLE_LIMIT_BEFORE_LOGIN: Duration = Duration::from_secs(60);
 /// Silence after login. RFC 3501 §5.4: at least 30 minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
+/// Silence within a literal: what is there of it takes memory from all sessions.
+const IDLE_LIMIT_WITHIN_LITERAL: Duration = Duration::from_secs(2 * 60);
 /// Wait after a refused login that is not the first of its connection, times the refusals before it, at most two.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
@@ -114,6 +117,8 @@ pub struct ImapSession {
     pub(crate) state: State,
     waiting: Waiting,
     framer: Framer,
+    /// What the command in hand holds of the memory for literals.
+    share: Share,
     /// Commands answered BAD since one was not.
     bad_commands: u8,
     pub(crate) clock: fn() -> Timestamp,
@@ -123,6 +128,7 @@ pub struct ImapSession {
 impl ImapSession {
     /// `tls_offered`: STARTTLS can be told in CAPABILITY.
     pub fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
+        let share = Share::new(&config.literals);
         Self {
             config,
             peer,
@@ -131,6 +137,7 @@ impl ImapSession {
             state: State::NotAuthenticated { failures: 0 },
             waiting: Waiting::Nothing,
             framer: Framer::default(),
+            share,
             bad_commands: 0,
             clock: Timestamp::now,
             penalty: LOGIN_PENALTY,
@@ -168,19 +175,24 @@ impl ImapSession {
         if input.is_empty() {
             return Ok(Step::NeedMore);
         }
-        match self.framer.advance(input, &self.bounds()) {
+        match self.framer.advance(input, &self.bounds(), &mut self.share) {
             Frame::NeedMore => Ok(Step::NeedMore),
             Frame::Continuation => {
                 out.put("+ OK\r\n");
                 out.flush().await?;
                 Ok(Step::Continue)
             }
-            Frame::Refused(tag, refusal) => Ok(self.refuse(tag.as_deref(), refusal, out)),
+            Frame::Refused(tag, refusal) => {
+                self.share.release();
+                Ok(self.refuse(tag.as_deref(), refusal, out))
+            }
             Frame::Command(frame) => {
                 // Boxed: the widest command would otherwise be paid for by every idle connection.
                 let parsed = parse(&frame);
                 drop(frame);
-                Box::pin(self.run(parsed, out)).await
+                let step = Box::pin(self.run(parsed, out)).await;
+                self.share.release();
+                step
             }
         }
     }
@@ -192,8 +204,13 @@ impl ImapSession {
             Refusal::BareLf => "Lines end with CRLF",
             Refusal::LiteralTooBig => "Literal too large",
             Refusal::CommandTooLong => "Command too long",
+            Refusal::NoMemory => "Too much is coming in now",
         };
-        let reply = if refusal == Refusal::LiteralTooBig { Reply::no("TOOBIG", words) } else { Reply::bad(words) };
+        let reply = match refusal {
+            Refusal::LiteralTooBig => Reply::no("TOOBIG", words),
+            Refusal::NoMemory => Reply::no("UNAVAILABLE", words),
+            _ => Reply::bad(words),
+        };
         out.put(reply.line(tag.unwrap_or("*")));
         if self.state.account().is_some() {
             return self.count_bad(&reply, out);
@@ -564,7 +581,11 @@ impl Session for ImapSession {
     }
 
     fn idle_limit(&self) -> Duration {
-        if self.state.account().is_some() { IDLE_LIMIT } else { IDLE_LIMIT_BEFORE_LOGIN }
+        match self.state.account() {
+            None => IDLE_LIMIT_BEFORE_LOGIN,
+            Some(_) if self.framer.is_in_literal() => IDLE_LIMIT_WITHIN_LITERAL,
+            Some(_) => IDLE_LIMIT,
+        }
     }
 
     fn goodbye(&mut self, reason: Goodbye) -> Vec<u8> {

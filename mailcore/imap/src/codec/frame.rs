@@ -2,6 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::budget::Share;
+
 /// Literals in one command. A command that we know needs at most a few; SEARCH may carry one per string.
 const LITERALS_MAX: usize = 64;
 /// Octets of one command without an APPEND's message.
@@ -11,6 +13,8 @@ const TAG_OCTETS_MAX: usize = 64;
 /// A line that is not whole yet stays in the driver's buffer up to here: octets that trickle in are then no sign of life
 /// to it.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
+/// Literals up to here, octets, are not counted against what all sessions may hold: the bounds of one session suffice.
+const LITERAL_OCTETS_UNCOUNTED: u64 = 64 * 1024;
 /// While skipping: how much of a line's end is kept, to see a literal announced there.
 const TAIL_OCTETS: usize = 32;
 
@@ -36,6 +40,8 @@ pub(crate) enum Refusal {
     LiteralTooBig,
     /// More literals, or more octets in all, than a command may have.
     CommandTooLong,
+    /// All sessions together hold as much of literals as they may.
+    NoMemory,
 }
 
 /// What the bytes so far amount to.
@@ -57,6 +63,7 @@ pub(crate) struct Framer {
     buffer: BytesMut,
     line_start: usize,
     literal_left: u64,
+    is_counted: bool,
     literals: usize,
     refused: Option<(Option<Box<str>>, Refusal)>,
 }
@@ -64,9 +71,9 @@ pub(crate) struct Framer {
 impl Framer {
     /// Takes what it can use from `input`. Whatever is not a whole command is moved out of `input`, so that the
     /// driver's bound on it never meets a large literal.
-    pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &Bounds) -> Frame {
+    pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &Bounds, share: &mut Share) -> Frame {
         loop {
-            if self.literal_left > 0 && !self.take_literal(input) {
+            if self.literal_left > 0 && !self.take_literal(input, share) {
                 return Frame::NeedMore;
             }
             if !self.take_line(input, bounds) {
@@ -85,6 +92,7 @@ impl Framer {
                 return self.finish();
             }
             self.literal_left = announced.octets;
+            self.is_counted = announced.octets > LITERAL_OCTETS_UNCOUNTED;
             self.line_start = if self.refused.is_some() { 0 } else { self.buffer.len() + announced.octets as usize };
             if announced.synchronizing {
                 return Frame::Continuation;
@@ -92,9 +100,18 @@ impl Framer {
         }
     }
 
+    /// Whether the client is in the middle of a literal.
+    pub(crate) fn is_in_literal(&self) -> bool {
+        self.literal_left > 0
+    }
+
     /// Moves octets of the current literal; true when it is whole.
-    fn take_literal(&mut self, input: &mut BytesMut) -> bool {
+    fn take_literal(&mut self, input: &mut BytesMut, share: &mut Share) -> bool {
         let here = input.len().min(usize::try_from(self.literal_left).unwrap_or(usize::MAX));
+        if self.refused.is_none() && self.is_counted && !share.grow(here as u64) {
+            self.refuse(Refusal::NoMemory);
+            share.release();
+        }
         if self.refused.is_none() {
             self.buffer.extend_from_slice(input.get(..here).unwrap_or_default());
         }
@@ -138,7 +155,7 @@ impl Framer {
         if announced.octets > append.unwrap_or(bounds.literal) {
             self.refuse(Refusal::LiteralTooBig);
         } else if self.literals > LITERALS_MAX
-            || (append.is_none() && self.buffer.len() as u64 + announced.octets > COMMAND_OCTETS_MAX as u64)
+            || self.buffer.len() as u64 + announced.octets > COMMAND_OCTETS_MAX as u64 + append.unwrap_or_default()
         {
             self.refuse(Refusal::CommandTooLong);
         }
@@ -213,12 +230,13 @@ mod tests {
 
     fn frames(bytes: &[u8], chunk: usize) -> Vec<String> {
         let mut framer = Framer::default();
+        let mut share = Share::new(&crate::LiteralBudget::default());
         let mut seen = Vec::new();
         let mut input = BytesMut::new();
         for piece in bytes.chunks(chunk) {
             input.extend_from_slice(piece);
             loop {
-                match framer.advance(&mut input, &BOUNDS) {
+                match framer.advance(&mut input, &BOUNDS, &mut share) {
                     Frame::NeedMore => break,
                     Frame::Continuation => seen.push("+".to_owned()),
                     Frame::Command(frame) => seen.push(String::from_utf8_lossy(&frame).into_owned()),

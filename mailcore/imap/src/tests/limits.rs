@@ -61,6 +61,36 @@ async fn after_login_it_goes_on() {
     }
 }
 
+/// What all sessions hold of literals is bounded, and free again when a command or a session ends.
+#[tokio::test]
+async fn large_literals_share_one_bound() {
+    let world = World::new();
+    let mut hog = world.logged_in().await;
+    hog.send(format!("a APPEND INBOX {{180000+}}\r\n{}", "x".repeat(170_000))).await;
+    assert_eq!(hog.session.idle_limit(), Duration::from_secs(120));
+    let mut talk = world.logged_in().await;
+    let append = format!("b APPEND Trash {{90000+}}\r\nA: b\r\n\r\n{}\r\nc NOOP\r\n", "x".repeat(89_992));
+    talk.send(&append).await;
+    assert_eq!(talk.take(), "b NO [UNAVAILABLE] Too much is coming in now\r\nc OK NOOP completed\r\n");
+    drop(hog);
+    for _ in 0..2 {
+        // The second is over quota: memory was not what stopped it.
+        talk.send(&append).await;
+        let told = talk.take();
+        assert!(told.starts_with("b OK [APPENDUID") || told.starts_with("b NO [OVERQUOTA]"), "{told}");
+    }
+}
+
+/// One APPEND holds one message, not as many as it may have literals.
+#[tokio::test]
+async fn an_append_has_a_bound_of_its_own() {
+    let mut talk = World::new().logged_in().await;
+    let literal = format!(" {{150000+}}\r\n{}", "x".repeat(150_000));
+    talk.send(format!("a APPEND INBOX{}\r\n", literal.repeat(4))).await;
+    let told = talk.take();
+    assert!(told == "a BAD Command too long\r\n" || told.starts_with("a NO [UNAVAILABLE]"), "{told}");
+}
+
 /// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: what the grammar does not have.
 #[tokio::test]
 async fn the_grammar_is_kept() {

@@ -53,7 +53,7 @@ async fn append() {
         C: e2 APPEND "a*" {3+}
         C: abc
         S: e2 NO [NONEXISTENT] ~
-        C: f APPEND INBOX {20001}
+        C: f APPEND INBOX {200001}
         S: f NO [TOOBIG] Literal too large
         C: g APPEND INBOX (\Nosuch) {3+}
         C: abc

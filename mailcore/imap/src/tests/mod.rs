@@ -61,7 +61,8 @@ impl World {
             view: View::fixed(vec![person(PersonState::Active)]),
             store: Arc::new(MemoryStore::default()),
             default_quota: None,
-            append_octets_max: 20_000,
+            append_octets_max: 200_000,
+            literals: crate::LiteralBudget::new(250_000),
         };
         Self { config: Arc::new(config) }
     }
