@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Open connections on this listener.
     pub connections: usize,
-    /// Open connections from one address.
+    /// Open connections from one address; of IPv6 from one network of 64 bits, which one host has for itself.
     pub connections_per_address: usize,
     /// Open connections of one account after login.
     pub connections_per_account: usize,
@@ -32,6 +33,17 @@ impl Default for Limits {
             handshake: Duration::from_secs(30),
             write: Duration::from_secs(60),
         }
+    }
+}
+
+/// The network bits of an IPv6 address (RFC 4291 §2.5.1); the rest a host chooses, anew for each connection if it likes.
+const NETWORK_BITS: u128 = !0 << 64;
+
+/// Whom an address is counted as.
+pub(crate) fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_BITS).into(),
+        address => address,
     }
 }
 
@@ -86,6 +98,18 @@ impl<K: Eq + Hash + Clone> Drop for Place<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_host_is_one_source() {
+        for (address, expect) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::"),
+        ] {
+            assert_eq!(source(address.parse().unwrap()).to_string(), expect);
+        }
+    }
 
     #[test]
     fn places_are_bounded_and_given_back() {

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::conversation::{Conversation, refuse};
-use crate::limits::Counts;
+use crate::limits::{Counts, source};
 use crate::{Drain, Limits, Peer, Session, Transport};
 
 /// How long accepting rests when the system has no descriptors or memory left.
@@ -114,7 +114,7 @@ where
     let transport = if listener.implicit_tls { Transport::Tls } else { Transport::Plain };
     let session = make(peer, transport, listener.tls.is_some() && !listener.implicit_tls);
     let most = listener.limits.connections_per_address;
-    let Some(_place) = shared.addresses.enter(remote.ip().to_canonical(), most) else {
+    let Some(_place) = shared.addresses.enter(source(remote.ip()), most) else {
         return refuse(socket, session, &shared).await;
     };
     Conversation::new(socket, session, &shared).hold(peer).await;
