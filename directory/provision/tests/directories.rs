@@ -13,8 +13,8 @@ use provost_client::{Directory, DirectoryConfig, DirectoryError, Scope, Search, 
 use provost_credential::{Scheme, Secret, Verdict};
 use provost_entry::{Dn, Entry, Filter};
 use provost_provision::{
-    Actor, Actual, Audit, Desk, DeskError, Outcomes, Plan, RosterOptions, Settings, VacationChange, apply, ensure_tree,
-    plan, read_roster,
+    Actor, Actual, Audit, Desk, DeskError, Outcomes, Plan, RosterOptions, Settings, VacationChange, apply, apply_until,
+    ensure_tree, plan, read_roster,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -271,6 +271,37 @@ async fn an_import_that_is_cut_off_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_asked_to_stop_ends_between_people() {
+    let embedded = Embedded::start().await;
+    let desk = embedded.desk();
+    ensure_tree(&desk.directory, &desk.settings).await.unwrap();
+    let row = |n: usize| format!("{n},Ann,Roy-{},,,staff,,,\n", "x".repeat(1 + n % 30));
+    let rows = HEADER.to_owned() + &(0..600).map(row).collect::<String>();
+    let whole = plan_for(&desk, &rows).await;
+    let asked = tokio::sync::Notify::new();
+    let mut progress = |at: provost_provision::Progress| {
+        if at.done == 100 {
+            asked.notify_one();
+        }
+    };
+    let stop = asked.notified();
+    let actor = actor();
+    let cut = apply_until(stop, &whole, &desk.directory, &desk.settings, &actor, &desk.audit, &mut progress);
+    let outcomes = cut.await.unwrap();
+    assert!(outcomes.interrupted && (100..600).contains(&outcomes.applied), "{outcomes:?}");
+    assert_eq!((outcomes.writes, outcomes.failed.len()), (2 * outcomes.applied, 0));
+    assert_eq!(below(&desk, "people").await.len(), outcomes.applied, "nobody is half there");
+    // The registrar corrects the file in between: rows that are there change, others are made.
+    let changed = rows.replace("\n1,Ann,", "\n1,Anne,").replace("\n599,Ann,", "\n599,Anna,");
+    let rest = plan_for(&desk, &changed).await;
+    assert_eq!((rest.summary.create, rest.summary.update), (600 - outcomes.applied, 1), "{:?}", rest.summary);
+    import(&desk, &changed).await;
+    assert!(plan_for(&desk, &changed).await.is_empty());
+    assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 601));
+    embedded.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_imports_at_once_never_share_an_address() {
     let slapd = Slapd::start();
     let desk = slapd.desk();
@@ -311,6 +342,7 @@ async fn work_at(desk: &Desk) {
     let rows = "12345,Zoé,L'Écuyer,2004-02-29,,student,B-INFO,2030-04-30,\n7,Bo,Li,,,staff,,,\n8,Bo,Li,,,staff,,,\n";
     import(desk, &format!("{HEADER}{rows}")).await;
     lookups(desk).await;
+    accents(desk).await;
     vacations(desk).await;
     aliases(desk).await;
     passwords_and_roles(desk).await;
@@ -324,12 +356,14 @@ async fn lookups(desk: &Desk) {
     }
     assert_eq!((zoe.end_date.as_deref(), zoe.program.as_deref()), (Some("2030-04-30"), Some("B-INFO")));
     assert!(!zoe.has_password && zoe.created.is_some());
-    for text in ["zoe", "Zoé", "ZOÉ", "écuyer", "lecuyer zoe", "12345", "zoe.lec", "zoe.lecuyer@example.edu"] {
+    for text in
+        ["zoe", "Zoé", "ZOÉ", "écuyer", "lecuyer zoe", "12345", "zoe.lec", "zoe.lecuyer@example.edu", "E\u{301}cuyer"]
+    {
         assert_eq!(desk.search(text, 10).await.unwrap(), std::slice::from_ref(&zoe.summary), "{text}");
     }
     assert_eq!(desk.search("bo", 10).await.unwrap().len(), 2);
     assert_eq!(desk.search("bo", 1).await.unwrap().len(), 1);
-    for nobody in ["", "  ", "*", "zoe tremblay", "(uid=*)"] {
+    for nobody in ["", "  ", "*", "zoe tremblay", "(uid=*)", "exam"] {
         assert!(desk.search(nobody, 10).await.unwrap().is_empty(), "{nobody}");
     }
     assert_eq!(desk.person("Bo Li").await, Err(DeskError::Ambiguous("Bo Li".into())));
@@ -337,6 +371,21 @@ async fn lookups(desk: &Desk) {
         assert_eq!(desk.person(nobody).await, Err(DeskError::NotFound(nobody.into())));
     }
     assert!(matches!(desk.person("").await, Err(DeskError::Invalid { field: "person", .. })));
+}
+
+/// A word finds a name with marks or without, in whatever way either is written, and after a change of name too.
+async fn accents(desk: &Desk) {
+    let rows = |family: &str| format!("{HEADER}21,Ann,{family},,,staff,,,\n22,Bea,Cote,,,staff,,,\n");
+    import(desk, &rows("Roy")).await;
+    import(desk, &rows("Côté")).await;
+    for text in ["cote", "COTE", "cot"] {
+        let mails: Vec<String> = desk.search(text, 9).await.unwrap().into_iter().map(|found| found.mail).collect();
+        assert_eq!(mails, ["ann.cote@example.edu", "bea.cote@example.edu"], "{text}");
+    }
+    for text in ["Côté", "CÔTÉ", "Co\u{302}te\u{301}", "ann cote", "ann.cote", "ann.roy"] {
+        let found = desk.search(text, 9).await.unwrap();
+        assert!(found.iter().any(|person| person.uid == "ann.roy"), "{text}: {found:?}");
+    }
 }
 
 async fn vacations(desk: &Desk) {
