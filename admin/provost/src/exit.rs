@@ -32,9 +32,90 @@ impl From<Exit> for ExitCode {
 /// Prints the failure with its causes and says how to exit.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("provost: {error:#}");
-    let unavailable = error.chain().any(|cause| {
+    if let Some(advice) = advice(error) {
+        eprintln!("       {advice}");
+    }
+    ExitCode::from(if is_unavailable(error) { DIRECTORY_UNAVAILABLE } else { FAILED })
+}
+
+fn is_unavailable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)))
             || matches!(cause.downcast_ref(), Some(DeskError::Unavailable(_)))
-    });
-    ExitCode::from(if unavailable { DIRECTORY_UNAVAILABLE } else { FAILED })
+    })
+}
+
+/// What whoever ran the command can do now.
+fn advice(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(error), _) => of_directory(error),
+        (_, Some(error)) => of_desk(error),
+        _ => None,
+    })
+}
+
+/// What to do about a directory's answer.
+pub(crate) fn of_directory(error: &DirectoryError) -> Option<&'static str> {
+    match error {
+        DirectoryError::InvalidCredentials => Some(CREDENTIALS),
+        DirectoryError::NoSuchObject(_) => Some(SUFFIX),
+        DirectoryError::InsufficientAccess(_) => Some("see the access rules in docs/openldap.md"),
+        DirectoryError::AssertionFailed => Some("somebody else changed it; run the same command again"),
+        DirectoryError::Unavailable(_) => {
+            Some("is the server running, and is directory.servers right? 'provost doctor' looks at everything")
+        }
+        DirectoryError::Unknown(_) => Some("run the same command again: what is done already is not done twice"),
+        DirectoryError::AlreadyExists(_) | DirectoryError::Refused { .. } => None,
+    }
+}
+
+const CREDENTIALS: &str =
+    "directory.bind_dn or the password in directory.bind_password_file is not what the server has";
+const SUFFIX: &str = "is directory.suffix right? 'provost directory init' makes what is missing";
+
+fn of_desk(error: &DeskError) -> Option<&'static str> {
+    match error {
+        DeskError::NotFound(name) if name.is_empty() => Some(SUFFIX),
+        DeskError::NotFound(_) => {
+            Some("a person is named by login, address or number; see 'provost person search WORD'")
+        }
+        DeskError::Ambiguous(_) => Some("name the person by address; see 'provost person search WORD'"),
+        DeskError::InUse(_) => Some("see whose it is with 'provost person show ADDRESS'"),
+        DeskError::Stale => of_directory(&DirectoryError::AssertionFailed),
+        DeskError::Refused(why) if *why == DirectoryError::InvalidCredentials.to_string() => Some(CREDENTIALS),
+        DeskError::Unavailable(_) => of_directory(&DirectoryError::Unavailable(String::new())),
+        DeskError::Invalid { .. } | DeskError::Refused(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn failures_say_what_to_do() {
+        let down = || DirectoryError::Unavailable("refused".into());
+        let refused = || DirectoryError::InvalidCredentials;
+        let told = |error: anyhow::Error| (is_unavailable(&error), advice(&error));
+        for (error, unavailable, words) in [
+            (down().into(), true, Some("running")),
+            (Err::<(), _>(down()).context("stopped after 3").unwrap_err(), true, Some("running")),
+            (DeskError::from(down()).into(), true, Some("running")),
+            (DirectoryError::Unknown("lost".into()).into(), true, Some("again")),
+            (refused().into(), false, Some("bind_password_file")),
+            (DeskError::from(refused()).into(), false, Some("bind_password_file")),
+            (DirectoryError::NoSuchObject(String::new()).into(), false, Some("init")),
+            (DeskError::NotFound(String::new()).into(), false, Some("init")),
+            (DeskError::NotFound("zoe".into()).into(), false, Some("search")),
+            (DeskError::Ambiguous("Bo Li".into()).into(), false, Some("address")),
+            (DeskError::Stale.into(), false, Some("again")),
+            (anyhow::anyhow!("else"), false, None),
+        ] {
+            let about = format!("{error:#}");
+            let (is, advice) = told(error);
+            assert_eq!((is, advice.is_some()), (unavailable, words.is_some()), "{about}");
+            assert!(advice.unwrap_or_default().contains(words.unwrap_or_default()), "{about}: {advice:?}");
+        }
+    }
 }

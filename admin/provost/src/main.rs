@@ -11,6 +11,7 @@ mod quickstart;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{address, directory, doctor, import, person, queue, vacation};
@@ -98,7 +99,8 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
     if let Command::Quickstart(arguments) = cli.command {
         return quickstart::run(arguments).await;
     }
-    let config = Config::read(&cli.config)?;
+    let config = Config::read(&cli.config)
+        .context("no usable configuration: name the file with --config FILE or in PROVOST_CONFIG")?;
     match cli.command {
         Command::Serve => compose::serve(&config).await,
         Command::Quickstart(arguments) => quickstart::run(arguments).await,

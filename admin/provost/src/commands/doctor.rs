@@ -4,12 +4,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use provost_client::Directory;
+use provost_client::{Directory, DirectoryError};
+use provost_provision::DeskError;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::output::Printer;
+
+/// What to do about a listener that does not accept.
+const START: &str = "start the node: provost --config FILE serve; its log says why a listener does not open";
 
 /// How long a listener may take to accept.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -26,9 +30,16 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     found.push(folder(&config.node.data));
     found.extend(listeners(config));
     found.extend(certificate(config));
-    found.push(directory(config).await);
-    found.push(schema(config).await);
-    found.push(postmaster(config).await);
+    let Told(shut_out, told) = directory(config).await;
+    let is_good = told.good;
+    found.push(told);
+    // A directory that lets nobody in has no schema and no people to look at: one fault, said once.
+    if shut_out.is_none() {
+        found.push(schema(config).await);
+    }
+    if is_good {
+        found.push(postmaster(config).await);
+    }
     let bad = found.iter().filter(|finding| !finding.good).count();
     print.show(&found, |found| {
         for finding in found {
@@ -38,10 +49,12 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
             }
         }
     })?;
-    if bad > 0 {
-        anyhow::bail!("{bad} of {} checks failed", found.len());
+    let failed = format!("{bad} of {} checks failed", found.len());
+    match shut_out {
+        Some(error) => Err(anyhow::Error::new(error).context(failed)),
+        None if bad > 0 => Err(anyhow::anyhow!(failed)),
+        None => Ok(Exit::Clean),
     }
-    Ok(Exit::Clean)
 }
 
 fn finding(what: String, result: Result<(), String>, advice: &str) -> Finding {
@@ -73,9 +86,14 @@ fn listeners(config: &Config) -> Vec<Finding> {
     let check = |(name, address): (&str, Option<SocketAddr>)| {
         let address = address?;
         let tried = TcpStream::connect_timeout(&address, CONNECT_LIMIT).map(drop).map_err(|e| e.to_string());
-        Some(finding(format!("listener {name} {address}"), tried, "start the node: provost --config FILE serve"))
+        Some(finding(format!("listener {name} {address}"), tried, START))
     };
-    named.into_iter().filter_map(check).collect()
+    let found: Vec<Finding> = named.into_iter().filter_map(check).collect();
+    if !found.is_empty() && found.iter().all(|finding| !finding.good) {
+        let what = format!("node: none of its {} listeners accepts", found.len());
+        return vec![Finding { what, good: false, advice: START.to_owned() }];
+    }
+    found
 }
 
 fn certificate(config: &Config) -> Option<Finding> {
@@ -84,24 +102,33 @@ fn certificate(config: &Config) -> Option<Finding> {
     Some(finding("certificate and key".to_owned(), read, "both must be PEM and belong together"))
 }
 
-async fn directory(config: &Config) -> Finding {
-    let asked = async {
-        let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
-        let suffix = directory.suffix().clone();
-        let entry = directory.read(&suffix, &["contextCSN"]).await.map_err(|e| e.to_string())?;
-        match entry {
-            None => Err(format!("there is no {suffix}; run: provost directory init")),
-            Some(entry) if entry.values("contextCSN").is_empty() => {
-                Err("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned())
-            }
-            Some(_) => Ok(()),
-        }
+/// What a directory answered when it should have let us in, and what the doctor says of it.
+struct Told(Option<DirectoryError>, Finding);
+
+async fn directory(config: &Config) -> Told {
+    const WHAT: &str = "directory";
+    const SETUP: &str = "see docs/openldap.md: server, bind_dn, password, syncprov, access rules";
+    let bad = |why: String, advice: &str| finding(WHAT.to_owned(), Err(why), advice);
+    let directory = match config.directory_config() {
+        Ok(config) => Directory::new(config),
+        Err(error) => return Told(None, bad(format!("{error:#}"), "mend the [directory] section")),
     };
-    finding(
-        "directory".to_owned(),
-        asked.await,
-        "see docs/openldap.md: server, bind_dn, password, syncprov, access rules",
-    )
+    let suffix = directory.suffix().clone();
+    match directory.read(&suffix, &["contextCSN"]).await {
+        Ok(Some(entry)) if entry.values("contextCSN").is_empty() => Told(
+            None,
+            bad("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned(), SETUP),
+        ),
+        Ok(Some(_)) => Told(None, finding(WHAT.to_owned(), Ok(()), "")),
+        Ok(None) | Err(DirectoryError::NoSuchObject(_)) => {
+            let why = format!("there is no {suffix}, or {} may not read it", config.directory.bind_dn);
+            Told(None, bad(why, "is directory.suffix right? then: provost directory init"))
+        }
+        Err(error) => {
+            let found = bad(error.to_string(), exit::of_directory(&error).unwrap_or(SETUP));
+            Told(Some(error), found)
+        }
+    }
 }
 
 async fn schema(config: &Config) -> Finding {
@@ -121,7 +148,11 @@ async fn postmaster(config: &Config) -> Finding {
     let address = format!("postmaster@{}", config.settings().domain);
     let asked = async {
         let desk = super::desk(config).map_err(|e| format!("{e:#}"))?;
-        desk.person(&address).await.map(drop).map_err(|e| e.to_string())
+        match desk.person(&address).await {
+            Ok(_) => Ok(()),
+            Err(DeskError::NotFound(_)) => Err("it is nobody's".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     };
     finding(address.clone(), asked.await, &format!("give it to somebody: provost address add PERSON {address}"))
 }

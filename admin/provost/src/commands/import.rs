@@ -161,17 +161,17 @@ fn show_end(report: &Report<'_>, dry_run: bool) {
     match report.outcomes {
         None if dry_run => println!("nothing was changed (--dry-run)"),
         None => println!("nothing to do"),
-        Some(outcomes) => show_outcomes(outcomes),
+        Some(outcomes) => show_outcomes(outcomes, plan.create + plan.update),
     }
 }
 
-fn show_outcomes(outcomes: &Outcomes) {
+fn show_outcomes(outcomes: &Outcomes, people: usize) {
     for (line, why) in &outcomes.failed {
         println!("line {line}: not applied: {why}");
     }
     let share = if outcomes.seconds > 0.0 { outcomes.hashing_seconds / outcomes.seconds * 100.0 } else { 0.0 };
     println!(
-        "applied: {} people, {} writes in {:.1} s (password hashing {:.1} s, {share:.0} %)",
+        "applied: {} of {people} people, {} writes in {:.1} s (password hashing {:.1} s, {share:.0} %)",
         outcomes.applied, outcomes.writes, outcomes.seconds, outcomes.hashing_seconds
     );
     if outcomes.interrupted {

@@ -31,16 +31,19 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     let desk = super::desk(config)?;
     match command {
         Command::Show { person } => print.show(&desk.person(&person).await?, show)?,
-        Command::Search { text, limit } => print.show(&desk.search(&text, limit).await?, |found| list(found))?,
+        Command::Search { text, limit } => print.show(&desk.search(&text, limit).await?, |found| list(found, limit))?,
     }
     Ok(Exit::Clean)
 }
 
-fn list(found: &[PersonSummary]) {
+fn list(found: &[PersonSummary], limit: usize) {
     for person in found {
         println!("{:<40} {:<30} {:<8} {}", person.mail, person.display_name, person.affiliation, person.state);
     }
     println!("{} found", found.len());
+    if found.len() >= limit {
+        println!("There may be more: name another word, or raise --limit.");
+    }
 }
 
 fn show(person: &PersonDetail) {
@@ -48,10 +51,18 @@ fn show(person: &PersonDetail) {
     println!("{} ({}, {})", person.summary.display_name, person.summary.affiliation, person.summary.state);
     println!("  login      {}", person.summary.uid);
     println!("  id         {}", person.summary.id);
-    println!("  source     {}", person.sources.join(", "));
+    println!("  number     {}", person.sources.join(", "));
+    if !person.roles.is_empty() {
+        println!("  roles      {}", person.roles.join(", "));
+    }
     println!("  programme  {}", or_dash(&person.program));
     println!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
-    println!("  password   {}", if person.has_password { "set" } else { "none" });
+    println!("  password   {}", if person.has_password { "set" } else { "none: cannot sign in" });
+    if let Some(octets) = person.quota_octets {
+        println!("  quota      {} MiB", octets >> 20);
+    }
+    println!("  created    {}", or_dash(&person.created));
+    println!("  changed    {}", or_dash(&person.modified));
     super::address::show(&person.addresses);
     match &person.vacation {
         Some(vacation) => super::vacation::show(vacation),

@@ -47,7 +47,7 @@ pub(crate) struct SetArguments {
     /// Subject in English.
     #[arg(long)]
     subject_en: Option<String>,
-    /// Text in French.
+    /// Text in French; this or --text-en is needed.
     #[arg(long, required_unless_present = "text_en")]
     text_fr: Option<String>,
     /// Text in English.
@@ -91,8 +91,9 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 }
 
 pub(crate) fn show(vacation: &VacationChange) {
-    let day = |date: &Option<Date>| date.map_or_else(|| "-".to_owned(), |date| date.to_string());
-    println!("  vacation   {} to {}", day(&vacation.start), day(&vacation.end));
+    let day = |date: &Option<Date>, none: &str| date.map_or_else(|| none.to_owned(), |date| date.to_string());
+    let (from, to) = (day(&vacation.start, "now"), day(&vacation.end, "until cleared"));
+    println!("  vacation   {from} to {to}");
     let parts = [
         ("subject fr", &vacation.subject_fr),
         ("subject en", &vacation.subject_en),
@@ -101,7 +102,8 @@ pub(crate) fn show(vacation: &VacationChange) {
     ];
     for (name, value) in parts {
         if let Some(value) = value {
-            println!("    {name:<10} {value}");
+            // A text of several lines stays under its name.
+            println!("    {name:<10} {}", value.replace('\n', "\n               "));
         }
     }
 }
