@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use provost_store::QueueItem;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::Queue;
 
@@ -30,13 +30,19 @@ impl Queue {
             tokio::select! {
                 () = &mut stop => break,
                 () = self.inner.wake.notified() => {}
-                Some(_) = attempts.join_next() => {}
+                Some(ended) = attempts.join_next() => note_end(ended),
                 () = tokio::time::sleep(pause) => {}
             }
             // Reap all that ended: one look at the rows for many ends.
-            while attempts.try_join_next().is_some() {}
+            while let Some(ended) = attempts.try_join_next() {
+                note_end(ended);
+            }
         }
-        let finish = async { while attempts.join_next().await.is_some() {} };
+        let finish = async {
+            while let Some(ended) = attempts.join_next().await {
+                note_end(ended);
+            }
+        };
         if tokio::time::timeout(STOP_GRACE, finish).await.is_err() {
             tracing::warn!("queue attempts cut off by the stop");
         }
@@ -74,6 +80,16 @@ impl Queue {
             Ok(Err(error)) => tracing::error!(%id, %error, "queue item left to its lease"),
             Err(_) => tracing::error!(%id, "attempt cut off at its limit, left to its lease"),
         }
+    }
+}
+
+/// An attempt that panicked left its item to its lease, and will again: count it, so that somebody looks.
+fn note_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        metrics::counter!("queue_panics_total").increment(1);
+        tracing::error!(%error, "a queue attempt panicked");
     }
 }
 
