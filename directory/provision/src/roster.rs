@@ -71,9 +71,9 @@ pub struct Row {
     pub line: u64,
     /// The source's number for the person.
     pub person_id: String,
-    /// NFC, trimmed.
+    /// NFC, single spaces between words.
     pub given_name: String,
-    /// NFC, trimmed.
+    /// NFC, single spaces between words.
     pub family_name: String,
     /// YYYYMMDD.
     pub birth_date: Option<String>,

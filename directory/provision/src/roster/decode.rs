@@ -41,6 +41,17 @@ fn decode_utf8(bytes: &[u8]) -> Result<Cow<'_, str>, FileError> {
 
 /// Refuses the file at an octet, naming its line.
 fn refuse(bytes: &[u8], at: usize, rule: &str) -> FileError {
-    let line_ends = bytes.iter().take(at).filter(|b| **b == b'\n').count();
-    FileError::Encoding { line: line_ends as u64 + 1, rule: rule.to_owned() }
+    let line = line_ends(bytes.get(..at).unwrap_or(bytes)) + 1;
+    FileError::Encoding { line, rule: rule.to_owned() }
+}
+
+/// How many lines end within `octets`: by LF, CRLF, or CR alone, as the reader of records takes them too.
+pub(super) fn line_ends(octets: &[u8]) -> u64 {
+    let next = octets.iter().skip(1).map(Some).chain([None]);
+    let ends = octets.iter().zip(next).filter(|(b, next)| match **b {
+        b'\n' => true,
+        b'\r' => *next != Some(&b'\n'),
+        _ => false,
+    });
+    ends.count() as u64
 }

@@ -168,9 +168,11 @@ fn sound(field: &str) -> Result<&str, &'static str> {
     }
 }
 
-/// A name or a programme, in NFC.
+/// A name or a programme, in NFC, its words a single space apart: what a spreadsheet pads or keeps together with blanks of
+/// other kinds is the same name, and the directory compares it so (RFC 4518 §2.6.1).
 pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() > TEXT_CHARS_MAX {
         Err("longer than 200 characters")
     } else if text.chars().any(is_invisible) {

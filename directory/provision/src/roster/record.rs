@@ -5,6 +5,7 @@ use std::io::{Chain, Read};
 use csv::StringRecord;
 
 use super::FileError;
+use super::decode::line_ends;
 
 /// Appended to the text as a record of its own. A file that ends within a quoted field swallows it, and shows itself
 /// thereby; no good file holds it, since NUL is refused before.
@@ -64,7 +65,8 @@ impl<'a> Records<'a> {
         let rest = self.text.as_bytes().get(octet as usize..).unwrap_or_default();
         let begins = octet as usize + rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
         let passed = self.text.as_bytes().get(from..begins).unwrap_or_default();
-        let line = line + passed.iter().filter(|b| **b == b'\n').count() as u64;
+        // A piece never ends between CR and LF: `begins` is after all line ends.
+        let line = line + line_ends(passed);
         self.counted = (begins.max(from), line);
         line
     }

@@ -47,6 +47,8 @@ fn spellings_of_one_file_are_one() {
         (lf.replace("Zoé", "\"Zoe\u{301}\"").into_bytes(), &default, "NFD, quoted"),
         (lf.replace("Zoé", "  Zoé\u{A0}").into_bytes(), &default, "blanks"),
         (lf.replace("given_name", " Given_Name ").into_bytes(), &default, "header"),
+        (lf.replacen('\n', "\r\n", 1).into_bytes(), &default, "mixed line ends"),
+        (format!("{lf}\n\r\n  \n").into_bytes(), &default, "blank lines at the end"),
         (lf.trim_end().as_bytes().to_vec(), &default, "no final line end"),
     ] {
         let roster = read_roster(&bytes, options).unwrap();
@@ -54,6 +56,32 @@ fn spellings_of_one_file_are_one() {
     }
     let reordered = read("affiliation,family_name,given_name,person_id\nstaff,Roy,Ann,7\n").unwrap();
     assert_eq!((reordered.rows[0].person_id.as_str(), reordered.columns.len()), ("7", 4));
+}
+
+#[test]
+fn names_are_words_a_space_apart() {
+    for (given, family, expect) in [
+        ("Jean\u{A0}Luc", "De\u{202F}La\u{2009}Cruz", ("Jean Luc", "De La Cruz")),
+        ("Ann   Marie", "\tRoy ", ("Ann Marie", "Roy")),
+        ("\"Roy, Jr\"", "D\"Arcy", ("Roy, Jr", "D\"Arcy")),
+    ] {
+        let roster = with_rows(&format!("1,{given},{family},,,staff,,,,\n"));
+        let row = roster.rows.first().expect("a good row");
+        assert_eq!((row.given_name.as_str(), row.family_name.as_str()), expect);
+    }
+    let semicolons = "person_id;given_name;family_name;affiliation;program\n1;Ann;Roy, Sr;staff;A, B\n";
+    assert_eq!(read(semicolons).unwrap().rows[0].family_name, "Roy, Sr");
+}
+
+// Whatever ends a line counts as one, or the line that is reported is not the one that the registrar sees.
+#[test]
+fn lines_are_counted_as_people_see_them() {
+    for ends in ["\n", "\r\n", "\r"] {
+        let file = format!("{HEADER}{GOOD}\n2,\"a\nb\",c,,,staff,,,,\n3,,x,,,staff,,,,\n").replace('\n', ends)
+            + "4,d,,,,staff,,,,\n";
+        let lines: Vec<u64> = read(&file).unwrap().rejected.iter().map(|error| error.line).collect();
+        assert_eq!(lines, [4, 6, 7], "{ends:?}");
+    }
 }
 
 #[test]
