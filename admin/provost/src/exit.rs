@@ -5,23 +5,20 @@ use std::process::ExitCode;
 use provost_client::DirectoryError;
 use provost_provision::DeskError;
 
-/// How a command ended when it did not fail.
+/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done, or nothing to do.
     Clean = 0,
-    /// Asked to stop by INT or TERM before all was done.
-    Interrupted = 1,
+    /// Not done as asked, and told already: an import that was interrupted, a check of the doctor.
+    Failed = 1,
     /// `--dry-run` found changes to make.
     ChangesPending = 2,
     /// Done, but rows were left out.
     RowsRejected = 4,
+    /// The directory could not be asked: later may work.
+    DirectoryUnavailable = 5,
 }
-
-/// Something failed.
-const FAILED: u8 = 1;
-/// The directory could not be asked: later may work.
-const DIRECTORY_UNAVAILABLE: u8 = 5;
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -35,7 +32,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(advice) = advice(error) {
         eprintln!("       {advice}");
     }
-    ExitCode::from(if is_unavailable(error) { DIRECTORY_UNAVAILABLE } else { FAILED })
+    if is_unavailable(error) { Exit::DirectoryUnavailable.into() } else { Exit::Failed.into() }
 }
 
 fn is_unavailable(error: &anyhow::Error) -> bool {
@@ -61,9 +58,7 @@ pub(crate) fn of_directory(error: &DirectoryError) -> Option<&'static str> {
         DirectoryError::NoSuchObject(_) => Some(SUFFIX),
         DirectoryError::InsufficientAccess(_) => Some("see the access rules in docs/openldap.md"),
         DirectoryError::AssertionFailed => Some("somebody else changed it; run the same command again"),
-        DirectoryError::Unavailable(_) => {
-            Some("is the server running, and is directory.servers right? 'provost doctor' looks at everything")
-        }
+        DirectoryError::Unavailable(_) => Some("is the server running, and is directory.servers right?"),
         DirectoryError::Unknown(_) => Some("run the same command again: what is done already is not done twice"),
         DirectoryError::AlreadyExists(_) | DirectoryError::Refused { .. } => None,
     }

@@ -182,7 +182,7 @@ fn show_outcomes(outcomes: &Outcomes, people: usize) {
 
 fn exit_of(plan: &Plan, outcomes: Option<&Outcomes>, dry_run: bool) -> Exit {
     if outcomes.is_some_and(|done| done.interrupted) {
-        return Exit::Interrupted;
+        return Exit::Failed;
     }
     let failed = outcomes.is_some_and(|done| !done.failed.is_empty());
     if !plan.rejected().is_empty() || failed {
