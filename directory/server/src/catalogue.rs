@@ -237,6 +237,11 @@ impl Catalogue {
         &self.types[usize::from(id)]
     }
 
+    /// Whether values may travel under `;binary` (RFC 4522 §4): those whose syntax is none of text.
+    pub(crate) fn takes_binary(&self, id: TypeId) -> bool {
+        self.type_of(id).syntax == Syntax::Any
+    }
+
     /// Whether `id` is `ancestor` or derives from it.
     pub(crate) fn is_subtype(&self, id: TypeId, ancestor: TypeId) -> bool {
         let mut at = Some(id);

@@ -76,7 +76,8 @@ impl Names {
         let type_id = catalogue.type_id(description.attribute_type()).ok_or_else(undefined)?;
         let options = options_of(&description);
         // RFC 3866 and RFC 4522: the options that have a meaning here.
-        if !options.iter().all(|option| option.starts_with("lang-") || option == "binary") {
+        let binary = catalogue.takes_binary(type_id);
+        if !options.iter().all(|option| option.starts_with("lang-") || (binary && option == "binary")) {
             return Err(undefined());
         }
         let mut canonical = catalogue.type_of(type_id).name.clone();

@@ -265,7 +265,9 @@ impl Tree {
             return None;
         }
         let mut at = self.child(NO_PLACE, self.suffix.normalised())?;
-        let head = dn.normalised().strip_suffix(self.suffix.normalised())?.trim_end_matches(',');
+        let head = dn.normalised().strip_suffix(self.suffix.normalised())?;
+        // One comma only: the one before it may be the escaped end of a value.
+        let head = head.strip_suffix(',').unwrap_or(head);
         let rdns = if head.is_empty() { Vec::new() } else { split_normalised(head) };
         for (depth, rdn) in rdns.iter().rev().enumerate() {
             match self.child(at, rdn) {
