@@ -10,6 +10,7 @@
 
 use provost_entry::Dn;
 use provost_schema::{attr, class};
+use uuid::Uuid;
 
 use crate::message::WriteOperation;
 use crate::refusal::{Code, Outcome, Refusal};
@@ -25,6 +26,12 @@ const OWN_ATTRIBUTES: &[&str] = &[
     attr::PROVOST_VACATION_INTERVAL,
     attr::PREFERRED_LANGUAGE,
 ];
+
+/// Options with which a person may use them. Every new description costs a place in a table that only grows: whoever
+/// may invent options can fill it for all.
+const OWN_OPTIONS: &[&str] = &["lang-fr", "lang-en"];
+/// Octets that a person may write to the own entry in one request: vacation texts, not a file store.
+const OWN_OCTETS_MAX: usize = 32 * 1024;
 
 /// A line of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +50,27 @@ pub(crate) struct Identity {
     /// The root for anonymous.
     pub(crate) dn: Dn,
     pub(crate) rights: Rights,
+    /// The entry that was bound to; none for anonymous and root.
+    uuid: Option<Uuid>,
 }
 
 impl Identity {
     /// Before any bind.
     pub(crate) fn anonymous() -> Self {
-        Self { dn: Dn::root(), rights: Rights::Anonymous }
+        Self { dn: Dn::root(), rights: Rights::Anonymous, uuid: None }
+    }
+
+    /// Above all rules, under this name.
+    pub(crate) fn root(dn: Dn) -> Self {
+        Self { dn, rights: Rights::Root, uuid: None }
+    }
+
+    /// What it may do now: a role that was taken away, or an entry that is gone, counts for open connections too.
+    pub(crate) fn renewed(&self, tree: &Tree) -> Self {
+        let Some(uuid) = self.uuid else { return self.clone() };
+        let now = tree.find(&self.dn).map(|place| Self::of_entry(tree, place, self.dn.clone()));
+        // Another entry of the same name is somebody else.
+        now.filter(|now| now.uuid == Some(uuid)).unwrap_or_else(Self::anonymous)
     }
 
     /// Of an entry: services by their role, everybody else as a person.
@@ -63,7 +85,8 @@ impl Identity {
             () if has("auditor") => Rights::Auditor,
             () => Rights::Person,
         };
-        Self { dn, rights }
+        let uuid = tree.subject(place).and_then(|subject| subject.record.head()).map(|head| head.uuid);
+        Self { dn, rights, uuid }
     }
 
     /// Whether it is one of the institution's own programs: larger requests, no limits of its own.
@@ -92,11 +115,14 @@ impl Identity {
             (Rights::Provisioner | Rights::Root, _) => Ok(()),
             (Rights::Person, WriteOperation::Modify { dn, items }) => {
                 let own = Dn::parse(dn).is_ok_and(|dn| dn == self.dn);
-                let allowed = items.iter().all(|item| {
-                    let base = item.attribute.split(';').next().unwrap_or_default();
-                    OWN_ATTRIBUTES.iter().any(|name| name.eq_ignore_ascii_case(base))
-                });
-                if own && allowed { Ok(()) } else { refused() }
+                if !own || !items.iter().all(|item| is_own(&item.attribute)) {
+                    return refused();
+                }
+                let octets: usize = items.iter().flat_map(|item| &item.values).map(Vec::len).sum();
+                if octets > OWN_OCTETS_MAX {
+                    return Err(Refusal::new(Code::AdminLimitExceeded, "too much for the own entry"));
+                }
+                Ok(())
             }
             _ => refused(),
         }
@@ -110,4 +136,12 @@ impl Identity {
             Rights::Person | Rights::Auditor | Rights::Mailcore => *target == self.dn,
         }
     }
+}
+
+/// Whether a person may change this attribute, with these options, on the own entry.
+fn is_own(description: &str) -> bool {
+    let mut parts = description.split(';');
+    let base = parts.next().unwrap_or_default();
+    let among = |list: &[&str], text: &str| list.iter().any(|known| known.eq_ignore_ascii_case(text));
+    among(OWN_ATTRIBUTES, base) && parts.clone().count() <= 1 && parts.all(|option| among(OWN_OPTIONS, option))
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::access::Identity;
 use crate::catalogue::{Catalogue, ClassId, TypeId};
-use crate::constraint::{self, find_value};
+use crate::constraint;
 use crate::csn::{Csn, Sequence};
 use crate::matching::{self, Seen};
 use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
@@ -51,13 +51,15 @@ pub(crate) fn prepare(
     controls: &WriteControls,
     author: &mut Author<'_>,
 ) -> Outcome<Prepared> {
-    author.identity.check_write(operation)?;
+    author.identity.renewed(tree).check_write(operation)?;
     let target = match operation {
         WriteOperation::Add { .. } => None,
         WriteOperation::Modify { dn, .. } | WriteOperation::Delete { dn } | WriteOperation::ModifyDn { dn, .. } => {
             Some(existing(tree, &parse_dn(dn)?)?)
         }
     };
+    // RFC 4528 §3: before anything else that could refuse, or a stale writer would be told something else.
+    check_assertion(tree, target, author.identity, controls)?;
     let draft = match (operation, target) {
         (WriteOperation::Add { dn, attributes }, _) => Some(add(tree, dn, attributes, author)?),
         (WriteOperation::Modify { items, .. }, Some(place)) => Some(modify(tree, place, items)?),
@@ -70,7 +72,6 @@ pub(crate) fn prepare(
         }
         (_, None) => None,
     };
-    check_assertion(tree, target, author.identity, controls)?;
     Ok(finish(tree, target, draft, controls, author))
 }
 
@@ -265,9 +266,15 @@ impl Contents {
             }
             Target::Attribute(id, type_id) => {
                 let there = self.attributes.get_mut(&id).ok_or_else(missing)?;
-                for value in values {
-                    let at = find_value(&tree.catalogue, type_id, there, value).ok_or_else(missing)?;
-                    there.remove(at);
+                // Compared as a set: a course of thousands that loses thousands must not hold everybody up.
+                let normal = |value: &Vec<u8>| constraint::normal(&tree.catalogue, type_id, value);
+                let mut gone: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
+                if gone.len() < values.len() {
+                    return Err(missing());
+                }
+                there.retain(|value| !gone.remove(&normal(value)));
+                if !gone.is_empty() {
+                    return Err(missing());
                 }
                 if there.is_empty() {
                     self.attributes.remove(&id);
@@ -320,14 +327,13 @@ fn modify(tree: &mut Tree, place: Place, items: &[ModifyItem]) -> Outcome<(Place
             ModifyKind::Increment => contents.increment(tree, &item.attribute, &item.values)?,
         }
     }
-    let structural = draft.head.structural;
-    draft.attributes = contents.attributes;
-    let rdn = Dn::parse(&draft.rdn).ok().and_then(|dn| dn.rdn()).unwrap_or_else(|| Rdn::new("", ""));
-    let draft = complete(tree, draft, contents.classes, &rdn, Code::NotAllowedOnRdn)?;
-    if draft.head.structural != structural {
+    // Before all else: of another structural class, many attributes would be refused for a lesser reason.
+    if constraint::structural_class(&tree.catalogue, &contents.classes)? != draft.head.structural {
         return Err(Refusal::new(Code::ObjectClassModsProhibited, "the structural class of an entry stays"));
     }
-    Ok((parent, draft))
+    draft.attributes = contents.attributes;
+    let rdn = Dn::parse(&draft.rdn).ok().and_then(|dn| dn.rdn()).unwrap_or_else(|| Rdn::new("", ""));
+    Ok((parent, complete(tree, draft, contents.classes, &rdn, Code::NotAllowedOnRdn)?))
 }
 
 fn modify_dn(

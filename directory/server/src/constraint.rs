@@ -16,7 +16,7 @@ pub(crate) fn normal(catalogue: &Catalogue, type_id: TypeId, value: &[u8]) -> Ve
 }
 
 /// Where among `values` one equal to `value` stands.
-pub(crate) fn find_value(catalogue: &Catalogue, type_id: TypeId, values: &[Vec<u8>], value: &[u8]) -> Option<usize> {
+fn find_value(catalogue: &Catalogue, type_id: TypeId, values: &[Vec<u8>], value: &[u8]) -> Option<usize> {
     let wanted = normal(catalogue, type_id, value);
     values.iter().position(|there| normal(catalogue, type_id, there) == wanted)
 }
@@ -44,6 +44,11 @@ pub(crate) fn check_rdn(tree: &Tree, draft: &Draft, rdn: &Rdn, missing: Code) ->
         let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
         if tree.catalogue.type_of(type_id).rule == Rule::None || tree.catalogue.type_of(type_id).operational {
             return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
+        }
+        // Under `commonName=x` beside `cn=x` one name would belong to two entries.
+        let first = &tree.catalogue.type_of(type_id).name;
+        if !first.eq_ignore_ascii_case(name) {
+            return Err(Refusal::new(Code::NamingViolation, format!("'{name}' is written '{first}' in names here")));
         }
         let found = draft.attributes.iter().any(|(id, values)| {
             let same = tree.names.description(*id).is_some_and(|d| d.type_id == type_id && !d.text.contains(';'));
@@ -88,7 +93,7 @@ pub(crate) fn check(tree: &Tree, draft: &Draft, classes: &[ClassId]) -> Outcome<
 }
 
 /// RFC 4512 §2.4.2: one structural class, of which all other structural ones are superclasses.
-fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Outcome<ClassId> {
+pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Outcome<ClassId> {
     let structural: Vec<ClassId> = classes
         .iter()
         .copied()

@@ -44,7 +44,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use access::{Identity, Rights};
+use access::Identity;
 use committer::{Committer, Directory, QUEUE_MAX, WriteJob};
 use message::WriteOperation;
 use session::Shared;
@@ -158,7 +158,7 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
     committer.commit(vec![WriteJob {
         operation: WriteOperation::Add { dn: entry.dn.as_str().to_owned(), attributes },
         controls: change::WriteControls::default(),
-        identity: Identity { dn: config.root_dn.clone(), rights: Rights::Root },
+        identity: Identity::root(config.root_dn.clone()),
         answer: Box::new(move |outcome| _ = answer.send(outcome)),
     }]);
     match outcome.recv() {

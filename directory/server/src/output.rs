@@ -1,14 +1,26 @@
 //! The way out of a connection: small answers at once, results of searches with back-pressure.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Pieces of search results that may wait for the socket.
 const BULK_MAX: usize = 8;
 /// How long the other side may take nothing.
 const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Octets of answers that may wait for the socket; with more, no further request is read.
+const ANSWERS_OCTETS_MAX: usize = 256 * 1024;
+
+/// Octets of answers that wait, and who wants to know when they are fewer.
+#[derive(Debug, Default)]
+struct Waiting {
+    octets: AtomicUsize,
+    fewer: Notify,
+}
 
 /// The session has ended: nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +30,9 @@ pub(crate) struct Closed;
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
     bulk: mpsc::Sender<Vec<u8>>,
-    /// Unbounded, but each operation puts in one message, and their number is bounded.
+    /// Unbounded, as a committer cannot wait; [`Output::room`] bounds it.
     quick: mpsc::UnboundedSender<Vec<u8>>,
+    waiting: Arc<Waiting>,
 }
 
 /// The other end, for [`Queue::write_to`].
@@ -27,20 +40,37 @@ pub(crate) struct Output {
 pub(crate) struct Queue {
     bulk: mpsc::Receiver<Vec<u8>>,
     quick: mpsc::UnboundedReceiver<Vec<u8>>,
+    waiting: Arc<Waiting>,
 }
 
 /// A new pair.
 pub(crate) fn channel() -> (Output, Queue) {
     let (bulk, bulk_out) = mpsc::channel(BULK_MAX);
     let (quick, quick_out) = mpsc::unbounded_channel();
-    (Output { bulk, quick }, Queue { bulk: bulk_out, quick: quick_out })
+    let waiting = Arc::new(Waiting::default());
+    (Output { bulk, quick, waiting: waiting.clone() }, Queue { bulk: bulk_out, quick: quick_out, waiting })
 }
 
 impl Output {
     /// The one answer of an operation. Callable from any thread.
     pub(crate) fn answer(&self, octets: Vec<u8>) {
+        self.waiting.octets.fetch_add(octets.len(), Ordering::Relaxed);
         // A session that has ended needs no answer.
         _ = self.quick.send(octets);
+    }
+
+    /// Waits until there is room for further answers: a client that asks and never reads must not fill the memory.
+    pub(crate) async fn room(&self) -> Result<(), Closed> {
+        loop {
+            let fewer = self.waiting.fewer.notified();
+            if self.quick.is_closed() {
+                return Err(Closed);
+            }
+            if self.waiting.octets.load(Ordering::Relaxed) <= ANSWERS_OCTETS_MAX {
+                return Ok(());
+            }
+            fewer.await;
+        }
     }
 
     /// Part of a long result; waits while the socket is full.
@@ -54,10 +84,11 @@ impl Queue {
     pub(crate) async fn write_to<W: AsyncWrite + Unpin>(mut self, mut socket: W) -> W {
         let (mut quick_open, mut bulk_open) = (true, true);
         while quick_open || bulk_open {
+            let mut answers = 0;
             let mut octets = tokio::select! {
                 biased;
                 octets = self.quick.recv(), if quick_open => match octets {
-                    Some(octets) => octets,
+                    Some(octets) => { answers += octets.len(); octets }
                     None => { quick_open = false; continue }
                 },
                 octets = self.bulk.recv(), if bulk_open => match octets {
@@ -67,6 +98,7 @@ impl Queue {
             };
             // Answers of one group commit come together; one system call carries them all.
             while let Ok(more) = self.quick.try_recv() {
+                answers += more.len();
                 octets.extend_from_slice(&more);
             }
             let write = async {
@@ -76,7 +108,11 @@ impl Queue {
             if !matches!(tokio::time::timeout(STALL_MAX, write).await, Ok(Ok(()))) {
                 break;
             }
+            self.waiting.octets.fetch_sub(answers, Ordering::Relaxed);
+            self.waiting.fewer.notify_one();
         }
+        self.quick.close();
+        self.waiting.fewer.notify_one();
         socket
     }
 }

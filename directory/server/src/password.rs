@@ -6,7 +6,7 @@ use provost_schema::attr;
 use rand::Rng as _;
 use tokio::sync::Semaphore;
 
-use crate::access::{Identity, Rights};
+use crate::access::Identity;
 use crate::ber::{Reader, SEQUENCE, Writer};
 use crate::change::{existing, parse_dn};
 use crate::message::{ModifyItem, ModifyKind, WriteOperation};
@@ -49,8 +49,7 @@ pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) ->
     let invalid = || Refusal::new(Code::InvalidCredentials, "");
     let is_root = dn == shared.root_dn;
     let (identity, mut stored) = if is_root {
-        let identity = Identity { dn, rights: Rights::Root };
-        (Some(identity), vec![shared.root_password.clone().into_bytes()])
+        (Some(Identity::root(dn)), vec![shared.root_password.clone().into_bytes()])
     } else {
         let tree = shared.directory.read();
         let place = tree.find(&dn);
@@ -115,7 +114,7 @@ pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&
     };
     let operation = WriteOperation::Modify { dn: target.as_str().to_owned(), items: vec![item] };
     // The right to do just this was checked above; modifiersName stays the one who asked.
-    let identity = Identity { dn: identity.dn.clone(), rights: Rights::Root };
+    let identity = Identity::root(identity.dn.clone());
     Ok(PasswordModify { operation, identity, generated })
 }
 

@@ -79,7 +79,13 @@ impl Search<'_> {
     /// Runs it to its SearchResultDone; abandoned, it just stops.
     pub(crate) async fn run(&self, controls: &Controls) {
         let (end, response_controls) = match self.made_entry() {
-            Some(outcome) => (outcome.err().unwrap_or_else(reply::success), Vec::new()),
+            Some(entry) => {
+                // The subschema is large: it waits for a slow reader like any other entry.
+                if self.output.send(entry).await.is_err() {
+                    return;
+                }
+                (reply::success(), page_control(controls.page.as_ref(), None))
+            }
             None => match self.entries(controls).await {
                 Some((end, next)) => (end, page_control(controls.page.as_ref(), next)),
                 None => return,
@@ -89,8 +95,8 @@ impl Search<'_> {
         _ = self.output.send(octets).await;
     }
 
-    /// The root DSE and the subschema, which are no entries of the tree; `None` for any other base.
-    fn made_entry(&self) -> Option<Outcome<()>> {
+    /// What answers from the root DSE and the subschema, which are no entries of the tree; `None` for any other base.
+    fn made_entry(&self) -> Option<Vec<u8>> {
         let base = Dn::parse(&self.request.base).ok()?;
         let entry: &Entry = match self.request.scope {
             Scope::Base | Scope::Subtree if base == self.shared.subschema.dn => &self.shared.subschema,
@@ -98,13 +104,12 @@ impl Search<'_> {
             _ => return None,
         };
         let catalogue = &self.shared.catalogue;
+        let mut w = Writer::default();
         if matching::matches(catalogue, &Made { catalogue, entry }, &self.request.filter) == Some(true) {
             let selection = Selection::parse(catalogue, &self.request.attributes, self.request.types_only);
-            let mut w = Writer::default();
             reply::message(&mut w, self.id, &[], |w| result_entry::write_made(w, catalogue, entry, &selection));
-            self.output.answer(w.into_octets());
         }
-        Some(Ok(()))
+        Some(w.into_octets())
     }
 
     async fn entries(&self, controls: &Controls) -> Option<End> {
@@ -139,7 +144,9 @@ impl Search<'_> {
         let field = Field::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
             let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
-            if matching::matches(&tree.catalogue, &seen, assertion) != Some(true) {
+            // What the one who asks may not read must not be asked about either.
+            let hidden = field.only.is_some_and(|own| own != field.base);
+            if hidden || matching::matches(&tree.catalogue, &seen, assertion) != Some(true) {
                 return Err(Refusal::new(Code::AssertionFailed, ""));
             }
         }

@@ -10,12 +10,13 @@ use provost_entry::{AttributeDescription, Dn, Entry, Filter};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadHalf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
 use crate::ber;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Rule};
 use crate::change::{existing, parse_dn};
 use crate::committer::{Directory, WriteJob};
 use crate::controls::{self, Controls, Target};
@@ -36,6 +37,8 @@ const FRAME_OCTETS_PERSON: usize = 256 * 1024;
 const FRAME_OCTETS_PRIVILEGED: usize = 16 * 1024 * 1024;
 /// Operations under way on one connection; with more, no further request is read.
 const OUTSTANDING_MAX: usize = 1_024;
+/// A larger request counts as so many operations of this size: bounds the octets under way as well.
+const OUTSTANDING_OCTETS: usize = 4 * 1024;
 /// Searches under way on one connection, the lasting ones included; with more, busy.
 const SEARCHES_MAX: usize = 128;
 /// Silence before the first bind.
@@ -44,6 +47,9 @@ const IDLE_UNBOUND: Duration = Duration::from_secs(60);
 const IDLE_BOUND: Duration = Duration::from_secs(3_600);
 /// From StartTLS to the end of the handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Tag of BindResponse.
+const BIND_RESPONSE: u8 = 0x61;
 
 /// What all sessions share.
 pub(crate) struct Shared {
@@ -111,6 +117,9 @@ impl Session {
         let writing = tokio::spawn(queue.write_to(writer));
         let mut buffer = BytesMut::new();
         let start_tls = loop {
+            if output.room().await.is_err() {
+                break None;
+            }
             let frame = match self.frame(&mut reader, &mut buffer).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break None,
@@ -146,6 +155,7 @@ impl Session {
 
     /// The next whole request; `None` at the end of the connection, refused with a Notice of Disconnection.
     async fn frame<R: AsyncRead>(&self, reader: &mut ReadHalf<R>, buffer: &mut BytesMut) -> Outcome<Option<BytesMut>> {
+        let mut begun = Instant::now();
         loop {
             let length = ber::frame_length(buffer).map_err(|_| Refusal::new(Code::ProtocolError, "not LDAP"))?;
             if let Some(length) = length {
@@ -161,11 +171,14 @@ impl Session {
                 () = self.shared.stop.cancelled() => {
                     return Err(Refusal::new(Code::Unavailable, "the server stops"));
                 }
-                read = tokio::time::timeout(idle, reader.read_buf(buffer)) => match read {
+                // For the whole request, or one octet a minute would hold a place for ever.
+                read = tokio::time::timeout_at(begun + idle, reader.read_buf(buffer)) => match read {
                     Ok(Ok(0) | Err(_)) => return Ok(None),
                     Ok(Ok(_)) => {}
                     // Half a request is no reason to wait; an operation under way is.
-                    Err(_) if buffer.is_empty() && self.outstanding.available_permits() < OUTSTANDING_MAX => {}
+                    Err(_) if buffer.is_empty() && self.outstanding.available_permits() < OUTSTANDING_MAX => {
+                        begun = Instant::now();
+                    }
                     Err(_) => return Err(Refusal::new(Code::Unavailable, "idle for too long")),
                 },
             }
@@ -174,8 +187,11 @@ impl Session {
 
     async fn request(&mut self, frame: &[u8], output: &Output) -> Flow {
         match message::decode(frame) {
-            Ok(request) => self.operation(request, output).await,
+            Ok(request) => self.operation(request, frame.len(), output).await,
             Err(DecodeError::Refused { id, response, refusal }) => {
+                if response == BIND_RESPONSE {
+                    self.identity = Arc::new(Identity::anonymous());
+                }
                 output.answer(reply::result(id, response, &refusal, &[]));
                 Flow::Continue
             }
@@ -192,7 +208,8 @@ impl Session {
         Flow::Continue
     }
 
-    async fn operation(&mut self, request: Request, output: &Output) -> Flow {
+    async fn operation(&mut self, request: Request, octets: usize, output: &Output) -> Flow {
+        self.renew_identity();
         let Request { id, operation, controls: raw } = request;
         let target = match &operation {
             Operation::Search(_) => Target::Search,
@@ -205,9 +222,16 @@ impl Session {
         };
         let controls = match controls::read(&raw, target) {
             Ok(controls) => controls,
-            Err(refusal) => return Self::refuse(output, id, response_tag(&operation), &refusal),
+            Err(refusal) => {
+                if matches!(operation, Operation::Bind { .. }) {
+                    // RFC 4513 §4: whatever way a bind fails, what was proved before is gone.
+                    self.identity = Arc::new(Identity::anonymous());
+                }
+                return Self::refuse(output, id, response_tag(&operation), &refusal);
+            }
         };
-        let Ok(permit) = self.outstanding.clone().acquire_owned().await else { return Flow::Close };
+        let weight = (1 + octets / OUTSTANDING_OCTETS).min(OUTSTANDING_MAX) as u32;
+        let Ok(permit) = self.outstanding.clone().acquire_many_owned(weight).await else { return Flow::Close };
         match operation {
             Operation::Bind { version, dn, authentication } => {
                 self.bind(id, version, &dn, authentication, output).await;
@@ -219,8 +243,17 @@ impl Session {
                 let outcome = self.compare(&dn, &attribute, value, &controls);
                 Self::refuse(output, id, 0x6f, &outcome.unwrap_or_else(|refusal| refusal))
             }
-            Operation::Extended { oid, value } => self.extended(id, &oid, value, permit, output),
+            Operation::Extended { oid, value } => self.extended(id, &oid, value, permit, output).await,
             Operation::Unbind | Operation::Abandon(_) => Flow::Close,
+        }
+    }
+
+    /// Rights are read from the entry at every request: a role that was taken away is gone at once.
+    fn renew_identity(&mut self) {
+        let now = self.identity.renewed(&self.shared.directory.read());
+        if now.rights != self.identity.rights {
+            tracing::info!(identity = %self.identity.dn, rights = ?now.rights, "rights of an open connection changed");
+            self.identity = Arc::new(now);
         }
     }
 
@@ -250,7 +283,7 @@ impl Session {
             }
             Err(refusal) => refusal,
         };
-        output.answer(reply::result(id, 0x61, &result, &[]));
+        output.answer(reply::result(id, BIND_RESPONSE, &result, &[]));
     }
 
     async fn authenticate(&self, version: i64, dn: &str, authentication: Authentication) -> Outcome<Identity> {
@@ -337,8 +370,13 @@ impl Session {
     fn compare(&self, dn: &str, attribute: &str, value: Vec<u8>, controls: &Controls) -> Outcome<Refusal> {
         let tree = self.shared.directory.read();
         let only = self.identity.readable(&tree)?;
-        let place = existing(&tree, &parse_dn(dn)?)?;
-        let subject = tree.subject(place).filter(|_| only.is_none_or(|only| only == place));
+        let place = match (existing(&tree, &parse_dn(dn)?), only) {
+            (place, None) => place?,
+            (Ok(place), Some(own)) if place == own => place,
+            // The same for what is hidden and for what is not there, the matched name included.
+            _ => return Err(Refusal::new(Code::NoSuchObject, "")),
+        };
+        let subject = tree.subject(place);
         let subject = subject.ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
         let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
         if let Some(assertion) = &controls.write.assertion
@@ -348,18 +386,21 @@ impl Session {
         }
         let undefined = || Refusal::new(Code::UndefinedAttributeType, attribute);
         let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
-        tree.catalogue.type_id(name.attribute_type()).ok_or_else(undefined)?;
+        let type_id = tree.catalogue.type_id(name.attribute_type()).ok_or_else(undefined)?;
         if matching::matches(&tree.catalogue, &seen, &Filter::Present(name.clone())) != Some(true) {
             return Err(Refusal::new(Code::NoSuchAttribute, ""));
         }
         match matching::matches(&tree.catalogue, &seen, &Filter::Equal(name, value)) {
             Some(true) => Ok(Refusal::new(Code::CompareTrue, "")),
             Some(false) => Ok(Refusal::new(Code::CompareFalse, "")),
-            None => Err(Refusal::new(Code::InappropriateMatching, "")),
+            None if tree.catalogue.type_of(type_id).rule == Rule::None => {
+                Err(Refusal::new(Code::InappropriateMatching, ""))
+            }
+            None => Err(Refusal::new(Code::InvalidAttributeSyntax, "the value does not fit")),
         }
     }
 
-    fn extended(
+    async fn extended(
         &self,
         id: i32,
         name: &str,
@@ -383,7 +424,13 @@ impl Session {
             },
             oid::PASSWORD_MODIFY => {
                 let (shared, identity) = (self.shared.clone(), self.identity.clone());
-                tokio::spawn(password_modify(shared, identity, id, value, permit, output.clone()));
+                let modify = password_modify(shared, identity, id, value, permit, output.clone());
+                if self.identity.is_privileged() {
+                    tokio::spawn(modify);
+                } else {
+                    // One after the other, or one person could take all places of those who wait for a password.
+                    modify.await;
+                }
                 Flow::Continue
             }
             _ => answer(&Refusal::new(Code::ProtocolError, "extended operation not served"), None),
@@ -442,7 +489,7 @@ fn write_tag(operation: &WriteOperation) -> u8 {
 
 fn response_tag(operation: &Operation) -> u8 {
     match operation {
-        Operation::Bind { .. } => 0x61,
+        Operation::Bind { .. } => BIND_RESPONSE,
         Operation::Search(_) => SEARCH_RESULT_DONE,
         Operation::Write(operation) => write_tag(operation),
         Operation::Compare { .. } => 0x6f,

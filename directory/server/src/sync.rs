@@ -199,19 +199,33 @@ impl Sync<'_> {
                 // The consumer reads more slowly than others write. With its cookie it can come back at once.
                 return self.done(&Refusal::new(Code::Busy, "too far behind"), &[]).await;
             };
-            let mut w = Writer::default();
-            {
-                let tree = self.shared.directory.read();
-                self.tell(&tree, &mut refresh, &first, &mut w);
-                while w.len() < CHUNK_OCTETS {
-                    let Ok(change) = changes.try_recv() else { break };
-                    self.tell(&tree, &mut refresh, &change, &mut w);
-                }
-            }
-            if w.len() > 0 {
-                self.output.send(w.into_octets()).await?;
+            let Some(octets) = self.batch(&mut refresh, &first, &mut changes) else {
+                return self.done(&Refusal::new(Code::InsufficientAccessRights, "the role is gone"), &[]).await;
+            };
+            if !octets.is_empty() {
+                self.output.send(octets).await?;
             }
         }
+    }
+
+    /// What this change and those that wait behind it mean; `None` when the one who listens may no longer.
+    fn batch(
+        &self,
+        refresh: &mut Refresh,
+        first: &Change,
+        changes: &mut mpsc::Receiver<Arc<Change>>,
+    ) -> Option<Vec<u8>> {
+        let tree = self.shared.directory.read();
+        if self.identity.renewed(&tree).rights != self.identity.rights {
+            return None;
+        }
+        let mut w = Writer::default();
+        self.tell(&tree, refresh, first, &mut w);
+        while w.len() < CHUNK_OCTETS {
+            let Ok(change) = changes.try_recv() else { break };
+            self.tell(&tree, refresh, &change, &mut w);
+        }
+        Some(w.into_octets())
     }
 
     /// Writes what a change means for this content (RFC 4533 §3.4).

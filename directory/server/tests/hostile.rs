@@ -11,11 +11,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{PASSWORD, PROVOST, SUFFIX, config, seed, start};
+use common::{MAILCORE, PASSWORD, PROVOST, ROOT, SUFFIX, config, person_dn, seed, start};
+use ldap3_proto::control::LdapControl;
+use ldap3_proto::proto::{LdapFilter, LdapResultCode, SyncRequestMode};
 use provost_server::Server;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use wire::Client;
+use wire::{Client, result_code};
 
 /// Sends octets and gives what comes back until the server hangs up.
 async fn told(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
@@ -119,5 +121,61 @@ async fn start_tls() {
     both.extend_from_slice(&[0x30, 5, 2, 1, 2, 0x42, 0]);
     let answer = told(server.addresses[0], &both).await;
     assert_eq!(answer.get(2..5), Some(&[2, 1, 1][..]), "the request itself is answered");
+    server.stop().await;
+}
+
+// Answers wait in memory only up to a bound: who asks and never reads is not read either.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_reads_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let mut socket = TcpStream::connect(server.addresses[0]).await.unwrap();
+    let mut whoami = vec![0x30, 30, 2, 1, 1, 0x77, 25, 0x80, 23];
+    whoami.extend_from_slice(b"1.3.6.1.4.1.4203.1.11.3");
+    let many = whoami.repeat(4_096);
+    let mut sent = 0;
+    // The kernel's own buffers take some MB on both sides.
+    while sent < 64 << 20 {
+        match tokio::time::timeout(Duration::from_secs(2), socket.write_all(&many)).await {
+            Ok(written) => written.unwrap(),
+            Err(_) => break,
+        }
+        sent += many.len();
+    }
+    assert!(sent < 64 << 20, "the server takes requests without end");
+    drop(socket);
+    server.stop().await;
+}
+
+// A role that is taken away is gone for connections that are open, a lasting search included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_role_is_gone_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let mut root = Client::bound(server.addresses[0], ROOT).await;
+    let mut service = Client::bound(server.addresses[0], PROVOST).await;
+    let mut reader = Client::bound(server.addresses[0], MAILCORE).await;
+    let all = || LdapFilter::Present("title".into());
+    let persist = LdapControl::SyncRequest {
+        criticality: true,
+        mode: SyncRequestMode::RefreshAndPersist,
+        cookie: None,
+        reload_hint: false,
+    };
+    reader.search(SUFFIX, all(), vec![persist]).await;
+    reader.receive().await;
+    assert_eq!(service.replace(&person_dn("1"), "title", "Dr").await, LdapResultCode::Success);
+    reader.receive().await;
+    for dn in [PROVOST, MAILCORE] {
+        assert_eq!(root.replace(dn, "provostRole", "none").await, LdapResultCode::Success);
+    }
+    assert_eq!(result_code(&reader.receive().await.op), LdapResultCode::InsufficentAccessRights);
+    assert_eq!(service.replace(&person_dn("1"), "title", "Prof").await, LdapResultCode::InsufficentAccessRights);
+    // A new entry of the old name is somebody else.
+    assert_eq!(root.delete(PROVOST).await, LdapResultCode::Success);
+    let again = seed().into_iter().find(|entry| entry.dn.as_str() == PROVOST).unwrap();
+    assert_eq!(root.add(&again).await, LdapResultCode::Success);
+    service.search(SUFFIX, all(), vec![]).await;
+    assert_eq!(result_code(&service.receive().await.op), LdapResultCode::InsufficentAccessRights);
     server.stop().await;
 }

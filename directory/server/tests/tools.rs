@@ -178,13 +178,19 @@ async fn refusals() {
         add(without("sn: Tremblay\n"), 65),
         add(without("objectClass: inetOrgPerson\n"), 65),
         add(without("provostPersonId: 9\n"), 64),
+        add("dn: commonName=x,ou=groups,dc=example,dc=edu\nobjectClass: person\ncn: x\nsn: x\n".into(), 64),
+        add("dn: cn=x\\,,dc=example,dc=edu\nobjectClass: person\ncn: x,\nsn: x\n".into(), 0),
+        add("dn: cn=x\\2c,dc=example,dc=edu\nobjectClass: person\ncn: x,\nsn: x\n".into(), 68),
         add(extra("entryUUID: 1b4e28ba-2fa1-11d2-883f-0016d3cca427"), 19),
         change("delete: title", 16),
         change("delete: mail\nmail: other@example.edu", 16),
         change("add: mail\nmail: ZOE@example.edu", 20),
         change("delete: sn", 65),
         change("delete: provostPersonId", 67),
-        change("replace: objectClass\nobjectClass: applicationProcess\nobjectClass: provostAccount", 65),
+        change("replace: objectClass\nobjectClass: applicationProcess\nobjectClass: provostAccount", 69),
+        change("replace: title;binary\ntitle;binary: x", 17),
+        change("delete: mail\nmail: zoe@example.edu\nmail: ZOE@example.edu", 16),
+        change("delete: mail\nmail: zoe@example.edu\nmail: other@example.edu", 16),
         change("replace: createTimestamp\ncreateTimestamp: 20200101000000Z", 19),
         change("increment: sn\nsn: 1", 19),
         change("add: employeeNumber\nemployeeNumber: 77", 19),
@@ -198,6 +204,17 @@ async fn refusals() {
         rename(&[&zoe, "nosuch=1"], 17),
         asserted("(sn=Roy)", 122),
         asserted("(sn=Tremblay)", 0),
+        // RFC 4528: the assertion comes before what else is wrong.
+        (
+            PROVOST,
+            "ldapmodify",
+            vec!["-e".to_owned(), "!assert=(sn=Roy)".to_owned()],
+            modify(&zoe, "add: mail\nmail: zoe@example.edu"),
+            122,
+        ),
+        (PROVOST, "ldapcompare", vec![zoe.clone(), "vacationEndDate:tomorrow".into()], String::new(), 16),
+        change("replace: vacationEndDate\nvacationEndDate: 20261231235959Z", 0),
+        (PROVOST, "ldapcompare", vec![zoe.clone(), "vacationEndDate:tomorrow".into()], String::new(), 21),
         (PROVOST, "ldapsearch", vec!["-b".into(), SUFFIX.into(), "-e".into(), "!1.2.3.4".into()], String::new(), 12),
         (PROVOST, "ldapsearch", vec!["-b".into(), SUFFIX.into(), "(cn:caseExactMatch:=x)".into()], String::new(), 18),
         ("cn=nobody,dc=example,dc=edu", "ldapwhoami", vec![], String::new(), 49),
@@ -232,6 +249,9 @@ async fn access_rules() {
     let own = set(&zoe, "mailAutoReplyText;lang-fr", "Absente");
     let own_name = set(&zoe, "sn", "Roy");
     let other = set(&luc, "mailAutoReplyMode", "reply");
+    let option = set(&zoe, "mailAutoReplyText;lang-xx", "x");
+    let options = set(&zoe, "mailAutoReplyText;lang-en;lang-fr", "x");
+    let large = set(&zoe, "mailAutoReplyText;lang-en", &"x".repeat(33 * 1024));
     let everyone: &[&str] = &["-LLL", "-b", SUFFIX, "(objectClass=person)", "*"];
     let passwords: &[&str] = &["-LLL", "-b", SUFFIX, "(userPassword=*)", "userPassword"];
     let conversation: &[Step] = &[
@@ -245,6 +265,11 @@ async fn access_rules() {
         (&zoe, "ldapcompare", &[&luc, "sn:Tremblay"], "", 32, &[]),
         (&zoe, "ldapmodify", &[], &own, 0, &[]),
         (&zoe, "ldapmodify", &[], &own_name, 50, &[]),
+        (&zoe, "ldapmodify", &[], &option, 50, &[]),
+        (&zoe, "ldapmodify", &[], &options, 50, &[]),
+        (&zoe, "ldapmodify", &[], &large, 11, &[]),
+        (&zoe, "ldapsearch", &["-b", SUFFIX, "-e", "!assert=(o=Example)"], "", 122, &[]),
+        (&zoe, "ldapsearch", &["-b", &zoe, "-e", "!assert=(uid=zoe)"], "", 0, &[]),
         (&zoe, "ldapmodify", &[], &other, 50, &[]),
         (&zoe, "ldapdelete", &[&zoe], "", 50, &[]),
         (&zoe, "ldappasswd", &["-s", "x", &luc], "", 1, &["(50)"]),
@@ -262,6 +287,11 @@ async fn access_rules() {
         assert!(!text.contains("userPassword"), "{who} reads a password\n{text}");
         let (_, text) = run("ldapsearch", &url, who, passwords, "").await;
         assert!(!text.contains("dn:"), "{who} finds by password\n{text}");
+    }
+    // What is hidden and what does not exist are told in the same words.
+    for hidden in [&luc, &person_dn("99")] {
+        let (_, text) = run("ldapcompare", &url, &zoe, &[hidden, "sn:Tremblay"], "").await;
+        assert!(!text.contains("atched"), "{hidden}: {text}");
     }
     let (_, text) = run("ldapsearch", &url, &zoe, everyone, "").await;
     assert!(!text.contains("luc"), "a person sees another\n{text}");
