@@ -46,7 +46,7 @@ impl Selected {
     /// From everything that is in the mailbox now.
     pub(crate) fn open(changes: Changes, access: Access) -> Self {
         let info = changes.info;
-        let mut selected = Self {
+        Self {
             id: info.id,
             access,
             uid_validity: info.uid_validity,
@@ -54,12 +54,9 @@ impl Selected {
             modseq: info.highest_modseq,
             recent_from: info.recent_from,
             recent_cleared: info.recent_from,
-            messages: Roster::default(),
+            messages: Roster::of(&changes.messages),
             gone: Vec::new(),
-        };
-        changes.messages.iter().for_each(|message| selected.messages.push(message));
-        selected.messages.take_facts(&changes.messages);
-        selected
+        }
     }
 
     /// How many the client counts.

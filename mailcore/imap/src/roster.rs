@@ -65,6 +65,13 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
+    /// Of these messages (ascending UID), without their facts: most clients select and listen.
+    pub(crate) fn of(messages: &[MessageMeta]) -> Self {
+        let mut roster = Self { known: Vec::with_capacity(messages.len()), ..Self::default() };
+        messages.iter().for_each(|message| roster.push_known(message));
+        roster
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
@@ -129,12 +136,16 @@ impl Roster {
         if self.last_uid().is_some_and(|last| last >= message.uid) {
             return;
         }
-        self.learn_keywords(&message.flags);
-        let flags = self.pack(message.uid, &message.flags);
-        self.known.push(Known { uid: message.uid, flags });
+        self.push_known(message);
         if self.facts.last().is_none_or(|last| last.uid < message.uid) {
             self.facts.push(Facts::of(message));
         }
+    }
+
+    fn push_known(&mut self, message: &MessageMeta) {
+        self.learn_keywords(&message.flags);
+        let flags = self.pack(message.uid, &message.flags);
+        self.known.push(Known { uid: message.uid, flags });
     }
 
     /// Takes a message's new flags over; true when they are others than before.
@@ -253,8 +264,10 @@ mod tests {
 
     #[test]
     fn gives_back_what_it_took() {
-        let mut roster = Roster::default();
-        (1..=200).for_each(|number| roster.push(&meta(number, flags(number))));
+        let messages: Vec<MessageMeta> = (1..=200).map(|number| meta(number, flags(number))).collect();
+        let mut roster = Roster::of(&messages);
+        assert!(!roster.holds_facts());
+        roster.take_facts(&messages);
         roster.push(&meta(5, Flags::none()));
         assert_eq!(roster.len(), 200);
         let same = |one: &Flags, other: &Flags| {
@@ -279,6 +292,7 @@ mod tests {
     fn facts_come_and_go() {
         let mut roster = Roster::default();
         (1..=3).for_each(|number| roster.push(&meta(number, Flags::none())));
+        assert!(roster.holds_facts());
         roster.drop_facts();
         assert!(!roster.holds_facts() && !roster.has_facts([0]));
         // What comes in while the others are forgotten needs no second look.
