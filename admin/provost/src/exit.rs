@@ -60,6 +60,10 @@ pub(crate) fn of_directory(error: &DirectoryError) -> Option<&'static str> {
         DirectoryError::AssertionFailed => Some("somebody else changed it; run the same command again"),
         DirectoryError::Unavailable(_) => Some("is the server running, and is directory.servers right?"),
         DirectoryError::Unknown(_) => Some("run the same command again: what is done already is not done twice"),
+        // RFC 4511 §4.1.9: undefinedAttributeType, invalidAttributeSyntax, invalidDNSyntax, objectClassViolation.
+        DirectoryError::Refused { code: 17 | 21 | 34 | 65, .. } => {
+            Some("has the server the schema of schema/ldif? 'provost doctor' looks")
+        }
         DirectoryError::AlreadyExists(_) | DirectoryError::Refused { .. } => None,
     }
 }
@@ -100,6 +104,7 @@ mod tests {
             (DirectoryError::Unknown("lost".into()).into(), true, Some("again")),
             (refused().into(), false, Some("bind_password_file")),
             (DeskError::from(refused()).into(), false, Some("bind_password_file")),
+            (DirectoryError::Refused { code: 34, message: "invalid DN".into() }.into(), false, Some("schema")),
             (DirectoryError::NoSuchObject(String::new()).into(), false, Some("init")),
             (DeskError::NotFound(String::new()).into(), false, Some("init")),
             (DeskError::NotFound("zoe".into()).into(), false, Some("search")),

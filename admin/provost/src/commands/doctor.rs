@@ -31,11 +31,13 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     found.extend(listeners(config));
     found.extend(certificate(config));
     let Told(shut_out, told) = directory(config).await;
-    let is_good = told.good;
+    let mut is_good = told.good;
     found.push(told);
     // A directory that lets nobody in has no schema and no people to look at: one fault, said once.
     if shut_out.is_none() {
-        found.push(schema(config).await);
+        let schema = schema(config).await;
+        is_good &= schema.good;
+        found.push(schema);
     }
     if is_good {
         found.push(postmaster(config).await);
