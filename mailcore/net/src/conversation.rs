@@ -53,16 +53,16 @@ impl<'a, S: Session> Conversation<'a, S> {
         {
             return note_tls_failure(listener.name, peer, &error);
         }
-        match self.talk(peer).await {
-            Ok(()) => {}
-            Err(End::Lost) => return,
-            Err(End::Said(why)) => {
-                let words = self.session.goodbye(why);
-                self.output.extend_from_slice(&words);
-            }
+        let ended = self.talk(peer).await;
+        if let Err(End::Said(why)) = &ended {
+            let words = self.session.goodbye(*why);
+            self.output.extend_from_slice(&words);
         }
-        if self.stream.drain(&mut self.output).await.is_ok() {
-            self.stream.close().await;
+        let Self { mut stream, session, mut output, account, .. } = self;
+        // What they hold, as the lock of a maildrop, is free before the peer can see the end and come back.
+        drop((session, account));
+        if !matches!(ended, Err(End::Lost)) && stream.drain(&mut output).await.is_ok() {
+            stream.close().await;
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,6 +17,13 @@ struct Echo {
     transport: Transport,
     idle: Duration,
     line: Option<String>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Session for Echo {
@@ -65,6 +73,7 @@ struct Running {
     address: SocketAddr,
     drain: Drain,
     certificate: rustls::pki_types::CertificateDer<'static>,
+    open: Arc<AtomicUsize>,
 }
 
 async fn start(limits: Limits, idle: Duration) -> Running {
@@ -77,9 +86,14 @@ async fn start(limits: Limits, idle: Duration) -> Running {
     let address = "127.0.0.1:0".parse().unwrap();
     let listener = Listener { name: "echo", address, implicit_tls: false, tls: Some(tls), limits };
     let drain = Drain::new();
-    let make = move |_: Peer, transport, _| Echo { transport, idle, line: None };
+    let open = Arc::new(AtomicUsize::new(0));
+    let counted = open.clone();
+    let make = move |_: Peer, transport, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Echo { transport, idle, line: None, open: counted.clone() }
+    };
     let serve = serve(listener, drain.clone(), make).await.unwrap();
-    Running { address: serve.address, drain, certificate: made.cert.der().clone() }
+    Running { address: serve.address, drain, certificate: made.cert.der().clone(), open }
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -106,6 +120,20 @@ async fn a_bug_or_a_panic_ends_its_own_session_only() {
     panicked.write_all(b"panic\r\n").await.unwrap();
     let _ = panicked.read_to_end(&mut Vec::new()).await;
     assert_eq!(all_of(node.address, "x\r\nquit\r\n").await, "hello\r\nx\r\n");
+}
+
+// RFC 1939 §3: a maildrop's lock must be free when its owner comes back.
+#[tokio::test]
+async fn a_session_is_gone_before_its_peer_sees_the_end() {
+    let node = start(Limits::default(), Duration::from_millis(50)).await;
+    for say in ["quit\r\n", "bug\r\n", ""] {
+        all_of(node.address, say).await;
+        assert_eq!(node.open.load(Ordering::SeqCst), 0, "{say:?}");
+    }
+    let mut socket = TcpStream::connect(node.address).await.unwrap();
+    socket.shutdown().await.unwrap();
+    socket.read_to_end(&mut Vec::new()).await.unwrap();
+    assert_eq!(node.open.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
