@@ -137,7 +137,9 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
         tls,
         server_id: embedded.server_id,
     };
-    Ok(Some(Server::start(settings, Vec::new()).await?))
+    // An empty directory would have no contextCSN, and a View that waits for one.
+    let seed = provost_provision::base_tree(&settings.suffix, &config.settings())?;
+    Ok(Some(Server::start(settings, seed).await?))
 }
 
 fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {

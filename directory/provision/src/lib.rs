@@ -25,7 +25,7 @@ pub use plan::{Actual, Change, ChangeKind, Plan, PlanError, PlanSummary, plan};
 pub use roster::{
     Affiliation, Column, Encoding, FILE_MIB_MAX, FileError, ROWS_MAX, Roster, RosterOptions, Row, RowError, read_roster,
 };
-pub use tree::ensure_tree;
+pub use tree::{base_tree, ensure_tree};
 pub use write::{AddressKind, NewPerson, Write};
 
 /// What provisioning needs to know of the site.

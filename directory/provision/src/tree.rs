@@ -38,9 +38,8 @@ pub(crate) fn domain(suffix: &Dn, domain: &str) -> Dn {
     suffix.child("ou", ou::DOMAINS).child(attr::PROVOST_DOMAIN, domain)
 }
 
-/// Makes the suffix entry, the containers and the domain entry where they are missing; returns the DNs made.
-pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<Vec<String>, DirectoryError> {
-    let suffix = directory.suffix();
+/// The suffix entry, the containers and the domain entry, parents first. Refused for a suffix that we cannot make.
+pub fn base_tree(suffix: &Dn, settings: &Settings) -> Result<Vec<Entry>, DirectoryError> {
     let mut wanted = vec![suffix_entry(suffix)?];
     wanted.extend(ou::ALL.into_iter().map(|name| container(suffix, name)));
     wanted.push(
@@ -49,8 +48,13 @@ pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<V
             .with(attr::OBJECT_CLASS, class::PROVOST_DOMAIN_ENTRY)
             .with(attr::PROVOST_DOMAIN, settings.domain.as_str()),
     );
+    Ok(wanted)
+}
+
+/// Makes those entries of [`base_tree`] that are missing; returns the DNs made.
+pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<Vec<String>, DirectoryError> {
     let mut made = Vec::new();
-    for entry in wanted {
+    for entry in base_tree(directory.suffix(), settings)? {
         let dn = entry.dn.clone();
         if read_provider(directory, &dn, &[NO_ATTRIBUTES]).await?.is_some() {
             continue;
