@@ -106,7 +106,7 @@ impl Site {
         .map(|(name, port)| format!("{name} = \"{}\"\n", self.ports.address(port)))
         .concat();
         let text = format!(
-            "[node]\nhostname = \"mail.example.edu\"\ndata = \"{}\"\n\n{}domain = \"example.edu\"\n\n[listeners]\n{listeners}\n\
+            "[node]\nhostname = \"mail.example.edu\"\ndata = \"{}\"\n\n{}\n[listeners]\n{listeners}\n\
              [queue]\nrelay = \"{}\"\n",
             self.folder.path().join("data").display(),
             self.slapd.section,

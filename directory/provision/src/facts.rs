@@ -25,7 +25,7 @@ pub(crate) const FACT_ATTRIBUTES: [&str; FACTS] = [
     attr::PROVOST_END_DATE,
 ];
 
-/// Values in the order of [`FACT_ATTRIBUTES`].
+/// Values in the order of `FACT_ATTRIBUTES`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts([Option<Box<str>>; FACTS]);
 
