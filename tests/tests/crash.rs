@@ -8,11 +8,13 @@ use provost_tests::people::PEOPLE;
 use provost_tests::{Line, Node, Person, Port};
 
 const CONNECTIONS: u32 = 16;
-/// The node is killed after so many acknowledgements; the load goes on until it notices.
+/// The node is killed after so many acknowledgements; the load goes on until it notices. `PROVOST_KILL_AFTER` sets another.
 const KILL_AFTER: u32 = 1200;
 
 #[test]
 fn acknowledged_mail_survives_kill_9_exactly_once() {
+    let asked = std::env::var("PROVOST_KILL_AFTER").ok().and_then(|count| count.parse().ok());
+    let kill_after: u32 = asked.unwrap_or(KILL_AFTER);
     let mut node = Node::start().unwrap();
     let address = node.address(Port::Lmtp);
     let acknowledged = Mutex::new(Vec::new());
@@ -35,7 +37,7 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
                 }
             });
         }
-        while count.load(Ordering::Relaxed) < KILL_AFTER {
+        while count.load(Ordering::Relaxed) < kill_after {
             std::thread::yield_now();
         }
         node.kill().unwrap();
@@ -44,7 +46,7 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
     let back = node.serve_again(&[Port::Lmtp, Port::Imap, Port::Pop3]).unwrap();
     let found = tokens_found(&node).unwrap();
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert!(acknowledged.len() >= KILL_AFTER as usize);
+    assert!(acknowledged.len() >= kill_after as usize);
     let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
     assert!(wrong.is_empty(), "{} of {} not there exactly once: {wrong:?}", wrong.len(), acknowledged.len());
     assert!(found.values().all(|count| *count == 1), "a message is doubled");
