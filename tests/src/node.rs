@@ -92,6 +92,36 @@ impl Node {
         Ok(node)
     }
 
+    /// Serves a data folder that an earlier version made: `tests/fixtures/NAME.tar.gz`. Mail to other domains goes to
+    /// `relay`.
+    pub fn from_fixture(name: &str, relay: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("provost-test").tempdir()?;
+        let archive = checkout().join(format!("tests/fixtures/{name}.tar.gz"));
+        let unpacked = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(folder.path()).status()?;
+        ensure!(unpacked.success(), "cannot unpack {}", archive.display());
+        let options = Options { relay: Some(relay.to_owned()), ..Options::default() };
+        let mut node = Self { folder, ports: Ports::find()?, options, child: None };
+        node.configure(|text| node.moved_here(&text, relay))?;
+        node.serve_again(&[Port::Imap, Port::Pop3, Port::Mx])?;
+        Ok(node)
+    }
+
+    /// A quickstart's configuration with this node's folder, ports and relay in place of those it was made with.
+    fn moved_here(&self, text: &str, relay: &str) -> String {
+        let value = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix("= "));
+            line.unwrap_or_default().trim_matches('"').to_owned()
+        };
+        let base: u16 = value("http").rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(1) - 1;
+        let mut moved = text.replace(&value("data"), &self.data().display().to_string());
+        moved = moved.replace(&format!("relay = \"{}\"", value("relay")), &format!("relay = \"{relay}\""));
+        for offset in 0..12 {
+            let (old, new) = (base + offset, self.ports.base + offset);
+            moved = moved.replace(&format!("127.0.0.1:{old}\""), &format!("127.0.0.1:{new}\""));
+        }
+        moved
+    }
+
     fn launch(&mut self) -> anyhow::Result<()> {
         let import = match &self.options.import {
             Some(file) => file.clone(),

@@ -1,0 +1,40 @@
+//! Data folders that earlier versions made: opened, everything as it was, and the queue goes on.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::ensure;
+use provost_tests::node::checkout;
+use provost_tests::{Node, Port, Sink, deadline};
+
+/// Every format that was ever on main has a folder here: `tests/fixtures/make` wrote them.
+const FIXTURES: [&str; 1] = ["v1"];
+/// The queued message was put off for a minute when the folder was made; a stopped node waits no longer than that.
+const QUEUE_LIMIT: Duration = Duration::from_secs(90);
+
+#[test]
+fn every_earlier_data_folder_opens_with_all_that_was_in_it() {
+    for fixture in FIXTURES {
+        let outside = Sink::start().unwrap();
+        let mut node = Node::from_fixture(fixture, &outside.relay()).unwrap();
+        compare(&node, fixture).unwrap();
+        deadline::until(QUEUE_LIMIT, || Ok((!outside.taken().is_empty()).then_some(()))).unwrap();
+        node.stop().unwrap();
+        // A second start finds the new format, and sends nothing again.
+        node.serve_again(&[Port::Imap, Port::Mx]).unwrap();
+        compare(&node, fixture).unwrap();
+        node.stop().unwrap();
+        let taken = outside.taken();
+        assert_eq!(taken.len(), 1, "{fixture}: {taken:?}");
+        assert_eq!(taken[0].recipients, ["friend@elsewhere.example"], "{fixture}");
+    }
+}
+
+fn compare(node: &Node, fixture: &str) -> anyhow::Result<()> {
+    let base = node.port(Port::Ldap).to_string();
+    let script = checkout().join("tests/fixtures/make");
+    let ran = Command::new("python3").arg(script).args(["--compare", fixture, &base]).output()?;
+    let said = [ran.stdout, ran.stderr].concat();
+    ensure!(ran.status.success(), "{fixture}: {}", String::from_utf8_lossy(&said));
+    Ok(())
+}
