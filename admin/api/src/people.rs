@@ -130,7 +130,7 @@ pub(crate) async fn show(
 
 /// What the store says; `None` when it cannot say now, which must not hide the person.
 async fn mailbox_facts(shared: &Shared, detail: &PersonDetail) -> Option<MailboxFacts> {
-    match shared.api.store.snapshot(AccountId(detail.entry_uuid)).await {
+    match shared.api.store.snapshot(AccountId(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),
         Err(error) => {
             tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");

@@ -174,7 +174,7 @@ pub(crate) async fn show(
         Vec::new()
     });
     let history = history.into_iter().filter(|record| record.action != "person.view").take(HISTORY_MAX);
-    let snapshot = web.site.store.snapshot(AccountId(detail.entry_uuid)).await.inspect_err(|error| {
+    let snapshot = web.site.store.snapshot(AccountId(detail.entry_uuid), None).await.inspect_err(|error| {
         tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");
     });
     let can_change = signed_in.officer.may_change();
@@ -446,8 +446,13 @@ mod tests {
 
     #[test]
     fn the_quota_is_told_in_words() {
-        let snapshot =
-            |octets| Snapshot { mailboxes: Vec::new(), subscribed_only: Vec::new(), octets, last_logins: Vec::new() };
+        let snapshot = |octets| Snapshot {
+            mailboxes: Vec::new(),
+            subscribed_only: Vec::new(),
+            octets,
+            last_logins: Vec::new(),
+            token: provost_store::Token::default(),
+        };
         let text =
             |octets, quota| mailbox_view(&snapshot(octets), quota, Timestamp::UNIX_EPOCH, Language::English).quota_text;
         assert_eq!(text(500, Some(1000)), "500 bytes of 1.0 kB used (50 %). Messages: 0.");

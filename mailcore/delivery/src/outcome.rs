@@ -86,6 +86,8 @@ impl From<ApplyError> for Delivered {
             ApplyError::Unavailable(why) => Self::Unavailable(why),
             // INBOX always is: the store contradicts itself. The message is kept by its sender until that is mended.
             other @ (ApplyError::NoMailbox(_) | ApplyError::MailboxExists(_)) => Self::Unavailable(other.to_string()),
+            // No delivery requires a lease or an unchanged account; whatever made it so may be gone at the next attempt.
+            other @ (ApplyError::Fenced | ApplyError::Conflict(_)) => Self::Unavailable(other.to_string()),
         }
     }
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_message::{Address, Headers, Path};
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MailboxName, MemoryStore,
-    MessageStore, Modseq, Snapshot, StoreError,
+    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MailboxName,
+    MemoryStore, MessageStore, Modseq, Rows, Snapshot, StoreError, Token, Which,
 };
 use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
 use uuid::Uuid;
@@ -87,30 +87,38 @@ impl MessageStore for Faulty {
             }
         })
     }
-    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
-        self.store.snapshot(account)
+    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        self.store.snapshot(account, at_least)
     }
-    fn changes(
+    fn read(
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        after: Modseq,
-    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
-        self.store.changes(account, mailbox, after)
+        which: Which,
+        columns: Columns,
+        at_least: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>> {
+        self.store.read(account, mailbox, which, columns, at_least)
     }
     fn body(
         &self,
         account: AccountId,
-        blob: BlobRef,
+        body: BodyId,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
-        self.store.body(account, blob, range)
+        self.store.body(account, body, range)
     }
     fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64> {
         self.store.notices(account)
     }
     fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
         self.store.lease(name, ttl)
+    }
+    fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.store.renew(lease, ttl)
+    }
+    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.store.accounts(after, most)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
         self.store.note_login(account, protocol, now);
@@ -140,11 +148,11 @@ async fn deliver(delivery: &Delivery, id: u128, from: &str, to: &str, message: &
 
 async fn inbox(delivery: &Delivery, local: &str) -> Vec<Bytes> {
     let account = AccountId(person(local).entry_uuid);
-    let snapshot = delivery.store.snapshot(account).await.unwrap();
+    let snapshot = delivery.store.snapshot(account, None).await.unwrap();
     let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
     let mut bodies = Vec::new();
     for message in delivery.store.changes(account, inbox, Modseq(0)).await.unwrap().messages {
-        bodies.push(delivery.store.body(account, message.blob, None).await.unwrap());
+        bodies.push(delivery.store.body(account, message.body, None).await.unwrap());
     }
     bodies
 }

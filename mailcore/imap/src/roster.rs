@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use provost_store::{BlobRef, Flag, Flags, Keyword, MessageMeta, Uid};
+use provost_store::{BodyId, Flag, Flags, Keyword, MessageMeta, Uid};
 
 /// In the order of their bits.
 const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
@@ -31,13 +31,13 @@ pub(crate) struct Facts {
     /// RFC822.SIZE.
     pub(crate) octets: u64,
     /// Its body.
-    pub(crate) blob: BlobRef,
+    pub(crate) body: BodyId,
 }
 
 impl Facts {
     fn of(message: &MessageMeta) -> Self {
-        let MessageMeta { uid, internal_date, octets, ref blob, .. } = *message;
-        Self { uid, internal_date, octets, blob: blob.clone() }
+        let MessageMeta { uid, internal_date, octets, body, .. } = *message;
+        Self { uid, internal_date, octets, body }
     }
 }
 
@@ -244,8 +244,8 @@ mod tests {
     }
 
     fn meta(number: u32, flags: Flags) -> MessageMeta {
-        let blob = BlobRef { container: 0, offset: 0, octets: 9 };
-        MessageMeta { uid: uid(number), modseq: Modseq(1), flags, internal_date: 7, octets: 9, blob }
+        let (modseq, body) = (Modseq(1), BodyId::NONE);
+        MessageMeta { uid: uid(number), modseq, flags, internal_date: 7, octets: 9, body }
     }
 
     /// Message `number` of a mailbox with 40 keywords: more than have bits.

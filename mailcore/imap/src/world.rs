@@ -63,7 +63,7 @@ impl World<'_> {
 
     /// The account's mailboxes.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Reply> {
-        self.config.store.snapshot(self.account.id).await.map_err(|error| unreadable(&error))
+        self.config.store.snapshot(self.account.id, None).await.map_err(|error| unreadable(&error))
     }
 
     /// Makes sure that what never changes of these messages is at hand.
@@ -115,6 +115,7 @@ pub(crate) fn refused(error: ApplyError, missing: &'static str) -> Reply {
         ApplyError::MailboxExists(_) => Reply::no("ALREADYEXISTS", "A mailbox of that name exists"),
         ApplyError::OverQuota => Reply::no("OVERQUOTA", "Over quota"),
         ApplyError::Refused(reason) => Reply::no("CANNOT", reason),
+        ApplyError::Fenced | ApplyError::Conflict(_) => Reply::no("INUSE", "The mailbox has changed meanwhile"),
         ApplyError::Unknown | ApplyError::Unavailable(_) => {
             tracing::warn!(%error, "store unavailable");
             Reply::no("UNAVAILABLE", "Storage is not available now")

@@ -4,6 +4,7 @@
 //! bounded; what is built here cannot be made to carry a header field that a peer chose.
 
 mod bounce;
+mod derived;
 mod encoded_word;
 mod envelope;
 mod headers;
@@ -13,6 +14,7 @@ mod received;
 mod reply;
 
 pub use bounce::{Bounce, FailedRecipient};
+pub use derived::{DERIVED_VERSION, Derived, derive};
 pub use encoded_word::decode_words;
 pub use envelope::Envelope;
 pub use headers::{Field, Headers};

@@ -1,7 +1,7 @@
 //! A maildrop: INBOX as it was at login, with marks for what QUIT will take away (RFC 1939 §5).
 
 use provost_store::{
-    AccountId, BlobRef, MailboxId, MailboxName, MessageStore, Modseq, StoreError, Uid, UidSet, UidValidity,
+    AccountId, BodyId, MailboxId, MailboxName, MessageStore, Modseq, StoreError, Uid, UidSet, UidValidity,
 };
 
 use crate::command::Number;
@@ -11,7 +11,7 @@ use crate::command::Number;
 pub(crate) struct Message {
     pub(crate) uid: Uid,
     pub(crate) octets: u64,
-    pub(crate) blob: BlobRef,
+    pub(crate) body: BodyId,
     deleted: bool,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Maildrop {
 impl Maildrop {
     /// Reads INBOX as it is now. Messages that come later are for the next session.
     pub(crate) async fn open(store: &dyn MessageStore, account: AccountId) -> Result<Self, StoreError> {
-        let snapshot = store.snapshot(account).await?;
+        let snapshot = store.snapshot(account, None).await?;
         let inbox = snapshot.mailbox(&MailboxName::inbox()).ok_or(StoreError::Gone)?;
         let mut maildrop = Self { mailbox: inbox.id, uid_validity: inbox.uid_validity, messages: Vec::new() };
         // An account that was never written has an INBOX, and no changes in it to ask for.
@@ -37,7 +37,7 @@ impl Maildrop {
         maildrop.messages = changes
             .messages
             .into_iter()
-            .map(|meta| Message { uid: meta.uid, octets: meta.octets, blob: meta.blob, deleted: false })
+            .map(|meta| Message { uid: meta.uid, octets: meta.octets, body: meta.body, deleted: false })
             .collect();
         maildrop.messages.shrink_to_fit();
         Ok(maildrop)

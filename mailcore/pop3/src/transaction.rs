@@ -170,13 +170,13 @@ impl Transaction {
             out.put(NO_SUCH_MESSAGE);
             return Ok(Step::Continue);
         };
-        let octets = message.blob.octets;
+        let octets = message.octets;
         let mut at = 0;
         while at == 0 || at < octets && !transfer.is_done() {
             let end = octets.min(at + PIECE_OCTETS);
             // A body of one piece is asked for whole, so that the engine can check it whole.
             let range = (octets > PIECE_OCTETS).then_some(at..end);
-            match config.store.body(self.account, message.blob.clone(), range).await {
+            match config.store.body(self.account, message.body, range).await {
                 Ok(piece) => {
                     if at == 0 {
                         out.put(format!("+OK {} octets\r\n", message.octets));

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use crate::{
-    ApplyError, Flag, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Snapshot, SpecialUse, Uid,
-    UidValidity,
+    ApplyError, Flag, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Snapshot, SpecialUse, Token,
+    Uid, UidValidity,
 };
 
 /// Mailboxes of one account: what a hierarchy of courses and years needs, and a listing still fits in memory.
@@ -33,8 +33,12 @@ pub(crate) struct Mailbox {
     pub(crate) name: MailboxName,
     pub(crate) special_use: Option<SpecialUse>,
     pub(crate) uid_validity: UidValidity,
-    /// The last UID given; zero before the first.
+    /// The last UID given, here or where the mailbox was imported from; zero before the first.
     pub(crate) uid_last: u32,
+    /// The highest UID that ever was a message here; zero before the first. Less than `uid_last` in an import only.
+    pub(crate) uid_used: u32,
+    /// Another mailbox was imported with the same UIDVALIDITY: the two must never meet under one name.
+    pub(crate) shares_validity: bool,
     pub(crate) highest_modseq: Modseq,
     pub(crate) messages: u32,
     pub(crate) unseen: u32,
@@ -53,6 +57,8 @@ impl Mailbox {
             special_use,
             uid_validity,
             uid_last: 0,
+            uid_used: 0,
+            shares_validity: false,
             highest_modseq: modseq,
             messages: 0,
             unseen: 0,
@@ -75,6 +81,7 @@ impl Mailbox {
             return Err(ApplyError::Refused(format!("mailbox {} has used up its UIDs", self.name)));
         }
         self.uid_last = uid.get();
+        self.uid_used = uid.get();
         Ok(uid)
     }
 
@@ -133,8 +140,10 @@ pub(crate) struct Account {
     pub(crate) octets: u64,
     /// The last mailbox key given.
     pub(crate) mailbox_last: u64,
-    /// The last UIDVALIDITY given.
+    /// The greatest UIDVALIDITY that a mailbox has or had.
     pub(crate) uid_validity_last: u32,
+    /// The greatest UIDVALIDITY of a mailbox that had given UIDs when it was deleted or renamed.
+    pub(crate) uid_validity_retired: u32,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub(crate) subscribed: BTreeSet<MailboxName>,
     /// Mailboxes made, changed or deleted.
@@ -213,6 +222,7 @@ impl Account {
         let id = self.find(name).ok_or_else(|| ApplyError::NoMailbox(name.to_string()))?;
         if let Some(mailbox) = self.mailboxes.remove(&id) {
             self.octets = self.octets.saturating_sub(mailbox.octets);
+            self.retire_validity(&mailbox);
         }
         self.changed.insert(id);
         Ok(id)
@@ -242,9 +252,23 @@ impl Account {
             names.push((id, name));
         }
         for (id, name) in names {
-            self.mailbox_mut(id)?.name = name;
+            self.rename_one(id, name, now)?;
         }
         self.create_parents(to, now)
+    }
+
+    fn rename_one(&mut self, id: MailboxId, name: MailboxName, now: i64) -> Result<(), ApplyError> {
+        let mailbox = self.mailbox_mut(id)?;
+        mailbox.name = name;
+        let before = mailbox.clone();
+        self.retire_validity(&before);
+        // The mailbox that shared it may have had this name, and other messages under the same numbers.
+        if before.shares_validity {
+            let uid_validity = self.take_uid_validity(now)?;
+            let mailbox = self.mailbox_mut(id)?;
+            (mailbox.uid_validity, mailbox.shares_validity) = (uid_validity, false);
+        }
+        Ok(())
     }
 
     /// RFC 3501 §6.3.6, §6.3.7: names, not mailboxes, are subscribed.
@@ -271,10 +295,11 @@ impl Account {
         mailboxes.sort_by(|a, b| (!a.name.is_inbox(), &a.name).cmp(&(!b.name.is_inbox(), &b.name)));
         let names: BTreeSet<_> = mailboxes.iter().map(|mailbox| &mailbox.name).collect();
         let subscribed_only = self.subscribed.iter().filter(|name| !names.contains(name)).cloned().collect();
-        Snapshot { mailboxes, subscribed_only, octets: self.octets, last_logins }
+        let token = Token(self.modseq);
+        Snapshot { mailboxes, subscribed_only, octets: self.octets, last_logins, token }
     }
 
-    fn create_parents(&mut self, name: &MailboxName, now: i64) -> Result<(), ApplyError> {
+    pub(crate) fn create_parents(&mut self, name: &MailboxName, now: i64) -> Result<(), ApplyError> {
         for parent in name.parents() {
             if self.find(&parent).is_none() {
                 self.insert(parent, None, now)?;
@@ -283,7 +308,7 @@ impl Account {
         Ok(())
     }
 
-    fn insert(
+    pub(crate) fn insert(
         &mut self,
         name: MailboxName,
         special_use: Option<SpecialUse>,

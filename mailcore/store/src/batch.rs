@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, SpecialUse, Uid, UidSet};
+use crate::{
+    AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, SpecialUse, Token, Uid, UidSet,
+    UidValidity,
+};
 
 /// How long a batch id is remembered, seconds: longer than a sending queue tries again (RFC 5321 §4.5.4.1: 4-5 days).
 pub(crate) const REMEMBERED_SECONDS: i64 = 7 * 86_400;
@@ -52,6 +55,15 @@ pub enum Require {
     QuotaOctets(u64),
     /// The mailbox still exists.
     Mailbox(MailboxId),
+    /// The lease is in force, and this is its epoch; else [`ApplyError::Fenced`]. Checked as part of the commit.
+    Lease {
+        /// What was leased.
+        name: String,
+        /// [`Lease::epoch`](crate::Lease::epoch) of the holder.
+        epoch: u64,
+    },
+    /// Nothing happened to the account since this moment; else [`ApplyError::Conflict`].
+    Unchanged(Token),
 }
 
 /// One change.
@@ -151,6 +163,57 @@ pub enum Op {
         /// Until when, seconds since 1970.
         until: i64,
     },
+    /// Import: a mailbox with the numbers that it had elsewhere. Effect::Mailbox.
+    ///
+    /// Missing: made, with its missing parents. There, and no message ever was in it: takes UIDVALIDITY and use over. There
+    /// with the same UIDVALIDITY: only UIDNEXT is raised. Refused when a client could take another message for one that
+    /// it knows: there with another UIDVALIDITY and UIDs given; or a UIDVALIDITY not above that of every mailbox of this
+    /// account that was deleted or renamed after it had given UIDs.
+    RestoreMailbox {
+        /// Its name.
+        name: MailboxName,
+        /// Its UIDVALIDITY there.
+        uid_validity: UidValidity,
+        /// UIDNEXT there: lower UIDs are not given to new messages here. Never lowers what is here.
+        uid_next: Uid,
+        /// RFC 6154. The use moves here from a mailbox that never held a message.
+        special_use: Option<SpecialUse>,
+        /// Whether the name is subscribed.
+        subscribed: bool,
+    },
+    /// Import: a message with the numbers that it had elsewhere. Effect::Appended.
+    ///
+    /// Messages come in ascending UID. Refused when the UID is not above every UID that was ever a message in this mailbox
+    /// (RFC 3501 §2.3.1.1: ascending, never reused), or the modseq is zero or too great.
+    /// [`Which::ChangedSince`](crate::Which::ChangedSince) goes by the modseq given here, so a session that has the mailbox
+    /// open meanwhile does not learn of the message: import before anybody logs in.
+    Restore {
+        /// Where; it must exist.
+        mailbox: MailboxName,
+        /// The UID to keep.
+        uid: Uid,
+        /// The modseq to keep; the account's modseqs go on above it.
+        modseq: Modseq,
+        /// Flags.
+        flags: Flags,
+        /// INTERNALDATE, seconds since 1970.
+        internal_date: i64,
+        /// The whole message, CRLF line ends.
+        body: Bytes,
+    },
+    /// Takes the account away with all that it has, without a trace. Alone in its batch, which needs no id: again, it makes
+    /// no difference. An id is never given to another person, so nothing is kept to tell later messages apart.
+    DeleteAccount,
+}
+
+impl Op {
+    /// The body that the op brings in.
+    pub fn body(&self) -> Option<&Bytes> {
+        match self {
+            Self::Append { body, .. } | Self::Restore { body, .. } => Some(body),
+            _ => None,
+        }
+    }
 }
 
 /// RFC 3501 STORE.
@@ -176,7 +239,7 @@ pub enum Effect {
         /// Mailbox.
         mailbox: MailboxId,
         /// UIDVALIDITY.
-        uid_validity: crate::UidValidity,
+        uid_validity: UidValidity,
         /// UID.
         uid: Uid,
     },
@@ -192,7 +255,7 @@ pub enum Effect {
         /// Target mailbox.
         mailbox: MailboxId,
         /// Its UIDVALIDITY.
-        uid_validity: crate::UidValidity,
+        uid_validity: UidValidity,
         /// (source UID, target UID), ascending.
         uids: Vec<(Uid, Uid)>,
     },
@@ -205,10 +268,17 @@ pub enum Effect {
 /// A batch that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// The modseq that everything in it got.
+    /// The modseq that everything in it got, apart from what [`Op::Restore`] was given.
     pub modseq: Modseq,
     /// One per op.
     pub effects: Vec<Effect>,
+}
+
+impl Applied {
+    /// The moment after the batch: a later read that gives it as `at_least` sees its effects.
+    pub fn token(&self) -> Token {
+        Token(self.modseq)
+    }
 }
 
 /// Why a batch did not happen (or may have).
@@ -223,6 +293,12 @@ pub enum ApplyError {
     /// The account would be over its quota.
     #[error("over quota")]
     OverQuota,
+    /// A required lease has ended: the caller is no longer the one to do this.
+    #[error("the lease has ended")]
+    Fenced,
+    /// The account is not as the batch requires: read it again and decide anew.
+    #[error("changed meanwhile: {0}")]
+    Conflict(String),
     /// Not possible for this mailbox (DELETE INBOX), or a bound of the store (mailboxes, keywords, message size).
     #[error("{0}")]
     Refused(String),

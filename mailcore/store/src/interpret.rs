@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::account::Account;
 use crate::{
-    Applied, ApplyError, Batch, BlobRef, Effect, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, Op,
-    Require, Uid, UidSet,
+    Applied, ApplyError, Batch, BodyId, Effect, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, Op,
+    Require, Token, Uid, UidSet,
 };
 
 /// Keywords of all messages of one mailbox together.
@@ -18,23 +18,33 @@ pub(crate) const KEYWORDS_MAX: usize = 64;
 pub(crate) const REPLIES_MAX: u64 = 10_000;
 /// Ops of one batch.
 pub(crate) const OPS_MAX: usize = 10_000;
+/// Greatest modseq that an import may bring: RFC 7162 §3.1 has 63 bits, and half of them stay for what comes after.
+const RESTORED_MODSEQ_MAX: u64 = 1 << 62;
 /// Octets of a vacation handle, and of a correspondent (RFC 5321 §4.5.3.1: a path has 256).
 const REPLY_KEY_OCTETS_MAX: usize = 1024;
 
 /// The rows of one account within one batch.
-pub(crate) trait Rows {
-    /// Keeps a body.
-    fn keep_body(&mut self, body: &Bytes) -> Result<BlobRef, ApplyError>;
-    /// A new message; its modseq is the batch's.
-    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError>;
+pub(crate) trait AccountRows {
+    /// Keeps a body, with one reference for the message that is made of it.
+    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, ApplyError>;
+    /// One more reference to a body.
+    fn hold(&mut self, body: BodyId) -> Result<(), ApplyError>;
+    /// One reference less; a body without any is garbage.
+    fn release(&mut self, body: BodyId) -> Result<(), ApplyError>;
+    /// Fenced when the lease has ended; else no other holder gets it before the batch is committed.
+    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), ApplyError>;
+    /// A new message of the batch with modseq `born`. Counts no reference to its body.
+    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), ApplyError>;
     /// Messages in the set, or all; ascending.
     fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError>;
     /// New flags and modseq of a message that is there.
     fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError>;
-    /// Takes a message away and leaves its tombstone.
+    /// Takes a message away and leaves its tombstone. Counts no reference to its body.
     fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError>;
-    /// Takes all messages and tombstones of a mailbox away.
+    /// Takes all messages of a mailbox with their references, and its tombstones, away.
     fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError>;
+    /// Takes everything of the account away, mailboxes apart; the account itself goes with the batch.
+    fn drop_account(&mut self) -> Result<(), ApplyError>;
     /// Until when a reply is remembered.
     fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError>;
     /// How many are remembered, after the expired were dropped.
@@ -49,9 +59,17 @@ pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), ApplyE
     if batch.ops.len() > OPS_MAX {
         return refused("too many changes at once");
     }
+    if batch.ops.len() > 1 && batch.ops.iter().any(|op| matches!(op, Op::DeleteAccount)) {
+        return refused("an account is deleted by a batch of its own");
+    }
     for op in &batch.ops {
+        if op.body().is_some_and(|body| body.len() as u64 > message_octets_max) {
+            return refused("message too large");
+        }
         match op {
-            Op::Append { body, .. } if body.len() as u64 > message_octets_max => return refused("message too large"),
+            Op::Restore { modseq, .. } if *modseq == Modseq(0) || modseq.0 > RESTORED_MODSEQ_MAX => {
+                return refused("a modseq that no message can have");
+            }
             Op::RememberReply { handle, correspondent, .. }
                 if handle.len().max(correspondent.len()) > REPLY_KEY_OCTETS_MAX =>
             {
@@ -63,43 +81,54 @@ pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), ApplyE
     Ok(())
 }
 
-/// Applies a batch to an account (`None`: it is not there yet).
+/// Applies a batch to an account (`None`: it is not there yet, or not any more).
 pub(crate) fn apply(
     account: Option<Account>,
-    rows: &mut impl Rows,
+    rows: &mut impl AccountRows,
     batch: &Batch,
-) -> Result<(Account, Applied), ApplyError> {
-    let account = match account {
-        Some(mut account) => {
-            account.modseq.0 += 1;
-            account
-        }
+) -> Result<(Option<Account>, Applied), ApplyError> {
+    let delete = matches!(batch.ops.as_slice(), [Op::DeleteAccount]);
+    let existed = account.is_some();
+    let mut account = match account {
+        Some(account) => account,
+        None if delete => return Ok((None, Applied { modseq: Modseq(0), effects: vec![Effect::Done] })),
         None => Account::new(batch.now)?,
     };
+    let before = existed.then_some(Token(account.modseq));
+    account.modseq.0 = account.modseq.0.saturating_add(u64::from(existed)).max(greatest_restored(batch));
     let mut run = Run { account, rows, now: batch.now, grown: 0 };
-    run.require(batch)?;
+    run.require(batch, before)?;
     let effects = batch.ops.iter().map(|op| run.op(op)).collect::<Result<_, _>>()?;
     run.check_growth(batch)?;
     let applied = Applied { modseq: run.account.modseq, effects };
-    Ok((run.account, applied))
+    Ok(((!delete).then_some(run.account), applied))
+}
+
+/// All that is restored has a modseq at or below the batch's: what comes later is newer.
+fn greatest_restored(batch: &Batch) -> u64 {
+    let restored = batch.ops.iter().map(|op| if let Op::Restore { modseq, .. } = op { modseq.0 } else { 0 });
+    restored.max().unwrap_or(0)
 }
 
 /// One batch being applied.
-struct Run<'a, R> {
-    account: Account,
-    rows: &'a mut R,
-    now: i64,
+pub(crate) struct Run<'a, R> {
+    pub(crate) account: Account,
+    pub(crate) rows: &'a mut R,
+    pub(crate) now: i64,
     /// Octets appended and copied so far.
-    grown: u64,
+    pub(crate) grown: u64,
 }
 
-impl<R: Rows> Run<'_, R> {
-    fn require(&self, batch: &Batch) -> Result<(), ApplyError> {
+impl<R: AccountRows> Run<'_, R> {
+    fn require(&mut self, batch: &Batch, before: Option<Token>) -> Result<(), ApplyError> {
         let appended: u64 = batch.ops.iter().map(appended_octets).sum();
         for require in &batch.require {
             match require {
                 Require::QuotaOctets(quota) => within_quota(self.account.octets, appended, *quota)?,
                 Require::Mailbox(id) => drop(self.account.mailbox(*id)?),
+                Require::Lease { name, epoch } => self.rows.require_lease(name, *epoch)?,
+                Require::Unchanged(token) if before == Some(*token) => (),
+                Require::Unchanged(_) => return Err(ApplyError::Conflict("the account has changed".into())),
             }
         }
         Ok(())
@@ -140,35 +169,42 @@ impl<R: Rows> Run<'_, R> {
             Op::Expunge { mailbox, uids, only_deleted } => self.expunge(*mailbox, uids.as_ref(), *only_deleted),
             Op::ClearRecent { mailbox, up_to } => self.clear_recent(*mailbox, *up_to),
             Op::RememberReply { handle, correspondent, until } => self.remember(handle, correspondent, *until),
+            Op::RestoreMailbox { .. } => self.restore_mailbox(op),
+            Op::Restore { .. } => self.restore(op),
+            Op::DeleteAccount => self.delete_account(),
         }
     }
 
     fn append(&mut self, id: MailboxId, body: &Bytes, flags: &Flags, date: i64) -> Result<Effect, ApplyError> {
-        let blob = self.rows.keep_body(body)?;
+        let (uid, modseq) = (self.account.mailbox_mut(id)?.take_uid()?, self.account.modseq);
         let octets = body.len() as u64;
-        let (uid, modseq) = (Uid::FIRST, self.account.modseq);
-        let message = MessageMeta { uid, modseq, flags: flags.clone(), internal_date: date, octets, blob };
-        let uid = self.put(id, message)?;
+        let body = self.rows.keep_body(body)?;
+        let message = MessageMeta { uid, modseq, flags: flags.clone(), internal_date: date, octets, body };
+        self.put(id, &message)?;
         self.grown += octets;
         let uid_validity = self.account.mailbox(id)?.uid_validity;
         Ok(Effect::Appended { mailbox: id, uid_validity, uid })
     }
 
     /// Puts a message into a mailbox under its next UID.
-    fn put(&mut self, id: MailboxId, mut message: MessageMeta) -> Result<Uid, ApplyError> {
+    fn put_next(&mut self, id: MailboxId, message: &MessageMeta) -> Result<Uid, ApplyError> {
+        let uid = self.account.mailbox_mut(id)?.take_uid()?;
+        self.put(id, &MessageMeta { uid, modseq: self.account.modseq, ..message.clone() })?;
+        Ok(uid)
+    }
+
+    /// Puts a message into a mailbox under a UID that was taken for it.
+    pub(crate) fn put(&mut self, id: MailboxId, message: &MessageMeta) -> Result<(), ApplyError> {
         self.admit_keywords(id, &message.flags)?;
         let modseq = self.account.modseq;
         self.account.octets += message.octets;
         let mailbox = self.account.mailbox_mut(id)?;
-        message.uid = mailbox.take_uid()?;
-        message.modseq = modseq;
         mailbox.highest_modseq = modseq;
-        mailbox.count_in(&message);
-        self.rows.insert(id, &message)?;
-        Ok(message.uid)
+        mailbox.count_in(message);
+        self.rows.insert(id, message, modseq)
     }
 
-    /// Takes messages away that are there.
+    /// Takes messages away that are there; the references to their bodies are the caller's.
     fn take(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), ApplyError> {
         if messages.is_empty() {
             return Ok(());
@@ -191,7 +227,7 @@ impl<R: Rows> Run<'_, R> {
         let target = self.account.create(to, None, self.now)?;
         let messages = self.rows.select(inbox, None)?;
         for message in &messages {
-            self.put(target, message.clone())?;
+            self.put_next(target, message)?;
         }
         self.take(inbox, &messages)?;
         Ok(Effect::Done)
@@ -238,7 +274,10 @@ impl<R: Rows> Run<'_, R> {
         let messages = self.rows.select(from, Some(uids))?;
         let mut pairs = Vec::with_capacity(messages.len());
         for message in &messages {
-            pairs.push((message.uid, self.put(target, message.clone())?));
+            pairs.push((message.uid, self.put_next(target, message)?));
+            if !away {
+                self.rows.hold(message.body)?;
+            }
         }
         match away {
             true => self.take(from, &messages)?,
@@ -255,6 +294,7 @@ impl<R: Rows> Run<'_, R> {
         let mut messages = self.rows.select(id, uids)?;
         messages.retain(|message| !only_deleted || message.flags.has(crate::Flag::Deleted));
         self.take(id, &messages)?;
+        messages.iter().try_for_each(|message| self.rows.release(message.body))?;
         Ok(Effect::Expunged(messages.iter().map(|message| message.uid).collect()))
     }
 
@@ -308,10 +348,7 @@ fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), ApplyError> {
 }
 
 fn appended_octets(op: &Op) -> u64 {
-    match op {
-        Op::Append { body, .. } => body.len() as u64,
-        _ => 0,
-    }
+    op.body().map_or(0, |body| body.len() as u64)
 }
 
 fn changed_flags(flags: &Flags, change: &FlagChange) -> Flags {

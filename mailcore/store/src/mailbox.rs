@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Flags, MailboxName, Uid, UidValidity};
+use crate::{BodyId, Flags, MailboxName, Token, Uid, UidValidity};
 
 /// An account: the person's entryUUID. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,17 +34,6 @@ pub enum SpecialUse {
     Archive,
 }
 
-/// Where a body lies in its engine. Opaque to everything above. Immutable once written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct BlobRef {
-    /// Which account's shard or pack (engine-defined).
-    pub container: u64,
-    /// Where in it (engine-defined).
-    pub offset: u64,
-    /// Octets.
-    pub octets: u64,
-}
-
 /// What is known of one message without its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageMeta {
@@ -59,7 +48,7 @@ pub struct MessageMeta {
     /// RFC822.SIZE in octets.
     pub octets: u64,
     /// Its body.
-    pub blob: BlobRef,
+    pub body: BodyId,
 }
 
 /// One mailbox of an account.
@@ -100,6 +89,8 @@ pub struct Snapshot {
     pub octets: u64,
     /// Last login per protocol name, seconds since 1970; for the help desk.
     pub last_logins: Vec<(String, i64)>,
+    /// The moment: a later read that gives it as `at_least` sees at least this.
+    pub token: Token,
 }
 
 impl Snapshot {
@@ -111,17 +102,6 @@ impl Snapshot {
     pub fn mailbox_by_id(&self, id: MailboxId) -> Option<&MailboxInfo> {
         self.mailboxes.iter().find(|m| m.id == id)
     }
-}
-
-/// What has happened in one mailbox after a modseq. After zero: everything that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changes {
-    /// The mailbox as it is now, of the same moment.
-    pub info: MailboxInfo,
-    /// Added or changed, ascending UID.
-    pub messages: Vec<MessageMeta>,
-    /// Gone, ascending UID.
-    pub expunged: Vec<Uid>,
 }
 
 /// The part of a body of `octets` that a range asks for, cut at its end.

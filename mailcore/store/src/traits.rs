@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{AccountId, Applied, ApplyError, Batch, BlobRef, Changes, Lease, MailboxId, Modseq, Snapshot, StoreError};
+use crate::{
+    AccountId, Applied, ApplyError, Batch, BodyId, Changes, Columns, Lease, LeaseError, MailboxId, Modseq, Rows,
+    Snapshot, StoreError, Token, Which,
+};
 
 /// A boxed future, so that engines can stand behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,30 +20,52 @@ pub trait MessageStore: Send + Sync + 'static {
     /// Applies one batch: durable when it resolves `Ok`. Dropping the future does not take the batch back.
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>>;
 
-    /// The account's mailboxes now.
-    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>>;
+    /// The account's mailboxes now. Unavailable when they are not yet as new as `at_least`.
+    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>>;
 
-    /// One mailbox's messages changed after `after`; after `Modseq(0)` all that are there and no tombstones.
+    /// Messages of one mailbox, with the derived columns asked for. Reads no body when the columns are kept. Unavailable
+    /// when the account is not yet as new as `at_least`; gone when there is no such mailbox. What comes back is held in
+    /// memory: ask for a long mailbox in pieces when columns are wanted.
+    fn read(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        which: Which,
+        columns: Columns,
+        at_least: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>>;
+
+    /// Metadata of what changed after `after`. For callers that have not moved to [`MessageStore::read`] yet.
     fn changes(
         &self,
         account: AccountId,
         mailbox: MailboxId,
         after: Modseq,
-    ) -> BoxFuture<'_, Result<Changes, StoreError>>;
+    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
+        let read = self.read(account, mailbox, Which::ChangedSince(after), Columns::NONE, None);
+        Box::pin(async move { read.await.map(Changes::from) })
+    }
 
-    /// A body or a part of it; a range that goes beyond the end is cut there.
+    /// A body or a part of it; a range that goes beyond the end is cut there. Gone soon after the last message that had
+    /// this body was expunged.
     fn body(
         &self,
         account: AccountId,
-        blob: BlobRef,
+        body: BodyId,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'_, Result<Bytes, StoreError>>;
 
-    /// Ticks (with the account's modseq) after every batch applied to the account. Lossy: truth is `changes`.
+    /// Ticks (with the account's modseq) after every batch applied to the account. Lossy: truth is `read`.
     fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64>;
 
-    /// Takes or renews an exclusive lease; `Ok(None)` when another holder has it. Released on drop or after `ttl`.
+    /// Takes an exclusive lease; `Ok(None)` when another holder has it. Released on drop, or after `ttl` unless renewed.
     fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>>;
+
+    /// Prolongs a lease to `ttl` from now. Fenced when it has run out or another holder has it: what it guarded must stop.
+    fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>>;
+
+    /// Accounts that were ever written and not deleted, ascending, after `after`, at most `most`.
+    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>>;
 
     /// Notes a login, for the help desk. May be lost in a crash; never waits for the disk.
     fn note_login(&self, account: AccountId, protocol: &'static str, now: i64);

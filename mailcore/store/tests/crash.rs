@@ -184,7 +184,7 @@ async fn a_damaged_body_is_told_and_the_rest_is_served() {
         text[at] ^= 1;
         std::fs::write(&pack, text).unwrap();
     }
-    let read = |message: &MessageMeta| one.store.body(one.account, message.blob.clone(), None);
+    let read = |message: &MessageMeta| one.store.body(one.account, message.body, None);
     assert!(matches!(read(&messages[0]).await, Err(StoreError::Damaged(_))));
     assert_eq!(read(&messages[1]).await.unwrap(), "second body");
 }

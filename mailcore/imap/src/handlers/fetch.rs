@@ -163,7 +163,7 @@ async fn load(world: &World<'_>, message: &Facts, need: Need) -> Result<Loaded, 
             if range.is_empty() {
                 return Ok(Loaded::Range(Bytes::new()));
             }
-            let body = world.config.store.body(world.account.id, message.blob.clone(), Some(range));
+            let body = world.config.store.body(world.account.id, message.body, Some(range));
             Ok(Loaded::Range(body.await?))
         }
     }
@@ -171,14 +171,14 @@ async fn load(world: &World<'_>, message: &Facts, need: Need) -> Result<Loaded, 
 
 /// A whole message.
 pub(crate) async fn load_whole(world: &World<'_>, message: &Facts) -> Result<Octets, StoreError> {
-    Ok(Octets::new(world.config.store.body(world.account.id, message.blob.clone(), None).await?))
+    Ok(Octets::new(world.config.store.body(world.account.id, message.body, None).await?))
 }
 
 /// At least a message's header.
 pub(crate) async fn load_header(world: &World<'_>, message: &Facts) -> Result<Octets, StoreError> {
     if message.octets > HEADER_OCTETS_FIRST {
         let range = Some(0..HEADER_OCTETS_FIRST);
-        let head = world.config.store.body(world.account.id, message.blob.clone(), range).await?;
+        let head = world.config.store.body(world.account.id, message.body, range).await?;
         if header::body_start(&head).is_some() {
             return Ok(Octets::new(head));
         }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use provost_store::{
-    Applied, ApplyError, BlobRef, BoxFuture, Changes, Lease, MailboxId, MessageStore, Modseq, Snapshot, StoreError,
+    Applied, ApplyError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore, Rows, Snapshot,
+    StoreError, Token, Which,
 };
 use provost_view::View;
 
@@ -51,26 +52,28 @@ impl MessageStore for Cable {
             _ => self.engine.apply(batch),
         }
     }
-    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
-        self.read(self.engine.snapshot(account))
+    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        self.read(self.engine.snapshot(account, at_least))
     }
-    fn changes(
+    fn read(
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        after: Modseq,
-    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
-        self.read(self.engine.changes(account, mailbox, after))
+        which: Which,
+        columns: Columns,
+        at_least: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>> {
+        self.read(self.engine.read(account, mailbox, which, columns, at_least))
     }
     fn body(
         &self,
         account: AccountId,
-        blob: BlobRef,
+        body: BodyId,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         match self.state() {
             DAMAGED => Box::pin(std::future::ready(Err(StoreError::Damaged("checksum".to_owned())))),
-            _ => self.read(self.engine.body(account, blob, range)),
+            _ => self.read(self.engine.body(account, body, range)),
         }
     }
     fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64> {
@@ -78,6 +81,12 @@ impl MessageStore for Cable {
     }
     fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
         self.engine.lease(name, ttl)
+    }
+    fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.engine.renew(lease, ttl)
+    }
+    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.engine.accounts(after, most)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
         self.engine.note_login(account, protocol, now);

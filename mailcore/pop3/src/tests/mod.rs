@@ -222,7 +222,7 @@ async fn the_help_desk_sees_the_login() {
     let world = World::new();
     world.deliver(&[ONE]).await;
     logged_in(&world).await;
-    assert_eq!(world.store.snapshot(ZOE).await.unwrap().last_logins[0].0, "pop3");
+    assert_eq!(world.store.snapshot(ZOE, None).await.unwrap().last_logins[0].0, "pop3");
 }
 
 /// RFC 5034 §4, RFC 4616.

@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Flags, Lease, MailboxId, MailboxName,
-    MemoryStore, MessageStore, Modseq, Op, Snapshot, StoreError,
+    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Flags, Lease, LeaseError, MailboxId,
+    MailboxName, MemoryStore, MessageStore, Modseq, Op, Rows, Snapshot, StoreError, Token, Which,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use uuid::Uuid;
@@ -69,32 +69,36 @@ impl MessageStore for Store {
             if Self::take(&self.unknown) { Err(ApplyError::Unknown) } else { applied }
         })
     }
-    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
         Box::pin(async move {
             self.up()?;
-            self.inner.snapshot(account).await
+            self.inner.snapshot(account, at_least).await
         })
     }
-    fn changes(
+    fn read(
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        after: Modseq,
-    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
-        self.inner.changes(account, mailbox, after)
+        which: Which,
+        columns: Columns,
+        at_least: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>> {
+        self.inner.read(account, mailbox, which, columns, at_least)
     }
     fn body(
         &self,
         account: AccountId,
-        blob: BlobRef,
+        body: BodyId,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         Box::pin(async move {
             let fail = self.bodies_fail.load(Ordering::SeqCst) as u64;
-            if fail > 0 && range.as_ref().map_or(blob.octets, |range| range.end) >= fail {
+            let end = range.as_ref().map(|range| range.end);
+            let octets = self.inner.body(account, body, range).await?;
+            if fail > 0 && end.unwrap_or(octets.len() as u64) >= fail {
                 return Err(StoreError::Damaged("checksum".into()));
             }
-            self.inner.body(account, blob, range).await
+            Ok(octets)
         })
     }
     fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64> {
@@ -102,6 +106,12 @@ impl MessageStore for Store {
     }
     fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
         self.inner.lease(name, ttl)
+    }
+    fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.inner.renew(lease, ttl)
+    }
+    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.inner.accounts(after, most)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
         self.inner.note_login(account, protocol, now);
@@ -144,7 +154,7 @@ impl World {
 
     /// The UIDs in Zoe's INBOX.
     pub(super) async fn uids(&self) -> Vec<u32> {
-        let snapshot = self.store.inner.snapshot(ZOE).await.unwrap();
+        let snapshot = self.store.inner.snapshot(ZOE, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap();
         let changes = self.store.inner.changes(ZOE, inbox.id, Modseq(0)).await.unwrap();
         changes.messages.iter().map(|message| message.uid.0.get()).collect()

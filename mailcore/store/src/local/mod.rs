@@ -15,15 +15,21 @@
 //!
 //! Not here yet: packs only grow. The room of expunged messages is given back by a compaction that is a later issue.
 
+mod batch_rows;
+mod bodies;
+mod change;
 mod checkpoint;
 mod committer;
-mod ledger;
+mod database;
+mod derive;
+mod messages;
 mod pack;
 mod queue;
 mod reader;
 mod rows;
 mod schema;
 mod shard;
+mod writer;
 
 use std::fs::File;
 use std::io::Write;
@@ -37,6 +43,7 @@ use provost_message::Envelope;
 use tokio::sync::watch;
 
 use self::checkpoint::Checkpointer;
+use self::database::Database;
 use self::queue::LocalQueue;
 use self::shard::Shard;
 use crate::batch::MESSAGE_OCTETS_MAX;
@@ -44,8 +51,8 @@ use crate::interpret;
 use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{
-    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MessageStore, Modseq,
-    QueueId, QueueItem, QueueStore, Snapshot, StoreError,
+    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore,
+    QueueId, QueueItem, QueueStore, Rows, Snapshot, StoreError, Token, Which,
 };
 
 /// Where and how.
@@ -71,7 +78,7 @@ pub struct LocalStore {
     shards: Vec<Shard>,
     queue: LocalQueue,
     notices: Arc<Notices>,
-    leases: Leases,
+    leases: Arc<Leases>,
     message_octets_max: u64,
     // Fields are dropped in this order: committers end before the checkpointer, the lock goes last.
     _checkpointer: Checkpointer,
@@ -88,14 +95,17 @@ impl LocalStore {
         let shards = format(folder, config.shards.max(1))?;
         let checkpointer = Checkpointer::start().map_err(unavailable)?;
         let notices = Arc::new(Notices::default());
-        let open = |number: u8| Shard::open(folder, number, &notices, &checkpointer);
-        let shards = (0..shards).map(open).collect::<Result<_, _>>()?;
-        let (queue, epoch) = LocalQueue::open(folder, &checkpointer)?;
+        let folders: Vec<PathBuf> = (0..shards).map(|number| folder.join(format!("shard-{number:02}"))).collect();
+        let open = |folder: &PathBuf| Database::open(folder, &schema::SHARD, &checkpointer);
+        let databases = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let leases = Arc::new(Leases::new(first_epoch(&databases)?));
+        let start = |(folder, database): (&PathBuf, Database)| Shard::start(folder, database, &notices, &leases);
+        let shards = folders.iter().zip(databases).map(start).collect::<Result<_, _>>()?;
         Ok(Self {
             shards,
-            queue,
+            queue: LocalQueue::open(folder, &checkpointer)?,
             notices,
-            leases: Leases::new(epoch),
+            leases,
             message_octets_max: config.message_octets_max,
             _checkpointer: checkpointer,
             _lock: lock,
@@ -111,6 +121,13 @@ impl LocalStore {
     }
 }
 
+/// Lease epochs of this start are above those of all starts before: the upper half is the number of the start.
+fn first_epoch(shards: &[Database]) -> Result<u64, StoreError> {
+    let first = shards.first().ok_or_else(|| StoreError::Unavailable("no shards".into()))?;
+    let start = bodies::advance(&first.connection, "start", 1)?;
+    Ok(start << 32)
+}
+
 impl MessageStore for LocalStore {
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
         Box::pin(async move {
@@ -119,34 +136,36 @@ impl MessageStore for LocalStore {
         })
     }
 
-    fn snapshot(&self, account: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
         Box::pin(async move {
             let shard = self.shard(account)?;
-            if let Some(snapshot) = shard.snapshot(account).await? {
+            if let Some(snapshot) = shard.snapshot(account, at_least).await? {
                 return Ok(snapshot);
             }
             let made = shard.apply(Batch::first(account)).await;
             made.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            shard.snapshot(account).await?.ok_or(StoreError::Gone)
+            shard.snapshot(account, at_least).await?.ok_or(StoreError::Gone)
         })
     }
 
-    fn changes(
+    fn read(
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        after: Modseq,
-    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
-        Box::pin(async move { self.shard(account)?.changes(account, mailbox, after).await })
+        which: Which,
+        columns: Columns,
+        at_least: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>> {
+        Box::pin(async move { self.shard(account)?.read(account, mailbox, which, columns, at_least).await })
     }
 
     fn body(
         &self,
         account: AccountId,
-        blob: BlobRef,
+        body: BodyId,
         range: Option<Range<u64>>,
     ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
-        Box::pin(async move { self.shard(account)?.body(blob, range).await })
+        Box::pin(async move { self.shard(account)?.body(account, body, range).await })
     }
 
     fn notices(&self, account: AccountId) -> watch::Receiver<u64> {
@@ -155,6 +174,22 @@ impl MessageStore for LocalStore {
 
     fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
         Box::pin(std::future::ready(Ok(self.leases.take(name, ttl, Instant::now()))))
+    }
+
+    fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        Box::pin(std::future::ready(self.leases.renew(lease, ttl, Instant::now())))
+    }
+
+    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        Box::pin(async move {
+            let mut accounts = Vec::new();
+            for shard in &self.shards {
+                accounts.extend(shard.accounts(after, most).await?);
+            }
+            accounts.sort_unstable();
+            accounts.truncate(most);
+            Ok(accounts)
+        })
     }
 
     fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {

@@ -11,23 +11,13 @@ use uuid::Uuid;
 
 use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Failure, Reply, Worker, answer};
-use super::ledger::{Ledger, database};
+use super::database::{self, Database};
 use super::pack::{PackReader, Place};
 use super::reader::Readers;
 use super::schema::{self, storage};
 use super::{damaged, unavailable};
 use crate::batch::REMEMBERED_SECONDS;
 use crate::{QueueId, QueueItem, StoreError};
-
-impl From<Failure> for StoreError {
-    /// A queue change of unknown outcome may be tried again: its id makes that safe.
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NotDone(why) => Self::Unavailable(why),
-            Failure::Unknown => Self::Unavailable("outcome unknown".into()),
-        }
-    }
-}
 
 /// Who is being worked on, until when (seconds since 1970). A restart frees all.
 type Leased = Arc<Mutex<HashMap<QueueId, i64>>>;
@@ -54,16 +44,13 @@ pub(super) struct LocalQueue {
 }
 
 impl LocalQueue {
-    /// Also the number of this start, from which lease epochs count.
-    pub(super) fn open(store: &Path, checkpointer: &Checkpointer) -> Result<(Self, u64), StoreError> {
+    pub(super) fn open(store: &Path, checkpointer: &Checkpointer) -> Result<Self, StoreError> {
         let folder = store.join("queue");
-        let ledger = Ledger::open(&folder, schema::QUEUE, checkpointer)?;
-        let sql = "UPDATE start SET epoch = epoch + 1 RETURNING epoch";
-        let start: u32 = ledger.connection.query_row(sql, [], |row| row.get(0)).map_err(storage)?;
-        let committer = Committer::start("commit-queue".into(), Writer { ledger }).map_err(unavailable)?;
+        let database = Database::open(&folder, &schema::QUEUE, checkpointer)?;
+        let committer = Committer::start("commit-queue".into(), Writer { database }).map_err(unavailable)?;
         let packs = Arc::new(PackReader::new(&folder));
-        let readers = Readers::new(database(&folder));
-        Ok((Self { committer, readers, packs, leased: Leased::default() }, u64::from(start) << 32))
+        let readers = Readers::new(database::path(&folder));
+        Ok(Self { committer, readers, packs, leased: Leased::default() })
     }
 
     pub(super) async fn enqueue(
@@ -133,9 +120,8 @@ impl LocalQueue {
                 connection.prepare_cached("SELECT pack, at, octets FROM item WHERE id = ?").map_err(storage)?;
             statement.query_row([id.0.as_bytes()], place).optional().map_err(storage)?.ok_or(StoreError::Gone)
         };
-        let place = self.readers.read(read).await?;
         let packs = Arc::clone(&self.packs);
-        self.readers.read_body(move || packs.read(place, None)).await
+        self.readers.read_body(read, move |place| packs.read(place, None)).await
     }
 }
 
@@ -173,7 +159,7 @@ fn select(
 
 /// The committer's side.
 struct Writer {
-    ledger: Ledger,
+    database: Database,
 }
 
 impl Worker for Writer {
@@ -184,29 +170,29 @@ impl Worker for Writer {
             Ok(()) => {
                 metrics::counter!("store_commits_total").increment(1);
                 group.into_iter().for_each(|job| job.reply.send(Ok(())));
-                self.ledger.committed();
+                self.database.committed();
             }
             Err(failure) => {
                 tracing::error!(?failure, jobs = group.len(), "queue changes not committed");
-                self.ledger.roll_back();
+                self.database.roll_back();
                 group.into_iter().for_each(|job| job.reply.send(Err(failure.clone().into())));
             }
         }
     }
 
     fn idle(&mut self) {
-        self.ledger.idle();
+        self.database.idle();
     }
 }
 
 impl Writer {
     fn commit_group(&mut self, group: &mut [Job]) -> Result<(), Failure> {
-        self.ledger.begin()?;
+        self.database.begin()?;
         for job in group.iter() {
             self.write(&job.change).map_err(|error| Failure::NotDone(error.to_string()))?;
         }
         group.iter_mut().for_each(|job| job.reply.doubt());
-        self.ledger.commit()
+        self.database.commit()
     }
 
     fn write(&mut self, change: &Change) -> Result<(), StoreError> {
@@ -223,7 +209,7 @@ impl Writer {
         if self.known(item.id)? {
             return Ok(());
         }
-        let place = self.ledger.pack.place(body).map_err(unavailable)?;
+        let place = self.database.pack.place(body).map_err(unavailable)?;
         let row = postcard::to_stdvec(item).map_err(unavailable)?;
         let (at, octets) = (place.at as i64, place.octets as i64);
         self.execute(
@@ -234,7 +220,7 @@ impl Writer {
 
     fn known(&self, id: QueueId) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM item WHERE id = ?1 UNION ALL SELECT 1 FROM finished WHERE id = ?1";
-        let mut statement = self.ledger.connection.prepare_cached(sql).map_err(storage)?;
+        let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
         statement.exists([id.0.as_bytes()]).map_err(storage)
     }
 
@@ -256,11 +242,11 @@ impl Writer {
     fn item(&self, id: QueueId) -> Result<Option<QueueItem>, StoreError> {
         let key: Uuid = id.0;
         let sql = "SELECT item FROM item WHERE id = ?";
-        Ok(select(&self.ledger.connection, sql, [key.as_bytes()], 1, |_| true)?.pop())
+        Ok(select(&self.database.connection, sql, [key.as_bytes()], 1, |_| true)?.pop())
     }
 
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
-        let run = || self.ledger.connection.prepare_cached(sql)?.execute(params);
+        let run = || self.database.connection.prepare_cached(sql)?.execute(params);
         run().map(drop).map_err(storage)
     }
 }

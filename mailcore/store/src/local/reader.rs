@@ -43,29 +43,40 @@ impl Readers {
         let work = move || {
             // Kept here, not by the future: a caller that goes away does not end the read.
             let _turn = turn;
-            let idle = || shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let kept = idle().pop();
-            let connection = kept.map_or_else(|| schema::connect_to_read(&shared.database), Ok)?;
-            let result = {
-                let _view = connection.unchecked_transaction().map_err(schema::storage)?;
-                read(&connection)
-            };
-            idle().push(connection);
-            result
+            shared.read(read)
         };
         tokio::task::spawn_blocking(work).await.map_err(unavailable)?
     }
 
-    /// Reads files, without a connection.
-    pub(super) async fn read_body<T: Send + 'static>(
+    /// Looks up where a body lies, and reads it without holding the connection.
+    pub(super) async fn read_body<P: Send + 'static, T: Send + 'static>(
         &self,
-        read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+        locate: impl FnOnce(&Connection) -> Result<P, StoreError> + Send + 'static,
+        read: impl FnOnce(P) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = Arc::clone(&self.shared.body_turns).acquire_owned().await.map_err(unavailable)?;
+        let body_turn = Arc::clone(&self.shared.body_turns).acquire_owned().await.map_err(unavailable)?;
+        let turn = Arc::clone(&self.shared.turns).acquire_owned().await.map_err(unavailable)?;
+        let shared = Arc::clone(&self.shared);
         let work = move || {
-            let _turn = turn;
-            read()
+            let _body_turn = body_turn;
+            let place = shared.read(locate);
+            drop(turn);
+            read(place?)
         };
         tokio::task::spawn_blocking(work).await.map_err(unavailable)?
+    }
+}
+
+impl Shared {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let connection = kept.map_or_else(|| schema::connect_to_read(&self.database), Ok)?;
+        let result = {
+            let _view = connection.unchecked_transaction().map_err(schema::storage)?;
+            read(&connection)
+        };
+        idle().push(connection);
+        result
     }
 }

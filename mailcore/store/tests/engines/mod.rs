@@ -1,6 +1,26 @@
 //! Both engines behind one type, and short ways to write batches.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+/// Each test once for each engine.
+#[allow(unused_macros)]
+macro_rules! conformance {
+    ($($test:ident),* $(,)?) => {
+        mod memory_engine {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::One::new(super::memory())).await;
+            })*
+        }
+        mod local_engine {
+            $(#[tokio::test]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$test(super::One::new(super::local(folder.path()))).await;
+            })*
+        }
+    };
+}
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -79,6 +99,22 @@ pub fn delete(text: &str) -> Op {
     Op::DeleteMailbox { name: name(text) }
 }
 
+pub fn restore_mailbox(text: &str, validity: u32, next: u32) -> Op {
+    let uid_validity = UidValidity(validity.try_into().unwrap());
+    Op::RestoreMailbox { name: name(text), uid_validity, uid_next: uid(next), special_use: None, subscribed: false }
+}
+
+pub fn restore(mailbox: &str, number: u32, modseq: u64, body: &str) -> Op {
+    Op::Restore {
+        mailbox: name(mailbox),
+        uid: uid(number),
+        modseq: Modseq(modseq),
+        flags: flags("\\Seen kept"),
+        internal_date: 1_600_000_000,
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
+}
+
 pub fn batch(account: AccountId, ops: Vec<Op>) -> Batch {
     Batch { id: None, account, now: 1_000_000, require: Vec::new(), ops }
 }
@@ -112,7 +148,7 @@ impl One {
     }
 
     pub async fn snapshot(&self) -> Snapshot {
-        self.store.snapshot(self.account).await.unwrap()
+        self.store.snapshot(self.account, None).await.unwrap()
     }
 
     pub async fn mailbox(&self, text: &str) -> MailboxInfo {
@@ -131,8 +167,13 @@ impl One {
         self.store.changes(self.account, self.id(text).await, Modseq(after)).await.unwrap()
     }
 
+    /// Some messages of a mailbox, with columns.
+    pub async fn read(&self, text: &str, which: Which, columns: Columns) -> Rows {
+        self.store.read(self.account, self.id(text).await, which, columns, None).await.unwrap()
+    }
+
     pub async fn body(&self, message: &MessageMeta) -> Bytes {
-        self.store.body(self.account, message.blob.clone(), None).await.unwrap()
+        self.store.body(self.account, message.body, None).await.unwrap()
     }
 
     /// UIDs, flags and bodies of a mailbox, one line each.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use provost_message::Envelope;
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BlobRef, BoxFuture, Changes, Lease, MailboxId, MemoryStore, MessageStore,
-    Modseq, QueueId, QueueItem, QueueStore, Snapshot, StoreError,
+    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MemoryStore,
+    MessageStore, QueueId, QueueItem, QueueStore, Rows, Snapshot, StoreError, Token, Which,
 };
 use provost_view::View;
 
@@ -25,19 +25,32 @@ impl MessageStore for Down {
     fn apply(&self, _: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
         Box::pin(async { Err(ApplyError::Unavailable("down".into())) })
     }
-    fn snapshot(&self, _: AccountId) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(&self, _: AccountId, _: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
         down()
     }
-    fn changes(&self, _: AccountId, _: MailboxId, _: Modseq) -> BoxFuture<'_, Result<Changes, StoreError>> {
+    fn read(
+        &self,
+        _: AccountId,
+        _: MailboxId,
+        _: Which,
+        _: Columns,
+        _: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         down()
     }
-    fn body(&self, _: AccountId, _: BlobRef, _: Option<Range<u64>>) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+    fn body(&self, _: AccountId, _: BodyId, _: Option<Range<u64>>) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         down()
     }
     fn notices(&self, _: AccountId) -> tokio::sync::watch::Receiver<u64> {
         tokio::sync::watch::channel(0).1
     }
     fn lease(&self, _: &str, _: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        down()
+    }
+    fn renew(&self, _: &Lease, _: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
+    }
+    fn accounts(&self, _: Option<AccountId>, _: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         down()
     }
     fn note_login(&self, _: AccountId, _: &'static str, _: i64) {}

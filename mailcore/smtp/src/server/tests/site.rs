@@ -124,11 +124,11 @@ impl Site {
 
     pub(super) async fn inbox(&self, local: &str) -> Vec<String> {
         let account = AccountId(person(local).entry_uuid);
-        let snapshot = self.store.snapshot(account).await.unwrap();
+        let snapshot = self.store.snapshot(account, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
         let mut bodies = Vec::new();
         for message in self.store.changes(account, inbox, Modseq(0)).await.unwrap().messages {
-            let body = self.store.body(account, message.blob, None).await.unwrap();
+            let body = self.store.body(account, message.body, None).await.unwrap();
             bodies.push(String::from_utf8(body.to_vec()).unwrap());
         }
         bodies

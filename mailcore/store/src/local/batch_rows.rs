@@ -1,0 +1,147 @@
+//! The rows that a batch writes.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, params};
+
+use super::bodies::{add_reference, buffer_key, drop_reference};
+use super::damaged;
+use super::database::Database;
+use super::derive::DerivedBodies;
+use super::messages;
+use super::rows::{AccountNo, signed};
+use super::schema::storage;
+use crate::interpret::AccountRows;
+use crate::lease::{Leases, Pin};
+use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Uid, UidSet};
+
+/// One account within one batch.
+pub(super) struct LocalRows<'a> {
+    pub(super) database: &'a mut Database,
+    pub(super) account: AccountId,
+    pub(super) no: AccountNo,
+    /// What was derived from the batch's bodies before it got its turn.
+    pub(super) derived: &'a DerivedBodies,
+    pub(super) leases: &'a Leases,
+    /// Held until the group is committed.
+    pub(super) pins: &'a mut Vec<Pin>,
+}
+
+impl LocalRows<'_> {
+    fn write(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), ApplyError> {
+        let run = || self.database.connection.prepare_cached(sql)?.execute(params);
+        run().map(drop).map_err(|error| storage(error).into())
+    }
+
+    fn number(&self, body: BodyId) -> Result<u64, ApplyError> {
+        Ok(body
+            .number(self.account)
+            .ok_or_else(|| damaged(format!("body {body} is not one of account {}", self.account.0)))?)
+    }
+}
+
+impl AccountRows for LocalRows<'_> {
+    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, ApplyError> {
+        let number = self.database.keep_body(body, self.derived.get(&buffer_key(body)))?;
+        Ok(BodyId::new(self.account, number))
+    }
+
+    fn hold(&mut self, body: BodyId) -> Result<(), ApplyError> {
+        match add_reference(&self.database.connection, self.number(body)?)? {
+            true => Ok(()),
+            false => Err(damaged(format!("a message without its body {body}")).into()),
+        }
+    }
+
+    fn release(&mut self, body: BodyId) -> Result<(), ApplyError> {
+        // A body that is missing is damage, but must not keep its message from being expunged.
+        if !drop_reference(&self.database.connection, self.number(body)?)? {
+            drop(damaged(format!("a message without its body {body}")));
+        }
+        Ok(())
+    }
+
+    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), ApplyError> {
+        self.pins.push(self.leases.pin(name, epoch, Instant::now()).ok_or(ApplyError::Fenced)?);
+        Ok(())
+    }
+
+    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), ApplyError> {
+        self.write(
+            "INSERT INTO message (account, mailbox, uid, born, modseq, flags, internal_date, octets, body)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                self.no.0,
+                signed(mailbox.0),
+                message.uid.get(),
+                signed(born.0),
+                signed(message.modseq.0),
+                message.flags.to_row(),
+                message.internal_date,
+                signed(message.octets),
+                signed(self.number(message.body)?),
+            ],
+        )
+    }
+
+    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError> {
+        Ok(messages::select(&self.database.connection, (self.account, self.no), mailbox, uids)?)
+    }
+
+    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError> {
+        self.write(
+            "UPDATE message SET flags = ?, modseq = ? WHERE account = ? AND mailbox = ? AND uid = ?",
+            params![message.flags.to_row(), signed(message.modseq.0), self.no.0, signed(mailbox.0), message.uid.get()],
+        )
+    }
+
+    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError> {
+        self.write(
+            "DELETE FROM message WHERE account = ? AND mailbox = ? AND uid = ?",
+            params![self.no.0, signed(mailbox.0), uid.get()],
+        )?;
+        self.write(
+            "INSERT INTO gone (account, mailbox, modseq, uid) VALUES (?, ?, ?, ?)",
+            params![self.no.0, signed(mailbox.0), signed(modseq.0), uid.get()],
+        )
+    }
+
+    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError> {
+        let key = params![self.no.0, signed(mailbox.0)];
+        self.write(
+            "UPDATE body SET refs = max(body.refs - held.refs, 0)
+             FROM (SELECT body, count(*) AS refs FROM message WHERE account = ? AND mailbox = ? GROUP BY body) AS held
+             WHERE body.id = held.body",
+            key,
+        )?;
+        self.write("DELETE FROM message WHERE account = ? AND mailbox = ?", key)?;
+        self.write("DELETE FROM gone WHERE account = ? AND mailbox = ?", key)
+    }
+
+    fn drop_account(&mut self) -> Result<(), ApplyError> {
+        self.write("DELETE FROM reply WHERE account = ?", [self.no.0])
+    }
+
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError> {
+        let sql = "SELECT until FROM reply WHERE account = ? AND handle = ? AND correspondent = ?";
+        let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
+        let until = statement.query_row(params![self.no.0, handle, correspondent], |row| row.get(0)).optional();
+        Ok(until.map_err(storage)?)
+    }
+
+    fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError> {
+        self.write("DELETE FROM reply WHERE account = ? AND until <= ?", params![self.no.0, now])?;
+        let mut statement =
+            self.database.connection.prepare_cached("SELECT count(*) FROM reply WHERE account = ?").map_err(storage)?;
+        let count: i64 = statement.query_row([self.no.0], |row| row.get(0)).map_err(storage)?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError> {
+        self.write(
+            "INSERT OR REPLACE INTO reply (account, handle, correspondent, until) VALUES (?, ?, ?, ?)",
+            params![self.no.0, handle, correspondent, until],
+        )
+    }
+}

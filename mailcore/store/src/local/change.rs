@@ -1,0 +1,70 @@
+//! A change of a shard that is not a batch of an account: applied in the same transactions, within a savepoint of its own.
+
+use tokio::sync::oneshot;
+
+use super::committer::{Failure, Reply};
+use super::database::Database;
+use crate::StoreError;
+
+/// A change that waits for its turn, and the way back to its caller.
+pub(super) trait Change: Send {
+    /// Makes the change inside the transaction; an error takes back this change only.
+    fn run(&mut self, database: &mut Database) -> Result<(), StoreError>;
+    /// From here on the commit may have happened.
+    fn doubt(&mut self);
+    /// Answers the caller: `Err` when the transaction did not come to its end.
+    fn answer(self: Box<Self>, committed: Result<(), Failure>);
+}
+
+impl From<Failure> for StoreError {
+    /// What may or may not have been done can be asked for again: changes are such that twice is like once.
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotDone(why) => Self::Unavailable(why),
+            Failure::Unknown => Self::Unavailable("outcome unknown".into()),
+        }
+    }
+}
+
+struct Waiting<T, F> {
+    run: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: Reply<T, StoreError>,
+}
+
+impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> Change for Waiting<T, F> {
+    fn run(&mut self, database: &mut Database) -> Result<(), StoreError> {
+        let Some(run) = self.run.take() else { return Ok(()) };
+        match run(database) {
+            Ok(value) => {
+                self.result = Some(Ok(value));
+                Ok(())
+            }
+            Err(error) => {
+                self.result = Some(Err(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn doubt(&mut self) {
+        self.reply.doubt();
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Failure>) {
+        match (committed, self.result) {
+            (Ok(()), Some(result)) => self.reply.send(result),
+            (Ok(()), None) => self.reply.send(Err(StoreError::Unavailable("not run".into()))),
+            (Err(failure), _) => self.reply.send(Err(failure.into())),
+        }
+    }
+}
+
+#[allow(dead_code, reason = "the queue and the upkeep come to use it")]
+/// A change from a function, and where its value comes back.
+pub(super) fn change<T: Send + 'static>(
+    run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+) -> (Box<dyn Change>, oneshot::Receiver<Result<T, StoreError>>) {
+    let (reply, receiver) = Reply::new();
+    (Box::new(Waiting { run: Some(run), result: None, reply }), receiver)
+}

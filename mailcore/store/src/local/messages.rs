@@ -1,0 +1,243 @@
+//! Messages of one mailbox, as they are read: by readers, and by the committer for what a batch needs to know.
+
+use std::collections::BTreeMap;
+
+use provost_message::{DERIVED_VERSION, Derived};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Params, Row as SqlRow, params};
+
+use super::damaged;
+use super::rows::{AccountNo, load, number, signed, uid};
+use super::schema::storage;
+use crate::{
+    AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, Modseq, Row, Rows, StoreError, Token, Uid, UidSet, Which,
+};
+
+/// Columns of [`Mailbox::message`].
+const MESSAGE: &str = "m.uid, m.modseq, m.flags, m.internal_date, m.octets, m.body";
+/// How many they are.
+const MESSAGE_COLUMNS: usize = 6;
+/// Columns of [`derived`], in the order in which they are selected.
+const DERIVED: [(Columns, &str); 6] = [
+    (Columns::SENT, "sent"),
+    (Columns::ENVELOPE, "envelope"),
+    (Columns::STRUCTURE, "structure"),
+    (Columns::PREVIEW, "preview"),
+    (Columns::THREAD, "thread"),
+    (Columns::FIELDS, "fields"),
+];
+
+/// What a read found; the rows at `missing` have no derived columns of this program's version yet.
+pub(super) struct Found {
+    pub(super) rows: Rows,
+    pub(super) missing: Vec<usize>,
+}
+
+/// See [`crate::MessageStore::read`].
+pub(super) fn read(
+    connection: &Connection,
+    account: AccountId,
+    mailbox: MailboxId,
+    which: &Which,
+    columns: Columns,
+    at_least: Option<Token>,
+) -> Result<Found, StoreError> {
+    let Some((no, loaded)) = load(connection, account)? else {
+        at_least.map_or(Ok(()), |token| token.reached_by(Token::default()))?;
+        return Err(StoreError::Gone);
+    };
+    let token = Token(loaded.modseq);
+    at_least.map_or(Ok(()), |least| least.reached_by(token))?;
+    let info = loaded.info(mailbox).ok_or(StoreError::Gone)?;
+    let reading = Mailbox { connection, account, no, mailbox, columns };
+    let mut expunged = Vec::new();
+    let rows = match which {
+        Which::Uids(uids) => reading.uids(uids)?,
+        Which::Last(most) => reading.last(*most)?,
+        Which::ChangedSince(Modseq(0)) => reading.uids(&UidSet::all())?,
+        Which::ChangedSince(after) if info.highest_modseq <= *after => Vec::new(),
+        Which::ChangedSince(after) => {
+            expunged = reading.expunged_since(*after)?;
+            reading.changed_since(*after)?
+        }
+    };
+    let missing = rows.iter().enumerate().filter(|(_, row)| !columns.is_none() && row.derived.is_none());
+    let missing = missing.map(|(at, _)| at).collect();
+    Ok(Found { rows: Rows { info, rows, expunged, token }, missing })
+}
+
+/// Metadata of the messages of a set, or of all.
+pub(super) fn select(
+    connection: &Connection,
+    (account, no): (AccountId, AccountNo),
+    mailbox: MailboxId,
+    uids: Option<&UidSet>,
+) -> Result<Vec<MessageMeta>, StoreError> {
+    let reading = Mailbox { connection, account, no, mailbox, columns: Columns::NONE };
+    let rows = match uids {
+        Some(uids) => reading.uids(uids)?,
+        None => reading.uids(&UidSet::all())?,
+    };
+    Ok(rows.into_iter().map(|row| row.meta).collect())
+}
+
+/// One mailbox and the columns that are read of its messages.
+struct Mailbox<'a> {
+    connection: &'a Connection,
+    account: AccountId,
+    no: AccountNo,
+    mailbox: MailboxId,
+    columns: Columns,
+}
+
+impl Mailbox<'_> {
+    fn uids(&self, uids: &UidSet) -> Result<Vec<Row>, StoreError> {
+        let sql = self.sql("", "uid BETWEEN ? AND ? ORDER BY uid");
+        let mut rows = Vec::new();
+        for (low, high) in uids.ranges() {
+            self.query(&sql, params![self.no.0, signed(self.mailbox.0), low, high], |row| {
+                rows.push(self.row(row)?);
+                Ok(true)
+            })?;
+        }
+        Ok(rows)
+    }
+
+    fn last(&self, most: u32) -> Result<Vec<Row>, StoreError> {
+        let sql = self.sql("", "uid > 0 ORDER BY uid DESC LIMIT ?");
+        let mut rows = Vec::new();
+        self.query(&sql, params![self.no.0, signed(self.mailbox.0), most], |row| {
+            rows.push(self.row(row)?);
+            Ok(true)
+        })?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// What came, and what got other flags, in ascending UID.
+    fn changed_since(&self, after: Modseq) -> Result<Vec<Row>, StoreError> {
+        let mut changed = self.flagged_since(after)?;
+        self.born_since(after, &mut changed)?;
+        Ok(changed.into_values().collect())
+    }
+
+    /// Whose flags changed since they came: the index holds only those.
+    fn flagged_since(&self, after: Modseq) -> Result<BTreeMap<Uid, Row>, StoreError> {
+        let sql = self.sql("INDEXED BY message_changed", "modseq > ? AND m.modseq > m.born");
+        let mut rows = BTreeMap::new();
+        self.query(&sql, params![self.no.0, signed(self.mailbox.0), signed(after.0)], |row| {
+            let row = self.row(row)?;
+            rows.insert(row.meta.uid, row);
+            Ok(true)
+        })?;
+        Ok(rows)
+    }
+
+    /// That came since: `born` ascends with the UID, so the search goes from the end to the first that is older. A message
+    /// that was restored may have a modseq from before it came.
+    fn born_since(&self, after: Modseq, into: &mut BTreeMap<Uid, Row>) -> Result<(), StoreError> {
+        let sql = self.sql("", "uid > 0 ORDER BY uid DESC");
+        let born = MESSAGE_COLUMNS;
+        self.query(&sql, params![self.no.0, signed(self.mailbox.0)], |sql_row| {
+            if number::<u64>(sql_row, born)? <= after.0 {
+                return Ok(false);
+            }
+            let row = self.row(sql_row)?;
+            if row.meta.modseq > after {
+                into.insert(row.meta.uid, row);
+            }
+            Ok(true)
+        })
+    }
+
+    fn expunged_since(&self, after: Modseq) -> Result<Vec<Uid>, StoreError> {
+        let sql = "SELECT uid FROM gone WHERE account = ? AND mailbox = ? AND modseq > ?";
+        let mut uids = Vec::new();
+        self.query(sql, params![self.no.0, signed(self.mailbox.0), signed(after.0)], |row| {
+            uids.push(uid(row, 0)?);
+            Ok(true)
+        })?;
+        uids.sort_unstable();
+        Ok(uids)
+    }
+
+    fn sql(&self, index: &str, condition: &str) -> String {
+        let mut derived = String::new();
+        let mut join = "";
+        if !self.columns.is_none() {
+            derived.push_str(", d.version");
+            join = "LEFT JOIN derived d ON d.body = m.body ";
+        }
+        for (_, name) in DERIVED.iter().filter(|(column, _)| self.columns.has(*column)) {
+            derived.push_str(", d.");
+            derived.push_str(name);
+        }
+        format!(
+            "SELECT {MESSAGE}, m.born{derived} FROM message m {index} {join}WHERE m.account = ? AND m.mailbox = ? AND m.{condition}"
+        )
+    }
+
+    /// Calls `each` with every row until it returns false.
+    fn query(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut each: impl FnMut(&SqlRow<'_>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(storage)?;
+        let mut rows = statement.query(params).map_err(storage)?;
+        while let Some(row) = rows.next().map_err(storage)?
+            && each(row)?
+        {}
+        Ok(())
+    }
+
+    fn row(&self, row: &SqlRow<'_>) -> Result<Row, StoreError> {
+        let derived = match self.columns.is_none() {
+            true => None,
+            false => derived(row, self.columns)?.map(Box::new),
+        };
+        Ok(Row { meta: self.message(row)?, derived })
+    }
+
+    fn message(&self, row: &SqlRow<'_>) -> Result<MessageMeta, StoreError> {
+        let flags = row.get_ref(2).map_err(storage)?.as_blob().ok().and_then(Flags::from_row);
+        Ok(MessageMeta {
+            uid: uid(row, 0)?,
+            modseq: Modseq(number(row, 1)?),
+            flags: flags.ok_or_else(|| damaged("flags of a message"))?,
+            internal_date: row.get(3).map_err(storage)?,
+            octets: number(row, 4)?,
+            body: BodyId::new(self.account, number(row, 5)?),
+        })
+    }
+}
+
+/// `None` when they are not there, or of another version than this program derives.
+fn derived(row: &SqlRow<'_>, columns: Columns) -> Result<Option<Derived>, StoreError> {
+    let mut at = MESSAGE_COLUMNS + 1;
+    let version: Option<i64> = row.get(at).map_err(storage)?;
+    if version != Some(i64::from(DERIVED_VERSION)) {
+        return Ok(None);
+    }
+    let mut derived = Derived::default();
+    for (column, _) in DERIVED.iter().filter(|(column, _)| columns.has(*column)) {
+        at += 1;
+        match *column {
+            Columns::SENT => derived.sent = row.get(at).map_err(storage)?,
+            Columns::PREVIEW => derived.preview = row.get(at).map_err(storage)?,
+            Columns::ENVELOPE => derived.envelope = blob(row, at)?,
+            Columns::STRUCTURE => derived.structure = blob(row, at)?,
+            Columns::THREAD => derived.thread = blob(row, at)?,
+            _ => derived.fields = blob(row, at)?,
+        }
+    }
+    Ok(Some(derived))
+}
+
+fn blob(row: &SqlRow<'_>, at: usize) -> Result<Vec<u8>, StoreError> {
+    match row.get_ref(at).map_err(storage)? {
+        ValueRef::Blob(octets) => Ok(octets.to_vec()),
+        _ => Err(damaged(format!("column {at} of a message"))),
+    }
+}

@@ -1,0 +1,457 @@
+//! The committer's side of a shard: applies what waits, in one transaction, and keeps house between.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{OptionalExtension, params};
+
+use super::batch_rows::LocalRows;
+use super::change::Change;
+use super::committer::{Failure, Reply, Worker};
+use super::database::Database;
+use super::derive::DerivedBodies;
+use super::rows::{self, AccountNo};
+use super::schema::storage;
+use super::{damaged, unavailable};
+use crate::account::Account;
+use crate::batch::REMEMBERED_SECONDS;
+use crate::interpret;
+use crate::lease::{Leases, Pin};
+use crate::notices::Notices;
+use crate::{AccountId, Applied, ApplyError, Batch, BatchId};
+
+/// Mailboxes of recently changed accounts that a committer holds in memory: about 1 MiB.
+const MAILBOXES_HELD: usize = 4_096;
+/// Logins are written this often at most.
+const LOGINS_EVERY: Duration = Duration::from_secs(5);
+/// Old batch ids are looked for this often, in steps of [`PRUNE_ROWS`].
+const PRUNE_EVERY: Duration = Duration::from_secs(20);
+/// A week's million of batches is walked through in half a day, each step taking about a millisecond.
+const PRUNE_ROWS: i64 = 500;
+
+impl From<Failure> for ApplyError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotDone(why) => Self::Unavailable(why),
+            Failure::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Last logins that are not written yet.
+pub(super) type Logins = Arc<Mutex<HashMap<(AccountId, &'static str), i64>>>;
+
+/// A batch that waits for its turn.
+pub(super) struct BatchJob {
+    pub(super) batch: Batch,
+    pub(super) derived: DerivedBodies,
+    pub(super) reply: Reply<Applied, ApplyError>,
+}
+
+/// What waits for a shard's committer.
+pub(super) enum Job {
+    /// A change of an account.
+    Batch(Box<BatchJob>),
+    /// Any other.
+    #[allow(dead_code, reason = "the queue and the upkeep come to use it")]
+    Change(Box<dyn Change>),
+}
+
+impl Job {
+    fn doubt(&mut self) {
+        match self {
+            Self::Batch(job) => job.reply.doubt(),
+            Self::Change(change) => change.doubt(),
+        }
+    }
+}
+
+/// What came of a job inside the transaction. A change keeps its own result.
+enum Outcome {
+    Batch(Result<Applied, ApplyError>),
+    Change,
+}
+
+/// The committer's side.
+pub(super) struct Writer {
+    database: Database,
+    /// Accounts as they are after the batches so far. Dropped when a batch or a group is taken back.
+    held: HashMap<AccountId, (AccountNo, Account)>,
+    mailboxes_held: usize,
+    notices: Arc<Notices>,
+    leases: Arc<Leases>,
+    /// Leases that batches of the group require.
+    pins: Vec<Pin>,
+    logins: Logins,
+    logins_written: Instant,
+    pruned: Instant,
+    /// Where the walk through old batch ids stands.
+    prune_after: (i64, Vec<u8>),
+    /// The latest `now` of a batch, seconds since 1970: the clock of the pruning.
+    latest: i64,
+}
+
+impl Worker for Writer {
+    type Job = Job;
+
+    fn commit(&mut self, mut group: Vec<Job>) {
+        metrics::counter!("store_batches_total").increment(group.len() as u64);
+        metrics::histogram!("store_group_size").record(group.len() as f64);
+        let committed = self.commit_group(&mut group);
+        // From here on another holder may have the leases: what they guarded is done or will not be.
+        self.pins.clear();
+        match committed {
+            Ok(outcomes) => {
+                metrics::counter!("store_commits_total").increment(1);
+                group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.answer(job, outcome));
+                self.database.committed();
+            }
+            Err(failure) => {
+                tracing::error!(?failure, jobs = group.len(), "group not committed");
+                self.database.roll_back();
+                self.forget_all();
+                for job in group {
+                    match job {
+                        Job::Batch(job) => job.reply.send(Err(failure.clone().into())),
+                        Job::Change(change) => change.answer(Err(failure.clone())),
+                    }
+                }
+            }
+        }
+        if self.pruned.elapsed() >= PRUNE_EVERY {
+            self.prune();
+        }
+    }
+
+    fn idle(&mut self) {
+        if !self.logins_waiting().is_empty() {
+            let written =
+                self.database.begin().and_then(|()| self.write_logins()).and_then(|()| self.database.commit());
+            if let Err(failure) = written {
+                tracing::warn!(?failure, "last logins not written");
+                self.database.roll_back();
+            }
+        }
+        self.database.idle();
+    }
+}
+
+impl Writer {
+    pub(super) fn new(database: Database, notices: Arc<Notices>, leases: Arc<Leases>, logins: Logins) -> Self {
+        Self {
+            database,
+            held: HashMap::new(),
+            mailboxes_held: 0,
+            notices,
+            leases,
+            pins: Vec::new(),
+            logins,
+            logins_written: Instant::now(),
+            pruned: Instant::now(),
+            prune_after: (0, Vec::new()),
+            latest: 0,
+        }
+    }
+
+    fn answer(&self, job: Job, outcome: Outcome) {
+        match (job, outcome) {
+            (Job::Batch(job), Outcome::Batch(result)) => {
+                if let Ok(applied) = &result {
+                    self.notices.tell(job.batch.account, applied.modseq);
+                }
+                job.reply.send(result);
+            }
+            (Job::Change(change), _) => change.answer(Ok(())),
+            // Dropped unanswered: its caller learns that the outcome is unknown.
+            (Job::Batch(_), Outcome::Change) => (),
+        }
+    }
+
+    fn commit_group(&mut self, group: &mut [Job]) -> Result<Vec<Outcome>, Failure> {
+        self.database.begin()?;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for job in group.iter_mut() {
+            outcomes.push(match job {
+                Job::Batch(job) => Outcome::Batch(self.apply(job)),
+                Job::Change(change) => {
+                    self.change(change.as_mut())?;
+                    Outcome::Change
+                }
+            });
+            if !self.database.in_transaction() {
+                return Err(Failure::NotDone("the database took the transaction back".into()));
+            }
+        }
+        if self.logins_written.elapsed() >= LOGINS_EVERY {
+            self.write_logins()?;
+        }
+        group.iter_mut().for_each(Job::doubt);
+        self.database.commit()?;
+        Ok(outcomes)
+    }
+
+    /// One change within the transaction, whole or not at all.
+    fn change(&mut self, change: &mut dyn Change) -> Result<(), Failure> {
+        let not_done = |error: rusqlite::Error| Failure::NotDone(error.to_string());
+        let mark = self.database.begin_part().map_err(not_done)?;
+        let done = change.run(&mut self.database).is_ok();
+        match self.database.in_transaction() {
+            true => self.database.end_part(mark, done).map_err(not_done),
+            false => Ok(()),
+        }
+    }
+
+    /// One batch within the transaction, whole or not at all.
+    fn apply(&mut self, job: &BatchJob) -> Result<Applied, ApplyError> {
+        self.latest = self.latest.max(job.batch.now);
+        let mark = self.database.begin_part().map_err(storage)?;
+        let applied = self.apply_inside(job);
+        if applied.is_err() {
+            self.forget(job.batch.account);
+        }
+        self.database.end_part(mark, applied.is_ok()).map_err(storage)?;
+        applied
+    }
+
+    fn apply_inside(&mut self, job: &BatchJob) -> Result<Applied, ApplyError> {
+        let BatchJob { batch, derived, .. } = job;
+        let held = match self.take(batch.account) {
+            Some(held) => Some(held),
+            None => rows::load(&self.database.connection, batch.account)?,
+        };
+        let (no, account) = match held {
+            Some((no, account)) => (no, Some(account)),
+            None => (rows::insert_account(&self.database.connection, batch.account).map_err(storage)?, None),
+        };
+        if let (Some(id), Some(_)) = (batch.id, &account)
+            && let Some(applied) = self.replay(no, id)?
+        {
+            account.into_iter().for_each(|account| self.hold(batch.account, no, account));
+            return Ok(applied);
+        }
+        let (database, pins) = (&mut self.database, &mut self.pins);
+        let mut rows = LocalRows { database, account: batch.account, no, derived, leases: &self.leases, pins };
+        let (account, applied) = interpret::apply(account, &mut rows, batch)?;
+        let Some(mut account) = account else {
+            rows::delete_account(&self.database.connection, no, batch.account).map_err(storage)?;
+            self.logins_waiting().retain(|(who, _), _| *who != batch.account);
+            return Ok(applied);
+        };
+        rows::save(&self.database.connection, no, &mut account).map_err(storage)?;
+        if let Some(id) = batch.id {
+            self.remember(no, id, batch.now, &applied)?;
+        }
+        self.hold(batch.account, no, account);
+        Ok(applied)
+    }
+
+    /// What a batch id has done already.
+    fn replay(&self, no: AccountNo, id: BatchId) -> Result<Option<Applied>, ApplyError> {
+        let sql = "SELECT applied FROM batch WHERE account = ? AND id = ?";
+        let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
+        let row: Option<Vec<u8>> =
+            statement.query_row(params![no.0, id.0.as_bytes()], |row| row.get(0)).optional().map_err(storage)?;
+        let read = |row: Vec<u8>| postcard::from_bytes(&row).map_err(|_| damaged("effect of a batch").into());
+        row.map(read).transpose()
+    }
+
+    fn remember(&self, no: AccountNo, id: BatchId, now: i64, applied: &Applied) -> Result<(), ApplyError> {
+        let row = postcard::to_stdvec(applied).map_err(unavailable)?;
+        let sql = "INSERT INTO batch (account, id, at, applied) VALUES (?, ?, ?, ?)";
+        let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
+        statement.execute(params![no.0, id.0.as_bytes(), now, row]).map_err(storage)?;
+        Ok(())
+    }
+
+    fn take(&mut self, id: AccountId) -> Option<(AccountNo, Account)> {
+        let held = self.held.remove(&id)?;
+        self.mailboxes_held = self.mailboxes_held.saturating_sub(held.1.mailboxes.len());
+        Some(held)
+    }
+
+    fn hold(&mut self, id: AccountId, no: AccountNo, account: Account) {
+        while self.mailboxes_held + account.mailboxes.len() > MAILBOXES_HELD {
+            // Any one: the table of a hash map is in no order that somebody outside could use.
+            let Some(other) = self.held.keys().next().copied() else { return };
+            self.forget(other);
+        }
+        self.mailboxes_held += account.mailboxes.len();
+        self.held.insert(id, (no, account));
+    }
+
+    fn forget(&mut self, id: AccountId) {
+        drop(self.take(id));
+    }
+
+    fn forget_all(&mut self) {
+        self.held.clear();
+        self.mailboxes_held = 0;
+    }
+
+    fn logins_waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(AccountId, &'static str), i64>> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_logins(&mut self) -> Result<(), Failure> {
+        self.logins_written = Instant::now();
+        let logins = std::mem::take(&mut *self.logins_waiting());
+        let write = || {
+            let sql = "INSERT OR REPLACE INTO login (uuid, protocol, at) VALUES (?, ?, ?)";
+            let mut statement = self.database.connection.prepare_cached(sql)?;
+            logins.iter().try_for_each(|((who, protocol), at)| {
+                statement.execute(params![who.0.as_bytes(), protocol, at]).map(drop)
+            })
+        };
+        write().map_err(|error: rusqlite::Error| Failure::NotDone(error.to_string()))
+    }
+
+    /// Forgets batch ids that are too old, one step of a walk through all of them.
+    fn prune(&mut self) {
+        self.pruned = Instant::now();
+        let step = self.database.begin().and_then(|()| {
+            self.prune_step().map_err(|error| Failure::NotDone(error.to_string()))?;
+            self.database.commit()
+        });
+        if let Err(failure) = step {
+            tracing::warn!(?failure, "old batch ids not forgotten");
+            self.database.roll_back();
+        }
+    }
+
+    fn prune_step(&mut self) -> rusqlite::Result<()> {
+        let connection = &self.database.connection;
+        let sql = "SELECT account, id, at FROM batch WHERE (account, id) > (?, ?) ORDER BY account, id LIMIT ?";
+        let mut statement = connection.prepare_cached(sql)?;
+        let after = params![self.prune_after.0, self.prune_after.1, PRUNE_ROWS];
+        let seen = statement.query_map(after, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let seen: Vec<(i64, Vec<u8>, i64)> = seen.collect::<Result<_, _>>()?;
+        let mut delete = connection.prepare_cached("DELETE FROM batch WHERE account = ? AND id = ?")?;
+        for (account, id, at) in &seen {
+            if at.saturating_add(REMEMBERED_SECONDS) < self.latest {
+                delete.execute(params![account, id])?;
+            }
+        }
+        self.prune_after = seen.last().map_or((0, Vec::new()), |(account, id, _)| (*account, id.clone()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
+    use tokio::sync::oneshot::Receiver;
+    use uuid::Uuid;
+
+    use super::super::checkpoint::Checkpointer;
+    use super::super::schema;
+    use super::*;
+    use crate::{Flags, MailboxId, MailboxName, Op};
+
+    fn writer(folder: &Path, checkpointer: &Checkpointer) -> Writer {
+        let database = Database::open(folder, &schema::SHARD, checkpointer).unwrap();
+        Writer::new(database, Arc::default(), Arc::new(Leases::new(0)), Logins::default())
+    }
+
+    fn append(account: u128, id: Option<u128>, now: i64) -> Batch {
+        let op = Op::Append {
+            mailbox: MailboxName::inbox(),
+            create: false,
+            body: Bytes::from(vec![b'x'; 3_000]),
+            flags: Flags::none(),
+            internal_date: 0,
+        };
+        let id = id.map(|id| BatchId(Uuid::from_u128(id)));
+        Batch { id, account: AccountId(Uuid::from_u128(account)), now, require: Vec::new(), ops: vec![op] }
+    }
+
+    fn commit(writer: &mut Writer, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
+        let job = |batch| {
+            let (reply, receiver) = Reply::new();
+            (Job::Batch(Box::new(BatchJob { batch, derived: HashMap::new(), reply })), receiver)
+        };
+        let (group, receivers): (Vec<Job>, Vec<Receiver<_>>) = batches.into_iter().map(job).unzip();
+        writer.commit(group);
+        receivers.into_iter().map(|mut receiver| receiver.try_recv().unwrap()).collect()
+    }
+
+    fn messages(writer: &Writer, account: u128) -> u32 {
+        let loaded = rows::load(&writer.database.connection, AccountId(Uuid::from_u128(account))).unwrap();
+        loaded.map_or(0, |(_, account)| account.mailboxes[&MailboxId(1)].messages)
+    }
+
+    #[test]
+    fn a_full_disk_is_unavailable_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        let limit = |writer: &Writer, pages: i64| {
+            let connection = &writer.database.connection;
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        };
+        limit(&writer, 24);
+        let (mut stored, mut failed) = (0, 0);
+        for number in 0..60 {
+            let group = (0..20).map(|n| append(number % 3, Some(number * 20 + n), 0)).collect();
+            for result in commit(&mut writer, group) {
+                match result {
+                    Ok(_) => stored += 1,
+                    Err(ApplyError::Unavailable(_)) => failed += 1,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+        assert!(stored > 0 && failed > 0, "{stored} {failed}");
+        assert_eq!((0..3).map(|account| messages(&writer, account)).sum::<u32>(), stored);
+        limit(&writer, 1_000_000);
+        assert!(commit(&mut writer, vec![append(0, None, 0)])[0].is_ok());
+        assert_eq!((0..3).map(|account| messages(&writer, account)).sum::<u32>(), stored + 1);
+    }
+
+    #[test]
+    fn batch_ids_are_forgotten_after_seven_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        commit(&mut writer, (0..700).map(|id| append(id % 2, Some(id), 1_000)).collect());
+        commit(&mut writer, vec![append(0, Some(9_999), 1_000 + REMEMBERED_SECONDS)]);
+        writer.prune();
+        let kept = |writer: &Writer| -> i64 {
+            writer.database.connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(kept(&writer), 701, "not a second early");
+        commit(&mut writer, vec![append(0, Some(10_000), 1_001 + REMEMBERED_SECONDS)]);
+        (0..4).for_each(|_| writer.prune());
+        assert_eq!(kept(&writer), 2, "in steps, all of the old ones");
+    }
+
+    #[test]
+    fn the_hold_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        for number in 0..20 {
+            commit(&mut writer, (0..100).map(|n| append(number * 100 + n, None, 0)).collect());
+        }
+        assert!(writer.mailboxes_held <= MAILBOXES_HELD);
+        assert_eq!(
+            writer.mailboxes_held,
+            writer.held.values().map(|(_, account)| account.mailboxes.len()).sum::<usize>()
+        );
+        assert!(commit(&mut writer, vec![append(0, None, 0)])[0].is_ok());
+        assert_eq!(messages(&writer, 0), 2);
+    }
+
+    #[test]
+    fn logins_are_written_when_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        writer.logins_waiting().insert((AccountId(Uuid::from_u128(1)), "imap"), 77);
+        writer.idle();
+        let at: i64 = writer.database.connection.query_row("SELECT at FROM login", [], |row| row.get(0)).unwrap();
+        assert_eq!((at, writer.logins_waiting().len()), (77, 0));
+    }
+}

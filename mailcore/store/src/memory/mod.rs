@@ -1,0 +1,232 @@
+//! The memory engine: the model that the others are held against.
+
+mod queue;
+mod rows;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use provost_message::derive;
+use tokio::sync::watch;
+
+use self::rows::{Bodies, MemoryRows};
+use crate::account::Account;
+use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED_SECONDS};
+use crate::interpret;
+use crate::lease::Leases;
+use crate::mailbox::clip;
+use crate::notices::Notices;
+use crate::{
+    AccountId, Applied, ApplyError, Batch, BatchId, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
+    MessageMeta, MessageStore, Modseq, QueueId, QueueItem, Row, Rows, Snapshot, StoreError, Token, Uid, Which,
+};
+
+/// Keeps everything in memory, loses it with the process.
+pub struct MemoryStore {
+    state: Mutex<State>,
+    notices: Notices,
+    leases: Leases,
+    message_octets_max: u64,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(MESSAGE_OCTETS_MAX)
+    }
+}
+
+impl MemoryStore {
+    /// With the largest message it takes, in octets.
+    pub fn new(message_octets_max: u64) -> Self {
+        Self { state: Mutex::default(), notices: Notices::default(), leases: Leases::new(0), message_octets_max }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply_now(&self, batch: &Batch) -> Result<Applied, ApplyError> {
+        interpret::check(batch, self.message_octets_max)?;
+        let applied = self.state().apply(batch, &self.leases)?;
+        self.notices.tell(batch.account, applied.modseq);
+        Ok(applied)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    accounts: HashMap<AccountId, MemoryAccount>,
+    bodies: Bodies,
+    batches: HashMap<(AccountId, BatchId), (i64, Applied)>,
+    logins: BTreeMap<(AccountId, &'static str), i64>,
+    queue: BTreeMap<QueueId, (QueueItem, Bytes)>,
+    /// Items that are done, so that one enqueued again is not sent again.
+    finished: HashMap<QueueId, i64>,
+    leased: HashMap<QueueId, i64>,
+}
+
+#[derive(Default)]
+struct MemoryAccount {
+    account: Account,
+    messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
+    /// Tombstones per mailbox.
+    gone: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
+    replies: BTreeMap<(String, String), i64>,
+}
+
+impl State {
+    fn apply(&mut self, batch: &Batch, leases: &Leases) -> Result<Applied, ApplyError> {
+        let who = batch.account;
+        self.batches.retain(|_, (at, _)| *at + REMEMBERED_SECONDS > batch.now);
+        if let Some((_, applied)) = batch.id.and_then(|id| self.batches.get(&(who, id))) {
+            return Ok(applied.clone());
+        }
+        let before = self.accounts.remove(&who);
+        let account = before.as_ref().map(|before| before.account.clone());
+        let existed = account.is_some();
+        let mut rows = MemoryRows::new(who, before.unwrap_or_default(), &mut self.bodies, leases);
+        let result = interpret::apply(account, &mut rows, batch);
+        if result.is_err() {
+            rows.take_back();
+        }
+        let kept = rows.into_kept();
+        match result {
+            Ok((Some(account), applied)) => {
+                self.accounts.insert(who, MemoryAccount { account, ..kept });
+                self.batches.extend(batch.id.map(|id| ((who, id), (batch.now, applied.clone()))));
+                Ok(applied)
+            }
+            Ok((None, applied)) => {
+                self.batches.retain(|(account, _), _| *account != who);
+                self.logins.retain(|(account, _), _| *account != who);
+                Ok(applied)
+            }
+            Err(error) => {
+                self.accounts.extend(existed.then_some((who, kept)));
+                Err(error)
+            }
+        }
+    }
+
+    fn snapshot(&self, account: AccountId) -> Option<Snapshot> {
+        let logins = self.logins.iter().filter(|((who, _), _)| *who == account);
+        let logins = logins.map(|((_, protocol), at)| ((*protocol).to_owned(), *at)).collect();
+        Some(self.accounts.get(&account)?.account.snapshot(logins))
+    }
+
+    fn read(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        which: &Which,
+        columns: Columns,
+    ) -> Result<Rows, StoreError> {
+        let kept = self.accounts.get(&account).ok_or(StoreError::Gone)?;
+        let info = kept.account.info(mailbox).ok_or(StoreError::Gone)?;
+        let all = || kept.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
+        let found: Vec<&MessageMeta> = match which {
+            Which::Uids(uids) => all().filter(|message| uids.contains(message.uid)).collect(),
+            Which::ChangedSince(after) => all().filter(|message| message.modseq > *after).collect(),
+            Which::Last(most) => all().skip(all().count().saturating_sub(*most as usize)).collect(),
+        };
+        let rows = found.into_iter().map(|meta| self.row(account, meta, columns)).collect();
+        let mut expunged = Vec::new();
+        if let Which::ChangedSince(after @ Modseq(1..)) = which {
+            let gone = kept.gone.get(&mailbox).into_iter().flatten();
+            expunged = gone.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
+            expunged.sort_unstable();
+        }
+        Ok(Rows { info, rows, expunged, token: Token(kept.account.modseq) })
+    }
+
+    fn row(&self, account: AccountId, meta: &MessageMeta, columns: Columns) -> Row {
+        let derived = (!columns.is_none()).then(|| {
+            let body = self.body(account, meta.body);
+            Box::new(columns.pick(&body.map(|body| derive(body)).unwrap_or_default()))
+        });
+        Row { meta: meta.clone(), derived }
+    }
+
+    fn body(&self, account: AccountId, id: BodyId) -> Option<&Bytes> {
+        id.number(account).and_then(|number| self.bodies.kept.get(&number)).map(|body| &body.octets)
+    }
+
+    fn is_at(&self, account: AccountId, at_least: Option<Token>) -> Result<(), StoreError> {
+        let now = self.accounts.get(&account).map(|kept| Token(kept.account.modseq));
+        at_least.map_or(Ok(()), |token| token.reached_by(now.unwrap_or_default()))
+    }
+}
+
+/// A future that is ready.
+fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl MessageStore for MemoryStore {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+        Box::pin(async move { self.apply_now(&batch) })
+    }
+
+    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        Box::pin(async move {
+            self.state().is_at(account, at_least)?;
+            if let Some(snapshot) = self.state().snapshot(account) {
+                return Ok(snapshot);
+            }
+            self.apply_now(&Batch::first(account)).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            self.state().snapshot(account).ok_or(StoreError::Gone)
+        })
+    }
+
+    fn read(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        which: Which,
+        columns: Columns,
+        at_least: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>> {
+        let state = self.state();
+        ready(state.is_at(account, at_least).and_then(|()| state.read(account, mailbox, &which, columns)))
+    }
+
+    fn body(
+        &self,
+        account: AccountId,
+        body: BodyId,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        let state = self.state();
+        ready(state.body(account, body).ok_or(StoreError::Gone).map(|body| {
+            let range = clip(range, body.len() as u64);
+            body.slice(range.start as usize..range.end as usize)
+        }))
+    }
+
+    fn notices(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.notices.watch(account)
+    }
+
+    fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        ready(Ok(self.leases.take(name, ttl, Instant::now())))
+    }
+
+    fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        ready(self.leases.renew(lease, ttl, Instant::now()))
+    }
+
+    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        let state = self.state();
+        let mut accounts: Vec<AccountId> = state.accounts.keys().copied().filter(|id| Some(*id) > after).collect();
+        accounts.sort_unstable();
+        accounts.truncate(most);
+        ready(Ok(accounts))
+    }
+
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+        self.state().logins.insert((account, protocol), now);
+    }
+}

@@ -1,0 +1,180 @@
+//! Rows of one account in memory, and how a batch's changes of them are taken back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::MemoryAccount;
+use crate::interpret::AccountRows;
+use crate::lease::{Leases, Pin};
+use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Uid, UidSet};
+
+/// A body and how many messages have it.
+pub(super) struct Body {
+    pub(super) octets: Bytes,
+    refs: u64,
+}
+
+/// All bodies by number; numbers are never used again.
+#[derive(Default)]
+pub(super) struct Bodies {
+    pub(super) kept: HashMap<u64, Body>,
+    last: u64,
+}
+
+/// How to take one change of rows back.
+enum Undo {
+    Message(MailboxId, Uid, Option<MessageMeta>),
+    Tombstone(MailboxId),
+    Mailbox(MailboxId, Option<BTreeMap<Uid, MessageMeta>>, Option<Vec<(Modseq, Uid)>>),
+    Replies(BTreeMap<(String, String), i64>),
+    References(u64, u64),
+}
+
+pub(super) struct MemoryRows<'a> {
+    pub(super) id: AccountId,
+    pub(super) kept: MemoryAccount,
+    bodies: &'a mut Bodies,
+    leases: &'a Leases,
+    pins: Vec<Pin>,
+    undo: Vec<Undo>,
+    /// Bodies that may have lost their last reference.
+    released: Vec<u64>,
+}
+
+impl<'a> MemoryRows<'a> {
+    pub(super) fn new(id: AccountId, kept: MemoryAccount, bodies: &'a mut Bodies, leases: &'a Leases) -> Self {
+        Self { id, kept, bodies, leases, pins: Vec::new(), undo: Vec::new(), released: Vec::new() }
+    }
+
+    /// After a batch that is done or taken back: what has no reference is dropped.
+    pub(super) fn into_kept(self) -> MemoryAccount {
+        for number in &self.released {
+            if self.bodies.kept.get(number).is_some_and(|body| body.refs == 0) {
+                self.bodies.kept.remove(number);
+            }
+        }
+        self.kept
+    }
+
+    pub(super) fn take_back(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Message(mailbox, uid, Some(message)) => {
+                    self.kept.messages.entry(mailbox).or_default().insert(uid, message);
+                }
+                Undo::Message(mailbox, uid, None) => {
+                    self.kept.messages.entry(mailbox).or_default().remove(&uid);
+                }
+                Undo::Tombstone(mailbox) => {
+                    self.kept.gone.entry(mailbox).or_default().pop();
+                }
+                Undo::Mailbox(mailbox, messages, gone) => {
+                    self.kept.messages.extend(messages.map(|messages| (mailbox, messages)));
+                    self.kept.gone.extend(gone.map(|gone| (mailbox, gone)));
+                }
+                Undo::Replies(replies) => self.kept.replies = replies,
+                Undo::References(number, refs) => {
+                    if let Some(body) = self.bodies.kept.get_mut(&number) {
+                        body.refs = refs;
+                    }
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, mailbox: MailboxId, uid: Uid, message: Option<MessageMeta>) {
+        let messages = self.kept.messages.entry(mailbox).or_default();
+        let before = match message {
+            Some(message) => messages.insert(uid, message),
+            None => messages.remove(&uid),
+        };
+        self.undo.push(Undo::Message(mailbox, uid, before));
+    }
+
+    fn count(&mut self, id: BodyId, change: impl FnOnce(u64) -> u64) -> Result<(), ApplyError> {
+        let number = id.number(self.id).unwrap_or(0);
+        let missing = || ApplyError::Unavailable(format!("no body {id}"));
+        let body = self.bodies.kept.get_mut(&number).ok_or_else(missing)?;
+        self.undo.push(Undo::References(number, body.refs));
+        body.refs = change(body.refs);
+        self.released.push(number);
+        Ok(())
+    }
+}
+
+impl AccountRows for MemoryRows<'_> {
+    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, ApplyError> {
+        self.bodies.last += 1;
+        self.bodies.kept.insert(self.bodies.last, Body { octets: body.clone(), refs: 1 });
+        self.undo.push(Undo::References(self.bodies.last, 0));
+        self.released.push(self.bodies.last);
+        Ok(BodyId::new(self.id, self.bodies.last))
+    }
+
+    fn hold(&mut self, body: BodyId) -> Result<(), ApplyError> {
+        self.count(body, |refs| refs + 1)
+    }
+
+    fn release(&mut self, body: BodyId) -> Result<(), ApplyError> {
+        self.count(body, |refs| refs.saturating_sub(1))
+    }
+
+    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), ApplyError> {
+        self.pins.push(self.leases.pin(name, epoch, Instant::now()).ok_or(ApplyError::Fenced)?);
+        Ok(())
+    }
+
+    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, _born: Modseq) -> Result<(), ApplyError> {
+        self.set(mailbox, message.uid, Some(message.clone()));
+        Ok(())
+    }
+
+    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError> {
+        self.set(mailbox, message.uid, Some(message.clone()));
+        Ok(())
+    }
+
+    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError> {
+        let messages = self.kept.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
+        Ok(messages.filter(|message| uids.is_none_or(|uids| uids.contains(message.uid))).cloned().collect())
+    }
+
+    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError> {
+        self.set(mailbox, uid, None);
+        self.kept.gone.entry(mailbox).or_default().push((modseq, uid));
+        self.undo.push(Undo::Tombstone(mailbox));
+        Ok(())
+    }
+
+    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError> {
+        let (messages, gone) = (self.kept.messages.remove(&mailbox), self.kept.gone.remove(&mailbox));
+        for message in messages.iter().flat_map(BTreeMap::values) {
+            self.release(message.body)?;
+        }
+        self.undo.push(Undo::Mailbox(mailbox, messages, gone));
+        Ok(())
+    }
+
+    fn drop_account(&mut self) -> Result<(), ApplyError> {
+        self.undo.push(Undo::Replies(std::mem::take(&mut self.kept.replies)));
+        Ok(())
+    }
+
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError> {
+        Ok(self.kept.replies.get(&(handle.to_owned(), correspondent.to_owned())).copied())
+    }
+
+    fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError> {
+        self.undo.push(Undo::Replies(self.kept.replies.clone()));
+        self.kept.replies.retain(|_, until| *until > now);
+        Ok(self.kept.replies.len() as u64)
+    }
+
+    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError> {
+        self.undo.push(Undo::Replies(self.kept.replies.clone()));
+        self.kept.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
+        Ok(())
+    }
+}

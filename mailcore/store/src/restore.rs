@@ -1,0 +1,134 @@
+//! Import and removal: mailboxes and messages that keep the numbers of another server, and accounts that go.
+//!
+//! A client keeps what it knows under mailbox name, UIDVALIDITY and UID (RFC 3501 §2.3.1.1). Nothing restored may make one
+//! such triple stand for two messages, now or after a later rename. What decides:
+//!
+//! - UIDs: `uid_used` is the highest UID that ever was a message of the mailbox. What is restored lies above it.
+//! - UIDVALIDITY: numbers from the account's counter are all different, so only those that come in from outside can meet one
+//!   that is there. Whatever a mailbox had when it was deleted or renamed is retired, and nothing at or below that comes in.
+//!   Two mailboxes that come in with one number (some servers give it to all) are marked: when one of them is renamed it
+//!   gets a new number, as it may take the name of the other.
+
+use crate::account::{Account, Mailbox};
+use crate::interpret::{AccountRows, Run};
+use crate::{ApplyError, Effect, MailboxId, MailboxName, MessageMeta, Op, SpecialUse, Uid, UidValidity};
+
+impl Mailbox {
+    /// Takes a UID that a message had elsewhere.
+    fn use_uid(&mut self, uid: Uid) -> Result<(), ApplyError> {
+        if uid.get() <= self.uid_used || uid == Uid::LAST {
+            return Err(ApplyError::Refused(format!("UID {uid} cannot be given in mailbox {} any more", self.name)));
+        }
+        self.uid_used = uid.get();
+        self.uid_last = self.uid_last.max(uid.get());
+        // It was shown to its reader elsewhere (RFC 3501 §2.3.2).
+        self.recent_from = self.recent_from.max(self.uid_next());
+        Ok(())
+    }
+}
+
+impl Account {
+    /// Before a mailbox goes, or loses its name.
+    pub(crate) fn retire_validity(&mut self, mailbox: &Mailbox) {
+        if mailbox.uid_used > 0 {
+            self.uid_validity_retired = self.uid_validity_retired.max(mailbox.uid_validity.get());
+        }
+    }
+
+    fn restore_mailbox(
+        &mut self,
+        name: &MailboxName,
+        uid_validity: UidValidity,
+        now: i64,
+    ) -> Result<MailboxId, ApplyError> {
+        match self.find(name) {
+            Some(id) if self.mailbox(id)?.uid_validity == uid_validity => Ok(id),
+            Some(id) if self.mailbox(id)?.uid_used > 0 => {
+                Err(ApplyError::Refused(format!("mailbox {name} has messages under another UIDVALIDITY")))
+            }
+            Some(id) => {
+                self.set_validity(id, uid_validity)?;
+                Ok(id)
+            }
+            None => {
+                self.create_parents(name, now)?;
+                let id = self.insert(name.clone(), None, now)?;
+                self.set_validity(id, uid_validity)?;
+                Ok(id)
+            }
+        }
+    }
+
+    /// Of a mailbox that never had a message.
+    fn set_validity(&mut self, id: MailboxId, uid_validity: UidValidity) -> Result<(), ApplyError> {
+        if uid_validity.get() <= self.uid_validity_retired {
+            return Err(ApplyError::Refused(format!("UIDVALIDITY {uid_validity} may have been in use here before")));
+        }
+        let same = |mailbox: &Mailbox| mailbox.uid_validity == uid_validity;
+        let sharing: Vec<MailboxId> =
+            self.mailboxes.iter().filter(|(_, mailbox)| same(mailbox)).map(|(id, _)| *id).collect();
+        for other in &sharing {
+            self.mailbox_mut(*other)?.shares_validity = true;
+        }
+        let mailbox = self.mailbox_mut(id)?;
+        (mailbox.uid_validity, mailbox.shares_validity, mailbox.uid_last) = (uid_validity, !sharing.is_empty(), 0);
+        self.uid_validity_last = self.uid_validity_last.max(uid_validity.get());
+        Ok(())
+    }
+
+    /// Gives a special use to a mailbox. Two with the same use would leave clients to guess, so it leaves one that never
+    /// held a message, and stays with one that did.
+    fn move_special_use(&mut self, to: MailboxId, special_use: SpecialUse) -> Result<(), ApplyError> {
+        let holder = self.mailboxes.iter().find(|(_, mailbox)| mailbox.special_use == Some(special_use));
+        match holder.map(|(id, mailbox)| (*id, mailbox.uid_used)) {
+            Some((id, _)) if id == to => return Ok(()),
+            Some((_, 1..)) => return Ok(()),
+            Some((id, 0)) => self.mailbox_mut(id)?.special_use = None,
+            None => (),
+        }
+        self.mailbox_mut(to)?.special_use = Some(special_use);
+        Ok(())
+    }
+}
+
+impl<R: AccountRows> Run<'_, R> {
+    /// See [`Op::RestoreMailbox`].
+    pub(crate) fn restore_mailbox(&mut self, op: &Op) -> Result<Effect, ApplyError> {
+        let Op::RestoreMailbox { name, uid_validity, uid_next, special_use, subscribed } = op else {
+            return Ok(Effect::Done);
+        };
+        let id = self.account.restore_mailbox(name, *uid_validity, self.now)?;
+        if let Some(special_use) = special_use {
+            self.account.move_special_use(id, *special_use)?;
+        }
+        self.account.subscribe(name, *subscribed)?;
+        let mailbox = self.account.mailbox_mut(id)?;
+        mailbox.uid_last = mailbox.uid_last.max(uid_next.get() - 1);
+        Ok(self.account.info(id).map_or(Effect::Done, |info| Effect::Mailbox(Box::new(info))))
+    }
+
+    /// See [`Op::Restore`].
+    pub(crate) fn restore(&mut self, op: &Op) -> Result<Effect, ApplyError> {
+        let Op::Restore { mailbox, uid, modseq, flags, internal_date, body } = op else { return Ok(Effect::Done) };
+        let id = self.account.find(mailbox).ok_or_else(|| ApplyError::NoMailbox(mailbox.to_string()))?;
+        self.account.mailbox_mut(id)?.use_uid(*uid)?;
+        let octets = body.len() as u64;
+        let body = self.rows.keep_body(body)?;
+        let (uid, modseq, internal_date) = (*uid, *modseq, *internal_date);
+        self.put(id, &MessageMeta { uid, modseq, flags: flags.clone(), internal_date, octets, body })?;
+        self.grown += octets;
+        Ok(Effect::Appended { mailbox: id, uid_validity: self.account.mailbox(id)?.uid_validity, uid })
+    }
+
+    /// See [`Op::DeleteAccount`].
+    pub(crate) fn delete_account(&mut self) -> Result<Effect, ApplyError> {
+        let mailboxes: Vec<MailboxId> = self.account.mailboxes.keys().copied().collect();
+        for id in mailboxes {
+            self.rows.drop_mailbox(id)?;
+            self.account.mailboxes.remove(&id);
+            self.account.changed.insert(id);
+        }
+        self.rows.drop_account()?;
+        Ok(Effect::Done)
+    }
+}

@@ -1,0 +1,360 @@
+//! What every engine does, continued: reads with columns, tokens, leases that guard writes, import, removal of accounts.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+#[macro_use]
+mod engines;
+
+use std::time::Duration;
+
+use engines::*;
+use provost_store::*;
+use uuid::Uuid;
+
+conformance!(
+    reads_give_what_was_asked_for,
+    columns_are_derived_from_the_message,
+    a_token_asks_for_a_moment,
+    an_unchanged_account_is_required,
+    a_lease_guards_writes,
+    leases_are_renewed,
+    accounts_are_listed,
+    accounts_are_deleted,
+    an_account_is_deleted_alone,
+    bodies_live_as_long_as_their_messages,
+    mailboxes_are_restored,
+    uidvalidity_is_not_brought_back,
+    mailboxes_that_share_uidvalidity_never_meet,
+    special_uses_move_to_restored_mailboxes,
+    messages_are_restored,
+    restored_uids_ascend,
+    restored_modseqs_are_kept,
+    restored_mail_counts,
+);
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn numbers(rows: &Rows) -> Vec<u32> {
+    rows.rows.iter().map(|row| row.meta.uid.get()).collect()
+}
+
+async fn reads_give_what_was_asked_for(one: One) {
+    let first = one.apply((1..=6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap();
+    let mailbox = one.id("INBOX").await;
+    let expunge = Op::Expunge { mailbox, uids: Some(uids([2, 5])), only_deleted: false };
+    let second = one.apply(vec![expunge, append("INBOX", "7")]).await.unwrap();
+    let table: &[(Which, &[u32], &[u32])] = &[
+        (Which::all(), &[1, 3, 4, 6, 7], &[]),
+        (Which::Uids(UidSet::all()), &[1, 3, 4, 6, 7], &[]),
+        (Which::Uids(uids([1, 2, 6, 99])), &[1, 6], &[]),
+        (Which::Uids(uids([])), &[], &[]),
+        (Which::Last(2), &[6, 7], &[]),
+        (Which::Last(0), &[], &[]),
+        (Which::Last(u32::MAX), &[1, 3, 4, 6, 7], &[]),
+        (Which::ChangedSince(first.modseq), &[7], &[2, 5]),
+        (Which::ChangedSince(second.modseq), &[], &[]),
+        (Which::ChangedSince(Modseq(u64::MAX)), &[], &[]),
+    ];
+    for (which, expected, expunged) in table {
+        let rows = one.read("INBOX", which.clone(), Columns::NONE).await;
+        assert_eq!(numbers(&rows), *expected, "{which:?}");
+        assert_eq!(rows.expunged.iter().map(|uid| uid.get()).collect::<Vec<_>>(), *expunged, "{which:?}");
+        assert!(rows.rows.iter().all(|row| row.derived.is_none()), "no columns were asked for");
+        assert_eq!((rows.info, rows.token), (one.mailbox("INBOX").await, second.token()));
+    }
+    let gone = one.store.read(one.account, MailboxId(99), Which::all(), Columns::NONE, None).await;
+    assert_eq!(gone, Err(StoreError::Gone));
+}
+
+async fn columns_are_derived_from_the_message(one: One) {
+    let message = "Date: Thu, 26 Nov 2026 10:00:00 +0100\r\nSubject: columns\r\n\r\ntext\r\n";
+    one.apply(vec![append("INBOX", message), append("INBOX", "no header")]).await.unwrap();
+    let from = one.id("INBOX").await;
+    one.done(Op::Copy { from, uids: uids([1]), to: name("Sent") }).await;
+    for mailbox in ["INBOX", "Sent"] {
+        let rows = one.read(mailbox, Which::Uids(uids([1])), Columns::SENT).await;
+        let derived = rows.rows[0].derived.clone().unwrap();
+        assert_eq!(derived.sent, Some(1_795_683_600), "{mailbox}");
+        let all = provost_message::derive(message.as_bytes());
+        assert!(derived.envelope.is_empty() && derived.fields.is_empty(), "only what was asked for");
+        let columns = Columns::SENT | Columns::ENVELOPE | Columns::STRUCTURE | Columns::PREVIEW;
+        let rows = one.read(mailbox, Which::Last(9), columns | Columns::THREAD | Columns::FIELDS).await;
+        assert_eq!(rows.rows[0].derived.as_deref(), Some(&all), "{mailbox}");
+    }
+    assert_eq!(one.read("INBOX", Which::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent, None);
+}
+
+async fn a_token_asks_for_a_moment(one: One) {
+    let never = one.store.snapshot(one.account, Some(Token(Modseq(1)))).await;
+    assert!(matches!(never, Err(StoreError::Unavailable(_))), "an account that was never written has no moments");
+    let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
+    let mailbox = one.id("INBOX").await;
+    let read = |token| one.store.read(one.account, mailbox, Which::all(), Columns::NONE, Some(token));
+    let now = applied.token();
+    assert_eq!(one.store.snapshot(one.account, Some(now)).await.unwrap().token, now);
+    assert_eq!(read(now).await.unwrap().token, now);
+    let later = Token(Modseq(now.0.0 + 1));
+    assert!(matches!(read(later).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(one.store.snapshot(one.account, Some(later)).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(one.done(append("INBOX", "b")).await, one_appended(&one, 2).await);
+    assert_eq!(read(later).await.unwrap().rows.len(), 2);
+}
+
+async fn one_appended(one: &One, number: u32) -> Effect {
+    let inbox = one.mailbox("INBOX").await;
+    Effect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) }
+}
+
+async fn an_unchanged_account_is_required(one: One) {
+    let with =
+        |token, ops| one.store.apply(Batch { require: vec![Require::Unchanged(token)], ..batch(one.account, ops) });
+    assert!(matches!(with(Token(Modseq(1)), vec![]).await, Err(ApplyError::Conflict(_))), "nothing is there");
+    let seen = one.snapshot().await.token;
+    let next = with(seen, vec![append("INBOX", "a")]).await.unwrap();
+    assert!(matches!(with(seen, vec![append("INBOX", "b")]).await, Err(ApplyError::Conflict(_))));
+    with(next.token(), vec![append("INBOX", "b")]).await.unwrap();
+    assert_eq!(one.listing("INBOX").await, ["1 a", "2 b"]);
+}
+
+async fn a_lease_guards_writes(one: One) {
+    let with = |epoch| {
+        let require = vec![Require::Lease { name: "work".into(), epoch }];
+        one.store.apply(Batch { require, ..batch(one.account, vec![append("INBOX", "x")]) })
+    };
+    assert_eq!(with(1).await, Err(ApplyError::Fenced), "nobody holds it");
+    let first = one.store.lease("work", LONG).await.unwrap().unwrap();
+    assert_eq!(first.name(), "work");
+    with(first.epoch).await.unwrap();
+    assert_eq!(with(first.epoch + 1).await, Err(ApplyError::Fenced));
+    let frozen = first.epoch;
+    drop(first);
+    assert_eq!(with(frozen).await, Err(ApplyError::Fenced), "it was released");
+    let second = one.store.lease("work", LONG).await.unwrap().unwrap();
+    assert_eq!(with(frozen).await, Err(ApplyError::Fenced), "its successor writes now");
+    with(second.epoch).await.unwrap();
+    assert_eq!(one.listing("INBOX").await, ["1 x", "2 x"]);
+}
+
+async fn leases_are_renewed(one: One) {
+    let lease = one.store.lease("work", LONG).await.unwrap().unwrap();
+    one.store.renew(&lease, Duration::ZERO).await.unwrap();
+    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "it has run out");
+    let next = one.store.lease("work", LONG).await.unwrap().unwrap();
+    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "another holder has it");
+    drop(lease);
+    one.store.renew(&next, LONG).await.unwrap();
+    assert!(one.store.lease("work", LONG).await.unwrap().is_none());
+}
+
+async fn accounts_are_listed(one: One) {
+    assert!(one.store.accounts(None, 10).await.unwrap().is_empty());
+    for number in [5, 1, 9, 3, 7] {
+        one.store.snapshot(account(number), None).await.unwrap();
+    }
+    let list = async |after: Option<u128>, most| -> Vec<u128> {
+        let listed = one.store.accounts(after.map(account), most).await.unwrap();
+        listed.iter().map(|id| id.0.as_u128()).collect()
+    };
+    assert_eq!(list(None, 10).await, [1, 3, 5, 7, 9]);
+    assert_eq!(list(None, 2).await, [1, 3]);
+    assert_eq!(list(Some(3), 2).await, [5, 7]);
+    assert_eq!(list(Some(4), 1).await, [5]);
+    assert!(list(Some(9), 10).await.is_empty());
+}
+
+async fn accounts_are_deleted(one: One) {
+    one.done(Op::DeleteAccount).await;
+    assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "deleting makes no account");
+    let reply = || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 2_000_000 };
+    let send = || Batch {
+        id: Some(BatchId(Uuid::from_u128(5))),
+        ..batch(one.account, vec![create("a/b"), append("a/b", "x"), append("INBOX", "y"), reply()])
+    };
+    one.store.apply(send()).await.unwrap();
+    one.store.note_login(one.account, "imap", 50);
+    let subscribe = Op::Subscribe { name: name("elsewhere"), on: true };
+    one.apply(vec![subscribe, delete("Junk")]).await.unwrap();
+    let message = one.changes("a/b", 0).await.messages.remove(0);
+    let mut watcher = one.store.notices(one.account);
+    one.store.apply(batch(account(8), vec![append("INBOX", "of another")])).await.unwrap();
+
+    one.done(Op::DeleteAccount).await;
+    tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await.unwrap().unwrap();
+    assert_eq!(one.store.accounts(None, 10).await.unwrap(), [account(8)]);
+    let read = one.store.read(one.account, MailboxId(1), Which::all(), Columns::NONE, None).await;
+    assert_eq!(read, Err(StoreError::Gone));
+    one.done(Op::DeleteAccount).await;
+
+    let fresh = one.snapshot().await;
+    assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash"]);
+    assert!(fresh.octets == 0 && fresh.subscribed_only.is_empty() && fresh.last_logins.is_empty());
+    let effects = one.store.apply(send()).await.unwrap().effects;
+    assert_eq!(effects[3], Effect::Remembered(true), "neither batch ids nor replies are remembered");
+    assert_eq!(one.listing("a/b").await, ["1 x"]);
+    assert_ne!(one.changes("a/b", 0).await.messages[0].body, message.body, "a body's id is never given again");
+    let other = One { store: one.store.clone(), account: account(8) };
+    assert_eq!(other.listing("INBOX").await, ["1 of another"]);
+}
+
+async fn an_account_is_deleted_alone(one: One) {
+    one.done(append("INBOX", "kept")).await;
+    let refused = one.apply(vec![Op::DeleteAccount, append("INBOX", "x")]).await;
+    assert!(matches!(refused, Err(ApplyError::Refused(_))));
+    assert_eq!(one.listing("INBOX").await, ["1 kept"]);
+    let require = vec![Require::Unchanged(Token(Modseq(99)))];
+    let guarded = Batch { require, ..batch(one.account, vec![Op::DeleteAccount]) };
+    assert!(matches!(one.store.apply(guarded).await, Err(ApplyError::Conflict(_))));
+    assert_eq!(one.listing("INBOX").await, ["1 kept"]);
+}
+
+/// Copies and moves share a body.
+async fn bodies_live_as_long_as_their_messages(one: One) {
+    one.apply(vec![append("INBOX", "shared"), append("INBOX", "alone")]).await.unwrap();
+    let messages = one.changes("INBOX", 0).await.messages;
+    let (inbox, sent) = (one.id("INBOX").await, one.id("Sent").await);
+    one.done(Op::Copy { from: inbox, uids: uids([1]), to: name("Sent") }).await;
+    assert_eq!(one.changes("Sent", 0).await.messages[0].body, messages[0].body);
+    one.done(Op::Expunge { mailbox: inbox, uids: Some(uids([1])), only_deleted: false }).await;
+    one.done(Op::Move { from: sent, uids: uids([1]), to: name("Trash") }).await;
+    assert_eq!(one.listing("Trash").await, ["1 shared"]);
+    one.done(rename("INBOX", "old")).await;
+    assert_eq!(one.listing("old").await, ["1 alone"]);
+    one.done(delete("Trash")).await;
+    assert_eq!(one.refused(delete("nowhere")).await, ApplyError::NoMailbox("nowhere".into()));
+    assert_eq!(one.listing("old").await, ["1 alone"]);
+}
+
+async fn mailboxes_are_restored(one: One) {
+    let effect = one.done(restore_mailbox("a/b", 77, 500)).await;
+    let info = one.mailbox("a/b").await;
+    assert_eq!(effect, Effect::Mailbox(Box::new(info.clone())));
+    assert_eq!((info.uid_validity.get(), info.uid_next, info.messages, info.subscribed), (77, uid(500), 0, false));
+    assert!(one.names().await.contains(&"a".into()));
+    let inbox = Op::RestoreMailbox {
+        name: name("INBOX"),
+        uid_validity: UidValidity(5.try_into().unwrap()),
+        uid_next: uid(10),
+        special_use: None,
+        subscribed: false,
+    };
+    one.done(inbox).await;
+    let info = one.mailbox("INBOX").await;
+    assert_eq!((info.uid_validity.get(), info.uid_next, info.subscribed), (5, uid(10), false), "it was never used");
+    one.done(append("INBOX", "next")).await;
+    assert_eq!(one.listing("INBOX").await, ["10 next"]);
+    one.done(restore_mailbox("INBOX", 5, 3)).await;
+    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(11), "never lowered");
+    one.done(restore_mailbox("INBOX", 5, 30)).await;
+    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(30));
+    assert!(matches!(one.refused(restore_mailbox("INBOX", 6, 30)).await, ApplyError::Refused(_)), "it is in use");
+    one.done(create("made later")).await;
+    assert!(one.mailbox("made later").await.uid_validity.get() > 77);
+}
+
+/// RFC 3501 §2.3.1.1: name, UIDVALIDITY and UID stand for one message for ever.
+async fn uidvalidity_is_not_brought_back(one: One) {
+    one.apply(vec![restore_mailbox("a", 100, 1), restore("a", 1, 1, "x"), restore_mailbox("empty", 200, 9)])
+        .await
+        .unwrap();
+    one.apply(vec![delete("a"), delete("empty")]).await.unwrap();
+    for validity in [100, 99] {
+        assert!(matches!(one.refused(restore_mailbox("a", validity, 1)).await, ApplyError::Refused(_)), "{validity}");
+    }
+    one.done(restore_mailbox("a", 101, 1)).await;
+    one.done(restore_mailbox("empty", 200, 1)).await;
+    one.apply(vec![restore("a", 1, 1, "y"), rename("a", "b")]).await.unwrap();
+    assert_eq!(one.mailbox("b").await.uid_validity.get(), 101, "it moves along");
+    assert!(matches!(one.refused(restore_mailbox("a", 101, 1)).await, ApplyError::Refused(_)), "the name had it");
+    one.done(restore_mailbox("a", 102, 1)).await;
+}
+
+/// Servers that give all mailboxes one UIDVALIDITY: a rename could let one take the place of another.
+async fn mailboxes_that_share_uidvalidity_never_meet(one: One) {
+    let ops = vec![
+        restore_mailbox("a", 7, 1),
+        restore_mailbox("b", 7, 1),
+        restore("a", 1, 1, "of a"),
+        restore("b", 1, 1, "of b"),
+    ];
+    one.apply(ops).await.unwrap();
+    assert_eq!((one.mailbox("a").await.uid_validity.get(), one.mailbox("b").await.uid_validity.get()), (7, 7));
+    one.apply(vec![delete("a"), rename("b", "a")]).await.unwrap();
+    assert_eq!(one.listing("a").await, ["1 \\Seen kept of b"]);
+    assert!(one.mailbox("a").await.uid_validity.get() > 1_000_000, "from the counter");
+}
+
+async fn special_uses_move_to_restored_mailboxes(one: One) {
+    let with_use = |text: &str, validity| {
+        let mut op = restore_mailbox(text, validity, 1);
+        if let Op::RestoreMailbox { special_use, .. } = &mut op {
+            *special_use = Some(SpecialUse::Sent);
+        }
+        op
+    };
+    one.apply(vec![with_use("Sent Items", 50), restore("Sent Items", 1, 1, "x")]).await.unwrap();
+    assert_eq!(one.mailbox("Sent Items").await.special_use, Some(SpecialUse::Sent));
+    assert_eq!(one.mailbox("Sent").await.special_use, None);
+    one.done(with_use("Other", 51)).await;
+    assert_eq!(one.mailbox("Other").await.special_use, None, "the one that holds mail keeps it");
+    assert_eq!(one.mailbox("Sent Items").await.special_use, Some(SpecialUse::Sent));
+}
+
+async fn messages_are_restored(one: One) {
+    let ops =
+        vec![restore_mailbox("INBOX", 5, 100), restore("INBOX", 3, 40, "three"), restore("INBOX", 99, 41, "last")];
+    let applied = one.apply(ops).await.unwrap();
+    assert_eq!(applied.effects[1], one_appended(&one, 3).await);
+    assert!(applied.modseq >= Modseq(41));
+    assert_eq!(one.listing("INBOX").await, ["3 \\Seen kept three", "99 \\Seen kept last"]);
+    let changes = one.changes("INBOX", 0).await;
+    assert_sound(&changes);
+    let first = &changes.messages[0];
+    assert_eq!((first.modseq, first.internal_date, first.octets), (Modseq(40), 1_600_000_000, 5));
+    assert_eq!((changes.info.uid_next, changes.info.unseen), (uid(100), 0));
+    assert_eq!(changes.info.recent_from, uid(100), "nothing of it is recent");
+    one.done(append("INBOX", "new")).await;
+    assert_eq!(one.listing("INBOX").await[2], "100 new");
+    assert_eq!(one.refused(restore("nowhere", 1, 1, "x")).await, ApplyError::NoMailbox("nowhere".into()));
+}
+
+async fn restored_uids_ascend(one: One) {
+    one.apply(vec![restore_mailbox("a", 5, 100), restore("a", 10, 1, "x")]).await.unwrap();
+    for number in [1, 9, 10, u32::MAX] {
+        assert!(matches!(one.refused(restore("a", number, 1, "x")).await, ApplyError::Refused(_)), "{number}");
+    }
+    let mailbox = one.id("a").await;
+    one.apply(vec![restore("a", 20, 1, "y"), Op::Expunge { mailbox, uids: None, only_deleted: false }]).await.unwrap();
+    assert!(matches!(one.refused(restore("a", 20, 1, "y")).await, ApplyError::Refused(_)), "what is gone stays gone");
+    one.done(restore("a", 21, 1, "z")).await;
+    one.done(append("a", "new")).await;
+    assert_eq!(one.listing("a").await, ["21 \\Seen kept z", "100 new"]);
+    assert!(matches!(one.refused(restore("a", 99, 1, "late")).await, ApplyError::Refused(_)), "below what came since");
+    one.done(restore("a", 150, 1, "above")).await;
+    assert_eq!(one.mailbox("a").await.uid_next, uid(151));
+}
+
+async fn restored_modseqs_are_kept(one: One) {
+    for modseq in [0, (1 << 62) + 1, u64::MAX] {
+        assert!(matches!(one.refused(restore("INBOX", 1, modseq, "x")).await, ApplyError::Refused(_)), "{modseq}");
+    }
+    let applied = one.apply(vec![restore("INBOX", 1, 5_000, "a"), restore("INBOX", 2, 900, "b")]).await.unwrap();
+    assert_eq!(applied.modseq, Modseq(5_000));
+    assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(Modseq(900)), Columns::NONE).await), [1]);
+    assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(Modseq(899)), Columns::NONE).await), [1, 2]);
+    let next = one.apply(vec![append("INBOX", "c")]).await.unwrap();
+    assert_eq!(next.modseq, Modseq(5_001), "the account goes on above");
+    let mailbox = one.id("INBOX").await;
+    let change = FlagChange::Add(flags("\\Deleted"));
+    one.done(Op::Store { mailbox, uids: uids([2]), change, unchanged_since: Some(Modseq(900)) }).await;
+    assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(next.modseq), Columns::NONE).await), [2]);
+}
+
+async fn restored_mail_counts(one: One) {
+    let with = |quota, op| {
+        one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, vec![op]) })
+    };
+    assert_eq!(with(4, restore("INBOX", 1, 1, "12345")).await, Err(ApplyError::OverQuota));
+    with(5, restore("INBOX", 1, 1, "12345")).await.unwrap();
+    assert_eq!(one.snapshot().await.octets, 5);
+    let large = "x".repeat(MESSAGE_OCTETS_MAX as usize + 1);
+    assert!(matches!(one.refused(restore("INBOX", 2, 1, &large)).await, ApplyError::Refused(_)));
+}
