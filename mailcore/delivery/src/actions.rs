@@ -72,11 +72,8 @@ impl Wishes {
     /// RFC 5228 §4.2: the message goes on with its reverse-path. It carries our Delivered-To, which ends a loop.
     pub(crate) fn redirects(&self, reverse_path: Option<&Path>, body: &Bytes) -> Vec<Caused> {
         let redirect = |to: &Address| {
-            let recipients = vec![Path::from(to)];
-            Caused {
-                envelope: Envelope { reverse_path: reverse_path.cloned(), recipients, eight_bit: true },
-                body: body.clone(),
-            }
+            let envelope = Envelope::new(reverse_path.cloned(), [Path::from(to)]);
+            Caused { envelope: Envelope { eight_bit: true, ..envelope }, body: body.clone() }
         };
         self.redirects.iter().map(redirect).collect()
     }
@@ -141,6 +138,5 @@ pub(crate) fn reply(reply: &VacationReply, person: &Person, hostname: &str, id: 
         // From the delivery's id: the same delivery makes the same reply.
         chance: Uuid::new_v5(&id.0, b"vacation"),
     };
-    let envelope = Envelope { reverse_path: None, recipients: vec![reply.to.clone()], eight_bit: false };
-    Caused { envelope, body: Bytes::from(message.build()) }
+    Caused { envelope: Envelope::new(None, [reply.to.clone()]), body: Bytes::from(message.build()) }
 }

@@ -252,7 +252,7 @@ async fn a_vacation_answers_once() {
     assert_eq!((delivered, caused.len()), (Delivered::Stored, 1));
     let reply = &caused[0];
     assert_eq!(reply.envelope.reverse_path, None);
-    assert_eq!(reply.envelope.recipients, [Path::parse("ann@example.org").unwrap()]);
+    assert_eq!(reply.envelope.recipients, [Path::parse("ann@example.org").unwrap().into()]);
     let headers = Headers::of(&reply.body);
     assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
     assert_eq!(headers.get("In-Reply-To").as_deref(), Some("<1@example.org>"));

@@ -122,7 +122,7 @@ impl Queue {
         let arrived = Timestamp::from_second(item.queued_at).unwrap_or(now);
         let hostname = &self.inner.delivery.hostname;
         let body = Bytes::from(Bounce { to, failed, original, arrived, hostname, now, chance: id }.build());
-        let envelope = Envelope { reverse_path: None, recipients: vec![to.clone()], eight_bit: false };
+        let envelope = Envelope::new(None, [to.clone()]);
         metrics::counter!("queue_bounces_total").increment(1);
         self.accept_as(id, envelope, body, now).await
     }

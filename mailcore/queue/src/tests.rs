@@ -78,8 +78,7 @@ fn at(second: i64) -> Timestamp {
 
 impl Site {
     async fn accept(&self, from: &str, to: &[&str]) {
-        let recipients = to.iter().map(|to| Path::parse(to).unwrap()).collect();
-        let envelope = Envelope { reverse_path: Path::parse(from).ok(), recipients, eight_bit: false };
+        let envelope = Envelope::new(Path::parse(from).ok(), to.iter().map(|to| Path::parse(to).unwrap()));
         let body = Bytes::from_static(b"Subject: hi\r\n\r\nhello\r\n");
         self.queue.accept(envelope, body, at(NOW)).await.unwrap();
     }
@@ -244,8 +243,7 @@ async fn the_worker_wakes_on_accept_and_stops() {
     let queue = site.queue.clone();
     let worker = tokio::spawn(async move { queue.run(async { drop(stopped.await) }).await });
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let recipients = vec![Path::parse("zoe@example.edu").unwrap()];
-    let envelope = Envelope { reverse_path: None, recipients, eight_bit: false };
+    let envelope = Envelope::new(None, [Path::parse("zoe@example.edu").unwrap()]);
     site.queue.accept(envelope, Bytes::from_static(b"\r\nhi\r\n"), Timestamp::now()).await.unwrap();
     let begin = std::time::Instant::now();
     while site.inbox("zoe").await.is_empty() {

@@ -1,7 +1,7 @@
 //! Rows of the queue: messages that wait to be sent on. The scheduling logic is in the room `queue`.
 
 use bytes::Bytes;
-use provost_message::{Envelope, Path};
+use provost_message::{Envelope, Path, Recipient};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ pub struct QueueItem {
 impl QueueItem {
     /// As it comes in: due at once, nothing tried yet.
     pub fn new(id: QueueId, envelope: Envelope, octets: u64, now: i64) -> Self {
-        let untried = |path| RecipientState { path, attempts: 0, last_error: None };
+        let untried = |to: Recipient| RecipientState { path: to.path, attempts: 0, last_error: None };
         Self {
             id,
             reverse_path: envelope.reverse_path,

@@ -543,7 +543,7 @@ async fn mailboxes_are_bounded(one: One) {
 
 fn envelope(to: &[&str]) -> Envelope {
     let path = |text: &&str| Path::parse(text).unwrap();
-    Envelope { reverse_path: None, recipients: to.iter().map(path).collect(), eight_bit: true }
+    Envelope { eight_bit: true, ..Envelope::new(None, to.iter().map(path)) }
 }
 
 fn queue_id(number: u128) -> QueueId {

@@ -173,7 +173,7 @@ impl SmtpSession {
         let chance = Uuid::new_v5(&transaction.id, b"bounce");
         let hostname = &self.config.hostname;
         let bounce = Bounce { to, failed: &failed, original, arrived: now, hostname, now, chance };
-        let envelope = provost_message::Envelope { reverse_path: None, recipients: vec![to.clone()], eight_bit: false };
+        let envelope = provost_message::Envelope::new(None, [to.clone()]);
         self.config.queue.accept_as(chance, envelope, Bytes::from(bounce.build()), now).await
     }
 

@@ -90,7 +90,7 @@ impl Transaction {
 
     /// An envelope of some of its recipients.
     pub(super) fn envelope(&self, recipients: Vec<Path>) -> Envelope {
-        Envelope { reverse_path: self.reverse_path.clone(), recipients, eight_bit: self.eight_bit }
+        Envelope { eight_bit: self.eight_bit, ..Envelope::new(self.reverse_path.clone(), recipients) }
     }
 }
 
