@@ -60,7 +60,6 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> Change f
     }
 }
 
-#[allow(dead_code, reason = "the queue and the upkeep come to use it")]
 /// A change from a function, and where its value comes back.
 pub(super) fn change<T: Send + 'static>(
     run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,

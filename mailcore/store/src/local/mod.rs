@@ -11,6 +11,7 @@
 //! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches; open it with sqlite3
 //! FOLDER/shard-00/pack-00000001   bodies
 //! FOLDER/queue/...                the queue, in the same manner
+//! FOLDER/backup-v1-...            a store of format 1 as it was before it was brought forward (`migration`)
 //! ```
 //!
 //! Not here yet: packs only grow. The room of expunged messages is given back by a compaction that is a later issue.
@@ -23,6 +24,7 @@ mod committer;
 mod database;
 mod derive;
 mod messages;
+mod migration;
 mod pack;
 mod queue;
 mod reader;
@@ -92,10 +94,14 @@ impl LocalStore {
         let folder = config.folder.as_path();
         make_folder(folder).map_err(unavailable)?;
         let lock = lock(folder)?;
-        let shards = format(folder, config.shards.max(1))?;
+        let Format { version, shards } = Format::read_or_make(folder, config.shards.max(1))?;
+        let folders: Vec<PathBuf> = (0..shards).map(|number| folder.join(format!("shard-{number:02}"))).collect();
+        if version == 1 {
+            migration::from_v1(folder, &folders)?;
+            Format { version: FORMAT, shards }.write(folder).map_err(unavailable)?;
+        }
         let checkpointer = Checkpointer::start().map_err(unavailable)?;
         let notices = Arc::new(Notices::default());
-        let folders: Vec<PathBuf> = (0..shards).map(|number| folder.join(format!("shard-{number:02}"))).collect();
         let open = |folder: &PathBuf| Database::open(folder, &schema::SHARD, &checkpointer);
         let databases = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let leases = Arc::new(Leases::new(first_epoch(&databases)?));
@@ -258,30 +264,46 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Version and number of shards: `wanted` at first, what is written there afterwards.
-fn format(folder: &Path, wanted: u8) -> Result<u8, StoreError> {
-    let path = folder.join("format");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let shards = text.strip_prefix("provost local store 1, shards ").and_then(|n| n.trim_end().parse().ok());
-            shards
-                .filter(|shards| *shards > 0)
-                .ok_or_else(|| damaged(format!("{} is not of this kind", path.display())))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            write_format(folder, &path, wanted).map_err(unavailable)?;
-            Ok(wanted)
-        }
-        Err(error) => Err(unavailable(error)),
-    }
+/// The format that this program writes.
+const FORMAT: u8 = 2;
+
+/// What `FOLDER/format` says.
+struct Format {
+    version: u8,
+    shards: u8,
 }
 
-/// Under another name first: a power cut leaves all of it or nothing.
-fn write_format(folder: &Path, path: &Path, shards: u8) -> std::io::Result<()> {
-    let draft = folder.join("format.new");
-    let mut file = File::create(&draft)?;
-    writeln!(file, "provost local store 1, shards {shards}")?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)?;
-    sync_folder(folder)
+impl Format {
+    /// The number of shards is `wanted` at first, what is written there afterwards.
+    fn read_or_make(folder: &Path, wanted: u8) -> Result<Self, StoreError> {
+        let path = folder.join("format");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let known = |format: &Self| (1..=FORMAT).contains(&format.version) && format.shards > 0;
+                let unknown = || damaged(format!("{} is not of a format that this program knows", path.display()));
+                Self::parse(&text).filter(known).ok_or_else(unknown)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let format = Self { version: FORMAT, shards: wanted };
+                format.write(folder).map_err(unavailable)?;
+                Ok(format)
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (version, shards) = text.strip_prefix("provost local store ")?.split_once(", shards ")?;
+        Some(Self { version: version.parse().ok()?, shards: shards.trim_end().parse().ok()? })
+    }
+
+    /// Under another name first: a power cut leaves all of it or nothing.
+    fn write(&self, folder: &Path) -> std::io::Result<()> {
+        let draft = folder.join("format.new");
+        let mut file = File::create(&draft)?;
+        writeln!(file, "provost local store {}, shards {}", self.version, self.shards)?;
+        file.sync_all()?;
+        std::fs::rename(&draft, folder.join("format"))?;
+        sync_folder(folder)
+    }
 }

@@ -4,6 +4,7 @@
 //! record is synced; what a crash leaves half written at the end is never named, and the next record begins after it.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -40,6 +41,11 @@ pub(super) struct Place {
 
 fn path(folder: &Path, pack: u32) -> PathBuf {
     folder.join(format!("pack-{pack:08}"))
+}
+
+/// The number in the name of a pack file.
+pub(super) fn number(name: &OsStr) -> Option<u32> {
+    name.to_str()?.strip_prefix("pack-")?.parse().ok()
 }
 
 fn prefix_octets(octets: u64) -> u64 {
@@ -80,9 +86,7 @@ impl PackWriter {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let mut last = 0;
         for entry in std::fs::read_dir(folder)? {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix("pack-")).and_then(|n| n.parse().ok());
-            last = last.max(number.unwrap_or(0));
+            last = last.max(number(&entry?.file_name()).unwrap_or(0));
         }
         let (placed, shared) = (Vec::new(), HashMap::new());
         let mut writer = Self { folder: folder.to_owned(), last, open: None, placed, shared, end: 0 };

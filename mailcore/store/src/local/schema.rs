@@ -23,7 +23,7 @@ const BUSY_MS: i64 = 5_000;
 /// The tables of one kind of database and their version, which stands in its `user_version`.
 pub(super) struct Tables {
     pub(super) version: i64,
-    pub(super) sql: &'static str,
+    pub(super) sql: &'static [&'static str],
 }
 
 /// Tables of a shard.
@@ -34,19 +34,11 @@ pub(super) struct Tables {
 /// that a delivery writes to the end of `body` and `derived`, whosever it is; both are apart, so that reference counts and
 /// places of all bodies are read without a column of text. `pack` names the pack files that this database has made: one that
 /// is not here is never removed. `counter` holds the last body number set aside and the starts of the store.
-pub(super) const SHARD: Tables = Tables { version: 2, sql: "
-CREATE TABLE account (no INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE, modseq INTEGER NOT NULL, octets INTEGER NOT NULL,
-  mailbox_last INTEGER NOT NULL, uid_validity_last INTEGER NOT NULL, uid_validity_retired INTEGER NOT NULL) STRICT;
-CREATE TABLE mailbox (account INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, special_use INTEGER,
-  uid_validity INTEGER NOT NULL, uid_last INTEGER NOT NULL, uid_used INTEGER NOT NULL, shares_validity INTEGER NOT NULL,
-  highest_modseq INTEGER NOT NULL, messages INTEGER NOT NULL, unseen INTEGER NOT NULL, deleted INTEGER NOT NULL,
-  octets INTEGER NOT NULL, recent_from INTEGER NOT NULL, keywords TEXT NOT NULL,
-  PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
+pub(super) const SHARD: Tables = Tables { version: 2, sql: &[KEPT_FROM_1, NEW_IN_2[0]] };
+
+/// What version 1 had as well.
+const KEPT_FROM_1: &str = "
 CREATE TABLE subscription (account INTEGER PRIMARY KEY, names TEXT NOT NULL) STRICT;
-CREATE TABLE message (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, born INTEGER NOT NULL,
-  modseq INTEGER NOT NULL, flags BLOB NOT NULL, internal_date INTEGER NOT NULL, octets INTEGER NOT NULL,
-  body INTEGER NOT NULL, PRIMARY KEY (account, mailbox, uid)) STRICT, WITHOUT ROWID;
-CREATE INDEX message_changed ON message (account, mailbox, modseq) WHERE modseq > born;
 CREATE TABLE gone (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL,
   PRIMARY KEY (account, mailbox, modseq, uid)) STRICT, WITHOUT ROWID;
 CREATE TABLE batch (account INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL, applied BLOB NOT NULL,
@@ -55,6 +47,21 @@ CREATE TABLE reply (account INTEGER NOT NULL, handle TEXT NOT NULL, corresponden
   PRIMARY KEY (account, handle, correspondent)) STRICT, WITHOUT ROWID;
 CREATE TABLE login (uuid BLOB NOT NULL, protocol TEXT NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (uuid, protocol)) STRICT, WITHOUT ROWID;
+";
+
+/// What version 2 brought.
+pub(super) const NEW_IN_2: [&str; 1] = ["
+CREATE TABLE account (no INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE, modseq INTEGER NOT NULL, octets INTEGER NOT NULL,
+  mailbox_last INTEGER NOT NULL, uid_validity_last INTEGER NOT NULL, uid_validity_retired INTEGER NOT NULL) STRICT;
+CREATE TABLE mailbox (account INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, special_use INTEGER,
+  uid_validity INTEGER NOT NULL, uid_last INTEGER NOT NULL, uid_used INTEGER NOT NULL, shares_validity INTEGER NOT NULL,
+  highest_modseq INTEGER NOT NULL, messages INTEGER NOT NULL, unseen INTEGER NOT NULL, deleted INTEGER NOT NULL,
+  octets INTEGER NOT NULL, recent_from INTEGER NOT NULL, keywords TEXT NOT NULL,
+  PRIMARY KEY (account, id)) STRICT, WITHOUT ROWID;
+CREATE TABLE message (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, born INTEGER NOT NULL,
+  modseq INTEGER NOT NULL, flags BLOB NOT NULL, internal_date INTEGER NOT NULL, octets INTEGER NOT NULL,
+  body INTEGER NOT NULL, PRIMARY KEY (account, mailbox, uid)) STRICT, WITHOUT ROWID;
+CREATE INDEX message_changed ON message (account, mailbox, modseq) WHERE modseq > born;
 CREATE TABLE body (id INTEGER PRIMARY KEY, refs INTEGER NOT NULL, octets INTEGER NOT NULL, pack INTEGER, at INTEGER) STRICT;
 CREATE INDEX body_garbage ON body (id) WHERE refs = 0;
 CREATE TABLE inline (body INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
@@ -63,10 +70,10 @@ CREATE TABLE derived (body INTEGER PRIMARY KEY, version INTEGER NOT NULL, sent I
 CREATE TABLE pack (number INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counter VALUES ('body', 1), ('start', 0);
-" };
+"];
 
 /// Tables of the queue. `finished` keeps the keys of items that are done, so that none is sent twice.
-pub(super) const QUEUE: Tables = Tables { version: 1, sql: "
+pub(super) const QUEUE: Tables = Tables { version: 1, sql: &["
 CREATE TABLE item (id BLOB NOT NULL PRIMARY KEY, queued_at INTEGER NOT NULL, due_at INTEGER NOT NULL, item BLOB NOT NULL,
   octets INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX item_due ON item (due_at, id);
@@ -75,7 +82,7 @@ CREATE TABLE finished (id BLOB NOT NULL PRIMARY KEY, at INTEGER NOT NULL) STRICT
 CREATE INDEX finished_at ON finished (at);
 CREATE TABLE start (epoch INTEGER NOT NULL) STRICT;
 INSERT INTO start VALUES (0);
-" };
+"] };
 
 /// Opens for writing; the file is made when missing.
 pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreError> {
@@ -118,14 +125,21 @@ fn no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
     }
 }
 
+/// The version of a database's tables; zero when it has none.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(storage)
+}
+
 /// Makes the tables in a new database; damaged when it is of another version.
 pub(super) fn create(connection: &Connection, tables: &Tables) -> Result<(), StoreError> {
-    let Tables { version, sql } = tables;
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(storage)?;
-    match found {
-        0 => connection.execute_batch(&format!("BEGIN;{sql}PRAGMA user_version={version};COMMIT;")).map_err(storage),
-        _ if found == *version => Ok(()),
-        _ => Err(damaged(format!("tables of version {found}, not {version}"))),
+    let Tables { version: wanted, sql } = tables;
+    match version(connection)? {
+        0 => {
+            let sql = sql.concat();
+            connection.execute_batch(&format!("BEGIN;{sql}PRAGMA user_version={wanted};COMMIT;")).map_err(storage)
+        }
+        found if found == *wanted => Ok(()),
+        found => Err(damaged(format!("tables of version {found}, not {wanted}"))),
     }
 }
 

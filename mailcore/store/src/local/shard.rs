@@ -8,6 +8,7 @@ use bytes::Bytes;
 use provost_message::derive;
 use rusqlite::Connection;
 
+use super::change::change;
 use super::committer::{Committer, Reply, answer};
 use super::database::{self, Database};
 use super::derive::derive_bodies;
@@ -53,6 +54,18 @@ impl Shard {
         let derived = derive_bodies(&batch).await?;
         let (reply, receiver) = Reply::new();
         self.committer.send(Job::Batch(Box::new(BatchJob { batch, derived, reply })), octets).await;
+        answer(receiver).await
+    }
+
+    /// Makes a change that is no batch of an account; `octets` of bodies wait with it.
+    #[allow(dead_code, reason = "the queue and the upkeep come to use it")]
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        octets: usize,
+        run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (change, receiver) = change(run);
+        self.committer.send(Job::Change(change), octets).await;
         answer(receiver).await
     }
 

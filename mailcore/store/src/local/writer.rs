@@ -54,7 +54,6 @@ pub(super) enum Job {
     /// A change of an account.
     Batch(Box<BatchJob>),
     /// Any other.
-    #[allow(dead_code, reason = "the queue and the upkeep come to use it")]
     Change(Box<dyn Change>),
 }
 

@@ -1,0 +1,162 @@
+//! Brings a store of an older format forward when it is opened.
+//!
+//! The format stands in `FOLDER/format`, the version of a shard's tables in its `user_version`. The order makes a crash at any
+//! point harmless:
+//!
+//! 1. `FOLDER/backup-v1-TIME` is made under another name, synced, and renamed when it is whole. A whole backup that is there
+//!    is the one from before the first step: no other is made.
+//! 2. Each shard goes from one version to the next in one transaction. A shard that has been brought forward is passed over.
+//! 3. `FOLDER/format` names the new format only when everything else is done; until then the next start goes through all of
+//!    this again.
+//!
+//! The backup can be put back by hand: stop the node, and move its contents to where they came from. Packs in it are further
+//! names of the same files, so it costs no space until packs are rewritten; remove it when it is no longer wanted.
+
+mod v2;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use rusqlite::Connection;
+
+use super::schema::{self, storage};
+use super::{database, sync_folder, unavailable};
+use crate::StoreError;
+
+/// Of a folder that is a whole backup of a store of the first format.
+const BACKUP: &str = "backup-v1-";
+/// Of one that is being made.
+const DRAFT: &str = "backup-v1.new";
+/// Page cache while tables are rewritten, KiB.
+const CACHE_KIB: i64 = 64 * 1024;
+
+/// Backs the store up and brings its shards from version 1 of their tables to version 2.
+pub(super) fn from_v1(store: &Path, shards: &[PathBuf]) -> Result<(), StoreError> {
+    let start = Instant::now();
+    tracing::info!(store = %store.display(), "the store is of an older format and is being brought forward");
+    back_up(store, shards)?;
+    let epoch = lease_epoch(&store.join("queue"))?;
+    for shard in shards {
+        bring_shard_forward(shard, epoch)?;
+    }
+    tracing::info!(seconds = start.elapsed().as_secs_f32(), "the store was brought forward");
+    Ok(())
+}
+
+fn back_up(store: &Path, shards: &[PathBuf]) -> Result<(), StoreError> {
+    if has_backup(store).map_err(unavailable)? {
+        return Ok(());
+    }
+    let draft = store.join(DRAFT);
+    match std::fs::remove_dir_all(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unavailable(error)),
+        _ => (),
+    }
+    std::fs::create_dir(&draft).map_err(unavailable)?;
+    let queue = store.join("queue");
+    for folder in shards.iter().chain([&queue]).filter(|folder| folder.exists()) {
+        // The whole database is then in one file.
+        checkpoint(folder)?;
+        let name = folder.file_name().unwrap_or_default();
+        copy_folder(folder, &draft.join(name)).map_err(unavailable)?;
+    }
+    let finish = || {
+        std::fs::copy(store.join("format"), draft.join("format"))?;
+        sync_folder(&draft)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        std::fs::rename(&draft, store.join(format!("{BACKUP}{now}")))?;
+        sync_folder(store)
+    };
+    finish().map_err(unavailable)
+}
+
+fn has_backup(store: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(store)? {
+        if entry?.file_name().to_string_lossy().starts_with(BACKUP) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Moves what is in the write-ahead log of a folder's database into it.
+fn checkpoint(folder: &Path) -> Result<(), StoreError> {
+    let path = database::path(folder);
+    if !path.exists() {
+        return Ok(());
+    }
+    let connection = schema::connect(&path, schema::CHECKPOINT_CACHE_KIB)?;
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(storage)?;
+    match busy {
+        0 => Ok(()),
+        _ => Err(unavailable(format!("{} is in use", path.display()))),
+    }
+}
+
+/// Copies databases and links packs. What is copied is on the disk when this returns.
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("pack-") && std::fs::hard_link(&source, &target).is_ok() {
+            continue;
+        }
+        // Empty after the checkpoint, and made anew by SQLite.
+        if name.ends_with("-shm") || name.ends_with("-wal") {
+            continue;
+        }
+        std::fs::copy(&source, &target)?;
+        File::open(&target)?.sync_all()?;
+    }
+    sync_folder(to)
+}
+
+/// Of the last start of a store of the first format, which counted its starts in the queue's database.
+fn lease_epoch(queue: &Path) -> Result<i64, StoreError> {
+    let path = database::path(queue);
+    if !path.exists() {
+        return Ok(0);
+    }
+    let connection = schema::connect_to_read(&path)?;
+    let counted =
+        connection.prepare("SELECT epoch FROM start").and_then(|mut found| found.query_row([], |row| row.get(0)));
+    counted.map_err(storage)
+}
+
+fn bring_shard_forward(folder: &Path, epoch: i64) -> Result<(), StoreError> {
+    let path = database::path(folder);
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut connection = schema::connect(&path, CACHE_KIB)?;
+    if schema::version(&connection)? == v2::FROM {
+        let start = Instant::now();
+        v2::bring_forward(&mut connection, &packs(folder).map_err(unavailable)?, epoch)?;
+        tracing::info!(shard = %folder.display(), seconds = start.elapsed().as_secs_f32(), "shard brought forward");
+    }
+    // Also after a crash that came between the two. Pages that the old tables had go back to the disk as well.
+    give_pages_back(&connection)?;
+    checkpoint(folder)
+}
+
+/// A database from before free pages could be given back is rewritten once, whole or not at all.
+fn give_pages_back(connection: &Connection) -> Result<(), StoreError> {
+    let mode: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(storage)?;
+    match mode {
+        2 => Ok(()),
+        _ => connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;").map_err(storage),
+    }
+}
+
+/// Numbers of the pack files in a folder.
+fn packs(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        numbers.extend(super::pack::number(&entry?.file_name()));
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,101 @@
+//! Tables of a shard from version 1 to version 2.
+//!
+//! UIDs, UIDVALIDITY, modseqs, flags, dates and octets stay what they are, and bodies stay where they lie. A message named
+//! its body by pack and place; now a row of `body` does, with one reference for each message that named the place. Nothing
+//! is derived from the old messages here: their columns are of no version, so they are derived when they are read.
+
+use rusqlite::{Connection, params};
+
+use super::super::damaged;
+use super::super::schema::{self, storage};
+use crate::{Applied, Effect, StoreError};
+
+/// The version that this step starts from.
+pub(super) const FROM: i64 = 1;
+
+/// Tables that have other columns now. All others of version 1 are kept as they are.
+const REPLACED: [&str; 3] = ["account", "mailbox", "message"];
+
+/// Nothing is known of mailboxes that were deleted or renamed: every UIDVALIDITY that an account gave counts as retired,
+/// unless none of its mailboxes ever had a message or went away.
+const ACCOUNTS: &str = "
+INSERT INTO account SELECT no, uuid, modseq, octets, mailbox_last, uid_validity_last,
+  CASE WHEN mailbox_last = (SELECT count(*) FROM old_mailbox WHERE account = no)
+    AND NOT EXISTS (SELECT 1 FROM old_mailbox WHERE account = no AND uid_last > 0) THEN 0 ELSE uid_validity_last END
+  FROM old_account;
+INSERT INTO mailbox SELECT account, id, name, special_use, uid_validity, uid_last, uid_last, 0, highest_modseq, messages,
+  unseen, deleted, octets, recent_from, keywords FROM old_mailbox;
+";
+
+/// One body for each place that a message named. CROSS JOIN keeps the order: the message table is read from begin to end,
+/// and written so.
+const MESSAGES: &str = "
+INSERT INTO body (refs, octets, pack, at)
+  SELECT count(*), max(octets), pack, at FROM old_message GROUP BY pack, at ORDER BY pack, at;
+CREATE UNIQUE INDEX body_place ON body (pack, at);
+INSERT INTO message SELECT m.account, m.mailbox, m.uid, m.born, m.modseq, m.flags, m.internal_date, m.octets, b.id
+  FROM old_message m CROSS JOIN body b WHERE b.pack = m.pack AND b.at = m.at ORDER BY m.account, m.mailbox, m.uid;
+DROP INDEX body_place;
+UPDATE counter SET value = (SELECT coalesce(max(id), 0) + 1 FROM body) WHERE name = 'body';
+";
+
+/// All in one transaction: a crash leaves the old tables as they were.
+pub(super) fn bring_forward(connection: &mut Connection, packs: &[u32], epoch: i64) -> Result<(), StoreError> {
+    let transaction = connection.transaction().map_err(storage)?;
+    transaction.execute_batch("DROP INDEX message_changed").map_err(storage)?;
+    for table in REPLACED {
+        transaction.execute_batch(&format!("ALTER TABLE {table} RENAME TO old_{table}")).map_err(storage)?;
+    }
+    for sql in schema::NEW_IN_2 {
+        transaction.execute_batch(sql).map_err(storage)?;
+    }
+    transaction.execute_batch(ACCOUNTS).map_err(storage)?;
+    transaction.execute_batch(MESSAGES).map_err(storage)?;
+    check_count(&transaction)?;
+    let counted = transaction.execute("UPDATE counter SET value = ? WHERE name = 'start'", [epoch]);
+    counted.map_err(storage)?;
+    name_packs(&transaction, packs).map_err(storage)?;
+    forget_unreadable_batches(&transaction)?;
+    for table in REPLACED {
+        transaction.execute_batch(&format!("DROP TABLE old_{table}")).map_err(storage)?;
+    }
+    transaction.pragma_update(None, "user_version", schema::SHARD.version).map_err(storage)?;
+    transaction.commit().map_err(storage)
+}
+
+/// No message may be lost on the way, whatever its row says.
+fn check_count(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "SELECT (SELECT count(*) FROM old_message), (SELECT count(*) FROM message)";
+    let (old, new): (i64, i64) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(storage)?;
+    match old == new {
+        true => Ok(()),
+        false => Err(damaged(format!("{old} messages before and {new} after"))),
+    }
+}
+
+/// All packs in a shard's folder were made by its database.
+fn name_packs(connection: &Connection, packs: &[u32]) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare("INSERT INTO pack (number) VALUES (?)")?;
+    packs.iter().try_for_each(|number| insert.execute([number]).map(drop))
+}
+
+/// Effects of STORE are remembered with places of bodies in them; all others are written as before. Only an IMAP session of
+/// the process that stored them could ask for them again, and that process has ended.
+fn forget_unreadable_batches(connection: &Connection) -> Result<(), StoreError> {
+    let mut select = connection.prepare("SELECT account, id, applied FROM batch").map_err(storage)?;
+    let mut delete = connection.prepare("DELETE FROM batch WHERE account = ? AND id = ?").map_err(storage)?;
+    let mut rows = select.query([]).map_err(storage)?;
+    let mut unreadable: Vec<(i64, Vec<u8>)> = Vec::new();
+    while let Some(row) = rows.next().map_err(storage)? {
+        let applied: Vec<u8> = row.get(2).map_err(storage)?;
+        let same = |applied: Applied| !applied.effects.iter().any(|effect| matches!(effect, Effect::Stored { .. }));
+        if !postcard::from_bytes(&applied).is_ok_and(same) {
+            unreadable.push((row.get(0).map_err(storage)?, row.get(1).map_err(storage)?));
+        }
+    }
+    for (account, id) in unreadable {
+        delete.execute(params![account, id]).map_err(storage)?;
+    }
+    Ok(())
+}

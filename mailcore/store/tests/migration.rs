@@ -1,0 +1,195 @@
+//! A store of format 1, made by commit 8c43545, is brought forward: nothing in it changes for its readers, whatever happens
+//! on the way.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod engines;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engines::*;
+use provost_store::*;
+use uuid::Uuid;
+
+/// Set for the child: the store to open.
+const FOLDER: &str = "PROVOST_STORE_MIGRATION_FOLDER";
+const ACCOUNTS: u128 = 4;
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/store-v1")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+fn old_store() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture(), folder.path());
+    folder
+}
+
+/// All that can be read, in the form that the fixture's maker wrote.
+async fn listing(store: &Arc<dyn Engine>) -> String {
+    let mut lines = String::new();
+    for number in 1..=ACCOUNTS {
+        let one = One { store: Arc::clone(store), account: account(number) };
+        for mailbox in one.snapshot().await.mailboxes {
+            let MailboxInfo { id, uid_validity, uid_next, highest_modseq, messages, unseen, octets, name, .. } =
+                mailbox;
+            let (id, modseq) = (id.0, highest_modseq.0);
+            writeln!(lines, "{number} {id} {uid_validity} {uid_next} {modseq} {messages} {unseen} {octets} {name}")
+                .unwrap();
+            for message in one.changes(name.as_str(), 0).await.messages {
+                let digest = blake3::hash(&one.body(&message).await).to_hex();
+                let MessageMeta { uid, modseq, flags, internal_date, octets, .. } = message;
+                let flags = flag_words(&flags);
+                writeln!(lines, "  {uid} {} {:?} {internal_date} {octets} {digest}", modseq.0, flags.trim()).unwrap();
+            }
+            let gone = one.changes(name.as_str(), 1).await.expunged;
+            writeln!(lines, "  gone {:?}", gone.iter().map(|uid| uid.get()).collect::<Vec<_>>()).unwrap();
+        }
+    }
+    lines
+}
+
+fn expected() -> String {
+    std::fs::read_to_string(fixture().join("listing.txt")).unwrap()
+}
+
+fn backups(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("backup-")).collect()
+}
+
+#[tokio::test]
+async fn what_was_stored_is_what_is_read() {
+    let folder = old_store();
+    let store = local(folder.path());
+    assert_eq!(listing(&store).await, expected());
+    let one = One { store: Arc::clone(&store), account: account(1) };
+    let snapshot = one.snapshot().await;
+    assert!(snapshot.subscribed_only.is_empty() && one.mailbox("courses").await.subscribed);
+    assert_eq!(snapshot.last_logins, [("imap".into(), 1_700_000_001)]);
+    drop((one, store));
+    assert_eq!(listing(&local(folder.path())).await, expected(), "and once more");
+}
+
+/// What is remembered of batches and replies still is; what is new has numbers above the old ones.
+#[tokio::test]
+async fn life_goes_on() {
+    let folder = old_store();
+    let store = local(folder.path());
+    for number in 1..=ACCOUNTS {
+        let one = One { store: Arc::clone(&store), account: account(number) };
+        let before = one.mailbox("INBOX").await;
+        let id = Some(BatchId(Uuid::from_u128(number * 1000 + 3)));
+        let again = store.apply(Batch { id, ..batch(one.account, vec![append("INBOX", "sent again")]) }).await.unwrap();
+        let first = Effect::Appended { mailbox: before.id, uid_validity: before.uid_validity, uid: uid(3) };
+        assert_eq!(again.effects, [first], "a batch is remembered");
+        let id = Some(BatchId(Uuid::from_u128(number * 1000 + 500)));
+        store.apply(Batch { id, ..batch(one.account, vec![]) }).await.unwrap();
+        let reply = Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 4_000_000_000 };
+        assert_eq!(one.done(reply).await, Effect::Remembered(false));
+        one.done(append("INBOX", "new")).await;
+        let after = one.mailbox("INBOX").await;
+        assert_eq!((after.uid_next.get(), after.messages), (before.uid_next.get() + 1, before.messages + 1));
+        // A copy from before shares its body; each end goes by itself.
+        let shared = one.changes("courses/2026", 0).await.messages;
+        let twins = one.changes("INBOX", 0).await.messages;
+        assert_eq!(shared[1].body, twins[0].body, "UID 2 of INBOX");
+        one.done(Op::Expunge { mailbox: before.id, uids: Some(uids([2])), only_deleted: false }).await;
+        assert_eq!(one.body(&shared[1]).await.len() as u64, shared[1].octets);
+        let refused = one.refused(restore_mailbox("old", 1_000_000, 1)).await;
+        assert!(matches!(refused, ApplyError::Refused(_)), "it may have been in use");
+    }
+    let lease = store.lease("work", Duration::from_secs(60)).await.unwrap().unwrap();
+    assert!(lease.epoch >> 32 >= 2, "the starts of the old store count");
+}
+
+/// Columns of old messages are derived when they are read.
+#[tokio::test]
+async fn columns_are_derived() {
+    let folder = old_store();
+    let store = local(folder.path());
+    let one = One { store, account: account(2) };
+    for row in one.read("INBOX", Which::all(), Columns::SENT | Columns::ENVELOPE).await.rows {
+        let body = one.body(&row.meta).await;
+        let all = provost_message::derive(&body);
+        let derived = row.derived.unwrap();
+        assert_eq!((derived.sent, &derived.envelope), (all.sent, &all.envelope));
+        assert!(derived.sent.is_some());
+    }
+}
+
+/// The backup is the store as it was: moved back, it is brought forward again.
+#[tokio::test]
+async fn the_backup_can_be_put_back() {
+    let folder = old_store();
+    drop(local(folder.path()));
+    let [backup] = backups(folder.path()).try_into().unwrap();
+    let again = tempfile::tempdir().unwrap();
+    copy(&backup, again.path());
+    let format = std::fs::read_to_string(again.path().join("format")).unwrap();
+    assert_eq!(format, "provost local store 1, shards 2\n");
+    assert_eq!(listing(&local(again.path())).await, expected());
+}
+
+#[tokio::test]
+async fn an_unknown_format_is_refused() {
+    let folder = old_store();
+    std::fs::write(folder.path().join("format"), "provost local store 3, shards 2\n").unwrap();
+    let opened = LocalStore::open(&LocalConfig::new(folder.path()));
+    assert!(matches!(opened, Err(StoreError::Damaged(_))));
+    assert!(backups(folder.path()).is_empty(), "and left alone");
+}
+
+/// A shard that cannot be brought forward keeps the others and itself as they were, and is tried again.
+#[tokio::test]
+async fn a_failed_step_is_tried_again() {
+    let folder = old_store();
+    let shard = folder.path().join("shard-01/meta.sqlite");
+    let sound = std::fs::read(&shard).unwrap();
+    std::fs::write(&shard, b"this is no database, but it is long enough to be looked at as one").unwrap();
+    assert!(LocalStore::open(&LocalConfig::new(folder.path())).is_err());
+    std::fs::write(&shard, sound).unwrap();
+    assert_eq!(listing(&local(folder.path())).await, expected());
+}
+
+/// The child: opens the store, and says when it did.
+#[test]
+fn child_that_is_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    drop(local(Path::new(&folder)));
+}
+
+#[tokio::test]
+async fn a_kill_at_any_moment_loses_nothing() {
+    let mut killed = 0;
+    for micros in (0..40).map(|step| step * 1_500) {
+        let folder = old_store();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child_that_is_killed"]).env(FOLDER, folder.path());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !folder.path().join("lock").exists() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(micros));
+        child.kill().unwrap();
+        killed += u32::from(!child.wait().unwrap().success());
+        assert_eq!(listing(&local(folder.path())).await, expected(), "after {micros} microseconds");
+        assert_eq!(backups(folder.path()).len(), 1);
+    }
+    assert!(killed > 10, "{killed} were killed in time");
+}
