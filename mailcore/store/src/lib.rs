@@ -18,6 +18,7 @@ mod notices;
 mod queue;
 mod read;
 mod restore;
+mod state;
 mod traits;
 mod uid;
 
@@ -25,11 +26,15 @@ pub use batch::{Applied, ApplyError, Batch, BatchId, Effect, FlagChange, Op, Req
 pub use body::BodyId;
 pub use flags::{Flag, Flags, Keyword};
 pub use lease::{Lease, LeaseError};
-pub use local::{LocalConfig, LocalStore};
+pub use local::{LocalConfig, LocalState, LocalStore};
 pub use mailbox::{AccountId, MailboxId, MailboxInfo, MessageMeta, Modseq, Snapshot, SpecialUse};
-pub use memory::MemoryStore;
+pub use memory::{MemoryState, MemoryStore};
 pub use name::MailboxName;
 pub use queue::{QueueId, QueueItem, QueueStore, RecipientState};
 pub use read::{Changes, Columns, Row, Rows, Token, Which};
+pub use state::{
+    Expect, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, STATE_READ_MAX, STATE_VALUE_OCTETS_MAX, StateChange,
+    StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion, WhenFull,
+};
 pub use traits::{BoxFuture, MessageStore};
 pub use uid::{Uid, UidSet, UidValidity};

@@ -12,6 +12,7 @@
 //! FOLDER/shard-00/pack-00000001   bodies
 //! FOLDER/queue/...                the queue, in the same manner
 //! FOLDER/backup-v1-...            a store of format 1 as it was before it was brought forward (`migration`)
+//! FOLDER/state.sqlite             what nodes share beside mail; outside of the lock
 //! ```
 //!
 //! Not here yet: packs only grow. The room of expunged messages is given back by a compaction that is a later issue.
@@ -31,6 +32,7 @@ mod reader;
 mod rows;
 mod schema;
 mod shard;
+mod state;
 mod writer;
 
 use std::fs::File;
@@ -48,6 +50,7 @@ use self::checkpoint::Checkpointer;
 use self::database::Database;
 use self::queue::LocalQueue;
 use self::shard::Shard;
+pub use self::state::LocalState;
 use crate::batch::MESSAGE_OCTETS_MAX;
 use crate::interpret;
 use crate::lease::Leases;

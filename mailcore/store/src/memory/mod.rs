@@ -2,6 +2,7 @@
 
 mod queue;
 mod rows;
+mod state;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -13,6 +14,7 @@ use provost_message::derive;
 use tokio::sync::watch;
 
 use self::rows::{Bodies, MemoryRows};
+pub use self::state::MemoryState;
 use crate::account::Account;
 use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED_SECONDS};
 use crate::interpret;

@@ -1,0 +1,355 @@
+//! Shared state of one machine: `FOLDER/state.sqlite`, a database of its own.
+//!
+//! It is outside of the store's exclusive lock: the commands of this machine write their audit and their tokens here
+//! beside a running node, and when none runs. SQLite's own locks keep the processes apart; each list of changes is one
+//! transaction, so compare and set holds between them too. Within a process all lists that wait share one sync.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
+
+use super::committer::{Committer, Failure, Reply, Worker, answer};
+use super::reader::Readers;
+use super::{damaged, make_folder, schema, unavailable};
+use crate::state::{STATE_READ_MAX, check};
+use crate::{
+    BoxFuture, Expect, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion,
+    StoreError, WhenFull,
+};
+
+/// Name of the database within the store's folder.
+const FILE: &str = "state.sqlite";
+/// Version of the tables, in `user_version`.
+const VERSION: i64 = 1;
+/// How long a transaction waits for another process, milliseconds: as long as a long list of changes takes to sync.
+const BUSY_MS: i64 = 10_000;
+/// Expired records that are removed with each group of changes.
+const SWEPT_MAX: i64 = 200;
+
+/// `record.version` and `entry.sequence` come from one counter, which never goes back: a record that was removed and
+/// made again has another version.
+const TABLES: &str = "
+CREATE TABLE record (space TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL,
+  UNIQUE (space, key)) STRICT;
+CREATE INDEX record_version ON record (space, version);
+CREATE INDEX record_expires ON record (expires) WHERE expires IS NOT NULL;
+CREATE TABLE entry (sequence INTEGER PRIMARY KEY, log TEXT NOT NULL, subject TEXT NOT NULL, value BLOB NOT NULL) STRICT;
+CREATE INDEX entry_log ON entry (log);
+CREATE INDEX entry_subject ON entry (log, subject);
+CREATE TABLE counter (value INTEGER NOT NULL) STRICT;
+INSERT INTO counter VALUES (0);
+";
+
+/// The local engine of shared state. Dropping it waits for what is being committed.
+pub struct LocalState {
+    committer: Committer<Job>,
+    readers: Readers,
+}
+
+/// A list of changes and the way back to its caller.
+struct Job {
+    changes: Vec<StateChange>,
+    now: i64,
+    reply: Reply<Vec<u64>, StateError>,
+}
+
+impl From<Failure> for StateError {
+    fn from(failure: Failure) -> Self {
+        StoreError::from(failure).into()
+    }
+}
+
+impl LocalState {
+    /// Opens or makes the database in the store's folder. Several processes may have it open. Damaged when its tables
+    /// are of a version that this program does not know.
+    pub fn open(folder: &Path) -> Result<Self, StateError> {
+        make_folder(folder).map_err(unavailable)?;
+        let path = folder.join(FILE);
+        // Made here and not by SQLite, so that no other user of the machine may read it; its log files follow its mode.
+        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        made.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
+        let mut connection = connect(&path)?;
+        create(&mut connection)?;
+        let committer = Committer::start("state".into(), Writer { connection }).map_err(unavailable)?;
+        Ok(Self { committer, readers: Readers::new(path) })
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(schema::storage)?;
+    let tune = || {
+        connection.pragma_update_and_check(None, "busy_timeout", BUSY_MS, |_| Ok(()))?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")
+    };
+    tune().map_err(schema::storage)?;
+    Ok(connection)
+}
+
+/// Two processes may do this at once: the second one finds the tables made.
+fn create(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(schema::storage)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(schema::storage)?;
+    match found {
+        VERSION => return Ok(()),
+        0 => transaction.execute_batch(&format!("{TABLES}PRAGMA user_version={VERSION};")).map_err(schema::storage)?,
+        _ => return Err(damaged(format!("{FILE} is of version {found}, and this program reads {VERSION}"))),
+    }
+    transaction.commit().map_err(schema::storage)
+}
+
+struct Writer {
+    connection: Connection,
+}
+
+impl Worker for Writer {
+    type Job = Job;
+
+    fn commit(&mut self, group: Vec<Job>) {
+        let mut answers = Vec::with_capacity(group.len());
+        let committed = self.write(group, &mut answers);
+        for (reply, result) in answers {
+            match &committed {
+                Ok(()) => reply.send(result),
+                Err(error) => reply.send(Err(error.clone().into())),
+            }
+        }
+    }
+
+    fn idle(&mut self) {}
+}
+
+type Answer = (Reply<Vec<u64>, StateError>, Result<Vec<u64>, StateError>);
+
+impl Writer {
+    /// All of a group in one transaction, each list in a savepoint. An error is that of the whole group.
+    fn write(&mut self, group: Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let mut transaction = match begun.map_err(schema::storage) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                answers.extend(group.into_iter().map(|job| (job.reply, Err(error.clone().into()))));
+                return Err(error);
+            }
+        };
+        let mut now = i64::MIN;
+        for Job { changes, now: at, mut reply } in group {
+            now = now.max(at);
+            reply.doubt();
+            let result = transaction.savepoint().map_err(|error| schema::storage(error).into()).and_then(|savepoint| {
+                let made = apply(&savepoint, changes, at)?;
+                savepoint.commit().map_err(schema::storage)?;
+                Ok(made)
+            });
+            answers.push((reply, result));
+        }
+        sweep(&transaction, now)?;
+        transaction.commit().map_err(schema::storage)
+    }
+}
+
+fn apply(connection: &Connection, changes: Vec<StateChange>, now: i64) -> Result<Vec<u64>, StateError> {
+    changes.into_iter().map(|change| apply_one(connection, change, now)).collect()
+}
+
+fn apply_one(connection: &Connection, change: StateChange, now: i64) -> Result<u64, StateError> {
+    match change {
+        StateChange::Put { space, key, expect, value, expires } => {
+            if check_expected(connection, space, &key, expect, now)?.is_none() {
+                make_room(connection, space, now)?;
+            }
+            let version = next(connection)?;
+            let sql = "INSERT OR REPLACE INTO record (space, key, version, expires, value) VALUES (?, ?, ?, ?, ?)";
+            execute(connection, sql, params![space.name, key, to_row(version)?, expires, &value[..]])?;
+            Ok(version)
+        }
+        StateChange::Remove { space, key, expect } => {
+            check_expected(connection, space, &key, expect, now)?;
+            execute(connection, "DELETE FROM record WHERE space = ? AND key = ?", params![space.name, key])?;
+            Ok(0)
+        }
+        StateChange::Append { log, subject, value } => {
+            let sequence = next(connection)?;
+            let sql = "INSERT INTO entry (sequence, log, subject, value) VALUES (?, ?, ?, ?)";
+            execute(connection, sql, params![to_row(sequence)?, log.name, subject, &value[..]])?;
+            Ok(sequence)
+        }
+    }
+}
+
+/// The version of the record that is there at `now`, when it is as expected.
+fn check_expected(
+    connection: &Connection,
+    space: &StateSpace,
+    key: &str,
+    expect: Expect,
+    now: i64,
+) -> Result<Option<u64>, StateError> {
+    let sql = "SELECT version FROM record WHERE space = ? AND key = ? AND (expires IS NULL OR expires > ?)";
+    let found: Option<i64> = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.query_row(params![space.name, key, now], |row| row.get(0)).optional())
+        .map_err(schema::storage)?;
+    let found = found.map(from_row).transpose()?;
+    let so = match expect {
+        Expect::Any => true,
+        Expect::Absent => found.is_none(),
+        Expect::Version(StateVersion(version)) => found == Some(version),
+    };
+    if so { Ok(found) } else { Err(StateError::Conflict) }
+}
+
+/// Sees to it that the space takes one record more.
+fn make_room(connection: &Connection, space: &'static StateSpace, now: i64) -> Result<(), StateError> {
+    let most = i64::try_from(space.records_max).unwrap_or(i64::MAX);
+    if count(connection, space)? < most {
+        return Ok(());
+    }
+    execute(connection, "DELETE FROM record WHERE space = ? AND expires <= ?", params![space.name, now])?;
+    if count(connection, space)? < most {
+        return Ok(());
+    }
+    match space.when_full {
+        WhenFull::Refuse => Err(StateError::Full(space.name)),
+        WhenFull::RemoveOldest => {
+            let sql = "DELETE FROM record WHERE rowid = \
+                       (SELECT rowid FROM record WHERE space = ? ORDER BY version LIMIT 1)";
+            execute(connection, sql, params![space.name])
+        }
+    }
+}
+
+fn count(connection: &Connection, space: &StateSpace) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM record WHERE space = ?";
+    let counted = connection.prepare_cached(sql).and_then(|mut s| s.query_row([space.name], |row| row.get(0)));
+    counted.map_err(schema::storage)
+}
+
+/// Removes some of what has expired, so that the file does not grow by it.
+fn sweep(connection: &Connection, now: i64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE expires <= ? LIMIT ?)";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut s| s.execute(params![now, SWEPT_MAX]))
+        .map(drop)
+        .map_err(schema::storage)
+}
+
+fn next(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "UPDATE counter SET value = value + 1 RETURNING value";
+    let value: i64 =
+        connection.prepare_cached(sql).and_then(|mut s| s.query_row([], |row| row.get(0))).map_err(schema::storage)?;
+    from_row(value)
+}
+
+fn execute(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), StateError> {
+    let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values));
+    Ok(done.map(drop).map_err(schema::storage)?)
+}
+
+fn from_row(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| damaged("a negative version"))
+}
+
+fn to_row(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| damaged("the counter is at its end"))
+}
+
+fn record_of(row: &Row<'_>) -> rusqlite::Result<(String, i64, Option<i64>, Vec<u8>)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn to_record((key, version, expires, value): (String, i64, Option<i64>, Vec<u8>)) -> Result<StateRecord, StoreError> {
+    Ok(StateRecord { key, version: StateVersion(from_row(version)?), expires, value: value.into() })
+}
+
+fn limit(most: usize) -> i64 {
+    i64::try_from(most.min(STATE_READ_MAX)).unwrap_or(0)
+}
+
+impl StateStore for LocalState {
+    fn change(&self, changes: Vec<StateChange>, now: i64) -> BoxFuture<'_, Result<Vec<u64>, StateError>> {
+        Box::pin(async move {
+            check(&changes)?;
+            let octets = changes.iter().map(StateChange::octets).sum();
+            let (reply, receiver) = Reply::new();
+            self.committer.send(Job { changes, now, reply }, octets).await;
+            answer(receiver).await
+        })
+    }
+
+    fn record(
+        &self,
+        space: &'static StateSpace,
+        key: &str,
+        now: i64,
+    ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>> {
+        let key = key.to_owned();
+        Box::pin(async move {
+            let sql = "SELECT key, version, expires, value FROM record \
+                       WHERE space = ? AND key = ? AND (expires IS NULL OR expires > ?)";
+            let read = move |connection: &Connection| {
+                let found = connection
+                    .prepare_cached(sql)
+                    .and_then(|mut s| s.query_row(params![space.name, key, now], record_of).optional());
+                found.map_err(schema::storage)?.map(to_record).transpose()
+            };
+            Ok(self.readers.read(read).await?)
+        })
+    }
+
+    fn records(
+        &self,
+        space: &'static StateSpace,
+        after: Option<&str>,
+        most: usize,
+        now: i64,
+    ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>> {
+        let after = after.map(str::to_owned);
+        Box::pin(async move {
+            let sql = "SELECT key, version, expires, value FROM record WHERE space = ?1 AND (?2 IS NULL OR key > ?2) \
+                       AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4";
+            let read = move |connection: &Connection| {
+                let rows = connection.prepare_cached(sql).and_then(|mut statement| {
+                    let rows = statement.query_map(params![space.name, after, now, limit(most)], record_of)?;
+                    rows.collect::<rusqlite::Result<Vec<_>>>()
+                });
+                rows.map_err(schema::storage)?.into_iter().map(to_record).collect()
+            };
+            Ok(self.readers.read(read).await?)
+        })
+    }
+
+    fn entries(
+        &self,
+        log: &'static StateLog,
+        subject: Option<&str>,
+        before: Option<u64>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
+        let subject = subject.map(str::to_owned);
+        Box::pin(async move {
+            let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+            let of_subject = if subject.is_some() { "AND subject = ?4" } else { "AND ?4 IS NULL" };
+            let sql = format!(
+                "SELECT sequence, subject, value FROM entry WHERE log = ?1 AND sequence < ?2 {of_subject} \
+                 ORDER BY sequence DESC LIMIT ?3"
+            );
+            let read = move |connection: &Connection| {
+                let rows = connection.prepare_cached(&sql).and_then(|mut statement| {
+                    let values = params![log.name, before, limit(most), subject];
+                    let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                    rows.collect::<rusqlite::Result<Vec<(i64, String, Vec<u8>)>>>()
+                });
+                let entry = |(sequence, subject, value): (i64, String, Vec<u8>)| {
+                    Ok(LogEntry { sequence: from_row(sequence)?, subject, value: value.into() })
+                };
+                rows.map_err(schema::storage)?.into_iter().map(entry).collect()
+            };
+            Ok(self.readers.read(read).await?)
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! Shared state in memory: the model that the other engines are held against, and what tests use.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::state::{STATE_READ_MAX, check};
+use crate::{
+    BoxFuture, Expect, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion,
+    WhenFull,
+};
+
+/// Keeps everything in memory, loses it with the process.
+#[derive(Default)]
+pub struct MemoryState {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    last: u64,
+    records: BTreeMap<(&'static str, String), StateRecord>,
+    entries: Vec<(&'static str, LogEntry)>,
+}
+
+impl MemoryState {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // A change is applied to a copy: a poisoned lock holds good data.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_now(&self, changes: Vec<StateChange>, now: i64) -> Result<Vec<u64>, StateError> {
+        check(&changes)?;
+        let mut kept = self.kept();
+        let mut copy = kept.clone();
+        let made = changes.into_iter().map(|change| copy.apply(change, now)).collect::<Result<Vec<_>, _>>()?;
+        *kept = copy;
+        Ok(made)
+    }
+}
+
+impl Kept {
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    fn apply(&mut self, change: StateChange, now: i64) -> Result<u64, StateError> {
+        match change {
+            StateChange::Put { space, key, expect, value, expires } => {
+                self.expect(space, &key, expect, now)?;
+                self.put(space, key, value, expires, now)
+            }
+            StateChange::Remove { space, key, expect } => {
+                self.expect(space, &key, expect, now)?;
+                self.records.remove(&(space.name, key));
+                Ok(0)
+            }
+            StateChange::Append { log, subject, value } => {
+                let sequence = self.next();
+                self.entries.push((log.name, LogEntry { sequence, subject, value }));
+                Ok(sequence)
+            }
+        }
+    }
+
+    fn live(&self, space: &'static StateSpace, key: &str, now: i64) -> Option<&StateRecord> {
+        let record = self.records.get(&(space.name, key.to_owned()))?;
+        record.expires.is_none_or(|expires| expires > now).then_some(record)
+    }
+
+    fn expect(&self, space: &'static StateSpace, key: &str, expect: Expect, now: i64) -> Result<(), StateError> {
+        let version = self.live(space, key, now).map(|record| record.version);
+        let so = match expect {
+            Expect::Any => true,
+            Expect::Absent => version.is_none(),
+            Expect::Version(expected) => version == Some(expected),
+        };
+        if so { Ok(()) } else { Err(StateError::Conflict) }
+    }
+
+    fn put(
+        &mut self,
+        space: &'static StateSpace,
+        key: String,
+        value: Bytes,
+        expires: Option<i64>,
+        now: i64,
+    ) -> Result<u64, StateError> {
+        if self.live(space, &key, now).is_none() {
+            self.make_room(space, now)?;
+        }
+        let version = self.next();
+        let record = StateRecord { key: key.clone(), version: StateVersion(version), expires, value };
+        self.records.insert((space.name, key), record);
+        Ok(version)
+    }
+
+    fn make_room(&mut self, space: &'static StateSpace, now: i64) -> Result<(), StateError> {
+        let is_live = |record: &StateRecord| record.expires.is_none_or(|expires| expires > now);
+        self.records.retain(|(name, _), record| *name != space.name || is_live(record));
+        let all = self.records.iter().filter(|((name, _), _)| *name == space.name);
+        if all.clone().count() < space.records_max {
+            return Ok(());
+        }
+        let oldest = all.min_by_key(|(_, record)| record.version).map(|(key, _)| key.clone());
+        match (space.when_full, oldest) {
+            (WhenFull::RemoveOldest, Some(oldest)) => {
+                self.records.remove(&oldest);
+                Ok(())
+            }
+            _ => Err(StateError::Full(space.name)),
+        }
+    }
+}
+
+impl StateStore for MemoryState {
+    fn change(&self, changes: Vec<StateChange>, now: i64) -> BoxFuture<'_, Result<Vec<u64>, StateError>> {
+        Box::pin(std::future::ready(self.change_now(changes, now)))
+    }
+
+    fn record(
+        &self,
+        space: &'static StateSpace,
+        key: &str,
+        now: i64,
+    ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>> {
+        Box::pin(std::future::ready(Ok(self.kept().live(space, key, now).cloned())))
+    }
+
+    fn records(
+        &self,
+        space: &'static StateSpace,
+        after: Option<&str>,
+        most: usize,
+        now: i64,
+    ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>> {
+        let kept = self.kept();
+        let all = kept.records.iter().filter(|((name, key), record)| {
+            *name == space.name
+                && after.is_none_or(|after| key.as_str() > after)
+                && record.expires.is_none_or(|expires| expires > now)
+        });
+        let found = all.map(|(_, record)| record.clone()).take(most.min(STATE_READ_MAX)).collect();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn entries(
+        &self,
+        log: &'static StateLog,
+        subject: Option<&str>,
+        before: Option<u64>,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
+        let kept = self.kept();
+        let all = kept.entries.iter().rev().filter(|(name, entry)| {
+            *name == log.name
+                && subject.is_none_or(|subject| entry.subject == subject)
+                && before.is_none_or(|before| entry.sequence < before)
+        });
+        let found = all.map(|(_, entry)| entry.clone()).take(most.min(STATE_READ_MAX)).collect();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
