@@ -1,34 +1,104 @@
 //! What is worked out from a message once, when it comes in, and kept beside it.
 
-use crate::Headers;
+use crate::column::Writer;
+use crate::headers::{Field, Headers};
+use crate::kept_fields::keep;
+use crate::preview::preview;
+use crate::{ImapEnvelope, Part, SentDate, ThreadKeys};
 
 /// Version of the code that fills [`Derived`]: it grows when a column is filled in another way. Kept with the columns; those
 /// of another version are derived again.
-pub const DERIVED_VERSION: u16 = 1;
+pub const DERIVED_VERSION: u16 = 2;
+
+/// Octets of an encoded envelope that are kept: hundreds of addresses.
+const ENVELOPE_OCTETS_MAX: usize = 32 * 1024;
+/// Octets of an encoded structure that are kept: hundreds of parts.
+const STRUCTURE_OCTETS_MAX: usize = 64 * 1024;
+/// Octets of encoded thread keys that are kept.
+const THREAD_OCTETS_MAX: usize = 16 * 1024;
+/// Octets of header fields that are kept.
+const FIELDS_OCTETS_MAX: usize = 16 * 1024;
 
 /// Columns derived from one message. An empty column is not kept: whoever wants it reads the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Derived {
     /// The Date field, seconds since 1970 (RFC 5322 §3.6.1).
     pub sent: Option<i64>,
-    /// Encoded ENVELOPE (RFC 3501 §7.4.2).
+    /// Encoded ENVELOPE (RFC 3501 §7.4.2); see [`ImapEnvelope::decode`].
     pub envelope: Vec<u8>,
-    /// Encoded MIME structure with the octet ranges of the parts (RFC 2045).
+    /// Encoded MIME structure with the octet ranges of the parts (RFC 2045); see [`Part::decode`].
     pub structure: Vec<u8>,
     /// The beginning of the text (RFC 8970).
     pub preview: String,
-    /// Encoded thread keys: Message-ID, ids of References and In-Reply-To, base subject (RFC 5256).
+    /// Encoded thread keys: Message-ID, ids of References and In-Reply-To, base subject (RFC 5256); see
+    /// [`ThreadKeys::decode`].
     pub thread: Vec<u8>,
-    /// Encoded header fields that clients ask for, and where the header ends.
+    /// Encoded header fields that clients ask for, and where the header ends; see [`crate::KeptFields::decode`].
     pub fields: Vec<u8>,
 }
 
-/// Derives the columns of a message with CRLF line ends. Never fails: what cannot be derived is left empty.
+/// Derives the columns of a message with CRLF line ends. Never fails: what cannot be derived is left empty. Linear in the
+/// octets of the message, and bounded in what it keeps.
 pub fn derive(message: &[u8]) -> Derived {
-    Derived { sent: sent(message), ..Derived::default() }
+    let fields: Vec<Field<'_>> = Headers::of(message).iter().collect();
+    let part = Part::of(message);
+    let date = fields.iter().find(|field| field.is("Date"));
+    Derived {
+        sent: date.and_then(|field| SentDate::parse(&field.unfolded())?.seconds()),
+        envelope: encoded(ENVELOPE_OCTETS_MAX, |writer| ImapEnvelope::of_fields(&fields).write(writer)),
+        structure: encoded(STRUCTURE_OCTETS_MAX, |writer| part.write(writer)),
+        preview: preview(message, &part),
+        thread: encoded(THREAD_OCTETS_MAX, |writer| ThreadKeys::of_fields(&fields).write(writer)),
+        fields: keep(message, FIELDS_OCTETS_MAX),
+    }
 }
 
-fn sent(message: &[u8]) -> Option<i64> {
-    let date = Headers::of(message).get("Date")?;
-    jiff::fmt::rfc2822::parse(&date).ok().map(|date| date.timestamp().as_second())
+fn encoded(octets_max: usize, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut writer = Writer::default();
+    write(&mut writer);
+    writer.finish(octets_max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KeptFields;
+    use proptest::prelude::*;
+
+    const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nSubject: Re: Hello\r\nDate: Mon, 23 Nov 2026 10:00:00 +0100\r\n\
+        Message-ID: <m@x>\r\n\r\none\r\n";
+
+    #[test]
+    fn derives_every_column() {
+        let derived = derive(MESSAGE.as_bytes());
+        assert_eq!(derived.sent, Some(1_795_424_400));
+        assert_eq!(ImapEnvelope::decode(&derived.envelope), Some(ImapEnvelope::of(MESSAGE.as_bytes())));
+        assert_eq!(Part::decode(&derived.structure), Some(Part::of(MESSAGE.as_bytes())));
+        assert_eq!(derived.preview, "one");
+        assert_eq!(ThreadKeys::decode(&derived.thread).unwrap().base_subject, "Hello");
+        assert_eq!(KeptFields::decode(&derived.fields).unwrap().header_octets(), MESSAGE.len() as u64 - 5);
+    }
+
+    /// What is too large is left to who asks for it.
+    #[test]
+    fn is_bounded() {
+        let to = format!("To: {}\r\n", "address@example.edu, ".repeat(20));
+        let wide = format!(
+            "{}Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",
+            to.repeat(500),
+            "--b\r\n\r\nx\r\n".repeat(9_000)
+        );
+        let derived = derive(wide.as_bytes());
+        assert!(derived.envelope.is_empty() && derived.structure.is_empty() && derived.fields.is_empty());
+        assert_eq!(derived.preview, "x");
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_has_columns(message in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let derived = derive(&message);
+            prop_assert!(Part::decode(&derived.structure).is_some());
+            prop_assert!(ImapEnvelope::decode(&derived.envelope).is_some());
+        }
+    }
 }

@@ -1,49 +1,46 @@
 //! Encoded words in header fields (RFC 2047).
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use encoding_rs::Encoding;
+use crate::charset;
+use crate::transfer::{base64, q};
 
-/// Base64 as mail programs write it: with or without its padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
+/// Octets within which an encoded word must end. RFC 2047 §2 says 75; senders that ignore it stay below this, and a
+/// header made of nothing but beginnings is read in linear time.
+const ENCODED_WORD_OCTETS_MAX: usize = 1_024;
 
 /// One encoded word, read down to its octets.
-struct Word {
-    encoding: &'static Encoding,
+struct Word<'a> {
+    charset: &'a [u8],
     octets: Vec<u8>,
 }
 
-/// Reads the encoded words of an unfolded value. What is no encoded word, or one in an unknown charset, stays as it is.
+/// Reads the encoded words of an unfolded value. What is no encoded word, or one in an unknown charset, stays as it is;
+/// octets outside of them are UTF-8 when they can be, else Windows-1252.
 ///
 /// Control characters become spaces: an encoded word may hold CR and LF, which must not reach another header.
-pub fn decode_words(value: &str) -> String {
+pub fn decode_words(value: &[u8]) -> String {
     let mut text = String::with_capacity(value.len());
     // Octets of neighbouring words in one charset: some programs cut a character in two (against RFC 2047 §5).
-    let mut pending: Option<Word> = None;
+    let mut pending: Option<Word<'_>> = None;
     let mut rest = value;
-    while let Some(start) = rest.find("=?") {
+    while let Some(start) = memchr::memmem::find(rest, b"=?") {
         let (before, candidate) = rest.split_at(start);
         let Some((word, after)) = read_word(candidate) else {
             flush(&mut pending, &mut text);
-            text.push_str(before);
+            push(before, &mut text);
             text.push_str("=?");
             rest = candidate.get(2..).unwrap_or_default();
             continue;
         };
         // RFC 2047 §6.2: white space between two encoded words is not shown.
-        let is_neighbour = pending.is_some() && before.trim().is_empty();
+        let is_neighbour = pending.is_some() && before.trim_ascii().is_empty();
         match &mut pending {
-            Some(last) if is_neighbour && last.encoding == word.encoding => last.octets.extend_from_slice(&word.octets),
+            Some(last) if is_neighbour && last.charset.eq_ignore_ascii_case(word.charset) => {
+                last.octets.extend_from_slice(&word.octets);
+            }
             _ => {
                 flush(&mut pending, &mut text);
                 if !is_neighbour {
-                    text.push_str(before);
+                    push(before, &mut text);
                 }
                 pending = Some(word);
             }
@@ -51,56 +48,44 @@ pub fn decode_words(value: &str) -> String {
         rest = after;
     }
     flush(&mut pending, &mut text);
-    text.push_str(rest);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    push(rest, &mut text);
+    if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
-fn flush(pending: &mut Option<Word>, text: &mut String) {
-    if let Some(word) = pending.take() {
-        text.push_str(&word.encoding.decode_without_bom_handling(&word.octets).0);
+/// Octets that are no encoded word.
+fn push(octets: &[u8], text: &mut String) {
+    match std::str::from_utf8(octets) {
+        Ok(octets) => text.push_str(octets),
+        Err(_) => text.push_str(&charset::decode(octets, b"")),
     }
 }
 
-/// `=?charset[*language]?B|Q?text?=` at the start of `text`, and what follows it (RFC 2047 §2, RFC 2231 §5).
-fn read_word(text: &str) -> Option<(Word, &str)> {
-    let (charset, rest) = text.strip_prefix("=?")?.split_once('?')?;
-    let (method, rest) = rest.split_once('?')?;
-    let (encoded, rest) = rest.split_once("?=")?;
-    let charset = charset.split_once('*').map_or(charset, |(charset, _language)| charset);
-    let encoding = Encoding::for_label(charset.as_bytes())?;
+fn flush(pending: &mut Option<Word<'_>>, text: &mut String) {
+    if let Some(word) = pending.take() {
+        text.push_str(&charset::decode(&word.octets, word.charset));
+    }
+}
+
+/// `=?charset[*language]?B|Q?text?=` at the start of `text`, and what follows it (RFC 2047 §2, RFC 2231 §5). Spaces within
+/// the text are taken: programs send them.
+fn read_word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
+    let inner = text.strip_prefix(b"=?")?;
+    let inner = inner.get(..ENCODED_WORD_OCTETS_MAX).unwrap_or(inner);
+    let mut fields = inner.splitn(3, |octet| *octet == b'?');
+    let (charset, method, coded) = (fields.next()?, fields.next()?, fields.next()?);
+    let before = b"=?".len() + inner.len() - coded.len();
+    let charset = charset.split(|octet| *octet == b'*').next().unwrap_or_default();
+    if !charset::is_known(charset) {
+        return None;
+    }
+    let coded = coded.get(..memchr::memmem::find(coded, b"?=")?)?;
     let octets = match method {
-        "B" | "b" => BASE64.decode(encoded.trim()).ok()?,
-        "Q" | "q" => decode_q(encoded),
+        b"B" | b"b" => base64(coded),
+        b"Q" | b"q" => q(coded),
         _ => return None,
     };
-    Some((Word { encoding, octets }, rest))
-}
-
-/// RFC 2047 §4.2. A wrong escape stands for itself.
-fn decode_q(encoded: &str) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(encoded.len());
-    let mut rest = encoded.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        octets.push(match byte {
-            b'_' => b' ',
-            b'=' => {
-                match after.split_first_chunk().and_then(|(digits, after)| hex(*digits).map(|byte| (byte, after))) {
-                    Some((byte, after)) => {
-                        rest = after;
-                        byte
-                    }
-                    None => b'=',
-                }
-            }
-            other => other,
-        });
-    }
-    octets
-}
-
-fn hex(digits: [u8; 2]) -> Option<u8> {
-    u8::from_str_radix(std::str::from_utf8(&digits).ok().filter(|d| !d.starts_with('+'))?, 16).ok()
+    let after = text.get(before + coded.len() + b"?=".len()..)?;
+    Some((Word { charset, octets }, after))
 }
 
 #[cfg(test)]
@@ -129,17 +114,35 @@ mod tests {
             ("=?utf-8?q?=zz?=", "=zz"),
             ("=?utf-8?q?a=0D=0ABcc:_x?=", "a  Bcc: x"),
             ("=?=?utf-8?q?x?=", "=?x"),
+            ("=?ISO-2022-JP?B?GyRCRnxLXBsoQg==?=", "日本"),
+            ("=?ISO-8859-1?Q?a?=b =?x?=", "ab =?x?="),
+            ("=?iso-8859-1?q?=C3=A9?=", "Ã©"),
+            ("=?utf-8?q?a b?=", "a b"),
+            ("a\tb", "a b"),
+            ("=?", "=?"),
         ] {
-            assert_eq!(decode_words(value), expect, "{value}");
+            assert_eq!(decode_words(value.as_bytes()), expect, "{value}");
         }
+    }
+
+    #[test]
+    fn reads_bare_octets() {
+        assert_eq!((decode_words(b"caf\xe9"), decode_words("café".as_bytes())), ("café".into(), "café".into()));
+    }
+
+    /// A header of nothing but beginnings is no way to keep a processor busy.
+    #[test]
+    fn a_word_without_end_is_given_up() {
+        let open = "=?utf-8?q?x ".repeat(100_000);
+        assert_eq!(decode_words(open.as_bytes()).len(), open.len());
     }
 
     proptest! {
         #[test]
         fn any_text_is_read(value in "\\PC{0,60}", word in "[=?_ a-zA-Z0-9]{0,60}") {
-            decode_words(&value);
-            decode_words(&word);
-            decode_words(&format!("=?utf-8?q?{word}?="));
+            decode_words(value.as_bytes());
+            decode_words(word.as_bytes());
+            decode_words(format!("=?utf-8?q?{word}?=").as_bytes());
         }
     }
 }

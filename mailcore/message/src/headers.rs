@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::address_list::{ListedMailbox, mailboxes};
 use crate::decode_words;
 
 /// Fields looked at in one message; what follows is as if it were not there. No standard sets one; Postfix stops at
@@ -23,6 +24,7 @@ pub struct Headers<'a> {
 pub struct Field<'a> {
     name: &'a str,
     raw: &'a [u8],
+    whole: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
@@ -31,9 +33,15 @@ impl<'a> Headers<'a> {
         Self { section: message.get(..HEADER_OCTETS_MAX).unwrap_or(message) }
     }
 
-    /// All fields in order.
+    /// All fields in order. A line that is no field is passed over.
     pub fn iter(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-        Fields { rest: self.section }.take(HEADER_FIELDS_MAX)
+        fields(self.section).take(HEADER_FIELDS_MAX)
+    }
+
+    /// Whether the first line is a field: what does not begin with one is text without a header section.
+    pub fn begins_with_field(&self) -> bool {
+        let first = self.section.get(..field_end(self.section)).unwrap_or_default();
+        Field::parse(first).is_some()
     }
 
     /// All fields of one name, compared without case (RFC 5322 §1.2.2), in order.
@@ -58,18 +66,67 @@ impl<'a> Headers<'a> {
 
     /// Where the body begins: after the empty line, or at the end of what is looked at when there is none.
     pub fn body_offset(&self) -> usize {
-        let mut fields = Fields { rest: self.section };
-        while fields.next().is_some() {}
-        let offset = self.section.len() - fields.rest.len();
-        match fields.rest {
-            [b'\r', b'\n', ..] => offset + 2,
-            [b'\n', ..] => offset + 1,
-            _ => offset,
-        }
+        header_end(self.section).unwrap_or(self.section.len())
     }
 }
 
+/// The fields of a header section of any length, in order. A line that is no field is passed over; the first empty line is
+/// the end.
+pub fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = section;
+    std::iter::from_fn(move || {
+        loop {
+            let (line, after) = rest.split_at(field_end(rest));
+            if line.is_empty() {
+                return None;
+            }
+            rest = after;
+            if let Some(field) = Field::parse(line) {
+                return Some(field);
+            }
+        }
+    })
+}
+
+/// Where the body begins: behind the first empty line. `None` when there is no empty line.
+pub fn header_end(message: &[u8]) -> Option<usize> {
+    let empty_line = |at: usize| match message.get(at..) {
+        Some([b'\r', b'\n', ..]) => Some(at + 2),
+        Some([b'\n', ..]) => Some(at + 1),
+        _ => None,
+    };
+    empty_line(0).or_else(|| memchr::memchr_iter(b'\n', message).find_map(|end| empty_line(end + 1)))
+}
+
 impl<'a> Field<'a> {
+    /// A line with those that continue it; `None` when it is no field.
+    fn parse(whole: &'a [u8]) -> Option<Self> {
+        let colon = memchr::memchr(b':', whole)?;
+        let name = whole.get(..colon)?.trim_ascii_end();
+        // A line that begins with space, or holds one before the colon, is no field name (RFC 5322 §2.2).
+        if name.is_empty() || !name.iter().all(|b| (33..127).contains(b)) {
+            return None;
+        }
+        let raw = whole.get(colon + 1..)?;
+        let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+        Some(Field { name: std::str::from_utf8(name).ok()?, raw, whole })
+    }
+
+    /// Name, value and line ends, as they stand in the message.
+    pub fn whole(&self) -> &'a [u8] {
+        self.whole
+    }
+
+    /// The value without its folds (RFC 5322 §2.2.3), trimmed, of any length.
+    pub fn unfolded(&self) -> Cow<'a, [u8]> {
+        let raw = self.raw.trim_ascii();
+        if memchr::memchr2(b'\r', b'\n', raw).is_none() {
+            return raw.into();
+        }
+        raw.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect()
+    }
+
     /// As written, without the colon.
     pub fn name(&self) -> &'a str {
         self.name
@@ -85,43 +142,26 @@ impl<'a> Field<'a> {
         self.raw
     }
 
-    /// Unfolded (RFC 5322 §2.2.3) and trimmed; octets that are no UTF-8 become U+FFFD.
+    /// Unfolded and trimmed, at most 64 KiB of it; octets that are no UTF-8 become U+FFFD.
     pub fn value(&self) -> Cow<'a, str> {
-        let raw = self.raw.get(..VALUE_OCTETS_MAX).unwrap_or(self.raw).trim_ascii();
-        if memchr::memchr2(b'\r', b'\n', raw).is_none() {
-            return String::from_utf8_lossy(raw);
+        match self.bounded().unfolded() {
+            Cow::Borrowed(octets) => String::from_utf8_lossy(octets),
+            Cow::Owned(octets) => String::from_utf8_lossy(&octets).into_owned().into(),
         }
-        let line: Vec<u8> = raw.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
-        Cow::Owned(String::from_utf8_lossy(&line).into_owned())
     }
 
-    /// The value with its encoded words read, and no control characters in it.
+    /// At most 64 KiB of the value with its encoded words read, and no control characters in it.
     pub fn decoded(&self) -> String {
-        decode_words(&self.value())
+        decode_words(&self.bounded().unfolded())
     }
-}
 
-/// Splits a header section into fields. Stops before the first line that is none.
-struct Fields<'a> {
-    rest: &'a [u8],
-}
+    /// The mailboxes in it that have an address (RFC 5322 §3.4), of at most 64 KiB.
+    pub fn mailboxes(&self) -> impl Iterator<Item = ListedMailbox> + use<> {
+        mailboxes(&self.bounded().unfolded())
+    }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
-        let (field, rest) = self.rest.split_at(field_end(self.rest));
-        let colon = memchr::memchr(b':', field)?;
-        let name = field.get(..colon)?.trim_ascii_end();
-        // A line that begins with space, or holds one before the colon, is no field name (RFC 5322 §2.2).
-        if name.is_empty() || !name.iter().all(|b| (33..127).contains(b)) {
-            return None;
-        }
-        self.rest = rest;
-        let raw = field.get(colon + 1..)?;
-        let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
-        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-        Some(Field { name: std::str::from_utf8(name).ok()?, raw })
+    fn bounded(&self) -> Self {
+        Self { raw: self.raw.get(..VALUE_OCTETS_MAX).unwrap_or(self.raw), ..*self }
     }
 }
 
@@ -173,14 +213,22 @@ mod tests {
             (b"A: b", 1, 4),
             (b"A: b\r\n", 1, 6),
             (b"A: b\nB: c\n\nD: e\n", 2, 11),
-            (b"A: b\r\nno field\r\nC: d\r\n", 1, 6),
-            (b" A: b\r\n", 0, 0),
-            (b"A b: c\r\n", 0, 0),
-            (b": c\r\n", 0, 0),
+            (b"A: b\r\nno field\r\nC: d\r\n", 2, 22),
+            (b"A: b\r\n \r\n\r\nC: d\r\n", 1, 11),
+            (b" A: b\r\n", 0, 7),
+            (b"A b: c\r\n", 0, 8),
+            (b": c\r\n", 0, 5),
             (b"A : c\r\n", 1, 7),
         ] {
             let headers = Headers::of(message);
             assert_eq!((headers.iter().count(), headers.body_offset()), (fields, body), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn tells_text_from_a_header() {
+        for (message, expect) in [("A: b\r\n", true), ("text\r\nA: b\r\n", false), ("\r\nA: b", false), ("", false)] {
+            assert_eq!(Headers::of(message.as_bytes()).begins_with_field(), expect, "{message}");
         }
     }
 

@@ -1,27 +1,55 @@
-//! Messages and envelopes: paths, header fields, trace fields, vacation replies, bounces.
+//! Messages and envelopes: the one room where messages are parsed, and where those of our own are made.
+//!
+//! * `headers`, `tokens`, `address_list`, `parameters`, `date`, `encoded_word`: header fields and what stands in them.
+//! * `mime`, `transfer`, `charset`: parts, and what is in them.
+//! * `derived` (`column`, `imap_envelope`, `kept_fields`, `thread`, `preview`): what is kept beside each stored message.
+//! * `search_text`: a message as SEARCH sees it.
+//! * `path`, `envelope`, `notification`, `identity`, `received`, `reply`, `bounce`: envelopes of SMTP, and messages that are built here.
 //!
 //! Values and text only: nothing here knows a socket, a mailbox or a clock. What comes from a message is untrusted and
 //! bounded; what is built here cannot be made to carry a header field that a peer chose.
 
+mod address_list;
 mod bounce;
+mod charset;
+mod column;
+mod date;
 mod derived;
 mod encoded_word;
 mod envelope;
 mod headers;
 mod identity;
+mod imap_envelope;
+mod kept_fields;
+mod mime;
 mod notification;
+mod parameters;
 mod path;
+mod preview;
 mod received;
 mod reply;
+mod search_text;
+mod thread;
+mod tokens;
+mod transfer;
 
+pub use address_list::{LISTED_MAX, Listed, ListedMailbox, address_list, mailboxes};
 pub use bounce::{Bounce, FailedRecipient};
+pub use date::SentDate;
 pub use derived::{DERIVED_VERSION, Derived, derive};
 pub use encoded_word::decode_words;
 pub use envelope::{Envelope, Recipient};
-pub use headers::{Field, Headers};
+pub use headers::{Field, Headers, fields, header_end};
 pub use identity::{message_id, rfc5322_date};
+pub use imap_envelope::ImapEnvelope;
+pub use kept_fields::KeptFields;
+pub use mime::{About, Content, Media, Part};
 pub use notification::{EnvelopeId, NotificationError, Notify, OriginalRecipient, Return};
+pub use parameters::Parameterised;
 pub use path::{Path, PathError};
 pub use provost_view::{Address, AddressError};
 pub use received::{Received, is_looping};
 pub use reply::Reply;
+pub use search_text::{body_text, field_text, header_text};
+pub use thread::ThreadKeys;
+pub use transfer::decode_transfer;

@@ -242,7 +242,7 @@ fn complete(message: Bytes, trace_octets: usize, hostname: &str, now: Timestamp)
         return message;
     }
     // A message without header section begins with its text: without an empty line that would become a field.
-    if headers.iter().next().is_none() && !data.starts_with(b"\r\n") {
+    if !headers.begins_with_field() && !data.starts_with(b"\r\n") {
         added.push_str("\r\n");
     }
     let mut whole = BytesMut::with_capacity(message.len() + added.len());

@@ -1,0 +1,142 @@
+//! How derived columns are encoded: numbers as LEB128, octets behind their length. Read back with every step checked: a
+//! column comes from a disk.
+
+/// Writes a column.
+#[derive(Debug, Default)]
+pub(crate) struct Writer(Vec<u8>);
+
+impl Writer {
+    /// What was written; empty ("not kept") when it is more than `octets_max`.
+    pub(crate) fn finish(self, octets_max: usize) -> Vec<u8> {
+        if self.0.len() <= octets_max { self.0 } else { Vec::new() }
+    }
+
+    pub(crate) fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+    }
+
+    pub(crate) fn octets(&mut self, octets: &[u8]) {
+        self.number(octets.len() as u64);
+        self.0.extend_from_slice(octets);
+    }
+
+    /// Octets without their length, up to the end of the column.
+    pub(crate) fn rest(&mut self, octets: &[u8]) {
+        self.0.extend_from_slice(octets);
+    }
+
+    /// Absent, or octets that may be empty.
+    pub(crate) fn optional(&mut self, octets: Option<&[u8]>) {
+        match octets {
+            None => self.number(0),
+            Some(octets) => {
+                self.number(octets.len() as u64 + 1);
+                self.0.extend_from_slice(octets);
+            }
+        }
+    }
+
+    pub(crate) fn list<T>(&mut self, items: &[T], mut one: impl FnMut(&mut Self, &T)) {
+        self.number(items.len() as u64);
+        items.iter().for_each(|item| one(self, item));
+    }
+}
+
+/// Reads a column. Every method returns `None` when the column does not hold what is asked for.
+#[derive(Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(column: &'a [u8]) -> Self {
+        Self(column)
+    }
+
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (octet, rest) = self.0.split_first()?;
+            self.0 = rest;
+            number |= u64::from(octet & 0x7f).checked_shl(shift)?;
+            if octet & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, octets: u64) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(usize::try_from(octets).ok()?)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn octets(&mut self) -> Option<&'a [u8]> {
+        let octets = self.number()?;
+        self.take(octets)
+    }
+
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(crate) fn optional(&mut self) -> Option<Option<&'a [u8]>> {
+        match self.number()?.checked_sub(1) {
+            None => Some(None),
+            Some(octets) => self.take(octets).map(Some),
+        }
+    }
+
+    /// Each item takes at least one octet, so a length that lies is found out before memory is taken for it.
+    pub(crate) fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let items = usize::try_from(self.number()?).ok().filter(|items| *items <= self.0.len())?;
+        (0..items).map(|_| one(self)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn gives_back_what_it_took() {
+        let mut writer = Writer::default();
+        for number in [0, 1, 127, 128, 300, u64::MAX] {
+            writer.number(number);
+        }
+        writer.octets(b"abc");
+        writer.optional(None);
+        writer.optional(Some(b""));
+        writer.list(&[1, 2], |writer, number| writer.number(*number));
+        writer.rest(b"rest");
+        let column = writer.finish(100);
+        let mut reader = Reader::new(&column);
+        for number in [0, 1, 127, 128, 300, u64::MAX] {
+            assert_eq!(reader.number(), Some(number));
+        }
+        assert_eq!(reader.octets(), Some(&b"abc"[..]));
+        assert_eq!((reader.optional(), reader.optional()), (Some(None), Some(Some(&b""[..]))));
+        assert_eq!(reader.list(Reader::number), Some(vec![1, 2]));
+        assert_eq!(reader.rest(), b"rest");
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_kept() {
+        let mut writer = Writer::default();
+        writer.octets(&[0; 100]);
+        assert_eq!(writer.finish(100), b"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_column_is_read_or_refused(column in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut reader = Reader::new(&column);
+            let _ = reader.list(|reader| reader.optional());
+            let _ = reader.octets();
+        }
+    }
+}

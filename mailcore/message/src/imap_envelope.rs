@@ -1,0 +1,166 @@
+//! The envelope of IMAP (RFC 3501 §7.4.2): a summary of a message's header. Not the envelope of SMTP.
+
+use crate::address_list::{LISTED_MAX, Listed, ListedMailbox, address_list};
+use crate::column::{Reader, Writer};
+use crate::headers::{Field, Headers};
+
+/// What ENVELOPE reports; octets as they were sent, unfolded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImapEnvelope {
+    /// Date.
+    pub date: Option<Vec<u8>>,
+    /// Subject.
+    pub subject: Option<Vec<u8>>,
+    /// From.
+    pub from: Vec<Listed>,
+    /// Sender; empty when there is none.
+    pub sender: Vec<Listed>,
+    /// Reply-To; empty when there is none.
+    pub reply_to: Vec<Listed>,
+    /// To.
+    pub to: Vec<Listed>,
+    /// Cc.
+    pub cc: Vec<Listed>,
+    /// Bcc.
+    pub bcc: Vec<Listed>,
+    /// In-Reply-To.
+    pub in_reply_to: Option<Vec<u8>>,
+    /// Message-ID.
+    pub message_id: Option<Vec<u8>>,
+}
+
+impl ImapEnvelope {
+    /// Of a message or its header section. Of fields that occur more than once, the addresses of all are listed, at most
+    /// [`LISTED_MAX`] for one name.
+    pub fn of(message: &[u8]) -> Self {
+        let fields: Vec<Field<'_>> = Headers::of(message).iter().collect();
+        Self::of_fields(&fields)
+    }
+
+    pub(crate) fn of_fields(fields: &[Field<'_>]) -> Self {
+        let text = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.unfolded().into_owned());
+        let addresses = |name: &str| -> Vec<Listed> {
+            let named = fields.iter().filter(|field| field.is(name));
+            named.flat_map(|field| address_list(&field.unfolded())).take(LISTED_MAX).collect()
+        };
+        Self {
+            date: text("Date"),
+            subject: text("Subject"),
+            from: addresses("From"),
+            sender: addresses("Sender"),
+            reply_to: addresses("Reply-To"),
+            to: addresses("To"),
+            cc: addresses("Cc"),
+            bcc: addresses("Bcc"),
+            in_reply_to: text("In-Reply-To"),
+            message_id: text("Message-ID"),
+        }
+    }
+
+    fn lists(&self) -> [&Vec<Listed>; 6] {
+        [&self.from, &self.sender, &self.reply_to, &self.to, &self.cc, &self.bcc]
+    }
+
+    /// How many addresses it lists.
+    pub(crate) fn items(&self) -> usize {
+        self.lists().into_iter().map(Vec::len).sum()
+    }
+
+    /// Without its addresses when they are more than `most`.
+    pub(crate) fn bounded(self, most: usize) -> Self {
+        if self.items() <= most {
+            return self;
+        }
+        let Self { date, subject, in_reply_to, message_id, .. } = self;
+        Self { date, subject, in_reply_to, message_id, ..Self::default() }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        for text in [&self.date, &self.subject, &self.in_reply_to, &self.message_id] {
+            writer.optional(text.as_deref());
+        }
+        for list in self.lists() {
+            writer.list(list, write_listed);
+        }
+    }
+
+    /// Reads the column [`crate::Derived::envelope`]; `None` when it is empty or damaged: read the message.
+    pub fn decode(column: &[u8]) -> Option<Self> {
+        Self::read(&mut Reader::new(column))
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let mut text = || Some(reader.optional()?.map(<[u8]>::to_vec));
+        let (date, subject, in_reply_to, message_id) = (text()?, text()?, text()?, text()?);
+        let mut list = || reader.list(read_listed);
+        let (from, sender, reply_to) = (list()?, list()?, list()?);
+        let (to, cc, bcc) = (list()?, list()?, list()?);
+        Some(Self { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id })
+    }
+}
+
+/// Tags of [`Listed`] in a column.
+const MAILBOX: u64 = 0;
+const GROUP_START: u64 = 1;
+const GROUP_END: u64 = 2;
+
+fn write_listed(writer: &mut Writer, listed: &Listed) {
+    match listed {
+        Listed::Mailbox(mailbox) => {
+            writer.number(MAILBOX);
+            writer.optional(mailbox.name.as_deref());
+            writer.optional(mailbox.route.as_deref());
+            writer.octets(&mailbox.local);
+            writer.octets(&mailbox.host);
+        }
+        Listed::GroupStart(name) => {
+            writer.number(GROUP_START);
+            writer.octets(name);
+        }
+        Listed::GroupEnd => writer.number(GROUP_END),
+    }
+}
+
+fn read_listed(reader: &mut Reader<'_>) -> Option<Listed> {
+    Some(match reader.number()? {
+        MAILBOX => Listed::Mailbox(ListedMailbox {
+            name: reader.optional()?.map(<[u8]>::to_vec),
+            route: reader.optional()?.map(<[u8]>::to_vec),
+            local: reader.octets()?.to_vec(),
+            host: reader.octets()?.to_vec(),
+        }),
+        GROUP_START => Listed::GroupStart(reader.octets()?.to_vec()),
+        GROUP_END => Listed::GroupEnd,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_the_addresses_of_all_fields_of_a_name() {
+        let header = format!("{}Subject: a\r\n b\r\n\r\n", "Cc: x@y\r\n".repeat(73));
+        let envelope = ImapEnvelope::of(header.as_bytes());
+        assert_eq!((envelope.cc.len(), envelope.subject.as_deref()), (73, Some(&b"a b"[..])));
+    }
+
+    /// A message of nothing but addresses does not grow without bound.
+    #[test]
+    fn is_bounded() {
+        let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));
+        assert!(ImapEnvelope::of(header.as_bytes()).from.len() <= LISTED_MAX);
+    }
+
+    #[test]
+    fn survives_its_column() {
+        let header = b"Date: d\r\nFrom: A (x) <a@x>, <@r:b@c>\r\nTo: g: c@d;\r\nMessage-ID: \r\n\r\n";
+        let envelope = ImapEnvelope::of(header);
+        let mut writer = Writer::default();
+        envelope.write(&mut writer);
+        let column = writer.finish(1_000);
+        assert_eq!(ImapEnvelope::decode(&column), Some(envelope));
+        assert!((0..column.len()).all(|cut| ImapEnvelope::decode(&column[..cut]).is_none()));
+    }
+}

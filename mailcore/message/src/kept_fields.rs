@@ -1,0 +1,114 @@
+//! Header fields kept beside a message, as they stand in it: those that mail programs ask for in their message lists, and
+//! those that SEARCH looks into.
+
+use crate::column::{Reader, Writer};
+use crate::headers::{Field, fields, header_end};
+
+/// Fields that are kept, in lower case. One that is here and not among a message's kept fields is not in the message.
+const KEPT: [&str; 34] = [
+    "bcc",
+    "cc",
+    "content-type",
+    "date",
+    "delivered-to",
+    "disposition-notification-to",
+    "from",
+    "importance",
+    "in-reply-to",
+    "list-id",
+    "list-post",
+    "list-unsubscribe",
+    "mail-followup-to",
+    "mail-reply-to",
+    "message-id",
+    "mime-version",
+    "newsgroups",
+    "precedence",
+    "priority",
+    "references",
+    "reply-to",
+    "resent-date",
+    "resent-from",
+    "resent-message-id",
+    "resent-to",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+    "x-draft-info",
+    "x-mozilla-draft-info",
+    "x-priority",
+    "x-spam-flag",
+    "x-uniform-type-identifier",
+];
+
+/// Kept header fields of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptFields<'a> {
+    header_octets: u64,
+    section: &'a [u8],
+}
+
+impl<'a> KeptFields<'a> {
+    /// Whether fields of that name are kept.
+    pub fn keeps(name: &str) -> bool {
+        KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
+    }
+
+    /// Reads the column [`crate::Derived::fields`]; `None` when it is empty or damaged: read the message.
+    pub fn decode(column: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(column);
+        Some(Self { header_octets: reader.number()?, section: reader.rest() })
+    }
+
+    /// The message's header section with its empty line, in octets.
+    pub fn header_octets(&self) -> u64 {
+        self.header_octets
+    }
+
+    /// The kept fields as a header section without the empty line, in the order of the message.
+    pub fn section(&self) -> &'a [u8] {
+        self.section
+    }
+}
+
+/// Makes the column: empty when it would have more than `octets_max`.
+pub(crate) fn keep(message: &[u8], octets_max: usize) -> Vec<u8> {
+    let end = header_end(message).unwrap_or(message.len());
+    let mut writer = Writer::default();
+    writer.number(end as u64);
+    for field in fields(message.get(..end).unwrap_or_default()).filter(is_kept) {
+        writer.rest(field.whole());
+        // The last line of a message may have no end.
+        if !field.whole().ends_with(b"\n") {
+            writer.rest(b"\r\n");
+        }
+    }
+    writer.finish(octets_max)
+}
+
+fn is_kept(field: &Field<'_>) -> bool {
+    KeptFields::keeps(field.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_is_asked_for() {
+        let message = b"Received: x\r\nFROM: a@b\r\n (c)\r\nbroken\r\nX-Other: y\r\nSubject: s\r\n\r\nTo: body\r\n";
+        let column = keep(message, 1_000);
+        let kept = KeptFields::decode(&column).unwrap();
+        assert_eq!(kept.section(), b"FROM: a@b\r\n (c)\r\nSubject: s\r\n");
+        assert_eq!(message[kept.header_octets() as usize..], b"To: body\r\n"[..]);
+        assert!(KeptFields::keeps("MESSAGE-ID") && !KeptFields::keeps("Received"));
+        assert_eq!(KeptFields::decode(&keep(b"To: a", 1_000)).unwrap().section(), b"To: a\r\n");
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_kept() {
+        assert_eq!(KeptFields::decode(&keep(&b"To: a\r\n".repeat(1_000), 1_000)), None);
+        assert!(keep(&b"X-Other: a\r\n".repeat(1_000), 1_000).len() < 5);
+    }
+}

@@ -1,0 +1,218 @@
+//! The MIME structure of a message as offsets into its octets (RFC 2045, RFC 2046).
+//!
+//! One pass over the lines; nothing is decoded, and only the Content- fields are copied. What is too deep or too much is left
+//! as one undivided part.
+
+mod split;
+mod wire;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::ImapEnvelope;
+use crate::headers::{Field, fields};
+use crate::parameters::{Parameterised, parameter};
+use crate::tokens::without_comments;
+
+use split::DEPTH_MAX;
+
+/// Languages kept of one part.
+const LANGUAGES_MAX: usize = 32;
+/// Header fields of one part that are looked at.
+const FIELDS_MAX: usize = 1_000;
+
+/// One part; the message itself is the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its header with the empty line.
+    pub header: Range<u64>,
+    /// Its body as transferred, without the CRLF that belongs to the next boundary (RFC 2046 §5.1.1).
+    pub body: Range<u64>,
+    /// Line ends in the body; counted for `text` and `message/rfc822` only.
+    pub lines: u64,
+    /// Content-Type, or what its absence means.
+    pub media: Media,
+    /// Content-Transfer-Encoding; empty when there is none.
+    pub encoding: Vec<u8>,
+    /// Its other Content- fields.
+    pub about: About,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What the Content- fields of a part say beside its type and encoding; unfolded octets as sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Content-ID.
+    pub id: Option<Vec<u8>>,
+    /// Content-Description.
+    pub description: Option<Vec<u8>>,
+    /// Content-MD5.
+    pub md5: Option<Vec<u8>>,
+    /// Content-Disposition.
+    pub disposition: Option<Parameterised>,
+    /// Content-Language, its tags.
+    pub languages: Vec<Vec<u8>>,
+    /// Content-Location.
+    pub location: Option<Vec<u8>>,
+}
+
+/// What a part is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing that is looked into.
+    Leaf,
+    /// At least one part.
+    Multipart(Vec<Part>),
+    /// message/rfc822: its header and body lie within the part's body.
+    Message(Box<Part>, Box<ImapEnvelope>),
+}
+
+/// RFC 2045 §5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Type, as written.
+    pub kind: Vec<u8>,
+    /// Subtype, as written.
+    pub subtype: Vec<u8>,
+    /// Parameters (see [`Parameterised::parameters`]).
+    pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Media {
+    /// RFC 2045 §5.2: what a part without Content-Type is.
+    pub fn plain_text() -> Self {
+        let charset = (b"charset".to_vec(), b"us-ascii".to_vec());
+        Self { kind: b"text".to_vec(), subtype: b"plain".to_vec(), parameters: vec![charset] }
+    }
+
+    /// RFC 2046 §5.1.5: the default within multipart/digest.
+    fn message() -> Self {
+        Self { kind: b"message".to_vec(), subtype: b"rfc822".to_vec(), parameters: Vec::new() }
+    }
+
+    fn parse(value: &[u8]) -> Option<Self> {
+        let Parameterised { value, parameters } = Parameterised::parse(value);
+        let slash = memchr::memchr(b'/', &value)?;
+        let (kind, subtype) = (value.get(..slash)?, value.get(slash + 1..)?);
+        let is_whole = !kind.is_empty() && !subtype.is_empty();
+        is_whole.then(|| Self { kind: kind.to_vec(), subtype: subtype.to_vec(), parameters })
+    }
+
+    /// Whether it is of that type.
+    pub fn is(&self, kind: &str) -> bool {
+        self.kind.eq_ignore_ascii_case(kind.as_bytes())
+    }
+
+    /// Whether it is of that type and subtype.
+    pub fn is_exactly(&self, kind: &str, subtype: &str) -> bool {
+        self.is(kind) && self.subtype.eq_ignore_ascii_case(subtype.as_bytes())
+    }
+
+    /// A parameter by name (see [`Parameterised::parameter`]).
+    pub fn parameter(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        parameter(&self.parameters, name)
+    }
+}
+
+impl Part {
+    /// Splits a message. Linear in its octets, bounded in depth and number of parts.
+    pub fn of(message: &[u8]) -> Self {
+        split::split(message)
+    }
+
+    /// Its header in a message whose structure this is.
+    pub fn header_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+        slice(message, &self.header)
+    }
+
+    /// Its body as transferred, in a message whose structure this is.
+    pub fn body_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
+        slice(message, &self.body)
+    }
+
+    /// Its body, with the transfer encoding undone.
+    pub fn decoded_in<'m>(&self, message: &'m [u8]) -> Cow<'m, [u8]> {
+        crate::decode_transfer(self.body_in(message), &self.encoding)
+    }
+
+    /// Its body as text, with transfer encoding and charset undone.
+    pub fn text_in(&self, message: &[u8]) -> String {
+        crate::charset::decode(&self.decoded_in(message), &self.media.parameter("charset").unwrap_or_default())
+    }
+}
+
+fn slice<'m>(message: &'m [u8], range: &Range<u64>) -> &'m [u8] {
+    let offset = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    message.get(offset(range.start)..offset(range.end)).unwrap_or_default()
+}
+
+/// The Content- fields of one header.
+#[derive(Default)]
+struct ContentFields {
+    media: Option<Media>,
+    encoding: Vec<u8>,
+    about: About,
+}
+
+impl ContentFields {
+    fn of(header: &[u8]) -> Self {
+        let mut read = Self::default();
+        let mut has_type = false;
+        for field in fields(header).take(FIELDS_MAX) {
+            if field.name().len() < 10
+                || !field.name().get(..8).is_some_and(|head| head.eq_ignore_ascii_case("content-"))
+            {
+                continue;
+            }
+            // Of several fields of one name the first counts.
+            if field.is("Content-Type") && !has_type {
+                has_type = true;
+                read.media = Media::parse(&field.unfolded());
+            } else if field.is("Content-Transfer-Encoding") && read.encoding.is_empty() {
+                read.encoding = token(&field);
+            } else {
+                read.about.take(&field);
+            }
+        }
+        read
+    }
+
+    /// Parameters and languages.
+    fn items(&self) -> usize {
+        let parameters = self.media.as_ref().map_or(0, |media| media.parameters.len());
+        parameters
+            + self.about.languages.len()
+            + self.about.disposition.as_ref().map_or(0, |read| read.parameters.len())
+    }
+}
+
+impl About {
+    fn take(&mut self, field: &Field<'_>) {
+        let texts = [
+            ("Content-ID", &mut self.id),
+            ("Content-Description", &mut self.description),
+            ("Content-MD5", &mut self.md5),
+            ("Content-Location", &mut self.location),
+        ];
+        for (name, text) in texts {
+            if text.is_none() && field.is(name) {
+                *text = Some(field.unfolded().into_owned());
+                return;
+            }
+        }
+        if field.is("Content-Disposition") && self.disposition.is_none() {
+            self.disposition = Some(Parameterised::parse(&field.unfolded())).filter(|read| !read.value.is_empty());
+        } else if field.is("Content-Language") && self.languages.is_empty() {
+            let value = without_comments(&field.unfolded());
+            let tags = value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty());
+            self.languages = tags.take(LANGUAGES_MAX).map(<[u8]>::to_vec).collect();
+        }
+    }
+}
+
+/// The first word of a structured field: comments are dropped.
+fn token(field: &Field<'_>) -> Vec<u8> {
+    let value = without_comments(&field.unfolded());
+    value.trim_ascii().split(|octet| octet.is_ascii_whitespace() || *octet == b';').next().unwrap_or_default().to_vec()
+}

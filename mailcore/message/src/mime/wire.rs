@@ -1,0 +1,167 @@
+//! A structure as a derived column.
+
+use std::ops::Range;
+
+use super::{About, Content, Media, Part};
+use crate::ImapEnvelope;
+use crate::column::{Reader, Writer};
+use crate::mime::DEPTH_MAX;
+use crate::parameters::Parameterised;
+
+/// Tags of [`Content`] in a column.
+const LEAF: u64 = 0;
+const MULTIPART: u64 = 1;
+const MESSAGE: u64 = 2;
+
+impl Part {
+    /// Reads the column [`crate::Derived::structure`]; `None` when it is empty or damaged: read the message.
+    pub fn decode(column: &[u8]) -> Option<Self> {
+        Self::read(&mut Reader::new(column), 0)
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        for number in [self.header.start, self.header.end, self.body.start, self.body.end, self.lines] {
+            writer.number(number);
+        }
+        writer.octets(&self.media.kind);
+        writer.octets(&self.media.subtype);
+        writer.list(&self.media.parameters, write_parameter);
+        writer.octets(&self.encoding);
+        self.about.write(writer);
+        match &self.content {
+            Content::Leaf => writer.number(LEAF),
+            Content::Multipart(parts) => {
+                writer.number(MULTIPART);
+                writer.list(parts, |writer, part| part.write(writer));
+            }
+            Content::Message(part, envelope) => {
+                writer.number(MESSAGE);
+                part.write(writer);
+                envelope.write(writer);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>, depth: usize) -> Option<Self> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        let (header, body) = (read_range(reader)?, read_range(reader)?);
+        let lines = reader.number()?;
+        let (kind, subtype) = (reader.octets()?.to_vec(), reader.octets()?.to_vec());
+        let media = Media { kind, subtype, parameters: reader.list(read_parameter)? };
+        let encoding = reader.octets()?.to_vec();
+        let about = About::read(reader)?;
+        let content = match reader.number()? {
+            LEAF => Content::Leaf,
+            MULTIPART => Content::Multipart(reader.list(|reader| Self::read(reader, depth + 1))?),
+            MESSAGE => {
+                let part = Box::new(Self::read(reader, depth + 1)?);
+                Content::Message(part, Box::new(ImapEnvelope::read(reader)?))
+            }
+            _ => return None,
+        };
+        Some(Self { header, body, lines, media, encoding, about, content })
+    }
+}
+
+impl About {
+    /// Most parts have none of these fields: one octet then.
+    fn write(&self, writer: &mut Writer) {
+        writer.number(u64::from(*self != Self::default()));
+        if *self == Self::default() {
+            return;
+        }
+        for text in [&self.id, &self.description, &self.md5, &self.location] {
+            writer.optional(text.as_deref());
+        }
+        writer.list(&self.languages, |writer, tag| writer.octets(tag));
+        writer.list(self.disposition.as_slice(), |writer, disposition| {
+            writer.octets(&disposition.value);
+            writer.list(&disposition.parameters, write_parameter);
+        });
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        if reader.number()? == 0 {
+            return Some(Self::default());
+        }
+        let mut text = || Some(reader.optional()?.map(<[u8]>::to_vec));
+        let (id, description, md5, location) = (text()?, text()?, text()?, text()?);
+        let languages = reader.list(|reader| reader.octets().map(<[u8]>::to_vec))?;
+        let disposition = reader.list(|reader| {
+            let value = reader.octets()?.to_vec();
+            Some(Parameterised { value, parameters: reader.list(read_parameter)? })
+        })?;
+        Some(Self { id, description, md5, disposition: disposition.into_iter().next(), languages, location })
+    }
+}
+
+fn write_parameter(writer: &mut Writer, (name, value): &(Vec<u8>, Vec<u8>)) {
+    writer.octets(name);
+    writer.octets(value);
+}
+
+fn read_parameter(reader: &mut Reader<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    Some((reader.octets()?.to_vec(), reader.octets()?.to_vec()))
+}
+
+fn read_range(reader: &mut Reader<'_>) -> Option<Range<u64>> {
+    let range = reader.number()?..reader.number()?;
+    (range.start <= range.end).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MESSAGE: &str = "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Type: text/plain (c); charset=utf-8\r\nContent-Transfer-Encoding: Quoted-Printable (c)\r\n\
+        Content-Disposition: attachment; filename*0=a; filename*1=b\r\nContent-Language: fr, en (x)\r\n\r\none\r\n\
+        --b\r\nContent-ID: <i>\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ntext\r\n--b--\r\n";
+
+    fn encoded(part: &Part) -> Vec<u8> {
+        let mut writer = Writer::default();
+        part.write(&mut writer);
+        writer.finish(100_000)
+    }
+
+    #[test]
+    fn reads_content_fields() {
+        let part = Part::of(MESSAGE.as_bytes());
+        let Content::Multipart(parts) = &part.content else { panic!("{part:?}") };
+        assert_eq!(parts[0].encoding, b"Quoted-Printable");
+        assert_eq!(parts[0].about.languages, [b"fr".to_vec(), b"en".to_vec()]);
+        let disposition = parts[0].about.disposition.as_ref().unwrap();
+        assert_eq!(disposition.parameter("filename").as_deref(), Some(&b"ab"[..]));
+        let Content::Message(_, envelope) = &parts[1].content else { panic!("{part:?}") };
+        assert_eq!(envelope.subject.as_deref(), Some(&b"in"[..]));
+    }
+
+    #[test]
+    fn survives_its_column() {
+        let part = Part::of(MESSAGE.as_bytes());
+        let column = encoded(&part);
+        assert_eq!(Part::decode(&column), Some(part));
+        assert!((0..column.len()).all(|cut| Part::decode(&column[..cut]).is_none()));
+    }
+
+    #[test]
+    fn a_column_cannot_nest_without_bound() {
+        let part = Part::of(b"");
+        let mut head = encoded(&part);
+        head.pop();
+        head.push(1);
+        head.push(1);
+        let column = head.repeat(100_000);
+        assert_eq!(Part::decode(&column), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_column_is_read_or_refused(column in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Part::decode(&column);
+        }
+    }
+}

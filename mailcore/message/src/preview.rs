@@ -1,0 +1,129 @@
+//! The beginning of a message's text (RFC 8970).
+
+use crate::Part;
+use crate::mime::Content;
+
+/// Characters of a preview. RFC 8970 §3.1: at most 256.
+const PREVIEW_CHARS_MAX: usize = 200;
+/// Octets of a plain text part that are looked at.
+const PLAIN_OCTETS_MAX: usize = 2 * 1024;
+/// Octets of an HTML part: a style sheet may stand before the text.
+const HTML_OCTETS_MAX: usize = 32 * 1024;
+
+/// The beginning of the first text part, white space made one space; of HTML what is shown. Empty when there is no text.
+pub(crate) fn preview(message: &[u8], root: &Part) -> String {
+    let Some(part) = find(root, "plain").or_else(|| find(root, "html")) else { return String::new() };
+    let is_html = part.media.is_exactly("text", "html");
+    let octets = if is_html { HTML_OCTETS_MAX } else { PLAIN_OCTETS_MAX };
+    let text = beginning(part, octets).text_in(message);
+    let shown = if is_html { shown_text(&text) } else { text };
+    let mut preview = String::new();
+    let mut left = PREVIEW_CHARS_MAX;
+    for word in shown.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !preview.is_empty() {
+            preview.push(' ');
+            left = left.saturating_sub(1);
+        }
+        preview.extend(word.chars().take(left));
+        left = left.saturating_sub(word.chars().count());
+        if left == 0 {
+            break;
+        }
+    }
+    preview.truncate(preview.trim_end().len());
+    preview
+}
+
+/// The first text part of that subtype that is shown, not attached.
+fn find<'a>(part: &'a Part, subtype: &str) -> Option<&'a Part> {
+    match &part.content {
+        Content::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),
+        Content::Message(inner, _) => find(inner, subtype),
+        Content::Leaf => {
+            let disposition = part.about.disposition.as_ref();
+            let is_attached = disposition.is_some_and(|read| read.value.eq_ignore_ascii_case(b"attachment"));
+            (part.media.is_exactly("text", subtype) && !is_attached).then_some(part)
+        }
+    }
+}
+
+/// The part as if its body ended after so many octets.
+fn beginning(part: &Part, octets: usize) -> Part {
+    let mut part = part.clone();
+    part.body.end = part.body.end.min(part.body.start + octets as u64);
+    part
+}
+
+/// HTML without tags, comments, scripts and style sheets; the usual entities read.
+fn shown_text(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        let hidden = ["style", "script", "title"].into_iter().find(|name| begins_with(tag, name));
+        rest = match hidden {
+            Some(name) => after_element(tag, name),
+            None if tag.starts_with("!--") => tag.split_once("-->").map_or("", |(_, after)| after),
+            None => tag.split_once('>').map_or("", |(_, after)| after),
+        };
+        text.push(' ');
+    }
+    text.push_str(rest);
+    let entities = [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    entities
+        .into_iter()
+        .fold(text, |text, (entity, plain)| if text.contains(entity) { text.replace(entity, plain) } else { text })
+}
+
+/// What follows the end tag of an element; nothing when it has none.
+fn after_element<'a>(tag: &'a str, name: &str) -> &'a str {
+    let mut rest = tag;
+    while let Some((_, after)) = rest.split_once("</") {
+        if begins_with(after, name) {
+            return after.split_once('>').map_or("", |(_, after)| after);
+        }
+        rest = after;
+    }
+    ""
+}
+
+fn begins_with(text: &str, word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(message: &str) -> String {
+        preview(message.as_bytes(), &Part::of(message.as_bytes()))
+    }
+
+    #[test]
+    fn shows_the_beginning() {
+        let html = "Content-Type: text/html; charset=utf-8\r\n\r\n<html><STYLE>p {}</style><!-- <p>no --><p>a&nbsp;<b>b</b>\r\n&lt;c";
+        let mixed = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\
+            Content-Disposition: attachment\r\n\r\nno\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj\r\n--b--";
+        for (message, expect) in [
+            ("A: b\r\n\r\n one\r\n\r\n\ttwo \r\n", "one two"),
+            (html, "a b <c"),
+            (mixed, "abc"),
+            ("Content-Type: image/png\r\n\r\nabc", ""),
+            ("", ""),
+            ("Content-Type: text/html\r\n\r\n<style>open", ""),
+        ] {
+            assert_eq!(of(message), expect, "{message}");
+        }
+        assert_eq!(of(&format!("\r\n{}", "é".repeat(1_000))).chars().count(), PREVIEW_CHARS_MAX);
+        assert_eq!(of(&format!("\r\n{}", "ab ".repeat(1_000))).chars().count(), PREVIEW_CHARS_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_html_is_read(html in "[a<>/!&; -]{0,60}") {
+            let shown = of(&format!("Content-Type: text/html\r\n\r\n{html}"));
+            prop_assert!(shown.len() <= html.len());
+        }
+    }
+}

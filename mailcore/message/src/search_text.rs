@@ -1,0 +1,128 @@
+//! What a reader sees of a message, for SEARCH (RFC 3501 §6.4.4): encoded words, transfer encodings and charsets undone.
+//!
+//! Matching is by substring without case, so everything here ends as lower-case UTF-8.
+
+use crate::Part;
+use crate::headers::{Field, fields};
+use crate::mime::Content;
+use crate::{decode_words, mailboxes};
+
+/// Decoded text of one message that is looked at; what is behind it is not found.
+const SEARCHED_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Fields that hold addresses (RFC 5322 §3.6.2, §3.6.3).
+const ADDRESS_FIELDS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
+
+/// Every field of a header, decoded, in lower case.
+pub fn header_text(header: &[u8]) -> String {
+    let mut text = String::new();
+    for field in fields(header) {
+        text.push_str(&field.name().to_ascii_lowercase());
+        text.push_str(": ");
+        text.push_str(&field_text(&field));
+        text.push('\n');
+    }
+    text
+}
+
+/// The value of a field, decoded, in lower case; of an address field also each address as it was understood.
+pub fn field_text(field: &Field<'_>) -> String {
+    let value = field.unfolded();
+    let mut text = decode_words(&value).to_lowercase();
+    if ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
+        for address in mailboxes(&value).filter_map(|mailbox| mailbox.address()) {
+            text.push('\n');
+            text.push_str(&address.to_lowercase());
+        }
+    }
+    text
+}
+
+/// The texts in a message and the headers of its parts, decoded, in lower case. Parts of kinds that are known not to be
+/// text (`image`, `audio`, `video`, `application`, `font`, `model`) are passed over.
+pub fn body_text(message: &[u8], root: &Part) -> String {
+    let mut text = String::new();
+    collect(message, root, &mut text);
+    text
+}
+
+fn collect(message: &[u8], part: &Part, text: &mut String) {
+    if text.len() >= SEARCHED_OCTETS_MAX {
+        return;
+    }
+    match &part.content {
+        Content::Multipart(parts) => {
+            for inner in parts {
+                headers(message, inner, text);
+                collect(message, inner, text);
+            }
+        }
+        Content::Message(inner, _) => {
+            headers(message, inner, text);
+            collect(message, inner, text);
+        }
+        Content::Leaf if !is_opaque(part) => {
+            text.push_str(&part.text_in(message).to_lowercase());
+            text.push('\n');
+        }
+        Content::Leaf => {}
+    }
+}
+
+/// A part's header, and its file name as it was understood.
+fn headers(message: &[u8], part: &Part, text: &mut String) {
+    text.push_str(&header_text(part.header_in(message)));
+    let disposition = part.about.disposition.as_ref();
+    let names = [disposition.and_then(|read| read.parameter("filename")), part.media.parameter("name")];
+    for name in names.into_iter().flatten() {
+        text.push_str(&decode_words(&name).to_lowercase());
+        text.push('\n');
+    }
+}
+
+fn is_opaque(part: &Part) -> bool {
+    ["image", "audio", "video", "application", "font", "model"].into_iter().any(|kind| part.media.is(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(message: &str) -> String {
+        body_text(message.as_bytes(), &Part::of(message.as_bytes()))
+    }
+
+    #[test]
+    fn reads_bodies() {
+        let text = body(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+            --b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable (c)\r\n\r\n\
+            =C9t=E9 soft= \r\nbreak =ZZ\r\n\
+            --b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nPGI+w4k8L2\r\nI+\r\n\
+            --b\r\nContent-Type: image/png\r\nContent-Disposition: attachment; filename*0*=utf-8''caf%C3%A9;\r\n filename*1=.png\r\n\r\nsecret\r\n\
+            --b\r\nContent-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64\r\n\r\nbgBlAGUAZABsAGUA\r\n\
+            --b\r\nContent-Type: message/delivery-status\r\n\r\nAction: Failed\r\n\
+            --b\r\nContent-Type: x-unknown/thing\r\n\r\nUnknown\r\n\
+            --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: Inner\r\n\r\nDEEP\r\n--b--\r\n",
+        );
+        for part in [
+            "été softbreak =zz",
+            "<b>é</b>",
+            "café.png",
+            "needle",
+            "action: failed",
+            "unknown\n",
+            "subject: inner",
+            "deep",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("secret"));
+    }
+
+    #[test]
+    fn reads_fields() {
+        let text =
+            header_text("From: =?utf-8?q?=C3=89?= <user (c)@ (c) X.example>\r\nSubject: A\r\n b\r\n\r\nno".as_bytes());
+        assert_eq!(text, "from: é <user (c)@ (c) x.example>\nuser@x.example\nsubject: a b\n");
+    }
+}

@@ -1,0 +1,202 @@
+//! Keys of threads (RFC 5256 §2.1, §3): message ids and the base subject.
+
+use crate::column::{Reader, Writer};
+use crate::decode_words;
+use crate::headers::Field;
+use crate::tokens::Tokens;
+
+/// Ids kept of References: RFC 5322 §3.6.4 lets programs shorten them; the first and the last ones count.
+const REFERENCES_MAX: usize = 50;
+/// Octets of one id. RFC 5322 §2.1.1.
+const ID_OCTETS_MAX: usize = 998;
+/// Characters of a base subject.
+const SUBJECT_CHARS_MAX: usize = 500;
+
+/// What tells which messages belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadKeys {
+    /// The id in Message-ID, without angle brackets.
+    pub message_id: Option<Vec<u8>>,
+    /// Ids in References; the first one of In-Reply-To when there are none (RFC 5256 §3 REFERENCES step 1).
+    pub references: Vec<Vec<u8>>,
+    /// Base subject (RFC 5256 §2.1), encoded words read, in the case that was written.
+    pub base_subject: String,
+    /// The subject said that this is a reply or was forwarded.
+    pub is_reply: bool,
+}
+
+impl ThreadKeys {
+    pub(crate) fn of_fields(fields: &[Field<'_>]) -> Self {
+        let value = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.unfolded());
+        let ids = |name: &str, most: usize| value(name).map_or_else(Vec::new, |value| message_ids(&value, most));
+        let mut references = ids("References", REFERENCES_MAX);
+        if references.is_empty() {
+            references = ids("In-Reply-To", 1);
+        }
+        let subject = value("Subject").map_or_else(String::new, |value| decode_words(&value));
+        let (base_subject, is_reply) = base_subject(&subject);
+        Self { message_id: ids("Message-ID", 1).pop(), references, base_subject, is_reply }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.optional(self.message_id.as_deref());
+        writer.list(&self.references, |writer, id| writer.octets(id));
+        writer.octets(self.base_subject.as_bytes());
+        writer.number(u64::from(self.is_reply));
+    }
+
+    /// Reads the column [`crate::Derived::thread`]; `None` when it is empty or damaged: read the message.
+    pub fn decode(column: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(column);
+        let message_id = reader.optional()?.map(<[u8]>::to_vec);
+        let references = reader.list(|reader| reader.octets().map(<[u8]>::to_vec))?;
+        let base_subject = String::from_utf8(reader.octets()?.to_vec()).ok()?;
+        Some(Self { message_id, references, base_subject, is_reply: reader.number()? != 0 })
+    }
+}
+
+/// The ids in angle brackets, comments and quotes aside; of many the first and the last ones.
+fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
+    let mut tokens = Tokens::new(value);
+    let mut ids = Vec::new();
+    loop {
+        tokens.run_until(b"<(");
+        match tokens.peek() {
+            None => return ids,
+            Some(b'(') => drop(tokens.comment()),
+            Some(_) => {
+                tokens.next();
+                let id = tokens.run_until(b">").trim_ascii();
+                if tokens.eat(b'>') && (1..=ID_OCTETS_MAX).contains(&id.len()) {
+                    if ids.len() >= most.max(1) {
+                        if most <= 1 {
+                            return ids;
+                        }
+                        ids.remove(1);
+                    }
+                    ids.push(id.to_vec());
+                }
+            }
+        }
+    }
+}
+
+/// RFC 5256 §2.1, and whether anything that says "reply" or "forward" was taken off.
+fn base_subject(subject: &str) -> (String, bool) {
+    let bounded: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
+    let spaced = bounded.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut text, mut is_reply) = (spaced.as_str(), false);
+    loop {
+        // Step 2: trailers.
+        while let Some(rest) = strip_end(text, "(fwd)") {
+            (text, is_reply) = (rest.trim_end(), true);
+        }
+        // Steps 3 to 5: leaders and blobs.
+        loop {
+            if let Some(rest) = leader(text) {
+                (text, is_reply) = (rest, true);
+            } else if let Some(rest) = blob(text).filter(|rest| !rest.is_empty()) {
+                text = rest;
+            } else {
+                break;
+            }
+        }
+        // Step 6.
+        match strip_start(text, "[fwd:").and_then(|rest| rest.strip_suffix(']')) {
+            Some(inner) => (text, is_reply) = (inner.trim(), true),
+            None => return (text.to_owned(), is_reply),
+        }
+    }
+}
+
+/// `subj-leader`: blobs, `re`, `fw` or `fwd`, perhaps a blob, and a colon.
+fn leader(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(after) = blob(rest) {
+        rest = after;
+    }
+    let rest = ["fwd", "fw", "re"].iter().find_map(|word| strip_start(rest, word))?.trim_start();
+    let rest = blob(rest).unwrap_or(rest);
+    rest.strip_prefix(':').map(str::trim_start)
+}
+
+/// `subj-blob`: text in brackets without brackets in it, and the white space behind it.
+fn blob(text: &str) -> Option<&str> {
+    let (inner, rest) = text.strip_prefix('[')?.split_once(']')?;
+    (!inner.contains('[')).then(|| rest.trim_start())
+}
+
+fn strip_start<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(word.len())?;
+    head.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+fn strip_end<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (rest, tail) = text.split_at_checked(text.len().checked_sub(word.len())?)?;
+    tail.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Headers;
+    use proptest::prelude::*;
+
+    fn keys(header: &str) -> ThreadKeys {
+        ThreadKeys::of_fields(&Headers::of(header.as_bytes()).iter().collect::<Vec<_>>())
+    }
+
+    /// RFC 5256 §2.1.
+    #[test]
+    fn finds_base_subjects() {
+        for (subject, expect, is_reply) in [
+            ("Hello", "Hello", false),
+            ("Re: Hello", "Hello", true),
+            ("RE:  re : Fwd: Hello  (fwd) (FWD)", "Hello", true),
+            ("[list] Re: [list] Hello", "Hello", true),
+            ("[list] Hello", "Hello", false),
+            ("[list]", "[list]", false),
+            ("Re[2]: Hello", "Hello", true),
+            ("[Fwd: Re: Hello]", "Hello", true),
+            ("Re: =?utf-8?q?=C3=89t=C3=A9?=", "Été", true),
+            ("Regards", "Regards", false),
+            ("é", "é", false),
+            ("", "", false),
+        ] {
+            let keys = keys(&format!("Subject: {subject}\r\n"));
+            assert_eq!((keys.base_subject.as_str(), keys.is_reply), (expect, is_reply), "{subject}");
+        }
+    }
+
+    #[test]
+    fn finds_ids() {
+        let of = |header: &str| {
+            keys(header).references.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("References: <a@x> (<no@x>)\r\n <b@x>\r\nIn-Reply-To: <c@x>\r\n"), ["a@x", "b@x"]);
+        assert_eq!(of("In-Reply-To: your message <c@x> of <d@x>\r\n"), ["c@x"]);
+        assert_eq!(keys("Message-ID: <m@x>\r\n").message_id.as_deref(), Some(&b"m@x"[..]));
+        assert_eq!(keys("Message-ID: <>\r\n").message_id, None);
+        let many: String = (0..200).map(|number| format!("<{number}@x> ")).collect();
+        let references = of(&format!("References: {many}\r\n"));
+        assert_eq!((references.len(), references[0].as_str(), references[49].as_str()), (50, "0@x", "199@x"));
+    }
+
+    #[test]
+    fn survives_its_column() {
+        let keys = keys("Message-ID: <m@x>\r\nReferences: <a@x> <b@x>\r\nSubject: Re: x\r\n");
+        let mut writer = Writer::default();
+        keys.write(&mut writer);
+        let column = writer.finish(1_000);
+        assert_eq!(ThreadKeys::decode(&column), Some(keys));
+        assert!((0..column.len()).all(|cut| ThreadKeys::decode(&column[..cut]).is_none()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_subject_has_a_base(subject in "[\\[\\]Rre:fwd() é]{0,60}") {
+            let (base, _) = base_subject(&subject);
+            prop_assert!(base.len() <= subject.len());
+        }
+    }
+}
