@@ -15,7 +15,7 @@ use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Audit, Desk};
 use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::Server;
-use provost_smtp::{RelayClient, RelayConfig, Role, SmtpConfig, SmtpSession};
+use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Role, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalStore, MessageStore};
 use provost_view::View;
 use provost_web::WebState;
@@ -144,7 +144,8 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
 
 fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
     let relay = config.queue.relay.clone()?;
-    let config = RelayConfig { relay, hostname: config.node.hostname.clone() };
+    let hostname = config.node.hostname.clone();
+    let config = RelayConfig { relay, hostname, certificates: CertificatePolicy::Any };
     Some(Arc::new(RelayClient { config }))
 }
 

@@ -11,5 +11,5 @@ mod data;
 mod reply;
 mod server;
 
-pub use client::{RelayClient, RelayConfig};
+pub use client::{CertificatePolicy, RelayClient, RelayConfig};
 pub use server::{Role, SmtpConfig, SmtpSession};

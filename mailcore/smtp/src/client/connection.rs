@@ -31,19 +31,16 @@ pub(super) enum Trouble {
     Lost(#[from] io::Error),
     #[error("timed out: {0}")]
     Timeout(&'static str),
-    #[error("TLS failed: {0}")]
+    /// The relay offered TLS, and there is none: the message waits, and does not go in the clear.
+    #[error("TLS failed, nothing is sent in the clear: {0}")]
     Tls(String),
+    /// RFC 3207 §4.2, CVE-2011-0411: a reply in the clear that TLS would make look like one of the relay.
+    #[error("attack on STARTTLS: {0} octets came in the clear before the handshake, nothing is sent")]
+    Injected(usize),
     #[error("not an SMTP reply: {0}")]
     NoReply(&'static str),
     #[error("refused to talk: {0}")]
     Refused(String),
-}
-
-/// Whether to start TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encryption {
-    WhenOffered,
-    Never,
 }
 
 /// What EHLO told.
@@ -114,8 +111,8 @@ impl Connection {
         Self { stream: BufReader::new(BufWriter::new(stream)), offers: Offers::default() }
     }
 
-    /// Up to the point where MAIL may come.
-    pub(super) async fn open(config: &RelayConfig, encryption: Encryption) -> Result<Self, Trouble> {
+    /// Up to the point where MAIL may come. A relay that offers STARTTLS is spoken to inside TLS, or not at all.
+    pub(super) async fn open(config: &RelayConfig) -> Result<Self, Trouble> {
         let connect = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&config.relay)).await;
         let socket = match connect {
             Ok(Ok(socket)) => socket,
@@ -130,7 +127,7 @@ impl Connection {
             return Err(Trouble::Refused(greeting.words()));
         }
         connection.hello(&config.hostname).await?;
-        if encryption == Encryption::WhenOffered && connection.offers.start_tls {
+        if connection.offers.start_tls {
             connection = connection.start_tls(config).await?;
             connection.hello(&config.hostname).await?;
         }
@@ -151,20 +148,27 @@ impl Connection {
 
     /// RFC 3207 §4.
     async fn start_tls(mut self, config: &RelayConfig) -> Result<Self, Trouble> {
+        // What answers a command before it is sent is not the relay's answer.
+        self.expect_silence()?;
         let reply = self.exchange("STARTTLS\r\n", GREETING_LIMIT).await?;
         if reply.code != 220 {
             return Err(Trouble::Tls(reply.words()));
         }
-        // Octets sent before the handshake would count as sent inside it.
-        if !self.stream.buffer().is_empty() {
-            return Err(Trouble::Tls("octets before the handshake".into()));
-        }
+        self.expect_silence()?;
         let socket = self.stream.into_inner().into_inner();
-        let handshake = tls::connect(socket, &config.relay);
+        let handshake = tls::connect(socket, &config.relay, config.certificates);
         match tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await {
             Ok(Ok(stream)) => Ok(Self::over(Box::new(stream))),
             Ok(Err(error)) => Err(Trouble::Tls(error.to_string())),
             Err(_) => Err(Trouble::Tls("handshake timed out".into())),
+        }
+    }
+
+    /// Nothing may be in the buffer on either side of STARTTLS: anybody on the way can have put it there.
+    fn expect_silence(&self) -> Result<(), Trouble> {
+        match self.stream.buffer().len() {
+            0 => Ok(()),
+            octets => Err(Trouble::Injected(octets)),
         }
     }
 

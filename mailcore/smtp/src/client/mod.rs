@@ -11,9 +11,10 @@ use provost_message::Path;
 use provost_queue::{Fate, NextHop};
 use provost_store::BoxFuture;
 
-use connection::{Connection, Encryption, Reply, Trouble};
+use connection::{Connection, Reply, Trouble};
 #[cfg(test)]
 pub(crate) use stuffing::stuffed;
+pub use tls::CertificatePolicy;
 
 /// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
@@ -35,12 +36,14 @@ pub struct RelayConfig {
     pub relay: String,
     /// Our name in EHLO.
     pub hostname: String,
+    /// Which certificates of the relay are taken.
+    pub certificates: CertificatePolicy,
 }
 
 /// Sends to one relay (implements `provost_queue::NextHop`), one connection per message.
 ///
-/// STARTTLS is used when the relay offers it and its certificate is not verified (RFC 7435, opportunistic): a policy
-/// that could demand more is not there yet, and the alternative would be the clear.
+/// STARTTLS is used when the relay offers it (RFC 7435). From then on there is no way back into the clear: when TLS fails,
+/// or octets were put in before it, the message is deferred, and the queue shows why.
 pub struct RelayClient {
     /// Where to.
     pub config: RelayConfig,
@@ -102,15 +105,14 @@ impl RelayClient {
         Ok(decided)
     }
 
-    /// With TLS where it is offered and works, else without.
+    /// A failure of TLS is for the operator, and an attack all the more: the queue only shows them to who looks.
     async fn connect(&self) -> Result<Connection, Trouble> {
-        match Connection::open(&self.config, Encryption::WhenOffered).await {
-            Err(Trouble::Tls(why)) => {
-                tracing::warn!(relay = %self.config.relay, %why, "TLS with the relay failed, sending in the clear");
-                Connection::open(&self.config, Encryption::Never).await
-            }
-            connection => connection,
+        let connection = Connection::open(&self.config).await;
+        if let Err(trouble @ (Trouble::Tls(_) | Trouble::Injected(_))) = &connection {
+            metrics::counter!("smtp_relay_tls_failures_total").increment(1);
+            tracing::warn!(relay = %self.config.relay, %trouble, "the relay offers TLS and there is none, message deferred");
         }
+        connection
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{RelayClient, RelayConfig};
+use super::{CertificatePolicy, RelayClient, RelayConfig};
 
 const HELLO: &str = "S: 220 relay ready\nC: EHLO mx.example.edu\nS: 250-relay\n";
 
@@ -43,7 +43,7 @@ async fn relay(script: &str) -> (RelayClient, JoinHandle<String>) {
 }
 
 fn client(relay: String) -> RelayClient {
-    RelayClient::new(RelayConfig { relay, hostname: "mx.example.edu".into() })
+    RelayClient::new(RelayConfig { relay, hostname: "mx.example.edu".into(), certificates: CertificatePolicy::Any })
 }
 
 async fn send(client: &RelayClient, to: &[&str]) -> Vec<Fate> {
@@ -245,19 +245,46 @@ async fn encrypts_where_it_is_offered() {
     server.await.unwrap();
 }
 
-/// A relay whose TLS is broken gets the message in the clear: opportunistic.
+/// RFC 3207 §4.2, CVE-2011-0411: what is put in before the handshake ends the attempt, wherever it is put. And with a relay
+/// that offers TLS nothing is sent in the clear: not on this connection, not on another one.
 #[tokio::test]
-async fn broken_tls_is_done_without() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = client(listener.local_addr().unwrap().to_string());
-    let server = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        play_on(&mut stream, &format!("{HELLO}S: 250 STARTTLS\nC: STARTTLS\nS: 454 no TLS today")).await;
-        let (stream, _) = listener.accept().await.unwrap();
-        take_all(stream).await
-    });
-    assert_eq!(send(&client, &["a@far.example"]).await, [Fate::Sent]);
-    assert_eq!(server.await.unwrap(), 1);
+async fn nothing_goes_in_the_clear_once_tls_is_offered() {
+    let offer = format!("{HELLO}S: 250 STARTTLS");
+    let ask = format!("{offer}\nC: STARTTLS");
+    for (script, last, why) in [
+        (&ask, "220 go\r\n250-relay\r\n250 AUTH PLAIN\r\n", "attack on STARTTLS: 27 octets"),
+        (&ask, "220 go\r\n2", "attack on STARTTLS: 1 octets"),
+        (&HELLO.trim_end().to_owned(), "250 STARTTLS\r\n220 go\r\n", "attack on STARTTLS: 8 octets"),
+        (&ask, "454 no TLS today\r\n", "TLS failed, nothing is sent in the clear: 454 no TLS today"),
+        (&ask, "250 what\r\n", "TLS failed, nothing is sent in the clear: 250 what"),
+        (&ask, "220 go\r\n", "TLS failed, nothing is sent in the clear: "),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(listener.local_addr().unwrap().to_string());
+        let script = script.clone();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            play_on(&mut stream, &script).await;
+            // In one segment, as who injects would make sure of.
+            stream.write_all(last.as_bytes()).await.unwrap();
+            let mut came = Vec::new();
+            if last == "220 go\r\n" {
+                // A peer that does not speak TLS after it said so.
+                came = vec![0; 5];
+                stream.read_exact(&mut came).await.unwrap();
+                stream.write_all(b"250 this is no handshake\r\n").await.unwrap();
+            }
+            stream.shutdown().await.unwrap();
+            let _ = stream.read_to_end(&mut came).await;
+            (listener, came)
+        });
+        let fates = send(&client, &["a@far.example"]).await;
+        assert!(deferred(&fates[0]).starts_with(why), "{:?}", fates[0]);
+        let (listener, came) = server.await.unwrap();
+        assert!(memchr::memmem::find(&came, b"MAIL FROM").is_none(), "{:?}", String::from_utf8_lossy(&came));
+        let again = listener.into_std().unwrap().accept().map(|_| ()).map_err(|error| error.kind());
+        assert_eq!(again, Err(std::io::ErrorKind::WouldBlock), "a second connection: {last:?}");
+    }
 }
 
 /// As `play`, octet by octet, so that nothing of the handshake is taken from the socket.

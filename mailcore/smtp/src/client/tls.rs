@@ -1,4 +1,4 @@
-//! Opportunistic TLS (RFC 7435): encrypts to whoever answers, proves nothing about who that is.
+//! TLS with the relay, and which certificates are taken for it.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -11,21 +11,40 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// Which certificates of a server the client takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CertificatePolicy {
+    /// Any one whose key the server holds (RFC 7435 §3): keeps out who only listens, proves nothing about who answers.
+    #[default]
+    Any,
+}
+
+impl CertificatePolicy {
+    fn verifier(self, provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+        match self {
+            Self::Any => Arc::new(Anyone(provider)),
+        }
+    }
+}
+
 /// Handshake with the server named in `relay` (`host:port`).
-pub(super) async fn connect<S>(socket: S, relay: &str) -> io::Result<TlsStream<S>>
+pub(super) async fn connect<S>(socket: S, relay: &str, policy: CertificatePolicy) -> io::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let host = relay.rsplit_once(':').map_or(relay, |(host, _port)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    TlsConnector::from(config()?).connect(name, socket).await
+    TlsConnector::from(config(policy)?).connect(name, socket).await
 }
 
-/// One for the process: it holds no secret and no state but session tickets.
-fn config() -> io::Result<Arc<ClientConfig>> {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
+/// One for the process and each policy: it holds no secret and no state but session tickets.
+fn config(policy: CertificatePolicy) -> io::Result<Arc<ClientConfig>> {
+    static ANY: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let made = match policy {
+        CertificatePolicy::Any => &ANY,
+    };
+    if let Some(config) = made.get() {
         return Ok(config.clone());
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -33,9 +52,9 @@ fn config() -> io::Result<Arc<ClientConfig>> {
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_custom_certificate_verifier(policy.verifier(provider))
         .with_no_client_auth();
-    Ok(CONFIG.get_or_init(|| Arc::new(config)).clone())
+    Ok(made.get_or_init(|| Arc::new(config)).clone())
 }
 
 /// Takes any certificate, but checks that the server holds its key: a broken handshake is still told.
