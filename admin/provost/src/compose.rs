@@ -231,6 +231,7 @@ impl Rooms<'_> {
             default_quota: self.config.store.default_quota_octets,
             append_octets_max: self.config.store.message_octets_max,
             literals: provost_imap::LiteralBudget::default(),
+            rosters: provost_imap::Rosters::default(),
         }
     }
 

@@ -2,25 +2,23 @@
 //!
 //! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
 //! * `session`: the four states of RFC 3501 §3 and what each allows; `mailbox`: the selected mailbox as the client
-//!   numbers it; `roster`: what is kept of each of its messages.
+//!   numbers it; `roster`: what is kept of each of its messages; `rosters`: those of mailboxes selected lately.
 //! * `handlers`: what each command asks of the directory and of the store.
-//! * `header`, `address`, `mime`, `section`, `text`: messages as IMAP sees them, by offsets into the original octets.
+//! * `section`, `source`: parts of messages, read in ranges. What a message is made of is known by `provost_message`.
 //!
 //! What must never happen here: knowledge of sockets, of other protocols, or of a store engine.
 
-mod address;
 mod budget;
 mod codec;
 mod handlers;
-mod header;
 mod mailbox;
-mod mime;
 mod roster;
+mod rosters;
 mod section;
 mod session;
+mod source;
 #[cfg(test)]
 mod tests;
-mod text;
 mod world;
 
 use std::sync::Arc;
@@ -29,6 +27,7 @@ use provost_store::MessageStore;
 use provost_view::View;
 
 pub use budget::LiteralBudget;
+pub use rosters::Rosters;
 pub use session::ImapSession;
 
 /// Shared by all sessions.
@@ -46,4 +45,6 @@ pub struct ImapConfig {
     pub append_octets_max: u64,
     /// Memory for messages that are being received; the same for all listeners.
     pub literals: LiteralBudget,
+    /// Mailboxes selected lately; the same for all listeners.
+    pub rosters: Rosters,
 }

@@ -1,6 +1,6 @@
 //! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is told when it changes.
 
-use provost_store::{Changes, Flag, MailboxId, MessageMeta, Modseq, Uid, UidSet, UidValidity};
+use provost_store::{Flag, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity};
 
 use crate::codec::command::{Messages, Numbers};
 use crate::codec::cursor::ParseError;
@@ -43,9 +43,8 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// From everything that is in the mailbox now.
-    pub(crate) fn open(changes: Changes, access: Access) -> Self {
-        let info = changes.info;
+    /// With everything that is in the mailbox now.
+    pub(crate) fn open(info: &MailboxInfo, messages: Roster, access: Access) -> Self {
         Self {
             id: info.id,
             access,
@@ -54,7 +53,7 @@ impl Selected {
             modseq: info.highest_modseq,
             recent_from: info.recent_from,
             recent_cleared: info.recent_from,
-            messages: Roster::of(&changes.messages),
+            messages,
             gone: Vec::new(),
         }
     }
@@ -76,7 +75,7 @@ impl Selected {
 
     /// The number of the first message without `\Seen`.
     pub(crate) fn first_unseen(&self) -> Option<usize> {
-        (0..self.messages.len()).find(|at| !self.messages.has(*at, Flag::Seen)).map(|at| at + 1)
+        self.messages.first_without(Flag::Seen).map(|at| at + 1)
     }
 
     /// Where a message stands.
@@ -159,30 +158,24 @@ impl Selected {
     }
 
     /// Takes over what has changed, and returns what the client is told of it.
-    pub(crate) fn sync(&mut self, changes: Changes, expunges: Expunges) -> String {
+    pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges) -> String {
         let mut told = String::new();
         let before = self.messages.len();
         self.modseq = self.modseq.max(changes.info.highest_modseq);
         self.uid_next = changes.info.uid_next;
         let mut is_new_keyword = false;
-        for message in &changes.messages {
-            is_new_keyword |= self.messages.learn_keywords(&message.flags);
+        for row in &changes.rows {
+            is_new_keyword |= self.messages.learn_keywords(&row.meta.flags);
         }
         if is_new_keyword {
             told.push_str(&self.flags_lines());
         }
-        for uid in changes.expunged {
-            if self.index_of(uid).is_some()
-                && let Err(at) = self.gone.binary_search(&uid)
-            {
-                self.gone.insert(at, uid);
-            }
-        }
+        self.hold_back(&changes.expunged);
         let mut changed = Vec::new();
-        for message in &changes.messages {
-            match self.index_of(message.uid) {
-                Some(at) => changed.extend(self.messages.set_flags(at, &message.flags).then_some(at)),
-                None => self.messages.push(message),
+        for row in &changes.rows {
+            match self.index_of(row.meta.uid) {
+                Some(at) => changed.extend(self.messages.set_flags(at, &row.meta.flags).then_some(at)),
+                None => self.messages.push(&row.meta),
             }
         }
         for at in changed {
@@ -196,6 +189,16 @@ impl Selected {
             told.push_str(&self.size_lines());
         }
         told
+    }
+
+    /// Adds messages that are gone to those that the client is not told of yet.
+    fn hold_back(&mut self, expunged: &[Uid]) {
+        let before = self.gone.len();
+        self.gone.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
+        if self.gone.len() > before {
+            self.gone.sort_unstable();
+            self.gone.dedup();
+        }
     }
 
     /// RFC 3501 §7.4.1: each EXPUNGE shifts the numbers of those behind it.

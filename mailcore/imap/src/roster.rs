@@ -1,11 +1,13 @@
-//! What a session keeps of each message of its mailbox: eight octets while it is idle, more while it works.
+//! What a session keeps of each message of its mailbox: eight octets.
 //!
 //! A session may listen for hours with thousands of messages selected. What the client was told (UID and flags) must be
-//! kept; what never changes (size, date, place of the body) can be had from the store again.
+//! kept; what never changes (size, date, body) is read from the store when a command asks for it. A roster is made of
+//! blocks that are shared until they differ: a clone costs next to nothing, and a change copies one block.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use provost_store::{BodyId, Flag, Flags, Keyword, MessageMeta, Uid};
+use provost_store::{Flag, Flags, Keyword, MessageMeta, Rows, Uid};
 
 /// In the order of their bits.
 const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
@@ -13,6 +15,8 @@ const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, F
 const KEYWORD_BITS: usize = 26;
 /// Keywords without a bit are among this message's flags: they stand in `Roster::beside`.
 const BESIDE: u32 = 1 << 31;
+/// Messages in one block: 4 KiB, what a change of one message copies.
+const BLOCK_MESSAGES: usize = 512;
 
 /// One message as the client knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,89 +26,99 @@ struct Known {
     flags: u32,
 }
 
-/// What never changes of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    uid: Uid,
-    /// INTERNALDATE, seconds since 1970.
-    pub(crate) internal_date: i64,
-    /// RFC822.SIZE.
-    pub(crate) octets: u64,
-    /// Its body.
-    pub(crate) body: BodyId,
-}
-
-impl Facts {
-    fn of(message: &MessageMeta) -> Self {
-        let MessageMeta { uid, internal_date, octets, body, .. } = *message;
-        Self { uid, internal_date, octets, body }
-    }
-}
-
 /// One message, put together for a command.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) uid: Uid,
     pub(crate) flags: Flags,
-    /// `None` when they were not loaded, or when the message was gone by then.
-    pub(crate) facts: Option<Facts>,
 }
 
 /// Messages in ascending UID; the client's number is the index + 1.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
-    known: Vec<Known>,
+    /// All full but the last one, which is not empty.
+    blocks: Vec<Arc<Vec<Known>>>,
     /// Keywords that were met, in that order: the first ones have bits.
-    keywords: Vec<Keyword>,
+    keywords: Arc<Vec<Keyword>>,
     /// Flags that do not fit their bits.
-    beside: BTreeMap<Uid, Flags>,
-    /// Ascending UID; of some messages, or of all.
-    facts: Vec<Facts>,
-    /// `facts` has all that the store had when it was asked.
-    has_all_facts: bool,
+    beside: Arc<BTreeMap<Uid, Flags>>,
 }
 
 impl Roster {
-    /// Of these messages (ascending UID), without their facts: most clients select and listen.
-    pub(crate) fn of(messages: &[MessageMeta]) -> Self {
-        let mut roster = Self { known: Vec::with_capacity(messages.len()), ..Self::default() };
-        messages.iter().for_each(|message| roster.push_known(message));
-        roster
+    /// Takes over what a read of the mailbox found: what is new, what has other flags, what is gone. Over an empty roster and
+    /// all messages: the whole mailbox.
+    pub(crate) fn take(&mut self, rows: &Rows) {
+        for row in &rows.rows {
+            match self.index_of(row.meta.uid) {
+                Some(at) => drop(self.set_flags(at, &row.meta.flags)),
+                None => self.push(&row.meta),
+            }
+        }
+        self.remove(&rows.expunged, |_| {});
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.known.len()
+        let last = self.blocks.last().map_or(0, |block| block.len());
+        self.blocks.len().saturating_sub(1) * BLOCK_MESSAGES + last
+    }
+
+    fn known(&self, index: usize) -> Option<&Known> {
+        self.blocks.get(index / BLOCK_MESSAGES)?.get(index % BLOCK_MESSAGES)
+    }
+
+    fn known_mut(&mut self, index: usize) -> Option<&mut Known> {
+        Arc::make_mut(self.blocks.get_mut(index / BLOCK_MESSAGES)?).get_mut(index % BLOCK_MESSAGES)
     }
 
     /// The UID at an index.
     pub(crate) fn uid(&self, index: usize) -> Option<Uid> {
-        self.known.get(index).map(|known| known.uid)
+        self.known(index).map(|known| known.uid)
     }
 
     /// The last UID.
     pub(crate) fn last_uid(&self) -> Option<Uid> {
-        self.known.last().map(|known| known.uid)
+        self.blocks.last().and_then(|block| block.last()).map(|known| known.uid)
     }
 
     /// Where a message stands.
     pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
-        self.known.binary_search_by_key(&uid, |known| known.uid).ok()
+        let at = self.count_while(|known| known.uid < uid);
+        (self.uid(at) == Some(uid)).then_some(at)
     }
 
     /// How many messages have a UID below `uid`.
     pub(crate) fn count_below(&self, uid: u32) -> usize {
-        self.known.partition_point(|known| known.uid.0.get() < uid)
+        self.count_while(|known| known.uid.get() < uid)
     }
 
     /// How many messages have a UID up to `uid`.
     pub(crate) fn count_up_to(&self, uid: u32) -> usize {
-        self.known.partition_point(|known| known.uid.0.get() <= uid)
+        self.count_while(|known| known.uid.get() <= uid)
+    }
+
+    /// How many of the first messages are so; for questions that no later message answers with yes again.
+    fn count_while(&self, is_so: impl Fn(&Known) -> bool) -> usize {
+        let full = self.blocks.partition_point(|block| block.last().is_some_and(&is_so));
+        let within = self.blocks.get(full).map_or(0, |block| block.partition_point(is_so));
+        (full * BLOCK_MESSAGES + within).min(self.len())
+    }
+
+    /// The first message without a system flag.
+    pub(crate) fn first_without(&self, flag: Flag) -> Option<usize> {
+        let bit = system_bit(flag);
+        self.blocks.iter().flat_map(|block| block.iter()).position(|known| known.flags & bit == 0)
+    }
+
+    /// Whether any message has a system flag.
+    pub(crate) fn any_has(&self, flag: Flag) -> bool {
+        let bit = system_bit(flag);
+        self.blocks.iter().flat_map(|block| block.iter()).any(|known| known.flags & bit != 0)
     }
 
     /// Whether a message has a system flag.
     pub(crate) fn has(&self, index: usize, flag: Flag) -> bool {
-        self.known.get(index).is_some_and(|known| known.flags & system_bit(flag) != 0)
+        self.known(index).is_some_and(|known| known.flags & system_bit(flag) != 0)
     }
 
     /// Keywords that were met.
@@ -112,12 +126,11 @@ impl Roster {
         &self.keywords
     }
 
-    /// A message with its flags, and its facts if they are here.
+    /// A message with its flags.
     pub(crate) fn message(&self, index: usize) -> Option<Message> {
-        let known = self.known.get(index)?;
+        let known = self.known(index)?;
         let flags = self.beside.get(&known.uid).cloned().unwrap_or_else(|| self.unpack(known.flags));
-        let facts = self.facts.binary_search_by_key(&known.uid, |facts| facts.uid).ok();
-        Some(Message { uid: known.uid, flags, facts: facts.and_then(|at| self.facts.get(at)).cloned() })
+        Some(Message { uid: known.uid, flags })
     }
 
     /// Learns the keywords of `flags`; true when there was a new one.
@@ -125,7 +138,7 @@ impl Roster {
         let known = self.keywords.len();
         for keyword in flags.keywords() {
             if !self.keywords.iter().any(|one| one.as_str().eq_ignore_ascii_case(keyword.as_str())) {
-                self.keywords.push(keyword.clone());
+                Arc::make_mut(&mut self.keywords).push(keyword.clone());
             }
         }
         self.keywords.len() > known
@@ -136,70 +149,52 @@ impl Roster {
         if self.last_uid().is_some_and(|last| last >= message.uid) {
             return;
         }
-        self.push_known(message);
-        if self.facts.last().is_none_or(|last| last.uid < message.uid) {
-            self.facts.push(Facts::of(message));
-        }
-    }
-
-    fn push_known(&mut self, message: &MessageMeta) {
         self.learn_keywords(&message.flags);
         let flags = self.pack(message.uid, &message.flags);
-        self.known.push(Known { uid: message.uid, flags });
+        let known = Known { uid: message.uid, flags };
+        match self.blocks.last_mut().filter(|block| block.len() < BLOCK_MESSAGES) {
+            Some(block) => Arc::make_mut(block).push(known),
+            None => self.blocks.push(Arc::new(vec![known])),
+        }
     }
 
     /// Takes a message's new flags over; true when they are others than before.
     pub(crate) fn set_flags(&mut self, index: usize, flags: &Flags) -> bool {
         self.learn_keywords(flags);
-        let Some(uid) = self.uid(index) else { return false };
-        let beside = self.beside.remove(&uid);
-        let packed = self.pack(uid, flags);
-        let Some(known) = self.known.get_mut(index) else { return false };
-        let before = std::mem::replace(&mut known.flags, packed);
-        before != packed || beside.as_ref() != self.beside.get(&uid)
-    }
-
-    /// Leaves out the messages with these UIDs (ascending); `tell` is called with the number of each as the client then
-    /// counts.
-    pub(crate) fn remove(&mut self, gone: &[Uid], mut tell: impl FnMut(usize)) {
-        let mut number = 0;
-        self.known.retain(|known| {
-            let is_gone = gone.binary_search(&known.uid).is_ok();
-            number += usize::from(!is_gone);
-            if is_gone {
-                tell(number + 1);
-            }
-            !is_gone
-        });
-        self.known.shrink_to_fit();
-        self.facts.retain(|facts| gone.binary_search(&facts.uid).is_err());
-        for uid in gone {
-            self.beside.remove(uid);
+        let Some(before) = self.known(index).copied() else { return false };
+        let beside = match self.beside.contains_key(&before.uid) {
+            true => Arc::make_mut(&mut self.beside).remove(&before.uid),
+            false => None,
+        };
+        let packed = self.pack(before.uid, flags);
+        if before.flags != packed
+            && let Some(known) = self.known_mut(index)
+        {
+            known.flags = packed;
         }
+        before.flags != packed || beside.as_ref() != self.beside.get(&before.uid)
     }
 
-    /// Whether the store need not be asked for the facts of these messages.
-    pub(crate) fn has_facts(&self, indices: impl IntoIterator<Item = usize>) -> bool {
-        let is_here = |uid: Uid| self.facts.binary_search_by_key(&uid, |facts| facts.uid).is_ok();
-        self.has_all_facts || indices.into_iter().filter_map(|index| self.uid(index)).all(is_here)
-    }
-
-    /// Takes the facts of all messages that the store has now (ascending UID).
-    pub(crate) fn take_facts(&mut self, messages: &[MessageMeta]) {
-        self.facts = messages.iter().map(Facts::of).collect();
-        self.has_all_facts = true;
-    }
-
-    /// Whether facts are held.
-    pub(crate) fn holds_facts(&self) -> bool {
-        !self.facts.is_empty()
-    }
-
-    /// Forgets what can be had again.
-    pub(crate) fn drop_facts(&mut self) {
-        self.facts = Vec::new();
-        self.has_all_facts = false;
-        self.known.shrink_to_fit();
+    /// Leaves out the messages with these UIDs (ascending); `report` is called with the number of each as the client then
+    /// counts.
+    pub(crate) fn remove(&mut self, gone: &[Uid], mut report: impl FnMut(usize)) {
+        let Some(first) = gone.first() else { return };
+        let untouched = self.blocks.partition_point(|block| block.last().is_some_and(|known| known.uid < *first));
+        let mut number = untouched * BLOCK_MESSAGES;
+        let mut left = Vec::new();
+        for known in self.blocks.drain(untouched..).flat_map(Arc::unwrap_or_clone) {
+            if gone.binary_search(&known.uid).is_ok() {
+                report(number + 1);
+            } else {
+                number += 1;
+                left.push(known);
+            }
+        }
+        self.blocks.extend(left.chunks(BLOCK_MESSAGES).map(|block| Arc::new(block.to_vec())));
+        if gone.iter().any(|uid| self.beside.contains_key(uid)) {
+            let beside = Arc::make_mut(&mut self.beside);
+            gone.iter().for_each(|uid| drop(beside.remove(uid)));
+        }
     }
 
     fn pack(&mut self, uid: Uid, flags: &Flags) -> u32 {
@@ -212,7 +207,7 @@ impl Roster {
             }
         }
         if packed & BESIDE != 0 {
-            self.beside.insert(uid, flags.clone());
+            Arc::make_mut(&mut self.beside).insert(uid, flags.clone());
         }
         packed
     }
@@ -235,7 +230,7 @@ fn system_bit(flag: Flag) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use provost_store::Modseq;
+    use provost_store::{BodyId, Modseq};
 
     use super::*;
 
@@ -246,6 +241,12 @@ mod tests {
     fn meta(number: u32, flags: Flags) -> MessageMeta {
         let (modseq, body) = (Modseq(1), BodyId::NONE);
         MessageMeta { uid: uid(number), modseq, flags, internal_date: 7, octets: 9, body }
+    }
+
+    fn roster(messages: impl IntoIterator<Item = MessageMeta>) -> Roster {
+        let mut roster = Roster::default();
+        messages.into_iter().for_each(|message| roster.push(&message));
+        roster
     }
 
     /// Message `number` of a mailbox with 40 keywords: more than have bits.
@@ -264,44 +265,61 @@ mod tests {
 
     #[test]
     fn gives_back_what_it_took() {
-        let messages: Vec<MessageMeta> = (1..=200).map(|number| meta(number, flags(number))).collect();
-        let mut roster = Roster::of(&messages);
-        assert!(!roster.holds_facts());
-        roster.take_facts(&messages);
+        let mut roster = roster((1..=2_000).map(|number| meta(number, flags(number))));
         roster.push(&meta(5, Flags::none()));
-        assert_eq!(roster.len(), 200);
+        assert_eq!(roster.len(), 2_000);
         let same = |one: &Flags, other: &Flags| {
             one.system().eq(other.system())
                 && one.keywords().len() == other.keywords().len()
                 && one.keywords().iter().all(|keyword| other.has_keyword(keyword.as_str()))
         };
-        for number in 1..=200 {
+        for number in 1..=2_000 {
             let message = roster.message(number as usize - 1).unwrap();
             assert!(same(&message.flags, &flags(number)), "{number}: {:?}", message.flags);
-            assert_eq!(message.facts.unwrap().octets, 9);
+            assert_eq!(roster.index_of(message.uid), Some(number as usize - 1));
         }
         assert!(roster.set_flags(38, &Flags::none()) && !roster.set_flags(38, &Flags::none()));
         assert!(roster.set_flags(38, &flags(39)) && !roster.set_flags(38, &flags(39)));
         assert!(roster.set_flags(0, &flags(2)) && roster.has(0, Flag::Flagged));
-        let mut told = Vec::new();
-        roster.remove(&[uid(1), uid(3), uid(200)], |number| told.push(number));
-        assert_eq!((told, roster.len()), (vec![1, 2, 198], 197));
+        let mut reported = Vec::new();
+        roster.remove(&[uid(1), uid(3), uid(2_000)], |number| reported.push(number));
+        assert_eq!((reported, roster.len()), (vec![1, 2, 1_998], 1_997));
     }
 
+    /// Against a plain list: numbers, look-ups and removals over several blocks.
     #[test]
-    fn facts_come_and_go() {
-        let mut roster = Roster::default();
-        (1..=3).for_each(|number| roster.push(&meta(number, Flags::none())));
-        assert!(roster.holds_facts());
-        roster.drop_facts();
-        assert!(!roster.holds_facts() && !roster.has_facts([0]));
-        // What comes in while the others are forgotten needs no second look.
-        roster.push(&meta(4, Flags::none()));
-        assert!(roster.has_facts([3]) && !roster.has_facts([2, 3]));
-        // Message 2 is gone, and 5 has come, which the client does not know yet.
-        roster.take_facts(&[1, 3, 4, 5].map(|number| meta(number, Flags::none())));
-        assert!(roster.has_facts([0, 1]) && roster.message(1).unwrap().facts.is_none());
-        roster.push(&meta(5, Flags::none()));
-        assert!(roster.message(4).unwrap().facts.is_some());
+    fn counts_like_a_list() {
+        let mut roster = roster((1..=3_000).map(|number| meta(2 * number, Flags::none())));
+        let mut list: Vec<u32> = (1..=3_000).map(|number| 2 * number).collect();
+        for gone in [vec![2, 4, 6_000], (1_000..2_400).collect(), vec![3], vec![5_998]] {
+            let mut numbers = Vec::new();
+            roster.remove(&gone.iter().map(|number| uid(*number)).collect::<Vec<_>>(), |number| numbers.push(number));
+            let mut expect = Vec::new();
+            for one in gone {
+                if let Ok(at) = list.binary_search(&one) {
+                    list.remove(at);
+                    expect.push(at + 1);
+                }
+            }
+            assert_eq!(numbers, expect);
+            assert_eq!(roster.len(), list.len());
+            for number in [1, 2, 5, 1_023, 1_024, 1_025, 3_000, 5_999, 6_001] {
+                assert_eq!(roster.count_below(number), list.partition_point(|one| *one < number));
+                assert_eq!(roster.count_up_to(number), list.partition_point(|one| *one <= number));
+                assert_eq!(roster.index_of(uid(number)), list.binary_search(&number).ok());
+            }
+        }
+    }
+
+    /// Sessions with the same mailbox share what does not differ.
+    #[test]
+    fn a_change_copies_one_block() {
+        let first = roster((1..=100_000).map(|number| meta(number, Flags::none())));
+        let mut second = first.clone();
+        assert!(second.set_flags(70_000, &flags(2)));
+        let pairs = first.blocks.iter().zip(&second.blocks);
+        assert_eq!(pairs.filter(|(one, other)| !Arc::ptr_eq(one, other)).count(), 1);
+        assert!(!first.has(70_000, Flag::Flagged) && second.has(70_000, Flag::Flagged));
+        assert_eq!((second.first_without(Flag::Seen), second.any_has(Flag::Flagged)), (Some(0), true));
     }
 }

@@ -1,81 +1,57 @@
 //! `BODY[section]`: which octets of a message a section names (RFC 3501 §6.4.5).
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::codec::command::{Partial, Section, SectionText};
-use crate::header;
-use crate::mime::{self, Content, Part};
+use provost_message::{Content, Part, fields};
 
-/// A message's octets, or its header alone, with its structure once somebody asks.
-pub(crate) struct Octets {
-    bytes: bytes::Bytes,
-    body_start: usize,
-    structure: std::sync::OnceLock<Part>,
+use crate::codec::command::{Partial, Section, SectionText};
+
+/// Where the octets of a section are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Located<'a> {
+    /// They stand in the message as they are.
+    Octets(Range<u64>),
+    /// Fields of the header at this range.
+    Fields { header: Range<u64>, names: &'a [String], not: bool },
 }
 
-impl Octets {
-    /// Over a whole message, or over its first octets when only header items are asked.
-    pub(crate) fn new(bytes: bytes::Bytes) -> Self {
-        let body_start = header::body_start(&bytes).unwrap_or(bytes.len());
-        Self { bytes, body_start, structure: std::sync::OnceLock::new() }
+/// Where a section of a message of that structure and size is; `None` (NIL) when the message has no such part.
+pub(crate) fn locate<'a>(section: &'a Section, root: &Part, octets: u64) -> Option<Located<'a>> {
+    if section.part.is_empty() {
+        let header = root.header.clone();
+        return Some(match &section.text {
+            SectionText::All => Located::Octets(0..octets),
+            SectionText::Text => Located::Octets(header.end.min(octets)..octets),
+            text => of_header(header, text),
+        });
     }
-
-    /// All of it.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    let part = find(root, &section.part)?;
+    match (&section.text, &part.content) {
+        (SectionText::All, _) => Some(Located::Octets(part.body.clone())),
+        (SectionText::Mime, _) => Some(Located::Octets(part.header.clone())),
+        (SectionText::Text, Content::Message(inner, _)) => Some(Located::Octets(inner.body.clone())),
+        (text, Content::Message(inner, _)) => Some(of_header(inner.header.clone(), text)),
+        _ => None,
     }
+}
 
-    /// The message's header with its empty line.
-    pub(crate) fn header(&self) -> &[u8] {
-        self.slice(0..self.body_start)
+fn of_header(header: Range<u64>, text: &SectionText) -> Located<'_> {
+    match text {
+        SectionText::HeaderFields { names, not } => Located::Fields { header, names, not: *not },
+        _ => Located::Octets(header),
     }
+}
 
-    /// The message's body.
-    pub(crate) fn text(&self) -> &[u8] {
-        self.slice(self.body_start..self.bytes.len())
-    }
-
-    /// The MIME structure.
-    pub(crate) fn structure(&self) -> &Part {
-        self.structure.get_or_init(|| mime::split(&self.bytes))
-    }
-
-    pub(crate) fn slice(&self, range: Range<usize>) -> &[u8] {
-        self.bytes.get(range).unwrap_or_default()
-    }
-
-    /// The octets of a section; `None` (NIL) when the message has no such part.
-    pub(crate) fn section(&self, section: &Section) -> Option<Cow<'_, [u8]>> {
-        if section.part.is_empty() {
-            return self.of_message(&section.text);
-        }
-        let part = find(self.structure(), &section.part)?;
-        match &section.text {
-            SectionText::All => Some(self.slice(part.body.clone()).into()),
-            SectionText::Mime => Some(self.slice(part.header.clone()).into()),
-            text => match &part.content {
-                Content::Message(inner) => {
-                    let header = self.slice(inner.header.clone());
-                    Some(match text {
-                        SectionText::HeaderFields { names, not } => header::select(header, names, *not).into(),
-                        SectionText::Text => self.slice(inner.body.clone()).into(),
-                        _ => header.into(),
-                    })
-                }
-                _ => None,
-            },
+/// HEADER.FIELDS and HEADER.FIELDS.NOT: the fields as they are, and the empty line (RFC 3501 §6.4.5).
+pub(crate) fn select(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
+    let mut selected = Vec::new();
+    for field in fields(header) {
+        if names.iter().any(|name| field.is(name)) != not {
+            selected.extend_from_slice(field.whole());
         }
     }
-
-    fn of_message(&self, text: &SectionText) -> Option<Cow<'_, [u8]>> {
-        Some(match text {
-            SectionText::All => self.bytes().into(),
-            SectionText::Header | SectionText::Mime => self.header().into(),
-            SectionText::HeaderFields { names, not } => header::select(self.header(), names, *not).into(),
-            SectionText::Text => self.text().into(),
-        })
-    }
+    selected.extend_from_slice(b"\r\n");
+    selected
 }
 
 /// The part with these numbers. RFC 3501 §6.4.5: every message has at least part 1; the parts of an embedded message
@@ -86,7 +62,7 @@ fn find<'a>(root: &'a Part, numbers: &[u32]) -> Option<&'a Part> {
     for number in rest {
         part = match &part.content {
             Content::Multipart(parts) => nth(parts, *number)?,
-            Content::Message(inner) => child(inner, *number)?,
+            Content::Message(inner, _) => child(inner, *number)?,
             Content::Leaf => return None,
         };
     }
@@ -106,10 +82,10 @@ fn nth(parts: &[Part], number: u32) -> Option<&Part> {
 }
 
 /// RFC 3501 §6.4.5: what is behind the end is cut off, a start behind the end gives an empty string.
-pub(crate) fn partial_range(partial: Option<Partial>, octets: usize) -> Range<usize> {
-    let Some(partial) = partial else { return 0..octets };
-    let start = usize::try_from(partial.origin).unwrap_or(usize::MAX).min(octets);
-    start..start.saturating_add(partial.octets as usize).min(octets)
+pub(crate) fn partial_range(partial: Option<Partial>, whole: Range<u64>) -> Range<u64> {
+    let Some(partial) = partial else { return whole };
+    let start = whole.start.saturating_add(u64::from(partial.origin)).min(whole.end);
+    start..start.saturating_add(u64::from(partial.octets)).min(whole.end)
 }
 
 #[cfg(test)]
@@ -124,9 +100,14 @@ mod tests {
         --b--\r\n";
 
     fn section(part: &[u32], text: SectionText) -> Option<String> {
-        let octets = Octets::new(MESSAGE.as_bytes().into());
         let section = Section { part: part.to_vec(), text };
-        octets.section(&section).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        let located = locate(&section, &Part::of(MESSAGE.as_bytes()), MESSAGE.len() as u64)?;
+        let of = |range: Range<u64>| &MESSAGE.as_bytes()[range.start as usize..range.end as usize];
+        let octets = match located {
+            Located::Octets(range) => of(range).to_vec(),
+            Located::Fields { header, names, not } => select(of(header), names, not),
+        };
+        Some(String::from_utf8(octets).unwrap())
     }
 
     /// RFC 3501 §6.4.5, the numbering in its example.
@@ -163,19 +144,30 @@ mod tests {
 
     #[test]
     fn a_simple_message_is_part_one() {
-        let octets = Octets::new("A: b\r\n\r\nbody".into());
-        let section = |part: &[u32]| octets.section(&Section { part: part.to_vec(), text: SectionText::All });
-        assert_eq!(section(&[1]).as_deref(), Some(&b"body"[..]));
-        assert_eq!(section(&[2]), None);
+        let section = |part: &[u32]| {
+            let section = Section { part: part.to_vec(), text: SectionText::All };
+            matches!(locate(&section, &Part::of(b"A: b\r\n\r\nbody"), 12), Some(Located::Octets(range)) if range == (8..12))
+        };
+        assert!(section(&[1]) && !section(&[2]));
+    }
+
+    /// RFC 3501 §6.4.5: the empty line is always there.
+    #[test]
+    fn selects_fields() {
+        let header = b"From: a\r\nSubject: one\r\n two\r\nbroken line\r\nTO : c\r\nX-Empty:\r\n\r\nBody: no\r\n";
+        let names = ["subject".to_owned(), "NONE".to_owned()];
+        assert_eq!(select(header, &names, false), b"Subject: one\r\n two\r\n\r\n");
+        assert_eq!(select(header, &names, true), b"From: a\r\nTO : c\r\nX-Empty:\r\n\r\n");
+        assert_eq!(select(b"", &names, false), b"\r\n");
     }
 
     #[test]
     fn partials() {
         for (origin, octets, expect) in
-            [(0, 5, 0..5), (3, 100, 3..10), (10, 1, 10..10), (11, 1, 10..10), (u32::MAX, u32::MAX, 10..10)]
+            [(0, 5, 5..10), (3, 100, 8..15), (10, 1, 15..15), (11, 1, 15..15), (u32::MAX, u32::MAX, 15..15)]
         {
-            assert_eq!(partial_range(Some(Partial { origin, octets }), 10), expect);
+            assert_eq!(partial_range(Some(Partial { origin, octets }), 5..15), expect);
         }
-        assert_eq!(partial_range(None, 10), 0..10);
+        assert_eq!(partial_range(None, 5..15), 5..15);
     }
 }

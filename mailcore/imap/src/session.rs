@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
-use provost_store::StoreError;
+use provost_store::{Columns, StoreError, Which};
 use provost_view::PersonState;
 
 use crate::ImapConfig;
@@ -37,8 +37,6 @@ const IDLE_LIMIT_WITHIN_LITERAL: Duration = Duration::from_secs(2 * 60);
 /// Wait after a refused login that is not the first of its connection, times the refusals before it, at most two.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
-/// How long a silent session keeps what it can read again.
-const FACTS_KEPT: Duration = Duration::from_secs(20);
 /// Commands answered BAD in a row that end the conversation before login. A client that means well makes none.
 const BAD_COMMANDS_MAX_BEFORE_LOGIN: u8 = 20;
 /// And after login.
@@ -292,9 +290,14 @@ impl ImapSession {
             return Ok(true);
         }
         account.notices.borrow_and_update();
-        match self.config.store.changes(account.id, selected.id, selected.modseq).await {
+        let which = Which::ChangedSince(selected.modseq);
+        match self.config.store.read(account.id, selected.id, which, Columns::NONE, None).await {
             Ok(changes) => {
-                out.put(selected.sync(changes, look.expunges));
+                out.put(selected.sync(&changes, look.expunges));
+                if !selected.has_untold() {
+                    let modseq = selected.modseq;
+                    self.config.rosters.share(account.id, &changes.info, modseq, &mut selected.messages);
+                }
                 Ok(true)
             }
             Err(StoreError::Gone) => {
@@ -367,9 +370,6 @@ impl ImapSession {
     async fn after_login(&mut self, tag: &str, command: Command, out: &mut Output<'_>) -> Result<Answer, SessionError> {
         Ok(Answer::Reply(match command {
             Command::Idle => {
-                if let State::Selected(_, selected) = &mut self.state {
-                    selected.messages.drop_facts();
-                }
                 out.put("+ idling\r\n");
                 return Ok(Answer::Wait(Waiting::Idle { tag: tag.into() }));
             }
@@ -545,18 +545,6 @@ impl Session for ImapSession {
 
     async fn event(&mut self) {
         let in_mailbox = self.is_idling() && matches!(self.state, State::Selected(..));
-        if let State::Selected(_, selected) = &mut self.state
-            && selected.messages.holds_facts()
-        {
-            let Some(account) = self.state.account_mut() else { return };
-            tokio::select! {
-                () = happened(account, in_mailbox) => return,
-                () = tokio::time::sleep(FACTS_KEPT) => {}
-            }
-            if let State::Selected(_, selected) = &mut self.state {
-                selected.messages.drop_facts();
-            }
-        }
         match self.state.account_mut() {
             Some(account) => happened(account, in_mailbox).await,
             None => std::future::pending().await,

@@ -1,7 +1,9 @@
 //! What a handler may ask of the world, and how the world's refusals are told.
 
-use provost_store::{AccountId, MailboxInfo, Modseq};
-use provost_store::{Applied, ApplyError, Batch, BatchId, Op, Require, Snapshot, StoreError};
+use provost_store::{
+    AccountId, Applied, ApplyError, Batch, BatchId, Columns, MailboxInfo, Op, Require, Row, Snapshot, StoreError,
+    UidSet, Which,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -66,14 +68,15 @@ impl World<'_> {
         self.config.store.snapshot(self.account.id, None).await.map_err(|error| unreadable(&error))
     }
 
-    /// Makes sure that what never changes of these messages is at hand.
-    pub(crate) async fn load_facts(&self, selected: &mut Selected, indices: &[usize]) -> Result<(), StoreError> {
-        if selected.messages.has_facts(indices.iter().copied()) {
-            return Ok(());
-        }
-        let changes = self.config.store.changes(self.account.id, selected.id, Modseq(0)).await?;
-        selected.messages.take_facts(&changes.messages);
-        Ok(())
+    /// Rows of the selected mailbox that are still there, with these columns.
+    pub(crate) async fn rows(
+        &self,
+        selected: &Selected,
+        uids: UidSet,
+        columns: Columns,
+    ) -> Result<Vec<Row>, StoreError> {
+        let read = self.config.store.read(self.account.id, selected.id, Which::Uids(uids), columns, None);
+        read.await.map(|rows| rows.rows)
     }
 
     /// The mailbox of that name, or why not.

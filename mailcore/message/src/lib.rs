@@ -43,7 +43,7 @@ pub use headers::{Field, Headers, fields, header_end};
 pub use identity::{message_id, rfc5322_date};
 pub use imap_envelope::ImapEnvelope;
 pub use kept_fields::KeptFields;
-pub use mime::{About, Content, Media, Part};
+pub use mime::{About, Content, Media, PART_DEPTH_MAX, Part};
 pub use notification::{EnvelopeId, NotificationError, Notify, OriginalRecipient, Return};
 pub use parameters::Parameterised;
 pub use path::{Path, PathError};

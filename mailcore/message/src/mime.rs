@@ -14,7 +14,7 @@ use crate::headers::{Field, fields};
 use crate::parameters::{Parameterised, parameter};
 use crate::tokens::without_comments;
 
-use split::DEPTH_MAX;
+pub use split::PART_DEPTH_MAX;
 
 /// Languages kept of one part.
 const LANGUAGES_MAX: usize = 32;

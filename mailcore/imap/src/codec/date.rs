@@ -1,4 +1,4 @@
-//! Dates as RFC 3501 §9 (`date`, `date-time`) and RFC 5322 §3.3 write them.
+//! Dates as RFC 3501 §9 (`date`, `date-time`) writes them.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -68,22 +68,6 @@ pub(crate) fn format_date_time(seconds: i64) -> String {
     format!("{day:2}-{name}-{year:04} {:02}:{:02}:{:02} +0000", at.hour(), at.minute(), at.second())
 }
 
-/// The day in a `Date` field as its sender wrote it, without time and zone (RFC 3501 §6.4.4 SENTON): `None` when it
-/// cannot be read.
-pub(crate) fn sent_date(field: &str) -> Option<Date> {
-    let text = field.split_once(',').map_or(field, |(_, date)| date);
-    let mut words = text.split_ascii_whitespace();
-    let (day, name, year) = (words.next()?, words.next()?, words.next()?);
-    let year: i16 = number(year).filter(|_| year.len() <= 4)?;
-    // RFC 5322 §4.3: two-digit years of the obsolete syntax.
-    let year = match year {
-        0..=49 => year + 2000,
-        50..=999 => year + 1900,
-        _ => year,
-    };
-    Date::new(year, month(name.get(..3)?)?, number(day)?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,19 +89,5 @@ mod tests {
         }
         assert_eq!(format_date_time(837_596_665), "17-Jul-1996 09:44:25 +0000");
         assert_eq!(format_date_time(0), " 1-Jan-1970 00:00:00 +0000");
-    }
-
-    /// RFC 5322 §3.3, §4.3.
-    #[test]
-    fn sent_dates() {
-        for (text, expect) in [
-            ("Fri, 21 Nov 1997 09:55:06 -0600", Some((1997, 11, 21))),
-            ("1 Jul 03 10:52:37 +0200", Some((2003, 7, 1))),
-            ("Thu, 3 February 2022 00:00", Some((2022, 2, 3))),
-            ("nonsense", None),
-            ("", None),
-        ] {
-            assert_eq!(sent_date(text).map(|date| (date.year(), date.month(), date.day())), expect, "{text}");
-        }
     }
 }

@@ -1,40 +1,28 @@
 //! ENVELOPE (RFC 3501 §7.4.2).
 
+use provost_message::{ImapEnvelope, Listed};
+
 use super::encode::{nstring, string};
-use crate::address::{self, Listed};
-use crate::header;
 
-/// Fields of one name whose addresses are told; RFC 5322 §3.6 allows one.
-const FIELDS_MAX: usize = 16;
-/// Octets of a header that are looked at for an envelope: what is behind them is left out of it.
-const HEADER_OCTETS_MAX: usize = 1024 * 1024;
-
-/// `envelope` of a header.
-pub(crate) fn envelope(wire: &mut Vec<u8>, header: &[u8]) {
-    let header = header.get(..header.len().min(HEADER_OCTETS_MAX)).unwrap_or_default();
+/// `envelope`.
+pub(crate) fn envelope(wire: &mut Vec<u8>, envelope: &ImapEnvelope) {
     wire.push(b'(');
-    for name in ["Date", "Subject"] {
-        nstring(wire, header::first(header, name).as_deref());
+    for text in [&envelope.date, &envelope.subject] {
+        nstring(wire, text.as_deref());
         wire.push(b' ');
     }
-    let from = addresses(header, "From");
     // RFC 3501 §7.4.2: the server sets these from From when they are absent or empty.
-    let or_from = |list: Vec<Listed>| if list.is_empty() { from.clone() } else { list };
-    address_list(wire, &from);
-    address_list(wire, &or_from(addresses(header, "Sender")));
-    address_list(wire, &or_from(addresses(header, "Reply-To")));
-    for name in ["To", "Cc", "Bcc"] {
-        address_list(wire, &addresses(header, name));
+    let or_from = |list| if <[Listed]>::is_empty(list) { envelope.from.as_slice() } else { list };
+    address_list(wire, &envelope.from);
+    address_list(wire, or_from(&envelope.sender));
+    address_list(wire, or_from(&envelope.reply_to));
+    for list in [&envelope.to, &envelope.cc, &envelope.bcc] {
+        address_list(wire, list);
     }
-    nstring(wire, header::first(header, "In-Reply-To").as_deref());
+    nstring(wire, envelope.in_reply_to.as_deref());
     wire.push(b' ');
-    nstring(wire, header::first(header, "Message-ID").as_deref());
+    nstring(wire, envelope.message_id.as_deref());
     wire.push(b')');
-}
-
-fn addresses(header: &[u8], name: &str) -> Vec<Listed> {
-    let fields = header::fields(header).filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
-    fields.take(FIELDS_MAX).flat_map(|field| address::parse(&header::unfold(field.value))).collect()
 }
 
 /// A list or NIL, and a space.
@@ -46,15 +34,15 @@ fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
     wire.push(b'(');
     for listed in list {
         match listed {
-            Listed::Mailbox { name, route, local, host } => {
+            Listed::Mailbox(mailbox) => {
                 wire.push(b'(');
-                nstring(wire, name.as_deref());
+                nstring(wire, mailbox.name.as_deref());
                 wire.push(b' ');
-                nstring(wire, route.as_deref());
+                nstring(wire, mailbox.route.as_deref());
                 wire.push(b' ');
-                string(wire, local);
+                string(wire, &mailbox.local);
                 wire.push(b' ');
-                string(wire, host);
+                string(wire, &mailbox.host);
                 wire.push(b')');
             }
             Listed::GroupStart(name) => {
@@ -77,10 +65,11 @@ mod tests {
     fn is_bounded() {
         let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));
         let mut wire = Vec::new();
-        envelope(&mut wire, header.as_bytes());
+        envelope(&mut wire, &ImapEnvelope::of(header.as_bytes()));
         assert!(wire.len() < 2 * 1024 * 1024, "{}", wire.len());
         let mut wire = Vec::new();
-        envelope(&mut wire, format!("From: {}\r\n\r\n", "a,".repeat(500_000)).as_bytes());
+        let header = format!("From: {}\r\n\r\n", "a,".repeat(100_000));
+        envelope(&mut wire, &ImapEnvelope::of(header.as_bytes()));
         assert_eq!(String::from_utf8_lossy(&wire).matches("(NIL NIL \"a\" ").count(), 3 * 4_096);
     }
 
@@ -104,7 +93,7 @@ mod tests {
             ),
         ] {
             let mut wire = Vec::new();
-            envelope(&mut wire, header.as_bytes());
+            envelope(&mut wire, &ImapEnvelope::of(header.as_bytes()));
             assert_eq!(String::from_utf8_lossy(&wire), expect);
         }
     }

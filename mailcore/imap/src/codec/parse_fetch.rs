@@ -9,7 +9,7 @@ const ITEMS_MAX: usize = 64;
 /// Names in one HEADER.FIELDS.
 const FIELDS_MAX: usize = 256;
 /// Part numbers in one section: as deep as the structure is split.
-const PART_DEPTH_MAX: usize = crate::mime::DEPTH_MAX;
+const PART_DEPTH_MAX: usize = provost_message::PART_DEPTH_MAX;
 
 pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
     let messages = messages(cursor, numbers)?;

@@ -1,13 +1,9 @@
 //! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
 
+use provost_message::{Content, ImapEnvelope, Media, Part};
+
 use super::encode::{nstring, string};
 use super::envelope::envelope;
-use crate::header::{self, Parameterised};
-use crate::mime::{Content, Media, Part};
-use crate::section::Octets;
-
-/// Languages told of one part.
-const LANGUAGES_MAX: usize = 32;
 
 /// With or without extension data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +15,12 @@ pub(crate) enum Detail {
 }
 
 /// `body` of a whole message.
-pub(crate) fn structure(wire: &mut Vec<u8>, message: &Octets, detail: Detail) {
-    Writer { wire, message, detail }.part(message.structure());
+pub(crate) fn structure(wire: &mut Vec<u8>, message: &Part, detail: Detail) {
+    Writer { wire, detail }.part(message);
 }
 
 struct Writer<'a> {
     wire: &'a mut Vec<u8>,
-    message: &'a Octets,
     detail: Detail,
 }
 
@@ -34,7 +29,7 @@ impl Writer<'_> {
         self.wire.push(b'(');
         match &part.content {
             Content::Multipart(parts) => self.multipart(part, parts),
-            Content::Message(inner) => self.message(part, inner),
+            Content::Message(inner, envelope) => self.message(part, inner, envelope),
             Content::Leaf => self.leaf(part),
         }
         self.wire.push(b')');
@@ -53,10 +48,10 @@ impl Writer<'_> {
         }
     }
 
-    fn message(&mut self, part: &Part, inner: &Part) {
+    fn message(&mut self, part: &Part, inner: &Part, of_inner: &ImapEnvelope) {
         self.fields(part, &part.media);
         self.wire.push(b' ');
-        envelope(self.wire, self.message.slice(inner.header.clone()));
+        envelope(self.wire, of_inner);
         self.wire.push(b' ');
         self.part(inner);
         self.lines(part);
@@ -82,26 +77,24 @@ impl Writer<'_> {
         string(self.wire, &media.subtype);
         self.wire.push(b' ');
         self.parameters(&media.parameters);
-        for name in ["Content-ID", "Content-Description"] {
+        for text in [&part.about.id, &part.about.description] {
             self.wire.push(b' ');
-            nstring(self.wire, self.field(part, name).as_deref());
+            nstring(self.wire, text.as_deref());
         }
         self.wire.push(b' ');
-        let encoding = self.field(part, "Content-Transfer-Encoding").filter(|text| !text.is_empty());
-        string(self.wire, encoding.as_deref().unwrap_or(b"7bit"));
-        self.wire.extend_from_slice(format!(" {}", part.body.len()).as_bytes());
+        string(self.wire, if part.encoding.is_empty() { b"7bit" } else { &part.encoding });
+        self.wire.extend_from_slice(format!(" {}", part.body.end - part.body.start).as_bytes());
     }
 
     fn lines(&mut self, part: &Part) {
-        let lines = self.message.slice(part.body.clone()).iter().filter(|octet| **octet == b'\n').count();
-        self.wire.extend_from_slice(format!(" {lines}").as_bytes());
+        self.wire.extend_from_slice(format!(" {}", part.lines).as_bytes());
     }
 
     /// `body-ext-1part`.
     fn single_extension(&mut self, part: &Part) {
         if self.detail == Detail::Extended {
             self.wire.push(b' ');
-            nstring(self.wire, self.field(part, "Content-MD5").as_deref());
+            nstring(self.wire, part.about.md5.as_deref());
             self.extension(part);
         }
     }
@@ -109,26 +102,23 @@ impl Writer<'_> {
     /// Disposition, language, location.
     fn extension(&mut self, part: &Part) {
         self.wire.push(b' ');
-        match self.field(part, "Content-Disposition").map(|value| Parameterised::parse(&value)) {
-            Some(disposition) if !disposition.value.is_empty() => {
+        match &part.about.disposition {
+            Some(disposition) => {
                 self.wire.push(b'(');
                 string(self.wire, &disposition.value);
                 self.wire.push(b' ');
                 self.parameters(&disposition.parameters);
                 self.wire.push(b')');
             }
-            _ => self.wire.extend_from_slice(b"NIL"),
+            None => self.wire.extend_from_slice(b"NIL"),
         }
         self.wire.push(b' ');
-        self.languages(part);
+        self.languages(&part.about.languages);
         self.wire.push(b' ');
-        nstring(self.wire, self.field(part, "Content-Location").as_deref());
+        nstring(self.wire, part.about.location.as_deref());
     }
 
-    fn languages(&mut self, part: &Part) {
-        let field = self.field(part, "Content-Language").unwrap_or_default();
-        let tags = field.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty());
-        let tags: Vec<&[u8]> = tags.take(LANGUAGES_MAX).collect();
+    fn languages(&mut self, tags: &[Vec<u8>]) {
         if tags.is_empty() {
             self.wire.extend_from_slice(b"NIL");
             return;
@@ -153,10 +143,6 @@ impl Writer<'_> {
         }
         self.wire.push(b')');
     }
-
-    fn field(&self, part: &Part, name: &str) -> Option<Vec<u8>> {
-        header::first(self.message.slice(part.header.clone()), name)
-    }
 }
 
 #[cfg(test)]
@@ -165,7 +151,7 @@ mod tests {
 
     fn told(message: &str, detail: Detail) -> String {
         let mut wire = Vec::new();
-        structure(&mut wire, &Octets::new(message.to_owned().into()), detail);
+        structure(&mut wire, &Part::of(message.as_bytes()), detail);
         String::from_utf8_lossy(&wire).into_owned()
     }
 
@@ -182,6 +168,16 @@ mod tests {
             concat!(
                 r#"("image" "png" ("name" "a b.png") "<i>" NIL "base64" 4 NIL "#,
                 r#"("attachment" ("filename" "x")) ("fr" "en") NIL)"#
+            )
+        );
+        let encoded = "Content-Type: text/plain (c); charset=utf-8 format=flowed\r\n\
+            Content-Transfer-Encoding: Quoted-Printable (c)\r\n\
+            Content-Disposition: attachment; filename*0=\"very-long-\"; filename*1=\"name.pdf\"\r\n\r\nx";
+        assert_eq!(
+            told(encoded, Detail::Extended),
+            concat!(
+                r#"("text" "plain" ("charset" "utf-8") NIL NIL "Quoted-Printable" 1 0 NIL "#,
+                r#"("attachment" ("filename" "very-long-name.pdf")) NIL NIL)"#
             )
         );
         let mixed = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n\

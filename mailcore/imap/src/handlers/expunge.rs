@@ -1,6 +1,6 @@
 //! EXPUNGE, UID EXPUNGE, CLOSE (RFC 3501 §6.4.2, §6.4.3; RFC 4315 §2.1).
 
-use provost_store::Op;
+use provost_store::{Flag, Op};
 
 use crate::codec::Reply;
 use crate::codec::command::{Messages, Numbers};
@@ -33,8 +33,7 @@ pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option
 /// CLOSE: expunges without a word; EXAMINE closes and expunges nothing.
 pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Reply {
     let done = Reply::ok("CLOSE completed");
-    let has_deleted = (0..selected.messages.len()).any(|at| selected.messages.has(at, provost_store::Flag::Deleted));
-    if selected.access == Access::ReadOnly || !has_deleted {
+    if selected.access == Access::ReadOnly || !selected.messages.any_has(Flag::Deleted) {
         return done;
     }
     match world.apply(vec![Op::Expunge { mailbox: selected.id, uids: None, only_deleted: true }]).await {

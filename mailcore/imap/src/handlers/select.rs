@@ -1,11 +1,12 @@
 //! SELECT and EXAMINE (RFC 3501 §6.3.1, §6.3.2).
 
 use provost_net::Output;
-use provost_store::{Modseq, Op};
+use provost_store::{Columns, MailboxInfo, Modseq, Op, StoreError, Which};
 
 use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
 use crate::mailbox::{Access, Selected};
+use crate::roster::Roster;
 use crate::world::{World, unreadable};
 
 /// The reply, and the mailbox when it could be had.
@@ -19,12 +20,12 @@ pub(crate) async fn select(
         Ok(info) => info,
         Err(reply) => return (reply, None),
     };
-    let changes = match world.config.store.changes(world.account.id, info.id, Modseq(0)).await {
-        Ok(changes) => changes,
+    let (info, roster) = match open(world, &info).await {
+        Ok(opened) => opened,
         Err(error) => return (unreadable(&error), None),
     };
     let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-    let mut selected = Selected::open(changes, access);
+    let mut selected = Selected::open(&info, roster, access);
     out.put(selected.flags_lines());
     out.put(selected.size_lines());
     if let Some(number) = selected.first_unseen() {
@@ -39,6 +40,23 @@ pub(crate) async fn select(
         Access::ReadOnly => Reply::ok("EXAMINE completed").with_code("READ-ONLY"),
     };
     (reply, Some(selected))
+}
+
+/// The mailbox with its roster, from what is kept of it and what has changed since.
+async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, Roster), StoreError> {
+    let (account, rosters) = (world.account.id, &world.config.rosters);
+    let (mut roster, after) = rosters.get(account, mailbox).unwrap_or_default();
+    let read = |after| world.config.store.read(account, mailbox.id, Which::ChangedSince(after), Columns::NONE, None);
+    let mut rows = read(after).await?;
+    roster.take(&rows);
+    if roster.len() != rows.info.messages as usize && after != Modseq(0) {
+        // The store no longer knows of all that was expunged since then.
+        rows = read(Modseq(0)).await?;
+        roster = Roster::default();
+        roster.take(&rows);
+    }
+    rosters.share(account, &rows.info, rows.info.highest_modseq, &mut roster);
+    Ok((rows.info, roster))
 }
 
 /// Takes `\Recent` from other sessions for what this one has been told (RFC 3501 §2.3.2); EXAMINE takes nothing

@@ -1,7 +1,7 @@
 //! STATUS (RFC 3501 §6.3.10; STATUS=SIZE, RFC 8438).
 
 use provost_net::Output;
-use provost_store::{MailboxInfo, Modseq};
+use provost_store::{Columns, MailboxInfo, Uid, UidSet, Which};
 
 use crate::codec::command::{NamedMailbox, StatusItem};
 use crate::codec::{Reply, encode};
@@ -48,7 +48,7 @@ async fn recent(world: &World<'_>, info: &MailboxInfo) -> Result<usize, Reply> {
     if info.recent_from >= info.uid_next || info.messages == 0 {
         return Ok(0);
     }
-    let changes = world.config.store.changes(world.account.id, info.id, Modseq(0)).await;
-    let changes = changes.map_err(|error| unreadable(&error))?;
-    Ok(changes.messages.iter().filter(|message| message.uid >= changes.info.recent_from).count())
+    let uids = UidSet::from_ranges([(info.recent_from, Uid::LAST)]);
+    let read = world.config.store.read(world.account.id, info.id, Which::Uids(uids), Columns::NONE, None).await;
+    Ok(read.map_err(|error| unreadable(&error))?.rows.len())
 }

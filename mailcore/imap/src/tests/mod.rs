@@ -63,6 +63,7 @@ impl World {
             default_quota: None,
             append_octets_max: 200_000,
             literals: crate::LiteralBudget::new(250_000),
+            rosters: crate::Rosters::default(),
         };
         Self { config: Arc::new(config) }
     }

@@ -6,7 +6,7 @@ use super::{Content, ContentFields, Media, Part};
 use crate::ImapEnvelope;
 
 /// Nested multiparts and messages.
-pub(super) const DEPTH_MAX: usize = 64;
+pub const PART_DEPTH_MAX: usize = 64;
 /// Parts of one message in all.
 const PARTS_MAX: usize = 10_000;
 /// Longest boundary. RFC 2046 §5.1.1 says 70; a line is compared with that of each open multipart.
@@ -50,7 +50,7 @@ impl<'a> Splitter<'a> {
         let header = self.message.get(start..header_end).unwrap_or_default();
         let ContentFields { media, encoding, about } = self.content_fields(header);
         let media = media.unwrap_or_else(|| if in_digest { Media::message() } else { Media::plain_text() });
-        let is_open = cut.is_none() && depth < DEPTH_MAX && self.parts < PARTS_MAX;
+        let is_open = cut.is_none() && depth < PART_DEPTH_MAX && self.parts < PARTS_MAX;
         let (content, end, stop) = match cut {
             Some(stop) => (Content::Leaf, header_end, stop),
             None if is_open && media.is("multipart") => self.multipart(&media, depth),
@@ -249,7 +249,7 @@ mod tests {
         while let Content::Message(inner, _) = &part.content {
             (part, depth) = (inner, depth + 1);
         }
-        assert_eq!(depth, DEPTH_MAX);
+        assert_eq!(depth, PART_DEPTH_MAX);
         let wide = mixed(&"--b\r\n\r\n".repeat(PARTS_MAX + 100));
         let Content::Multipart(parts) = split(wide.as_bytes()).content else { panic!("no parts") };
         assert_eq!(parts.len(), PARTS_MAX - 1);

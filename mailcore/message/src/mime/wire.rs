@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{About, Content, Media, Part};
 use crate::ImapEnvelope;
 use crate::column::{Reader, Writer};
-use crate::mime::DEPTH_MAX;
+use crate::mime::PART_DEPTH_MAX;
 use crate::parameters::Parameterised;
 
 /// Tags of [`Content`] in a column.
@@ -43,7 +43,7 @@ impl Part {
     }
 
     fn read(reader: &mut Reader<'_>, depth: usize) -> Option<Self> {
-        if depth > DEPTH_MAX {
+        if depth > PART_DEPTH_MAX {
             return None;
         }
         let (header, body) = (read_range(reader)?, read_range(reader)?);

@@ -1,0 +1,179 @@
+//! One data item of a response (RFC 3501 §7.4.2).
+
+use std::ops::Range;
+
+use provost_message::{ImapEnvelope, KeptFields};
+use provost_net::{Output, SessionError};
+use provost_store::{Row, StoreError};
+
+use crate::codec::command::{FetchItem, Partial, Section, SectionText};
+use crate::codec::envelope::envelope;
+use crate::codec::structure::{Detail, structure};
+use crate::codec::{date, encode};
+use crate::section::{Located, locate, partial_range, select};
+use crate::source::Source;
+
+use super::plan::kept_names;
+use super::{Response, stream};
+
+/// An item that is ready to be sent.
+pub(super) enum Prepared {
+    /// As it goes over the wire.
+    Text(Vec<u8>),
+    /// A literal that is made of the message's octets.
+    Stream { label: String, range: Range<u64> },
+}
+
+impl Prepared {
+    /// What it takes of memory.
+    pub(super) fn octets(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Stream { label, .. } => label.len(),
+        }
+    }
+
+    /// The octets of the message that it needs.
+    pub(super) fn range(&self) -> Option<Range<u64>> {
+        match self {
+            Self::Text(_) => None,
+            Self::Stream { range, .. } => Some(range.clone()),
+        }
+    }
+
+    pub(super) async fn send(&self, source: Option<&mut Source<'_>>, out: &mut Output<'_>) -> Result<(), SessionError> {
+        match (self, source) {
+            (Self::Text(text), _) => stream::text(text, out).await,
+            (Self::Stream { label, range }, Some(source)) => stream::literal(label, range.clone(), source, out).await,
+            (Self::Stream { label, .. }, None) => Err(SessionError::Bug(format!("no row was read for {label}"))),
+        }
+    }
+}
+
+impl Response<'_> {
+    pub(super) fn flags(&self) -> String {
+        encode::flags(&self.message.flags, self.selected.is_recent(self.message.uid))
+    }
+
+    /// Makes an item ready; what is not known of the message is read.
+    pub(super) async fn prepare(
+        &self,
+        item: &FetchItem,
+        source: Option<&mut Source<'_>>,
+    ) -> Result<Prepared, StoreError> {
+        let text = match (item, &self.row, source) {
+            (FetchItem::Flags, ..) => format!("FLAGS {}", self.flags()),
+            (FetchItem::Uid, ..) => format!("UID {}", self.message.uid.0),
+            (FetchItem::Rfc822Size, Some(row), _) => format!("RFC822.SIZE {}", row.meta.octets),
+            (FetchItem::InternalDate, Some(row), _) => {
+                format!("INTERNALDATE \"{}\"", date::format_date_time(row.meta.internal_date))
+            }
+            (item, Some(row), Some(source)) => return from_message(item, row, source).await,
+            (_, None, _) | (_, _, None) => return Err(StoreError::Gone),
+        };
+        Ok(Prepared::Text(text.into_bytes()))
+    }
+}
+
+/// Items that are made from the message's columns or octets.
+async fn from_message(item: &FetchItem, row: &Row, source: &mut Source<'_>) -> Result<Prepared, StoreError> {
+    let header = Section { part: Vec::new(), text: SectionText::Header };
+    let text = Section { part: Vec::new(), text: SectionText::Text };
+    match item {
+        FetchItem::Envelope => described_envelope(row, source).await,
+        FetchItem::Body => described("BODY ", Detail::Basic, source).await,
+        FetchItem::BodyStructure => described("BODYSTRUCTURE ", Detail::Extended, source).await,
+        FetchItem::Rfc822 => Ok(Prepared::Stream { label: "RFC822".to_owned(), range: 0..row.meta.octets }),
+        FetchItem::Rfc822Header => of_section("RFC822.HEADER".to_owned(), &header, None, source).await,
+        FetchItem::Rfc822Text => of_section("RFC822.TEXT".to_owned(), &text, None, source).await,
+        FetchItem::Section { section, partial, .. } => {
+            if let Some(selected) = from_kept_fields(section, row) {
+                return Ok(literal(&label(section, *partial), &selected, *partial));
+            }
+            of_section(label(section, *partial), section, *partial, source).await
+        }
+        FetchItem::Flags | FetchItem::Uid | FetchItem::Rfc822Size | FetchItem::InternalDate => Err(StoreError::Gone),
+    }
+}
+
+async fn described_envelope(row: &Row, source: &mut Source<'_>) -> Result<Prepared, StoreError> {
+    let kept = row.derived.as_ref().and_then(|derived| ImapEnvelope::decode(&derived.envelope));
+    let read = match kept {
+        Some(kept) => kept,
+        None => ImapEnvelope::of(&source.header().await?),
+    };
+    let mut wire = b"ENVELOPE ".to_vec();
+    envelope(&mut wire, &read);
+    Ok(Prepared::Text(wire))
+}
+
+async fn described(name: &str, detail: Detail, source: &mut Source<'_>) -> Result<Prepared, StoreError> {
+    let mut wire = name.as_bytes().to_vec();
+    structure(&mut wire, source.structure().await?, detail);
+    Ok(Prepared::Text(wire))
+}
+
+/// `HEADER.FIELDS` of fields that are all kept beside the message.
+fn from_kept_fields(section: &Section, row: &Row) -> Option<Vec<u8>> {
+    let names = kept_names(section)?;
+    let kept = KeptFields::decode(&row.derived.as_ref()?.fields)?;
+    Some(select(kept.section(), names, false))
+}
+
+async fn of_section(
+    label: String,
+    section: &Section,
+    partial: Option<Partial>,
+    source: &mut Source<'_>,
+) -> Result<Prepared, StoreError> {
+    let octets = source.octets();
+    if section.part.is_empty() && section.text == SectionText::All {
+        return Ok(Prepared::Stream { label, range: partial_range(partial, 0..octets) });
+    }
+    match locate(section, source.structure().await?, octets) {
+        // RFC 3501 §7.4.2: NIL has no origin.
+        None => Ok(Prepared::Text(format!("{} NIL", self::label(section, None)).into_bytes())),
+        Some(Located::Octets(range)) => Ok(Prepared::Stream { label, range: partial_range(partial, range) }),
+        Some(Located::Fields { header, names, not }) => {
+            let header = source.fields(header).await?;
+            Ok(literal(&label, &select(&header, names, not), partial))
+        }
+    }
+}
+
+fn literal(label: &str, octets: &[u8], partial: Option<Partial>) -> Prepared {
+    let range = partial_range(partial, 0..octets.len() as u64);
+    let offset = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    let octets = octets.get(offset(range.start)..offset(range.end)).unwrap_or_default();
+    let mut wire = format!("{label} {{{}}}\r\n", octets.len()).into_bytes();
+    wire.extend_from_slice(octets);
+    Prepared::Text(wire)
+}
+
+/// `BODY[1.HEADER.FIELDS (From)]<0>`: the section as asked for, and the origin only (RFC 3501 §7.4.2).
+fn label(section: &Section, partial: Option<Partial>) -> String {
+    let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
+    match &section.text {
+        SectionText::All => {}
+        SectionText::Header => words.push("HEADER".to_owned()),
+        SectionText::Text => words.push("TEXT".to_owned()),
+        SectionText::Mime => words.push("MIME".to_owned()),
+        SectionText::HeaderFields { names, not } => {
+            let word = if *not { "HEADER.FIELDS.NOT" } else { "HEADER.FIELDS" };
+            let names: Vec<String> = names.iter().map(|name| field_name(name)).collect();
+            words.push(format!("{word} ({})", names.join(" ")));
+        }
+    }
+    let origin = partial.map(|partial| format!("<{}>", partial.origin)).unwrap_or_default();
+    format!("BODY[{}]{origin}", words.join("."))
+}
+
+/// A field name as an astring.
+fn field_name(name: &str) -> String {
+    let mut wire = Vec::new();
+    if name.bytes().all(crate::codec::cursor::is_atom_char) {
+        return name.to_owned();
+    }
+    encode::string(&mut wire, name.as_bytes());
+    String::from_utf8_lossy(&wire).into_owned()
+}

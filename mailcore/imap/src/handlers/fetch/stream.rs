@@ -1,0 +1,51 @@
+//! Octets of a message to the client, piece by piece: no more of it is in memory than one piece, however slowly the client
+//! reads.
+
+use std::ops::Range;
+
+use provost_net::{Output, SessionError};
+use provost_store::StoreError;
+
+use crate::source::Source;
+
+/// Octets handed to the output at once.
+const CHUNK_OCTETS: usize = 64 * 1024;
+
+/// Text that is in memory.
+pub(super) async fn text(text: &[u8], out: &mut Output<'_>) -> Result<(), SessionError> {
+    for chunk in text.chunks(CHUNK_OCTETS) {
+        out.put(chunk);
+        out.relieve().await?;
+    }
+    Ok(())
+}
+
+/// A literal under its name.
+///
+/// The client has been promised so many octets: when the store fails in the middle, nothing but the end of the connection
+/// says so.
+pub(super) async fn literal(
+    label: &str,
+    range: Range<u64>,
+    source: &mut Source<'_>,
+    out: &mut Output<'_>,
+) -> Result<(), SessionError> {
+    out.put(format!("{label} {{{}}}\r\n", range.end.saturating_sub(range.start)));
+    let mut at = range.start;
+    while at < range.end {
+        let piece = match source.piece(at..range.end).await {
+            Ok(piece) if !piece.is_empty() => piece,
+            Ok(_) => return Err(broken(&StoreError::Damaged("a body ends before its end".to_owned()))),
+            Err(error) => return Err(broken(&error)),
+        };
+        at += piece.len() as u64;
+        text(&piece, out).await?;
+    }
+    Ok(())
+}
+
+/// The connection has to end: a response was begun that cannot be finished.
+pub(super) fn broken(error: &StoreError) -> SessionError {
+    tracing::warn!(%error, "a message cannot be read to its end: connection closed");
+    std::io::Error::other("a message could not be read to its end").into()
+}

@@ -1,0 +1,80 @@
+//! What was read of a message for SEARCH, with what was decoded of it: several keys may ask for the same.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use provost_message::{KeptFields, Part, SentDate, body_text, field_text, fields, header_text};
+use provost_store::Row;
+
+/// How much is there, from nothing to everything.
+pub(super) enum Content<'a> {
+    /// Not even the row.
+    Nothing,
+    /// Kept header fields: a header section without the others.
+    Kept(&'a [u8]),
+    /// The header.
+    Header(Header),
+    /// The whole message.
+    Whole { message: Bytes, header: Header, body: OnceLock<String> },
+}
+
+/// A header and its text.
+pub(super) struct Header {
+    section: Bytes,
+    text: OnceLock<String>,
+}
+
+impl<'a> Content<'a> {
+    /// What the row has.
+    pub(super) fn kept(row: &'a Row) -> Self {
+        let kept = row.derived.as_ref().and_then(|derived| KeptFields::decode(&derived.fields));
+        kept.map_or(Self::Nothing, |kept| Self::Kept(kept.section()))
+    }
+
+    pub(super) fn header(section: Bytes) -> Self {
+        Self::Header(Header { section, text: OnceLock::new() })
+    }
+
+    pub(super) fn whole(message: Bytes) -> Self {
+        let end = provost_message::header_end(&message).unwrap_or(message.len());
+        let header = Header { section: message.slice(..end), text: OnceLock::new() };
+        Self::Whole { message, header, body: OnceLock::new() }
+    }
+
+    /// A header section in which fields of this name would be if the message had any.
+    fn section_with(&self, name: &str) -> Option<&[u8]> {
+        match self {
+            Self::Nothing => None,
+            Self::Kept(section) => KeptFields::keeps(name).then_some(section),
+            Self::Header(header) | Self::Whole { header, .. } => Some(&header.section),
+        }
+    }
+
+    /// RFC 3501 §6.4.4: an empty text matches any message that has the field. `None` when it cannot be said yet.
+    pub(super) fn field_has(&self, name: &str, wanted: &str) -> Option<bool> {
+        let mut named = fields(self.section_with(name)?).filter(|field| field.is(name));
+        Some(named.any(|field| wanted.is_empty() || field_text(&field).contains(wanted)))
+    }
+
+    /// The date in the message, `Some(None)` when it has none. `None` when it cannot be said yet.
+    pub(super) fn sent(&self) -> Option<Option<SentDate>> {
+        let field = fields(self.section_with("Date")?).find(|field| field.is("Date"));
+        Some(field.and_then(|field| SentDate::parse(&field.unfolded())))
+    }
+
+    /// Whether the header has the text. `None` when it cannot be said yet.
+    pub(super) fn header_has(&self, wanted: &str) -> Option<bool> {
+        match self {
+            Self::Nothing | Self::Kept(_) => None,
+            Self::Header(header) | Self::Whole { header, .. } => {
+                Some(header.text.get_or_init(|| header_text(&header.section)).contains(wanted))
+            }
+        }
+    }
+
+    /// Whether the body has the text. `None` when it cannot be said yet.
+    pub(super) fn body_has(&self, wanted: &str) -> Option<bool> {
+        let Self::Whole { message, body, .. } = self else { return None };
+        Some(body.get_or_init(|| body_text(message, &Part::of(message))).contains(wanted))
+    }
+}

@@ -1,0 +1,116 @@
+//! Search keys (RFC 3501 §6.4.4) against one message.
+
+use jiff::civil::Date;
+use provost_message::KeptFields;
+use provost_store::{Columns, Flag, Row};
+
+use crate::codec::command::{Compare, SearchKey};
+use crate::codec::date;
+use crate::codec::sequence::{self, Ranges};
+use crate::mailbox::Selected;
+use crate::roster::Message;
+
+use super::content::Content;
+
+/// One message without its octets.
+pub(super) struct Subject {
+    pub(super) message: Message,
+    pub(super) number: u32,
+    pub(super) is_recent: bool,
+    /// Once it was read.
+    pub(super) row: Option<Row>,
+}
+
+/// The columns that may answer a key.
+pub(super) fn columns(key: &SearchKey) -> Columns {
+    match key {
+        SearchKey::Not(key) => columns(key),
+        SearchKey::Or(first, second) => columns(first) | columns(second),
+        SearchKey::And(keys) => keys.iter().map(columns).fold(Columns::NONE, |all, one| all | one),
+        SearchKey::Sent(..) => Columns::FIELDS,
+        SearchKey::Header { name, .. } if KeptFields::keeps(name) => Columns::FIELDS,
+        _ => Columns::NONE,
+    }
+}
+
+/// A key with its sets resolved against the mailbox.
+pub(super) enum Resolved<'a> {
+    Leaf(&'a SearchKey),
+    Sequence(Ranges),
+    Uid(Ranges),
+    Not(Box<Resolved<'a>>),
+    Or(Box<Resolved<'a>>, Box<Resolved<'a>>),
+    And(Vec<Resolved<'a>>),
+}
+
+impl<'a> Resolved<'a> {
+    pub(super) fn new(key: &'a SearchKey, selected: &Selected) -> Self {
+        let boxed = |key: &'a SearchKey| Box::new(Self::new(key, selected));
+        match key {
+            SearchKey::Sequence(set) => Self::Sequence(set.resolve(selected.exists())),
+            SearchKey::Uid(set) => Self::Uid(set.resolve(selected.last_uid())),
+            SearchKey::Not(key) => Self::Not(boxed(key)),
+            SearchKey::Or(first, second) => Self::Or(boxed(first), boxed(second)),
+            SearchKey::And(keys) => Self::And(keys.iter().map(|key| Self::new(key, selected)).collect()),
+            leaf => Self::Leaf(leaf),
+        }
+    }
+
+    /// `None`: it cannot be said from what was read so far.
+    pub(super) fn test(&self, subject: &Subject, content: &Content<'_>) -> Option<bool> {
+        match self {
+            Self::Leaf(key) => leaf(key, subject, content),
+            Self::Sequence(ranges) => Some(sequence::contains(ranges, subject.number)),
+            Self::Uid(ranges) => Some(sequence::contains(ranges, subject.message.uid.0.get())),
+            Self::Not(key) => key.test(subject, content).map(|answer| !answer),
+            Self::Or(first, second) => match first.test(subject, content) {
+                Some(true) => Some(true),
+                first => match (first, second.test(subject, content)) {
+                    (_, Some(true)) => Some(true),
+                    (Some(false), Some(false)) => Some(false),
+                    _ => None,
+                },
+            },
+            Self::And(keys) => {
+                let mut answer = Some(true);
+                for key in keys {
+                    match key.test(subject, content) {
+                        Some(false) => return Some(false),
+                        Some(true) => {}
+                        None => answer = None,
+                    }
+                }
+                answer
+            }
+        }
+    }
+}
+
+fn leaf(key: &SearchKey, subject: &Subject, content: &Content<'_>) -> Option<bool> {
+    let flags = &subject.message.flags;
+    let meta = || subject.row.as_ref().map(|row| &row.meta);
+    Some(match key {
+        SearchKey::All => true,
+        SearchKey::Flag(flag, is_set) => flags.has(*flag) == *is_set,
+        SearchKey::Keyword(keyword, is_set) => flags.has_keyword(keyword) == *is_set,
+        SearchKey::Recent(is_recent) => subject.is_recent == *is_recent,
+        SearchKey::New => subject.is_recent && !flags.has(Flag::Seen),
+        SearchKey::Internal(compare, day) => compares(*compare, date::utc_date(meta()?.internal_date), *day),
+        SearchKey::Larger(octets) => meta()?.octets > u64::from(*octets),
+        SearchKey::Smaller(octets) => meta()?.octets < u64::from(*octets),
+        SearchKey::Sent(compare, day) => content.sent()?.is_some_and(|sent| compares(*compare, sent.day(), *day)),
+        SearchKey::Header { name, text } => content.field_has(name, text)?,
+        SearchKey::Body(text) => content.body_has(text)?,
+        SearchKey::Text(text) => content.header_has(text)? || content.body_has(text)?,
+        // Resolved before.
+        SearchKey::Sequence(_) | SearchKey::Uid(_) | SearchKey::Not(_) | SearchKey::Or(..) | SearchKey::And(_) => false,
+    })
+}
+
+fn compares(compare: Compare, day: Date, with: Date) -> bool {
+    match compare {
+        Compare::Before => day < with,
+        Compare::On => day == with,
+        Compare::Since => day >= with,
+    }
+}

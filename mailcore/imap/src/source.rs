@@ -1,0 +1,120 @@
+//! A message's octets as a command needs them: whole when they are few, else in ranges.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use provost_message::{Part, header_end};
+use provost_store::{BodyId, Row, StoreError};
+
+use crate::world::World;
+
+/// Octets read at once. A message that is no longer is read whole, so that the store checks it whole, and once.
+const PIECE_OCTETS: u64 = 128 * 1024;
+/// Octets of a header that are searched for fields; nearly every header is a hundredth of it. Fields behind them are not
+/// found.
+const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
+
+/// One message's octets.
+pub(crate) struct Source<'a> {
+    world: &'a World<'a>,
+    body: BodyId,
+    octets: u64,
+    /// Encoded; empty when it is not kept.
+    structure_column: &'a [u8],
+    structure: Option<Part>,
+    /// The message, when it is short and was read.
+    whole: Option<Bytes>,
+    /// A piece that was read ahead, and where it begins.
+    ahead: Option<(u64, Bytes)>,
+}
+
+impl<'a> Source<'a> {
+    /// Of a row; with its structure if that column was read.
+    pub(crate) fn new(world: &'a World<'a>, row: &'a Row) -> Self {
+        Self {
+            world,
+            body: row.meta.body,
+            octets: row.meta.octets,
+            structure_column: row.derived.as_ref().map_or(&[], |derived| &derived.structure),
+            structure: None,
+            whole: None,
+            ahead: None,
+        }
+    }
+
+    /// RFC822.SIZE.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// The first octets of a range, at least one unless it is empty.
+    pub(crate) async fn piece(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if self.octets <= PIECE_OCTETS {
+            return Ok(slice(self.whole().await?, range));
+        }
+        if let Some((at, piece)) = self.ahead.take().filter(|(at, _)| *at == range.start) {
+            return Ok(slice(&piece, 0..range.end - at));
+        }
+        let range = range.start..range.end.min(range.start + PIECE_OCTETS);
+        self.world.config.store.body(self.world.account.id, self.body, Some(range)).await
+    }
+
+    /// Reads the first piece of a range ahead, for [`Self::piece`].
+    pub(crate) async fn begin(&mut self, range: Range<u64>) -> Result<(), StoreError> {
+        if self.octets == 0 || range.is_empty() {
+            return Ok(());
+        }
+        let piece = self.piece(range.clone()).await?;
+        self.ahead = Some((range.start, piece));
+        Ok(())
+    }
+
+    async fn whole(&mut self) -> Result<&Bytes, StoreError> {
+        let read = match self.whole.take() {
+            Some(read) => read,
+            None => self.read_all().await?,
+        };
+        Ok(self.whole.insert(read))
+    }
+
+    /// The whole message, of any length; a long one is not held here.
+    pub(crate) async fn read_all(&mut self) -> Result<Bytes, StoreError> {
+        if let Some(whole) = &self.whole {
+            return Ok(whole.clone());
+        }
+        self.world.config.store.body(self.world.account.id, self.body, None).await
+    }
+
+    /// The octets of a header at this range, as far as they are looked at.
+    pub(crate) async fn fields(&mut self, header: Range<u64>) -> Result<Bytes, StoreError> {
+        let end = header.end.min(header.start + HEADER_OCTETS_MAX);
+        if self.octets <= PIECE_OCTETS {
+            return Ok(slice(self.whole().await?, header.start..end));
+        }
+        self.world.config.store.body(self.world.account.id, self.body, Some(header.start..end)).await
+    }
+
+    /// The message's own header, as far as it is looked at.
+    pub(crate) async fn header(&mut self) -> Result<Bytes, StoreError> {
+        let mut head = self.piece(0..self.octets).await?;
+        if header_end(&head).is_none() && (head.len() as u64) < self.octets {
+            head = self.fields(0..self.octets).await?;
+        }
+        let end = header_end(&head).unwrap_or(head.len());
+        Ok(head.slice(..end))
+    }
+
+    /// The MIME structure: from its column, or from the whole message, which is not kept for it.
+    pub(crate) async fn structure(&mut self) -> Result<&Part, StoreError> {
+        let structure = match self.structure.take().or_else(|| Part::decode(self.structure_column)) {
+            Some(structure) => structure,
+            None => Part::of(&self.read_all().await?),
+        };
+        Ok(self.structure.insert(structure))
+    }
+}
+
+fn slice(octets: &Bytes, range: Range<u64>) -> Bytes {
+    let offset = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(octets.len());
+    octets.slice(offset(range.start)..offset(range.end).max(offset(range.start)))
+}
