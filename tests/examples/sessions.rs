@@ -1,0 +1,200 @@
+//! A light load client for `scripts/bench/sessions` and `scripts/bench/mailbox`: whole IMAP and POP3 sessions, one thread
+//! a connection, nothing parsed beyond what tells the end of an answer.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use provost_tests::Line;
+
+const USAGE: &str = "sessions imap|pop3 ADDRESS CONNECTIONS SESSIONS USERS PASSWORD
+sessions idle ADDRESS CONNECTIONS USERS PASSWORD     TLS connections with INBOX selected, in IDLE; ends with standard input
+sessions time ADDRESS USER PASSWORD ROUNDS COMMAND... one IMAP connection; the median of each command, milliseconds";
+/// Accounts are named `1bench`, `2bench`, ... as smtp-source names its recipients.
+const LOGIN_SUFFIX: &str = "bench";
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [protocol @ ("imap" | "pop3"), address, connections, sessions, users, password] => {
+            let load = Load { address: address.parse()?, users: users.parse()?, password };
+            load.run(protocol, connections.parse()?, sessions.parse()?)
+        }
+        ["idle", address, connections, users, password] => {
+            let load = Load { address: address.parse()?, users: users.parse()?, password };
+            load.idle(connections.parse()?)
+        }
+        ["time", address, user, password, rounds, commands @ ..] => {
+            time(address.parse()?, user, password, rounds.parse()?, commands)
+        }
+        _ => bail!("{USAGE}"),
+    }
+}
+
+struct Load<'a> {
+    address: SocketAddr,
+    users: u32,
+    password: &'a str,
+}
+
+impl Load<'_> {
+    fn login(&self, number: u32) -> String {
+        format!("{}{LOGIN_SUFFIX}", number % self.users + 1)
+    }
+
+    /// Prints sessions per second.
+    fn run(&self, protocol: &str, connections: u32, sessions: u32) -> anyhow::Result<()> {
+        let next = AtomicU32::new(0);
+        let begin = Instant::now();
+        let work = || -> anyhow::Result<()> {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= sessions {
+                    return Ok(());
+                }
+                match protocol {
+                    "imap" => self.imap(&self.login(number))?,
+                    _ => self.pop3(&self.login(number))?,
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..connections).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked")))
+        })?;
+        println!("{:.0}", f64::from(sessions) / begin.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Nine commands.
+    fn imap(&self, login: &str) -> anyhow::Result<()> {
+        let mut peer = Peer::open(self.address)?;
+        peer.line()?;
+        for command in [
+            &format!("LOGIN {login} {}", self.password),
+            "SELECT INBOX",
+            "FETCH 1:10 (UID FLAGS)",
+            "FETCH 1 (ENVELOPE BODYSTRUCTURE)",
+            "FETCH 1 (BODY.PEEK[])",
+            "STORE 1 +FLAGS (\\Seen)",
+            "SEARCH UNSEEN",
+            "NOOP",
+            "LOGOUT",
+        ] {
+            peer.command(command)?;
+        }
+        Ok(())
+    }
+
+    fn pop3(&self, login: &str) -> anyhow::Result<()> {
+        let mut peer = Peer::open(self.address)?;
+        peer.line()?;
+        peer.pop3(&format!("USER {login}"), false)?;
+        peer.pop3(&format!("PASS {}", self.password), false)?;
+        peer.pop3("STAT", false)?;
+        peer.pop3("UIDL", true)?;
+        peer.pop3("RETR 1", true)?;
+        peer.pop3("QUIT", false)
+    }
+
+    /// Holds connections open until standard input ends.
+    fn idle(&self, connections: u32) -> anyhow::Result<()> {
+        let mut held = Vec::new();
+        for number in 0..connections {
+            let mut line = Line::open(self.address)?;
+            line.start_tls()?;
+            line.until(&["* OK"])?;
+            line.ask(&format!("a LOGIN {} {}", self.login(number), self.password), &["a OK"])?;
+            line.ask("b SELECT INBOX", &["b OK"])?;
+            line.say("c IDLE")?;
+            line.until(&["+"])?;
+            held.push(line);
+        }
+        println!("{}", held.len());
+        std::io::stdin().read_line(&mut String::new())?;
+        Ok(())
+    }
+}
+
+/// Prints the median of each command, in order, over the rounds.
+fn time(address: SocketAddr, user: &str, password: &str, rounds: usize, commands: &[&str]) -> anyhow::Result<()> {
+    let mut peer = Peer::open(address)?;
+    peer.line()?;
+    peer.command(&format!("LOGIN {user} {password}"))?;
+    let mut taken = vec![Vec::new(); commands.len()];
+    for _ in 0..rounds {
+        for (command, taken) in commands.iter().zip(&mut taken) {
+            let begin = Instant::now();
+            peer.command(command)?;
+            taken.push(begin.elapsed());
+        }
+    }
+    for (command, mut taken) in commands.iter().zip(taken) {
+        taken.sort_unstable();
+        let median = taken.get(taken.len() / 2).copied().unwrap_or(Duration::ZERO);
+        println!("{:>10.2} ms  {command}", median.as_secs_f64() * 1000.0);
+    }
+    Ok(())
+}
+
+/// A connection in the clear.
+struct Peer {
+    socket: BufReader<TcpStream>,
+    line: Vec<u8>,
+}
+
+impl Peer {
+    fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket: BufReader::with_capacity(64 * 1024, socket), line: Vec::new() })
+    }
+
+    fn line(&mut self) -> anyhow::Result<&[u8]> {
+        self.line.clear();
+        ensure!(self.socket.read_until(b'\n', &mut self.line)? > 0, "the peer closed");
+        Ok(&self.line)
+    }
+
+    fn command(&mut self, command: &str) -> anyhow::Result<()> {
+        self.socket.get_mut().write_all(format!("a {command}\r\n").as_bytes())?;
+        loop {
+            let line = self.line()?;
+            if line.starts_with(b"a ") {
+                ensure!(line.starts_with(b"a OK"), "{command}: {}", String::from_utf8_lossy(line));
+                return Ok(());
+            }
+            if let Some(octets) = literal(line) {
+                self.pass_over(octets).context("a literal")?;
+            }
+        }
+    }
+
+    fn pop3(&mut self, command: &str, many: bool) -> anyhow::Result<()> {
+        self.socket.get_mut().write_all(format!("{command}\r\n").as_bytes())?;
+        let line = self.line()?;
+        ensure!(line.starts_with(b"+OK"), "{command}: {}", String::from_utf8_lossy(line));
+        while many && self.line()? != b".\r\n" {}
+        Ok(())
+    }
+
+    fn pass_over(&mut self, mut octets: usize) -> anyhow::Result<()> {
+        while octets > 0 {
+            let there = self.socket.fill_buf()?.len().min(octets);
+            ensure!(there > 0, "the peer closed");
+            self.socket.consume(there);
+            octets -= there;
+        }
+        Ok(())
+    }
+}
+
+/// The octets of a literal that a line announces.
+fn literal(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"}\r\n")?;
+    let from = line.iter().rposition(|octet| *octet == b'{')? + 1;
+    std::str::from_utf8(line.get(from..)?).ok()?.parse().ok()
+}
