@@ -11,6 +11,7 @@ mod limits;
 mod mailboxes;
 mod messages;
 mod random;
+mod reads;
 mod search;
 mod socket;
 mod unavailable;

@@ -1,0 +1,241 @@
+//! What commands read of the store: the rows asked for, no body where columns answer, and never a whole large one.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use provost_store::{
+    Applied, ApplyError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore, Rows, Snapshot,
+    StoreError, Token, Which,
+};
+
+use super::*;
+
+/// The memory engine, and how much was read of it.
+#[derive(Default)]
+struct Counted {
+    engine: MemoryStore,
+    rows: AtomicU64,
+    bodies: AtomicU64,
+    /// The most octets of one body that were asked for at once.
+    octets_at_once: AtomicU64,
+}
+
+impl Counted {
+    /// Rows and bodies since the last look.
+    fn take(&self) -> (u64, u64) {
+        (self.rows.swap(0, Ordering::SeqCst), self.bodies.swap(0, Ordering::SeqCst))
+    }
+}
+
+impl MessageStore for Counted {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+        self.engine.apply(batch)
+    }
+    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        self.engine.snapshot(account, at_least)
+    }
+    fn read(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        which: Which,
+        columns: Columns,
+        at_least: Option<Token>,
+    ) -> BoxFuture<'_, Result<Rows, StoreError>> {
+        Box::pin(async move {
+            let rows = self.engine.read(account, mailbox, which, columns, at_least).await?;
+            self.rows.fetch_add(rows.rows.len() as u64, Ordering::SeqCst);
+            Ok(rows)
+        })
+    }
+    fn body(
+        &self,
+        account: AccountId,
+        body: BodyId,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        Box::pin(async move {
+            let octets = self.engine.body(account, body, range).await?;
+            self.bodies.fetch_add(1, Ordering::SeqCst);
+            self.octets_at_once.fetch_max(octets.len() as u64, Ordering::SeqCst);
+            Ok(octets)
+        })
+    }
+    fn notices(&self, account: AccountId) -> tokio::sync::watch::Receiver<u64> {
+        self.engine.notices(account)
+    }
+    fn lease(&self, name: &str, ttl: Duration) -> BoxFuture<'_, Result<Option<Lease>, StoreError>> {
+        self.engine.lease(name, ttl)
+    }
+    fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.engine.renew(lease, ttl)
+    }
+    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.engine.accounts(after, most)
+    }
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+        self.engine.note_login(account, protocol, now);
+    }
+}
+
+fn world(view: View) -> (World, Arc<Counted>) {
+    let mut world = World::new();
+    let store = Arc::new(Counted::default());
+    world.config = Arc::new(ImapConfig { view, store: store.clone(), ..(*world.config).clone() });
+    (world, store)
+}
+
+fn without_quota() -> View {
+    View::fixed(vec![Person { quota_octets: None, ..person(PersonState::Active) }])
+}
+
+async fn fill(world: &World, messages: u32, message: &'static [u8]) {
+    let account = AccountId(Uuid::from_u128(1));
+    let op = || Op::Append {
+        mailbox: MailboxName::inbox(),
+        create: false,
+        body: Bytes::from_static(message),
+        flags: Flags::none(),
+        internal_date: NOW,
+    };
+    let mut left = messages;
+    while left > 0 {
+        let ops: Vec<Op> = (0..left.min(1_000)).map(|_| op()).collect();
+        left -= ops.len() as u32;
+        let batch = Batch { id: None, account, now: NOW, require: Vec::new(), ops };
+        world.config.store.apply(batch).await.unwrap();
+    }
+}
+
+const MESSAGE: &[u8] = b"From: Zoe <zoe@example.edu>\r\nTo: a@b\r\nSubject: Hello\r\nX-Other: x\r\n\
+    Date: Mon, 23 Nov 2026 10:00:00 +0100\r\n\r\nbody\r\n";
+
+/// A command about ten messages, or one, reads as much in a mailbox of 100,000 as in one of ten.
+#[tokio::test]
+async fn a_large_mailbox_costs_what_is_asked_for() {
+    let mut costs = Vec::new();
+    for messages in [10, 100_000] {
+        let (world, store) = world(without_quota());
+        fill(&world, messages, MESSAGE).await;
+        let mut talk = world.logged_in().await;
+        talk.send("s SELECT INBOX\r\nt NOOP\r\n").await;
+        talk.take();
+        assert_eq!(store.take(), (u64::from(messages), 0));
+        let mut cost = Vec::new();
+        for command in [
+            "FETCH 1:10 FLAGS",
+            "FETCH 1:10 (UID FLAGS INTERNALDATE RFC822.SIZE)",
+            "STORE 5 +FLAGS (\\Flagged)",
+            "UID STORE 7 -FLAGS.SILENT (\\Seen)",
+            "SEARCH 1:10 SMALLER 1000",
+            "FETCH 1:3 ENVELOPE",
+            "NOOP",
+            "COPY 3 Trash",
+            "FETCH 2 BODY[]",
+        ] {
+            talk.send(format!("c {command}\r\n")).await;
+            assert!(talk.take().contains("c OK "), "{command}");
+            cost.push((command, store.take()));
+        }
+        costs.push(cost);
+        // The second SELECT, by whoever it is, reads nothing that has not changed.
+        let mut other = world.logged_in().await;
+        other.send("s SELECT INBOX\r\n").await;
+        assert!(other.take().contains(&format!("* {messages} EXISTS\r\n")));
+        assert_eq!(store.take(), (0, 0));
+    }
+    assert_eq!(costs[0], costs[1]);
+    assert_eq!(costs[1][0].1, (0, 0), "what the client was told is known");
+    assert_eq!(costs[1][1].1, (10, 0));
+}
+
+/// ENVELOPE, BODYSTRUCTURE, kept header fields and SEARCH in them read no body.
+#[tokio::test]
+async fn columns_answer_without_bodies() {
+    let (world, store) = world(without_quota());
+    fill(&world, 20, MESSAGE).await;
+    let mut talk = world.logged_in().await;
+    talk.send("s SELECT INBOX\r\n").await;
+    talk.take();
+    for (command, bodies) in [
+        ("FETCH 1:* (FLAGS ENVELOPE)", 0),
+        ("FETCH 1:* (BODY BODYSTRUCTURE)", 0),
+        ("FETCH 1:* FULL", 0),
+        ("FETCH 1:* BODY.PEEK[HEADER.FIELDS (FROM Subject References)]", 0),
+        ("FETCH 1:* BODY.PEEK[HEADER.FIELDS (FROM X-Other)]", 20),
+        ("FETCH 1:* BODY.PEEK[HEADER.FIELDS.NOT (FROM)]", 20),
+        ("FETCH 1:2 (BODY.PEEK[1] BODY.PEEK[HEADER] RFC822.SIZE)", 2),
+        ("SEARCH FROM zoe TO a@b NOT CC x SUBJECT hello BCC none", 0),
+        ("SEARCH SENTON 23-Nov-2026 HEADER Message-ID x", 0),
+        ("SEARCH OR FROM zoe BODY x", 0),
+        ("SEARCH HEADER X-Other x", 20),
+        ("SEARCH 3 BODY body", 1),
+    ] {
+        store.take();
+        talk.send(format!("c {command}\r\n")).await;
+        assert!(talk.take().contains("c OK "), "{command}");
+        assert_eq!(store.take().1, bodies, "{command}");
+    }
+}
+
+/// Thirty clients fetch one message of 40 MB and read nothing: no session has more of it than a piece.
+#[tokio::test]
+async fn bodies_are_streamed() {
+    const OCTETS: usize = 40 * 1024 * 1024;
+    let (world, store) = world(without_quota());
+    let line = b"0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
+    let part = line.repeat(OCTETS / 2 / line.len());
+    let head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n";
+    let message = [&head[..], &part, b"\r\n--b\r\n\r\n", &part, b"\r\n--b--\r\n"].concat();
+    world.deliver("INBOX", std::str::from_utf8(&message).unwrap()).await;
+    for item in ["BODY.PEEK[]", "BODY.PEEK[1]", "BODY.PEEK[TEXT]", "BODY.PEEK[]<1000.30000000>", "RFC822"] {
+        let mut talk = world.logged_in().await;
+        talk.send("s EXAMINE INBOX\r\n").await;
+        talk.take();
+        store.octets_at_once.store(0, Ordering::SeqCst);
+        let mut sink = Slow { taken: 0, most: 3, largest: 0 };
+        let mut input = BytesMut::from(format!("f FETCH 1 {item}\r\n").as_bytes());
+        let mut buffer = BytesMut::new();
+        let mut out = Output::new(&mut buffer, &mut sink);
+        let step = tokio::time::timeout(Duration::ZERO, talk.session.step(&mut input, &mut out)).await;
+        assert!(step.is_err(), "{item}: the client has not read it all");
+        let most = store.octets_at_once.load(Ordering::SeqCst);
+        assert!(most <= 128 * 1024 && sink.largest <= 256 * 1024, "{item}: {most} {}", sink.largest);
+        assert!(store.take().1 <= 4, "{item}: no more is read than the client takes");
+    }
+    // Those that read get it octet for octet.
+    let mut talk = world.logged_in().await;
+    talk.send("s EXAMINE INBOX\r\n").await;
+    talk.take();
+    talk.send("f FETCH 1 (BODY.PEEK[2] BODY.PEEK[])\r\n").await;
+    let received = talk.take();
+    let (of_part, rest) = received.split_once(" BODY[] ").unwrap();
+    assert_eq!(of_part, format!("* 1 FETCH (BODY[2] {{{}}}\r\n{}", part.len(), std::str::from_utf8(&part).unwrap()));
+    assert_eq!(
+        rest.len(),
+        format!("{{{0}}}\r\n", message.len()).len() + message.len() + ")\r\nf OK FETCH completed\r\n".len()
+    );
+}
+
+/// A client that takes some buffers and then reads no more.
+struct Slow {
+    taken: usize,
+    most: usize,
+    largest: usize,
+}
+
+impl provost_net::Sink for Slow {
+    fn drain<'a>(
+        &'a mut self,
+        bytes: &'a mut BytesMut,
+    ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
+        self.taken += 1;
+        self.largest = self.largest.max(bytes.len());
+        if self.taken > self.most {
+            return Box::pin(std::future::pending());
+        }
+        bytes.clear();
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
