@@ -47,6 +47,7 @@ pub use mime::{About, Content, Media, PART_DEPTH_MAX, Part};
 pub use notification::{EnvelopeId, NotificationError, Notify, OriginalRecipient, Return};
 pub use parameters::Parameterised;
 pub use path::{Path, PathError};
+pub use preview::shown_text;
 pub use provost_view::{Address, AddressError};
 pub use received::{Received, is_looping};
 pub use reply::Reply;

@@ -1,4 +1,4 @@
-//! The beginning of a message's text (RFC 8970).
+//! The text that a message shows, and the beginning of it (RFC 8970).
 
 use crate::Part;
 use crate::mime::Content;
@@ -10,13 +10,27 @@ const PLAIN_OCTETS_MAX: usize = 2 * 1024;
 /// Octets of an HTML part: a style sheet may stand before the text.
 const HTML_OCTETS_MAX: usize = 32 * 1024;
 
-/// The beginning of the first text part, white space made one space; of HTML what is shown. Empty when there is no text.
+/// The text that a message shows: its first plain text part that is no attachment, else what an HTML part shows. `None`
+/// when there is neither.
+pub fn shown_text(message: &[u8], root: &Part) -> Option<String> {
+    let part = shown_part(root)?;
+    Some(text_of(message, part))
+}
+
+fn shown_part(root: &Part) -> Option<&Part> {
+    find(root, "plain").or_else(|| find(root, "html"))
+}
+
+fn text_of(message: &[u8], part: &Part) -> String {
+    let text = part.text_in(message);
+    if part.media.is_exactly("text", "html") { without_tags(&text) } else { text }
+}
+
+/// The beginning of the text that a message shows, white space made one space. Empty when there is no text.
 pub(crate) fn preview(message: &[u8], root: &Part) -> String {
-    let Some(part) = find(root, "plain").or_else(|| find(root, "html")) else { return String::new() };
-    let is_html = part.media.is_exactly("text", "html");
-    let octets = if is_html { HTML_OCTETS_MAX } else { PLAIN_OCTETS_MAX };
-    let text = beginning(part, octets).text_in(message);
-    let shown = if is_html { shown_text(&text) } else { text };
+    let Some(part) = shown_part(root) else { return String::new() };
+    let octets = if part.media.is_exactly("text", "html") { HTML_OCTETS_MAX } else { PLAIN_OCTETS_MAX };
+    let shown = text_of(message, &beginning(part, octets));
     let mut preview = String::new();
     let mut left = PREVIEW_CHARS_MAX;
     for word in shown.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -55,7 +69,7 @@ fn beginning(part: &Part, octets: usize) -> Part {
 }
 
 /// HTML without tags, comments, scripts and style sheets; the usual entities read.
-fn shown_text(html: &str) -> String {
+fn without_tags(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
     while let Some((before, tag)) = rest.split_once('<') {

@@ -1,10 +1,9 @@
 //! The arguments of `vacation`, checked (RFC 5230 §4).
 
-use mail_parser::MessageParser;
+use provost_message::{Part, mailboxes, shown_text};
 use provost_view::Address;
 
 use crate::SieveError;
-use crate::addresses::mailboxes;
 use crate::arguments::{Arguments, once};
 use crate::program::Vacation;
 
@@ -53,8 +52,9 @@ fn line_of_text(arguments: &mut Arguments<'_>, what: &str, most: usize) -> Resul
 /// RFC 5230 §4.3: one valid address, with or without a name. Whether it is the owner's is seen at run time.
 fn sender(arguments: &mut Arguments<'_>) -> Result<Address, SieveError> {
     let text = arguments.text("a sender")?;
-    match mailboxes(text).as_slice() {
-        [one] => Address::from_parts(&one.local, &one.domain).map_err(|error| arguments.error(error)),
+    let mut listed = mailboxes(text.as_bytes());
+    match (listed.next().and_then(|one| one.address()), listed.next()) {
+        (Some(one), None) => Address::parse(&one).map_err(|error| arguments.error(error)),
         _ => Err(arguments.error(format_args!("{text:?} is not one address"))),
     }
 }
@@ -71,9 +71,7 @@ fn own_addresses(arguments: &mut Arguments<'_>) -> Result<Vec<Address>, SieveErr
 
 /// RFC 5230 §4.6 `:mime`: the reason is a MIME entity. We answer with its text: a reply of ours is always plain text.
 fn entity_text(reason: &str, arguments: &Arguments<'_>) -> Result<String, SieveError> {
-    MessageParser::default()
-        .parse(reason.as_bytes())
-        .and_then(|entity| entity.body_text(0).map(|text| text.into_owned()))
+    shown_text(reason.as_bytes(), &Part::of(reason.as_bytes()))
         .ok_or_else(|| arguments.error("the reason is no MIME entity with a text"))
 }
 

@@ -4,7 +4,6 @@
 //! [`Context`]. Everything is bounded: a script's length, strings, nesting, actions, and the work of one run. Nothing
 //! here reads a clock, a store or a socket, or knows a mailbox; [`Outcome`] says what is to be done, delivery does it.
 
-mod addresses;
 mod arguments;
 mod compile;
 mod compile_test;

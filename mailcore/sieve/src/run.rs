@@ -1,12 +1,11 @@
 //! A program over a message: what is to be done with it. Pure: no clock, no store, no network.
 
-use provost_message::{Field, Headers, Path};
+use provost_message::{Field, Headers, ListedMailbox, Path, SentDate};
 use provost_view::Address;
 
 use crate::SieveError;
-use crate::addresses::{FIELD_ADDRESSES_MAX, mailboxes};
 use crate::compile::compile;
-use crate::date::{header_date, in_zone};
+use crate::date::in_zone;
 use crate::matching::{Budget, Exhausted, Matcher};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Statement, Test, Verb};
 use crate::vacation::{VacationReply, answer};
@@ -16,6 +15,8 @@ const BUDGET_UNITS: u64 = 10_000_000;
 /// Most actions of one run, and most redirects among them. RFC 5228 §2.10.4 lets a site bound them, §10 says why.
 const ACTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 5;
+/// Addresses that one test looks at; more are as if they were not there.
+const ADDRESSES_MAX: usize = 1_000;
 
 /// What a script sees besides the message.
 #[derive(Clone, Debug)]
@@ -234,13 +235,9 @@ impl Run<'_> {
         let fields = self.named(names)?;
         let values: Vec<String> = fields
             .iter()
-            .flat_map(|field| mailboxes(&field.value()))
-            .take(FIELD_ADDRESSES_MAX)
-            .map(|mailbox| match part {
-                AddressPart::All => mailbox.all(),
-                AddressPart::LocalPart => mailbox.local,
-                AddressPart::Domain => mailbox.domain,
-            })
+            .flat_map(Field::mailboxes)
+            .take(ADDRESSES_MAX)
+            .filter_map(|mailbox| part_of(&mailbox, part))
             .collect();
         matcher.any(&values, &mut self.budget)
     }
@@ -266,12 +263,21 @@ impl Run<'_> {
             DateSource::Now { zone } => Ok(Some(in_zone(self.context.now, *zone))),
             DateSource::Header { name, zone } => {
                 let fields = self.named(std::slice::from_ref(name))?;
-                let moment = fields.first().and_then(|field| header_date(&field.value()));
+                let moment = fields.first().and_then(|field| SentDate::parse(&field.unfolded())?.zoned());
                 Ok(moment.map(|moment| match zone {
                     Some(zone) => in_zone(moment.timestamp(), *zone),
                     None => moment,
                 }))
             }
         }
+    }
+}
+
+/// RFC 5228 §2.7.4.
+fn part_of(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
+    match part {
+        AddressPart::All => mailbox.address(),
+        AddressPart::LocalPart => Some(String::from_utf8_lossy(&mailbox.local).into_owned()),
+        AddressPart::Domain => Some(String::from_utf8_lossy(&mailbox.host).into_owned()),
     }
 }

@@ -4,7 +4,6 @@ use provost_message::{Field, Path};
 use provost_view::Address;
 
 use crate::Context;
-use crate::addresses::mailboxes;
 use crate::program::Vacation;
 
 /// A vacation reply that may be sent, once per correspondent and handle.
@@ -161,8 +160,8 @@ impl Message<'_> {
         self.fields
             .iter()
             .filter(|field| names.iter().any(|name| field.is(name)))
-            .flat_map(|field| mailboxes(&field.value()))
-            .any(|mailbox| own.is(&mailbox.local, &mailbox.domain))
+            .flat_map(Field::mailboxes)
+            .any(|mailbox| own.is(&String::from_utf8_lossy(&mailbox.local), &String::from_utf8_lossy(&mailbox.host)))
     }
 
     /// RFC 5230 §4.4: without `:subject`, "Auto: " and the subject answered.
