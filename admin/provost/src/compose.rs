@@ -72,9 +72,9 @@ impl Node {
         let directory = Directory::new(config.directory_config()?);
         let view = View::start(config.view_config(), directory.clone());
         let local = LocalConfig {
-            folder: data.join("store"),
             shards: config.store.shards,
             message_octets_max: config.store.message_octets_max,
+            ..LocalConfig::new(data.join("store"))
         };
         let store = Arc::new(LocalStore::open(&local).context("store")?);
         let hostname: Arc<str> = config.node.hostname.as_str().into();

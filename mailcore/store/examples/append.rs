@@ -1,6 +1,6 @@
 //! Durable appends per second of the local engine: 10 KB bodies over 3,000 accounts, by number of callers.
 //!
-//! `cargo run --release -p provost-store --example append [FOLDER]`
+//! `cargo run --release -p provost-store --example append [FOLDER [CALLERS...]]`
 #![allow(clippy::print_stdout, clippy::expect_used)]
 
 use std::path::PathBuf;
@@ -53,7 +53,9 @@ async fn main() {
     let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("append-store"), PathBuf::from);
     let store = Arc::new(LocalStore::open(&LocalConfig::new(&folder)).expect("a store"));
     let next = Arc::new(AtomicU64::new(0));
-    for callers in [1, 4, 16, 64] {
+    let asked: Vec<usize> = std::env::args().skip(2).filter_map(|callers| callers.parse().ok()).collect();
+    let table = if asked.is_empty() { vec![1, 4, 16, 64] } else { asked };
+    for callers in table {
         let (rate, slowest) = run(&store, callers, &next).await;
         println!("{callers:>3} callers: {rate:>8.0} appends/s, slowest {:.1} ms", slowest.as_secs_f64() * 1000.0);
     }

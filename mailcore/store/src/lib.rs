@@ -26,7 +26,7 @@ pub use batch::{Applied, ApplyError, Batch, BatchId, Effect, FlagChange, Op, Req
 pub use body::BodyId;
 pub use flags::{Flag, Flags, Keyword};
 pub use lease::{Lease, LeaseError};
-pub use local::{LocalConfig, LocalState, LocalStore};
+pub use local::{LocalConfig, LocalState, LocalStore, UpkeepConfig};
 pub use mailbox::{AccountId, MailboxId, MailboxInfo, MessageMeta, Modseq, Snapshot, SpecialUse};
 pub use memory::{MemoryState, MemoryStore};
 pub use name::MailboxName;

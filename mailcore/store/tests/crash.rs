@@ -4,7 +4,7 @@
 
 mod engines;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -133,6 +133,103 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
     assert!(all.len() > ROUNDS as usize * 10, "{} acknowledged in all", all.len());
 }
 
+/// Callers of the child that fills packs and empties them again; each has an account of its own.
+const FILLERS: u64 = 4;
+/// One in so many of their messages stays.
+const STAYS: u64 = 10;
+/// Set for that child.
+const FILL: &str = "PROVOST_STORE_CRASH_FILL";
+
+/// The child: appends and expunges for ever, so that packs are rewritten all the time.
+#[test]
+fn child_that_fills_and_empties() {
+    let Ok(folder) = std::env::var(FILL) else { return };
+    let first: u64 = std::env::var(FIRST).unwrap().parse().unwrap();
+    let store = local_sharded(Path::new(&folder), 1);
+    let say = |line: String| writeln!(std::io::stderr().lock(), "{line}").unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..FILLERS {
+            let store = Arc::clone(&store);
+            callers.spawn(async move {
+                for number in (first + caller..).step_by(FILLERS as usize) {
+                    let who = account(u128::from(caller));
+                    let stored = store.apply(Batch { account: who, ..delivery(number) }).await.unwrap();
+                    let [Effect::Appended { mailbox, uid, .. }] = stored.effects[..] else { panic!() };
+                    say(format!("stored {number}"));
+                    if !(number / FILLERS).is_multiple_of(STAYS) {
+                        say(format!("expunging {number}"));
+                        let uids = Some(uids([uid.get()]));
+                        let expunge = Op::Expunge { mailbox, uids, only_deleted: false };
+                        store.apply(batch(who, vec![expunge])).await.unwrap();
+                    }
+                }
+            });
+        }
+        callers.join_all().await;
+    });
+}
+
+/// Kills the child after a while: what it stored and did not begin to expunge, and its last number.
+fn filled(folder: &Path, first: u64, run: Duration) -> (HashSet<u64>, u64) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child_that_fills_and_empties", "--nocapture"]);
+    command.env(FILL, folder).env(FIRST, first.to_string());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(run);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+    let (mut kept, mut last) = (HashSet::new(), first);
+    for line in lines.map_while(Result::ok) {
+        if let Some(number) = line.strip_prefix("stored ").and_then(|number| number.parse().ok()) {
+            kept.insert(number);
+            last = last.max(number);
+        } else if let Some(number) = line.strip_prefix("expunging ").and_then(|number| number.parse().ok()) {
+            kept.remove(&number);
+        }
+    }
+    killer.join().unwrap();
+    (kept, last)
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_packs_are_rewritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut kept, mut next) = (HashSet::new(), 0);
+    for round in 0..ROUNDS {
+        let run = Duration::from_millis(rand::rng().random_range(200..900));
+        let (more, last) = filled(folder.path(), next, run);
+        next = (last / FILLERS + 100) * FILLERS;
+        kept.extend(more);
+        let store = local_sharded(folder.path(), 1);
+        let found = stored(&store).await;
+        let missing: Vec<_> = kept.iter().filter(|number| !found.contains_key(number)).collect();
+        assert!(missing.is_empty(), "round {round}: {missing:?}");
+        assert!(found.values().all(|times| *times == 1), "once");
+    }
+    // What is left on disk is what is left of the mail, and not much more: packs were rewritten, and will be.
+    let store = local_sharded(folder.path(), 1);
+    let live: u64 = stored(&store).await.keys().map(|number| body(*number).len() as u64).sum();
+    let all: u64 = (0..next).step_by(FILLERS as usize).map(|number| body(number).len() as u64 * FILLERS).sum();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while octets(&folder.path().join("shard-00")) > live * 3 + 1_000_000 {
+        assert!(Instant::now() < deadline, "{live} octets are live");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(all > 2 * live, "{all} octets were written for {live}");
+}
+
+/// Octets of the packs in a shard's folder.
+fn octets(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let packs = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pack-"));
+    packs.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
 #[tokio::test]
 async fn a_store_is_opened_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -175,15 +272,21 @@ async fn what_was_noted_survives_a_close() {
 async fn a_damaged_body_is_told_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let one = One::new(local(folder.path()));
-    one.apply(vec![append("INBOX", "first body"), append("INBOX", "second body")]).await.unwrap();
+    let large = "x".repeat(70_000);
+    one.apply(vec![append("INBOX", "first body"), append("INBOX", "second body"), append("INBOX", &large)])
+        .await
+        .unwrap();
+    let mut damaged = 0;
     let messages = one.changes("INBOX", 0).await.messages;
     for shard in 0..3 {
         let pack = folder.path().join(format!("shard-{shard:02}/pack-00000001"));
         let Ok(mut text) = std::fs::read(&pack) else { continue };
-        let at = text.windows(5).position(|window| window == b"first").unwrap();
+        let Some(at) = text.windows(5).position(|window| window == b"first") else { continue };
         text[at] ^= 1;
         std::fs::write(&pack, text).unwrap();
+        damaged += 1;
     }
+    assert_eq!(damaged, 1, "the group is too large to be inline");
     let read = |message: &MessageMeta| one.store.body(one.account, message.body, None);
     assert!(matches!(read(&messages[0]).await, Err(StoreError::Damaged(_))));
     assert_eq!(read(&messages[1]).await.unwrap(), "second body");

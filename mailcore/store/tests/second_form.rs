@@ -206,7 +206,7 @@ async fn an_account_is_deleted_alone(one: One) {
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
 }
 
-/// Copies and moves share a body.
+/// Copies and moves share a body; the last one that goes lets it go, soon.
 async fn bodies_live_as_long_as_their_messages(one: One) {
     one.apply(vec![append("INBOX", "shared"), append("INBOX", "alone")]).await.unwrap();
     let messages = one.changes("INBOX", 0).await.messages;
@@ -220,6 +220,11 @@ async fn bodies_live_as_long_as_their_messages(one: One) {
     assert_eq!(one.listing("old").await, ["1 alone"]);
     one.done(delete("Trash")).await;
     assert_eq!(one.refused(delete("nowhere")).await, ApplyError::NoMailbox("nowhere".into()));
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while one.store.body(one.account, messages[0].body, None).await != Err(StoreError::Gone) {
+        assert!(std::time::Instant::now() < deadline, "the body of no message is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(one.listing("old").await, ["1 alone"]);
 }
 

@@ -1,5 +1,9 @@
 //! Rows of bodies: numbers, reference counts, places.
 //!
+//! The octets of a body lie in a pack, or for a while in table `inline`: a small group is committed by one sync, that of the
+//! database, and the upkeep moves its bodies to a pack later. `body.pack` is null as long as the row of `inline` is there;
+//! one transaction changes both.
+//!
 //! A body has one row, however many messages have it, also when they belong to several accounts of the shard. The row says
 //! where the octets lie and how many references there are; a row without any is garbage and is taken away in the
 //! background. Numbers are never used again, also not after a crash: whoever still has an old one gets nothing, never
@@ -9,7 +13,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use provost_message::{DERIVED_VERSION, Derived};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::pack::{PackWriter, Place};
 use super::rows::signed;
@@ -28,9 +32,20 @@ pub(super) fn buffer_key(body: &Bytes) -> BufferKey {
     (body.as_ptr() as usize, body.len())
 }
 
+/// Where the bodies of a group go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// Into the database.
+    #[default]
+    Inline,
+    /// Into the open pack, which is synced before the commit.
+    Pack,
+}
+
 /// Bodies that come in with the group that is being committed.
 #[derive(Default)]
 pub(super) struct Incoming {
+    destination: Destination,
     /// The next number to give, and the first one that is not set aside. Equal: none is.
     numbers: (u64, u64),
     /// Bodies of this group, held so that no other buffer gets the address of one.
@@ -47,14 +62,15 @@ pub(super) struct Mark {
 
 impl Incoming {
     /// Before a group.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, destination: Destination) {
+        self.destination = destination;
         self.shared.clear();
         self.order.clear();
     }
 
     /// After a group that was rolled back: what was set aside in it is not.
     pub(super) fn forget(&mut self) {
-        self.begin();
+        self.begin(Destination::default());
         self.numbers = (0, 0);
     }
 
@@ -93,10 +109,19 @@ impl Incoming {
 
     fn insert(&mut self, connection: &Connection, pack: &mut PackWriter, body: &Bytes) -> Result<u64, StoreError> {
         let number = self.number(connection)?;
-        let place = pack.place(body).map_err(unavailable)?;
+        let octets = body.len() as u64;
+        let place = match self.destination {
+            Destination::Pack => Some(pack.place(body).map_err(unavailable)?),
+            Destination::Inline => None,
+        };
+        let place = place.map(|place| (place.pack, signed(place.at)));
         let sql = "INSERT INTO body (id, refs, octets, pack, at) VALUES (?, 1, ?, ?, ?)";
-        let row = params![signed(number), signed(place.octets), place.pack, signed(place.at)];
-        connection.prepare_cached(sql).and_then(|mut insert| insert.execute(row)).map_err(storage)?;
+        let row = params![signed(number), signed(octets), place.map(|place| place.0), place.map(|place| place.1)];
+        execute(connection, sql, row)?;
+        if place.is_none() {
+            let row = params![signed(number), &**body];
+            execute(connection, "INSERT INTO inline (body, content) VALUES (?, ?)", row)?;
+        }
         let key = buffer_key(body);
         self.shared.insert(key, (number, body.clone()));
         self.order.push(key);
@@ -133,14 +158,15 @@ pub(super) fn drop_reference(connection: &Connection, number: u64) -> Result<boo
 }
 
 fn change_references(connection: &Connection, sql: &str, number: u64) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    Ok(statement.execute([signed(number)]).map_err(storage)? == 1)
+    Ok(execute(connection, sql, [signed(number)])? == 1)
 }
 
-/// Keeps derived columns, unless the body has some.
-fn insert_derived(connection: &Connection, number: u64, derived: &Derived) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO derived (body, version, sent, envelope, structure, preview, thread, fields)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+/// Keeps derived columns, unless the body has some of this version.
+pub(super) fn insert_derived(connection: &Connection, number: u64, derived: &Derived) -> Result<(), StoreError> {
+    let sql = "INSERT INTO derived (body, version, sent, envelope, structure, preview, thread, fields)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        ON CONFLICT DO UPDATE SET version = ?2, sent = ?3, envelope = ?4, structure = ?5, preview = ?6, thread = ?7,
+        fields = ?8 WHERE version <> ?2";
     let row = params![
         signed(number),
         DERIVED_VERSION,
@@ -151,16 +177,47 @@ fn insert_derived(connection: &Connection, number: u64, derived: &Derived) -> Re
         derived.thread,
         derived.fields
     ];
-    connection.prepare_cached(sql).and_then(|mut insert| insert.execute(row)).map(drop).map_err(storage)
+    execute(connection, sql, row).map(drop)
+}
+
+/// Names a pack as one that this database has made.
+pub(super) fn name_pack(connection: &Connection, number: u32) -> Result<(), StoreError> {
+    execute(connection, "INSERT OR IGNORE INTO pack (number) VALUES (?)", [number]).map(drop)
+}
+
+/// Runs a statement that returns nothing, prepared once; how many rows it changed.
+pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(storage)
+}
+
+/// Where the octets of a body are found.
+#[derive(Debug)]
+pub(super) enum Located {
+    /// In the database: here they are.
+    Inline(Bytes),
+    /// In a pack.
+    Pack(Place),
 }
 
 /// Where a body lies; `None` when there is no such body.
-pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Place>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT pack, at, octets FROM body WHERE id = ?").map_err(storage)?;
-    let place = |row: &rusqlite::Row<'_>| {
-        let (at, octets): (i64, i64) = (row.get(1)?, row.get(2)?);
-        // A negative number is beyond the end of any pack: the reader reports the damage.
-        Ok(Place { pack: row.get(0)?, at: at as u64, octets: octets as u64 })
-    };
-    statement.query_row([signed(number)], place).optional().map_err(storage)
+pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Located>, StoreError> {
+    let sql = "SELECT pack, at, octets FROM body WHERE id = ?";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let mut rows = statement.query([signed(number)]).map_err(storage)?;
+    let Some(row) = rows.next().map_err(storage)? else { return Ok(None) };
+    let pack: Option<u32> = row.get(0).map_err(storage)?;
+    match pack {
+        Some(pack) => {
+            let (at, octets) = (super::rows::number(row, 1)?, super::rows::number(row, 2)?);
+            Ok(Some(Located::Pack(Place { pack, at, octets })))
+        }
+        None => {
+            let sql = "SELECT content FROM inline WHERE body = ?";
+            let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+            let content: Option<Vec<u8>> =
+                statement.query_row([signed(number)], |row| row.get(0)).optional().map_err(storage)?;
+            let content = content.ok_or_else(|| damaged(format!("no octets of body {number}")))?;
+            Ok(Some(Located::Inline(content.into())))
+        }
+    }
 }

@@ -42,7 +42,7 @@ impl Checkpointer {
 
     /// For one database, to be held by its committer.
     pub(super) fn log_of(&self, database: PathBuf) -> Log {
-        Log { database, requests: self.requests.clone(), done: Arc::default(), asked: false, moved_at: 0 }
+        Log { database, requests: self.requests.clone(), done: Arc::default(), asked: false, moved_at: 0, pages: 0 }
     }
 }
 
@@ -84,14 +84,16 @@ pub(super) struct Log {
     requests: Option<mpsc::Sender<Request>>,
     done: Arc<AtomicBool>,
     asked: bool,
-    /// The connection's count of changed rows when the log was last moved whole.
+    /// The count of changes when the log was last moved whole.
     moved_at: u64,
+    /// Changed pages that the connection does not count as rows.
+    pages: u64,
 }
 
 impl Log {
     /// After each commit.
     pub(super) fn committed(&mut self, connection: &Connection) {
-        let rows = connection.total_changes() - self.moved_at;
+        let rows = self.changes(connection).saturating_sub(self.moved_at);
         let ready = self.asked && self.done.swap(false, Ordering::Acquire);
         if ready || rows > ROWS_OVERDUE {
             self.asked &= !ready;
@@ -104,13 +106,22 @@ impl Log {
 
     /// When nobody waits.
     pub(super) fn idle(&mut self, connection: &Connection) {
-        if connection.total_changes() > self.moved_at {
+        if self.changes(connection) > self.moved_at {
             self.move_rest(connection);
         }
     }
 
     fn move_rest(&mut self, connection: &Connection) {
         checkpoint(connection);
-        self.moved_at = connection.total_changes();
+        self.moved_at = self.changes(connection);
+    }
+
+    /// Pages were changed that are no rows.
+    pub(super) fn note(&mut self, pages: u64) {
+        self.pages += pages;
+    }
+
+    fn changes(&self, connection: &Connection) -> u64 {
+        connection.total_changes() + self.pages
     }
 }

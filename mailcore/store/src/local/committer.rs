@@ -20,8 +20,8 @@ const IDLE: Duration = Duration::from_secs(2);
 pub(super) trait Worker: Send + 'static {
     /// One thing to do. Dropping it unanswered must answer its caller.
     type Job: Send + 'static;
-    /// Does all of a group and answers each job.
-    fn commit(&mut self, group: Vec<Self::Job>);
+    /// Does all of a group, whose bodies have `octets`, and answers each job.
+    fn commit(&mut self, group: Vec<Self::Job>, octets: usize);
     /// Nothing came for a while, or the end is near.
     fn idle(&mut self);
 }
@@ -29,7 +29,7 @@ pub(super) trait Worker: Send + 'static {
 struct Waiting<J> {
     job: J,
     octets: usize,
-    _room: OwnedSemaphorePermit,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 struct State<J> {
@@ -43,8 +43,8 @@ struct Inbox<J> {
 }
 
 impl<J> Inbox<J> {
-    /// The next group; empty when nothing came in time; `None` when closed and all is done.
-    fn receive(&self) -> Option<Vec<J>> {
+    /// The next group and the octets of its bodies; empty when nothing came in time; `None` when closed and all is done.
+    fn receive(&self) -> Option<(Vec<J>, usize)> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = self.arrived.wait_timeout_while(state, IDLE, |state| state.jobs.is_empty() && !state.closed);
         let (mut state, _) = wait.unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +57,7 @@ impl<J> Inbox<J> {
             octets += waiting.octets;
             group.push(waiting.job);
         }
-        Some(group)
+        Some((group, octets))
     }
 
     fn close(&self) -> VecDeque<Waiting<J>> {
@@ -96,10 +96,10 @@ impl<J: Send + 'static> Committer<J> {
         let shared = Arc::clone(&inbox);
         let work = move || {
             let end = CloseAtEnd(shared);
-            while let Some(group) = end.0.receive() {
+            while let Some((group, octets)) = end.0.receive() {
                 match group.is_empty() {
                     true => worker.idle(),
-                    false => worker.commit(group),
+                    false => worker.commit(group, octets),
                 }
             }
             worker.idle();
@@ -112,9 +112,18 @@ impl<J: Send + 'static> Committer<J> {
     pub(super) async fn send(&self, job: J, octets: usize) {
         let units = u32::try_from(octets / 1024).unwrap_or(ROOM_UNITS).saturating_add(1).min(ROOM_UNITS);
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };
+        self.put(Waiting { job, octets, _room: Some(room) });
+    }
+
+    /// Puts a job in at once, whatever waits: only for a caller that has one at a time.
+    pub(super) fn send_now(&self, job: J) {
+        self.put(Waiting { job, octets: 0, _room: None });
+    }
+
+    fn put(&self, waiting: Waiting<J>) {
         let mut state = self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.closed {
-            state.jobs.push_back(Waiting { job, octets, _room: room });
+            state.jobs.push_back(waiting);
             self.inbox.arrived.notify_one();
         }
     }
@@ -189,7 +198,7 @@ mod tests {
 
     impl Worker for Fragile {
         type Job = Job;
-        fn commit(&mut self, group: Vec<Job>) {
+        fn commit(&mut self, group: Vec<Job>, _octets: usize) {
             for Job(number, mut reply) in group {
                 reply.doubt();
                 assert_ne!(number, 13);

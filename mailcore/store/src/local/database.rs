@@ -1,16 +1,17 @@
 //! A database and its packs, committed together: bodies first, then the rows that name them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use provost_message::Derived;
 use rusqlite::{Connection, ErrorCode};
 
-use super::bodies::{self, Incoming};
+use super::bodies::{self, Destination, Incoming, name_pack};
 use super::checkpoint::{Checkpointer, Log};
 use super::committer::Failure;
-use super::pack::PackWriter;
-use super::schema::{self, Tables};
+use super::pack::{PackNumbers, PackWriter};
+use super::schema::{self, Tables, storage};
 use super::{make_folder, unavailable};
 use crate::StoreError;
 
@@ -18,7 +19,11 @@ use crate::StoreError;
 pub(super) struct Database {
     pub(super) connection: Connection,
     pub(super) pack: PackWriter,
+    /// Of the folder; also for the upkeep's own writer.
+    pub(super) numbers: Arc<PackNumbers>,
     incoming: Incoming,
+    /// The open pack stands in table `pack`.
+    named: Option<u32>,
     log: Log,
 }
 
@@ -34,19 +39,43 @@ pub(super) fn path(folder: &Path) -> PathBuf {
 }
 
 impl Database {
-    pub(super) fn open(folder: &Path, tables: &Tables, checkpointer: &Checkpointer) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        folder: &Path,
+        tables: &Tables,
+        pack_octets_max: u64,
+        checkpointer: &Checkpointer,
+    ) -> Result<Self, StoreError> {
         make_folder(folder).map_err(unavailable)?;
         let path = path(folder);
         let connection = schema::connect(&path, schema::COMMITTER_CACHE_KIB)?;
         schema::create(&connection, tables)?;
-        let pack = PackWriter::open(folder).map_err(unavailable)?;
-        Ok(Self { connection, pack, incoming: Incoming::default(), log: checkpointer.log_of(path) })
+        let known = tables.name_packs.then(|| known_packs(&connection)).transpose().map_err(storage)?;
+        let numbers = Arc::new(PackNumbers::of(folder, known.as_deref()).map_err(unavailable)?);
+        let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);
+        pack.resume().map_err(unavailable)?;
+        let (incoming, log) = (Incoming::default(), checkpointer.log_of(path));
+        Ok(Self { connection, pack, numbers, incoming, named: None, log })
     }
 
-    pub(super) fn begin(&mut self) -> Result<(), Failure> {
-        self.pack.begin().map_err(not_done)?;
-        self.incoming.begin();
+    /// Begins the transaction of a group whose bodies go to `destination`.
+    pub(super) fn begin(&mut self, destination: Destination) -> Result<(), Failure> {
+        match destination {
+            Destination::Pack => self.pack.begin().map_err(not_done)?,
+            Destination::Inline => self.pack.close_if_full(),
+        }
+        self.incoming.begin(destination);
         self.run("BEGIN IMMEDIATE").map_err(not_done)
+    }
+
+    /// Names the open pack as one that this database has made, before a row names a place in it.
+    pub(super) fn name_pack(&mut self) -> Result<(), Failure> {
+        let number = self.pack.number();
+        if number.is_some() && number != self.named {
+            let named = name_pack(&self.connection, number.unwrap_or_default());
+            named.map_err(|error| Failure::NotDone(error.to_string()))?;
+            self.named = number;
+        }
+        Ok(())
     }
 
     /// Begins a part that may be taken back alone.
@@ -103,6 +132,7 @@ impl Database {
     pub(super) fn roll_back(&mut self) {
         self.pack.forget();
         self.incoming.forget();
+        self.named = None;
         if self.in_transaction()
             && let Err(error) = self.run("ROLLBACK")
         {
@@ -120,9 +150,20 @@ impl Database {
         self.log.committed(&self.connection);
     }
 
+    /// Pages changed that are no rows, for the log.
+    pub(super) fn note_pages(&mut self, pages: u64) {
+        self.log.note(pages);
+    }
+
     pub(super) fn idle(&mut self) {
         self.log.idle(&self.connection);
     }
+}
+
+/// The packs that a database has made.
+pub(super) fn known_packs(connection: &Connection) -> rusqlite::Result<Vec<u32>> {
+    let mut statement = connection.prepare_cached("SELECT number FROM pack")?;
+    statement.query_map([], |row| row.get(0))?.collect()
 }
 
 fn not_done(error: impl std::fmt::Display) -> Failure {

@@ -1,21 +1,20 @@
 //! The local engine: SQLite shards with one committer thread each, bodies in append-only packs.
 //!
 //! An account lives in one shard, chosen by its key. The shard's committer takes all batches that wait, applies them in
-//! one SQLite transaction (a savepoint each, so that one refusal takes back nothing else), appends their bodies to the
-//! shard's pack, syncs the pack once, and commits once. So the number of syncs does not grow with the number of callers.
-//! Reads go to a few read-only connections per shard on blocking threads, and to the packs by position.
+//! one SQLite transaction (a savepoint each, so that one refusal takes back nothing else), and commits once. The bodies of a
+//! small group go into the database with it; those of a large one are appended to the shard's pack, which is synced before.
+//! So the number of syncs does not grow with the number of callers, and a single caller waits for one. Reads go to a few
+//! read-only connections per shard on blocking threads, and to the packs by position. `upkeep` does the rest beside them.
 //!
 //! ```text
 //! FOLDER/lock                     held while open: two processes never share a store
 //! FOLDER/format                   version and number of shards
-//! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches; open it with sqlite3
+//! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches, new bodies; open it with sqlite3
 //! FOLDER/shard-00/pack-00000001   bodies
 //! FOLDER/queue/...                the queue, in the same manner
 //! FOLDER/backup-v1-...            a store of format 1 as it was before it was brought forward (`migration`)
 //! FOLDER/state.sqlite             what nodes share beside mail; outside of the lock
 //! ```
-//!
-//! Not here yet: packs only grow. The room of expunged messages is given back by a compaction that is a later issue.
 
 mod batch_rows;
 mod bodies;
@@ -33,6 +32,7 @@ mod rows;
 mod schema;
 mod shard;
 mod state;
+mod upkeep;
 mod writer;
 
 use std::fs::File;
@@ -49,8 +49,10 @@ use tokio::sync::watch;
 use self::checkpoint::Checkpointer;
 use self::database::Database;
 use self::queue::LocalQueue;
-use self::shard::Shard;
+use self::shard::{House, Shard};
 pub use self::state::LocalState;
+use self::upkeep::Upkeep;
+pub use self::upkeep::UpkeepConfig;
 use crate::batch::MESSAGE_OCTETS_MAX;
 use crate::interpret;
 use crate::lease::Leases;
@@ -69,23 +71,27 @@ pub struct LocalConfig {
     pub shards: u8,
     /// Largest message in octets. Default 50 MiB.
     pub message_octets_max: u64,
+    /// How it keeps house.
+    pub upkeep: UpkeepConfig,
 }
 
 impl LocalConfig {
     /// Defaults in a folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), shards: 4, message_octets_max: MESSAGE_OCTETS_MAX }
+        let (shards, message_octets_max) = (4, MESSAGE_OCTETS_MAX);
+        Self { folder: folder.into(), shards, message_octets_max, upkeep: UpkeepConfig::default() }
     }
 }
 
 /// The embedded engine. Dropping it waits for what is being committed and closes the files.
 pub struct LocalStore {
+    // Fields are dropped in this order: the upkeep ends before the committers, they before the checkpointer, the lock goes last.
+    _upkeep: Upkeep,
     shards: Vec<Shard>,
     queue: LocalQueue,
     notices: Arc<Notices>,
     leases: Arc<Leases>,
     message_octets_max: u64,
-    // Fields are dropped in this order: committers end before the checkpointer, the lock goes last.
     _checkpointer: Checkpointer,
     _lock: File,
 }
@@ -104,17 +110,21 @@ impl LocalStore {
             Format { version: FORMAT, shards }.write(folder).map_err(unavailable)?;
         }
         let checkpointer = Checkpointer::start().map_err(unavailable)?;
-        let notices = Arc::new(Notices::default());
-        let open = |folder: &PathBuf| Database::open(folder, &schema::SHARD, &checkpointer);
+        let pack_octets_max = config.upkeep.pack_octets_max;
+        let open = |folder: &PathBuf| Database::open(folder, &schema::SHARD, pack_octets_max, &checkpointer);
         let databases = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let leases = Arc::new(Leases::new(first_epoch(&databases)?));
-        let start = |(folder, database): (&PathBuf, Database)| Shard::start(folder, database, &notices, &leases);
-        let shards = folders.iter().zip(databases).map(start).collect::<Result<_, _>>()?;
+        let (notices, signal) = (Arc::default(), Arc::default());
+        let house = House { notices, leases, signal, upkeep: config.upkeep };
+        let start = |(folder, database): (&PathBuf, Database)| Shard::start(folder, database, &house);
+        let started = folders.iter().zip(databases).map(start).collect::<Result<Vec<_>, _>>()?;
+        let (shards, upkeep): (Vec<_>, Vec<_>) = started.into_iter().unzip();
         Ok(Self {
+            _upkeep: Upkeep::start(upkeep, config.upkeep, &house.signal).map_err(unavailable)?,
             shards,
             queue: LocalQueue::open(folder, &checkpointer)?,
-            notices,
-            leases,
+            notices: house.notices,
+            leases: house.leases,
             message_octets_max: config.message_octets_max,
             _checkpointer: checkpointer,
             _lock: lock,

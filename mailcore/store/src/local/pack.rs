@@ -10,16 +10,18 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::bodies::Located;
 use super::{damaged, sync_folder, unavailable};
 use crate::StoreError;
 use crate::mailbox::clip;
 
-/// A pack that has grown to this is not appended to any more, octets.
-const PACK_OCTETS_MAX: u64 = 1024 * 1024 * 1024;
+/// A pack that has grown to this is not appended to any more, octets: compaction rewrites one in some seconds, and a shard of
+/// 100 GB has a few hundred files.
+pub(super) const PACK_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// What one checksum covers: a part of a large message is read and checked without the whole.
 const CHUNK_OCTETS: u64 = 64 * 1024;
 /// Of a BLAKE3 hash: enough against accidents, which is all it is for.
@@ -39,7 +41,7 @@ pub(super) struct Place {
     pub(super) octets: u64,
 }
 
-fn path(folder: &Path, pack: u32) -> PathBuf {
+pub(super) fn path(folder: &Path, pack: u32) -> PathBuf {
     folder.join(format!("pack-{pack:08}"))
 }
 
@@ -50,6 +52,11 @@ pub(super) fn number(name: &OsStr) -> Option<u32> {
 
 fn prefix_octets(octets: u64) -> u64 {
     HEAD_OCTETS + octets.div_ceil(CHUNK_OCTETS) * SUM_OCTETS as u64
+}
+
+/// What a body takes in a pack, octets.
+pub(super) fn record_octets(octets: u64) -> u64 {
+    prefix_octets(octets).saturating_add(octets)
 }
 
 fn sum(chunk: &[u8]) -> [u8; SUM_OCTETS] {
@@ -64,6 +71,73 @@ fn write_head(buffer: &mut Vec<u8>, body: &[u8]) {
     body.chunks(CHUNK_OCTETS as usize).for_each(|chunk| buffer.extend_from_slice(&sum(chunk)));
 }
 
+/// Numbers of a folder's packs: a number is given once in the life of a process, and while a pack may still be appended to it
+/// is open.
+pub(super) struct PackNumbers {
+    state: Mutex<NumbersState>,
+}
+
+/// Writers of one folder: the committer and the upkeep.
+const WRITERS: usize = 2;
+
+struct NumbersState {
+    last: u32,
+    open: Vec<u32>,
+    /// That a writer may go on with.
+    resumable: Vec<u32>,
+}
+
+impl PackNumbers {
+    /// Of the packs that are there. Only those that the database knows (all when it does not say) are appended to again: what
+    /// else lies in another one, nobody can tell.
+    pub(super) fn of(folder: &Path, known: Option<&[u32]>) -> io::Result<Self> {
+        let mut resumable = numbers(folder)?;
+        resumable.sort_unstable();
+        let last = resumable.last().copied().unwrap_or(0).max(known.into_iter().flatten().copied().max().unwrap_or(0));
+        resumable.retain(|number| known.is_none_or(|known| known.contains(number)));
+        resumable.drain(..resumable.len().saturating_sub(WRITERS));
+        Ok(Self { state: Mutex::new(NumbersState { last, open: Vec::new(), resumable }) })
+    }
+
+    /// Whether something may still be appended to a pack.
+    pub(super) fn is_open(&self, number: u32) -> bool {
+        self.state().open.contains(&number)
+    }
+
+    fn take(&self) -> u32 {
+        let mut state = self.state();
+        state.last += 1;
+        let number = state.last;
+        state.open.push(number);
+        number
+    }
+
+    /// The last pack that is there and that no writer has had.
+    fn reopen(&self) -> Option<u32> {
+        let mut state = self.state();
+        let number = state.resumable.pop()?;
+        state.open.push(number);
+        Some(number)
+    }
+
+    fn close(&self, number: u32) {
+        self.state().open.retain(|open| *open != number);
+    }
+
+    fn state(&self) -> MutexGuard<'_, NumbersState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Numbers of the pack files in a folder.
+pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        numbers.extend(number(&entry?.file_name()));
+    }
+    Ok(numbers)
+}
+
 struct OpenPack {
     number: u32,
     file: File,
@@ -71,62 +145,91 @@ struct OpenPack {
     end: u64,
 }
 
-/// The appending end, owned by the committer. Bodies are placed first, written and synced by `flush`.
+/// An appending end: the committer has one, and the upkeep. Bodies are placed first, written and synced by `flush`.
 pub(super) struct PackWriter {
     folder: PathBuf,
-    last: u32,
+    numbers: Arc<PackNumbers>,
+    octets_max: u64,
     open: Option<OpenPack>,
+    /// The open pack takes no more after this group.
+    full: bool,
     placed: Vec<(Place, Bytes)>,
-    /// Bodies of this group by address: the same buffer for many recipients is written once.
-    shared: HashMap<(usize, usize), Place>,
     end: u64,
 }
 
 impl PackWriter {
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        let mut last = 0;
-        for entry in std::fs::read_dir(folder)? {
-            last = last.max(number(&entry?.file_name()).unwrap_or(0));
-        }
-        let (placed, shared) = (Vec::new(), HashMap::new());
-        let mut writer = Self { folder: folder.to_owned(), last, open: None, placed, shared, end: 0 };
-        if last > 0 {
-            let file = File::options().write(true).open(path(folder, last))?;
+    /// A pack is appended to until it has grown to `octets_max`.
+    pub(super) fn new(folder: &Path, numbers: &Arc<PackNumbers>, octets_max: u64) -> Self {
+        let (folder, numbers, placed) = (folder.to_owned(), Arc::clone(numbers), Vec::new());
+        Self { folder, numbers, octets_max, open: None, full: false, placed, end: 0 }
+    }
+
+    /// Goes on with a pack that is there, so that not every start makes a small one.
+    pub(super) fn resume(&mut self) -> io::Result<()> {
+        if let Some(number) = self.numbers.reopen() {
+            let file = File::options().write(true).open(path(&self.folder, number))?;
             let end = file.metadata()?.len();
-            writer.open = Some(OpenPack { number: last, file, end });
+            self.open = Some(OpenPack { number, file, end });
         }
-        Ok(writer)
+        Ok(())
     }
 
     /// Before a group: there is a pack with room.
     pub(super) fn begin(&mut self) -> io::Result<()> {
-        self.forget();
-        if self.open.as_ref().is_none_or(|pack| pack.end >= PACK_OCTETS_MAX) {
-            self.open = None;
-            let number = self.last + 1;
-            let file = File::create_new(path(&self.folder, number));
+        if self.full || self.open.as_ref().is_some_and(|pack| pack.end >= self.octets_max) {
+            self.close();
+        }
+        if self.open.is_none() {
             // Also when the folder cannot be synced now: a name that may or may not be there is not used again.
-            self.last = number;
-            let file = file?;
-            sync_folder(&self.folder)?;
-            self.open = Some(OpenPack { number, file, end: 0 });
+            let number = self.numbers.take();
+            let made = File::create_new(path(&self.folder, number)).and_then(|file| {
+                sync_folder(&self.folder)?;
+                Ok(file)
+            });
+            match made {
+                Ok(file) => self.open = Some(OpenPack { number, file, end: 0 }),
+                Err(error) => {
+                    self.numbers.close(number);
+                    return Err(error);
+                }
+            }
         }
         self.forget();
         Ok(())
     }
 
+    /// The pack that is appended to.
+    pub(super) fn number(&self) -> Option<u32> {
+        self.open.as_ref().map(|pack| pack.number)
+    }
+
+    /// The next group goes to another pack.
+    pub(super) fn set_full(&mut self) {
+        self.full = true;
+    }
+
+    /// Before a group that appends nothing.
+    pub(super) fn close_if_full(&mut self) {
+        if self.full {
+            self.close();
+        }
+    }
+
+    /// Appends to this pack no more. Only between groups.
+    pub(super) fn close(&mut self) {
+        self.full = false;
+        if let Some(pack) = self.open.take() {
+            self.numbers.close(pack.number);
+        }
+    }
+
     /// Where a body will be. Nothing is written yet.
     pub(super) fn place(&mut self, body: &Bytes) -> io::Result<Place> {
-        let key = (body.as_ptr() as usize, body.len());
-        if let Some(place) = self.shared.get(&key) {
-            return Ok(*place);
-        }
         let pack = self.open.as_ref().ok_or_else(|| io::Error::other("no pack open"))?.number;
         let octets = body.len() as u64;
         let place = Place { pack, at: self.end, octets };
-        self.end += prefix_octets(octets) + octets;
+        self.end += record_octets(octets);
         self.placed.push((place, body.clone()));
-        self.shared.insert(key, place);
         Ok(place)
     }
 
@@ -140,15 +243,12 @@ impl PackWriter {
         if let Some((first, _)) = self.placed.get(mark) {
             self.end = first.at;
             self.placed.truncate(mark);
-            let end = self.end;
-            self.shared.retain(|_, place| place.at < end);
         }
     }
 
     /// Forgets all that was placed.
     pub(super) fn forget(&mut self) {
         self.placed.clear();
-        self.shared.clear();
         self.end = self.open.as_ref().map_or(0, |pack| pack.end);
     }
 
@@ -163,7 +263,7 @@ impl PackWriter {
             // told by the write, and nothing is lost: the same place is written again.
             if error.kind() != io::ErrorKind::StorageFull {
                 tracing::error!(%error, pack = pack.number, "pack closed for good");
-                self.open = None;
+                self.close();
             }
             return Err(error);
         }
@@ -205,42 +305,68 @@ impl PackReader {
         Self { folder: folder.to_owned(), files: Mutex::default() }
     }
 
-    /// A body or a part of it, checked.
-    pub(super) fn read(&self, place: Place, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
-        let file = self.file(place.pack)?;
-        let size = file.metadata().map_err(unavailable)?.len();
-        let prefix = prefix_octets(place.octets);
-        let end = place.at.checked_add(prefix).and_then(|start| start.checked_add(place.octets));
-        // Before anything is allocated: a wrong row must not ask for the memory of a whole machine.
-        if place.octets > size || end.is_none_or(|end| end > size) {
-            return Err(damaged(format!("{place:?} is beyond the pack's end")));
-        }
-        let range = clip(range, place.octets);
-        let first = range.start / CHUNK_OCTETS;
-        let chunks = first * CHUNK_OCTETS..(range.end.div_ceil(CHUNK_OCTETS) * CHUNK_OCTETS).min(place.octets);
-        let (head, body) = read_parts(&file, place, prefix, chunks.clone())?;
-        check(&head, &body, place, first)?;
-        let start = range.start.saturating_sub(chunks.start) as usize;
-        let length = range.end.saturating_sub(range.start) as usize;
-        Ok(body.slice(start.min(body.len())..(start + length).min(body.len())))
+    /// A body or a part of it, checked; `None` when there is no such pack: the body may have been moved meanwhile.
+    pub(super) fn read_if_there(&self, place: Place, range: Option<Range<u64>>) -> Result<Option<Bytes>, StoreError> {
+        let Some(file) = self.file(place.pack)? else { return Ok(None) };
+        read(&file, place, range).map(Some)
     }
 
-    fn file(&self, pack: u32) -> Result<Arc<File>, StoreError> {
+    /// A body or a part of it, checked.
+    pub(super) fn read(&self, place: Place, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        self.read_if_there(place, range)?.ok_or_else(|| damaged(format!("no pack {}", place.pack)))
+    }
+
+    /// The octets of a body that was looked up; `None` as with [`Self::read_if_there`].
+    pub(super) fn fetch(&self, located: Located, range: Option<Range<u64>>) -> Result<Option<Bytes>, StoreError> {
+        match located {
+            Located::Pack(place) => self.read_if_there(place, range),
+            Located::Inline(body) => {
+                let range = clip(range, body.len() as u64);
+                Ok(Some(body.slice(range.start as usize..range.end as usize)))
+            }
+        }
+    }
+
+    /// After a pack was removed: its space is free when nobody has it open.
+    pub(super) fn forget(&self, pack: u32) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&pack);
+    }
+
+    /// The lock is held over the opening: what is opened before a pack is removed is known to [`Self::forget`].
+    fn file(&self, pack: u32) -> Result<Option<Arc<File>>, StoreError> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(&pack) {
-            return Ok(Arc::clone(file));
+            return Ok(Some(Arc::clone(file)));
         }
         let file = match File::open(path(&self.folder, pack)) {
             Ok(file) => Arc::new(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(format!("no pack {pack}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unavailable(error)),
         };
         if files.len() >= FILES_OPEN_MAX {
             files.clear();
         }
         files.insert(pack, Arc::clone(&file));
-        Ok(file)
+        Ok(Some(file))
     }
+}
+
+fn read(file: &File, place: Place, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+    let size = file.metadata().map_err(unavailable)?.len();
+    let prefix = prefix_octets(place.octets);
+    let end = place.at.checked_add(prefix).and_then(|start| start.checked_add(place.octets));
+    // Before anything is allocated: a wrong row must not ask for the memory of a whole machine.
+    if place.octets > size || end.is_none_or(|end| end > size) {
+        return Err(damaged(format!("{place:?} is beyond the pack's end")));
+    }
+    let range = clip(range, place.octets);
+    let first = range.start / CHUNK_OCTETS;
+    let chunks = first * CHUNK_OCTETS..(range.end.div_ceil(CHUNK_OCTETS) * CHUNK_OCTETS).min(place.octets);
+    let (head, body) = read_parts(file, place, prefix, chunks.clone())?;
+    check(&head, &body, place, first)?;
+    let start = range.start.saturating_sub(chunks.start) as usize;
+    let length = range.end.saturating_sub(range.start) as usize;
+    Ok(body.slice(start.min(body.len())..(start + length).min(body.len())))
 }
 
 /// Head with checksums, and the chunks asked for; in one read when they lie together.
@@ -279,6 +405,12 @@ mod tests {
         (0..octets).map(|at| (at / 7) as u8 ^ seed).collect::<Vec<u8>>().into()
     }
 
+    fn open_writer(folder: &Path) -> PackWriter {
+        let mut writer = PackWriter::new(folder, &Arc::new(PackNumbers::of(folder, None).unwrap()), PACK_OCTETS_MAX);
+        writer.resume().unwrap();
+        writer
+    }
+
     fn write(writer: &mut PackWriter, bodies: &[Bytes]) -> Vec<Place> {
         writer.begin().unwrap();
         let places = bodies.iter().map(|body| writer.place(body).unwrap()).collect();
@@ -289,11 +421,11 @@ mod tests {
     #[test]
     fn bodies_and_parts_come_back() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let mut writer = open_writer(folder.path());
         let sizes = [0, 1, 10_000, 65_535, 65_536, 65_537, 300_000, 900_000, 1_200_000, 20];
         let bodies: Vec<Bytes> = sizes.iter().map(|&size| body(size, size as u8)).collect();
         let places = write(&mut writer, &bodies);
-        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let mut writer = open_writer(folder.path());
         let later = body(5_000, 9);
         let later_place = write(&mut writer, std::slice::from_ref(&later));
         let reader = PackReader::new(folder.path());
@@ -316,17 +448,15 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_body_is_written_once_and_a_refused_one_not() {
+    fn a_refused_body_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let mut writer = open_writer(folder.path());
         writer.begin().unwrap();
         let (one, two) = (body(1_000, 1), body(2_000, 2));
         let place = writer.place(&one).unwrap();
         let mark = writer.mark();
         writer.place(&two).unwrap();
-        assert_eq!(writer.place(&one.clone()).unwrap(), place);
         writer.take_back(mark);
-        assert_eq!(writer.place(&one).unwrap(), place);
         let next = writer.place(&two).unwrap();
         assert_eq!(next.at, prefix_octets(1_000) + 1_000);
         writer.flush().unwrap();
@@ -340,7 +470,7 @@ mod tests {
     #[test]
     fn damage_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let mut writer = open_writer(folder.path());
         let bodies = [body(200_000, 1)];
         let place = write(&mut writer, &bodies)[0];
         let file = File::options().write(true).open(path(folder.path(), 1)).unwrap();
@@ -368,19 +498,47 @@ mod tests {
     fn what_a_crash_left_at_the_end_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let bodies = [body(1_000, 1), body(1_000, 2)];
-        let first = write(&mut PackWriter::open(folder.path()).unwrap(), &bodies[..1])[0];
+        let first = write(&mut open_writer(folder.path()), &bodies[..1])[0];
         let file = File::options().append(true).open(path(folder.path(), 1)).unwrap();
         io::Write::write_all(&mut &file, b"PVb1 half a record").unwrap();
-        let second = write(&mut PackWriter::open(folder.path()).unwrap(), &bodies[1..])[0];
+        let second = write(&mut open_writer(folder.path()), &bodies[1..])[0];
         let reader = PackReader::new(folder.path());
         assert_eq!(reader.read(first, None).unwrap(), bodies[0]);
         assert_eq!(reader.read(second, None).unwrap(), bodies[1]);
     }
 
     #[test]
+    fn two_writers_never_share_a_pack() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = Arc::new(PackNumbers::of(folder.path(), None).unwrap());
+        let new = || PackWriter::new(folder.path(), &numbers, 1_500);
+        let (mut one, mut other) = (new(), new());
+        one.resume().unwrap();
+        let bodies: Vec<Bytes> = (0..6).map(|seed| body(1_000, seed)).collect();
+        let mut places = Vec::new();
+        for pair in bodies.chunks(2) {
+            places.extend(write(&mut one, &pair[..1]));
+            places.extend(write(&mut other, &pair[1..]));
+        }
+        let packs: Vec<u32> = places.iter().map(|place| place.pack).collect();
+        assert_eq!(packs, [1, 2, 1, 2, 3, 4], "each goes on to a new one when its own is full");
+        assert!(!numbers.is_open(1) && !numbers.is_open(2) && numbers.is_open(3));
+        one.set_full();
+        assert_eq!(write(&mut one, &bodies[..1])[0].pack, 5);
+        let reader = PackReader::new(folder.path());
+        for (place, body) in places.iter().zip(&bodies) {
+            assert_eq!(reader.read(*place, None).unwrap(), body);
+        }
+        std::fs::remove_file(path(folder.path(), 2)).unwrap();
+        reader.forget(2);
+        assert_eq!(reader.read_if_there(places[1], None), Ok(None));
+        assert!(matches!(reader.read(places[1], None), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
     fn a_pack_whose_sync_failed_is_never_used_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = PackWriter::open(folder.path()).unwrap();
+        let mut writer = open_writer(folder.path());
         let bodies = [body(1_000, 1), body(1_000, 2)];
         let before = write(&mut writer, &bodies[..1])[0];
         // It takes every write and cannot be synced.

@@ -9,10 +9,11 @@ use provost_message::Envelope;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use super::bodies::Destination;
 use super::checkpoint::Checkpointer;
 use super::committer::{Committer, Failure, Reply, Worker, answer};
 use super::database::{self, Database};
-use super::pack::{PackReader, Place};
+use super::pack::{PACK_OCTETS_MAX, PackReader, Place};
 use super::reader::Readers;
 use super::schema::{self, storage};
 use super::{damaged, unavailable};
@@ -46,7 +47,7 @@ pub(super) struct LocalQueue {
 impl LocalQueue {
     pub(super) fn open(store: &Path, checkpointer: &Checkpointer) -> Result<Self, StoreError> {
         let folder = store.join("queue");
-        let database = Database::open(&folder, &schema::QUEUE, checkpointer)?;
+        let database = Database::open(&folder, &schema::QUEUE, PACK_OCTETS_MAX, checkpointer)?;
         let committer = Committer::start("commit-queue".into(), Writer { database }).map_err(unavailable)?;
         let packs = Arc::new(PackReader::new(&folder));
         let readers = Readers::new(database::path(&folder));
@@ -165,7 +166,7 @@ struct Writer {
 impl Worker for Writer {
     type Job = Job;
 
-    fn commit(&mut self, mut group: Vec<Job>) {
+    fn commit(&mut self, mut group: Vec<Job>, _octets: usize) {
         match self.commit_group(&mut group) {
             Ok(()) => {
                 metrics::counter!("store_commits_total").increment(1);
@@ -187,7 +188,7 @@ impl Worker for Writer {
 
 impl Writer {
     fn commit_group(&mut self, group: &mut [Job]) -> Result<(), Failure> {
-        self.database.begin()?;
+        self.database.begin(Destination::Pack)?;
         for job in group.iter() {
             self.write(&job.change).map_err(|error| Failure::NotDone(error.to_string()))?;
         }

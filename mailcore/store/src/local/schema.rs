@@ -24,6 +24,8 @@ const BUSY_MS: i64 = 5_000;
 pub(super) struct Tables {
     pub(super) version: i64,
     pub(super) sql: &'static [&'static str],
+    /// Table `pack` names the packs that the database has made.
+    pub(super) name_packs: bool,
 }
 
 /// Tables of a shard.
@@ -34,7 +36,7 @@ pub(super) struct Tables {
 /// that a delivery writes to the end of `body` and `derived`, whosever it is; both are apart, so that reference counts and
 /// places of all bodies are read without a column of text. `pack` names the pack files that this database has made: one that
 /// is not here is never removed. `counter` holds the last body number set aside and the starts of the store.
-pub(super) const SHARD: Tables = Tables { version: 2, sql: &[KEPT_FROM_1, NEW_IN_2[0]] };
+pub(super) const SHARD: Tables = Tables { version: 2, sql: &[KEPT_FROM_1, NEW_IN_2[0]], name_packs: true };
 
 /// What version 1 had as well.
 const KEPT_FROM_1: &str = "
@@ -73,7 +75,7 @@ INSERT INTO counter VALUES ('body', 1), ('start', 0);
 "];
 
 /// Tables of the queue. `finished` keeps the keys of items that are done, so that none is sent twice.
-pub(super) const QUEUE: Tables = Tables { version: 1, sql: &["
+pub(super) const QUEUE: Tables = Tables { version: 1, name_packs: false, sql: &["
 CREATE TABLE item (id BLOB NOT NULL PRIMARY KEY, queued_at INTEGER NOT NULL, due_at INTEGER NOT NULL, item BLOB NOT NULL,
   octets INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX item_due ON item (due_at, id);
@@ -132,7 +134,7 @@ pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
 
 /// Makes the tables in a new database; damaged when it is of another version.
 pub(super) fn create(connection: &Connection, tables: &Tables) -> Result<(), StoreError> {
-    let Tables { version: wanted, sql } = tables;
+    let Tables { version: wanted, sql, .. } = tables;
     match version(connection)? {
         0 => {
             let sql = sql.concat();

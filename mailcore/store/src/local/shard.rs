@@ -15,8 +15,9 @@ use super::derive::derive_bodies;
 use super::pack::PackReader;
 use super::reader::Readers;
 use super::schema::storage;
+use super::upkeep::{Load, ShardUpkeep, Signal, UpkeepConfig};
 use super::writer::{BatchJob, Job, Logins, Writer};
-use super::{bodies, messages, rows, unavailable};
+use super::{bodies, damaged, messages, rows, unavailable};
 use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{
@@ -25,28 +26,37 @@ use crate::{
 
 /// Logins that wait to be written; one of a person who is not among them is lost beyond that.
 const LOGINS_WAITING_MAX: usize = 16_384;
+/// How often a body is looked for: between look-up and read, the upkeep may have moved it and removed its pack.
+const LOOKS: usize = 4;
+
+/// What all shards of a store share.
+pub(super) struct House {
+    pub(super) notices: Arc<Notices>,
+    pub(super) leases: Arc<Leases>,
+    pub(super) signal: Arc<Signal>,
+    pub(super) upkeep: UpkeepConfig,
+}
 
 /// See the module.
 pub(super) struct Shard {
-    committer: Committer<Job>,
+    committer: Arc<Committer<Job>>,
     readers: Readers,
     packs: Arc<PackReader>,
     logins: Logins,
 }
 
 impl Shard {
-    pub(super) fn start(
-        folder: &Path,
-        database: Database,
-        notices: &Arc<Notices>,
-        leases: &Arc<Leases>,
-    ) -> Result<Self, StoreError> {
-        let logins = Logins::default();
-        let writer = Writer::new(database, Arc::clone(notices), Arc::clone(leases), Arc::clone(&logins));
+    /// Starts the committer; what the upkeep needs comes with it.
+    pub(super) fn start(folder: &Path, database: Database, house: &House) -> Result<(Self, ShardUpkeep), StoreError> {
+        let (logins, numbers) = (Logins::default(), Arc::clone(&database.numbers));
+        let load = Arc::new(Load::new(&house.signal));
+        let (notices, leases) = (Arc::clone(&house.notices), Arc::clone(&house.leases));
+        let writer = Writer::new(database, notices, leases, Arc::clone(&load), Arc::clone(&logins));
         let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let committer = Committer::start(name, writer).map_err(unavailable)?;
+        let committer = Arc::new(Committer::start(name, writer).map_err(unavailable)?);
         let packs = Arc::new(PackReader::new(folder));
-        Ok(Self { committer, readers: Readers::new(database::path(folder)), packs, logins })
+        let upkeep = ShardUpkeep::new(folder, &committer, &packs, &numbers, &load, &house.upkeep);
+        Ok((Self { committer, readers: Readers::new(database::path(folder)), packs, logins }, upkeep))
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
@@ -126,9 +136,14 @@ impl Shard {
         range: Option<Range<u64>>,
     ) -> Result<Bytes, StoreError> {
         let number = body.number(account).ok_or(StoreError::Gone)?;
-        let packs = Arc::clone(&self.packs);
-        let locate = move |connection: &Connection| bodies::locate(connection, number)?.ok_or(StoreError::Gone);
-        self.readers.read_body(locate, move |place| packs.read(place, range)).await
+        for _ in 0..LOOKS {
+            let (packs, range) = (Arc::clone(&self.packs), range.clone());
+            let locate = move |connection: &Connection| bodies::locate(connection, number)?.ok_or(StoreError::Gone);
+            if let Some(octets) = self.readers.read_body(locate, move |located| packs.fetch(located, range)).await? {
+                return Ok(octets);
+            }
+        }
+        Err(damaged(format!("body {body} lies in a pack that is not there")))
     }
 
     pub(super) fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {

@@ -108,7 +108,7 @@ struct Writer {
 impl Worker for Writer {
     type Job = Job;
 
-    fn commit(&mut self, group: Vec<Job>) {
+    fn commit(&mut self, group: Vec<Job>, _octets: usize) {
         let mut answers = Vec::with_capacity(group.len());
         let committed = self.write(group, &mut answers);
         for (reply, result) in answers {

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension, params};
 
 use super::batch_rows::LocalRows;
+use super::bodies::Destination;
 use super::change::Change;
 use super::committer::{Failure, Reply, Worker};
 use super::database::Database;
 use super::derive::DerivedBodies;
 use super::rows::{self, AccountNo};
 use super::schema::storage;
+use super::upkeep::{INLINE_HELD_MAX, Load};
 use super::{damaged, unavailable};
 use crate::account::Account;
 use crate::batch::REMEMBERED_SECONDS;
@@ -21,6 +23,8 @@ use crate::lease::{Leases, Pin};
 use crate::notices::Notices;
 use crate::{AccountId, Applied, ApplyError, Batch, BatchId};
 
+/// Octets of the bodies of a group that go into the database rather than to the pack.
+const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
 /// Mailboxes of recently changed accounts that a committer holds in memory: about 1 MiB.
 const MAILBOXES_HELD: usize = 4_096;
 /// Logins are written this often at most.
@@ -80,6 +84,7 @@ pub(super) struct Writer {
     mailboxes_held: usize,
     notices: Arc<Notices>,
     leases: Arc<Leases>,
+    load: Arc<Load>,
     /// Leases that batches of the group require.
     pins: Vec<Pin>,
     logins: Logins,
@@ -94,15 +99,17 @@ pub(super) struct Writer {
 impl Worker for Writer {
     type Job = Job;
 
-    fn commit(&mut self, mut group: Vec<Job>) {
+    fn commit(&mut self, mut group: Vec<Job>, octets: usize) {
         metrics::counter!("store_batches_total").increment(group.len() as u64);
         metrics::histogram!("store_group_size").record(group.len() as f64);
-        let committed = self.commit_group(&mut group);
+        let destination = self.destination(octets as u64);
+        let committed = self.commit_group(&mut group, destination);
         // From here on another holder may have the leases: what they guarded is done or will not be.
         self.pins.clear();
         match committed {
             Ok(outcomes) => {
                 metrics::counter!("store_commits_total").increment(1);
+                self.load.committed(if destination == Destination::Inline { octets as u64 } else { 0 });
                 group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.answer(job, outcome));
                 self.database.committed();
             }
@@ -125,8 +132,11 @@ impl Worker for Writer {
 
     fn idle(&mut self) {
         if !self.logins_waiting().is_empty() {
-            let written =
-                self.database.begin().and_then(|()| self.write_logins()).and_then(|()| self.database.commit());
+            let written = self
+                .database
+                .begin(Destination::Inline)
+                .and_then(|()| self.write_logins())
+                .and_then(|()| self.database.commit());
             if let Err(failure) = written {
                 tracing::warn!(?failure, "last logins not written");
                 self.database.roll_back();
@@ -137,13 +147,20 @@ impl Worker for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(database: Database, notices: Arc<Notices>, leases: Arc<Leases>, logins: Logins) -> Self {
+    pub(super) fn new(
+        database: Database,
+        notices: Arc<Notices>,
+        leases: Arc<Leases>,
+        load: Arc<Load>,
+        logins: Logins,
+    ) -> Self {
         Self {
             database,
             held: HashMap::new(),
             mailboxes_held: 0,
             notices,
             leases,
+            load,
             pins: Vec::new(),
             logins,
             logins_written: Instant::now(),
@@ -167,8 +184,19 @@ impl Writer {
         }
     }
 
-    fn commit_group(&mut self, group: &mut [Job]) -> Result<Vec<Outcome>, Failure> {
-        self.database.begin()?;
+    /// A small group is committed by one sync; a large one would double what is written.
+    fn destination(&self, octets: u64) -> Destination {
+        match octets <= INLINE_GROUP_OCTETS && self.load.inline_octets() < INLINE_HELD_MAX {
+            true => Destination::Inline,
+            false => Destination::Pack,
+        }
+    }
+
+    fn commit_group(&mut self, group: &mut [Job], destination: Destination) -> Result<Vec<Outcome>, Failure> {
+        self.database.begin(destination)?;
+        if destination == Destination::Pack {
+            self.database.name_pack()?;
+        }
         let mut outcomes = Vec::with_capacity(group.len());
         for job in group.iter_mut() {
             outcomes.push(match job {
@@ -308,7 +336,7 @@ impl Writer {
     /// Forgets batch ids that are too old, one step of a walk through all of them.
     fn prune(&mut self) {
         self.pruned = Instant::now();
-        let step = self.database.begin().and_then(|()| {
+        let step = self.database.begin(Destination::Inline).and_then(|()| {
             self.prune_step().map_err(|error| Failure::NotDone(error.to_string()))?;
             self.database.commit()
         });
@@ -345,13 +373,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::checkpoint::Checkpointer;
+    use super::super::pack::PACK_OCTETS_MAX;
     use super::super::schema;
     use super::*;
     use crate::{Flags, MailboxId, MailboxName, Op};
 
     fn writer(folder: &Path, checkpointer: &Checkpointer) -> Writer {
-        let database = Database::open(folder, &schema::SHARD, checkpointer).unwrap();
-        Writer::new(database, Arc::default(), Arc::new(Leases::new(0)), Logins::default())
+        let database = Database::open(folder, &schema::SHARD, PACK_OCTETS_MAX, checkpointer).unwrap();
+        let load = Arc::new(Load::new(&Arc::default()));
+        Writer::new(database, Arc::default(), Arc::new(Leases::new(0)), load, Logins::default())
     }
 
     fn append(account: u128, id: Option<u128>, now: i64) -> Batch {
@@ -372,7 +402,9 @@ mod tests {
             (Job::Batch(Box::new(BatchJob { batch, derived: HashMap::new(), reply })), receiver)
         };
         let (group, receivers): (Vec<Job>, Vec<Receiver<_>>) = batches.into_iter().map(job).unzip();
-        writer.commit(group);
+        let octets = group.iter().map(|job| if let Job::Batch(job) = job { job.batch.ops.len() * 3_000 } else { 0 });
+        let octets = octets.sum();
+        writer.commit(group, octets);
         receivers.into_iter().map(|mut receiver| receiver.try_recv().unwrap()).collect()
     }
 
@@ -390,7 +422,7 @@ mod tests {
             let connection = &writer.database.connection;
             connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
         };
-        limit(&writer, 24);
+        limit(&writer, 40);
         let (mut stored, mut failed) = (0, 0);
         for number in 0..60 {
             let group = (0..20).map(|n| append(number % 3, Some(number * 20 + n), 0)).collect();

@@ -22,6 +22,7 @@ macro_rules! conformance {
 }
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use provost_store::*;
@@ -43,8 +44,19 @@ pub fn local(folder: &std::path::Path) -> Arc<dyn Engine> {
 }
 
 pub fn local_sharded(folder: &std::path::Path, shards: u8) -> Arc<dyn Engine> {
-    let config = LocalConfig { shards, message_octets_max: MESSAGE_OCTETS_MAX, ..LocalConfig::new(folder) };
-    Arc::new(LocalStore::open(&config).unwrap())
+    Arc::new(LocalStore::open(&config(folder, shards)).unwrap())
+}
+
+/// A store that keeps house all the time, in small packs.
+pub fn config(folder: &std::path::Path, shards: u8) -> LocalConfig {
+    let upkeep = UpkeepConfig {
+        every: Duration::from_millis(10),
+        grace: Duration::from_millis(30),
+        pack_octets_max: 256 * 1024,
+        free_octets_kept: 64 * 1024,
+        ..UpkeepConfig::default()
+    };
+    LocalConfig { shards, message_octets_max: MESSAGE_OCTETS_MAX, upkeep, ..LocalConfig::new(folder) }
 }
 
 pub fn account(number: u128) -> AccountId {

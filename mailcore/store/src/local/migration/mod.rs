@@ -135,7 +135,7 @@ fn bring_shard_forward(folder: &Path, epoch: i64) -> Result<(), StoreError> {
     let mut connection = schema::connect(&path, CACHE_KIB)?;
     if schema::version(&connection)? == v2::FROM {
         let start = Instant::now();
-        v2::bring_forward(&mut connection, &packs(folder).map_err(unavailable)?, epoch)?;
+        v2::bring_forward(&mut connection, &super::pack::numbers(folder).map_err(unavailable)?, epoch)?;
         tracing::info!(shard = %folder.display(), seconds = start.elapsed().as_secs_f32(), "shard brought forward");
     }
     // Also after a crash that came between the two. Pages that the old tables had go back to the disk as well.
@@ -150,13 +150,4 @@ fn give_pages_back(connection: &Connection) -> Result<(), StoreError> {
         2 => Ok(()),
         _ => connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;").map_err(storage),
     }
-}
-
-/// Numbers of the pack files in a folder.
-fn packs(folder: &Path) -> io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        numbers.extend(super::pack::number(&entry?.file_name()));
-    }
-    Ok(numbers)
 }

@@ -1,0 +1,68 @@
+//! How the upkeep reads a shard, and has it changed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+
+use super::super::bodies::{Located, locate};
+use super::super::change::change;
+use super::super::committer::Committer;
+use super::super::database::{self, Database};
+use super::super::pack::{PackNumbers, PackReader};
+use super::super::schema::{self, storage};
+use super::super::unavailable;
+use super::super::writer::Job;
+use crate::StoreError;
+
+/// One shard.
+pub(super) struct Access {
+    pub(super) folder: PathBuf,
+    pub(super) packs: Arc<PackReader>,
+    pub(super) numbers: Arc<PackNumbers>,
+    committer: Arc<Committer<Job>>,
+    connection: Option<Connection>,
+}
+
+impl Access {
+    pub(super) fn new(
+        folder: &Path,
+        committer: &Arc<Committer<Job>>,
+        packs: &Arc<PackReader>,
+        numbers: &Arc<PackNumbers>,
+    ) -> Self {
+        let (packs, numbers, committer) = (Arc::clone(packs), Arc::clone(numbers), Arc::clone(committer));
+        Self { folder: folder.to_owned(), packs, numbers, committer, connection: None }
+    }
+
+    /// Reads what is committed, with one view from begin to end.
+    pub(super) fn read<T>(&mut self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(schema::connect_to_read(&database::path(&self.folder))?),
+        };
+        let _view = connection.unchecked_transaction().map_err(storage)?;
+        read(connection)
+    }
+
+    /// Has the committer make a change; durable when this returns.
+    pub(super) fn change<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (change, receiver) = change(run);
+        self.committer.send_now(Job::Change(change));
+        receiver.blocking_recv().map_err(unavailable)?
+    }
+
+    /// A body, checked; `None` when it is gone.
+    pub(super) fn body(&mut self, number: u64) -> Result<Option<Bytes>, StoreError> {
+        // Only this thread moves bodies: what was looked up is where it was.
+        match self.read(|connection| locate(connection, number))? {
+            Some(Located::Inline(body)) => Ok(Some(body)),
+            Some(Located::Pack(place)) => self.packs.read(place, None).map(Some),
+            None => Ok(None),
+        }
+    }
+}

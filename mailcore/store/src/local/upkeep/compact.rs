@@ -1,0 +1,241 @@
+//! Compaction: packs that are mostly dead are rewritten and removed.
+//!
+//! What is dead in a pack is counted: once from the rows when the store is opened, then as bodies go. Nothing of the count is
+//! stored, so it cannot be wrong for longer than until the next start.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+
+use super::super::pack::{PackWriter, Place, path, record_octets};
+use super::super::rows::number;
+use super::super::schema::storage;
+use super::super::{bodies, damaged, database, unavailable};
+use super::UpkeepConfig;
+use super::access::Access;
+use super::moving::{Moving, STEP_BODIES, STEP_OCTETS, move_bodies};
+use crate::StoreError;
+
+/// A pack is rewritten when less than this share of it is live, percent: each live octet that is copied gives back at least
+/// as many.
+const LIVE_PERCENT_MIN: u64 = 50;
+/// Dead octets below which a pack is left alone, as a part of a full pack.
+const DEAD_PARTS: u64 = 64;
+/// How often packs are looked through while there is nothing to do, in rounds of the upkeep.
+const LOOK_ROUNDS: u32 = 2;
+
+/// One shard's compaction.
+pub(super) struct Compaction {
+    dead_octets_min: u64,
+    look_every: Duration,
+    grace: Duration,
+    /// Dead octets of each pack; `None` before they were counted.
+    dead: Option<HashMap<u32, u64>>,
+    /// The pack that is being rewritten, and what of it is not yet.
+    current: Option<(u32, Vec<(u64, Place)>)>,
+    /// Packs with damaged records: they are kept, for whoever can mend them.
+    kept: BTreeSet<u32>,
+    look_at: Option<Instant>,
+}
+
+/// A pack of this database.
+#[derive(Clone, Copy)]
+struct Known {
+    number: u32,
+    octets: u64,
+}
+
+impl Compaction {
+    pub(super) fn new(config: &UpkeepConfig) -> Self {
+        Self {
+            dead_octets_min: config.pack_octets_max / DEAD_PARTS,
+            look_every: config.every * LOOK_ROUNDS,
+            grace: config.grace,
+            dead: None,
+            current: None,
+            kept: BTreeSet::new(),
+            look_at: None,
+        }
+    }
+
+    /// Records that are dead now.
+    pub(super) fn note_dead(&mut self, records: &[(u32, u64)]) {
+        // Before the count there is nothing to add to: it will find them.
+        let Some(dead) = &mut self.dead else { return };
+        for (pack, octets) in records {
+            *dead.entry(*pack).or_default() += octets;
+        }
+    }
+
+    /// Octets that were copied; `None` when there was nothing to do.
+    pub(super) fn step(
+        &mut self,
+        access: &mut Access,
+        writer: &mut PackWriter,
+        now: Instant,
+    ) -> Result<Option<u64>, StoreError> {
+        match self.current.take() {
+            Some((pack, rest)) if rest.is_empty() => self.finish(access, pack, now).map(|()| Some(0)),
+            Some((pack, rest)) => self.copy(access, writer, pack, rest).map(Some),
+            None if self.look_at.is_some_and(|at| now < at) => Ok(None),
+            None => {
+                self.look_at = Some(now + self.look_every);
+                self.begin(access, writer)
+            }
+        }
+    }
+
+    /// Chooses a pack, and looks up what is live in it.
+    fn begin(&mut self, access: &mut Access, writer: &mut PackWriter) -> Result<Option<u64>, StoreError> {
+        let known = self.known_packs(access)?;
+        if self.dead.is_none() {
+            self.dead = Some(count_dead(access, &known)?);
+        }
+        let Some(pack) = known.into_iter().filter(|pack| self.is_due(*pack)).min_by_key(|pack| pack.number) else {
+            return Ok(None);
+        };
+        if access.numbers.is_open(pack.number) {
+            // It is rewritten when nothing is appended to it any more.
+            match writer.number() == Some(pack.number) {
+                true => writer.close(),
+                false => access.change(|database| {
+                    database.pack.set_full();
+                    Ok(())
+                })?,
+            }
+            return Ok(None);
+        }
+        let mut live = access.read(|connection| live_bodies(connection, pack.number))?;
+        live.sort_by_key(|(_, place)| std::cmp::Reverse(place.at));
+        tracing::debug!(pack = pack.number, octets = pack.octets, bodies = live.len(), "rewriting a pack");
+        self.current = Some((pack.number, live));
+        Ok(Some(0))
+    }
+
+    /// The packs that this database made and that are there. One that is not, after a crash between its removal and the commit
+    /// that forgets it, is forgotten now.
+    fn known_packs(&mut self, access: &mut Access) -> Result<Vec<Known>, StoreError> {
+        let mut known = Vec::new();
+        for number in access.read(|connection| database::known_packs(connection).map_err(storage))? {
+            match std::fs::metadata(path(&access.folder, number)) {
+                Ok(metadata) => known.push(Known { number, octets: metadata.len() }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_missing(access, number)?,
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+        Ok(known)
+    }
+
+    fn forget_missing(&mut self, access: &mut Access, pack: u32) -> Result<(), StoreError> {
+        if self.kept.contains(&pack) || access.numbers.is_open(pack) {
+            return Ok(());
+        }
+        if access.read(|connection| is_named(connection, pack))? {
+            self.kept.insert(pack);
+            drop(damaged(format!("pack {pack} is missing, and bodies are in it")));
+            return Ok(());
+        }
+        forget_pack(access, pack)
+    }
+
+    fn is_due(&self, pack: Known) -> bool {
+        let dead = self.dead.as_ref().and_then(|dead| dead.get(&pack.number)).copied().unwrap_or(0);
+        let live = pack.octets.saturating_sub(dead);
+        let is_mostly_dead = live.saturating_mul(100) < pack.octets.saturating_mul(LIVE_PERCENT_MIN);
+        is_mostly_dead && dead >= self.dead_octets_min && !self.kept.contains(&pack.number)
+    }
+
+    /// Copies some bodies, from the begin of the pack to its end.
+    fn copy(
+        &mut self,
+        access: &Access,
+        writer: &mut PackWriter,
+        pack: u32,
+        mut rest: Vec<(u64, Place)>,
+    ) -> Result<u64, StoreError> {
+        let (mut some, mut octets) = (Vec::new(), 0);
+        while octets < STEP_OCTETS
+            && some.len() < STEP_BODIES
+            && let Some((body, place)) = rest.pop()
+        {
+            match access.packs.read(place, None) {
+                Ok(content) => {
+                    octets += place.octets;
+                    some.push(Moving { body, from: Some(place), octets: content });
+                }
+                Err(StoreError::Damaged(_)) => drop(self.kept.insert(pack)),
+                Err(error) => return Err(error),
+            }
+        }
+        let moved = move_bodies(access, writer, some)?;
+        metrics::counter!("store_compaction_copied_octets_total").increment(moved.octets);
+        self.note_dead(&moved.dead);
+        self.current = Some((pack, rest));
+        Ok(moved.octets)
+    }
+
+    /// Removes a pack that no row names any more.
+    fn finish(&mut self, access: &mut Access, pack: u32, now: Instant) -> Result<(), StoreError> {
+        if self.kept.contains(&pack) {
+            return Ok(());
+        }
+        if access.read(|connection| is_named(connection, pack))? {
+            // By garbage that has its grace yet.
+            self.look_at = Some(now + self.grace);
+            return Ok(());
+        }
+        match std::fs::remove_file(path(&access.folder, pack)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unavailable(error)),
+            _ => (),
+        }
+        access.packs.forget(pack);
+        if let Some(dead) = &mut self.dead {
+            let octets = dead.remove(&pack).unwrap_or(0);
+            metrics::counter!("store_compaction_freed_octets_total").increment(octets);
+        }
+        // The next one may be due.
+        self.look_at = None;
+        forget_pack(access, pack)
+    }
+}
+
+fn forget_pack(access: &Access, pack: u32) -> Result<(), StoreError> {
+    access.change(move |database| {
+        bodies::execute(&database.connection, "DELETE FROM pack WHERE number = ?", [pack]).map(drop)
+    })
+}
+
+/// Sizes were looked at before the rows: what came in between counts as live.
+fn count_dead(access: &mut Access, known: &[Known]) -> Result<HashMap<u32, u64>, StoreError> {
+    let live = access.read(|connection| {
+        let mut live: HashMap<u32, u64> = HashMap::new();
+        let mut statement =
+            connection.prepare_cached("SELECT pack, octets FROM body WHERE pack IS NOT NULL").map_err(storage)?;
+        let mut rows = statement.query([]).map_err(storage)?;
+        while let Some(row) = rows.next().map_err(storage)? {
+            *live.entry(number(row, 0)?).or_default() += record_octets(number(row, 1)?);
+        }
+        Ok(live)
+    })?;
+    let dead = |pack: &Known| pack.octets.saturating_sub(live.get(&pack.number).copied().unwrap_or(0));
+    Ok(known.iter().map(|pack| (pack.number, dead(pack))).collect())
+}
+
+/// No index: the rows of all bodies are read in a fraction of the time that copying the pack takes.
+fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, Place)>, StoreError> {
+    let sql = "SELECT id, at, octets FROM body WHERE pack = ? AND refs > 0";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let mut rows = statement.query(params![pack]).map_err(storage)?;
+    let mut live = Vec::new();
+    while let Some(row) = rows.next().map_err(storage)? {
+        live.push((number(row, 0)?, Place { pack, at: number(row, 1)?, octets: number(row, 2)? }));
+    }
+    Ok(live)
+}
+
+fn is_named(connection: &Connection, pack: u32) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM body WHERE pack = ? LIMIT 1").map_err(storage)?;
+    statement.exists([pack]).map_err(storage)
+}

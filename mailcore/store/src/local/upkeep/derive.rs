@@ -1,0 +1,104 @@
+//! Columns of messages that came before this program's version of them: derived anew, in the order in which they came.
+
+use provost_message::{DERIVED_VERSION, Derived};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::bodies::{execute, insert_derived};
+use super::super::rows::{number, signed};
+use super::super::schema::storage;
+use super::access::Access;
+use crate::StoreError;
+
+/// Bodies of one step, at most.
+const STEP_BODIES: i64 = 50;
+/// Octets of bodies of one step, about.
+const STEP_OCTETS: u64 = 1024 * 1024;
+
+/// Where the walk through the bodies stands. It is stored with what was derived: a restart goes on from there, and when the
+/// end was reached once, no body is looked at again until there is another version.
+#[derive(Default)]
+pub(super) struct Walk {
+    after: Option<u64>,
+    done: bool,
+}
+
+impl Walk {
+    /// Whether there is more to do.
+    pub(super) fn step(&mut self, access: &mut Access) -> Result<bool, StoreError> {
+        if self.done {
+            return Ok(false);
+        }
+        let after = match self.after {
+            Some(after) => after,
+            None => {
+                let Some(after) = access.read(stored)? else {
+                    self.done = true;
+                    return Ok(false);
+                };
+                after
+            }
+        };
+        let (bodies, is_end) = access.read(|connection| outdated(connection, after))?;
+        let last = bodies.last().copied().unwrap_or(after);
+        let mut derived: Vec<(u64, Derived)> = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            // What is gone or damaged has no columns: whoever reads it is told.
+            if let Ok(Some(content)) = access.body(body) {
+                derived.push((body, provost_message::derive(&content)));
+            }
+        }
+        access.change(move |database| store(&database.connection, &derived, last, is_end))?;
+        (self.after, self.done) = (Some(last), is_end);
+        Ok(!is_end)
+    }
+}
+
+/// `None` when all bodies have columns of this version.
+fn stored(connection: &Connection) -> Result<Option<u64>, StoreError> {
+    let counter = |name: &str| -> Result<Option<u64>, StoreError> {
+        let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = ?").map_err(storage)?;
+        let value: Option<i64> = statement.query_row([name], |row| row.get(0)).optional().map_err(storage)?;
+        Ok(value.and_then(|value| u64::try_from(value).ok()))
+    };
+    let version = Some(u64::from(DERIVED_VERSION));
+    if counter("derived")? == version {
+        return Ok(None);
+    }
+    let after = if counter("deriving")? == version { counter("derived_after")? } else { None };
+    Ok(Some(after.unwrap_or(0)))
+}
+
+/// The next bodies without columns of this version, and whether they are the last ones.
+fn outdated(connection: &Connection, after: u64) -> Result<(Vec<u64>, bool), StoreError> {
+    let sql = "SELECT b.id, b.octets FROM body b LEFT JOIN derived d ON d.body = b.id
+        WHERE b.id > ? AND d.version IS NOT ? ORDER BY b.id LIMIT ?";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let mut rows = statement.query(params![signed(after), DERIVED_VERSION, STEP_BODIES]).map_err(storage)?;
+    let (mut bodies, mut octets) = (Vec::new(), 0_u64);
+    while let Some(row) = rows.next().map_err(storage)? {
+        bodies.push(number(row, 0)?);
+        octets += number::<u64>(row, 1)?;
+        if octets >= STEP_OCTETS {
+            return Ok((bodies, false));
+        }
+    }
+    let is_end = (bodies.len() as i64) < STEP_BODIES;
+    Ok((bodies, is_end))
+}
+
+fn store(connection: &Connection, derived: &[(u64, Derived)], last: u64, is_end: bool) -> Result<(), StoreError> {
+    for (body, derived) in derived {
+        // It may have gone meanwhile.
+        let is_there = connection.prepare_cached("SELECT 1 FROM body WHERE id = ?").map_err(storage)?;
+        if { is_there }.exists([signed(*body)]).map_err(storage)? {
+            insert_derived(connection, *body, derived)?;
+        }
+    }
+    let set = "INSERT OR REPLACE INTO counter (name, value) VALUES (?, ?)";
+    execute(connection, set, params!["deriving", DERIVED_VERSION])?;
+    execute(connection, set, params!["derived_after", signed(last)])?;
+    if is_end {
+        execute(connection, set, params!["derived", DERIVED_VERSION])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Bodies without references are taken away, with what was derived from them.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::super::bodies::execute;
+use super::super::pack::record_octets;
+use super::super::rows::{number, signed};
+use super::super::schema::storage;
+use super::access::Access;
+use crate::StoreError;
+
+/// Bodies that are looked up at once; 2 MiB of memory.
+const FOUND_MAX: i64 = 250_000;
+/// Bodies of one step: the committer needs some milliseconds for them.
+const STEP_BODIES: usize = 300;
+
+/// Garbage that was found and waits for its grace to end.
+#[derive(Default)]
+pub(super) struct Garbage {
+    found: Vec<u64>,
+    at: Option<Instant>,
+}
+
+/// What a step gave free.
+#[derive(Default)]
+pub(super) struct Freed {
+    /// Octets of records that are dead now, with their packs.
+    pub(super) dead: Vec<(u32, u64)>,
+    /// The next step need not wait.
+    pub(super) more: bool,
+}
+
+impl Garbage {
+    pub(super) fn step(&mut self, access: &mut Access, grace: Duration, now: Instant) -> Result<Freed, StoreError> {
+        if self.found.is_empty() {
+            self.found = access.read(find)?;
+            self.at = Some(now);
+            return Ok(Freed::default());
+        }
+        if self.at.is_some_and(|at| now.saturating_duration_since(at) < grace) {
+            return Ok(Freed::default());
+        }
+        let some = self.found.split_off(self.found.len().saturating_sub(STEP_BODIES));
+        let dead = access.change(move |database| take_away(&database.connection, &some))?;
+        Ok(Freed { dead, more: !self.found.is_empty() })
+    }
+}
+
+fn find(connection: &Connection) -> Result<Vec<u64>, StoreError> {
+    let sql = "SELECT id FROM body INDEXED BY body_garbage WHERE refs = 0 LIMIT ?";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let mut rows = statement.query([FOUND_MAX]).map_err(storage)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(storage)? {
+        found.push(number(row, 0)?);
+    }
+    Ok(found)
+}
+
+/// A body that got a reference meanwhile stays.
+fn take_away(connection: &Connection, bodies: &[u64]) -> Result<Vec<(u32, u64)>, StoreError> {
+    let mut dead = Vec::new();
+    for body in bodies {
+        let id = signed(*body);
+        let sql = "DELETE FROM body WHERE id = ? AND refs = 0 RETURNING pack, octets";
+        let mut delete = connection.prepare_cached(sql).map_err(storage)?;
+        let place = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<u32>>(0)?, row.get::<_, i64>(1)?));
+        let Some((pack, octets)) = delete.query_row([id], place).optional().map_err(storage)? else { continue };
+        match pack {
+            Some(pack) => dead.push((pack, record_octets(u64::try_from(octets).unwrap_or(0)))),
+            None => drop(execute(connection, "DELETE FROM inline WHERE body = ?", [id])?),
+        }
+        execute(connection, "DELETE FROM derived WHERE body = ?", [id])?;
+    }
+    Ok(dead)
+}

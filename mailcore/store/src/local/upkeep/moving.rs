@@ -1,0 +1,104 @@
+//! Bodies from one place to another: copied and synced first, named in the new place by one transaction.
+
+use bytes::Bytes;
+use rusqlite::{Connection, params};
+
+use super::super::bodies::{execute, name_pack};
+use super::super::pack::{PackWriter, Place, record_octets};
+use super::super::rows::{number, signed};
+use super::super::schema::storage;
+use super::super::unavailable;
+use super::access::Access;
+use crate::StoreError;
+
+/// Octets that are copied in one step: the committer needs some milliseconds to name the new places.
+pub(super) const STEP_OCTETS: u64 = 2 * 1024 * 1024;
+/// Bodies that are copied in one step.
+pub(super) const STEP_BODIES: usize = 1_000;
+
+/// A body that is to be moved.
+pub(super) struct Moving {
+    pub(super) body: u64,
+    /// `None`: inline.
+    pub(super) from: Option<Place>,
+    pub(super) octets: Bytes,
+}
+
+/// What a step did.
+#[derive(Default)]
+pub(super) struct Moved {
+    /// Octets of bodies.
+    pub(super) octets: u64,
+    /// Octets of records that are dead now, with their packs.
+    pub(super) dead: Vec<(u32, u64)>,
+}
+
+/// Moves some inline bodies to a pack; `None` when there are none.
+pub(super) fn move_inline(access: &mut Access, writer: &mut PackWriter) -> Result<Option<Moved>, StoreError> {
+    let bodies = access.read(inline_bodies)?;
+    if bodies.is_empty() {
+        return Ok(None);
+    }
+    move_bodies(access, writer, bodies).map(Some)
+}
+
+/// The oldest ones. Garbage is left where it is: it goes away with its row.
+fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
+    let sql = "SELECT i.body, i.content FROM inline i JOIN body b ON b.id = i.body WHERE b.refs > 0 ORDER BY i.body";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let mut rows = statement.query([]).map_err(storage)?;
+    let (mut bodies, mut octets) = (Vec::new(), 0);
+    while octets < STEP_OCTETS
+        && bodies.len() < STEP_BODIES
+        && let Some(row) = rows.next().map_err(storage)?
+    {
+        let content: Vec<u8> = row.get(1).map_err(storage)?;
+        octets += content.len() as u64;
+        bodies.push(Moving { body: number(row, 0)?, from: None, octets: content.into() });
+    }
+    Ok(bodies)
+}
+
+/// Copies bodies to the writer's pack, and names them there.
+pub(super) fn move_bodies(access: &Access, writer: &mut PackWriter, bodies: Vec<Moving>) -> Result<Moved, StoreError> {
+    let mut moved = Moved::default();
+    if bodies.is_empty() {
+        return Ok(moved);
+    }
+    writer.begin().map_err(unavailable)?;
+    let mut moves = Vec::with_capacity(bodies.len());
+    for Moving { body, from, octets } in bodies {
+        moved.octets += octets.len() as u64;
+        moves.push((body, from, writer.place(&octets).map_err(unavailable)?));
+    }
+    writer.flush().map_err(unavailable)?;
+    let dead = access.change(move |database| name_places(&database.connection, &moves))?;
+    moved.dead = dead;
+    Ok(moved)
+}
+
+/// The records that are dead afterwards: the old one, or the new one of a body that is no longer where it was read.
+fn name_places(connection: &Connection, moves: &[(u64, Option<Place>, Place)]) -> Result<Vec<(u32, u64)>, StoreError> {
+    let mut dead = Vec::new();
+    for (body, from, to) in moves {
+        name_pack(connection, to.pack)?;
+        let (id, at) = (signed(*body), signed(to.at));
+        let named = match from {
+            Some(from) => execute(
+                connection,
+                "UPDATE body SET pack = ?, at = ? WHERE id = ? AND pack = ? AND at = ?",
+                params![to.pack, at, id, from.pack, signed(from.at)],
+            )?,
+            None => {
+                let sql = "UPDATE body SET pack = ?, at = ? WHERE id = ? AND pack IS NULL";
+                execute(connection, sql, params![to.pack, at, id])?
+            }
+        };
+        match (named, from) {
+            (0, _) => dead.push((to.pack, record_octets(to.octets))),
+            (_, Some(from)) => dead.push((from.pack, record_octets(from.octets))),
+            (_, None) => drop(execute(connection, "DELETE FROM inline WHERE body = ?", [id])?),
+        }
+    }
+    Ok(dead)
+}

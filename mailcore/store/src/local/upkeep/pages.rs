@@ -1,0 +1,61 @@
+//! Free pages of a database are given back to the disk.
+
+use rusqlite::Connection;
+
+use super::super::schema::storage;
+use super::UpkeepConfig;
+use super::access::Access;
+use crate::StoreError;
+
+/// Octets of a page, SQLite's default.
+const PAGE_OCTETS: u64 = 4_096;
+/// As many looks in a row must find too many, so that pages that are needed again soon are kept.
+const LOOKS: u32 = 4;
+/// Pages of one step: the committer needs some milliseconds to move them.
+const STEP_PAGES: i64 = 256;
+
+/// Free pages of one database.
+pub(super) struct FreePages {
+    kept: u64,
+    looks: u32,
+}
+
+impl FreePages {
+    pub(super) fn new(config: &UpkeepConfig) -> Self {
+        Self { kept: config.free_octets_kept / PAGE_OCTETS, looks: 0 }
+    }
+
+    /// Whether there is more to do.
+    pub(super) fn step(&mut self, access: &mut Access) -> Result<bool, StoreError> {
+        let kept = self.kept;
+        if !access.read(|connection| has_too_many(connection, kept))? {
+            self.looks = 0;
+            return Ok(false);
+        }
+        self.looks += 1;
+        if self.looks < LOOKS {
+            return Ok(false);
+        }
+        access.change(|database| {
+            give_back(&database.connection).map_err(storage)?;
+            database.note_pages(STEP_PAGES as u64);
+            Ok(())
+        })?;
+        Ok(true)
+    }
+}
+
+/// More than are kept, and more than a quarter of all.
+fn has_too_many(connection: &Connection, kept: u64) -> Result<bool, StoreError> {
+    let ask = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(storage);
+    let (free, all) = (ask("PRAGMA freelist_count")?, ask("PRAGMA page_count")?);
+    Ok(u64::try_from(free).is_ok_and(|free| free > kept) && free > all / 4)
+}
+
+/// Each row that the pragma returns is one page.
+fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
