@@ -115,6 +115,10 @@ pub mod attr {
     pub const OU: &str = "ou";
     /// RDN of a domain entry: a served domain.
     pub const PROVOST_DOMAIN: &str = "provostDomain";
+    /// A value of the setting that `cn` names, at most 512 octets. Multi-valued.
+    pub const PROVOST_VALUE: &str = "provostValue";
+    /// DN of a member of a group (RFC 4519 §2.17).
+    pub const MEMBER: &str = "member";
     /// Operational (RFC 4530).
     pub const ENTRY_UUID: &str = "entryUUID";
     /// Operational: change sequence number of the last write.
@@ -169,6 +173,12 @@ pub mod class {
     pub const PROVOST_ADDRESS_ENTRY: &str = "provostAddressEntry";
     /// Structural class of a served domain.
     pub const PROVOST_DOMAIN_ENTRY: &str = "provostDomainEntry";
+    /// Structural class of a setting that all nodes share, below `ou=policies` or `ou=services`.
+    pub const PROVOST_SETTING: &str = "provostSetting";
+    /// Structural class of a group that may be empty.
+    pub const PROVOST_GROUP: &str = "provostGroup";
+    /// Structural class of a group with at least one member (RFC 4519 §3.5).
+    pub const GROUP_OF_NAMES: &str = "groupOfNames";
     /// Auxiliary on `applicationProcess`-like entries below `ou=services`: an identity with a role.
     pub const PROVOST_SERVICE: &str = "provostService";
 }

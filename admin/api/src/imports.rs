@@ -230,7 +230,8 @@ async fn work(shared: Shared, import: Uuid, plan: Plan, actor: Actor, sender: wa
         });
     };
     let outcome =
-        provost_provision::apply(&plan, &desk.directory, &desk.settings, &actor, &desk.audit, &mut progress).await;
+        provost_provision::apply(&plan, &desk.directory, &desk.settings.get(), &actor, &desk.audit, &mut progress)
+            .await;
     let (state, outcomes, error) = match outcome {
         Ok(outcomes) => (JobState::Done, outcomes, None),
         Err((outcomes, error)) => (JobState::Failed, outcomes, Some(error.to_string())),
@@ -264,9 +265,10 @@ async fn make_plan(shared: &Shared, octets: Bytes, options: RosterOptions) -> Re
         .await
         .map_err(fault)??;
     let desk = shared.api.desk.clone();
-    let actual = Actual::read(&desk.directory, &desk.settings).await.map_err(provost_provision::DeskError::from)?;
+    let actual =
+        Actual::read(&desk.directory, &desk.settings.get()).await.map_err(provost_provision::DeskError::from)?;
     let plan = tokio::task::spawn_blocking(move || {
-        provost_provision::plan(&roster, &actual, &desk.settings, Timestamp::now())
+        provost_provision::plan(&roster, &actual, &desk.settings.get(), Timestamp::now())
     });
     plan.await.map_err(fault)?.map_err(|error| Problem::new(Kind::Inconsistent, error.to_string()))
 }

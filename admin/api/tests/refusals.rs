@@ -20,8 +20,8 @@ const TOKEN: &str = "a-token-of-the-tests";
 fn api(folder: &TempDir) -> Router {
     let view = support::fixed_view();
     let store = support::store();
-    let delivery = Delivery { view: view.clone(), store: store.clone(), default_quota: None, hostname: "mx".into() };
-    let config = QueueConfig { retry_first: 60, retry_max: 3600, lifetime: 432_000, concurrency: 1 };
+    let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: "mx".into() };
+    let config = QueueConfig { concurrency: 1 };
     router(ApiState {
         desk: support::desk_without_directory(folder),
         store,
@@ -244,7 +244,7 @@ async fn a_view_that_was_never_complete_is_not_ready() {
         file: folder.path().join("view"),
         passwords: provost_view::PasswordSource::View,
         credential_ttl: std::time::Duration::from_secs(600),
-        removal_guard_percent: 20,
+        fallback: Default::default(),
     };
     let view = provost_view::View::start(config, support::desk_without_directory(&folder).directory);
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();

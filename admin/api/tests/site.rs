@@ -22,9 +22,8 @@ const TOKEN: &str = "a-token-of-the-tests";
 
 fn api(site: &Site) -> Router {
     let store = support::store();
-    let delivery =
-        Delivery { view: site.view.clone(), store: store.clone(), default_quota: None, hostname: "mx".into() };
-    let config = QueueConfig { retry_first: 60, retry_max: 3600, lifetime: 432_000, concurrency: 1 };
+    let delivery = Delivery { view: site.view.clone(), store: store.clone(), hostname: "mx".into() };
+    let config = QueueConfig { concurrency: 1 };
     router(ApiState {
         desk: site.desk.clone(),
         store,

@@ -12,7 +12,7 @@ use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
 use provost_net::{Drain, Limits, Listener, Session, Transport, serve as listen};
 use provost_pop3::{Pop3Config, Pop3Session};
-use provost_provision::{Audit, Desk};
+use provost_provision::{Audit, Desk, Settings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::Server;
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Role, SmtpConfig, SmtpSession};
@@ -25,6 +25,8 @@ use crate::exit::Exit;
 
 /// How long running commands may take to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+/// Room for Received, Return-Path and Delivered-To of one message, octets.
+const TRACE_OCTETS_MAX: u64 = 64 * 1024;
 /// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
 const RECIPIENTS_MAX: usize = 1000;
 
@@ -73,20 +75,18 @@ impl Node {
         let view = View::start(config.view_config(), directory.clone());
         let local = LocalConfig {
             shards: config.store.shards,
-            message_octets_max: config.store.message_octets_max,
+            // What is taken in is bounded by `message-size`; trace fields come on top of it.
+            message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_OCTETS_MAX,
             ..LocalConfig::new(data.join("store"))
         };
         let store = Arc::new(LocalStore::open(&local).context("store")?);
         let hostname: Arc<str> = config.node.hostname.as_str().into();
-        let delivery = Delivery {
-            view: view.clone(),
-            store: store.clone(),
-            default_quota: config.store.default_quota_octets,
-            hostname: hostname.clone(),
-        };
+        let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
         let queue = Queue::new(store.clone(), delivery.clone(), next_hop(config), queue_config(config));
         let audit = Audit::open(&data.join("audit.jsonl"))?;
-        let desk = Desk { directory, settings: config.settings(), audit };
+        let of_view = view.clone();
+        let settings = SettingsSource::new(move || Settings::of(of_view.snapshot().settings()));
+        let desk = Desk { directory, settings, audit };
 
         let drain = Drain::new();
         let rooms =
@@ -100,10 +100,10 @@ impl Node {
 
     /// Whether the View has been complete once; waits for it up to `limit`.
     pub(crate) async fn ready(&self, limit: Duration) -> bool {
-        let mut generations = self.view.generations();
+        let mut changes = self.view.changes();
         let wait = async {
             while !(self.view.status().complete && self.view.status().current) {
-                let _ = tokio::time::timeout(Duration::from_millis(100), generations.changed()).await;
+                let _ = tokio::time::timeout(Duration::from_millis(100), changes.next()).await;
             }
         };
         tokio::time::timeout(limit, wait).await.is_ok()
@@ -150,12 +150,7 @@ fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
 }
 
 fn queue_config(config: &Config) -> QueueConfig {
-    QueueConfig {
-        retry_first: config.queue.retry_first,
-        retry_max: config.queue.retry_max,
-        lifetime: config.queue.lifetime,
-        concurrency: config.queue.concurrency,
-    }
+    QueueConfig { concurrency: config.queue.concurrency }
 }
 
 /// What the listeners are made of.
@@ -215,7 +210,6 @@ impl Rooms<'_> {
     fn smtp(&self) -> SmtpConfig {
         SmtpConfig {
             hostname: self.hostname.clone(),
-            message_octets_max: self.config.store.message_octets_max,
             recipients_max: RECIPIENTS_MAX,
             view: self.view.clone(),
             delivery: self.delivery.clone(),
@@ -228,8 +222,6 @@ impl Rooms<'_> {
             hostname: self.hostname.clone(),
             view: self.view.clone(),
             store: self.store.clone(),
-            default_quota: self.config.store.default_quota_octets,
-            append_octets_max: self.config.store.message_octets_max,
             literals: provost_imap::LiteralBudget::default(),
             rosters: provost_imap::Rosters::default(),
         }
@@ -250,12 +242,7 @@ impl Rooms<'_> {
                 tokens: Arc::new(tokens(self.config.api.tokens_file.as_deref())?),
                 plans: self.config.node.data.join("plans"),
             };
-            let web = WebState {
-                desk: self.desk.clone(),
-                store,
-                view: self.view.clone(),
-                default_quota: self.config.store.default_quota_octets,
-            };
+            let web = WebState { desk: self.desk.clone(), store, view: self.view.clone() };
             let pages = provost_web::router(web).merge(provost_api::router(api));
             self.serve_http("http", address, pages).await?;
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use provost_client::{DirectoryConfig, ServerConfig, ServerRole};
-use provost_credential::Scheme;
 use provost_entry::Dn;
 use provost_provision::Settings;
+use provost_settings::{Fallback, SharedSettings};
 use provost_view::{PasswordSource, ViewConfig};
 use serde::Deserialize;
 
@@ -53,21 +53,16 @@ pub(crate) struct Directory {
     pub(crate) bind_dn: String,
     pub(crate) bind_password_file: PathBuf,
     pub(crate) ca_file: Option<PathBuf>,
-    /// Domain of new addresses.
-    pub(crate) domain: String,
     #[serde(default)]
     pub(crate) passwords: Passwords,
-    #[serde(default)]
-    pub(crate) password_scheme: PasswordScheme,
-    /// A refresh that removes more than this share of all people, percent, is parked.
-    #[serde(default = "default_guard")]
-    pub(crate) removal_guard_percent: u8,
+    /// Moved to the directory: `mail-domain`.
+    domain: Option<String>,
+    /// Moved to the directory: `password-scheme`.
+    password_scheme: Option<String>,
+    /// Moved to the directory: `removal-guard`.
+    removal_guard_percent: Option<u64>,
     /// Run the embedded server in this process.
     pub(crate) embedded: Option<Embedded>,
-}
-
-fn default_guard() -> u8 {
-    20
 }
 
 /// One of `directory.servers`.
@@ -96,17 +91,6 @@ pub(crate) enum Passwords {
     #[default]
     View,
     Bind,
-}
-
-/// How new passwords are stored.
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum PasswordScheme {
-    #[default]
-    Argon2,
-    #[serde(rename = "pbkdf2-sha256")]
-    Pbkdf2Sha256,
-    Ssha,
 }
 
 /// `[directory.embedded]`
@@ -155,15 +139,15 @@ pub(crate) struct Tls {
 pub(crate) struct Store {
     /// Shards made at first start.
     pub(crate) shards: u8,
-    /// Octets an account may hold when the directory sets none.
-    pub(crate) default_quota_octets: Option<u64>,
-    /// Largest message, octets.
-    pub(crate) message_octets_max: u64,
+    /// Moved to the directory: `default-quota`.
+    default_quota_octets: Option<u64>,
+    /// Moved to the directory: `message-size`.
+    message_octets_max: Option<u64>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { shards: 4, default_quota_octets: None, message_octets_max: 50 * 1024 * 1024 }
+        Self { shards: 4, default_quota_octets: None, message_octets_max: None }
     }
 }
 
@@ -173,19 +157,19 @@ impl Default for Store {
 pub(crate) struct Queue {
     /// `host:port` of the next hop for mail to other domains; absent: such mail waits.
     pub(crate) relay: Option<String>,
-    /// Seconds.
-    pub(crate) retry_first: i64,
-    /// Seconds.
-    pub(crate) retry_max: i64,
-    /// Seconds.
-    pub(crate) lifetime: i64,
+    /// Moved to the directory: `retry-first`.
+    retry_first: Option<u64>,
+    /// Moved to the directory: `retry-max`.
+    retry_max: Option<u64>,
+    /// Moved to the directory: `queue-lifetime`.
+    lifetime: Option<u64>,
     /// Attempts at once.
     pub(crate) concurrency: usize,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { relay: None, retry_first: 60, retry_max: 3600, lifetime: 5 * 24 * 3600, concurrency: 16 }
+        Self { relay: None, retry_first: None, retry_max: None, lifetime: None, concurrency: 16 }
     }
 }
 
@@ -224,9 +208,6 @@ impl Config {
             found
                 .push("directory.servers: one of them must have role = \"provider\", or nothing can be written".into());
         }
-        if self.directory.domain.is_empty() || self.directory.domain.contains('@') {
-            found.push("directory.domain: a domain name is needed, as in example.edu".to_owned());
-        }
         if !(1..=64).contains(&self.store.shards) {
             found.push("store.shards: 1 to 64".to_owned());
         }
@@ -235,10 +216,54 @@ impl Config {
         if self.tls.is_none() && implicit.iter().any(Option::is_some) {
             found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
-        if self.queue.retry_first < 1 || self.queue.retry_max < self.queue.retry_first || self.queue.lifetime < 1 {
-            found.push("queue: 1 <= retry_first <= retry_max, 1 <= lifetime (seconds)".to_owned());
-        }
+        found.extend(self.read_moved_keys().1);
         found
+    }
+
+    /// The keys of this file that state what all nodes share: key, setting, value. They count where the directory states
+    /// nothing.
+    fn moved_keys(&self) -> Vec<(&'static str, &'static str, String)> {
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let (directory, store, queue) = (&self.directory, &self.store, &self.queue);
+        [
+            ("directory.domain", "mail-domain", directory.domain.clone()),
+            ("directory.password_scheme", "password-scheme", directory.password_scheme.clone()),
+            ("directory.removal_guard_percent", "removal-guard", number(directory.removal_guard_percent)),
+            ("store.default_quota_octets", "default-quota", number(store.default_quota_octets)),
+            ("store.message_octets_max", "message-size", number(store.message_octets_max)),
+            ("queue.retry_first", "retry-first", number(queue.retry_first)),
+            ("queue.retry_max", "retry-max", number(queue.retry_max)),
+            ("queue.lifetime", "queue-lifetime", number(queue.lifetime)),
+        ]
+        .into_iter()
+        .filter_map(|(key, setting, value)| Some((key, setting, value?)))
+        .collect()
+    }
+
+    /// What counts where the directory states nothing, and complaints about values that break their rule.
+    fn read_moved_keys(&self) -> (Fallback, Vec<String>) {
+        let (mut fallback, mut complaints) = (Fallback::default(), Vec::new());
+        if self.directory.domain.is_none() {
+            let added = domain_of(&self.directory.suffix)
+                .ok_or_else(|| "a domain name is needed, as in example.edu".to_owned())
+                .and_then(|domain| fallback.add("mail-domain", "directory.suffix", &domain));
+            complaints.extend(added.err().map(|rule| format!("directory.domain: {rule}")));
+        }
+        for (key, setting, value) in self.moved_keys() {
+            complaints.extend(fallback.add(setting, key, &value).err());
+        }
+        (fallback, complaints)
+    }
+
+    /// What counts where the directory states no setting: keys of this file, and the domain that the suffix names.
+    pub(crate) fn fallback(&self) -> Fallback {
+        self.read_moved_keys().0
+    }
+
+    /// What the doctor says of keys that belong in the directory now: key and the command that puts it there.
+    pub(crate) fn moved(&self) -> Vec<(&'static str, String)> {
+        let command = |setting: &str, value: &str| format!("provost settings set {setting} {value}");
+        self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
     }
 
     /// The suffix; checked when the file was read.
@@ -267,17 +292,9 @@ impl Config {
         })
     }
 
-    /// What provisioning needs.
+    /// What provisioning needs before anything can be read from the directory.
     pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            domain: self.directory.domain.to_ascii_lowercase(),
-            source: "registrar".to_owned(),
-            scheme: match self.directory.password_scheme {
-                PasswordScheme::Argon2 => Scheme::Argon2,
-                PasswordScheme::Pbkdf2Sha256 => Scheme::Pbkdf2Sha256,
-                PasswordScheme::Ssha => Scheme::Ssha,
-            },
-        }
+        Settings::of(&SharedSettings::resolve(&self.fallback(), []))
     }
 
     /// What the View needs.
@@ -289,9 +306,20 @@ impl Config {
                 Passwords::Bind => PasswordSource::Bind,
             },
             credential_ttl: Duration::from_secs(600),
-            removal_guard_percent: self.directory.removal_guard_percent,
+            fallback: self.fallback(),
         }
     }
+}
+
+/// The domain that a suffix of `dc=` parts names; `None` for any other.
+fn domain_of(suffix: &str) -> Option<String> {
+    let rdns = Dn::parse(suffix).ok()?.rdns();
+    let part = |rdn: &provost_entry::Rdn| {
+        let (name, value) = rdn.pairs().next()?;
+        name.eq_ignore_ascii_case("dc").then(|| value.to_owned())
+    };
+    let parts: Vec<String> = rdns.iter().map(part).collect::<Option<_>>()?;
+    (!parts.is_empty()).then(|| parts.join("."))
 }
 
 /// Reads a small text file.
@@ -347,11 +375,33 @@ domain = "example.edu"
     }
 
     #[test]
+    fn keys_that_moved_count_where_the_directory_states_nothing() {
+        let text = GOOD.replace("domain = \"example.edu\"\n", "domain = \"Mail.Example.edu\"\n")
+            + "[store]\ndefault_quota_octets = 2000000\n[queue]\nretry_first = 5\n";
+        let config = read(&text).unwrap();
+        let settings = SharedSettings::resolve(&config.fallback(), []);
+        assert_eq!((settings.default_quota, settings.retry_first), (Some(2_000_000), 5));
+        assert_eq!(settings.mail_domain, "mail.example.edu");
+        assert_eq!(settings.origin("retry-first").to_string(), "queue.retry_first in the node's file");
+        let moved = config.moved();
+        assert_eq!(moved.len(), 3);
+        assert!(moved.contains(&("queue.retry_first", "provost settings set retry-first 5".to_owned())));
+    }
+
+    #[test]
+    fn the_suffix_names_the_domain_unless_the_file_does() {
+        let bare = GOOD.replace("domain = \"example.edu\"\n", "");
+        assert_eq!(read(&bare).unwrap().settings().domain, "example.edu");
+        let error = read(&bare.replace("suffix = \"dc=example,dc=edu\"", "suffix = \"o=Example\"")).unwrap_err();
+        assert!(error.contains("directory.domain: a domain name is needed"), "{error}");
+    }
+
+    #[test]
     fn every_complaint_comes_at_once() {
         let text = GOOD.replace("dc=example,dc=edu\"\nbind", "not a name\"\nbind")
-            + "[listeners]\nimaps = \"127.0.0.1:1\"\n[store]\nshards = 0\n";
+            + "[listeners]\nimaps = \"127.0.0.1:1\"\n[store]\nshards = 0\nmessage_octets_max = 1\n[queue]\nretry_max = 0\n";
         let error = read(&text).unwrap_err();
-        for part in ["directory.suffix", "tls:", "store.shards"] {
+        for part in ["directory.suffix", "tls:", "store.shards", "store.message_octets_max", "queue.retry_max"] {
             assert!(error.contains(part), "{part} in {error}");
         }
     }

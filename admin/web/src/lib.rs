@@ -40,10 +40,8 @@ pub struct WebState {
     pub desk: Desk,
     /// Mailbox facts (quota, last logins).
     pub store: Arc<dyn MessageStore>,
-    /// Sign-in: the person must have a role `helpdesk`, `admin`, `postmaster` or `registrar` (who may only look).
+    /// Settings, and sign-in: the person must have a role `helpdesk`, `admin`, `postmaster` or `registrar` (who may only look).
     pub view: View,
-    /// Octets allowed when the directory sets none.
-    pub default_quota: Option<u64>,
 }
 
 /// What every handler shares: the given state and what lives as long as the router.

@@ -179,7 +179,8 @@ pub(crate) async fn show(
     });
     let can_change = signed_in.officer.may_change();
     let language = visitor.language;
-    let quota = detail.quota_octets.or(web.site.default_quota);
+    let directory = web.site.view.snapshot();
+    let quota = directory.settings().quota(detail.quota_octets, &detail.summary.affiliation.to_ascii_lowercase());
     let now = Timestamp::now();
     let mailbox = snapshot.ok().map(|snapshot| mailbox_view(&snapshot, quota, now, language));
     let vacation = vacation_view(detail.vacation.as_ref(), &mistakes, today(now), language);

@@ -16,7 +16,6 @@ fn web(folder: &TempDir) -> Router {
         desk: support::desk_without_directory(folder),
         store: support::store(),
         view: support::fixed_view(),
-        default_quota: Some(1_000_000),
     })
 }
 

@@ -14,12 +14,7 @@ use site::{Site, give_role};
 use support::{Reply, send};
 
 fn web(site: &Site) -> Router {
-    router(WebState {
-        desk: site.desk.clone(),
-        store: support::store(),
-        view: site.view.clone(),
-        default_quota: Some(1_000_000),
-    })
+    router(WebState { desk: site.desk.clone(), store: support::store(), view: site.view.clone() })
 }
 
 /// A browser without script: keeps its cookie and language, follows no redirect by itself.

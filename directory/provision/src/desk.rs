@@ -15,7 +15,7 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use crate::{Actor, Audit, Settings, fold_name, tree};
+use crate::{Actor, Audit, SettingsSource, fold_name, tree};
 
 /// Longest key of a person that is looked up, in octets: an address of RFC 5321 §4.5.3.1 is shorter.
 const KEY_OCTETS_MAX: usize = 320;
@@ -149,8 +149,8 @@ pub enum DeskError {
 pub struct Desk {
     /// The directory.
     pub directory: Directory,
-    /// The site.
-    pub settings: Settings,
+    /// The site, as of the moment of each operation.
+    pub settings: SettingsSource,
     /// The audit file.
     pub audit: Audit,
 }
@@ -187,7 +187,8 @@ impl Desk {
             return Ok(Vec::new());
         }
         let mut all = vec![Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)];
-        all.extend(words.iter().map(|word| word_filter(word, &self.settings.domain)));
+        let domain = self.settings.get().domain;
+        all.extend(words.iter().map(|word| word_filter(word, &domain)));
         let search = Search {
             base: tree::people(self.directory.suffix()),
             scope: Scope::One,

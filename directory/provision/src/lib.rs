@@ -12,6 +12,7 @@ mod invisible;
 mod naming;
 mod plan;
 mod roster;
+mod settings;
 mod tree;
 mod write;
 
@@ -25,16 +26,6 @@ pub use plan::{Actual, Change, ChangeKind, Plan, PlanError, PlanSummary, plan};
 pub use roster::{
     Affiliation, Column, Encoding, FILE_MIB_MAX, FileError, ROWS_MAX, Roster, RosterOptions, Row, RowError, read_roster,
 };
+pub use settings::{Settings, SettingsSource, read_shared_settings};
 pub use tree::{base_tree, ensure_tree};
 pub use write::{AddressKind, NewPerson, Write};
-
-/// What provisioning needs to know of the site.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Domain of primary addresses, lower case.
-    pub domain: String,
-    /// Name of the source of a registrar's file: `registrar`.
-    pub source: String,
-    /// How new passwords are stored.
-    pub scheme: provost_credential::Scheme,
-}

@@ -99,7 +99,7 @@ fn directory(port: u16) -> Directory {
 
 fn desk(port: u16, folder: &Path) -> Desk {
     let audit = Audit::open(&folder.join("audit.jsonl")).unwrap();
-    Desk { directory: directory(port), settings: settings(), audit }
+    Desk { directory: directory(port), settings: settings().into(), audit }
 }
 
 impl Drop for Slapd {
@@ -169,14 +169,14 @@ fn actor() -> Actor {
 
 async fn plan_for(desk: &Desk, file: &str) -> Plan {
     let roster = read_roster(file.as_bytes(), &RosterOptions::default()).unwrap();
-    let actual = Actual::read(&desk.directory, &desk.settings).await.unwrap();
-    plan(&roster, &actual, &desk.settings, jiff::Timestamp::now()).unwrap()
+    let actual = Actual::read(&desk.directory, &desk.settings.get()).await.unwrap();
+    plan(&roster, &actual, &desk.settings.get(), jiff::Timestamp::now()).unwrap()
 }
 
 async fn apply_to(desk: &Desk, plan: &Plan) -> Result<Outcomes, (Outcomes, DirectoryError)> {
     let mut steps = 0;
     let mut progress = |_| steps += 1;
-    let result = apply(plan, &desk.directory, &desk.settings, &actor(), &desk.audit, &mut progress).await;
+    let result = apply(plan, &desk.directory, &desk.settings.get(), &actor(), &desk.audit, &mut progress).await;
     assert_eq!(steps, plan.changes.len().min(steps));
     result
 }
@@ -210,8 +210,8 @@ async fn the_sample_file_becomes_people() {
 }
 
 async fn import_the_sample(desk: &Desk) {
-    assert_eq!(ensure_tree(&desk.directory, &desk.settings).await.unwrap().len(), 10);
-    assert!(ensure_tree(&desk.directory, &desk.settings).await.unwrap().is_empty());
+    assert_eq!(ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap().len(), 10);
+    assert!(ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap().is_empty());
 
     let first = plan_for(desk, SAMPLE).await;
     let mut lines: Vec<u64> = first.rejected().iter().map(|problem| problem.line).collect();
@@ -242,7 +242,7 @@ async fn import_the_sample(desk: &Desk) {
 async fn an_import_that_is_cut_off_goes_on() {
     let mut slapd = Slapd::start();
     let desk = slapd.desk();
-    ensure_tree(&desk.directory, &desk.settings).await.unwrap();
+    ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap();
     let mut rows = HEADER.to_owned();
     (0..600).for_each(|n| rows.push_str(&format!("{n},Ann,Roy-{},,,staff,,,\n", "x".repeat(1 + n % 30))));
     let whole = plan_for(&desk, &rows).await;
@@ -253,7 +253,7 @@ async fn an_import_that_is_cut_off_goes_on() {
             slapd.stop();
         }
     };
-    let cut = apply(&whole, &desk.directory, &desk.settings, &actor(), &desk.audit, &mut progress).await;
+    let cut = apply(&whole, &desk.directory, &desk.settings.get(), &actor(), &desk.audit, &mut progress).await;
     let (outcomes, error) = cut.unwrap_err();
     assert!(matches!(error, DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)), "{error}");
     assert!(outcomes.applied < 600 && outcomes.applied >= 90, "{outcomes:?}");
@@ -274,7 +274,7 @@ async fn an_import_that_is_cut_off_goes_on() {
 async fn an_import_that_is_asked_to_stop_ends_between_people() {
     let embedded = Embedded::start().await;
     let desk = embedded.desk();
-    ensure_tree(&desk.directory, &desk.settings).await.unwrap();
+    ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap();
     let row = |n: usize| format!("{n},Ann,Roy-{},,,staff,,,\n", "x".repeat(1 + n % 30));
     let rows = HEADER.to_owned() + &(0..600).map(row).collect::<String>();
     let whole = plan_for(&desk, &rows).await;
@@ -286,7 +286,8 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     };
     let stop = asked.notified();
     let actor = actor();
-    let cut = apply_until(stop, &whole, &desk.directory, &desk.settings, &actor, &desk.audit, &mut progress);
+    let settings = desk.settings.get();
+    let cut = apply_until(stop, &whole, &desk.directory, &settings, &actor, &desk.audit, &mut progress);
     let outcomes = cut.await.unwrap();
     assert!(outcomes.interrupted && (100..600).contains(&outcomes.applied), "{outcomes:?}");
     assert_eq!((outcomes.writes, outcomes.failed.len()), (2 * outcomes.applied, 0));
@@ -305,7 +306,7 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
 async fn two_imports_at_once_never_share_an_address() {
     let slapd = Slapd::start();
     let desk = slapd.desk();
-    ensure_tree(&desk.directory, &desk.settings).await.unwrap();
+    ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap();
     let (one, two) = (format!("{HEADER}1,Ann,Roy,,,staff,,,\n"), format!("{HEADER}2,Ann,Roy,,,staff,,,\n"));
     let (first, second) = (plan_for(&desk, &one).await, plan_for(&desk, &two).await);
     apply_to(&desk, &first).await.unwrap();
@@ -338,7 +339,7 @@ async fn the_help_desk_at_work() {
 }
 
 async fn work_at(desk: &Desk) {
-    ensure_tree(&desk.directory, &desk.settings).await.unwrap();
+    ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap();
     let rows = "12345,Zoé,L'Écuyer,2004-02-29,,student,B-INFO,2030-04-30,\n7,Bo,Li,,,staff,,,\n8,Bo,Li,,,staff,,,\n";
     import(desk, &format!("{HEADER}{rows}")).await;
     lookups(desk).await;
@@ -479,5 +480,8 @@ async fn a_directory_that_is_down_is_unavailable() {
     let desk = slapd.desk();
     slapd.stop();
     assert!(matches!(desk.person("zoe").await, Err(DeskError::Unavailable(_))));
-    assert!(matches!(Actual::read(&desk.directory, &desk.settings).await.err(), Some(DirectoryError::Unavailable(_))));
+    assert!(matches!(
+        Actual::read(&desk.directory, &desk.settings.get()).await.err(),
+        Some(DirectoryError::Unavailable(_))
+    ));
 }

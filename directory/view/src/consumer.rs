@@ -167,7 +167,7 @@ impl Consumer {
 
     fn publish(&mut self) {
         let snapshot = Arc::new(self.follower.snapshot().clone());
-        self.shared.publish(Arc::clone(&snapshot));
+        self.shared.publish(Arc::clone(&snapshot), self.follower.take_changes());
         self.shared.checkpoint(Some(snapshot), self.follower.cookie());
         self.published = Instant::now();
         self.due = None;

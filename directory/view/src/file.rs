@@ -1,7 +1,11 @@
 //! The snapshot on disk, with the cookie that goes with it: one file, whole or not at all.
 //!
-//! Header, cookie, number of records, records (postcard), BLAKE3 of all that. A file of another version or with any
-//! damage is no file: the View then starts from the directory.
+//! Header, cookie, number of records, records (postcard), BLAKE3 of all that. A file with any damage is no file: the View
+//! then starts from the directory.
+//!
+//! The header names the version. Files of every earlier version are read, because after an upgrade with all LDAP servers
+//! dead the file is all there is; `tests/fixtures/view/` holds one of each. A later version is not known here, so that a
+//! node that was put back to an earlier program starts from the directory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -14,8 +18,11 @@ use crate::Snapshot;
 use crate::shards::Key;
 use crate::snapshot::Record;
 
-/// Names the format. Another layout of any record is another version.
-const HEADER: &[u8; 16] = b"provost-view 01\n";
+/// Names the version that is written.
+const HEADER: &[u8; 16] = b"provost-view 02\n";
+/// Version 1: people, addresses and domains, laid out as today. Groups and settings were not read from the directory, and
+/// its cookie says that they were: it is not taken over, so that the next refresh brings them.
+const HEADER_1: &[u8; 16] = b"provost-view 01\n";
 /// Octets of the digest at the end.
 const DIGEST_OCTETS: usize = blake3::OUT_LEN;
 /// Octets written at a time.
@@ -64,8 +71,8 @@ fn put(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
     postcard::to_io(value, out).map(|_| ()).map_err(io::Error::other)
 }
 
-/// Reads the file; `None` when it is missing, damaged or of another version, which is logged.
-pub(crate) fn read(path: &Path) -> Option<(Snapshot, Option<Cookie>)> {
+/// Reads the file into a copy of `empty`; `None` when it is missing, damaged or of a later version, which is logged.
+pub(crate) fn read(path: &Path, empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
     let octets = match std::fs::read(path) {
         Ok(octets) => octets,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -74,30 +81,35 @@ pub(crate) fn read(path: &Path) -> Option<(Snapshot, Option<Cookie>)> {
             return None;
         }
     };
-    let parsed = parse(&octets);
+    let parsed = parse(&octets, empty);
     if parsed.is_none() {
-        tracing::warn!(path = %path.display(), "the saved view is damaged or of another version: it is not used");
+        tracing::warn!(path = %path.display(), "the saved view is damaged or of a later version: it is not used");
     }
     parsed
 }
 
-fn parse(octets: &[u8]) -> Option<(Snapshot, Option<Cookie>)> {
+fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
     let body = octets.get(..octets.len().checked_sub(DIGEST_OCTETS)?)?;
     let digest = octets.get(body.len()..)?;
     if blake3::hash(body).as_bytes() != digest {
         return None;
     }
-    let rest = body.strip_prefix(HEADER)?;
+    let (header, rest) = body.split_first_chunk()?;
+    let keeps_cookie = match header {
+        HEADER => true,
+        HEADER_1 => false,
+        _ => return None,
+    };
     let (cookie, rest) = postcard::take_from_bytes::<Vec<u8>>(rest).ok()?;
     let (count, mut rest) = postcard::take_from_bytes::<usize>(rest).ok()?;
-    let mut snapshot = Snapshot::default();
+    let mut snapshot = empty.clone();
     for _ in 0..count {
         let ((key, record), after) = postcard::take_from_bytes::<(Key, Record)>(rest).ok()?;
         snapshot.put(Uuid::from_bytes(key), record);
         rest = after;
     }
     snapshot.shrink();
-    Some((snapshot, (!cookie.is_empty()).then_some(Cookie(cookie))))
+    Some((snapshot, (keeps_cookie && !cookie.is_empty()).then_some(Cookie(cookie))))
 }
 
 #[cfg(test)]
@@ -106,7 +118,11 @@ mod tests {
 
     use super::*;
     use crate::AddressKind;
-    use crate::testing::{address_entry, domain, person, uuid};
+    use provost_entry::Address;
+    use provost_settings::Origin;
+
+    use crate::testing::{address_entry, bare_person, domain, group, person, setting, uuid};
+    use crate::{Affiliation, PersonState};
 
     fn snapshot(people: u128) -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -130,10 +146,10 @@ mod tests {
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("view");
-        assert!(read(&path).is_none());
+        assert!(read(&path, &Snapshot::default()).is_none());
         for cookie in [None, Some(Cookie(b"csn=1".to_vec()))] {
             write(&path, &snapshot(100), cookie.as_ref()).unwrap();
-            let (found, found_cookie) = read(&path).unwrap();
+            let (found, found_cookie) = read(&path, &Snapshot::default()).unwrap();
             assert_eq!((found.people(), found.len(), found_cookie), (100, 201, cookie));
             assert_eq!(found.person(uuid(7)), snapshot(100).person(uuid(7)));
             assert_eq!(found.addresses_of(uuid(7)).len(), 1);
@@ -146,14 +162,71 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_none() {
+    fn a_later_version_is_none() {
         let mut octets = saved(2);
-        octets[14] = b'0';
+        octets[14] = b'9';
         let body = octets.len() - DIGEST_OCTETS;
         let digest = blake3::hash(&octets[..body]);
         octets[body..].copy_from_slice(digest.as_bytes());
-        assert!(parse(&octets).is_none());
-        assert!(parse(b"").is_none());
+        assert!(parse(&octets, &Snapshot::default()).is_none());
+        assert!(parse(b"", &Snapshot::default()).is_none());
+    }
+
+    /// The file as commit 8c43545 wrote it: with it a new program starts when no LDAP server answers.
+    #[test]
+    fn a_file_of_version_1_is_read() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/view/v1.snapshot"));
+        let (found, cookie) = read(path, &Snapshot::default()).unwrap();
+        assert_eq!(cookie, None, "a refresh from nothing must bring groups and settings");
+        assert_eq!((found.people(), found.len()), (5, 13));
+        assert_eq!(found.domains(), ["alumni.example.edu", "example.edu"]);
+        let zoe = found.by_login("Z@example.edu").unwrap();
+        assert_eq!(
+            (&*zoe.uid, &*zoe.display_name, zoe.state),
+            ("zoe.tremblay", "Zoé Tremblay", PersonState::Suspended)
+        );
+        assert_eq!((zoe.affiliation, zoe.language.as_deref()), (Affiliation::Faculty, Some("fr")));
+        assert_eq!((zoe.passwords.len(), zoe.quota_octets, zoe.roles.len()), (2, Some(1_000_000), 2));
+        let vacation = zoe.vacation.as_ref().unwrap();
+        assert_eq!((vacation.start, vacation.end), (Some(1_785_542_400), Some(1_788_134_399)));
+        assert_eq!((vacation.interval_days, vacation.text_en.as_deref()), (3, None));
+        assert_eq!(vacation.text_fr.as_deref(), Some("Absente jusqu'à lundi."));
+        let of =
+            |address: &str| found.by_address(&Address::parse(address).unwrap()).map(|(person, _)| person.entry_uuid);
+        for (address, owner) in [
+            ("dean@example.edu", Some(1)),
+            ("zoe.roy@example.edu", Some(1)),
+            ("postmaster@example.edu", Some(2)),
+            ("gone@example.edu", Some(3)),
+            ("all@example.edu", None),
+            ("old@example.edu", None),
+        ] {
+            assert_eq!(of(address), owner.map(uuid), "{address}");
+        }
+        assert_eq!(
+            found.person(uuid(5)).unwrap().as_ref(),
+            &crate::Person { affiliation: Affiliation::Other, ..bare_person(5, "guest") }
+        );
+    }
+
+    #[test]
+    fn groups_and_last_good_settings_outlive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("view");
+        let mut snapshot = snapshot(2);
+        snapshot.put(uuid(31), group(31, "Staff", &[0, 1]));
+        snapshot.put(uuid(41), setting("removal-guard", "5"));
+        snapshot.put(uuid(41), setting("removal-guard", "500"));
+        snapshot.put(uuid(42), setting("time-zone", "Europe/Paris"));
+        write(&path, &snapshot, None).unwrap();
+        let mut fallback = provost_settings::Fallback::default();
+        fallback.add("retry-first", "queue.retry_first", "7").unwrap();
+        let (found, _) = read(&path, &Snapshot::new(fallback)).unwrap();
+        assert_eq!(found.members(&found.group("staff").unwrap()).len(), 2);
+        let settings = found.settings();
+        assert_eq!((settings.removal_guard, settings.time_zone.iana_name()), (5, Some("Europe/Paris")));
+        assert!(matches!(settings.origin("removal-guard"), Origin::LastGood(_)));
+        assert_eq!((settings.faults().len(), settings.retry_first), (1, 7));
     }
 
     /// Resident memory of this process, in octets.
@@ -198,7 +271,7 @@ mod tests {
         write(&path, &snapshot, None).unwrap();
         let before = resident();
         // What is loaded is laid out anew beside the first one, which stays.
-        let loaded = read(&path).unwrap().0;
+        let loaded = read(&path, &Snapshot::default()).unwrap().0;
         println!("octets a person: {}", resident().saturating_sub(before) / loaded.people());
         drop(snapshot);
     }
@@ -212,7 +285,7 @@ mod tests {
             let mut damaged = octets.clone();
             let at = at.index(octets.len());
             if cut { damaged.truncate(at) } else { damaged[at] ^= flip }
-            prop_assert!(parse(&damaged).is_none());
+            prop_assert!(parse(&damaged, &Snapshot::default()).is_none());
         }
 
         /// Octets that carry a right digest and mean nothing are refused without a panic.
@@ -221,7 +294,7 @@ mod tests {
             let mut octets = [HEADER.as_slice(), &body].concat();
             let digest = blake3::hash(&octets);
             octets.extend(digest.as_bytes());
-            let _ = parse(&octets);
+            let _ = parse(&octets, &Snapshot::default());
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use provost_client::{Cookie, SyncEvent};
+use provost_settings::Origin;
 use uuid::Uuid;
 
-use crate::Snapshot;
 use crate::mapping::{Mapped, map};
+use crate::{ChangeSet, Snapshot};
 
 /// So few removals are always believed, whatever share of a small site they are.
 const REMOVALS_FREE: usize = 20;
@@ -33,7 +34,8 @@ pub(crate) enum Effect {
 pub(crate) struct Follower {
     snapshot: Snapshot,
     cookie: Option<Cookie>,
-    removal_guard_percent: u8,
+    /// What has changed since it was taken last.
+    changes: ChangeSet,
     refresh: Option<Refresh>,
     unmappable: u64,
 }
@@ -46,11 +48,17 @@ struct Refresh {
     /// Begun without a cookie: the provider takes us for empty and names nothing that is gone (slapd sends neither a
     /// present phase nor deletions then).
     from_nothing: bool,
+    changes: ChangeSet,
 }
 
 impl Follower {
-    pub(crate) fn new(snapshot: Snapshot, cookie: Option<Cookie>, removal_guard_percent: u8) -> Self {
-        Self { snapshot, cookie, removal_guard_percent, refresh: None, unmappable: 0 }
+    pub(crate) fn new(snapshot: Snapshot, cookie: Option<Cookie>) -> Self {
+        Self { snapshot, cookie, ..Self::default() }
+    }
+
+    /// What has changed in the whole state since this was asked last.
+    pub(crate) fn take_changes(&mut self) -> ChangeSet {
+        std::mem::take(&mut self.changes)
     }
 
     /// The last whole state.
@@ -71,7 +79,10 @@ impl Follower {
     /// A new session: it begins with a refresh.
     pub(crate) fn begin(&mut self) {
         let from_nothing = self.cookie.is_none();
-        self.refresh = Some(Refresh { snapshot: self.snapshot.clone(), mentioned: HashSet::new(), from_nothing });
+        // From nothing, every entry is replaced.
+        let changes = if from_nothing { ChangeSet::everything() } else { ChangeSet::default() };
+        let snapshot = self.snapshot.clone();
+        self.refresh = Some(Refresh { snapshot, mentioned: HashSet::new(), from_nothing, changes });
     }
 
     /// The session is over: what was not complete is dropped.
@@ -85,30 +96,27 @@ impl Follower {
             SyncEvent::Put(uuid, entry) => {
                 self.mention(&[uuid]);
                 match map(uuid, &entry) {
-                    Mapped::Record(record) => self.target().put(uuid, record),
-                    Mapped::Other => {
-                        if !self.target().remove(uuid) {
-                            return Effect::Nothing;
-                        }
-                    }
+                    Mapped::Record(record) => self.change(uuid, |target| {
+                        target.put(uuid, record);
+                        true
+                    }),
+                    Mapped::Other => self.change(uuid, |target| target.remove(uuid)),
                     // What was known of it stays: a slip in one attribute must not bounce anybody's mail.
                     Mapped::Unmappable(why) => {
                         self.unmappable += 1;
                         metrics::gauge!("view_unmappable").set(self.unmappable as f64);
                         tracing::warn!(dn = entry.dn.as_str(), why, "an entry cannot be used");
-                        return Effect::Nothing;
+                        Effect::Nothing
                     }
                 }
-                self.changed()
             }
             SyncEvent::Present(uuids) => {
                 self.mention(&uuids);
                 Effect::Nothing
             }
             SyncEvent::Delete(uuids) => {
-                let target = self.target();
-                let removed = uuids.into_iter().filter(|uuid| target.remove(*uuid)).count();
-                if removed > 0 { self.changed() } else { Effect::Nothing }
+                let effects = uuids.into_iter().map(|uuid| self.change(uuid, |target| target.remove(uuid)));
+                effects.fold(Effect::Nothing, |all, one| if one == Effect::Nothing { all } else { one })
             }
             SyncEvent::RefreshPresentDone => {
                 self.remove_unmentioned();
@@ -127,16 +135,17 @@ impl Follower {
         }
     }
 
-    /// Where changes go: the copy during a refresh.
-    fn target(&mut self) -> &mut Snapshot {
-        match &mut self.refresh {
-            Some(refresh) => &mut refresh.snapshot,
-            None => &mut self.snapshot,
-        }
-    }
-
-    fn changed(&self) -> Effect {
-        if self.refresh.is_some() { Effect::Nothing } else { Effect::Changed }
+    /// Changes one entry, in the copy during a refresh; `work` returns whether it did. What the entry was and what it is
+    /// now both count as changed: an address that went from one person to another concerns both.
+    fn change(&mut self, uuid: Uuid, work: impl FnOnce(&mut Snapshot) -> bool) -> Effect {
+        let (target, changes, effect) = match &mut self.refresh {
+            Some(refresh) => (&mut refresh.snapshot, &mut refresh.changes, Effect::Nothing),
+            None => (&mut self.snapshot, &mut self.changes, Effect::Changed),
+        };
+        changes.note(target, uuid);
+        let done = work(target);
+        changes.note(target, uuid);
+        if done { effect } else { Effect::Nothing }
     }
 
     fn mention(&mut self, uuids: &[Uuid]) {
@@ -151,7 +160,7 @@ impl Follower {
         let known = refresh.snapshot.records().map(|(key, _)| Uuid::from_bytes(*key));
         let gone: Vec<_> = known.filter(|uuid| !refresh.mentioned.contains(uuid)).collect();
         for uuid in gone {
-            refresh.snapshot.remove(uuid);
+            self.change(uuid, |target| target.remove(uuid));
         }
     }
 
@@ -161,12 +170,27 @@ impl Follower {
         }
         let Some(refresh) = self.refresh.take() else { return Effect::Nothing };
         let (before, removed) = (self.snapshot.people(), self.snapshot.people_missing_from(&refresh.snapshot));
-        if removed > REMOVALS_FREE && removed * 100 > before * usize::from(self.removal_guard_percent) {
-            return Effect::Parked(format!("a refresh would remove {removed} of {before} people"));
+        let guard = removal_guard(&self.snapshot, &refresh.snapshot);
+        if removed > REMOVALS_FREE && removed * 100 > before * usize::from(guard) {
+            return Effect::Parked(format!(
+                "a refresh would remove {removed} of {before} people, the guard is {guard} %"
+            ));
         }
         self.snapshot = refresh.snapshot;
+        self.changes.merge(refresh.changes);
         self.snapshot.shrink();
         Effect::Complete
+    }
+}
+
+/// The `removal-guard` that a refresh is measured by, percent.
+///
+/// One that the refreshed directory states itself counts, so that an operator can let a parked refresh pass. An emptied
+/// directory states none: the one that was in force before counts then.
+fn removal_guard(before: &Snapshot, after: &Snapshot) -> u8 {
+    match after.settings().origin("removal-guard") {
+        Origin::Directory(_) => after.settings().removal_guard,
+        Origin::LastGood(_) | Origin::File(_) | Origin::Default => before.settings().removal_guard,
     }
 }
 
@@ -195,7 +219,7 @@ mod tests {
 
     /// A follower of `people` persons that has seen a whole refresh.
     fn following(people: u128) -> Follower {
-        let mut follower = Follower::new(Snapshot::default(), None, 20);
+        let mut follower = Follower::new(Snapshot::default(), None);
         follower.begin();
         for n in 1..=people {
             assert_eq!(follower.apply(put(n)), Effect::Nothing);
@@ -284,6 +308,72 @@ mod tests {
         follower.begin();
         follower.apply(SyncEvent::Delete((1..=50).map(uuid).collect()));
         assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked(_)));
+    }
+
+    fn put_guard(n: u128, value: &str) -> SyncEvent {
+        let dn = Dn::parse("cn=removal-guard,ou=policies,dc=example,dc=edu").unwrap();
+        let entry = Entry::new(dn).with(attr::OBJECT_CLASS, class::PROVOST_SETTING).with(attr::PROVOST_VALUE, value);
+        SyncEvent::Put(uuid(n), entry)
+    }
+
+    #[test]
+    fn the_guard_is_the_directorys() {
+        // Stated before, what the refresh states (if it does), how many of 100 stay, whether that is parked.
+        for (before, refreshed, kept, parked) in [
+            (None, None, 60, true),
+            (Some("50"), Some("50"), 60, false),
+            (Some("50"), Some("50"), 40, true),
+            // An operator lets the refresh pass.
+            (Some("20"), Some("100"), 0, false),
+            // An emptied directory states nothing: the strict one of before counts.
+            (Some("1"), None, 79, true),
+            (Some("1"), Some("nonsense"), 79, true),
+        ] {
+            let mut follower = following(100);
+            if let Some(value) = before {
+                assert_eq!(follower.apply(put_guard(500, value)), Effect::Changed);
+            }
+            follower.begin();
+            follower.apply(SyncEvent::Present((1..=kept).map(uuid).collect()));
+            if let Some(value) = refreshed {
+                follower.apply(put_guard(500, value));
+            }
+            follower.apply(SyncEvent::RefreshPresentDone);
+            let effect = follower.apply(SyncEvent::RefreshDone);
+            assert_eq!(matches!(effect, Effect::Parked(_)), parked, "{before:?} {refreshed:?} {kept}: {effect:?}");
+        }
+    }
+
+    #[test]
+    fn changes_are_named_once_and_only_when_believed() {
+        let mut follower = following(100);
+        assert!(follower.take_changes().is_everything(), "a refresh from nothing");
+        follower.apply(put(1));
+        follower.apply(SyncEvent::Delete(vec![uuid(2), uuid(999)]));
+        let changes = follower.take_changes();
+        assert!(changes.concerns_account(uuid(1)) && changes.concerns_account(uuid(2)));
+        assert!(!changes.concerns_account(uuid(3)) && !changes.concerns_account(uuid(999)));
+        assert!(follower.take_changes().is_empty());
+        follower.apply(put_guard(500, "30"));
+        assert!(follower.take_changes().concerns_setting("removal-guard"));
+
+        // Half a refresh changes nothing; a whole one what it brought.
+        follower.begin();
+        follower.apply(put(4));
+        assert!(follower.take_changes().is_empty());
+        follower.end();
+        follower.begin();
+        follower.apply(put(5));
+        follower.apply(SyncEvent::Delete(vec![uuid(6)]));
+        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        let changes = follower.take_changes();
+        assert!(changes.concerns_account(uuid(5)) && changes.concerns_account(uuid(6)));
+        assert!(!changes.concerns_account(uuid(4)));
+        // A parked one changes nothing.
+        follower.begin();
+        follower.apply(SyncEvent::Delete((10..=90).map(uuid).collect()));
+        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked(_)));
+        assert!(follower.take_changes().is_empty());
     }
 
     #[test]

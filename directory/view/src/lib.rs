@@ -3,23 +3,29 @@
 //! An RFC 4533 consumer feeds an immutable, indexed snapshot that is swapped whole. Answers are of three kinds: found,
 //! certainly not there, and *cannot say now*; the last is never turned into the second.
 
+mod change;
 mod consumer;
 mod file;
 mod follower;
+mod group;
 mod login;
 mod mapping;
 mod person;
 mod saved;
+mod setting;
 mod shards;
 mod snapshot;
 mod status;
 #[cfg(test)]
 mod testing;
 
+pub use change::{AccountWatch, ChangeFeed, ChangeSet};
+pub use group::Group;
 pub use login::Login;
 pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
+pub use provost_settings::{Fallback, SharedSettings};
 pub use snapshot::{AddressKind, Recipient, Snapshot};
 pub use status::Status;
 
@@ -31,6 +37,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use change::Bell;
 use consumer::Consumer;
 use follower::Follower;
 use login::Verifier;
@@ -50,8 +57,8 @@ pub struct ViewConfig {
     pub passwords: PasswordSource,
     /// How long a verified password is remembered. Default 10 min.
     pub credential_ttl: Duration,
-    /// A refresh that would remove more than this share (percent) of all people is parked. Default 20.
-    pub removal_guard_percent: u8,
+    /// Values of the node's own file for settings that the directory does not state.
+    pub fallback: Fallback,
 }
 
 /// Where passwords are verified.
@@ -89,17 +96,18 @@ impl Drop for Inner {
 struct Shared {
     snapshot: ArcSwap<Snapshot>,
     health: Health,
-    generation: tokio::sync::watch::Sender<u64>,
+    bell: Bell,
     /// `None` in a View that follows nothing.
     saver: Option<Arc<Saver>>,
 }
 
 impl Shared {
     fn new(snapshot: Snapshot, saver: Option<Saver>) -> Self {
+        report_faults(&SharedSettings::default(), snapshot.settings());
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             health: Health::default(),
-            generation: tokio::sync::watch::Sender::new(0),
+            bell: Bell::new(),
             saver: saver.map(Arc::new),
         }
     }
@@ -123,11 +131,26 @@ impl Shared {
         took
     }
 
-    /// Makes `snapshot` what every session sees from now on.
-    fn publish(&self, snapshot: Arc<Snapshot>) {
+    /// Makes `snapshot` what every session sees from now on, and wakes those whom the changes concern.
+    fn publish(&self, snapshot: Arc<Snapshot>, changes: ChangeSet) {
         metrics::gauge!("view_people").set(snapshot.people() as f64);
-        self.snapshot.store(snapshot);
-        self.generation.send_modify(|generation| *generation += 1);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        if !Arc::ptr_eq(before.settings(), snapshot.settings()) {
+            report_faults(before.settings(), snapshot.settings());
+        }
+        self.bell.ring(changes);
+    }
+}
+
+/// Logs each bad value once, when it appears, and counts those that stand.
+fn report_faults(before: &SharedSettings, now: &SharedSettings) {
+    metrics::gauge!("settings_bad").set(now.faults().len() as f64);
+    for fault in now.faults().iter().filter(|fault| !before.faults().contains(fault)) {
+        let origin = now.origin(&fault.name.to_lowercase());
+        tracing::error!(
+            setting = fault.name, dn = fault.dn, values = ?fault.values, rule = fault.rule, in_force = %origin,
+            "a setting in the directory is bad and not in force"
+        );
     }
 }
 
@@ -135,14 +158,15 @@ impl View {
     /// Loads the saved snapshot if there is one (damage means: none) and starts to follow the directory in the
     /// background, on the runtime that it is called in. Never fails: with no snapshot and no directory it answers "cannot say".
     pub fn start(config: ViewConfig, directory: provost_client::Directory) -> Self {
-        let saved = file::read(&config.file);
+        let empty = Snapshot::new(config.fallback);
+        let saved = file::read(&config.file, &empty);
         let complete = saved.is_some();
-        let (snapshot, cookie) = saved.unwrap_or_default();
+        let (snapshot, cookie) = saved.unwrap_or((empty, None));
         let shared = Arc::new(Shared::new(snapshot.clone(), Some(Saver::new(config.file))));
         if complete {
             shared.health.set_complete();
         }
-        let follower = Follower::new(snapshot, cookie, config.removal_guard_percent);
+        let follower = Follower::new(snapshot, cookie);
         let consumer = Consumer::new(Arc::clone(&shared), directory.clone(), follower);
         let consumer = Some(tokio::spawn(consumer.run()).abort_handle());
         let verifier = Verifier::new(config.passwords, config.credential_ttl);
@@ -151,7 +175,12 @@ impl View {
 
     /// A View that follows nothing and holds just these people (their addresses are served by their domains): for tests.
     pub fn fixed(people: Vec<Person>) -> Self {
-        let mut snapshot = Snapshot::default();
+        Self::fixed_with(people, Fallback::default())
+    }
+
+    /// The same with these settings.
+    pub fn fixed_with(people: Vec<Person>, settings: Fallback) -> Self {
+        let mut snapshot = Snapshot::new(settings);
         for person in people {
             let (uuid, domain) = (person.entry_uuid, person.primary.domain().to_owned());
             snapshot.put(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), Record::Domain(domain.into()));
@@ -205,12 +234,9 @@ impl View {
     /// How fresh the View is.
     pub fn status(&self) -> Status {
         let shared = &self.inner.shared;
-        Status { people: shared.snapshot.load().people(), ..shared.health.read() }
-    }
-
-    /// Ticks at every swap of the snapshot, so that sessions can look whether their person may stay.
-    pub fn generations(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.inner.shared.generation.subscribe()
+        let snapshot = shared.snapshot.load();
+        let bad_settings = snapshot.settings().faults().len();
+        Status { people: snapshot.people(), bad_settings, ..shared.health.read() }
     }
 
     /// Saves the snapshot now (before a planned stop).
@@ -230,7 +256,7 @@ impl View {
 
     #[cfg(test)]
     fn publish_for_test(&self, snapshot: Snapshot) {
-        self.inner.shared.publish(Arc::new(snapshot));
+        self.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
     }
 }
 

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use provost_entry::{Address, Entry, time};
-use provost_schema::{attr, class};
+use provost_schema::{attr, class, ou};
+use provost_settings::{Stated, VALUE_OCTETS_MAX, VALUES_MAX};
 use uuid::Uuid;
 
 use crate::snapshot::{AddressRecord, PersonRecord, Record, dn_key};
-use crate::{AddressKind, Affiliation, Person, PersonState, Vacation};
+use crate::{AddressKind, Affiliation, Group, Person, PersonState, Vacation};
 
 /// Most `userPassword` values that are looked at: each may cost one hashing at a login.
 const PASSWORDS_MAX: usize = 4;
@@ -27,6 +28,11 @@ const VACATION_CHARS_MAX: usize = 16 * 1024;
 const VACATION_INTERVAL_DAYS: u16 = 7;
 /// Longest interval, in days.
 const VACATION_INTERVAL_MAX: u16 = 365;
+
+/// Most members of a group: 16 octets of memory each.
+const MEMBERS_MAX: usize = 200_000;
+/// Longest `cn` of a group or a setting, in octets.
+const NAME_OCTETS_MAX: usize = 256;
 
 /// What came of an entry.
 #[derive(Debug)]
@@ -47,6 +53,10 @@ pub(crate) fn map(entry_uuid: Uuid, entry: &Entry) -> Mapped {
         address(entry_uuid, entry)
     } else if entry.has_class(class::PROVOST_DOMAIN_ENTRY) {
         domain(entry)
+    } else if entry.has_class(class::PROVOST_SETTING) {
+        setting(entry)
+    } else if is_group(entry) {
+        group(entry_uuid, entry)
     } else {
         return Mapped::Other;
     };
@@ -159,6 +169,44 @@ fn domain(entry: &Entry) -> Result<Record, &'static str> {
     Ok(Record::Domain(address.domain().into()))
 }
 
+/// What an entry states; whether that keeps the setting's rule is found out where it meets what was stated before.
+fn setting(entry: &Entry) -> Result<Record, &'static str> {
+    let name = name(entry).ok_or("a setting without a cn of at most 256 octets")?;
+    // One value and one octet more than allowed, so that what is too long stays too long and is reported as such.
+    let bounded = |text: &str| text.chars().take(VALUE_OCTETS_MAX + 1).collect::<String>().into_boxed_str();
+    let values = entry.texts(attr::PROVOST_VALUE).take(VALUES_MAX + 1).map(bounded).collect();
+    let dn = entry.dn.as_str().into();
+    Ok(Record::Setting(Arc::new(Stated { name, dn, values, last_good: None })))
+}
+
+/// Groups elsewhere in the tree are other programs' affair.
+fn is_group(entry: &Entry) -> bool {
+    let has_class = entry.has_class(class::GROUP_OF_NAMES) || entry.has_class(class::PROVOST_GROUP);
+    has_class && entry.dn.parent().as_ref().and_then(|dn| dn.rdn_value(attr::OU)).is_some_and(is_groups)
+}
+
+fn is_groups(name: String) -> bool {
+    name.eq_ignore_ascii_case(ou::GROUPS)
+}
+
+fn group(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
+    let name = name(entry).ok_or("a group without a cn of at most 256 octets")?;
+    let mut members: Vec<_> = entry.texts(attr::MEMBER).take(MEMBERS_MAX + 1).filter_map(dn_key).collect();
+    if members.len() > MEMBERS_MAX {
+        return Err("a group of more than 200,000 members");
+    }
+    members.sort_unstable();
+    members.dedup();
+    let dn = entry.dn.as_str().into();
+    Ok(Record::Group(Arc::new(Group { entry_uuid, name, dn, members: members.into() })))
+}
+
+/// The `cn` that names the entry: that of the RDN, else the first.
+fn name(entry: &Entry) -> Option<Box<str>> {
+    let name = entry.dn.rdn_value(attr::CN).or_else(|| entry.first(attr::CN).map(str::to_owned))?;
+    (1..=NAME_OCTETS_MAX).contains(&name.len()).then(|| name.into_boxed_str())
+}
+
 fn short(text: &str) -> Box<str> {
     text.chars().take(SHORT_CHARS_MAX).collect::<String>().into_boxed_str()
 }
@@ -236,6 +284,42 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_keeps_what_is_too_much_as_too_much() {
+        let dn = Dn::parse("cn=removal-guard,ou=policies,dc=example,dc=edu").unwrap();
+        let mut entry = Entry::new(dn).with(attr::OBJECT_CLASS, class::PROVOST_SETTING);
+        for n in 0..100 {
+            entry.push(AttributeDescription::of(attr::PROVOST_VALUE), format!("{n}{}", "é".repeat(1000)).into());
+        }
+        let Mapped::Record(Record::Setting(record)) = map(uuid(1), &entry) else { panic!("no setting") };
+        assert_eq!((&*record.name, record.values.len()), ("removal-guard", VALUES_MAX + 1));
+        assert!(record.values.iter().all(|value| value.len() > VALUE_OCTETS_MAX));
+    }
+
+    #[test]
+    fn groups_are_those_below_their_container() {
+        let bare = |dn: &str, class: &str| {
+            let entry = Entry::new(Dn::parse(dn).unwrap()).with(attr::OBJECT_CLASS, class);
+            let member = |entry: Entry, n| entry.with(attr::MEMBER, person_dn(n));
+            // Once more in another spelling.
+            member(member(entry, 1), 2).with(attr::MEMBER, person_dn(1).to_uppercase()).with(attr::MEMBER, "not a dn")
+        };
+        for (dn, class, is_group) in [
+            ("cn=Staff,ou=groups,dc=example,dc=edu", class::GROUP_OF_NAMES, true),
+            ("cn=Staff,OU=Groups,dc=example,dc=edu", class::PROVOST_GROUP, true),
+            ("cn=Staff,ou=other,dc=example,dc=edu", class::GROUP_OF_NAMES, false),
+            ("cn=Staff,ou=groups,dc=example,dc=edu", "device", false),
+        ] {
+            match map(uuid(7), &bare(dn, class)) {
+                Mapped::Record(Record::Group(group)) if is_group => {
+                    assert_eq!((&*group.name, group.members.len()), ("Staff", 2), "{dn}");
+                }
+                Mapped::Other if !is_group => {}
+                other => panic!("{dn}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_mapped_says_why() {
         let bare = |class: &str| Entry::new(Dn::parse("cn=x").unwrap()).with(attr::OBJECT_CLASS, class);
         let address = || bare(class::PROVOST_ADDRESS_ENTRY).with(attr::PROVOST_ADDRESS, "a@example.edu");
@@ -253,6 +337,12 @@ mod tests {
             assert!(matches!(map(uuid(1), &entry), Mapped::Unmappable(_)), "{entry:?}");
         }
         assert!(matches!(map(uuid(1), &bare("organizationalUnit")), Mapped::Other));
+        let long = format!("cn={}", "x".repeat(300));
+        for class in [class::PROVOST_SETTING, class::PROVOST_GROUP] {
+            let dn = Dn::parse(&format!("{long},ou=groups,dc=example,dc=edu")).unwrap();
+            let entry = Entry::new(dn).with(attr::OBJECT_CLASS, class);
+            assert!(matches!(map(uuid(1), &entry), Mapped::Unmappable(_)), "{class}");
+        }
         let served = bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "Example.EDU");
         assert!(matches!(map(uuid(1), &served), Mapped::Record(Record::Domain(domain)) if &*domain == "example.edu"));
     }

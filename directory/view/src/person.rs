@@ -22,6 +22,19 @@ pub enum Affiliation {
     Other,
 }
 
+impl Affiliation {
+    /// The eduPerson word, lower case; `other` for anything else.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Student => "student",
+            Self::Faculty => "faculty",
+            Self::Staff => "staff",
+            Self::Alum => "alum",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What a person may do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PersonState {

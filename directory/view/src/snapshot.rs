@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use provost_entry::{Address, Dn};
+use provost_settings::{Fallback, SharedSettings, Stated};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Person;
+use crate::group::Groups;
+use crate::setting::Settings;
 use crate::shards::{Key, Shards, key_of};
+use crate::{Group, Person};
 
 /// What an address entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,11 +55,16 @@ pub(crate) struct AddressRecord {
 }
 
 /// What one entry of the directory is to the mail core.
+///
+/// The saved file holds these as they are (postcard: a variant by its number, fields in their order). A new variant goes
+/// to the end; what stands here already is never changed in place: see [`crate::file`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Record {
     Person(Arc<PersonRecord>),
     Address(Arc<AddressRecord>),
     Domain(Arc<str>),
+    Group(Arc<Group>),
+    Setting(Arc<Stated>),
 }
 
 /// A person with what only the indexes need.
@@ -106,10 +114,62 @@ pub struct Snapshot {
     owned: Shards<Arc<[Arc<AddressRecord>]>>,
     /// Served domains and the entries that name them.
     domains: Arc<BTreeMap<Arc<str>, Key>>,
+    groups: Arc<Groups>,
+    settings: Arc<Settings>,
     people: usize,
 }
 
 impl Snapshot {
+    /// An empty one, with the settings that count where the directory states none.
+    pub(crate) fn new(fallback: Fallback) -> Self {
+        Self { settings: Arc::new(Settings::new(fallback)), ..Self::default() }
+    }
+
+    /// The settings that all nodes share, with where each value comes from. Read them where a value is needed, never
+    /// to keep: the next snapshot may hold others.
+    pub fn settings(&self) -> &Arc<SharedSettings> {
+        self.settings.in_force()
+    }
+
+    /// Octets that the person's account may hold: their own number, else their affiliation's, else the default; `None`
+    /// is no bound.
+    pub fn quota(&self, person: &Person) -> Option<u64> {
+        self.settings().quota(person.quota_octets, person.affiliation.word())
+    }
+
+    /// The group of that name, case ignored.
+    pub fn group(&self, name: &str) -> Option<Arc<Group>> {
+        self.groups.named(name).cloned()
+    }
+
+    /// Every group, by name.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.all()
+    }
+
+    /// The people who are members of the group, by entryUUID, in no particular order.
+    pub fn members(&self, group: &Group) -> Vec<Uuid> {
+        let people = group.members.iter().filter_map(|member| self.names.get(member));
+        people.map(|key| Uuid::from_bytes(*key)).collect()
+    }
+
+    /// Whether the person is a member of the group.
+    pub fn is_member(&self, person: &Person, group: &Group) -> bool {
+        dn_key(&person.dn).is_some_and(|key| group.has(&key))
+    }
+
+    /// The person's roles: those of their entry and those of the groups that `role-groups` names.
+    pub fn roles(&self, person: &Person) -> Vec<Box<str>> {
+        let mut roles = person.roles.clone();
+        for (role, group) in &self.settings().role_groups {
+            let held = self.groups.named(group).is_some_and(|group| self.is_member(person, group));
+            if held && !roles.iter().any(|known| **known == **role) {
+                roles.push(role.as_str().into());
+            }
+        }
+        roles
+    }
+
     /// By entryUUID.
     pub fn person(&self, entry_uuid: Uuid) -> Option<Arc<Person>> {
         self.person_by_key(entry_uuid.as_bytes())
@@ -174,12 +234,22 @@ impl Snapshot {
         owner.map_or(Lookup::Orphan, |person| Lookup::Person(person, record.kind))
     }
 
+    /// What the entry is.
+    pub(crate) fn record(&self, entry_uuid: Uuid) -> Option<&Record> {
+        self.entries.get(entry_uuid.as_bytes())
+    }
+
+    /// The person whose address it is; `None` while they are not there.
+    pub(crate) fn owner_of(&self, address: &AddressRecord) -> Option<Uuid> {
+        address.owner.and_then(|owner| self.names.get(&owner)).map(|key| Uuid::from_bytes(*key))
+    }
+
     /// Every entry that the mail core knows, by entryUUID.
     pub(crate) fn records(&self) -> impl Iterator<Item = (&Key, &Record)> {
         self.entries.iter()
     }
 
-    /// How many entries it holds: people, addresses and domains.
+    /// How many entries it holds: people, addresses, domains, groups and settings.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -193,20 +263,26 @@ impl Snapshot {
     fn person_by_key(&self, key: &Key) -> Option<Arc<Person>> {
         match self.entries.get(key)? {
             Record::Person(record) => Some(Arc::clone(&record.person)),
-            Record::Address(_) | Record::Domain(_) => None,
+            Record::Address(_) | Record::Domain(_) | Record::Group(_) | Record::Setting(_) => None,
         }
     }
 
     /// Puts what the entry is now, in place of what it was.
     pub(crate) fn put(&mut self, entry_uuid: Uuid, record: Record) {
-        self.remove(entry_uuid);
         let key = *entry_uuid.as_bytes();
+        let record = match record {
+            Record::Setting(stated) => Record::Setting(self.settings.with_last_good(&key, stated)),
+            other => other,
+        };
+        self.remove(entry_uuid);
         match &record {
             Record::Person(record) => self.index_person(key, record),
             Record::Address(record) => self.index_address(record),
             Record::Domain(domain) => {
                 Arc::make_mut(&mut self.domains).insert(Arc::clone(domain), key);
             }
+            Record::Group(group) => Arc::make_mut(&mut self.groups).insert(key, Arc::clone(group)),
+            Record::Setting(stated) => Arc::make_mut(&mut self.settings).insert(key, Arc::clone(stated)),
         }
         self.entries.insert(key, record);
     }
@@ -223,6 +299,8 @@ impl Snapshot {
                     Arc::make_mut(&mut self.domains).remove(&domain);
                 }
             }
+            Some(Record::Group(group)) => Arc::make_mut(&mut self.groups).remove(&key, &group),
+            Some(Record::Setting(_)) => Arc::make_mut(&mut self.settings).remove(&key),
         }
         true
     }
@@ -294,7 +372,9 @@ fn forget(index: &mut Shards<Key>, name: &Key, entry: &Key) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{address_entry, domain, person, person_dn, uuid};
+    use provost_settings::Origin;
+
+    use crate::testing::{address_entry, domain, group, person, person_dn, setting, uuid};
 
     fn filled() -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -384,6 +464,65 @@ mod tests {
         let dn = person_dn(1);
         assert_eq!(dn_key(&dn), dn_key(&dn.to_uppercase().replace(',', ", ")));
         assert_eq!(dn_key("not a dn"), None);
+    }
+
+    #[test]
+    fn groups_are_found_by_name_and_name_people() {
+        let mut snapshot = filled();
+        snapshot.put(uuid(31), group(31, "Help Desk", &[1, 7]));
+        let desk = snapshot.group("help desk").unwrap();
+        assert_eq!(snapshot.members(&desk), [uuid(1)], "7 is nobody yet");
+        snapshot.put(uuid(7), person(7, "late"));
+        assert_eq!(snapshot.members(&desk).len(), 2);
+        let roles = |snapshot: &Snapshot, n| snapshot.roles(&snapshot.person(uuid(n)).unwrap());
+        assert!(roles(&snapshot, 1).is_empty());
+        snapshot.put(uuid(41), setting("role-groups", "helpdesk Help Desk"));
+        assert_eq!(roles(&snapshot, 1), ["helpdesk".into()]);
+        assert!(roles(&snapshot, 2).is_empty());
+        // Renamed: the old name leads nowhere.
+        snapshot.put(uuid(31), group(31, "Desk", &[1]));
+        assert!(snapshot.group("help desk").is_none() && roles(&snapshot, 1).is_empty());
+        snapshot.put(uuid(32), group(32, "desk", &[2]));
+        assert!(snapshot.remove(uuid(31)));
+        assert_eq!(snapshot.group("DESK").unwrap().entry_uuid, uuid(32));
+        assert_eq!(snapshot.groups().count(), 1);
+    }
+
+    #[test]
+    fn a_bad_value_leaves_the_last_good_one_in_force() {
+        let mut fallback = Fallback::default();
+        fallback.add("removal-guard", "directory.removal_guard_percent", "30").unwrap();
+        let mut snapshot = Snapshot::new(fallback);
+        let guard = |snapshot: &Snapshot| {
+            let settings = snapshot.settings();
+            (settings.removal_guard, settings.faults().len())
+        };
+        let dn = "cn=removal-guard,ou=policies,dc=example,dc=edu".to_owned();
+        assert_eq!(guard(&snapshot), (30, 0));
+        snapshot.put(uuid(1), setting("removal-guard", "5"));
+        assert_eq!(guard(&snapshot), (5, 0));
+        for bad in ["500", "many", "0"] {
+            snapshot.put(uuid(1), setting("removal-guard", bad));
+            assert_eq!(guard(&snapshot), (5, 1), "{bad}");
+            assert_eq!(snapshot.settings().origin("removal-guard"), Origin::LastGood(dn.clone()));
+        }
+        // Another entry of the name, as after a directory was filled again, before the old one is known to be gone.
+        snapshot.put(uuid(2), setting("removal-guard", "many"));
+        snapshot.remove(uuid(1));
+        assert_eq!(guard(&snapshot), (5, 1));
+        snapshot.put(uuid(2), setting("removal-guard", "7"));
+        assert_eq!(guard(&snapshot), (7, 0));
+        snapshot.remove(uuid(2));
+        assert_eq!(guard(&snapshot), (30, 0), "deleted: the node's file counts");
+    }
+
+    #[test]
+    fn too_many_settings_are_not_looked_at() {
+        let mut snapshot = Snapshot::default();
+        for n in 0..400 {
+            snapshot.put(uuid(n), setting(&format!("unknown-{n}"), "1"));
+        }
+        assert_eq!(snapshot.settings().faults().len(), provost_settings::SETTINGS_MAX);
     }
 
     #[test]

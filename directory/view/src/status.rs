@@ -18,6 +18,8 @@ pub struct Status {
     pub source: Option<String>,
     /// People in the snapshot.
     pub people: usize,
+    /// Settings in the directory that break their rule and are not in force.
+    pub bad_settings: usize,
     /// Why a refresh was parked, when one was.
     pub parked: Option<String>,
 }
@@ -58,7 +60,7 @@ impl Health {
         change(&mut self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
-    /// The whole status; `people` is the caller's to fill.
+    /// The whole status; what is counted in the snapshot (`people`, `bad_settings`) is the caller's to fill.
     pub(crate) fn read(&self) -> Status {
         let mut status = self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         status.complete = self.complete();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use provost_entry::Address;
+use provost_settings::{Definition, Stated};
 use uuid::Uuid;
 
 use crate::snapshot::{AddressRecord, PersonRecord, Record, dn_key};
-use crate::{AddressKind, Affiliation, Person, PersonState};
+use crate::{AddressKind, Affiliation, Group, Person, PersonState};
 
 pub(crate) fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(n)
@@ -49,4 +50,18 @@ pub(crate) fn address_entry(n: u128, address: &str, kind: AddressKind, owner: Op
 
 pub(crate) fn domain(name: &str) -> Record {
     Record::Domain(name.into())
+}
+
+pub(crate) fn group(n: u128, name: &str, people: &[u128]) -> Record {
+    let mut members: Vec<_> = people.iter().filter_map(|n| dn_key(&person_dn(*n))).collect();
+    members.sort_unstable();
+    let dn = format!("cn={name},ou=groups,dc=example,dc=edu").into();
+    Record::Group(Arc::new(Group { entry_uuid: uuid(n), name: name.into(), dn, members: members.into() }))
+}
+
+/// A setting in its place.
+pub(crate) fn setting(name: &str, value: &str) -> Record {
+    let container = Definition::named(name).map_or("policies", |definition| definition.container);
+    let dn = format!("cn={name},ou={container},dc=example,dc=edu").into();
+    Record::Setting(Arc::new(Stated { name: name.into(), dn, values: vec![value.into()], last_good: None }))
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use provost_client::{Control, Directory};
 use provost_entry::{AttributeDescription, Modification};
 use provost_schema::attr;
-use provost_view::{Address, Login, PasswordSource, Recipient, Secret, View, ViewConfig};
+use provost_view::{Address, Fallback, Login, PasswordSource, Recipient, Secret, View, ViewConfig};
 use slapd::{Slapd, address, config_of, eventually, person, person_dn};
 
 /// The bound on a change taking effect (the issue's: under a second).
@@ -26,7 +26,7 @@ fn view(folder: &Path, directory: Directory, passwords: PasswordSource) -> View 
         file: folder.join("view"),
         passwords,
         credential_ttl: Duration::from_secs(600),
-        removal_guard_percent: 20,
+        fallback: Fallback::default(),
     };
     View::start(config, directory)
 }
@@ -65,12 +65,13 @@ async fn changes_are_seen_within_a_second() {
     assert_eq!((at(&view, "p1").as_str(), at(&view, "nobody").as_str()), ("p1", "unknown"));
     assert!(view.serves("example.edu") && !view.serves("elsewhere.org"));
     assert_eq!(view.status().people, 3);
-    let mut generations = view.generations();
-    let before = *generations.borrow_and_update();
+    let mut feed = view.changes();
 
     directory.add(address("alias", "alias", 2)).await.unwrap();
     eventually(CHANGE, "an alias", || at(&view, "alias") == "p2").await;
-    assert!(*generations.borrow_and_update() > before);
+    let owner = view.snapshot().by_login("p2").unwrap().entry_uuid;
+    let changes = feed.next().await;
+    assert!(changes.concerns_account(owner) && !changes.is_everything());
 
     let local = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
     directory.modify(&person_dn(3), replace(local, &["short@example.edu"]), Control::default()).await.unwrap();

@@ -7,7 +7,7 @@ mod slapd;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use provost_view::{PasswordSource, View, ViewConfig};
+use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use slapd::{Slapd, address, eventually, person};
 
 /// People of the test: enough to see quadratic work, few enough for a debug build.
@@ -34,7 +34,7 @@ async fn a_bulk_import_is_followed_while_it_runs_and_loaded_again() {
         file: folder.path().join("view"),
         passwords: PasswordSource::View,
         credential_ttl: Duration::from_secs(600),
-        removal_guard_percent: 20,
+        fallback: Fallback::default(),
     };
     // The adding is the client's work, the following the View's: one process each would blur neither.
     let view = View::start(config.clone(), slapd.directory());

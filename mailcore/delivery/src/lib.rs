@@ -39,8 +39,6 @@ pub struct Delivery {
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-    /// Octets allowed when the directory sets none.
-    pub default_quota: Option<u64>,
     /// Name of this host, for Received and Message-ID.
     pub hostname: Arc<str>,
 }
@@ -112,7 +110,7 @@ impl Delivery {
         let mut ops = wishes.appends(&body, now);
         let remember = wishes.vacation.as_ref().map(|reply| actions::remember(reply, now));
         ops.extend(remember);
-        let require = person.quota_octets.or(self.default_quota).map(Require::QuotaOctets).into_iter().collect();
+        let require = self.view.snapshot().quota(person).map(Require::QuotaOctets).into_iter().collect();
         let account = AccountId(person.entry_uuid);
         let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
         let applied = match self.apply(batch, &body).await {

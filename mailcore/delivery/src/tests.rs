@@ -127,12 +127,7 @@ impl MessageStore for Faulty {
 
 fn delivery(faults: &[Fault]) -> Delivery {
     let store = Faulty { store: MemoryStore::default(), faults: Mutex::new(faults.iter().cloned().collect()) };
-    Delivery {
-        view: View::fixed(people()),
-        store: Arc::new(store),
-        default_quota: Some(1_000_000),
-        hostname: "mx.example.edu".into(),
-    }
+    Delivery { view: View::fixed(people()), store: Arc::new(store), hostname: "mx.example.edu".into() }
 }
 
 fn at(second: i64) -> Timestamp {
@@ -207,7 +202,7 @@ async fn a_directory_that_cannot_say_is_no_refusal() {
         file: folder.path().join("view"),
         passwords: PasswordSource::View,
         credential_ttl: Duration::from_secs(1),
-        removal_guard_percent: 20,
+        fallback: Default::default(),
     };
     let directory = provost_client::Directory::new(provost_client::DirectoryConfig {
         servers: Vec::new(),

@@ -39,10 +39,6 @@ pub struct ImapConfig {
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-    /// Octets allowed when the directory sets none.
-    pub default_quota: Option<u64>,
-    /// Largest APPEND literal, octets.
-    pub append_octets_max: u64,
     /// Memory for messages that are being received; the same for all listeners.
     pub literals: LiteralBudget,
     /// Mailboxes selected lately; the same for all listeners.

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_store::{Columns, StoreError, Which};
-use provost_view::PersonState;
+use provost_view::{PersonState, View};
 
 use crate::ImapConfig;
 use crate::budget::Share;
@@ -160,7 +160,7 @@ impl ImapSession {
             State::Authenticated(_) | State::Selected(..) => Bounds {
                 line: LINE_OCTETS_MAX,
                 literal: LITERAL_OCTETS_MAX,
-                append: Some(self.config.append_octets_max),
+                append: Some(self.config.view.snapshot().settings().message_size),
             },
         }
     }
@@ -318,12 +318,10 @@ impl ImapSession {
     fn cut_off(&mut self, out: &mut Output<'_>) -> Option<Step> {
         let view = &self.config.view;
         let account = self.state.account_mut()?;
-        if !account.generations.has_changed().unwrap_or(false) {
+        if !account.person.has_changed(view) {
             return None;
         }
-        account.generations.borrow_and_update();
-        let person = view.snapshot().person(account.id.0);
-        if person.is_some_and(|person| person.state == PersonState::Active) {
+        if account.person.look(view).is_some_and(|person| person.state == PersonState::Active) {
             return None;
         }
         tracing::info!(account = %account.name, "session cut: the account may no longer log in");
@@ -546,7 +544,7 @@ impl Session for ImapSession {
     async fn event(&mut self) {
         let in_mailbox = self.is_idling() && matches!(self.state, State::Selected(..));
         match self.state.account_mut() {
-            Some(account) => happened(account, in_mailbox).await,
+            Some(account) => happened(&self.config.view, account, in_mailbox).await,
             None => std::future::pending().await,
         }
     }
@@ -592,11 +590,11 @@ impl Session for ImapSession {
     }
 }
 
-/// Resolves when the directory has changed, or the account while its client listens.
-async fn happened(account: &mut Account, listens: bool) {
-    let Account { generations, notices, .. } = account;
+/// Resolves when the person has changed in the directory, or the account while its client listens.
+async fn happened(view: &View, account: &mut Account, listens: bool) {
+    let Account { person, notices, .. } = account;
     tokio::select! {
-        () = ticked(generations) => {}
+        () = person.changed(view) => {}
         () = ticked(notices), if listens => {}
     }
 }

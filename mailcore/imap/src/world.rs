@@ -4,6 +4,7 @@ use provost_store::{
     AccountId, Applied, ApplyError, Batch, BatchId, Columns, MailboxInfo, Op, Require, Row, Snapshot, StoreError,
     UidSet, Which,
 };
+use provost_view::AccountWatch;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -20,8 +21,8 @@ pub(crate) struct Account {
     pub(crate) id: AccountId,
     /// Login, for logs and caps.
     pub(crate) name: Box<str>,
-    /// Ticks when the directory has changed.
-    pub(crate) generations: watch::Receiver<u64>,
+    /// Changes of the person in the directory.
+    pub(crate) person: AccountWatch,
     /// Ticks when the account has changed.
     pub(crate) notices: watch::Receiver<u64>,
 }
@@ -56,10 +57,11 @@ impl World<'_> {
         Batch { id, account: self.account.id, now: self.now, require, ops }
     }
 
-    /// What the account may hold: the directory's number, else the configured one, else no bound.
+    /// What the account may hold, as the directory has it now.
     pub(crate) fn quota(&self) -> Vec<Require> {
-        let person = self.config.view.snapshot().person(self.account.id.0);
-        let octets = person.and_then(|person| person.quota_octets).or(self.config.default_quota);
+        let snapshot = self.config.view.snapshot();
+        let person = snapshot.person(self.account.id.0);
+        let octets = person.map_or(snapshot.settings().default_quota, |person| snapshot.quota(&person));
         octets.map(Require::QuotaOctets).into_iter().collect()
     }
 

@@ -1,5 +1,6 @@
 //! One attempt at one item: every recipient to its fate, then the bounce, then the row.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use provost_delivery::{Caused, Delivered, Refusal, batch_id};
 use provost_message::{Address, Bounce, Envelope, FailedRecipient, Path};
 use provost_store::{QueueItem, RecipientState, StoreError};
+use provost_view::SharedSettings;
 use uuid::Uuid;
 
 use crate::schedule::is_expired;
@@ -32,11 +34,11 @@ impl Queue {
     pub(crate) async fn attempt(&self, item: QueueItem, now: Timestamp) -> Result<(), StoreError> {
         let room = self.inner.bodies.acquire_many(body_units(item.octets));
         let Ok(_room) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
-            let due_at = next_attempt(&self.inner.config, 1, now);
+            let due_at = next_attempt(&self.inner.settings(), 1, now);
             return self.inner.store.settle(QueueItem { due_at, ..item }).await;
         };
         let body = match self.inner.store.queued_body(item.id).await {
-            Err(error @ StoreError::Damaged(_)) if is_expired(&self.inner.config, item.queued_at, now) => {
+            Err(error @ StoreError::Damaged(_)) if is_expired(&self.inner.settings(), item.queued_at, now) => {
                 return self.give_up(item, &error, now).await;
             }
             body => body?,
@@ -129,6 +131,11 @@ impl Queue {
 }
 
 impl Inner {
+    /// The times of the queue's life, as of this moment.
+    fn settings(&self) -> Arc<SharedSettings> {
+        Arc::clone(self.delivery.view.snapshot().settings())
+    }
+
     /// By the directory of now. A domain that cannot be said to be ours or not waits in local delivery.
     fn route(&self, path: &Path) -> Route {
         let Some(address) = path.address().or_else(|| self.postmaster_of(path)) else {
@@ -165,7 +172,7 @@ struct Verdict {
 
 impl Verdict {
     fn of(inner: &Inner, item: &QueueItem, fates: Vec<Fate>, now: Timestamp) -> Self {
-        let expired = is_expired(&inner.config, item.queued_at, now);
+        let expired = is_expired(&inner.settings(), item.queued_at, now);
         let mut verdict = Self { deferred: Vec::new(), failed: Vec::new() };
         for (state, fate) in item.recipients.iter().zip(fates) {
             let path = state.path.clone();
@@ -187,7 +194,7 @@ impl Verdict {
     /// The row as it goes back.
     fn left(self, item: QueueItem, inner: &Inner, now: Timestamp) -> QueueItem {
         let attempts = self.deferred.iter().map(|state| state.attempts).max().unwrap_or_default();
-        let due_at = next_attempt(&inner.config, attempts, now);
+        let due_at = next_attempt(&inner.settings(), attempts, now);
         QueueItem { recipients: self.deferred, due_at, ..item }
     }
 }

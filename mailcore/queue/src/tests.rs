@@ -65,7 +65,6 @@ fn site(fates: Vec<Vec<Fate>>) -> Site {
     let delivery = Delivery {
         view: View::fixed(vec![person("zoe"), person("ann")]),
         store: store.clone(),
-        default_quota: None,
         hostname: "mx.example.edu".into(),
     };
     let queue = Queue::new(store.clone(), delivery, Some(hop.clone()), QueueConfig::default());
@@ -217,7 +216,6 @@ async fn without_a_relay_mail_waits() {
     let delivery = Delivery {
         view: View::fixed(vec![person("zoe")]),
         store: site.store.clone(),
-        default_quota: None,
         hostname: "mx.example.edu".into(),
     };
     let queue = Queue::new(site.store.clone(), delivery, None, QueueConfig::default());

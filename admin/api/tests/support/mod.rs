@@ -64,7 +64,7 @@ pub(crate) fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> D
 /// A desk whose directory refuses every connection: port 1 of the loopback has no listener.
 pub(crate) fn desk_without_directory(folder: &TempDir) -> Desk {
     let audit = Audit::open(&folder.path().join("audit.jsonl")).unwrap();
-    Desk { directory: directory_at("ldap://127.0.0.1:1".into(), "", ""), settings: settings(), audit }
+    Desk { directory: directory_at("ldap://127.0.0.1:1".into(), "", ""), settings: settings().into(), audit }
 }
 
 /// A person of a fixed View with one role and the password `correct horse`.

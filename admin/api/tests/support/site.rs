@@ -8,7 +8,7 @@ use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
 use provost_provision::{Actual, Audit, Desk, RosterOptions, apply, ensure_tree, plan, read_roster};
 use provost_server::{Server, ServerConfig};
-use provost_view::{PasswordSource, View, ViewConfig};
+use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use tempfile::TempDir;
 
 use super::support::{SUFFIX, actor, directory_at, settings};
@@ -48,16 +48,21 @@ impl Site {
         let server = Server::start(config, Vec::new()).await.unwrap();
         let directory = directory_at(format!("ldap://{}", server.addresses[0]), ROOT, "root");
         ensure_tree(&directory, &settings()).await.unwrap();
-        let desk =
-            Desk { directory, settings: settings(), audit: Audit::open(&folder.path().join("audit.jsonl")).unwrap() };
+        let desk = Desk {
+            directory,
+            settings: settings().into(),
+            audit: Audit::open(&folder.path().join("audit.jsonl")).unwrap(),
+        };
         import(&desk, &format!("{HEADER}{PEOPLE}")).await;
         give_role(&desk.directory, "helen.desk", "helpdesk").await;
         give_role(&desk.directory, "rita.registrar", "registrar").await;
+        let mut fallback = Fallback::default();
+        fallback.add("default-quota", "test", "1048576").unwrap();
         let config = ViewConfig {
             file: folder.path().join("view"),
             passwords: PasswordSource::View,
             credential_ttl: Duration::from_secs(600),
-            removal_guard_percent: 20,
+            fallback,
         };
         let view = View::start(config, desk.directory.clone());
         let site = Self { folder, _server: server, desk, view };
@@ -83,10 +88,10 @@ impl Site {
 
 async fn import(desk: &Desk, csv: &str) {
     let roster = read_roster(csv.as_bytes(), &RosterOptions::default()).unwrap();
-    let actual = Actual::read(&desk.directory, &desk.settings).await.unwrap();
-    let plan = plan(&roster, &actual, &desk.settings, Timestamp::now()).unwrap();
+    let actual = Actual::read(&desk.directory, &desk.settings.get()).await.unwrap();
+    let plan = plan(&roster, &actual, &desk.settings.get(), Timestamp::now()).unwrap();
     assert!(plan.rejected().is_empty(), "{:?}", plan.rejected());
-    let outcomes = apply(&plan, &desk.directory, &desk.settings, &actor(), &desk.audit, &mut |_| {}).await;
+    let outcomes = apply(&plan, &desk.directory, &desk.settings.get(), &actor(), &desk.audit, &mut |_| {}).await;
     assert!(outcomes.unwrap().failed.is_empty());
 }
 

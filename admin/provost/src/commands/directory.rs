@@ -34,7 +34,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     match command {
         Command::Status => print.show(&status(&directory).await?, show)?,
         Command::Init => {
-            let made = ensure_tree(&directory, &config.settings()).await?;
+            let made = ensure_tree(&directory, &super::settings(config, &directory).await?).await?;
             print.show(&made, |made| {
                 made.iter().for_each(|dn| println!("made {dn}"));
                 println!("{} made", made.len());

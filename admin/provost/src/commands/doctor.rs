@@ -27,6 +27,7 @@ struct Finding {
 
 pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow::Result<Exit> {
     let mut found = vec![finding(format!("configuration {}", file.display()), Ok(()), "")];
+    found.extend(moved_keys(config));
     found.push(folder(&config.node.data));
     found.extend(listeners(config));
     found.extend(certificate(config));
@@ -66,6 +67,15 @@ fn finding(what: String, result: Result<(), String>, advice: &str) -> Finding {
         Ok(()) => Finding { what, good: true, advice: String::new() },
         Err(why) => Finding { what: format!("{what}: {why}"), good: false, advice: advice.to_owned() },
     }
+}
+
+/// Keys that are read as fallbacks: nothing is wrong with them, and every node would have to state them alike.
+fn moved_keys(config: &Config) -> Vec<Finding> {
+    let note = |(key, command): (&str, String)| {
+        let what = format!("{key} counts while the directory states nothing; all nodes share it: {command}");
+        finding(what, Ok(()), "")
+    };
+    config.moved().into_iter().map(note).collect()
 }
 
 fn folder(data: &Path) -> Finding {
@@ -149,10 +159,11 @@ async fn schema(config: &Config) -> Finding {
 
 /// RFC 5321 §4.5.1: every served domain has a postmaster.
 async fn postmaster(config: &Config) -> Finding {
-    let address = format!("postmaster@{}", config.settings().domain);
+    let desk = super::desk(config).await;
+    let domain = desk.as_ref().map_or_else(|_| config.settings().domain, |desk| desk.settings.get().domain);
+    let address = format!("postmaster@{domain}");
     let asked = async {
-        let desk = super::desk(config).map_err(|e| format!("{e:#}"))?;
-        match desk.person(&address).await {
+        match desk.map_err(|e| format!("{e:#}"))?.person(&address).await {
             Ok(_) => Ok(()),
             Err(DeskError::NotFound(_)) => Err("it is nobody's".to_owned()),
             Err(error) => Err(error.to_string()),

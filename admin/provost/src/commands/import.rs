@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use provost_client::Directory;
-use provost_provision::{Actual, Encoding, Outcomes, Plan, RosterOptions, apply_until, ensure_tree, plan, read_roster};
+use provost_provision::{
+    Actual, Encoding, Outcomes, Plan, RosterOptions, Settings, apply_until, ensure_tree, plan, read_roster,
+};
 use serde::Serialize;
 
 use crate::compose::stop_signal;
@@ -75,8 +77,8 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         read_roster(&bytes, &options).with_context(|| format!("{}: nothing was changed", arguments.file.display()))?;
     drop(bytes);
 
-    let settings = config.settings();
     let directory = Directory::new(config.directory_config()?);
+    let settings = super::settings(config, &directory).await?;
     if !arguments.dry_run {
         for made in ensure_tree(&directory, &settings).await? {
             print.line(&format!("made {made}"));
@@ -87,8 +89,11 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     drop((roster, actual));
     show_plan(&plan, arguments.dry_run, print);
 
-    let outcomes =
-        if arguments.dry_run || plan.is_empty() { None } else { Some(write(config, &plan, &directory).await?) };
+    let outcomes = if arguments.dry_run || plan.is_empty() {
+        None
+    } else {
+        Some(write(config, &settings, &plan, &directory).await?)
+    };
     let report =
         Report { plan: &plan.summary, hash: plan.hash(), rejected: plan.rejected(), outcomes: outcomes.as_ref() };
     print.show(&report, |report| show_end(report, arguments.dry_run))?;
@@ -110,7 +115,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn write(config: &Config, plan: &Plan, directory: &Directory) -> anyhow::Result<Outcomes> {
+async fn write(config: &Config, settings: &Settings, plan: &Plan, directory: &Directory) -> anyhow::Result<Outcomes> {
     let mut line = ProgressLine::new(plan.changes.len());
     let mut progress = |at: provost_provision::Progress| line.set(at.done, at.total);
     let audit = super::audit(config)?;
@@ -121,7 +126,7 @@ async fn write(config: &Config, plan: &Plan, directory: &Directory) -> anyhow::R
         }
         eprintln!("provost: stopping: people under way are brought to their end");
     };
-    let result = apply_until(stop, plan, directory, &config.settings(), &actor, &audit, &mut progress).await;
+    let result = apply_until(stop, plan, directory, settings, &actor, &audit, &mut progress).await;
     line.end();
     result.map_err(|(done, error)| {
         let told = format!(

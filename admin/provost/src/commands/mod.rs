@@ -9,17 +9,20 @@ pub(crate) mod queue;
 pub(crate) mod vacation;
 
 use provost_client::Directory;
-use provost_provision::{Actor, Audit, Desk};
+use provost_provision::{Actor, Audit, Desk, Settings, read_shared_settings};
 
 use crate::config::Config;
 
 /// The operations of the help desk, for a command on this machine.
-pub(crate) fn desk(config: &Config) -> anyhow::Result<Desk> {
-    Ok(Desk {
-        directory: Directory::new(config.directory_config()?),
-        settings: config.settings(),
-        audit: audit(config)?,
-    })
+pub(crate) async fn desk(config: &Config) -> anyhow::Result<Desk> {
+    let directory = Directory::new(config.directory_config()?);
+    let settings = settings(config, &directory).await?.into();
+    Ok(Desk { directory, settings, audit: audit(config)? })
+}
+
+/// The settings of the directory as it is now; what counts without them where nothing is there yet.
+pub(crate) async fn settings(config: &Config, directory: &Directory) -> anyhow::Result<Settings> {
+    Ok(Settings::of(&read_shared_settings(directory, &config.fallback()).await?))
 }
 
 fn audit(config: &Config) -> anyhow::Result<Audit> {

@@ -28,7 +28,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let desk = super::desk(config)?;
+    let desk = super::desk(config).await?;
     match command {
         Command::Show { person } => print.show(&desk.person(&person).await?, show)?,
         Command::Search { text, limit } => print.show(&desk.search(&text, limit).await?, |found| list(found, limit))?,

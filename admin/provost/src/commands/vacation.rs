@@ -59,7 +59,7 @@ pub(crate) struct SetArguments {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let desk = super::desk(config)?;
+    let desk = super::desk(config).await?;
     let actor = super::actor();
     match command {
         Command::Set(set) => {

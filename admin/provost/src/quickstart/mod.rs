@@ -79,7 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 }
 
 async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, node: &Node) -> anyhow::Result<()> {
-    ensure_tree(&node.desk.directory, &node.desk.settings).await?;
+    ensure_tree(&node.desk.directory, &node.desk.settings.get()).await?;
     let operator = operator(&node.desk, layout).await?;
     if !node.ready(READY_LIMIT).await {
         bail!("the view of the directory did not become ready in {} s", READY_LIMIT.as_secs());
@@ -105,7 +105,7 @@ async fn operator(desk: &Desk, layout: &Layout) -> anyhow::Result<Secret> {
     let actor = Actor { name: "quickstart".to_owned(), via: "cli" };
     desk.ensure_operator(&actor, OPERATOR_UID, "Help Desk", "helpdesk", password.clone()).await?;
     // RFC 5321 §4.5.1: mail to postmaster must reach somebody.
-    let postmaster = format!("postmaster@{}", desk.settings.domain);
+    let postmaster = format!("postmaster@{}", desk.settings.get().domain);
     match desk.add_alias(&actor, OPERATOR_UID, &postmaster).await {
         Ok(_) | Err(DeskError::InUse(_)) => Ok(password),
         Err(error) => Err(error.into()),

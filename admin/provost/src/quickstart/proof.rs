@@ -58,9 +58,9 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
 
 /// The first person of the file who has a password and stands in the directory.
 async fn reader(config: &Config, rows: &[Row]) -> anyhow::Result<Option<Reader>> {
-    let desk = crate::commands::desk(config)?;
+    let desk = crate::commands::desk(config).await?;
     for row in rows.iter().filter(|row| row.password.is_some()).take(ROWS_TRIED) {
-        let key = format!("{}:{}", desk.settings.source, row.person_id);
+        let key = format!("{}:{}", desk.settings.get().source, row.person_id);
         let (Ok(person), Some(password)) = (desk.person(&key).await, &row.password) else { continue };
         let name = person.summary.display_name;
         return Ok(Some(Reader { name, mail: person.summary.mail, password: password.reveal().to_owned() }));
@@ -141,14 +141,15 @@ async fn send(address: SocketAddr, config: &Config, reader: &Reader, token: &str
     let mut talk = Talk::open(address).await?;
     talk.smtp("", "220").await?;
     talk.smtp("EHLO quickstart.invalid", "250").await?;
-    talk.smtp(&format!("MAIL FROM:<registrar@{}>", config.directory.domain), "250").await?;
+    talk.smtp(&format!("MAIL FROM:<registrar@{}>", config.settings().domain), "250").await?;
     talk.smtp(&format!("RCPT TO:<{}>", reader.mail), "250").await?;
     talk.smtp("DATA", "354").await?;
     let date = jiff::fmt::rfc2822::to_string(&jiff::ZonedDateTime::now())?;
     let message = format!(
         "From: Registrar <registrar@{}>\r\nTo: <{}>\r\nSubject: Welcome\r\nDate: {date}\r\nMessage-ID: <{token}@quickstart.invalid>\r\n\r\n\
          This message was sent by SMTP to a person who was only in the CSV file.\r\n.",
-        config.directory.domain, reader.mail
+        config.settings().domain,
+        reader.mail
     );
     talk.smtp(&message, "250").await?;
     talk.smtp("QUIT", "221").await

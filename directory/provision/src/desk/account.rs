@@ -39,7 +39,7 @@ impl Desk {
         check_password(password.reveal())
             .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
         let person = self.find(key).await?;
-        let hash = hash(password.clone(), self.settings.scheme).await?;
+        let hash = hash(password.clone(), self.settings.get().scheme).await?;
         let change = Modification::replace(AttributeDescription::of(attr::USER_PASSWORD), vec![hash.into_bytes()]);
         let detail = json!({ "generated": generated, "had_one": has_password(&person) });
         let id = self.change(actor, "password.reset", &person, vec![change], detail).await?;
@@ -76,7 +76,7 @@ impl Desk {
         }
         check_password(password.reveal())
             .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
-        let address = Address::from_parts(uid, &self.settings.domain)
+        let address = Address::from_parts(uid, &self.settings.get().domain)
             .map_err(|error| DeskError::Invalid { field: "uid", rule: error.to_string() })?;
         let source_id = format!("{LOCAL_SOURCE}:{}", address.local());
         let id = person_uuid(&source_id);
@@ -86,7 +86,7 @@ impl Desk {
         }
         self.check_unused(&address, &dn).await?;
         self.claim(&address, &dn, AddressKind::Primary).await?;
-        let hash = hash(password, self.settings.scheme).await?;
+        let hash = hash(password, self.settings.get().scheme).await?;
         let entry = operator_entry(person_entry(&dn, id), &name, &address)
             .with(attr::PROVOST_SOURCE_ID, source_id)
             .with(attr::PROVOST_ROLE, role)

@@ -87,7 +87,7 @@ impl Desk {
 
     /// Only addresses of domains that are served here can be given.
     async fn check_served(&self, address: &Address) -> Result<(), DeskError> {
-        if address.domain() == self.settings.domain {
+        if address.domain() == self.settings.get().domain {
             return Ok(());
         }
         let dn = tree::domain(self.directory.suffix(), address.domain());
@@ -104,7 +104,7 @@ impl Desk {
             Filter::equal(attr::MAIL_LOCAL_ADDRESS, address.as_str()),
             Filter::equal(attr::MAIL, address.as_str()),
         ];
-        if address.domain() == self.settings.domain {
+        if address.domain() == self.settings.get().domain {
             either.push(Filter::equal(attr::UID, address.local()));
         }
         let people = self.people(Filter::Or(either), &[attr::UID], None).await?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use provost_credential::Secret;
 use provost_net::Output;
 use provost_store::AccountId;
-use provost_view::{Login, Person};
+use provost_view::{Login, PersonRef};
 
 use crate::codec::Reply;
 use crate::session::{Answer, ImapSession, State, Waiting};
@@ -121,10 +121,8 @@ async fn plain(session: &mut ImapSession, response: &[u8], out: &mut Output<'_>)
 
 async fn verify(session: &mut ImapSession, name: &str, password: &Secret, out: &mut Output<'_>) -> Answer {
     let now = (session.clock)();
-    // Taken before the answer: a change of the person after it is still seen.
-    let generations = session.config.view.generations();
     match session.config.view.login(name, password, now).await {
-        Login::Accepted(person) => accept(session, &person, generations, now.as_second()),
+        Login::Accepted(person) => accept(session, &person, now.as_second()),
         Login::Refused => refuse(session, out).await,
         Login::Unavailable => {
             metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "unavailable").increment(1);
@@ -133,16 +131,12 @@ async fn verify(session: &mut ImapSession, name: &str, password: &Secret, out: &
     }
 }
 
-fn accept(
-    session: &mut ImapSession,
-    person: &Person,
-    generations: tokio::sync::watch::Receiver<u64>,
-    now: i64,
-) -> Answer {
+fn accept(session: &mut ImapSession, person: &PersonRef, now: i64) -> Answer {
     let id = AccountId(person.entry_uuid);
+    let watch = session.config.view.watch(person);
     let notices = session.config.store.notices(id);
     session.config.store.note_login(id, "imap", now);
-    session.state = State::Authenticated(Box::new(Account { id, name: person.uid.clone(), generations, notices }));
+    session.state = State::Authenticated(Box::new(Account { id, name: person.uid.clone(), person: watch, notices }));
     metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "accepted").increment(1);
     let code = format!("CAPABILITY {}", capabilities(session));
     Answer::Reply(Reply::ok("Logged in").with_code(code))

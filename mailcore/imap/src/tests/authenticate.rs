@@ -193,9 +193,10 @@ async fn the_suspended_are_cut_off() {
         let world = World::new();
         let mut talks = [world.logged_in().await];
         let view = View::fixed(vec![person(PersonState::Suspended)]);
-        talks[0].session.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
         let State::Authenticated(account) = &mut talks[0].session.state else { panic!("not logged in") };
-        account.generations.mark_changed();
+        // As they were at the login, watched where they are suspended by now.
+        account.person = view.watch(&world.config.view.snapshot().person(account.id.0).unwrap());
+        talks[0].session.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
         hold(&mut talks, &format!("{script}\nS: * BYE [UNAVAILABLE] This account may no longer log in")).await;
         assert_eq!(talks[0].step, Step::Close);
     }

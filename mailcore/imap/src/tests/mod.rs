@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use provost_credential::{Scheme, Secret, hash};
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_store::{AccountId, Batch, Flags, MailboxName, MemoryStore, Op};
-use provost_view::{Address, Affiliation, Person, PersonState, View};
+use provost_view::{Address, Affiliation, Fallback, Person, PersonState, View};
 use uuid::Uuid;
 
 use crate::{ImapConfig, ImapSession};
@@ -50,6 +50,13 @@ pub(super) fn person(state: PersonState) -> Person {
     }
 }
 
+/// The setting of that name alone.
+fn message_size(octets: u64) -> Fallback {
+    let mut fallback = Fallback::default();
+    fallback.add("message-size", "test", &octets.to_string()).unwrap();
+    fallback
+}
+
 /// One account and what is common to its sessions.
 pub(super) struct World {
     pub(super) config: Arc<ImapConfig>,
@@ -59,10 +66,8 @@ impl World {
     pub(super) fn new() -> Self {
         let config = ImapConfig {
             hostname: "mail.example.edu".into(),
-            view: View::fixed(vec![person(PersonState::Active)]),
+            view: View::fixed_with(vec![person(PersonState::Active)], message_size(200_000)),
             store: Arc::new(MemoryStore::default()),
-            default_quota: None,
-            append_octets_max: 200_000,
             literals: crate::LiteralBudget::new(250_000),
             rosters: crate::Rosters::default(),
         };

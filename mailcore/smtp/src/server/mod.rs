@@ -59,8 +59,6 @@ impl Role {
 pub struct SmtpConfig {
     /// Our name in greetings and Received.
     pub hostname: Arc<str>,
-    /// SIZE, octets.
-    pub message_octets_max: u64,
     /// Recipients in one transaction.
     pub recipients_max: usize,
     /// The directory.
@@ -196,9 +194,9 @@ impl SmtpSession {
         Step::Continue
     }
 
-    /// SIZE: what is told is what can be taken.
+    /// SIZE, octets: the directory's `message-size` of this moment, or less where this node has no memory for it.
     fn message_octets_max(&self) -> u64 {
-        self.config.message_octets_max.min(self.budget.message_octets_max())
+        self.config.view.snapshot().settings().message_size.min(self.budget.message_octets_max())
     }
 
     fn reset(&mut self, out: &mut Output<'_>) -> Step {

@@ -35,7 +35,7 @@ async fn tells_its_extensions() {
         C: EHLO client.example
         S: 250-mx.example.edu
         S: 250-PIPELINING
-        S: 250-SIZE 1000
+        S: 250-SIZE 65536
         S: 250-8BITMIME
         S: 250-STARTTLS
         S: 250 ENHANCEDSTATUSCODES
@@ -49,7 +49,7 @@ async fn tells_its_extensions() {
         C: EHLO client.example
         S: 250-mx.example.edu
         S: 250-PIPELINING
-        S: 250-SIZE 1000
+        S: 250-SIZE 65536
         S: 250-8BITMIME
         S: 250 ENHANCEDSTATUSCODES",
     )
@@ -136,11 +136,11 @@ async fn takes_and_refuses_recipients() {
         "# RFC 5321 §3.6.2: no relaying; RFC 3463.
         C: HELO x
         S: 250 mx
-        C: MAIL FROM:<a@b.example> SIZE=1001
+        C: MAIL FROM:<a@b.example> SIZE=65537
         S: 552 5.3.4
         C: MAIL FROM:<a@b.example> RET=FULL
         S: 555 5.5.4
-        C: MAIL FROM:<a@b> SIZE=1000 BODY=8BITMIME
+        C: MAIL FROM:<a@b> SIZE=65536 BODY=8BITMIME
         S: 250 2.1.0
         C: RCPT TO:<zoe@example.com>
         S: 550 5.7.1

@@ -11,7 +11,7 @@ use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_queue::{Queue, QueueConfig};
 use provost_store::{AccountId, MailboxName, MemoryStore, MessageStore, Modseq, QueueItem, QueueStore};
-use provost_view::{Affiliation, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
+use provost_view::{Affiliation, Fallback, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
 use crate::server::{Role, SmtpConfig, SmtpSession};
@@ -60,7 +60,9 @@ pub(super) fn site() -> Site {
     let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
     let full = Person { quota_octets: Some(10), ..person("full") };
     let closed = Person { state: PersonState::Closed, ..person("closed") };
-    site_with(View::fixed(vec![zoe, person("ann"), full, closed]))
+    let mut smallest = Fallback::default();
+    smallest.add("message-size", "test", "65536").unwrap();
+    site_with(View::fixed_with(vec![zoe, person("ann"), full, closed], smallest))
 }
 
 pub(super) fn site_with(view: View) -> Site {
@@ -76,9 +78,9 @@ pub(super) fn site_over(
     store: Arc<MemoryStore>,
 ) -> Site {
     let hostname: Arc<str> = "mx.example.edu".into();
-    let delivery = Delivery { view: view.clone(), store: mailboxes, default_quota: None, hostname: hostname.clone() };
+    let delivery = Delivery { view: view.clone(), store: mailboxes, hostname: hostname.clone() };
     let queue = Queue::new(rows, delivery.clone(), None, QueueConfig::default());
-    let config = SmtpConfig { hostname, message_octets_max: 1000, recipients_max: 4, view, delivery, queue };
+    let config = SmtpConfig { hostname, recipients_max: 4, view, delivery, queue };
     Site { store, config: Arc::new(config) }
 }
 
@@ -88,7 +90,7 @@ pub(super) fn view_that_cannot_say(folder: &std::path::Path) -> View {
         file: folder.join("view"),
         passwords: PasswordSource::View,
         credential_ttl: Duration::from_secs(1),
-        removal_guard_percent: 20,
+        fallback: Default::default(),
     };
     let directory = provost_client::Directory::new(provost_client::DirectoryConfig {
         servers: Vec::new(),

@@ -1,0 +1,402 @@
+//! The table of settings: name, unit, rule, place in the directory, how a value is read and written.
+//!
+//! A new setting is one field of [`Values`] and one row here; the schema does not change.
+
+use jiff::tz::TimeZone;
+use provost_credential::Scheme;
+use provost_entry::Address;
+use provost_schema::ou;
+
+use crate::Values;
+
+/// Most values of one setting.
+pub const VALUES_MAX: usize = 64;
+/// Longest value, octets.
+pub const VALUE_OCTETS_MAX: usize = 512;
+
+/// Smallest quota, octets: one message of the default size limit would not fit into less.
+const QUOTA_MIN: u64 = 1 << 20;
+/// Largest quota, octets: 1 PiB.
+const QUOTA_MAX: u64 = 1 << 50;
+/// RFC 5321 §4.5.3.1.7: a message of 64 KiB must be taken.
+const MESSAGE_SIZE_MIN: u64 = 64 * 1024;
+/// Largest `message-size`, octets: half of the memory that one node holds for messages being received.
+pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
+/// Longest wait between two attempts, seconds: a day.
+const RETRY_MAX: i64 = 86_400;
+/// Longest life in the queue, seconds: 30 days.
+const LIFETIME_MAX: i64 = 30 * 86_400;
+/// Longest name of a time zone, role or group, octets.
+const NAME_OCTETS_MAX: usize = 64;
+/// Affiliations that a quota class may name.
+const AFFILIATIONS: [&str; 5] = ["student", "faculty", "staff", "alum", "other"];
+/// Names of the password schemes, as they are stated.
+const SCHEMES: [(&str, Scheme); 3] =
+    [("argon2", Scheme::Argon2), ("pbkdf2-sha256", Scheme::Pbkdf2Sha256), ("ssha", Scheme::Ssha)];
+/// How "no bound" is stated.
+const NO_BOUND: &str = "none";
+
+/// One setting that nodes share.
+#[derive(Debug)]
+pub struct Definition {
+    /// Its name: the `cn` of its entry.
+    pub name: &'static str,
+    /// What it decides.
+    pub about: &'static str,
+    /// Unit of its values; empty where there is none.
+    pub unit: &'static str,
+    /// What a value must be, for who has to mend one.
+    pub rule: &'static str,
+    /// The container of its entry: `ou=policies` or `ou=services`.
+    pub container: &'static str,
+    /// An example of a value, for help texts.
+    pub example: &'static str,
+    read: fn(&mut Values, &[&str]) -> Option<()>,
+    write: fn(&Values) -> Vec<String>,
+}
+
+impl Definition {
+    /// The setting of that name, case ignored.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether these values keep the rule.
+    pub fn accepts<S: AsRef<str>>(&self, values: &[S]) -> bool {
+        self.apply(&mut Values::default(), values)
+    }
+
+    /// Puts the values in force; `false` when they break the rule, and nothing is changed then.
+    pub(crate) fn apply<S: AsRef<str>>(&self, into: &mut Values, values: &[S]) -> bool {
+        let values: Vec<&str> = values.iter().map(|value| value.as_ref().trim()).collect();
+        let bounded = values.len() <= VALUES_MAX && values.iter().all(|value| value.len() <= VALUE_OCTETS_MAX);
+        bounded && !values.is_empty() && (self.read)(into, &values).is_some()
+    }
+
+    /// The value in force, as it would be stated.
+    pub fn shown(&self, values: &Values) -> Vec<String> {
+        (self.write)(values)
+    }
+}
+
+/// Every setting, in the order in which they are shown.
+pub static DEFINITIONS: &[Definition] = &[
+    Definition {
+        name: "mail-domain",
+        about: "domain of new primary addresses",
+        unit: "",
+        rule: "one domain name, as in example.edu",
+        container: ou::POLICIES,
+        example: "example.edu",
+        read: |values, stated| {
+            values.mail_domain = Address::from_parts("postmaster", one(stated)?).ok()?.domain().to_owned();
+            Some(())
+        },
+        write: |values| vec![values.mail_domain.clone()],
+    },
+    Definition {
+        name: "time-zone",
+        about: "where a day of a vacation or of an enrolment begins and ends",
+        unit: "",
+        rule: "one name of the IANA time zone database, as in America/Toronto",
+        container: ou::POLICIES,
+        example: "America/Toronto",
+        read: |values, stated| {
+            let name = one(stated).filter(|name| name.len() <= NAME_OCTETS_MAX)?;
+            values.time_zone = TimeZone::get(name).ok()?;
+            Some(())
+        },
+        write: |values| vec![values.time_zone.iana_name().unwrap_or("America/Toronto").to_owned()],
+    },
+    Definition {
+        name: "password-scheme",
+        about: "how new passwords are stored",
+        unit: "",
+        rule: "argon2, pbkdf2-sha256 or ssha",
+        container: ou::POLICIES,
+        example: "argon2",
+        read: |values, stated| {
+            let name = one(stated)?;
+            values.password_scheme = SCHEMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?.1;
+            Some(())
+        },
+        write: |values| {
+            let name = SCHEMES.iter().find(|(_, scheme)| *scheme == values.password_scheme);
+            name.map(|(name, _)| (*name).to_owned()).into_iter().collect()
+        },
+    },
+    Definition {
+        name: "default-quota",
+        about: "what an account may hold where neither its entry nor its quota class says",
+        unit: "octets",
+        rule: "a whole number from 1048576 to 1125899906842624, or none",
+        container: ou::POLICIES,
+        example: "5000000000",
+        read: |values, stated| {
+            values.default_quota = quota(one(stated)?)?;
+            Some(())
+        },
+        write: |values| vec![shown_quota(values.default_quota)],
+    },
+    Definition {
+        name: "quota-classes",
+        about: "what an account may hold, by primary affiliation",
+        unit: "octets",
+        rule: "per value: student, faculty, staff, alum or other, a space, a number as in default-quota; each once",
+        container: ou::POLICIES,
+        example: "faculty 20000000000",
+        read: |values, stated| {
+            let mut classes = std::collections::BTreeMap::new();
+            for text in stated {
+                let (affiliation, octets) = two_words(text)?;
+                let affiliation = AFFILIATIONS.iter().find(|known| known.eq_ignore_ascii_case(affiliation))?;
+                if classes.insert((*affiliation).to_owned(), quota(octets)?).is_some() {
+                    return None;
+                }
+            }
+            values.quota_classes = classes;
+            Some(())
+        },
+        write: |values| {
+            let shown = |(name, octets): (&String, &Option<u64>)| format!("{name} {}", shown_quota(*octets));
+            values.quota_classes.iter().map(shown).collect()
+        },
+    },
+    Definition {
+        name: "removal-guard",
+        about: "a refresh of the View that would remove more than this share of all people is parked",
+        unit: "percent",
+        rule: "a whole number from 1 to 100",
+        container: ou::POLICIES,
+        example: "20",
+        read: |values, stated| {
+            values.removal_guard = u8::try_from(whole(one(stated)?, 1, 100)?).ok()?;
+            Some(())
+        },
+        write: |values| vec![values.removal_guard.to_string()],
+    },
+    Definition {
+        name: "role-groups",
+        about: "roles that the members of a group below ou=groups have",
+        unit: "",
+        rule: "per value: a role, a space, the name of a group; lower-case letters, digits and hyphens in the role",
+        container: ou::POLICIES,
+        example: "helpdesk service-desk",
+        read: |values, stated| {
+            values.role_groups = stated.iter().map(|text| role_group(text)).collect::<Option<_>>()?;
+            Some(())
+        },
+        write: |values| values.role_groups.iter().map(|(role, group)| format!("{role} {group}")).collect(),
+    },
+    Definition {
+        name: "message-size",
+        about: "the largest message that is taken",
+        unit: "octets",
+        rule: "a whole number from 65536 to 134217728",
+        container: ou::SERVICES,
+        example: "52428800",
+        read: |values, stated| {
+            values.message_size = whole(one(stated)?, MESSAGE_SIZE_MIN, MESSAGE_SIZE_MAX)?;
+            Some(())
+        },
+        write: |values| vec![values.message_size.to_string()],
+    },
+    Definition {
+        name: "retry-first",
+        about: "wait after the first deferral of a queued message; it doubles up to retry-max",
+        unit: "seconds",
+        rule: "a whole number from 1 to 86400",
+        container: ou::SERVICES,
+        example: "60",
+        read: |values, stated| {
+            values.retry_first = seconds(one(stated)?, RETRY_MAX)?;
+            Some(())
+        },
+        write: |values| vec![values.retry_first.to_string()],
+    },
+    Definition {
+        name: "retry-max",
+        about: "longest wait between two attempts at a queued message",
+        unit: "seconds",
+        rule: "a whole number from 1 to 86400",
+        container: ou::SERVICES,
+        example: "3600",
+        read: |values, stated| {
+            values.retry_max = seconds(one(stated)?, RETRY_MAX)?;
+            Some(())
+        },
+        write: |values| vec![values.retry_max.to_string()],
+    },
+    Definition {
+        name: "queue-lifetime",
+        about: "age at which a deferred message is returned to its sender",
+        unit: "seconds",
+        rule: "a whole number from 1 to 2592000",
+        container: ou::SERVICES,
+        example: "432000",
+        read: |values, stated| {
+            values.queue_lifetime = seconds(one(stated)?, LIFETIME_MAX)?;
+            Some(())
+        },
+        write: |values| vec![values.queue_lifetime.to_string()],
+    },
+];
+
+/// The one value of a setting that has one.
+fn one<'a>(stated: &[&'a str]) -> Option<&'a str> {
+    match stated {
+        [value] => Some(value),
+        _ => None,
+    }
+}
+
+/// Digits alone: no sign, no separator, nothing that another program would read as another number.
+fn whole(text: &str, least: u64, most: u64) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    let number = if digits { text.parse().ok()? } else { return None };
+    (least..=most).contains(&number).then_some(number)
+}
+
+fn seconds(text: &str, most: i64) -> Option<i64> {
+    i64::try_from(whole(text, 1, most.unsigned_abs())?).ok()
+}
+
+/// The outer `None` is a broken rule, the inner one is no bound.
+fn quota(text: &str) -> Option<Option<u64>> {
+    if text.eq_ignore_ascii_case(NO_BOUND) {
+        return Some(None);
+    }
+    whole(text, QUOTA_MIN, QUOTA_MAX).map(Some)
+}
+
+fn shown_quota(octets: Option<u64>) -> String {
+    octets.map_or_else(|| NO_BOUND.to_owned(), |octets| octets.to_string())
+}
+
+/// A word, blanks, and the rest.
+fn two_words(text: &str) -> Option<(&str, &str)> {
+    let (first, rest) = text.split_once(' ')?;
+    Some((first, rest.trim()))
+}
+
+fn role_group(text: &str) -> Option<(String, String)> {
+    let (role, group) = two_words(text)?;
+    let is_role = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+    let fits = |name: &str| (1..=NAME_OCTETS_MAX).contains(&name.len());
+    let good = fits(role) && fits(group) && role.bytes().all(is_role) && !group.contains(char::is_control);
+    good.then(|| (role.to_owned(), group.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads the values and shows them again; `None` when they break the rule.
+    fn read(name: &str, stated: &[&str]) -> Option<Vec<String>> {
+        let definition = Definition::named(name).unwrap();
+        let mut values = Values::default();
+        definition.apply(&mut values, stated).then(|| definition.shown(&values))
+    }
+
+    #[test]
+    fn good_values_are_read_and_shown() {
+        for (name, stated, shown) in [
+            ("mail-domain", "Example.EDU", "example.edu"),
+            ("time-zone", "Europe/Paris", "Europe/Paris"),
+            ("time-zone", " UTC ", "UTC"),
+            ("password-scheme", "SSHA", "ssha"),
+            ("password-scheme", "pbkdf2-sha256", "pbkdf2-sha256"),
+            ("default-quota", "1048576", "1048576"),
+            ("default-quota", "1125899906842624", "1125899906842624"),
+            ("default-quota", "None", "none"),
+            ("quota-classes", "Faculty  2000000", "faculty 2000000"),
+            ("quota-classes", "alum none", "alum none"),
+            ("removal-guard", "1", "1"),
+            ("removal-guard", "100", "100"),
+            ("role-groups", "helpdesk Service desk", "helpdesk Service desk"),
+            ("message-size", "65536", "65536"),
+            ("message-size", "134217728", "134217728"),
+            ("retry-first", "1", "1"),
+            ("retry-max", "86400", "86400"),
+            ("queue-lifetime", "2592000", "2592000"),
+        ] {
+            assert_eq!(read(name, &[stated]), Some(vec![shown.to_owned()]), "{name}: {stated}");
+        }
+        let both = read("quota-classes", &["student 5000000", "faculty 9000000"]).unwrap();
+        assert_eq!(both, ["faculty 9000000", "student 5000000"]);
+    }
+
+    #[test]
+    fn bad_values_break_the_rule_and_change_nothing() {
+        let long = "x".repeat(VALUE_OCTETS_MAX + 1);
+        for (name, stated) in [
+            ("mail-domain", "not a domain"),
+            ("mail-domain", "a@b"),
+            ("time-zone", "Amerika/Toronto"),
+            ("time-zone", "/etc/passwd"),
+            ("time-zone", "../../etc/passwd"),
+            ("password-scheme", "md5"),
+            ("default-quota", "5GB"),
+            ("default-quota", "-1"),
+            ("default-quota", "+1048576"),
+            ("default-quota", "1048575"),
+            ("default-quota", "1125899906842625"),
+            ("default-quota", "99999999999999999999999"),
+            ("quota-classes", "faculty"),
+            ("quota-classes", "nobody 2000000"),
+            ("quota-classes", "faculty 1"),
+            ("removal-guard", "0"),
+            ("removal-guard", "101"),
+            ("removal-guard", "20 %"),
+            ("role-groups", "helpdesk"),
+            ("role-groups", "Help! desk"),
+            ("role-groups", "helpdesk a\u{7}b"),
+            ("message-size", "65535"),
+            ("message-size", "134217729"),
+            ("retry-first", "0"),
+            ("retry-max", "86401"),
+            ("queue-lifetime", "2592001"),
+            ("queue-lifetime", "5 days"),
+        ] {
+            assert_eq!(read(name, &[stated]), None, "{name}: {stated}");
+        }
+        for definition in DEFINITIONS {
+            let mut values = Values::default();
+            for stated in [vec![], vec![""], vec![long.as_str()], vec!["\0"]] {
+                assert!(!definition.apply(&mut values, &stated), "{} {stated:?}", definition.name);
+            }
+            let many = vec![definition.example; VALUES_MAX + 1];
+            assert!(!definition.apply(&mut values, &many), "{}", definition.name);
+            assert_eq!(values, Values::default());
+        }
+        assert_eq!(read("quota-classes", &["alum none", "ALUM 2000000"]), None, "each class once");
+        assert_eq!(read("removal-guard", &["20", "30"]), None, "one value");
+    }
+
+    #[test]
+    fn the_table_is_consistent() {
+        let mut names = std::collections::HashSet::new();
+        for definition in DEFINITIONS {
+            assert!(names.insert(definition.name), "{} twice", definition.name);
+            assert!(definition.accepts(&[definition.example]), "{}: its own example", definition.name);
+            assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container));
+            // What is shown can be stated again, the default too, unless it is nothing at all.
+            let shown = definition.shown(&Values::default());
+            assert!(shown.is_empty() || definition.accepts(&shown), "{}: its own default", definition.name);
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever is stated is refused or can be shown and stated again.
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,80}", index in 0..DEFINITIONS.len()) {
+            let mut values = Values::default();
+            if DEFINITIONS[index].apply(&mut values, &[&text]) {
+                let shown = DEFINITIONS[index].shown(&values);
+                let mut again = Values::default();
+                assert!(DEFINITIONS[index].apply(&mut again, &shown));
+                assert_eq!(again, values);
+            }
+        }
+    }
+}

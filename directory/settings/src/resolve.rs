@@ -1,0 +1,305 @@
+//! Which value is in force: the directory's, else the last good one of that entry, else the node's file, else the
+//! built-in default.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use provost_entry::Dn;
+use serde::{Deserialize, Serialize};
+
+use crate::{DEFINITIONS, Definition, Values};
+
+/// Most entries of class `provostSetting` that are looked at.
+pub const SETTINGS_MAX: usize = 256;
+
+/// Where a value in force comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// This entry of the directory.
+    Directory(String),
+    /// What this entry held before its present value, which breaks the rule.
+    LastGood(String),
+    /// This key of the node's file. It counts only where the directory states nothing.
+    File(String),
+    /// Nobody states it.
+    Default,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(dn) => f.write_str(dn),
+            Self::LastGood(dn) => write!(f, "last good value of {dn}"),
+            Self::File(key) => write!(f, "{key} in the node's file"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// An entry that states a setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// Its `cn`.
+    pub name: Box<str>,
+    /// Its DN.
+    pub dn: Box<str>,
+    /// Its `provostValue` values.
+    pub values: Vec<Box<str>>,
+    /// What it held last that kept the rule, where the present values do not.
+    pub last_good: Option<Vec<Box<str>>>,
+}
+
+impl Stated {
+    /// The rule that the entry breaks; `None` when its values may take effect.
+    pub fn broken_rule(&self) -> Option<String> {
+        let Some(definition) = Definition::named(&self.name) else {
+            return Some("there is no setting of that name; 'provost settings show' lists them".to_owned());
+        };
+        if !is_below(&self.dn, definition.container) {
+            return Some(format!("its place is cn={},ou={}", definition.name, definition.container));
+        }
+        (!definition.accepts(&self.values)).then(|| definition.rule.to_owned())
+    }
+}
+
+/// Whether the entry stands right below a container of that name.
+fn is_below(dn: &str, container: &str) -> bool {
+    let parent = Dn::parse(dn).ok().and_then(|dn| dn.parent());
+    parent.and_then(|parent| parent.rdn_value("ou")).is_some_and(|name| name.eq_ignore_ascii_case(container))
+}
+
+/// A value that is stated and not in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Name of the setting, as the entry has it.
+    pub name: String,
+    /// The entry.
+    pub dn: String,
+    /// What it states.
+    pub values: Vec<String>,
+    /// The rule that this breaks.
+    pub rule: String,
+}
+
+/// Values of the node's own file, which count where the directory states nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Fallback(Vec<(&'static Definition, String, String)>);
+
+impl Fallback {
+    /// Adds a value under the key of the file that states it. `Err` names the rule that it breaks.
+    pub fn add(&mut self, name: &str, key: &str, value: &str) -> Result<(), String> {
+        let definition = Definition::named(name).ok_or_else(|| format!("no setting is named {name}"))?;
+        if !definition.accepts(&[value]) {
+            return Err(format!("{key}: {}", definition.rule));
+        }
+        self.0.push((definition, key.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// Name of the setting, key and value of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
+        self.0.iter().map(|(definition, key, value)| (definition.name, key.as_str(), value.as_str()))
+    }
+}
+
+/// One setting as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingRow {
+    /// Its name.
+    pub name: String,
+    /// The values in force.
+    pub values: Vec<String>,
+    /// Unit of the values; empty where there is none.
+    pub unit: String,
+    /// Where they come from.
+    pub origin: Origin,
+    /// What it decides.
+    pub about: String,
+    /// What a value must be.
+    pub rule: String,
+}
+
+/// The settings in force, where each comes from, and what is stated and not in force.
+#[derive(Clone, Debug, Default)]
+pub struct SharedSettings {
+    values: Values,
+    origins: BTreeMap<&'static str, Origin>,
+    faults: Vec<Fault>,
+}
+
+impl Deref for SharedSettings {
+    type Target = Values;
+
+    fn deref(&self) -> &Values {
+        &self.values
+    }
+}
+
+impl SharedSettings {
+    /// Finds out what is in force. The order of `stated` does not matter.
+    pub fn resolve<'a>(fallback: &Fallback, stated: impl IntoIterator<Item = &'a Stated>) -> Self {
+        let mut settings = Self::default();
+        for (definition, key, value) in &fallback.0 {
+            settings.take(definition, &[value.as_str()], Origin::File(key.clone()));
+        }
+        let mut entries: Vec<&Stated> = stated.into_iter().collect();
+        entries.sort_by(|a, b| a.dn.cmp(&b.dn));
+        for entry in entries {
+            settings.take_stated(entry);
+        }
+        settings
+    }
+
+    fn take_stated(&mut self, entry: &Stated) {
+        let fault = |rule: String| Fault {
+            name: entry.name.to_string(),
+            dn: entry.dn.to_string(),
+            values: entry.values.iter().map(ToString::to_string).collect(),
+            rule,
+        };
+        let definition = Definition::named(&entry.name);
+        let before = definition.and_then(|definition| self.origins.get(definition.name));
+        if let Some(Origin::Directory(dn) | Origin::LastGood(dn)) = before {
+            let rule = format!("stated by two entries; {dn} is in force");
+            self.faults.push(fault(rule));
+            return;
+        }
+        let broken = entry.broken_rule();
+        if let Some(definition) = definition {
+            match (&broken, &entry.last_good) {
+                (None, _) => {
+                    self.take(definition, &entry.values, Origin::Directory(entry.dn.to_string()));
+                }
+                (Some(_), Some(good)) => {
+                    self.take(definition, good, Origin::LastGood(entry.dn.to_string()));
+                }
+                (Some(_), None) => {}
+            }
+        }
+        self.faults.extend(broken.map(fault));
+    }
+
+    fn take<S: AsRef<str>>(&mut self, definition: &Definition, values: &[S], origin: Origin) {
+        if definition.apply(&mut self.values, values) {
+            self.origins.insert(definition.name, origin);
+        }
+    }
+
+    /// Where the value of that setting comes from.
+    pub fn origin(&self, name: &str) -> Origin {
+        self.origins.get(name).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// What is stated in the directory and not in force.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Every setting, for people.
+    pub fn rows(&self) -> Vec<SettingRow> {
+        let row = |definition: &Definition| SettingRow {
+            name: definition.name.to_owned(),
+            values: definition.shown(&self.values),
+            unit: definition.unit.to_owned(),
+            origin: self.origin(definition.name),
+            about: definition.about.to_owned(),
+            rule: definition.rule.to_owned(),
+        };
+        DEFINITIONS.iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUARD: &str = "cn=removal-guard,ou=policies,dc=example,dc=edu";
+
+    fn stated(name: &str, dn: &str, value: &str, last_good: Option<&str>) -> Stated {
+        let last_good = last_good.map(|value| vec![value.into()]);
+        Stated { name: name.into(), dn: dn.into(), values: vec![value.into()], last_good }
+    }
+
+    fn file(value: &str) -> Fallback {
+        let mut fallback = Fallback::default();
+        fallback.add("removal-guard", "directory.removal_guard_percent", value).unwrap();
+        fallback
+    }
+
+    #[test]
+    fn the_directory_goes_before_the_file_and_the_file_before_the_default() {
+        let from_file = Origin::File("directory.removal_guard_percent".to_owned());
+        for (fallback, entry, value, origin) in [
+            (Fallback::default(), None, 20, Origin::Default),
+            (file("30"), None, 30, from_file.clone()),
+            (file("30"), Some(("5", None)), 5, Origin::Directory(GUARD.to_owned())),
+            (file("30"), Some(("500", Some("5"))), 5, Origin::LastGood(GUARD.to_owned())),
+            (file("30"), Some(("500", None)), 30, from_file.clone()),
+            // A last good value by an older rule is no value.
+            (file("30"), Some(("500", Some("400"))), 30, from_file),
+            (Fallback::default(), Some(("500", None)), 20, Origin::Default),
+        ] {
+            let entry = entry.map(|(value, good)| stated("Removal-Guard", GUARD, value, good));
+            let settings = SharedSettings::resolve(&fallback, entry.as_ref());
+            assert_eq!((settings.removal_guard, settings.origin("removal-guard")), (value, origin), "{entry:?}");
+            let bad = entry.is_some_and(|entry| entry.values[0].as_ref() == "500");
+            assert_eq!(settings.faults().len(), usize::from(bad));
+            if let Some(fault) = settings.faults().first() {
+                assert_eq!((fault.dn.as_str(), fault.rule.as_str()), (GUARD, "a whole number from 1 to 100"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_elsewhere_twice_or_under_no_known_name_is_reported() {
+        let entries = [
+            stated("removal-guard", "cn=removal-guard,ou=services,dc=example,dc=edu", "50", None),
+            stated("no-such", "cn=no-such,ou=policies,dc=example,dc=edu", "1", None),
+            stated("time-zone", "cn=time-zone,ou=policies,dc=example,dc=edu", "Europe/Paris", None),
+            stated("time-zone", "cn=time-zone,ou=policies,ou=x,dc=example,dc=edu", "Europe/Rome", None),
+        ];
+        for entries in [entries.clone(), {
+            let mut e = entries;
+            e.reverse();
+            e
+        }] {
+            let settings = SharedSettings::resolve(&Fallback::default(), &entries);
+            assert_eq!(settings.removal_guard, 20);
+            assert_eq!(settings.time_zone.iana_name(), Some("Europe/Paris"), "the order does not matter");
+            let rules: Vec<&str> = settings.faults().iter().map(|fault| fault.rule.as_str()).collect();
+            assert_eq!(rules.len(), 3, "{rules:?}");
+            assert!(rules.iter().any(|rule| rule.contains("its place is cn=removal-guard,ou=policies")));
+            assert!(rules.iter().any(|rule| rule.contains("no setting of that name")));
+            assert!(rules.iter().any(|rule| rule.contains("two entries")));
+        }
+    }
+
+    #[test]
+    fn a_bad_value_of_the_file_is_refused_with_its_key() {
+        let error = Fallback::default().add("retry-first", "queue.retry_first", "0").unwrap_err();
+        assert_eq!(error, "queue.retry_first: a whole number from 1 to 86400");
+    }
+
+    #[test]
+    fn quotas_go_from_the_person_to_the_class_to_the_default() {
+        let dn = |name: &str| format!("cn={name},ou=policies,dc=example,dc=edu");
+        let entries = [
+            stated("default-quota", &dn("default-quota"), "1000000000", None),
+            stated("quota-classes", &dn("quota-classes"), "faculty 2000000000", None),
+        ];
+        let settings = SharedSettings::resolve(&Fallback::default(), &entries);
+        for (own, affiliation, octets) in
+            [(Some(5), "faculty", 5), (None, "faculty", 2_000_000_000), (None, "student", 1_000_000_000)]
+        {
+            assert_eq!(settings.quota(own, affiliation), Some(octets), "{own:?} {affiliation}");
+        }
+    }
+
+    #[test]
+    fn every_setting_has_its_row() {
+        let rows = SharedSettings::default().rows();
+        assert_eq!(rows.len(), DEFINITIONS.len());
+        assert!(rows.iter().all(|row| row.origin == Origin::Default && !row.rule.is_empty()));
+    }
+}

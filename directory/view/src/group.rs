@@ -1,0 +1,57 @@
+//! Groups: entries of `groupOfNames` or `provostGroup` right below `ou=groups`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::shards::Key;
+
+/// A group of people. Groups within groups are not followed: a member that is no person counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Key of the entry: never reused.
+    pub entry_uuid: Uuid,
+    /// Its `cn`.
+    pub name: Box<str>,
+    /// Its DN.
+    pub dn: Box<str>,
+    /// Digests of the members' DNs, in ascending order: a member may come later than its group.
+    pub(crate) members: Box<[Key]>,
+}
+
+impl Group {
+    /// Whether the entry with that digest of a DN is a member.
+    pub(crate) fn has(&self, member: &Key) -> bool {
+        self.members.binary_search(member).is_ok()
+    }
+}
+
+/// Groups by name (lower case). Two entries of one name: the one with the lower entryUUID is found.
+#[derive(Clone, Default)]
+pub(crate) struct Groups(BTreeMap<(Box<str>, Key), Arc<Group>>);
+
+impl Groups {
+    pub(crate) fn insert(&mut self, key: Key, group: Arc<Group>) {
+        self.0.insert((lower(&group.name), key), group);
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key, group: &Group) {
+        self.0.remove(&(lower(&group.name), *key));
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Group>> {
+        let name = lower(name);
+        let from = (name.clone(), Key::default());
+        self.0.range(from..).next().filter(|((found, _), _)| *found == name).map(|(_, group)| group)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.0.values()
+    }
+}
+
+fn lower(name: &str) -> Box<str> {
+    name.to_lowercase().into_boxed_str()
+}
