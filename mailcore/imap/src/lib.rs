@@ -1,22 +1,29 @@
 //! IMAP4rev1 (RFC 3501) and its extensions: codec, session, one handler per command.
 //!
 //! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
-//! * `session`: the four states of RFC 3501 §3 and what each allows; `mailbox`: the selected mailbox as the client
+//! * `session`: the conversation; `state`: the four states of RFC 3501 §3; `dispatch`: the table of what each allows;
+//!   `news`: what a client is told of its mailbox.
+//! * `mailbox`: the selected mailbox as the client
 //!   numbers it; `roster`: what is kept of each of its messages; `rosters`: those of mailboxes selected lately.
 //! * `handlers`: what each command asks of the directory and of the store.
 //! * `section`, `source`: parts of messages, read in ranges. What a message is made of is known by `provost_message`.
 //!
 //! What must never happen here: knowledge of sockets, of other protocols, or of a store engine.
 
+mod account;
 mod budget;
 mod codec;
+mod connection;
+mod dispatch;
 mod handlers;
 mod mailbox;
+mod news;
 mod roster;
 mod rosters;
 mod section;
 mod session;
 mod source;
+mod state;
 #[cfg(test)]
 mod tests;
 mod world;

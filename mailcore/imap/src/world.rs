@@ -1,31 +1,18 @@
 //! What a handler may ask of the world, and how the world's refusals are told.
 
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BatchId, Columns, MailboxInfo, Op, Require, Row, Snapshot, StoreError,
-    UidSet, Which,
+    Applied, ApplyError, Batch, BatchId, Columns, MailboxInfo, Op, Require, Row, Snapshot, StoreError, UidSet, Which,
 };
-use provost_view::AccountWatch;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::ImapConfig;
+use crate::account::Account;
 use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
 use crate::mailbox::Selected;
 
 /// How often a batch of unknown outcome is tried again under its id.
 const UNKNOWN_RETRIES: usize = 3;
-
-/// Who is logged in.
-pub(crate) struct Account {
-    pub(crate) id: AccountId,
-    /// Login, for logs and caps.
-    pub(crate) name: Box<str>,
-    /// Changes of the person in the directory.
-    pub(crate) person: AccountWatch,
-    /// Ticks when the account has changed.
-    pub(crate) notices: watch::Receiver<u64>,
-}
 
 /// Directory, store and time for one command.
 pub(crate) struct World<'a> {

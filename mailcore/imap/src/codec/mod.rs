@@ -1,5 +1,6 @@
 //! Bytes to commands, replies to bytes. No I/O, no state of the conversation but the framing of the current command.
 
+mod arguments;
 pub(crate) mod command;
 pub(crate) mod cursor;
 pub(crate) mod date;

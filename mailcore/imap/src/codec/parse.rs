@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use provost_credential::Secret;
-use provost_store::{Flag, Flags, Keyword, MailboxName, SpecialUse};
+use provost_store::{Flags, MailboxName, SpecialUse};
 
-use super::command::{
-    Append, Command, Messages, NamedMailbox, Numbers, StatusItem, Store, StoreChange, Transfer, WantedUse,
-};
+use super::arguments::{Result, bare_flags, flag_list, mailbox, messages, status_items, text};
+use super::command::{Append, Command, NamedMailbox, Numbers, Store, StoreChange, Transfer, WantedUse};
 use super::cursor::{Cursor, ParseError};
 use super::parse_fetch::fetch;
 use super::parse_list::{list, lsub};
@@ -14,14 +13,10 @@ use super::parse_search::search;
 use super::sequence::SequenceSet;
 use super::{date, utf7};
 
-/// Flags in one list: the store keeps at most 64 keywords of a mailbox.
-const FLAGS_MAX: usize = 128;
 /// Names and values of an ID command (RFC 2971 §3.3: 30 pairs).
 const ID_STRINGS_MAX: usize = 60;
-/// STATUS items, ENABLE arguments and the like.
+/// ENABLE and CREATE arguments.
 const ITEMS_MAX: usize = 32;
-
-pub(super) type Result<T> = std::result::Result<T, ParseError>;
 
 /// A command and its tag; the tag is known even when the rest is wrong.
 #[derive(Debug)]
@@ -113,10 +108,6 @@ fn login(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Login { name, password: Secret::new(text(&cursor.astring()?)?) })
 }
 
-fn text(bytes: &Bytes) -> Result<String> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| ParseError("a string is not UTF-8"))
-}
-
 /// RFC 3501 §6.2.2; the initial response is RFC 4959.
 fn authenticate(cursor: &mut Cursor<'_>) -> Result<Command> {
     let mechanism = cursor.word()?;
@@ -150,11 +141,6 @@ fn enable(cursor: &mut Cursor<'_>) -> Result<Command> {
     Err(ParseError("too many capabilities"))
 }
 
-/// A mailbox name: modified UTF-7 (RFC 3501 §5.1.3).
-pub(super) fn mailbox(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
-    Ok(utf7::decode(&cursor.astring()?).and_then(|name| MailboxName::parse(&name)))
-}
-
 /// SELECT parameters (RFC 4466 §2.1) are none of ours.
 fn select(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
     let name = mailbox(cursor)?;
@@ -168,20 +154,6 @@ fn status(cursor: &mut Cursor<'_>) -> Result<Command> {
     let mailbox = mailbox(cursor)?;
     cursor.space()?;
     Ok(Command::Status { mailbox, items: status_items(cursor)? })
-}
-
-/// `(MESSAGES ...)`, at least one.
-pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Result<Vec<StatusItem>> {
-    let items = cursor.list(ITEMS_MAX, |cursor| match cursor.word()?.as_str() {
-        "MESSAGES" => Ok(StatusItem::Messages),
-        "RECENT" => Ok(StatusItem::Recent),
-        "UIDNEXT" => Ok(StatusItem::UidNext),
-        "UIDVALIDITY" => Ok(StatusItem::UidValidity),
-        "UNSEEN" => Ok(StatusItem::Unseen),
-        "SIZE" => Ok(StatusItem::Size),
-        _ => Err(ParseError("unknown STATUS item")),
-    })?;
-    if items.is_empty() { Err(ParseError("no STATUS item")) } else { Ok(items) }
 }
 
 /// RFC 3501 §6.3.3; `(USE (...))` is RFC 6154 §3.
@@ -242,37 +214,6 @@ fn append(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Append(Box::new(Append { mailbox, flags, date, message: cursor.literal()? })))
 }
 
-fn flag_list(cursor: &mut Cursor<'_>) -> Result<Flags> {
-    let names = cursor.list(FLAGS_MAX, Cursor::flag)?;
-    let mut flags = Flags::none();
-    for name in names {
-        add_flag(&mut flags, &name)?;
-    }
-    Ok(flags)
-}
-
-fn add_flag(flags: &mut Flags, name: &str) -> Result<()> {
-    match name.to_ascii_lowercase().as_str() {
-        "\\seen" => flags.insert(Flag::Seen),
-        "\\answered" => flags.insert(Flag::Answered),
-        "\\flagged" => flags.insert(Flag::Flagged),
-        "\\deleted" => flags.insert(Flag::Deleted),
-        "\\draft" => flags.insert(Flag::Draft),
-        // RFC 3501 §2.3.2, §9 `flag`: no client can set or clear it.
-        "\\recent" => return Err(ParseError("\\Recent is the server's alone")),
-        other if other.starts_with('\\') => return Err(ParseError("unknown system flag")),
-        _ => flags.insert_keyword(Keyword::parse(name).ok_or(ParseError("a keyword is malformed or too long"))?),
-    }
-    Ok(())
-}
-
-/// `sequence-set SP`.
-pub(super) fn messages(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Messages> {
-    let set = SequenceSet::parse(cursor)?;
-    cursor.space()?;
-    Ok(Messages { set, numbers })
-}
-
 /// RFC 3501 §6.4.6.
 fn store(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
     let messages = messages(cursor, numbers)?;
@@ -291,18 +232,6 @@ fn store(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
     cursor.space()?;
     let flags = if cursor.peek() == Some(b'(') { flag_list(cursor)? } else { bare_flags(cursor)? };
     Ok(Command::Store(Box::new(Store { messages, change, silent, flags })))
-}
-
-/// `flag *(SP flag)` without parentheses.
-fn bare_flags(cursor: &mut Cursor<'_>) -> Result<Flags> {
-    let mut flags = Flags::none();
-    for _ in 0..FLAGS_MAX {
-        add_flag(&mut flags, &cursor.flag()?)?;
-        if !cursor.eat(b' ') {
-            return Ok(flags);
-        }
-    }
-    Err(ParseError("too many flags"))
 }
 
 fn copy(cursor: &mut Cursor<'_>, numbers: Numbers, manner: Transfer) -> Result<Command> {

@@ -1,8 +1,8 @@
 //! FETCH (RFC 3501 §6.4.5).
 
+use super::arguments::{Result, messages};
 use super::command::{Command, Fetch, FetchItem, Numbers, Partial, Section, SectionText};
 use super::cursor::{Cursor, ParseError};
-use super::parse::{Result, messages};
 
 /// Data items of one FETCH.
 const ITEMS_MAX: usize = 64;

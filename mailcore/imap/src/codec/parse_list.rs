@@ -1,8 +1,8 @@
 //! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
 
+use super::arguments::{Result, status_items};
 use super::command::{Command, List, ListSelect, Pattern};
 use super::cursor::{Cursor, ParseError};
-use super::parse::{Result, status_items};
 use super::utf7;
 
 /// Patterns of one extended LIST.

@@ -3,10 +3,10 @@
 use jiff::civil::Date;
 use provost_store::Flag;
 
+use super::arguments::Result;
 use super::command::{Command, Compare, Numbers, Search, SearchKey, SearchReturn};
 use super::cursor::{Cursor, ParseError};
 use super::date;
-use super::parse::Result;
 use super::sequence::SequenceSet;
 
 /// How deep NOT, OR and parentheses may nest. Clients chain OR once per address of a book.

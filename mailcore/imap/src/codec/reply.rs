@@ -29,6 +29,11 @@ impl Reply {
         Self { status: "BAD", code: None, text: text.into() }
     }
 
+    /// Whether it says that the command was done.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.status == "OK"
+    }
+
     /// Whether it says that the client was not understood.
     pub(crate) fn is_bad(&self) -> bool {
         self.status == "BAD"

@@ -8,28 +8,19 @@ use provost_net::Output;
 use provost_store::AccountId;
 use provost_view::{Login, PersonRef};
 
+use crate::account::Account;
 use crate::codec::Reply;
-use crate::session::{Answer, ImapSession, State, Waiting};
-use crate::world::Account;
+use crate::connection::Connection;
+use crate::state::{Answer, Exchange, Waiting};
 
 use super::capabilities;
 
 /// Refused logins that end the connection.
 const LOGIN_FAILURES_MAX: u8 = 5;
 
-/// How far an AUTHENTICATE exchange is.
-pub(crate) enum Exchange {
-    /// The one message of PLAIN is awaited.
-    Plain,
-    /// LOGIN: the name is awaited.
-    LoginName,
-    /// LOGIN: the password is awaited.
-    LoginPassword { name: String },
-}
-
 /// STARTTLS (RFC 3501 §6.2.1).
-pub(crate) fn start_tls(session: &ImapSession) -> Answer {
-    if session.can_start_tls() {
+pub(crate) fn start_tls(here: &Connection) -> Answer {
+    if here.can_start_tls() {
         Answer::StartTls(Reply::ok("Begin TLS negotiation now"))
     } else {
         Answer::Reply(Reply::bad("TLS is active already or not offered"))
@@ -41,22 +32,29 @@ fn privacy_required() -> Answer {
 }
 
 /// LOGIN (RFC 3501 §6.2.3).
-pub(crate) async fn login(session: &mut ImapSession, name: &str, password: Secret, out: &mut Output<'_>) -> Answer {
-    if !session.may_log_in() {
+pub(crate) async fn login(
+    here: &Connection,
+    failures: &mut u8,
+    name: &str,
+    password: Secret,
+    out: &mut Output<'_>,
+) -> Answer {
+    if !here.may_log_in() {
         return privacy_required();
     }
-    verify(session, name, &password, out).await
+    verify(here, failures, name, &password, out).await
 }
 
 /// AUTHENTICATE (RFC 3501 §6.2.2); `initial` is SASL-IR's response.
 pub(crate) async fn authenticate(
-    session: &mut ImapSession,
+    here: &Connection,
+    failures: &mut u8,
     tag: &str,
     mechanism: &str,
     initial: Option<Bytes>,
     out: &mut Output<'_>,
 ) -> Answer {
-    if !session.may_log_in() {
+    if !here.may_log_in() {
         return privacy_required();
     }
     let first = match mechanism {
@@ -66,8 +64,8 @@ pub(crate) async fn authenticate(
     };
     match initial {
         // RFC 4959 §3: `=` is an empty response.
-        Some(line) if line == b"="[..] => exchange(session, tag, first, b"", out).await,
-        Some(line) => exchange(session, tag, first, &line, out).await,
+        Some(line) if line == b"="[..] => exchange(here, failures, tag, first, b"", out).await,
+        Some(line) => exchange(here, failures, tag, first, &line, out).await,
         None => challenge(tag, first, out),
     }
 }
@@ -84,7 +82,8 @@ fn challenge(tag: &str, exchange: Exchange, out: &mut Output<'_>) -> Answer {
 
 /// One response of the client.
 pub(crate) async fn exchange(
-    session: &mut ImapSession,
+    here: &Connection,
+    failures: &mut u8,
     tag: &str,
     exchange: Exchange,
     line: &[u8],
@@ -95,35 +94,35 @@ pub(crate) async fn exchange(
     }
     let Ok(response) = STANDARD.decode(line) else { return Answer::Reply(Reply::bad("Not base64")) };
     match exchange {
-        Exchange::Plain => plain(session, &response, out).await,
+        Exchange::Plain => plain(here, failures, &response, out).await,
         Exchange::LoginName => match String::from_utf8(response) {
             Ok(name) => challenge(tag, Exchange::LoginPassword { name }, out),
             Err(_) => Answer::Reply(Reply::bad("Not UTF-8")),
         },
         Exchange::LoginPassword { name } => match String::from_utf8(response) {
-            Ok(password) => verify(session, &name, &Secret::new(password), out).await,
+            Ok(password) => verify(here, failures, &name, &Secret::new(password), out).await,
             Err(_) => Answer::Reply(Reply::bad("Not UTF-8")),
         },
     }
 }
 
 /// RFC 4616 §2. Nobody acts for another here.
-async fn plain(session: &mut ImapSession, response: &[u8], out: &mut Output<'_>) -> Answer {
+async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Answer {
     let Ok(identity) = provost_credential::plain(response) else {
         return Answer::Reply(Reply::bad("Not a PLAIN message"));
     };
     let acts_for = &identity.authorization;
     if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
-        return refuse(session, out).await;
+        return refuse(here, failures, out).await;
     }
-    verify(session, &identity.authentication, &identity.password, out).await
+    verify(here, failures, &identity.authentication, &identity.password, out).await
 }
 
-async fn verify(session: &mut ImapSession, name: &str, password: &Secret, out: &mut Output<'_>) -> Answer {
-    let now = (session.clock)();
-    match session.config.view.login(name, password, now).await {
-        Login::Accepted(person) => accept(session, &person, now.as_second()),
-        Login::Refused => refuse(session, out).await,
+async fn verify(here: &Connection, failures: &mut u8, name: &str, password: &Secret, out: &mut Output<'_>) -> Answer {
+    let now = (here.clock)();
+    match here.config.view.login(name, password, now).await {
+        Login::Accepted(person) => accept(here, &person, now.as_second()),
+        Login::Refused => refuse(here, failures, out).await,
         Login::Unavailable => {
             metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "unavailable").increment(1);
             Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now"))
@@ -131,27 +130,24 @@ async fn verify(session: &mut ImapSession, name: &str, password: &Secret, out: &
     }
 }
 
-fn accept(session: &mut ImapSession, person: &PersonRef, now: i64) -> Answer {
+fn accept(here: &Connection, person: &PersonRef, now: i64) -> Answer {
     let id = AccountId(person.entry_uuid);
-    let watch = session.config.view.watch(person);
-    let notices = session.config.store.notices(id);
-    session.config.store.note_login(id, "imap", now);
-    session.state = State::Authenticated(Box::new(Account { id, name: person.uid.clone(), person: watch, notices }));
+    let watch = here.config.view.watch(person);
+    let notices = here.config.store.notices(id);
+    here.config.store.note_login(id, "imap", now);
     metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "accepted").increment(1);
-    let code = format!("CAPABILITY {}", capabilities(session));
-    Answer::Reply(Reply::ok("Logged in").with_code(code))
+    let code = format!("CAPABILITY {}", capabilities(here));
+    let account = Box::new(Account { id, name: person.uid.clone(), person: watch, notices });
+    Answer::LoggedIn(account, Reply::ok("Logged in").with_code(code))
 }
 
 /// The same words whatever was wrong, slower after the first time, and not for ever.
-async fn refuse(session: &mut ImapSession, out: &mut Output<'_>) -> Answer {
+async fn refuse(here: &Connection, failures: &mut u8, out: &mut Output<'_>) -> Answer {
     metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "refused").increment(1);
-    let State::NotAuthenticated { failures } = &mut session.state else {
-        return Answer::Reply(Reply::bad("Already logged in"));
-    };
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;
-    tokio::time::sleep(session.penalty * before.min(2)).await;
+    tokio::time::sleep(here.penalty * before.min(2)).await;
     let reply = Reply::no("AUTHENTICATIONFAILED", "Wrong name or password");
     if is_last {
         out.put("* BYE Too many refused logins\r\n");

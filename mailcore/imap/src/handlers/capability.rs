@@ -1,34 +1,35 @@
-//! CAPABILITY, ID, ENABLE, NAMESPACE, LOGOUT: what is told about ourselves.
+//! CAPABILITY, ID, ENABLE, NAMESPACE, IDLE, LOGOUT: what needs neither directory nor store.
 
 use provost_net::Output;
 
 use crate::codec::Reply;
-use crate::session::{Answer, ImapSession};
+use crate::connection::Connection;
+use crate::state::{Answer, Waiting};
 
 /// The same before and after login: clients exist that ask only once.
 const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN \
     SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH";
 
 /// RFC 3501 §6.1.1, with what this connection allows now.
-pub(crate) fn capabilities(session: &ImapSession) -> String {
+pub(crate) fn capabilities(here: &Connection) -> String {
     let mut words = CAPABILITIES.to_owned();
-    if session.can_start_tls() {
+    if here.can_start_tls() {
         words.push_str(" STARTTLS");
     }
-    words.push_str(if session.may_log_in() { " AUTH=PLAIN AUTH=LOGIN" } else { " LOGINDISABLED" });
+    words.push_str(if here.may_log_in() { " AUTH=PLAIN AUTH=LOGIN" } else { " LOGINDISABLED" });
     words
 }
 
 /// CAPABILITY (RFC 3501 §6.1.1).
-pub(crate) fn capability(session: &ImapSession, out: &mut Output<'_>) -> Answer {
-    out.put(format!("* CAPABILITY {}\r\n", capabilities(session)));
-    Answer::Reply(Reply::ok("CAPABILITY completed"))
+pub(crate) fn capability(here: &Connection, out: &mut Output<'_>) -> Reply {
+    out.put(format!("* CAPABILITY {}\r\n", capabilities(here)));
+    Reply::ok("CAPABILITY completed")
 }
 
 /// ID (RFC 2971 §3.1).
-pub(crate) fn id(out: &mut Output<'_>) -> Answer {
+pub(crate) fn id(out: &mut Output<'_>) -> Reply {
     out.put(format!("* ID (\"name\" \"Provost\" \"version\" \"{}\")\r\n", env!("CARGO_PKG_VERSION")));
-    Answer::Reply(Reply::ok("ID completed"))
+    Reply::ok("ID completed")
 }
 
 /// LOGOUT (RFC 3501 §6.1.3).
@@ -47,4 +48,10 @@ pub(crate) fn enable(out: &mut Output<'_>) -> Reply {
 pub(crate) fn namespace(out: &mut Output<'_>) -> Reply {
     out.put("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
     Reply::ok("NAMESPACE completed")
+}
+
+/// IDLE (RFC 2177 §3): goes on until the client's next line.
+pub(crate) fn idle(tag: &str, out: &mut Output<'_>) -> Answer {
+    out.put("+ idling\r\n");
+    Answer::Wait(Waiting::Idle { tag: tag.into() })
 }

@@ -1,4 +1,4 @@
-//! EXPUNGE, UID EXPUNGE, CLOSE (RFC 3501 §6.4.2, §6.4.3; RFC 4315 §2.1).
+//! EXPUNGE, UID EXPUNGE, CLOSE, UNSELECT (RFC 3501 §6.4.2, §6.4.3; RFC 4315 §2.1; RFC 3691).
 
 use provost_store::{Flag, Op};
 
@@ -6,7 +6,10 @@ use crate::codec::Reply;
 use crate::codec::command::{Messages, Numbers};
 use crate::codec::sequence::SequenceSet;
 use crate::mailbox::{Access, Selected};
+use crate::state::Answer;
 use crate::world::{World, refused};
+
+use super::select::leave;
 
 /// EXPUNGE and UID EXPUNGE. The EXPUNGE responses come with the other changes, before the tagged reply.
 pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option<SequenceSet>) -> Reply {
@@ -31,15 +34,22 @@ pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option
 }
 
 /// CLOSE: expunges without a word; EXAMINE closes and expunges nothing.
-pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Reply {
-    let done = Reply::ok("CLOSE completed");
-    if selected.access == Access::ReadOnly || !selected.messages.any_has(Flag::Deleted) {
-        return done;
+pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Answer {
+    let mut reply = Reply::ok("CLOSE completed");
+    if selected.access == Access::ReadWrite && selected.messages.any_has(Flag::Deleted) {
+        let op = Op::Expunge { mailbox: selected.id, uids: None, only_deleted: true };
+        if let Err(error) = world.apply(vec![op]).await {
+            reply = refused(error, "NONEXISTENT");
+        }
     }
-    match world.apply(vec![Op::Expunge { mailbox: selected.id, uids: None, only_deleted: true }]).await {
-        Ok(_) => done,
-        Err(error) => refused(error, "NONEXISTENT"),
-    }
+    leave(world, selected).await;
+    Answer::Select(None, reply)
+}
+
+/// UNSELECT (RFC 3691): expunges nothing.
+pub(crate) async fn unselect(world: &World<'_>, selected: &Selected) -> Answer {
+    leave(world, selected).await;
+    Answer::Select(None, Reply::ok("UNSELECT completed"))
 }
 
 /// RFC 3501 §6.3.2: nothing is changed in an examined mailbox.

@@ -5,10 +5,10 @@
 
 mod item;
 mod plan;
+mod response;
 mod stream;
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use provost_net::{Output, SessionError};
 use provost_store::{Flag, FlagChange, Flags, Op, Row, StoreError, Uid};
@@ -16,16 +16,12 @@ use provost_store::{Flag, FlagChange, Flags, Op, Row, StoreError, Uid};
 use crate::codec::Reply;
 use crate::codec::command::{self, FetchItem, Numbers};
 use crate::mailbox::{Access, Selected};
-use crate::roster::Message;
-use crate::source::Source;
 use crate::world::World;
 
 use super::store::stored;
-use item::Prepared;
+use item::Described;
 use plan::Plan;
-
-/// Octets of items that are made ready before any is sent: what cannot be read shows in time for nearly every FETCH.
-const HELD_OCTETS_MAX: usize = 256 * 1024;
+use response::Response;
 
 /// FETCH.
 pub(crate) async fn fetch(
@@ -55,9 +51,9 @@ pub(crate) async fn fetch(
         for index in indices {
             let Some(message) = selected.messages.message(*index) else { continue };
             let row = rows.next_if(|row| row.meta.uid == message.uid);
-            let response = Response { world, selected, index: *index, message, row };
-            let has_news = seen.contains(&response.message.uid);
-            if let Err(error) = response.send(&items, &plan, has_news, out).await? {
+            let is_recent = selected.is_recent(message.uid);
+            let response = Response { world, index: *index, described: Described { message, is_recent, row } };
+            if let Err(error) = response.send(&items, &plan, &seen, out).await? {
                 failure = Some(error);
             }
             out.relieve().await?;
@@ -121,91 +117,4 @@ async fn mark_seen(
         out.put(flags);
     }
     seen
-}
-
-/// One message's response.
-struct Response<'a> {
-    world: &'a World<'a>,
-    selected: &'a Selected,
-    index: usize,
-    message: Message,
-    row: Option<Row>,
-}
-
-impl Response<'_> {
-    /// Sends it whole, or nothing of it when the message cannot be read. Items are made ready before the first one is sent,
-    /// as far as memory for them goes.
-    async fn send(
-        &self,
-        items: &[FetchItem],
-        plan: &Plan,
-        tell_flags: bool,
-        out: &mut Output<'_>,
-    ) -> Result<Result<(), StoreError>, SessionError> {
-        let mut source = match &self.row {
-            Some(row) => Some(Source::new(self.world, row)),
-            None if plan.needs_rows => return Ok(Err(StoreError::Gone)),
-            None => None,
-        };
-        let mut sending = Sending::new(self.index);
-        for item in items {
-            match self.prepare(item, source.as_mut()).await {
-                Ok(ready) => sending.hold(ready),
-                Err(error) if !sending.has_begun => return Ok(Err(error)),
-                Err(error) => return Err(stream::broken(&error)),
-            }
-            if sending.held_octets > HELD_OCTETS_MAX {
-                sending.release(source.as_mut(), out).await?;
-            }
-        }
-        if !sending.has_begun
-            && let (Some(range), Some(source)) = (sending.first_range(), &mut source)
-            && let Err(error) = source.begin(range).await
-        {
-            return Ok(Err(error));
-        }
-        sending.release(source.as_mut(), out).await?;
-        if tell_flags && !items.contains(&FetchItem::Flags) {
-            out.put(format!(" FLAGS {}", self.flags()));
-        }
-        out.put(")\r\n");
-        Ok(Ok(()))
-    }
-}
-
-/// Items on their way out.
-struct Sending {
-    number: usize,
-    held: Vec<Prepared>,
-    held_octets: usize,
-    has_begun: bool,
-}
-
-impl Sending {
-    fn new(index: usize) -> Self {
-        Self { number: index + 1, held: Vec::new(), held_octets: 0, has_begun: false }
-    }
-
-    fn hold(&mut self, ready: Prepared) {
-        self.held_octets += ready.octets();
-        self.held.push(ready);
-    }
-
-    /// The octets of the message that are sent first.
-    fn first_range(&self) -> Option<Range<u64>> {
-        self.held.iter().find_map(Prepared::range)
-    }
-
-    async fn release(&mut self, mut source: Option<&mut Source<'_>>, out: &mut Output<'_>) -> Result<(), SessionError> {
-        self.held_octets = 0;
-        for ready in self.held.drain(..) {
-            match self.has_begun {
-                true => out.put(" "),
-                false => out.put(format!("* {} FETCH (", self.number)),
-            }
-            self.has_begun = true;
-            ready.send(source.as_deref_mut(), out).await?;
-        }
-        Ok(())
-    }
 }

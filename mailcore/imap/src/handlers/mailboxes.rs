@@ -1,9 +1,11 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7; RFC 6154 §3).
 
-use provost_store::{MailboxId, Op};
+use provost_store::Op;
 
 use crate::codec::Reply;
 use crate::codec::command::{NamedMailbox, WantedUse};
+use crate::mailbox::Selected;
+use crate::state::Answer;
 use crate::world::{World, bad_name, refused};
 
 async fn apply(world: &World<'_>, op: Op, done: &'static str) -> Reply {
@@ -24,16 +26,19 @@ pub(crate) async fn create(world: &World<'_>, mailbox: NamedMailbox, special_use
     apply(world, Op::CreateMailbox { name, special_use }, "CREATE completed").await
 }
 
-/// DELETE. Returns which it was, or the reply that refuses.
-pub(crate) async fn delete(world: &World<'_>, mailbox: NamedMailbox) -> Result<MailboxId, Reply> {
-    let info = world.mailbox(&mailbox).await?;
+/// DELETE; a mailbox that is selected here is left with it.
+pub(crate) async fn delete(world: &World<'_>, selected: Option<&Selected>, mailbox: NamedMailbox) -> Answer {
+    let info = match world.mailbox(&mailbox).await {
+        Ok(info) => info,
+        Err(reply) => return reply.into(),
+    };
     if info.name.is_inbox() {
-        return Err(Reply::no("CANNOT", "INBOX cannot be deleted"));
+        return Reply::no("CANNOT", "INBOX cannot be deleted").into();
     }
-    let id = info.id;
-    match world.apply(vec![Op::DeleteMailbox { name: info.name }]).await {
-        Ok(_) => Ok(id),
-        Err(error) => Err(refused(error, "NONEXISTENT")),
+    let reply = apply(world, Op::DeleteMailbox { name: info.name }, "DELETE completed").await;
+    match selected.filter(|selected| selected.id == info.id && reply.is_ok()) {
+        Some(_) => Answer::Select(None, reply),
+        None => reply.into(),
     }
 }
 

@@ -3,14 +3,36 @@
 use provost_net::Output;
 use provost_store::{Columns, MailboxInfo, Modseq, Op, StoreError, Which};
 
+use crate::account::Account;
 use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
+use crate::connection::Connection;
 use crate::mailbox::{Access, Selected};
 use crate::roster::Roster;
+use crate::state::Answer;
 use crate::world::{World, unreadable};
 
-/// The reply, and the mailbox when it could be had.
+/// SELECT and EXAMINE: the mailbox before is left, also when this one cannot be had.
 pub(crate) async fn select(
+    here: &Connection,
+    account: &mut Account,
+    before: Option<&Selected>,
+    mailbox: &NamedMailbox,
+    read_only: bool,
+    out: &mut Output<'_>,
+) -> Answer {
+    // Before the messages are read: what comes in meanwhile is looked at again.
+    account.notices.borrow_and_update();
+    let world = here.world(account);
+    if let Some(before) = before {
+        leave(&world, before).await;
+    }
+    let (reply, selected) = examine(&world, mailbox, read_only, out).await;
+    Answer::Select(selected.map(Box::new), reply)
+}
+
+/// The reply, and the mailbox when it could be had.
+async fn examine(
     world: &World<'_>,
     mailbox: &NamedMailbox,
     read_only: bool,
@@ -33,7 +55,7 @@ pub(crate) async fn select(
     }
     out.put(format!("* OK [UIDVALIDITY {}] UIDs valid\r\n", selected.uid_validity.0));
     out.put(format!("* OK [UIDNEXT {}] Predicted next UID\r\n", selected.uid_next.0));
-    clear_recent(world, &selected).await;
+    leave(world, &selected).await;
     selected.recent_cleared = selected.uid_next;
     let reply = match access {
         Access::ReadWrite => Reply::ok("SELECT completed").with_code("READ-WRITE"),
@@ -61,7 +83,7 @@ async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, 
 
 /// Takes `\Recent` from other sessions for what this one has been told (RFC 3501 §2.3.2); EXAMINE takes nothing
 /// (§6.3.2). Best effort: the worst is that a message is recent twice.
-pub(crate) async fn clear_recent(world: &World<'_>, selected: &Selected) {
+pub(crate) async fn leave(world: &World<'_>, selected: &Selected) {
     if selected.access == Access::ReadOnly || selected.recent_cleared >= selected.uid_next {
         return;
     }

@@ -4,7 +4,7 @@ use provost_net::{Goodbye, Session, Step, Transport};
 use provost_view::{PersonState, View};
 
 use super::*;
-use crate::session::State;
+use crate::state::State;
 
 const LOCAL: &str = "127.0.0.1:9999";
 const REMOTE: &str = "203.0.113.5:9999";
@@ -196,7 +196,7 @@ async fn the_suspended_are_cut_off() {
         let State::Authenticated(account) = &mut talks[0].session.state else { panic!("not logged in") };
         // As they were at the login, watched where they are suspended by now.
         account.person = view.watch(&world.config.view.snapshot().person(account.id.0).unwrap());
-        talks[0].session.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
+        talks[0].session.connection.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
         hold(&mut talks, &format!("{script}\nS: * BYE [UNAVAILABLE] This account may no longer log in")).await;
         assert_eq!(talks[0].step, Step::Close);
     }

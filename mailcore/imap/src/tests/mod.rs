@@ -125,8 +125,8 @@ impl Talk {
     pub(super) fn new(world: &World, remote: &str, transport: Transport, tls_offered: bool) -> Self {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:143".parse().unwrap() };
         let mut session = ImapSession::new(world.config.clone(), peer, transport, tls_offered);
-        session.clock = || Timestamp::from_second(NOW).unwrap();
-        session.penalty = Duration::from_millis(1);
+        session.connection.clock = || Timestamp::from_second(NOW).unwrap();
+        session.connection.penalty = Duration::from_millis(1);
         let (input, output) = (BytesMut::new(), BytesMut::new());
         Self { session, input, output, sink: Vec::new(), lines: VecDeque::new(), step: Step::NeedMore }
     }

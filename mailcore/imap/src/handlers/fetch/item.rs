@@ -10,11 +10,12 @@ use crate::codec::command::{FetchItem, Partial, Section, SectionText};
 use crate::codec::envelope::envelope;
 use crate::codec::structure::{Detail, structure};
 use crate::codec::{date, encode};
+use crate::roster::Message;
 use crate::section::{Located, locate, partial_range, select};
 use crate::source::Source;
 
 use super::plan::kept_names;
-use super::{Response, stream};
+use super::stream;
 
 /// An item that is ready to be sent.
 pub(super) enum Prepared {
@@ -50,9 +51,18 @@ impl Prepared {
     }
 }
 
-impl Response<'_> {
+/// What is known of a message without its octets.
+pub(super) struct Described {
+    pub(super) message: Message,
+    pub(super) is_recent: bool,
+    /// `None` when no item needs it, or when the message is gone.
+    pub(super) row: Option<Row>,
+}
+
+impl Described {
+    /// Its flags as a list.
     pub(super) fn flags(&self) -> String {
-        encode::flags(&self.message.flags, self.selected.is_recent(self.message.uid))
+        encode::flags(&self.message.flags, self.is_recent)
     }
 
     /// Makes an item ready; what is not known of the message is read.

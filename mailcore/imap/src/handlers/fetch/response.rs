@@ -1,0 +1,105 @@
+//! One message's response (RFC 3501 §7.4.2).
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use provost_net::{Output, SessionError};
+use provost_store::{StoreError, Uid};
+
+use crate::codec::command::FetchItem;
+use crate::source::Source;
+use crate::world::World;
+
+use super::item::{Described, Prepared};
+use super::plan::Plan;
+use super::stream;
+
+/// Octets of items that are made ready before any is sent: what cannot be read shows in time for nearly every FETCH.
+const HELD_OCTETS_MAX: usize = 256 * 1024;
+
+/// One message's response.
+pub(super) struct Response<'a> {
+    pub(super) world: &'a World<'a>,
+    pub(super) index: usize,
+    pub(super) described: Described,
+}
+
+impl Response<'_> {
+    /// Sends it whole, or nothing of it when the message cannot be read. Items are made ready before the first one is sent,
+    /// as far as memory for them goes.
+    ///
+    /// The flags of the messages in `seen` have changed by this command, and are reported with it.
+    pub(super) async fn send(
+        &self,
+        items: &[FetchItem],
+        plan: &Plan,
+        seen: &BTreeSet<Uid>,
+        out: &mut Output<'_>,
+    ) -> Result<Result<(), StoreError>, SessionError> {
+        let mut source = match &self.described.row {
+            Some(row) => Some(Source::new(self.world, row)),
+            None if plan.needs_rows => return Ok(Err(StoreError::Gone)),
+            None => None,
+        };
+        let mut sending = Sending::new(self.index);
+        for item in items {
+            match self.described.prepare(item, source.as_mut()).await {
+                Ok(ready) => sending.hold(ready),
+                Err(error) if !sending.has_begun => return Ok(Err(error)),
+                Err(error) => return Err(stream::broken(&error)),
+            }
+            if sending.held_octets > HELD_OCTETS_MAX {
+                sending.release(source.as_mut(), out).await?;
+            }
+        }
+        if !sending.has_begun
+            && let (Some(range), Some(source)) = (sending.first_range(), &mut source)
+            && let Err(error) = source.begin(range).await
+        {
+            return Ok(Err(error));
+        }
+        sending.release(source.as_mut(), out).await?;
+        if seen.contains(&self.described.message.uid) && !items.contains(&FetchItem::Flags) {
+            out.put(format!(" FLAGS {}", self.described.flags()));
+        }
+        out.put(")\r\n");
+        Ok(Ok(()))
+    }
+}
+
+/// Items on their way out.
+struct Sending {
+    number: usize,
+    held: Vec<Prepared>,
+    held_octets: usize,
+    has_begun: bool,
+}
+
+impl Sending {
+    fn new(index: usize) -> Self {
+        Self { number: index + 1, held: Vec::new(), held_octets: 0, has_begun: false }
+    }
+
+    fn hold(&mut self, ready: Prepared) {
+        self.held_octets += ready.octets();
+        self.held.push(ready);
+    }
+
+    /// The octets of the message that are sent first.
+    fn first_range(&self) -> Option<Range<u64>> {
+        self.held.iter().find_map(Prepared::range)
+    }
+
+    async fn release(&mut self, mut source: Option<&mut Source<'_>>, out: &mut Output<'_>) -> Result<(), SessionError> {
+        self.held_octets = 0;
+        for ready in self.held.drain(..) {
+            match self.has_begun {
+                true => out.put(" "),
+                false => out.put(format!("* {} FETCH (", self.number)),
+            }
+            self.has_begun = true;
+            ready.send(source.as_deref_mut(), out).await?;
+        }
+        Ok(())
+    }
+}

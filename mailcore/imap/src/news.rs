@@ -1,0 +1,80 @@
+//! What a client is told of its selected mailbox at the end of a command, and while it listens (RFC 3501 §7).
+
+use provost_net::Output;
+use provost_store::{Columns, StoreError, Which};
+
+use crate::ImapConfig;
+use crate::account::Account;
+use crate::codec::Command;
+use crate::codec::command::Numbers;
+use crate::mailbox::{Expunges, Selected};
+
+/// How the end of a command looks at the store.
+#[derive(Clone, Copy)]
+pub(crate) struct Look {
+    /// Also without a notice: the client asks for news, or the command made some.
+    always: bool,
+    expunges: Expunges,
+}
+
+impl Look {
+    /// In any case.
+    pub(crate) fn now(expunges: Expunges) -> Self {
+        Self { always: true, expunges }
+    }
+
+    /// When there was a notice.
+    pub(crate) fn hinted(expunges: Expunges) -> Self {
+        Self { always: false, expunges }
+    }
+
+    /// RFC 3501 §7.4.1: no EXPUNGE during FETCH, STORE, SEARCH; the UID forms are other commands.
+    pub(crate) fn after(command: &Command) -> Self {
+        let numbers = match command {
+            Command::Fetch(fetch) => fetch.messages.numbers,
+            Command::Store(store) => store.messages.numbers,
+            Command::Search(search) => search.numbers,
+            Command::Noop | Command::Check | Command::Expunge { .. } | Command::Copy { .. } | Command::Append(_) => {
+                return Self::now(Expunges::Told);
+            }
+            _ => return Self::hinted(Expunges::Told),
+        };
+        Self::hinted(if numbers == Numbers::Uid { Expunges::Told } else { Expunges::Held })
+    }
+}
+
+/// The selected mailbox is no more (RFC 2180 §3.3: another session deleted it).
+pub(crate) struct MailboxGone;
+
+/// Reports what has happened in the selected mailbox.
+pub(crate) async fn report(
+    config: &ImapConfig,
+    account: &mut Account,
+    selected: &mut Selected,
+    look: Look,
+    out: &mut Output<'_>,
+) -> Result<(), MailboxGone> {
+    let has_news = account.notices.has_changed().unwrap_or(true);
+    let is_due = look.expunges == Expunges::Told && selected.has_untold();
+    if !(look.always || has_news || is_due) {
+        return Ok(());
+    }
+    account.notices.borrow_and_update();
+    let which = Which::ChangedSince(selected.modseq);
+    match config.store.read(account.id, selected.id, which, Columns::NONE, None).await {
+        Ok(changes) => {
+            out.put(selected.sync(&changes, look.expunges));
+            if !selected.has_untold() {
+                let modseq = selected.modseq;
+                config.rosters.share(account.id, &changes.info, modseq, &mut selected.messages);
+            }
+            Ok(())
+        }
+        Err(StoreError::Gone) => Err(MailboxGone),
+        Err(error) => {
+            // The next look begins at the same modseq: nothing is lost.
+            tracing::warn!(%error, account = %account.name, "changes cannot be read");
+            Ok(())
+        }
+    }
+}
