@@ -11,10 +11,12 @@ mod access;
 mod ber;
 mod catalogue;
 mod change;
+mod client_address;
 mod committer;
 mod constraint;
 mod controls;
 mod csn;
+mod hashing;
 mod matching;
 mod message;
 mod names;
@@ -27,6 +29,7 @@ mod result_entry;
 mod root;
 mod search;
 mod session;
+mod shared;
 mod storage;
 mod sync;
 mod tree;
@@ -44,10 +47,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use client_address::ClientAddress;
+
 use access::Identity;
 use committer::{Committer, Directory, QUEUE_MAX, WriteJob};
 use message::WriteOperation;
-use session::Shared;
+use shared::Shared;
 use storage::Storage;
 
 /// Most connections at once; further ones are closed at once.
@@ -68,6 +73,8 @@ pub struct ServerConfig {
     pub listen: Vec<SocketAddr>,
     /// For StartTLS; `None` refuses it.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Finds the client behind a balancer; `None` takes the socket's address.
+    pub client_address: Option<Arc<dyn ClientAddress>>,
     /// CSN server id, 0 to 4095.
     pub server_id: u16,
 }
@@ -181,9 +188,10 @@ fn share(
     Shared {
         root_dse: root::root_dse(&config.suffix, config.tls.is_some()),
         subschema: root::subschema(&catalogue),
-        hashing: password::Hashing::new(),
+        hashing: hashing::Hashing::new(),
         root_dn: config.root_dn.clone(),
         root_password: config.root_password.clone(),
+        client_address: config.client_address.clone(),
         tls: config.tls.clone().map(TlsAcceptor::from),
         directory,
         catalogue,

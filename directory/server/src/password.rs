@@ -4,44 +4,18 @@ use provost_credential::{Scheme, Secret, Verdict};
 use provost_entry::Dn;
 use provost_schema::attr;
 use rand::Rng as _;
-use tokio::sync::Semaphore;
 
 use crate::access::Identity;
 use crate::ber::{Reader, SEQUENCE, Writer};
 use crate::change::{existing, parse_dn};
 use crate::message::{ModifyItem, ModifyKind, WriteOperation};
 use crate::refusal::{Code, Outcome, Refusal};
-use crate::session::Shared;
+use crate::shared::Shared;
 
-/// Passwords that may wait to be hashed or checked; more are told to come later.
-const WAITING_MAX: usize = 256;
 /// Letters of a generated password: about 95 bits with the alphabet below.
 const GENERATED_LETTERS: usize = 16;
 /// Without letters that look alike.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789+-=%.";
-
-/// Bounds the work on passwords, which is slow by design.
-#[derive(Debug)]
-pub(crate) struct Hashing {
-    waiting: Semaphore,
-    running: Semaphore,
-}
-
-impl Hashing {
-    /// One at a time for each processor.
-    pub(crate) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { waiting: Semaphore::new(WAITING_MAX), running: Semaphore::new(processors) }
-    }
-
-    /// Runs slow work off the async threads.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-        let busy = || Refusal::new(Code::Busy, "too many passwords to check");
-        let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
-        let _running = self.running.acquire().await.map_err(|_| busy())?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| busy())
-    }
-}
 
 /// Whom this name and password prove. Every refusal takes as long and says the same.
 pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) -> Outcome<Identity> {

@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, ResponseControl};
 use crate::result_entry::{self, Selection};
-use crate::session::Shared;
+use crate::shared::Shared;
 use crate::tree::{Place, Subject, Tree};
 
 /// Tag of SearchResultDone.

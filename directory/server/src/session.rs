@@ -6,27 +6,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use provost_entry::{AttributeDescription, Dn, Entry, Filter};
+use provost_entry::{AttributeDescription, Filter};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadHalf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
 use crate::ber;
-use crate::catalogue::{Catalogue, Rule};
+use crate::catalogue::Rule;
 use crate::change::{existing, parse_dn};
-use crate::committer::{Directory, WriteJob};
+use crate::committer::WriteJob;
 use crate::controls::{self, Controls, Target};
 use crate::matching::{self, Seen};
 use crate::message::{self, Authentication, DecodeError, Operation, Request, SearchRequest, WriteOperation};
 use crate::output::{self, Output};
-use crate::password::{self, Hashing};
+use crate::password;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, oid};
 use crate::search::{SEARCH_RESULT_DONE, Search};
+use crate::shared::Shared;
 use crate::sync::Sync;
 
 /// Largest request before anyone has said who it is.
@@ -51,24 +51,21 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Tag of BindResponse.
 const BIND_RESPONSE: u8 = 0x61;
 
-/// What all sessions share.
-pub(crate) struct Shared {
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) jobs: mpsc::Sender<WriteJob>,
-    pub(crate) hashing: Hashing,
-    pub(crate) root_dn: Dn,
-    pub(crate) root_password: String,
-    pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) root_dse: Entry,
-    pub(crate) subschema: Entry,
-    pub(crate) stop: CancellationToken,
-}
-
 /// Serves a connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, remote: SocketAddr) {
     // Answers are small and awaited: without this each would wait for the acknowledgement of the one before.
     _ = socket.set_nodelay(true);
+    let client = async {
+        match &shared.client_address {
+            Some(client_address) => client_address.find(&mut socket, remote).await,
+            None => Some(remote),
+        }
+    };
+    let found = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        found = client => found,
+    };
+    let Some(peer) = found else { return };
     let plain = Session::new(shared.clone(), peer.ip(), false);
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };

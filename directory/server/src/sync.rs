@@ -18,7 +18,7 @@ use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, SyncInfo, SyncState};
 use crate::result_entry::{self, SEARCH_RESULT_ENTRY, Selection};
 use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, Field, SEARCH_RESULT_DONE};
-use crate::session::Shared;
+use crate::shared::Shared;
 use crate::tree::{Change, Place, Subject, Tree};
 
 /// UUIDs in one Sync Info message.
