@@ -48,6 +48,12 @@ impl Line {
         Ok(())
     }
 
+    /// The certificate that the peer showed; known after the first answer under TLS.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        let Some(Bytes::Tls(stream)) = &self.bytes else { return None };
+        Some(stream.conn.peer_certificates()?.first()?.clone().into_owned())
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.bytes {

@@ -219,6 +219,13 @@ impl Node {
         Ok(())
     }
 
+    /// Sends a signal by its name, as in `HUP`.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
+        ensure!(sent.success(), "kill -s {name} failed");
+        Ok(())
+    }
+
     /// TERM, and waits for a clean end.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let Some(mut child) = self.child.take() else { return Ok(ExitStatus::from_raw(0)) };

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +11,18 @@ use provost_api::{ApiState, Token};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
-use provost_net::{Drain, Limits, Listener, Session, Transport, serve as listen};
+use provost_net::{Certificates, Drain, Limits, Listener, ProxyNetworks, Session, Transport, serve as listen};
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Audit, Desk, Settings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
-use provost_server::Server;
+use provost_server::{ClientAddress, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Role, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalStore, MessageStore};
 use provost_view::View;
 use provost_web::WebState;
+use tokio::net::TcpStream;
 
-use crate::config::{Config, read_bounded, read_secret};
+use crate::config::{Config, ListenerConfig, read_bounded, read_secret};
 use crate::exit::Exit;
 
 /// How long running commands may take to end when the node stops.
@@ -35,15 +37,26 @@ pub(crate) struct Node {
     drain: Drain,
     view: View,
     server: Option<Server>,
+    certificates: Option<Arc<Certificates>>,
     /// Operations, for the quickstart.
     pub(crate) desk: Desk,
 }
 
-/// `provost serve`: runs until INT or TERM.
+/// `provost serve`: runs until INT or TERM; HUP reloads certificate and key.
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<Exit> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // From the first moment: a HUP that nobody waits for ends the process.
+    let mut hangup = signal(SignalKind::hangup())?;
     let node = Node::start(config).await?;
     tracing::info!(hostname = config.node.hostname, "serving");
-    stop_signal().await?;
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            stopped = &mut stop => break stopped?,
+            _ = hangup.recv() => node.reload().await,
+        }
+    }
     node.stop().await;
     Ok(Exit::Clean)
 }
@@ -65,10 +78,11 @@ impl Node {
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         let data = &config.node.data;
         std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
-        let tls = match &config.tls {
-            Some(tls) => Some(provost_net::server_config(&tls.certificate, &tls.key)?),
+        let certificates = match &config.tls {
+            Some(tls) => Some(Certificates::open(&tls.certificate, &tls.key)?),
             None => None,
         };
+        let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
         let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
         let server = start_embedded(config, tls.clone()).await?;
         let directory = Directory::new(config.directory_config()?);
@@ -95,7 +109,18 @@ impl Node {
         rooms.listen_http(metrics).await?;
         let (working, stopping) = (queue.clone(), drain.clone());
         drain.spawn(async move { working.run(stopping.stopping()).await });
-        Ok(Self { drain, view, server, desk })
+        if let Some(certificates) = &certificates {
+            drain.spawn(certificates.clone().follow(drain.clone()));
+        }
+        Ok(Self { drain, view, server, certificates, desk })
+    }
+
+    /// Reads certificate and key again and logs what came of it. Open sessions go on.
+    async fn reload(&self) {
+        let Some(certificates) = self.certificates.clone() else {
+            return tracing::info!("HUP: nothing to reload, for there is no [tls]");
+        };
+        _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
     }
 
     /// Whether the View has been complete once; waits for it up to `limit`.
@@ -135,11 +160,25 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
         root_password,
         listen: embedded.listen.clone(),
         tls,
+        client_address: Some(Arc::new(LdapClients(embedded.proxies()))),
         server_id: embedded.server_id,
     };
     // An empty directory would have no contextCSN, and a View that waits for one.
     let seed = provost_provision::base_tree(&settings.suffix, &config.settings())?;
     Ok(Some(Server::start(settings, seed).await?))
+}
+
+/// Whose LDAP connections begin with a PROXY header.
+struct LdapClients(ProxyNetworks);
+
+impl ClientAddress for LdapClients {
+    fn find<'a>(
+        &'a self,
+        socket: &'a mut TcpStream,
+        remote: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Option<SocketAddr>> + Send + 'a>> {
+        Box::pin(async move { Some(self.0.peer(socket, remote, "ldap").await?.remote) })
+    }
 }
 
 fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
@@ -169,27 +208,27 @@ struct Rooms<'a> {
 impl Rooms<'_> {
     async fn listen_mail(&self) -> anyhow::Result<()> {
         let on = &self.config.listeners;
-        for (name, address, role, implicit) in [
-            ("mx", on.mx, Role::Mx, false),
-            ("submission", on.submission, Role::Submission, false),
-            ("submissions", on.submissions, Role::Submission, true),
-            ("lmtp", on.lmtp, Role::Lmtp, false),
+        for (name, on, role, implicit) in [
+            ("mx", &on.mx, Role::Mx, false),
+            ("submission", &on.submission, Role::Submission, false),
+            ("submissions", &on.submissions, Role::Submission, true),
+            ("lmtp", &on.lmtp, Role::Lmtp, false),
         ] {
             let config = Arc::new(self.smtp());
             let make = move |peer, transport, tls| SmtpSession::new(role, config.clone(), peer, transport, tls);
-            self.listen(name, address, implicit, make).await?;
+            self.listen(name, on, implicit, make).await?;
         }
         let imap = Arc::new(self.imap());
-        for (name, address, implicit) in [("imap", on.imap, false), ("imaps", on.imaps, true)] {
+        for (name, on, implicit) in [("imap", &on.imap, false), ("imaps", &on.imaps, true)] {
             let config = imap.clone();
             let make = move |peer, transport, tls| ImapSession::new(config.clone(), peer, transport, tls);
-            self.listen(name, address, implicit, make).await?;
+            self.listen(name, on, implicit, make).await?;
         }
         let pop3 = Arc::new(self.pop3());
-        for (name, address, implicit) in [("pop3", on.pop3, false), ("pop3s", on.pop3s, true)] {
+        for (name, on, implicit) in [("pop3", &on.pop3, false), ("pop3s", &on.pop3s, true)] {
             let config = pop3.clone();
             let make = move |peer, transport, tls| Pop3Session::new(config.clone(), peer, transport, tls);
-            self.listen(name, address, implicit, make).await?;
+            self.listen(name, on, implicit, make).await?;
         }
         Ok(())
     }
@@ -197,12 +236,16 @@ impl Rooms<'_> {
     async fn listen<S: Session>(
         &self,
         name: &'static str,
-        address: Option<SocketAddr>,
+        on: &Option<ListenerConfig>,
         implicit_tls: bool,
         make: impl Fn(provost_net::Peer, Transport, bool) -> S + Send + Sync + 'static,
     ) -> anyhow::Result<()> {
-        let Some(address) = address else { return Ok(()) };
-        let listener = Listener { name, address, implicit_tls, tls: self.tls.clone(), limits: Limits::default() };
+        let Some(on) = on else { return Ok(()) };
+        let address = on.address;
+        let mut limits = Limits::default();
+        limits.connections_per_address = on.connections_per_address.unwrap_or(limits.connections_per_address);
+        let proxies = self.config.listeners.proxies(on);
+        let listener = Listener { name, address, implicit_tls, tls: self.tls.clone(), proxies, limits };
         listen(listener, self.drain.clone(), make).await.with_context(|| format!("listener {name} {address}"))?;
         Ok(())
     }
@@ -232,7 +275,7 @@ impl Rooms<'_> {
     }
 
     async fn listen_http(&self, metrics: metrics_exporter_prometheus::PrometheusHandle) -> anyhow::Result<()> {
-        if let Some(address) = self.config.listeners.http {
+        if let Some(on) = &self.config.listeners.http {
             let store: Arc<dyn MessageStore> = self.store.clone();
             let api = ApiState {
                 desk: self.desk.clone(),
@@ -244,27 +287,27 @@ impl Rooms<'_> {
             };
             let web = WebState { desk: self.desk.clone(), store, view: self.view.clone() };
             let pages = provost_web::router(web).merge(provost_api::router(api));
-            self.serve_http("http", address, pages).await?;
+            let proxies = self.config.listeners.proxies(on);
+            self.serve_http("http", on.address, proxies, pages).await?;
         }
-        if let Some(address) = self.config.listeners.health {
+        if let Some(on) = &self.config.listeners.health {
             let pages = provost_api::health_router(self.view.clone(), metrics);
-            self.serve_http("health", address, pages).await?;
+            // Balancers and monitors ask here for themselves: only a list of its own counts.
+            let proxies = ProxyNetworks(on.proxy_networks.clone().unwrap_or_default());
+            self.serve_http("health", on.address, proxies, pages).await?;
         }
         Ok(())
     }
 
-    async fn serve_http(&self, name: &str, address: SocketAddr, pages: axum::Router) -> anyhow::Result<()> {
-        let about = || format!("listener {name} {address}");
-        let socket = tokio::net::TcpListener::bind(address).await.with_context(about)?;
-        let stopping = self.drain.clone();
-        let service = pages.into_make_service_with_connect_info::<SocketAddr>();
-        self.drain.spawn(async move {
-            let stop = async move { stopping.stopping().await };
-            if let Err(error) = axum::serve(socket, service).with_graceful_shutdown(stop).await {
-                tracing::error!(%error, "web listener ended");
-            }
-        });
-        Ok(())
+    async fn serve_http(
+        &self,
+        name: &'static str,
+        address: SocketAddr,
+        proxies: ProxyNetworks,
+        pages: axum::Router,
+    ) -> anyhow::Result<()> {
+        let served = crate::http::serve(name, address, proxies, pages, self.drain).await;
+        served.with_context(|| format!("listener {name} {address}"))
     }
 }
 

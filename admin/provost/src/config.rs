@@ -2,6 +2,8 @@
 //!
 //! Everything that nodes share is in the directory. Unknown keys are refused with their line.
 
+mod listeners;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,10 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use provost_client::{DirectoryConfig, ServerConfig, ServerRole};
 use provost_entry::Dn;
+use provost_net::{Network, ProxyNetworks};
 use provost_provision::Settings;
 use provost_settings::{Fallback, SharedSettings};
 use provost_view::{PasswordSource, ViewConfig};
 use serde::Deserialize;
+
+pub(crate) use listeners::{ListenerConfig, Listeners};
 
 /// Largest configuration or secret file that is read, octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
@@ -103,26 +108,20 @@ pub(crate) struct Embedded {
     pub(crate) root_password_file: PathBuf,
     #[serde(default = "default_server_id")]
     pub(crate) server_id: u16,
+    /// Networks of balancers whose connections begin with a PROXY header; those of `[listeners]` do not count here.
+    #[serde(default, deserialize_with = "listeners::networks")]
+    proxy_networks: Vec<Network>,
+}
+
+impl Embedded {
+    /// The networks whose LDAP connections begin with a PROXY header.
+    pub(crate) fn proxies(&self) -> ProxyNetworks {
+        ProxyNetworks(self.proxy_networks.clone())
+    }
 }
 
 fn default_server_id() -> u16 {
     1
-}
-
-/// `[listeners]`: each is absent (off) or `address:port`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Listeners {
-    pub(crate) http: Option<SocketAddr>,
-    pub(crate) mx: Option<SocketAddr>,
-    pub(crate) submission: Option<SocketAddr>,
-    pub(crate) submissions: Option<SocketAddr>,
-    pub(crate) lmtp: Option<SocketAddr>,
-    pub(crate) imap: Option<SocketAddr>,
-    pub(crate) imaps: Option<SocketAddr>,
-    pub(crate) pop3: Option<SocketAddr>,
-    pub(crate) pop3s: Option<SocketAddr>,
-    pub(crate) health: Option<SocketAddr>,
 }
 
 /// `[tls]`
@@ -212,8 +211,8 @@ impl Config {
             found.push("store.shards: 1 to 64".to_owned());
         }
         let listeners = &self.listeners;
-        let implicit = [listeners.submissions, listeners.imaps, listeners.pop3s];
-        if self.tls.is_none() && implicit.iter().any(Option::is_some) {
+        let implicit = [&listeners.submissions, &listeners.imaps, &listeners.pop3s];
+        if self.tls.is_none() && implicit.iter().any(|listener| listener.is_some()) {
             found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
         found.extend(self.read_moved_keys().1);

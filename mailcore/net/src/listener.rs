@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::conversation::{Conversation, refuse};
 use crate::limits::{Counts, source};
-use crate::{Drain, Limits, Peer, Session, Transport};
+use crate::{Drain, Limits, Peer, ProxyNetworks, Session, Transport};
 
 /// How long accepting rests when the system has no descriptors or memory left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -26,6 +26,8 @@ pub struct Listener {
     pub implicit_tls: bool,
     /// For STARTTLS or implicit TLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Networks whose connections begin with a PROXY header, before TLS.
+    pub proxies: ProxyNetworks,
     /// Bounds.
     pub limits: Limits,
 }
@@ -101,20 +103,23 @@ fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn connection<S, F>(socket: TcpStream, remote: SocketAddr, shared: Arc<Shared>, make: Arc<F>)
+async fn connection<S, F>(mut socket: TcpStream, remote: SocketAddr, shared: Arc<Shared>, make: Arc<F>)
 where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
 {
     let listener = &shared.listener;
     metrics::counter!("net_accepted_total", "listener" => listener.name).increment(1);
-    let Ok(local) = socket.local_addr() else { return };
     let _ = socket.set_nodelay(true);
-    let peer = Peer { remote, local };
+    let found = tokio::select! {
+        () = shared.drain.stopping() => return,
+        found = listener.proxies.peer(&mut socket, remote, listener.name) => found,
+    };
+    let Some(peer) = found else { return };
     let transport = if listener.implicit_tls { Transport::Tls } else { Transport::Plain };
     let session = make(peer, transport, listener.tls.is_some() && !listener.implicit_tls);
     let most = listener.limits.connections_per_address;
-    let Some(_place) = shared.addresses.enter(source(remote.ip()), most) else {
+    let Some(_place) = shared.addresses.enter(source(peer.remote.ip()), most) else {
         return refuse(socket, session, &shared).await;
     };
     Conversation::new(socket, session, &shared).hold(peer).await;

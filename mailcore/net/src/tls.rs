@@ -1,11 +1,26 @@
-//! Certificates.
+//! The certificate and key of a node, read again when their files change.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::Drain;
+
+/// Largest certificate or key file that is read, octets.
+const FILE_OCTETS_MAX: u64 = 1024 * 1024;
+/// How often the files are looked at. A change is taken when it has been at rest for one look, so that a certificate is
+/// not read while its key is still being written: in force after two to four seconds.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why a certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,27 +30,138 @@ pub struct TlsError {
     reason: String,
 }
 
-/// Reads a PEM chain and key into a server configuration (TLS 1.2 and 1.3, no client certificates).
-pub fn server_config(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let fault = |file: &Path, reason: &dyn std::fmt::Display| TlsError {
-        file: file.display().to_string(),
-        reason: reason.to_string(),
-    };
-    let certificates = CertificateDer::pem_file_iter(chain)
-        .and_then(|found| found.collect::<Result<Vec<_>, _>>())
+fn fault(file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
+    TlsError { file: file.display().to_string(), reason: reason.to_string() }
+}
+
+/// What tells one content of a file from the next: device, inode, octets, and when the inode changed (s, ns).
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+/// A PEM chain and its key. What [`Certificates::server_config`] makes uses the pair that is in force at each handshake;
+/// open sessions go on under the one they began with.
+#[derive(Debug)]
+pub struct Certificates {
+    chain: PathBuf,
+    key: PathBuf,
+    in_force: RwLock<Arc<CertifiedKey>>,
+    seen: Mutex<Seen>,
+}
+
+/// Which contents of the two files were looked at.
+#[derive(Debug)]
+struct Seen {
+    /// At the last look.
+    last: [Stamp; 2],
+    /// When they were read last, with success or not: a bad pair is reported once.
+    read: [Stamp; 2],
+}
+
+impl Certificates {
+    /// Reads both files; refused when one is unreadable or they do not belong together.
+    pub fn open(chain: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
+        let stamps = [stamp(chain), stamp(key)];
+        let pair = read_pair(chain, key, &default_provider())?;
+        Ok(Arc::new(Self {
+            chain: chain.to_owned(),
+            key: key.to_owned(),
+            in_force: RwLock::new(Arc::new(pair)),
+            seen: Mutex::new(Seen { last: stamps, read: stamps }),
+        }))
+    }
+
+    /// A server configuration (TLS 1.2 and 1.3, no client certificates) that follows this pair.
+    pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| fault(&self.chain, &e))?
+            .with_no_client_auth()
+            .with_cert_resolver(self.clone());
+        Ok(Arc::new(config))
+    }
+
+    /// Reads both files again, changed or not, and logs what came of it. A pair that cannot be used leaves the one in
+    /// force where it is.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let stamps = self.stamps();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { last: stamps, read: stamps };
+        let read = read_pair(&self.chain, &self.key, &default_provider());
+        let outcome = if read.is_ok() { "good" } else { "bad" };
+        metrics::counter!("tls_reloads_total", "outcome" => outcome).increment(1);
+        match read {
+            Ok(pair) => {
+                *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
+                tracing::info!(certificate = %self.chain.display(), "certificate and key reloaded");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new certificate or key cannot be used; the old one stays in force");
+                Err(error)
+            }
+        }
+    }
+
+    /// Reloads whenever the files have changed, until `drain` stops.
+    pub async fn follow(self: Arc<Self>, drain: Drain) {
+        loop {
+            tokio::select! {
+                () = drain.stopping() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+            let own = self.clone();
+            // Files may be on a slow disk. What came of it is logged there.
+            _ = tokio::task::spawn_blocking(move || own.is_due().then(|| own.reload())).await;
+        }
+    }
+
+    /// Looks at the files: whether they differ from what was read, and are the same as at the look before.
+    fn is_due(&self) -> bool {
+        let stamps = self.stamps();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_rest = stamps == std::mem::replace(&mut seen.last, stamps);
+        at_rest && stamps != seen.read
+    }
+
+    fn stamps(&self) -> [Stamp; 2] {
+        [stamp(&self.chain), stamp(&self.key)]
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// Follows symbolic links, which is how ACME clients put a new certificate in place.
+fn stamp(file: &Path) -> Stamp {
+    let found = std::fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino(), found.len(), found.ctime(), found.ctime_nsec()))
+}
+
+fn read_pair(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(&read_bounded(chain)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|e| fault(chain, &e))?;
     if certificates.is_empty() {
         return Err(fault(chain, &"no certificate in the file"));
     }
-    let key_der = PrivateKeyDer::from_pem_file(key).map_err(|e| fault(key, &e))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| fault(chain, &e))?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key_der)
-        .map_err(|e| fault(chain, &e))?;
-    Ok(Arc::new(config))
+    let key_der = PrivateKeyDer::from_pem_slice(&read_bounded(key)?).map_err(|e| fault(key, &e))?;
+    CertifiedKey::from_der(certificates, key_der, provider).map_err(|e| fault(chain, &e))
+}
+
+fn read_bounded(file: &Path) -> Result<Vec<u8>, TlsError> {
+    let mut octets = Vec::new();
+    let opened = std::fs::File::open(file).map_err(|e| fault(file, &e))?;
+    opened.take(FILE_OCTETS_MAX + 1).read_to_end(&mut octets).map_err(|e| fault(file, &e))?;
+    if octets.len() as u64 > FILE_OCTETS_MAX {
+        return Err(fault(file, &format!("larger than {FILE_OCTETS_MAX} octets")));
+    }
+    Ok(octets)
+}
+
+/// Reads a PEM chain and key into a server configuration that keeps them; refused as [`Certificates::open`] refuses.
+pub fn server_config(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    Certificates::open(chain, key)?.server_config()
 }
 
 #[cfg(test)]
@@ -52,5 +178,54 @@ mod tests {
             let error = server_config(chain, &missing).unwrap_err().to_string();
             assert!(error.starts_with(&chain.display().to_string()), "{error}");
         }
+    }
+
+    /// Writes a new pair; returns its certificate.
+    fn write_pair(folder: &Path) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.join("chain.pem"), made.cert.pem()).unwrap();
+        std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        made.cert.der().clone()
+    }
+
+    fn in_force(certificates: &Certificates) -> CertificateDer<'static> {
+        certificates.in_force.read().unwrap().cert.first().unwrap().clone()
+    }
+
+    #[test]
+    fn a_change_is_due_once_it_is_at_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = write_pair(folder.path());
+        let certificates =
+            Certificates::open(&folder.path().join("chain.pem"), &folder.path().join("key.pem")).unwrap();
+        assert!(!certificates.is_due(), "nothing has changed");
+        let second = write_pair(folder.path());
+        assert!(!certificates.is_due(), "it may still be being written");
+        assert!(certificates.is_due());
+        assert_eq!(in_force(&certificates), first);
+        certificates.reload().unwrap();
+        assert_eq!(in_force(&certificates), second);
+        assert!(!certificates.is_due());
+    }
+
+    #[test]
+    fn a_pair_that_cannot_be_used_is_reported_once_and_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        let first = write_pair(folder.path());
+        let certificates = Certificates::open(&chain, &key).unwrap();
+        let others_key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let much = " ".repeat(FILE_OCTETS_MAX as usize + 1);
+        for (file, text) in [(&key, others_key.as_str()), (&chain, "half a certificate"), (&key, much.as_str())] {
+            std::fs::write(file, text).unwrap();
+            assert!(!certificates.is_due());
+            assert!(certificates.is_due());
+            certificates.reload().unwrap_err();
+            assert!(!certificates.is_due(), "the same bad pair again");
+            assert_eq!(in_force(&certificates), first);
+        }
+        std::fs::remove_file(&key).unwrap();
+        certificates.reload().unwrap_err();
+        assert_eq!(in_force(&certificates), first);
     }
 }

@@ -8,14 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use provost_net::{Drain, Goodbye, Limits, Listener, Output, Peer, Session, SessionError, Step, Transport, serve};
+use provost_net::{
+    Drain, Goodbye, Limits, Listener, Output, PROXY_HEADER_LIMIT, Peer, ProxyNetworks, Session, SessionError, Step,
+    Transport, serve,
+};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Answers each line with itself; `tls` starts TLS, `quit` ends, `bug` fails, `panic` panics.
+/// Answers each line with itself; `peer` asks who that is, `tls` starts TLS, `quit` ends, `bug` fails, `panic` panics.
 struct Echo {
     transport: Transport,
     idle: Duration,
+    peer: Peer,
     line: Option<String>,
     open: Arc<AtomicUsize>,
 }
@@ -40,6 +44,7 @@ impl Session for Echo {
                 out.put("go\r\n");
                 return Ok(Step::StartTls);
             }
+            b"peer" => out.put(format!("{} {}\r\n", self.peer.remote, self.peer.is_loopback())),
             b"quit" => return Ok(Step::Close),
             b"bug" => return Err(SessionError::Bug("asked for".into())),
             b"panic" => panic!("asked for"),
@@ -77,6 +82,12 @@ struct Running {
 }
 
 async fn start(limits: Limits, idle: Duration) -> Running {
+    start_behind("", limits, idle).await
+}
+
+/// With connections from the network `proxies`, if any, beginning with a PROXY header.
+async fn start_behind(proxies: &str, limits: Limits, idle: Duration) -> Running {
+    let proxies = ProxyNetworks(proxies.parse().into_iter().collect());
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (chain, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
@@ -84,13 +95,13 @@ async fn start(limits: Limits, idle: Duration) -> Running {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let tls = provost_net::server_config(&chain, &key).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let listener = Listener { name: "echo", address, implicit_tls: false, tls: Some(tls), limits };
+    let listener = Listener { name: "echo", address, implicit_tls: false, tls: Some(tls), proxies, limits };
     let drain = Drain::new();
     let open = Arc::new(AtomicUsize::new(0));
     let counted = open.clone();
-    let make = move |_: Peer, transport, _| {
+    let make = move |peer: Peer, transport, _| {
         counted.fetch_add(1, Ordering::SeqCst);
-        Echo { transport, idle, line: None, open: counted.clone() }
+        Echo { transport, idle, peer, line: None, open: counted.clone() }
     };
     let serve = serve(listener, drain.clone(), make).await.unwrap();
     Running { address: serve.address, drain, certificate: made.cert.der().clone(), open }
@@ -99,11 +110,7 @@ async fn start(limits: Limits, idle: Duration) -> Running {
 const LONG: Duration = Duration::from_secs(60);
 
 async fn all_of(address: SocketAddr, say: &str) -> String {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    socket.write_all(say.as_bytes()).await.unwrap();
-    let mut heard = String::new();
-    socket.read_to_string(&mut heard).await.unwrap();
-    heard
+    all_of_octets(address, say.as_bytes()).await
 }
 
 #[tokio::test]
@@ -172,10 +179,8 @@ async fn drain_says_goodbye_and_waits() {
     assert!(TcpStream::connect(node.address).await.is_err());
 }
 
-// RFC 3207 §4.2: what the peer sent before the handshake is forgotten.
-#[tokio::test]
-async fn bytes_before_the_handshake_are_thrown_away() {
-    let node = start(Limits::default(), LONG).await;
+/// Reads the greeting and the answer to `tls`, then takes the client's part of the handshake.
+async fn handshake(node: &Running, mut socket: TcpStream) -> tokio_rustls::client::TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(node.certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -184,14 +189,110 @@ async fn bytes_before_the_handshake_are_thrown_away() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let mut socket = TcpStream::connect(node.address).await.unwrap();
-    socket.write_all(b"tls\r\ninjected\r\n").await.unwrap();
     let mut heard = vec![0; "hello\r\ngo\r\n".len()];
     socket.read_exact(&mut heard).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let mut stream = connector.connect("localhost".try_into().unwrap(), socket).await.unwrap();
+    connector.connect("localhost".try_into().unwrap(), socket).await.unwrap()
+}
+
+// RFC 3207 §4.2: what the peer sent before the handshake is forgotten.
+#[tokio::test]
+async fn bytes_before_the_handshake_are_thrown_away() {
+    let node = start(Limits::default(), LONG).await;
+    let mut socket = TcpStream::connect(node.address).await.unwrap();
+    socket.write_all(b"tls\r\ninjected\r\n").await.unwrap();
+    let mut stream = handshake(&node, socket).await;
     stream.write_all(b"inside\r\nquit\r\n").await.unwrap();
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await.unwrap();
     assert_eq!(heard, "inside\r\n");
+}
+
+/// A PROXY header of version 2 for a client at `source` with port 40000.
+fn proxy_header(source: [u8; 4]) -> Vec<u8> {
+    let begin = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c";
+    [&begin[..], &source, &[192, 0, 2, 1], &[0x9c, 0x40, 0, 143]].concat()
+}
+
+const LOCAL_HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+async fn all_of_octets(address: SocketAddr, say: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(say).await.unwrap();
+    let mut heard = Vec::new();
+    socket.read_to_end(&mut heard).await.unwrap();
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+#[tokio::test]
+async fn the_peer_is_the_one_of_the_proxy_header() {
+    let node = start_behind("127.0.0.0/8", Limits::default(), LONG).await;
+    let heard = all_of_octets(node.address, &[&proxy_header([203, 0, 113, 7])[..], b"peer\r\nquit\r\n"].concat()).await;
+    assert_eq!(heard, "hello\r\n203.0.113.7:40000 false\r\n");
+    let heard = all_of_octets(node.address, &[LOCAL_HEADER, b"peer\r\nquit\r\n"].concat()).await;
+    assert!(heard.starts_with("hello\r\n127.0.0.1:") && heard.ends_with(" true\r\n"), "{heard}");
+}
+
+// The greeting would help whoever guesses; there is none.
+#[tokio::test]
+async fn a_trusted_network_without_a_good_header_is_closed() {
+    let node = start_behind("127.0.0.0/8", Limits::default(), LONG).await;
+    let version1 = b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 143\r\n".as_slice();
+    for say in [version1, b"PROXY UNKNOWN\r\n", b"quit\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\0"] {
+        let mut socket = TcpStream::connect(node.address).await.unwrap();
+        socket.write_all(say).await.unwrap();
+        let mut heard = Vec::new();
+        // Closed with octets unread, the connection may end with a reset.
+        let _ = socket.read_to_end(&mut heard).await;
+        assert_eq!(heard, b"", "{}", say.escape_ascii());
+    }
+    assert_eq!(node.open.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn from_other_networks_a_header_is_only_octets() {
+    let node = start_behind("192.0.2.0/24", Limits::default(), LONG).await;
+    let heard =
+        all_of_octets(node.address, &[&proxy_header([203, 0, 113, 7])[..], b"\r\npeer\r\nquit\r\n"].concat()).await;
+    assert!(heard.starts_with("hello\r\n") && heard.contains("\r\n127.0.0.1:"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_late_proxy_header_is_not_waited_for() {
+    let node = start_behind("127.0.0.0/8", Limits::default(), LONG).await;
+    let mut socket = TcpStream::connect(node.address).await.unwrap();
+    socket.write_all(b"\r\n\r\n").await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let read = tokio::time::timeout(LONG, socket.read_to_end(&mut Vec::new())).await.unwrap();
+    assert_eq!(read.unwrap(), 0);
+    assert!(begun.elapsed() >= PROXY_HEADER_LIMIT);
+}
+
+#[tokio::test]
+async fn addresses_are_counted_behind_a_proxy() {
+    let node = start_behind("127.0.0.0/8", Limits { connections_per_address: 1, ..Limits::default() }, LONG).await;
+    let mut first = TcpStream::connect(node.address).await.unwrap();
+    first.write_all(&proxy_header([203, 0, 113, 7])).await.unwrap();
+    let mut line = String::new();
+    BufReader::new(&mut first).read_line(&mut line).await.unwrap();
+    assert_eq!(all_of_octets(node.address, &proxy_header([203, 0, 113, 7])).await, "bye TooMuch\r\n");
+    let other = [&proxy_header([203, 0, 113, 8])[..], b"quit\r\n"].concat();
+    assert_eq!(all_of_octets(node.address, &other).await, "hello\r\n");
+}
+
+// A header may come in pieces, and TLS begins right behind it.
+#[tokio::test]
+async fn tls_follows_the_proxy_header() {
+    let node = start_behind("127.0.0.0/8", Limits::default(), LONG).await;
+    let mut socket = TcpStream::connect(node.address).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    for octet in proxy_header([203, 0, 113, 7]) {
+        socket.write_all(&[octet]).await.unwrap();
+    }
+    socket.write_all(b"tls\r\n").await.unwrap();
+    let mut stream = handshake(&node, socket).await;
+    stream.write_all(b"peer\r\nquit\r\n").await.unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "203.0.113.7:40000 false\r\n");
 }

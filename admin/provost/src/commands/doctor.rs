@@ -1,6 +1,6 @@
 //! `provost doctor`: what is wrong here, and what to do.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use provost_client::{Directory, DirectoryError};
 use provost_provision::DeskError;
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, ListenerConfig};
 use crate::exit::{self, Exit};
 use crate::output::Printer;
 
@@ -86,19 +86,19 @@ fn folder(data: &Path) -> Finding {
 fn listeners(config: &Config) -> Vec<Finding> {
     let all = &config.listeners;
     let named = [
-        ("http", all.http),
-        ("mx", all.mx),
-        ("submission", all.submission),
-        ("submissions", all.submissions),
-        ("lmtp", all.lmtp),
-        ("imap", all.imap),
-        ("imaps", all.imaps),
-        ("pop3", all.pop3),
-        ("pop3s", all.pop3s),
-        ("health", all.health),
+        ("http", &all.http),
+        ("mx", &all.mx),
+        ("submission", &all.submission),
+        ("submissions", &all.submissions),
+        ("lmtp", &all.lmtp),
+        ("imap", &all.imap),
+        ("imaps", &all.imaps),
+        ("pop3", &all.pop3),
+        ("pop3s", &all.pop3s),
+        ("health", &all.health),
     ];
-    let check = |(name, address): (&str, Option<SocketAddr>)| {
-        let address = address?;
+    let check = |(name, listener): (&str, &Option<ListenerConfig>)| {
+        let address = listener.as_ref()?.address;
         let tried = TcpStream::connect_timeout(&address, CONNECT_LIMIT).map(drop).map_err(|e| e.to_string());
         Some(finding(format!("listener {name} {address}"), tried, START))
     };

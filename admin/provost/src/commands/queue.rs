@@ -27,7 +27,8 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { limit } = command;
-    let address = config.listeners.http.ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?;
+    let http = config.listeners.http.as_ref();
+    let address = http.ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?.address;
     let file = config.api.token_file.as_ref().ok_or_else(|| anyhow!("api.token_file is not set"))?;
     let token = read_secret(file)?;
     let url = format!("http://{address}/api/v1/queue?limit={limit}");

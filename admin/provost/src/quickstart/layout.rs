@@ -10,7 +10,7 @@ use provost_credential::{Scheme, Secret, hash};
 use provost_entry::Dn;
 
 use super::exists;
-use crate::config::Config;
+use crate::config::{Config, ListenerConfig};
 
 /// The default ports, in the order of their offsets; ManageSieve's (+10) is not served yet.
 const DEFAULT_PORTS: [u16; 12] = [3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 4190, 9090];
@@ -145,26 +145,27 @@ token_file = "{data}/secrets/api-token"
     /// What a newcomer does next.
     pub(super) fn print_summary(&self, config: &Config, operator: &str, password: &str) {
         let at = &config.listeners;
-        let of = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+        let of =
+            |listener: &Option<ListenerConfig>| listener.as_ref().map(|on| on.address.to_string()).unwrap_or_default();
         let data = self.data.display();
         let suffix = &config.directory.suffix;
         println!("\n== This node");
-        println!("  Help desk    http://{}/   sign in: {operator} / {password}", of(at.http));
-        println!("  REST         http://{}/api/v1/openapi.json   token: {data}/secrets/api-token", of(at.http));
-        println!("  SMTP (MX)    {}    LMTP {}", of(at.mx), of(at.lmtp));
-        println!("  Submission   {} (STARTTLS)   {} (TLS)", of(at.submission), of(at.submissions));
-        println!("  IMAP         {} (STARTTLS)   {} (TLS)", of(at.imap), of(at.imaps));
-        println!("  POP3         {} (STLS)       {} (TLS)", of(at.pop3), of(at.pop3s));
+        println!("  Help desk    http://{}/   sign in: {operator} / {password}", of(&at.http));
+        println!("  REST         http://{}/api/v1/openapi.json   token: {data}/secrets/api-token", of(&at.http));
+        println!("  SMTP (MX)    {}    LMTP {}", of(&at.mx), of(&at.lmtp));
+        println!("  Submission   {} (STARTTLS)   {} (TLS)", of(&at.submission), of(&at.submissions));
+        println!("  IMAP         {} (STARTTLS)   {} (TLS)", of(&at.imap), of(&at.imaps));
+        println!("  POP3         {} (STLS)       {} (TLS)", of(&at.pop3), of(&at.pop3s));
         let ldap = config.directory.embedded.as_ref().and_then(|server| server.listen.first());
-        println!("  LDAP         {}   {}", of(ldap.copied()), config.directory.bind_dn);
-        println!("  Health       http://{}/readyz   /metrics", of(at.health));
+        let ldap = ldap.map(|address| address.to_string()).unwrap_or_default();
+        println!("  LDAP         {}   {}", ldap, config.directory.bind_dn);
+        println!("  Health       http://{}/readyz   /metrics", of(&at.health));
         println!("\n== Next");
         println!("  provost --config {data}/provost.toml person search tremblay");
         println!("  provost --config {data}/provost.toml vacation set PERSON --text-fr 'De retour lundi.'");
         println!(
             "  ldapsearch -x -H ldap://{} -D '{}' -y {data}/secrets/directory-password -b '{suffix}' uid=PERSON",
-            of(ldap.copied()),
-            config.directory.bind_dn
+            ldap, config.directory.bind_dn
         );
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::config::Config;
+use crate::config::{Config, ListenerConfig};
 use crate::exit::Exit;
 
 /// How long one answer of the node may take.
@@ -43,16 +43,18 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
         return Ok(Exit::Clean);
     };
     let on = &config.listeners;
-    let address = |found: Option<SocketAddr>, name: &str| found.ok_or_else(|| anyhow!("listeners.{name} is off"));
+    let address = |found: &Option<ListenerConfig>, name: &str| {
+        found.as_ref().map(|listener| listener.address).ok_or_else(|| anyhow!("listeners.{name} is off"))
+    };
     let token = uuid::Uuid::new_v4().simple().to_string();
-    send(address(on.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
-    println!("SMTP  {} took a message for {} <{}>", address(on.mx, "mx")?, reader.name, reader.mail);
-    let by_imap = read_imap(address(on.imap, "imap")?, &reader, &token).await.context("IMAP")?;
-    println!("IMAP  {} found it in the INBOX of {}:\n", address(on.imap, "imap")?, reader.mail);
+    send(address(&on.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
+    println!("SMTP  {} took a message for {} <{}>", address(&on.mx, "mx")?, reader.name, reader.mail);
+    let by_imap = read_imap(address(&on.imap, "imap")?, &reader, &token).await.context("IMAP")?;
+    println!("IMAP  {} found it in the INBOX of {}:\n", address(&on.imap, "imap")?, reader.mail);
     by_imap.lines().for_each(|line| println!("    {line}"));
-    let by_pop3 = read_pop3(address(on.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
+    let by_pop3 = read_pop3(address(&on.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
     ensure!(by_imap == by_pop3, "IMAP and POP3 do not show the same message");
-    println!("\nPOP3  {} found the same {} octets", address(on.pop3, "pop3")?, by_pop3.len());
+    println!("\nPOP3  {} found the same {} octets", address(&on.pop3, "pop3")?, by_pop3.len());
     Ok(Exit::Clean)
 }
 

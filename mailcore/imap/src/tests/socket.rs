@@ -1,6 +1,6 @@
 //! The same session behind the driver's socket.
 
-use provost_net::{Drain, Limits, Listener, serve};
+use provost_net::{Drain, Limits, Listener, ProxyNetworks, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -22,7 +22,14 @@ async fn a_connection() {
     let world = World::new();
     let config = world.config.clone();
     let address = "127.0.0.1:0".parse().unwrap();
-    let listener = Listener { name: "imap", address, implicit_tls: false, tls: None, limits: Limits::default() };
+    let listener = Listener {
+        name: "imap",
+        address,
+        implicit_tls: false,
+        tls: None,
+        proxies: ProxyNetworks::default(),
+        limits: Limits::default(),
+    };
     let make = move |peer, transport, tls| ImapSession::new(config.clone(), peer, transport, tls);
     let serving = serve(listener, Drain::new(), make).await.unwrap();
     let mut stream = TcpStream::connect(serving.address).await.unwrap();

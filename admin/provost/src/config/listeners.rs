@@ -1,0 +1,138 @@
+//! `[listeners]`: where each protocol is served, and to which balancers it listens.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use provost_net::{Network, ProxyNetworks};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// `[listeners]`: each is absent (off), `"address:port"`, or a table with `address` and more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listeners {
+    /// Networks of balancers whose connections begin with a PROXY header: on all listeners but `health`, unless a listener
+    /// has a list of its own.
+    #[serde(default, deserialize_with = "networks")]
+    pub(crate) proxy_networks: Vec<Network>,
+    pub(crate) http: Option<ListenerConfig>,
+    pub(crate) mx: Option<ListenerConfig>,
+    pub(crate) submission: Option<ListenerConfig>,
+    pub(crate) submissions: Option<ListenerConfig>,
+    pub(crate) lmtp: Option<ListenerConfig>,
+    pub(crate) imap: Option<ListenerConfig>,
+    pub(crate) imaps: Option<ListenerConfig>,
+    pub(crate) pop3: Option<ListenerConfig>,
+    pub(crate) pop3s: Option<ListenerConfig>,
+    pub(crate) health: Option<ListenerConfig>,
+}
+
+impl Listeners {
+    /// The networks whose connections to `listener` begin with a PROXY header.
+    pub(crate) fn proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
+        ProxyNetworks(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
+    }
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerConfig {
+    pub(crate) address: SocketAddr,
+    /// In place of `listeners.proxy_networks`.
+    pub(crate) proxy_networks: Option<Vec<Network>>,
+    /// Open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's default.
+    pub(crate) connections_per_address: Option<usize>,
+}
+
+/// The table form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    address: SocketAddr,
+    #[serde(default, deserialize_with = "some_networks")]
+    proxy_networks: Option<Vec<Network>>,
+    connections_per_address: Option<usize>,
+}
+
+impl<'de> Deserialize<'de> for ListenerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Takes the short form and the table form. An untagged enum would not say which key is wrong.
+struct Either;
+
+impl<'de> Visitor<'de> for Either {
+    type Value = ListenerConfig;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("\"address:port\", or a table as in { address = \"0.0.0.0:143\", proxy_networks = [] }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ListenerConfig, E> {
+        let address = text.parse().map_err(|_| E::custom(format!("'{text}' is not address:port")))?;
+        Ok(ListenerConfig { address, proxy_networks: None, connections_per_address: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListenerConfig, A::Error> {
+        let Table { address, proxy_networks, connections_per_address } =
+            Table::deserialize(MapAccessDeserializer::new(map))?;
+        if connections_per_address == Some(0) {
+            return Err(A::Error::custom("connections_per_address: at least 1"));
+        }
+        Ok(ListenerConfig { address, proxy_networks, connections_per_address })
+    }
+}
+
+/// Networks as text: `["192.0.2.0/24", "2001:db8::7"]`.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
+    let texts: Vec<String> = Vec::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+fn some_networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Network>>, D::Error> {
+    networks(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Listeners, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_list_of_its_own_goes_before_that_of_all() {
+        let text = r#"
+proxy_networks = ["192.0.2.0/24"]
+mx = "0.0.0.0:25"
+imap = { address = "0.0.0.0:143", proxy_networks = ["2001:db8::7"], connections_per_address = 20 }
+pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
+"#;
+        let found = read(text).unwrap();
+        let of = |listener: &Option<ListenerConfig>| found.proxies(listener.as_ref().unwrap()).0;
+        assert_eq!(of(&found.mx), ["192.0.2.0/24".parse().unwrap()]);
+        assert_eq!(of(&found.imap), ["2001:db8::7".parse().unwrap()]);
+        assert_eq!(of(&found.pop3), []);
+        assert_eq!(found.imap.unwrap().connections_per_address, Some(20));
+    }
+
+    #[test]
+    fn wrong_listeners_are_refused_with_their_line() {
+        for (text, expect) in [
+            ("mx = \"25\"", "'25' is not address:port"),
+            ("mx = 25", "or a table"),
+            ("mx = { address = \"0.0.0.0:25\", colour = \"red\" }", "colour"),
+            ("mx = { proxy_networks = [] }", "address"),
+            ("mx = { address = \"0.0.0.0:25\", connections_per_address = 0 }", "at least 1"),
+            ("mx = { address = \"0.0.0.0:25\", proxy_networks = [\"10.0.0.1/8\"] }", "bits set after the prefix"),
+            ("proxy_networks = [\"balancer\"]", "'balancer' is no network"),
+        ] {
+            let error = read(&format!("\n{text}")).unwrap_err();
+            assert!(error.contains(expect) && error.contains("line 2"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The PROXY protocol, version 2: a balancer in front says whose connection it passes on.
+//!
+//! HAProxy's `doc/proxy-protocol.txt`, §2.2. [`header`] is the parser, without I/O; [`ProxyNetworks::peer`] reads one
+//! header from a socket and takes not one octet that follows it, because TLS may begin there.
+//!
+//! A header is required from trusted networks, and never read from others: §2 forbids to guess whether one is there, and
+//! a client that may send its own header could name any address.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::{Network, Peer};
+
+/// What each header begins with (§2.2).
+const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// How a header of version 1 begins (§2.1).
+const SIGNATURE_V1: &[u8] = b"PROXY ";
+/// Signature, version and command, family, length (§2.2).
+const FIXED_OCTETS: usize = 16;
+/// Largest header, octets, its TLVs included. The length field allows 65,535; a client certificate in the TLVs fits here.
+const HEADER_OCTETS_MAX: usize = 4 * 1024;
+/// How long a trusted balancer may take for its header; §2.2 wants it in the first segment, and a lost one is sent again
+/// after 3 s.
+pub const PROXY_HEADER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Two addresses and two ports of IPv4 (§2.2).
+const IPV4_BLOCK_OCTETS: usize = 12;
+/// The same of IPv6.
+const IPV6_BLOCK_OCTETS: usize = 36;
+
+/// What a whole header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// The balancer's own connection, such as a health check: the socket's addresses are the real ones.
+    Local,
+    /// A connection passed on: the client, and the address that it connected to.
+    Proxied {
+        /// The client's address.
+        source: SocketAddr,
+        /// The address that the client connected to.
+        destination: SocketAddr,
+    },
+}
+
+/// What the octets so far are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// So many octets more are needed at least, never more than belong to the header.
+    Needs(usize),
+    /// A header of so many octets.
+    Whole(Header, usize),
+}
+
+/// Why there is no header to go by; the connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProxyError {
+    /// Version 1, the text form.
+    #[error("a PROXY header of version 1; only version 2 is served (HAProxy: send-proxy-v2)")]
+    Version1,
+    /// The peer is in a trusted network and speaks without a header.
+    #[error("no PROXY header, which this network must send")]
+    Missing,
+    /// A version, command or family that the standard does not define.
+    #[error("a PROXY header with octets {0:#04x} {1:#04x}, which no version 2 has")]
+    Undefined(u8, u8),
+    /// A PROXY command for something else than TCP: there is no address to go by.
+    #[error("a PROXY header for something else than TCP over IPv4 or IPv6 (family {0:#04x})")]
+    NotTcp(u8),
+    /// Addresses that do not fit into the stated length.
+    #[error("a PROXY header too short for its addresses")]
+    Short,
+    /// More octets than are read.
+    #[error("a PROXY header of {0} octets; at most {HEADER_OCTETS_MAX} are read")]
+    TooLong(usize),
+    /// It did not come in time.
+    #[error("no whole PROXY header within {} s", PROXY_HEADER_LIMIT.as_secs())]
+    Late,
+    /// The peer went away: how a balancer's simple connection check looks.
+    #[error("the connection ended before a PROXY header: {0}")]
+    Lost(#[from] io::Error),
+}
+
+/// Reads a header from the octets that came so far.
+pub(crate) fn header(octets: &[u8]) -> Result<Progress, ProxyError> {
+    let begun = octets.len().min(SIGNATURE.len());
+    if octets.get(..begun) != SIGNATURE.get(..begun) {
+        return Err(unsigned(octets));
+    }
+    let Some(&[version_command, family, high, low]) = octets.get(SIGNATURE.len()..FIXED_OCTETS) else {
+        return Ok(Progress::Needs(FIXED_OCTETS - octets.len()));
+    };
+    let whole = FIXED_OCTETS + usize::from(u16::from_be_bytes([high, low]));
+    if whole > HEADER_OCTETS_MAX {
+        return Err(ProxyError::TooLong(whole));
+    }
+    let is_local = match version_command {
+        0x20 => true,
+        0x21 => false,
+        _ => return Err(ProxyError::Undefined(version_command, family)),
+    };
+    let Some(block) = octets.get(FIXED_OCTETS..whole) else {
+        return Ok(Progress::Needs(whole - octets.len()));
+    };
+    // §2.2: for LOCAL the addresses are ignored, whatever their family.
+    let header = if is_local { Header::Local } else { addresses(family, block)? };
+    Ok(Progress::Whole(header, whole))
+}
+
+/// What is wrong with octets that have no signature of version 2.
+fn unsigned(octets: &[u8]) -> ProxyError {
+    let begun = octets.len().min(SIGNATURE_V1.len());
+    if octets.get(..begun) == SIGNATURE_V1.get(..begun) { ProxyError::Version1 } else { ProxyError::Missing }
+}
+
+/// The addresses of the block; the TLVs behind them are ignored.
+fn addresses(family: u8, block: &[u8]) -> Result<Header, ProxyError> {
+    match family {
+        0x11 => {
+            let block: [u8; IPV4_BLOCK_OCTETS] = leading(block)?;
+            let [a, b, c, d, e, f, g, h, source_high, source_low, high, low] = block;
+            Ok(Header::Proxied {
+                source: socket(Ipv4Addr::new(a, b, c, d), [source_high, source_low]),
+                destination: socket(Ipv4Addr::new(e, f, g, h), [high, low]),
+            })
+        }
+        0x21 => {
+            let block: [u8; IPV6_BLOCK_OCTETS] = leading(block)?;
+            let source: [u8; 16] = leading(&block)?;
+            let destination: [u8; 16] = leading(block.get(16..).unwrap_or_default())?;
+            let [source_high, source_low, high, low] = leading(block.get(32..).unwrap_or_default())?;
+            Ok(Header::Proxied {
+                source: socket(Ipv6Addr::from(source), [source_high, source_low]),
+                destination: socket(Ipv6Addr::from(destination), [high, low]),
+            })
+        }
+        // Unspecified, datagrams, UNIX sockets. §2.2 lets a receiver refuse them; to take the balancer's address instead
+        // could make a remote client a local one.
+        0x00 | 0x12 | 0x22 | 0x31 | 0x32 => Err(ProxyError::NotTcp(family)),
+        _ => Err(ProxyError::Undefined(0x21, family)),
+    }
+}
+
+fn leading<const N: usize>(octets: &[u8]) -> Result<[u8; N], ProxyError> {
+    octets.first_chunk().copied().ok_or(ProxyError::Short)
+}
+
+/// An IPv4 address in IPv6 form is kept as IPv4, so that it is counted and compared as what it is.
+fn socket(address: impl Into<IpAddr>, port: [u8; 2]) -> SocketAddr {
+    SocketAddr::new(address.into().to_canonical(), u16::from_be_bytes(port))
+}
+
+/// The networks whose connections begin with a header. Empty: nobody's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyNetworks(pub Vec<Network>);
+
+impl ProxyNetworks {
+    /// Whether connections from `address` must begin with a header.
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// Both ends of an accepted connection: those of its header if it comes from a trusted network, else the socket's.
+    /// Refused or late: logged and counted for `listener`, and the connection is to be closed without an answer.
+    pub async fn peer(&self, socket: &mut TcpStream, remote: SocketAddr, listener: &'static str) -> Option<Peer> {
+        let found = self.find_peer(socket, remote).await;
+        if let Err(error) = &found {
+            metrics::counter!("net_proxy_refused_total", "listener" => listener).increment(1);
+            match error {
+                ProxyError::Lost(_) => tracing::debug!(listener, balancer = %remote, %error, "connection closed"),
+                _ => tracing::warn!(listener, balancer = %remote, %error, "connection refused"),
+            }
+        }
+        found.ok()
+    }
+
+    async fn find_peer(&self, socket: &mut TcpStream, remote: SocketAddr) -> Result<Peer, ProxyError> {
+        let own = Peer { remote, local: socket.local_addr()? };
+        if !self.trusts(remote.ip()) {
+            return Ok(own);
+        }
+        let read = tokio::time::timeout(PROXY_HEADER_LIMIT, read_header(socket));
+        match read.await.map_err(|_| ProxyError::Late)?? {
+            Header::Local => Ok(own),
+            Header::Proxied { source, destination } => Ok(Peer { remote: source, local: destination }),
+        }
+    }
+}
+
+/// Reads one header and nothing behind it.
+async fn read_header(socket: &mut TcpStream) -> Result<Header, ProxyError> {
+    let mut octets = Vec::with_capacity(FIXED_OCTETS + IPV6_BLOCK_OCTETS);
+    loop {
+        match header(&octets)? {
+            Progress::Whole(header, _) => return Ok(header),
+            Progress::Needs(more) => {
+                let more = u64::try_from(more).unwrap_or(u64::MAX);
+                if (&mut *socket).take(more).read_buf(&mut octets).await? == 0 {
+                    return Err(ProxyError::Lost(io::ErrorKind::UnexpectedEof.into()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const V4: [u8; 12] = [203, 0, 113, 7, 192, 0, 2, 1, 0x9c, 0x40, 0, 143];
+
+fn built(version_command: u8, family: u8, block: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(block.len()).unwrap().to_be_bytes();
+    [&SIGNATURE[..], &[version_command, family], &length, block].concat()
+}
+
+fn v6(source: &str, destination: &str) -> Vec<u8> {
+    let octets = |text: &str| text.parse::<Ipv6Addr>().unwrap().octets();
+    [&octets(source)[..], &octets(destination), &[0x9c, 0x40, 3, 225]].concat()
+}
+
+fn proxied(source: &str, destination: &str) -> Header {
+    Header::Proxied { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
+}
+
+#[test]
+fn headers_that_are_taken() {
+    let with_tlvs = [&V4[..], &[0x04, 0, 2, 0, 0, 0x20, 0, 5, 1, 0, 0, 0, 0]].concat();
+    let fills_it = [&V4[..], &vec![0; HEADER_OCTETS_MAX - FIXED_OCTETS - V4.len()]].concat();
+    let v4 = proxied("203.0.113.7:40000", "192.0.2.1:143");
+    for (what, octets, expect) in [
+        ("IPv4", built(0x21, 0x11, &V4), v4),
+        ("TLVs behind the addresses", built(0x21, 0x11, &with_tlvs), v4),
+        ("the largest one", built(0x21, 0x11, &fills_it), v4),
+        (
+            "IPv6",
+            built(0x21, 0x21, &v6("2001:db8::7", "2001:db8::1")),
+            proxied("[2001:db8::7]:40000", "[2001:db8::1]:993"),
+        ),
+        (
+            "IPv4 in IPv6 form",
+            built(0x21, 0x21, &v6("::ffff:203.0.113.7", "::ffff:192.0.2.1")),
+            proxied("203.0.113.7:40000", "192.0.2.1:993"),
+        ),
+        ("LOCAL", built(0x20, 0x00, &[]), Header::Local),
+        ("LOCAL with addresses, which are ignored", built(0x20, 0x11, &V4), Header::Local),
+        ("LOCAL of a family unknown here", built(0x20, 0x7f, &[1, 2, 3]), Header::Local),
+    ] {
+        assert_eq!(header(&octets).unwrap(), Progress::Whole(expect, octets.len()), "{what}");
+    }
+}
+
+#[test]
+fn headers_that_are_refused() {
+    let long = vec![0; HEADER_OCTETS_MAX - FIXED_OCTETS + 1];
+    for (octets, expect) in [
+        (b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 143\r\n".to_vec(), "version 1"),
+        (b"PRO".to_vec(), "version 1"),
+        (b"a LOGIN zoe secret\r\n".to_vec(), "no PROXY header"),
+        (b"\r\n\r\nEHLO x\r\n".to_vec(), "no PROXY header"),
+        (b"\x16\x03\x01".to_vec(), "no PROXY header"),
+        (built(0x11, 0x11, &V4), "no version 2"),
+        (built(0x31, 0x11, &V4), "no version 2"),
+        (built(0x22, 0x11, &V4), "no version 2"),
+        (built(0x21, 0x41, &V4), "no version 2"),
+        (built(0x21, 0x13, &V4), "no version 2"),
+        (built(0x21, 0x00, &[]), "else than TCP"),
+        (built(0x21, 0x12, &V4), "else than TCP"),
+        (built(0x21, 0x22, &v6("::1", "::1")), "else than TCP"),
+        (built(0x21, 0x31, &[0; 216]), "else than TCP"),
+        (built(0x21, 0x32, &[0; 216]), "else than TCP"),
+        (built(0x21, 0x11, &V4[..11]), "too short"),
+        (built(0x21, 0x21, &V4), "too short"),
+        (built(0x21, 0x11, &long), "at most 4096"),
+    ] {
+        let error = header(&octets).unwrap_err().to_string();
+        assert!(error.contains(expect), "{octets:?}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_octets_end_in_an_answer(octets in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = header(&octets);
+        let _ = header(&[&SIGNATURE[..], &octets].concat());
+    }
+
+    // Where the network cuts the octets makes no difference, and what is asked for never reaches behind the header.
+    #[test]
+    fn every_part_of_a_header_asks_for_the_rest(
+        command in 0x20_u8..=0x21, block in proptest::collection::vec(any::<u8>(), 12..300), cut in any::<proptest::sample::Index>(),
+    ) {
+        let octets = built(command, 0x11, &block);
+        let whole = header(&octets).unwrap();
+        let cut = cut.index(octets.len());
+        let Progress::Needs(more) = header(&octets[..cut]).unwrap() else { panic!("whole at {cut}") };
+        prop_assert!(more > 0 && cut + more <= octets.len());
+        let longer = [&octets[..], b"EHLO"].concat();
+        prop_assert_eq!(header(&longer).unwrap(), whole);
+    }
+
+    #[test]
+    fn written_addresses_are_read(source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16)) {
+        let block = [
+            &source.0.octets()[..], &destination.0.octets(), &source.1.to_be_bytes(), &destination.1.to_be_bytes(),
+        ].concat();
+        let expect = Header::Proxied { source: source.into(), destination: destination.into() };
+        let octets = built(0x21, 0x11, &block);
+        prop_assert_eq!(header(&octets).unwrap(), Progress::Whole(expect, octets.len()));
+    }
+}

@@ -1,0 +1,235 @@
+//! Behind a balancer: the PROXY protocol, version 2, from HAProxy and written by hand.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use provost_tests::ldap::{Ldap, SUFFIX};
+use provost_tests::node::{Ports, wait_port};
+use provost_tests::{Line, Node, Options, Person, Port, deadline, mail};
+
+/// The client that every header here names.
+const CLIENT: [u8; 4] = [203, 0, 113, 7];
+/// Another one.
+const OTHER: [u8; 4] = [203, 0, 113, 8];
+/// Where HAProxy's LDAP connections come from: the node itself asks its directory from 127.0.0.1, without a header.
+const LDAP_BALANCER: &str = "127.0.0.2";
+/// A header from HAProxy or by hand goes to each of these.
+const BALANCED: [(&str, Port); 10] = [
+    ("http", Port::Http),
+    ("mx", Port::Mx),
+    ("submission", Port::Submission),
+    ("submissions", Port::Submissions),
+    ("lmtp", Port::Lmtp),
+    ("imap", Port::Imap),
+    ("imaps", Port::Imaps),
+    ("pop3", Port::Pop3),
+    ("pop3s", Port::Pop3s),
+    ("ldap", Port::Ldap),
+];
+
+/// A PROXY header of version 2 for a client with port 40000.
+fn header(source: [u8; 4]) -> Vec<u8> {
+    [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &source, &[192, 0, 2, 1], &[0x9c, 0x40, 0, 143]].concat()
+}
+
+/// A node that takes headers from loopback on all listeners, and two connections from one address on IMAP.
+fn node() -> Node {
+    let mut node = Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap();
+    node.stop().unwrap();
+    let imap = format!("imap = \"{}\"", node.address(Port::Imap));
+    let limited = format!("imap = {{ address = \"{}\", connections_per_address = 2 }}", node.address(Port::Imap));
+    node.configure(|text| {
+        text.replace("[listeners]\n", "[listeners]\nproxy_networks = [\"127.0.0.0/8\"]\n")
+            .replace(
+                "[directory.embedded]\n",
+                &format!("[directory.embedded]\nproxy_networks = [\"{LDAP_BALANCER}\"]\n"),
+            )
+            .replace(&imap, &limited)
+    })
+    .unwrap();
+    node.serve_again(&[Port::Imap]).unwrap();
+    node
+}
+
+/// HAProxy in front of a node. It takes the client's address from a header (`accept-proxy`), as from a balancer before it,
+/// on one row of ports; on another row its clients are what they are.
+struct Balancer {
+    process: Child,
+    far: Ports,
+    near: Ports,
+}
+
+impl Balancer {
+    fn start(node: &Node) -> Self {
+        let (far, near) = (Ports::find().unwrap(), Ports::find().unwrap());
+        let mut text =
+            "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n".to_owned();
+        for (name, port) in BALANCED {
+            let from = if port == Port::Ldap { format!("source {LDAP_BALANCER}") } else { String::new() };
+            for (side, at, accept) in [("far", far.of(port), "accept-proxy"), ("near", near.of(port), "")] {
+                let to = node.address(port);
+                writeln!(
+                    text,
+                    "listen {name}-{side}\n bind 127.0.0.1:{at} {accept}\n server node {to} send-proxy-v2 {from}"
+                )
+                .unwrap();
+            }
+        }
+        let file = node.folder().join("haproxy.cfg");
+        fs::write(&file, text).unwrap();
+        let process = Command::new("/usr/sbin/haproxy").args(["-db", "-f"]).arg(&file).stdin(Stdio::null()).spawn();
+        let balancer = Self { process: process.unwrap(), far, near };
+        for (_, port) in BALANCED {
+            wait_port(balancer.near.address(port)).unwrap();
+        }
+        balancer
+    }
+
+    /// A connection of the client at `source`.
+    fn open(&self, port: Port, source: [u8; 4]) -> Line {
+        let mut line = Line::open(self.far.address(port)).unwrap();
+        line.send(&header(source)).unwrap();
+        line
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An LDAP simple bind of the quickstart's service identity: what `ldapsearch -D ... -w ...` sends first.
+fn ldap_bind(password: &str) -> Vec<u8> {
+    let field = |tag: u8, value: &[u8]| [&[tag, u8::try_from(value.len()).unwrap()], value].concat();
+    let name = format!("cn=provost,{SUFFIX}");
+    let bind = [&[2, 1, 3][..], &field(4, name.as_bytes()), &field(0x80, password.as_bytes())].concat();
+    field(0x30, &[&[2, 1, 1][..], &field(0x60, &bind)].concat())
+}
+
+#[test]
+fn behind_haproxy_the_peer_is_the_client() {
+    let node = node();
+    let balancer = Balancer::start(&node);
+    let person = Person::of(1);
+
+    // A remote client may not log in in the clear, whoever passes its connection on.
+    let mut imap = balancer.open(Port::Imap, CLIENT);
+    let greeting = imap.until(&["* OK"]).unwrap().concat();
+    assert!(greeting.contains("LOGINDISABLED"), "{greeting}");
+    let login = format!("a LOGIN {} \"{}\"", person.mail(), person.password());
+    let refused = imap.ask(&login, &["a "]).unwrap().concat();
+    assert!(refused.starts_with("a NO [PRIVACYREQUIRED]"), "{refused}");
+    let mut pop3 = balancer.open(Port::Pop3, CLIENT);
+    pop3.until(&["+OK"]).unwrap();
+    let refused = pop3.ask(&format!("USER {}", person.mail()), &["+OK", "-ERR"]).unwrap().concat();
+    assert!(refused.starts_with("-ERR"), "{refused}");
+    let mut submission = balancer.open(Port::Submission, CLIENT);
+    submission.until(&["220 "]).unwrap();
+    let offered = submission.ask("EHLO client.example", &["250 "]).unwrap().concat();
+    assert!(!offered.contains("AUTH"), "{offered}");
+    let refused = submission.ask("AUTH PLAIN AGEAYg==", &["5", "2", "4"]).unwrap().concat();
+    assert!(refused.starts_with("538 "), "{refused}");
+    let mut ldap = balancer.open(Port::Ldap, CLIENT);
+    ldap.send(&ldap_bind(&node.secret("directory-password"))).unwrap();
+    // RFC 4511 §4.1.9: the resultCode stands tenth in so short an answer; 13 is confidentialityRequired.
+    assert_eq!(ldap.octets(10).unwrap()[9], 13);
+
+    // After TLS it may, on both kinds of listener.
+    let mut imaps = balancer.open(Port::Imaps, CLIENT);
+    imaps.start_tls().unwrap();
+    imaps.until(&["* OK"]).unwrap();
+    imaps.ask(&login, &["a OK"]).unwrap();
+    let mut pop3s = balancer.open(Port::Pop3s, CLIENT);
+    pop3s.start_tls().unwrap();
+    pop3s.until(&["+OK"]).unwrap();
+    imap.ask("b STARTTLS", &["b OK"]).unwrap();
+    imap.start_tls().unwrap();
+    imap.ask(&login, &["a OK"]).unwrap();
+
+    // Clients on this machine may, through HAProxy too.
+    let (user, password) = (person.mail(), person.password());
+    assert!(mail::logs_in_by_imap(balancer.near.address(Port::Imap), &user, &password).unwrap());
+    assert!(mail::logs_in_by_pop3(balancer.near.address(Port::Pop3), &user, &password).unwrap());
+    assert!(mail::logs_in_by_submission(balancer.near.address(Port::Submission), &user, &password).unwrap());
+    let url = format!("ldap://{}", balancer.near.address(Port::Ldap));
+    let ldap = Ldap::bound(url, &format!("cn=provost,{SUFFIX}"), &node.secret("directory-password"));
+    ldap.search("(uid=test.p01)", &["mail"]).unwrap().good().unwrap();
+}
+
+#[test]
+fn counts_traces_and_pages_name_the_client() {
+    let node = node();
+    let balancer = Balancer::start(&node);
+    let person = Person::of(2);
+
+    // Two of the client, then no more of it; another one is served, though all come from HAProxy's address.
+    let mut held: Vec<Line> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
+    held.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
+    let refused = balancer.open(Port::Imap, CLIENT).next().unwrap().unwrap();
+    assert!(refused.starts_with("* BYE"), "{refused}");
+    balancer.open(Port::Imap, OTHER).until(&["* OK"]).unwrap();
+
+    // RFC 5321 §4.4: Received names the client.
+    let mut mx = balancer.open(Port::Mx, CLIENT);
+    mx.until(&["220 "]).unwrap();
+    mx.ask("EHLO client.example", &["250 "]).unwrap();
+    mx.ask("MAIL FROM:<sender@elsewhere.example>", &["250 "]).unwrap();
+    mx.ask(&format!("RCPT TO:<{}>", person.mail()), &["250 "]).unwrap();
+    mx.ask("DATA", &["354 "]).unwrap();
+    mx.ask("Subject: far away\r\n\r\ntext\r\n.", &["250 "]).unwrap();
+    let near = balancer.near.address(Port::Imap);
+    let (inbox, _) = deadline::until(std::time::Duration::from_secs(10), || {
+        let inbox = mail::inbox(near, &person.mail(), &person.password())?.concat();
+        Ok(inbox.contains("far away").then_some(inbox))
+    })
+    .unwrap();
+    assert!(inbox.contains("from client.example ([203.0.113.7])"), "{inbox}");
+
+    // So does the log.
+    let mut pop3s = balancer.open(Port::Pop3s, CLIENT);
+    pop3s.start_tls().unwrap();
+    pop3s.until(&["+OK"]).unwrap();
+    pop3s.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
+    pop3s.ask("PASS wrong", &["-ERR"]).unwrap();
+    let refused = node.log().lines().any(|line| line.contains("login refused") && line.contains("203.0.113.7"));
+    assert!(refused, "{}", node.log());
+
+    // The web listener answers through HAProxy.
+    let mut http = balancer.open(Port::Http, CLIENT);
+    http.send(b"GET /api/v1/openapi.json HTTP/1.0\r\n\r\n").unwrap();
+    assert!(http.next().unwrap().unwrap().contains(" 200 "));
+}
+
+#[test]
+fn a_trusted_network_must_send_version_2_and_others_cannot() {
+    let node = node();
+    for (name, port) in BALANCED {
+        // From 127.0.0.1 LDAP is served without a header: its balancer has another address.
+        if port == Port::Ldap {
+            continue;
+        }
+        for say in [&b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 143\r\n"[..], b"\r\n\r\nQUIT\r\n", b"\x16\x03\x01\x02"] {
+            let mut line = Line::open(node.address(port)).unwrap();
+            line.send(say).unwrap();
+            assert_eq!(line.next().unwrap(), None, "{name}: {}", say.escape_ascii());
+        }
+    }
+    let log = node.log();
+    assert!(log.contains("only version 2 is served") && log.contains("no PROXY header"), "{log}");
+
+    // Health has no list of its own: a balancer asks it for itself.
+    let mut health = Line::open(node.address(Port::Health)).unwrap();
+    health.send(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
+    assert!(health.next().unwrap().unwrap().contains(" 200 "));
+    // LDAP trusts one balancer and takes a header of nobody else.
+    let mut ldap = Line::open(node.address(Port::Ldap)).unwrap();
+    ldap.send(&header(CLIENT)).unwrap();
+    ldap.send(&ldap_bind(&node.secret("directory-password"))).unwrap();
+    let answer = ldap.octets(10).unwrap();
+    // RFC 4511 §4.4.1: a Notice of Disconnection has message id 0.
+    assert_eq!(answer[4], 0, "{answer:?}");
+}
