@@ -1,5 +1,6 @@
 //! A registrar's file: upload for a plan, look at the plan, apply it under its hash.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -8,7 +9,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use provost_provision::{Actor, Actual, Plan, PlanSummary, Progress, RosterOptions};
+use provost_provision::{
+    Actor, Actual, Applier, AttributeChange, Change, CsvOptions, Passwords, Plan, PlanSummary, Policies, Progress,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use utoipa::ToSchema;
@@ -93,16 +96,60 @@ pub(crate) struct ChangeBody {
     line: u64,
     /// In words.
     what: String,
+    /// Why.
+    reason: ReasonBody,
+    /// The attributes of the person and of their addresses, before and after. Passwords are not among them.
+    attributes: Vec<AttributeBody>,
+}
+
+/// Why a change is made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReasonBody {
+    /// Id of the rule: `person.unknown`, `person.renamed`, `person.differs`, `address.entry`.
+    rule: String,
+    /// The same in words.
+    words: String,
+}
+
+/// One attribute that changes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AttributeBody {
+    /// LDAP name.
+    attribute: String,
+    /// Values that are held now; none for a new entry.
+    before: Vec<String>,
+    /// Values that will be held; none takes the attribute away.
+    after: Vec<String>,
+    /// Id of the rule that leads to the values: `column.family_name`, `address.primary`, ...
+    rule: String,
+}
+
+impl From<&Change> for ChangeBody {
+    fn from(change: &Change) -> Self {
+        let attributes = change.writes.iter().flat_map(|write| &write.attributes).map(AttributeBody::from).collect();
+        let reason = ReasonBody { rule: change.reason.rule.to_string(), words: change.reason.words.clone() };
+        Self { line: change.line, what: change.what.clone(), reason, attributes }
+    }
+}
+
+impl From<&AttributeChange> for AttributeBody {
+    fn from(change: &AttributeChange) -> Self {
+        Self {
+            attribute: change.name.as_str().to_owned(),
+            before: change.before.clone(),
+            after: change.after.clone(),
+            rule: change.rule.to_string(),
+        }
+    }
 }
 
 impl ImportBody {
     fn new(id: Uuid, plan: &Plan) -> Self {
-        let change = |change: &provost_provision::Change| ChangeBody { line: change.line, what: change.what.clone() };
         Self {
             id,
-            hash: plan.hash(),
-            summary: (&plan.summary).into(),
-            changes: plan.changes.iter().take(LISTED_MAX).map(change).collect(),
+            hash: plan.hash().to_owned(),
+            summary: plan.summary().into(),
+            changes: plan.changes().iter().take(LISTED_MAX).map(ChangeBody::from).collect(),
             rejected: plan.rejected().iter().take(LISTED_MAX).map(Into::into).collect(),
         }
     }
@@ -148,12 +195,12 @@ pub(crate) async fn upload(
     };
     let _turn = planning_turn().await?;
     let octets = file.octets.clone();
-    let plan = make_plan(&shared, octets.clone(), waiting.options()).await?;
-    waiting.hash = plan.hash();
+    let Planned { plan, .. } = make_plan(&shared, octets.clone(), waiting.options()).await?;
+    waiting.hash = plan.hash().to_owned();
     let id = Uuid::new_v4();
     on_disk(&shared.plans, move |plans| plans.keep(id, &octets, &waiting)).await?;
     let body = ImportBody::new(id, &plan);
-    let detail = serde_json::json!({ "import": id, "rows": plan.summary.rows, "writes": plan.summary.writes });
+    let detail = serde_json::json!({ "import": id, "rows": plan.summary().rows, "writes": plan.summary().writes });
     let audit_id = note(&shared, &actor, "import.plan", &body.hash, detail).await?;
     let location =
         AppendHeaders(HeaderValue::from_str(&format!("/api/v1/imports/{id}")).ok().map(|at| (header::LOCATION, at)));
@@ -168,7 +215,7 @@ pub(crate) async fn upload(
 )]
 pub(crate) async fn show(State(shared): State<Shared>, PathOf(id): PathOf<Uuid>) -> Result<Json<ImportBody>, Problem> {
     let _turn = planning_turn().await?;
-    let plan = plan_again(&shared, id).await?;
+    let Planned { plan, .. } = plan_again(&shared, id).await?;
     Ok(Json(ImportBody::new(id, &plan)))
 }
 
@@ -197,21 +244,22 @@ pub(crate) async fn apply(
         return Err(Problem::invalid("?wait", format!("0 to {WAIT_SECONDS_MAX}")));
     }
     let planning = planning_turn().await?;
-    let plan = plan_again(&shared, id).await?;
-    let hash = plan.hash();
+    let planned = plan_again(&shared, id).await?;
+    let plan = &planned.plan;
+    let hash = plan.hash().to_owned();
     if hash != body.hash {
         let mut problem = Problem::new(Kind::PlanChanged, "the hash is not that of the plan as it is now");
         problem.hash = Some(hash.into());
         return Err(problem);
     }
-    let detail = serde_json::json!({ "import": id, "writes": plan.summary.writes });
+    let detail = serde_json::json!({ "import": id, "writes": plan.summary().writes });
     let audit_id = note(&shared, &actor, "import.request", &hash, detail).await?;
     let sender = shared
         .jobs
-        .begin(plan.changes.len())
+        .begin(plan.changes().len())
         .ok_or_else(|| Problem::new(Kind::Busy, "too many imports are being applied"))?;
     let job = sender.subscribe();
-    tokio::spawn(work(shared.clone(), id, plan, actor, sender));
+    tokio::spawn(work(shared.clone(), id, planned, actor, sender));
     drop(planning);
     let job = jobs::wait(job, Duration::from_secs(query.wait)).await;
     let code = if job.state == JobState::Running { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -220,7 +268,7 @@ pub(crate) async fn apply(
 }
 
 /// The apply itself, in a task of its own: it outlives the request.
-async fn work(shared: Shared, import: Uuid, plan: Plan, actor: Actor, sender: watch::Sender<Job>) {
+async fn work(shared: Shared, import: Uuid, planned: Planned, actor: Actor, sender: watch::Sender<Job>) {
     let _turn = shared.jobs.turn().await;
     let desk = &shared.api.desk;
     let mut progress = |now: Progress| {
@@ -229,9 +277,14 @@ async fn work(shared: Shared, import: Uuid, plan: Plan, actor: Actor, sender: wa
             job.total = now.total;
         });
     };
-    let outcome =
-        provost_provision::apply(&plan, &desk.directory, &desk.settings.get(), &actor, &desk.audit, &mut progress)
-            .await;
+    let applier = Applier {
+        directory: &desk.directory,
+        scheme: desk.settings.get().scheme,
+        actor: &actor,
+        audit: &desk.audit,
+        journals: &shared.api.journals,
+    };
+    let outcome = applier.apply(&planned.plan, &planned.passwords, &mut progress).await;
     let (state, outcomes, error) = match outcome {
         Ok(outcomes) => (JobState::Done, outcomes, None),
         Err((outcomes, error)) => (JobState::Failed, outcomes, Some(error.to_string())),
@@ -253,24 +306,33 @@ async fn planning_turn() -> Result<SemaphorePermit<'static>, Problem> {
     }
 }
 
-async fn plan_again(shared: &Shared, id: Uuid) -> Result<Plan, Problem> {
+/// A plan with the passwords of its file.
+struct Planned {
+    plan: Arc<Plan>,
+    passwords: Passwords,
+}
+
+async fn plan_again(shared: &Shared, id: Uuid) -> Result<Planned, Problem> {
     let (waiting, octets) = on_disk(&shared.plans, move |plans| plans.read(id, Timestamp::now())).await?;
     make_plan(shared, octets.into(), waiting.options()).await
 }
 
 /// Read, compare. The work is done off the async threads.
-async fn make_plan(shared: &Shared, octets: Bytes, options: RosterOptions) -> Result<Plan, Problem> {
+async fn make_plan(shared: &Shared, octets: Bytes, options: CsvOptions) -> Result<Planned, Problem> {
     let fault = |error: tokio::task::JoinError| Problem::internal("planning ended in a fault", &error);
-    let roster = tokio::task::spawn_blocking(move || provost_provision::read_roster(&octets, &options))
-        .await
-        .map_err(fault)??;
     let desk = shared.api.desk.clone();
-    let actual =
-        Actual::read(&desk.directory, &desk.settings.get()).await.map_err(provost_provision::DeskError::from)?;
-    let plan = tokio::task::spawn_blocking(move || {
-        provost_provision::plan(&roster, &actual, &desk.settings.get(), Timestamp::now())
+    let name = desk.settings.get().source;
+    let source = tokio::task::spawn_blocking(move || provost_provision::read_source(&name, &octets, &options));
+    let sources = vec![source.await.map_err(fault)??];
+    let actual = Actual::read(&desk.directory).await.map_err(provost_provision::DeskError::from)?;
+    let planned = tokio::task::spawn_blocking(move || {
+        let policies = Policies::from(&desk.settings.get());
+        let wanted = provost_provision::wanted(&sources, &policies, Timestamp::now());
+        let plan = Arc::new(provost_provision::plan(&wanted, &actual)?);
+        Ok(Planned { plan, passwords: Passwords::of(sources) })
     });
-    plan.await.map_err(fault)?.map_err(|error| Problem::new(Kind::Inconsistent, error.to_string()))
+    let inconsistent = |error: provost_provision::PlanError| Problem::new(Kind::Inconsistent, error.to_string());
+    planned.await.map_err(fault)?.map_err(inconsistent)
 }
 
 /// Runs work on the plans' folder off the async threads.

@@ -22,7 +22,7 @@ mod vacation;
 
 use std::sync::Arc;
 
-use provost_provision::Desk;
+use provost_provision::{Desk, Journals};
 use provost_queue::Queue;
 use provost_store::MessageStore;
 use provost_view::View;
@@ -45,6 +45,8 @@ pub struct ApiState {
     pub tokens: Arc<Vec<Token>>,
     /// Where uploaded plans wait for their apply.
     pub plans: std::path::PathBuf,
+    /// Where applies are recorded write by write.
+    pub journals: Journals,
 }
 
 /// A bearer token known by its digest.

@@ -1,7 +1,7 @@
 //! What the API shows and takes, as JSON. Made from provisioning's types, never the other way but for requests.
 
 use jiff::Timestamp;
-use provost_provision::{AddressInfo, PersonDetail, PersonSummary, RowError, VacationChange};
+use provost_provision::{AddressInfo, PersonDetail, PersonSummary, RecordError, VacationChange};
 use provost_store::{QueueItem, Snapshot};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -262,8 +262,8 @@ pub(crate) struct RejectedRow {
     rule: String,
 }
 
-impl From<&RowError> for RejectedRow {
-    fn from(error: &RowError) -> Self {
+impl From<&RecordError> for RejectedRow {
+    fn from(error: &RecordError) -> Self {
         Self { line: error.line, column: error.column.clone(), rule: error.rule.clone() }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use provost_provision::{Encoding, RosterOptions};
+use provost_provision::{CsvOptions, Encoding};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -32,8 +32,8 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// How to read the file.
-    pub(crate) fn options(&self) -> RosterOptions {
-        RosterOptions {
+    pub(crate) fn options(&self) -> CsvOptions {
+        CsvOptions {
             encoding: if self.encoding == "windows-1252" { Encoding::Windows1252 } else { Encoding::Utf8 },
             separator: self.separator.and_then(|c| u8::try_from(c).ok()),
         }

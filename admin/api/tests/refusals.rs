@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use provost_api::{ApiState, Token, router};
 use provost_delivery::Delivery;
+use provost_provision::Journals;
 use provost_queue::{Queue, QueueConfig};
 use provost_store::MemoryStore;
 use support::{Reply, send};
@@ -32,6 +33,7 @@ fn api(folder: &TempDir) -> Router {
             digest: blake3::hash(TOKEN.as_bytes()).to_hex().to_string(),
         }]),
         plans: folder.path().join("plans"),
+        journals: Journals::new(folder.path().join("journal")),
     })
 }
 

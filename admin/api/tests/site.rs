@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use provost_api::{ApiState, Token, router};
 use provost_delivery::Delivery;
+use provost_provision::Journals;
 use provost_queue::{Queue, QueueConfig};
 use provost_store::MemoryStore;
 use serde_json::{Value, json};
@@ -34,6 +35,7 @@ fn api(site: &Site) -> Router {
             digest: blake3::hash(TOKEN.as_bytes()).to_hex().to_string(),
         }]),
         plans: site.folder.path().join("plans"),
+        journals: Journals::new(site.folder.path().join("journal")),
     })
 }
 
@@ -192,7 +194,11 @@ async fn plans_and_applies_a_file() {
     assert_eq!(reply.header("location"), format!("/api/v1/imports/{}", import["id"].as_str().unwrap()));
     assert_eq!((&import["summary"]["create"], &import["summary"]["rejected"]), (&json!(1), &json!(2)), "{import}");
     assert_eq!(import["rejected"][0]["line"], 3);
-    assert!(import["changes"][0]["what"].as_str().unwrap().contains("ana.nova@example.edu"), "{import}");
+    let change = &import["changes"][0];
+    assert!(change["what"].as_str().unwrap().contains("ana.nova@example.edu"), "{import}");
+    assert_eq!(change["reason"]["rule"], "person.unknown");
+    let sn = json!({ "attribute": "sn", "before": [], "after": ["Nova"], "rule": "column.family_name" });
+    assert!(change["attributes"].as_array().unwrap().contains(&sn), "{import}");
     assert!(!reply.text.contains("a first password"));
     assert_eq!(get(&api, "/api/v1/people/ana.nova").await.status, 404, "nothing is changed by a plan");
 

@@ -284,6 +284,7 @@ impl Rooms<'_> {
                 queue: self.queue.clone(),
                 tokens: Arc::new(tokens(self.config.api.tokens_file.as_deref())?),
                 plans: self.config.node.data.join("plans"),
+                journals: crate::commands::journals(self.config),
             };
             let web = WebState { desk: self.desk.clone(), store, view: self.view.clone() };
             let pages = provost_web::router(web).merge(provost_api::router(api));

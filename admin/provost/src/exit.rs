@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use provost_client::DirectoryError;
-use provost_provision::DeskError;
+use provost_provision::{ApplyError, DeskError};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ fn is_unavailable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)))
             || matches!(cause.downcast_ref(), Some(DeskError::Unavailable(_)))
+            || matches!(cause.downcast_ref(), Some(ApplyError::Unavailable(_)))
     })
 }
 
@@ -101,6 +102,8 @@ mod tests {
             (down().into(), true, Some("running")),
             (Err::<(), _>(down()).context("stopped after 3").unwrap_err(), true, Some("running")),
             (DeskError::from(down()).into(), true, Some("running")),
+            (ApplyError::Unavailable("the disk is full".into()).into(), true, None),
+            (ApplyError::Refused("another directory".into()).into(), false, None),
             (DirectoryError::Unknown("lost".into()).into(), true, Some("again")),
             (refused().into(), false, Some("bind_password_file")),
             (DeskError::from(refused()).into(), false, Some("bind_password_file")),

@@ -1,21 +1,24 @@
 //! The plan into the directory: pipelined, ordered per person, repeatable.
 //!
-//! Many people are in flight, the writes of one person never overlap. After an interruption anywhere, the next import of
-//! the same file goes on where this one stopped.
+//! Many people are in flight, the writes of one person never overlap. Each write has a receipt in the journal. After an
+//! interruption anywhere, the same plan goes on where it stopped, and any other plan first finds out what the interrupted
+//! one has done.
+
+mod perform;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use provost_client::{Directory, DirectoryError};
 use provost_credential::{Scheme, Secret};
-use provost_entry::{Dn, Entry};
-use provost_schema::attr;
 use serde_json::json;
 
-use crate::write::{Batch, Operation};
-use crate::{Actor, Audit, Change, Plan, Settings, Write, tree};
+use self::perform::{Found, Performer};
+use crate::journal::{End, Journal, JournalError, Journals};
+use crate::{Actor, Audit, Change, Passwords, Plan};
 
 /// People whose writes are under way at once: enough to keep a server busy over a slow link and its log synced in groups.
 const IN_FLIGHT: usize = 64;
@@ -34,8 +37,10 @@ pub struct Progress {
 /// What came of an apply.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Outcomes {
-    /// Id of the batch, on every entry written (provostLastBatch).
+    /// Id of the batch, on every entry written (provostLastBatch) and the name of its journal.
     pub batch: String,
+    /// Whether it went on with a batch that had been interrupted; people of earlier runs count as applied.
+    pub resumed: bool,
     /// People done.
     pub applied: usize,
     /// LDAP writes done.
@@ -50,125 +55,239 @@ pub struct Outcomes {
     pub hashing_seconds: f64,
 }
 
+/// Why an apply did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The plan cannot be applied here, or not with these passwords; nothing was written.
+    #[error("{0}")]
+    Refused(String),
+    /// The directory. The same plan can be applied again.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The audit or the journal cannot be written: nothing goes into the directory without them.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<JournalError> for ApplyError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::InUse(_) => Self::Refused(error.to_string()),
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
 /// Why a person's writes did not come to their end.
 enum Failure {
     /// This person only.
     Person(String),
     /// No use in going on.
-    Stop(DirectoryError),
+    Stop(ApplyError),
 }
+
+/// A change with its place in the plan.
+type Placed<'a> = (u32, &'a Change);
 
 /// A change with the hash of its password, if it has one.
-type Hashed<'a> = (&'a Change, Option<String>);
+type Hashed<'a> = (Placed<'a>, Option<String>);
 
-/// [`apply_until`] without an end before the end.
-pub async fn apply(
-    plan: &Plan,
-    directory: &Directory,
-    settings: &Settings,
-    actor: &Actor,
-    audit: &Audit,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Outcomes, (Outcomes, DirectoryError)> {
-    apply_until(std::future::pending(), plan, directory, settings, actor, audit, progress).await
+/// How a change ended: its line, the writes that were done now, and what stopped it.
+type Ended = (u64, usize, Option<Failure>);
+
+/// Everything that applying takes besides the plan.
+pub struct Applier<'a> {
+    /// Where to.
+    pub directory: &'a Directory,
+    /// How initial passwords are stored.
+    pub scheme: Scheme,
+    /// In whose name.
+    pub actor: &'a Actor,
+    /// Where begin and end are recorded.
+    pub audit: &'a Audit,
+    /// Where each write is recorded.
+    pub journals: &'a Journals,
 }
 
-/// Applies. A refused person is listed and the rest goes on; an unavailable directory ends it with what was done so far.
-///
-/// When `stop` resolves nobody new is begun, and the people under way are brought to their end: [`Outcomes::interrupted`].
-///
-/// Both ends are in the audit file: `import.begin` with the plan's hash, `import.apply` with what came of it. When the
-/// first cannot be written, nothing is applied.
-pub async fn apply_until(
-    stop: impl Future<Output = ()> + Send,
-    plan: &Plan,
-    directory: &Directory,
-    settings: &Settings,
-    actor: &Actor,
-    audit: &Audit,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Outcomes, (Outcomes, DirectoryError)> {
-    let started = Instant::now();
-    let batch =
-        Batch { id: uuid::Uuid::now_v7().to_string(), since: plan.since.clone(), suffix: directory.suffix().clone() };
-    let mut outcomes = Outcomes { batch: batch.id.clone(), ..Outcomes::default() };
-    let begin = json!({ "batch": batch.id, "plan": plan.hash(), "summary": plan.summary });
-    if let Err(error) = audit.note(actor, "import.begin", &plan.digest, begin).await {
-        return Err((outcomes, DirectoryError::Unavailable(format!("the audit file cannot be written: {error}"))));
+/// The caller's ear for [`Progress`].
+pub type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
+
+impl Applier<'_> {
+    /// [`Applier::apply_until`] without an end before the end.
+    pub async fn apply(
+        &self,
+        plan: &Arc<Plan>,
+        passwords: &Passwords,
+        progress: OnProgress<'_>,
+    ) -> Result<Outcomes, (Outcomes, ApplyError)> {
+        self.apply_until(std::future::pending(), plan, passwords, progress).await
     }
-    let work = Work { plan, directory, scheme: settings.scheme, batch: &batch };
-    let stopped = work.run(stop, &mut outcomes, progress).await;
-    outcomes.failed.sort();
-    outcomes.seconds = started.elapsed().as_secs_f64();
-    let end = json!({
-        "batch": batch.id, "applied": outcomes.applied, "writes": outcomes.writes, "failed": outcomes.failed.len(),
-        "interrupted": outcomes.interrupted, "stopped": stopped.as_ref().map(ToString::to_string),
-    });
-    if let Err(error) = audit.note(actor, "import.apply", &plan.digest, end).await {
-        tracing::error!(%error, batch = batch.id, "the end of an import is not in the audit file");
+
+    /// Applies. A refused person is listed and the rest goes on; an unavailable directory ends it with what was done so
+    /// far. A plan whose batch was interrupted goes on in that batch.
+    ///
+    /// When `stop` resolves nobody new is begun, and the people under way are brought to their end:
+    /// [`Outcomes::interrupted`].
+    ///
+    /// Both ends are in the audit: `import.begin` with the plan's hash, `import.apply` with what came of it. When the
+    /// first cannot be written, or the journal cannot, nothing is applied.
+    pub async fn apply_until(
+        &self,
+        stop: impl Future<Output = ()> + Send,
+        plan: &Arc<Plan>,
+        passwords: &Passwords,
+        progress: OnProgress<'_>,
+    ) -> Result<Outcomes, (Outcomes, ApplyError)> {
+        let started = Instant::now();
+        let mut outcomes = Outcomes::default();
+        let (journal, found) = match self.prepare(plan, passwords).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((outcomes, error)),
+        };
+        outcomes.batch.clone_from(&journal.batch);
+        outcomes.resumed = found.is_some();
+        if let Err(error) = self.note_begin(plan, &outcomes).await {
+            return Err((outcomes, error));
+        }
+        let performer = Performer::new(self.directory, &journal, found.unwrap_or_default());
+        let work = Work { plan, passwords, scheme: self.scheme, performer: &performer };
+        let mut stopped = work.run(stop, &mut outcomes, progress).await;
+        outcomes.failed.sort();
+        if let Err(error) = self.close(&journal, &outcomes, stopped.is_some()).await {
+            stopped.get_or_insert(ApplyError::Unavailable(format!("the journal cannot be written: {error}")));
+        }
+        outcomes.seconds = started.elapsed().as_secs_f64();
+        self.note_end(plan, &outcomes, stopped.as_ref()).await;
+        match stopped {
+            None => Ok(outcomes),
+            Some(error) => Err((outcomes, error)),
+        }
     }
-    match stopped {
-        None => Ok(outcomes),
-        Some(error) => Err((outcomes, error)),
+
+    /// Checks the plan, finds out about interrupted batches, and opens the journal. What was found in the directory is
+    /// there when the batch is resumed.
+    async fn prepare(&self, plan: &Arc<Plan>, passwords: &Passwords) -> Result<(Journal, Option<Found>), ApplyError> {
+        if plan.suffix() != self.directory.suffix() {
+            return Err(ApplyError::Refused(format!("the plan is for {}, not for this directory", plan.suffix())));
+        }
+        let digests = plan.sources().iter().map(|source| source.digest.as_str());
+        if plan.summary().passwords > 0 && !passwords.are_of(digests) {
+            return Err(ApplyError::Refused("the plan was made of other files than those with the passwords".into()));
+        }
+        self.settle_abandoned(plan.hash()).await?;
+        let (journals, plan, actor) = (self.journals.clone(), plan.clone(), self.actor.clone());
+        let journal = tokio::task::spawn_blocking(move || journals.begin(&plan, &actor, &now()));
+        let journal = journal.await.map_err(|error| ApplyError::Unavailable(error.to_string()))??;
+        if !journal.is_resumed() {
+            return Ok((journal, None));
+        }
+        let found = perform::written_by(self.directory, &journal.batch).await?;
+        Ok((journal, Some(found)))
     }
+
+    /// Completes the journals of interrupted batches of other plans: each write without a receipt is looked up, and gets
+    /// one. After that their journals say all that they did, and nothing resumes them.
+    async fn settle_abandoned(&self, but: &str) -> Result<(), ApplyError> {
+        let (journals, but) = (self.journals.clone(), but.to_owned());
+        let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&but));
+        for (journal, plan) in abandoned.await.map_err(|error| ApplyError::Unavailable(error.to_string()))?? {
+            let found = perform::written_by(self.directory, &journal.batch).await?;
+            let end = perform::settle(&journal, &plan, &found).await.map_err(JournalError::from)?;
+            tracing::info!(batch = journal.batch, applied = end.applied, left = end.failed, "an interrupted batch");
+            journal.end(end).await.map_err(JournalError::from)?;
+        }
+        Ok(())
+    }
+
+    async fn close(&self, journal: &Journal, outcomes: &Outcomes, stopped: bool) -> std::io::Result<()> {
+        if stopped || outcomes.interrupted {
+            return journal.flush().await;
+        }
+        journal.end(End { at: now(), applied: outcomes.applied, failed: outcomes.failed.len() }).await
+    }
+
+    async fn note_begin(&self, plan: &Plan, outcomes: &Outcomes) -> Result<(), ApplyError> {
+        let begin = json!({
+            "batch": outcomes.batch, "resumed": outcomes.resumed, "plan": plan.hash(), "policies": plan.policies(),
+            "summary": plan.summary(),
+        });
+        match self.audit.note(self.actor, "import.begin", &plan.digest(), begin).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(ApplyError::Unavailable(format!("the audit file cannot be written: {error}"))),
+        }
+    }
+
+    async fn note_end(&self, plan: &Plan, outcomes: &Outcomes, stopped: Option<&ApplyError>) {
+        let end = json!({
+            "batch": outcomes.batch, "applied": outcomes.applied, "writes": outcomes.writes,
+            "failed": outcomes.failed.len(), "interrupted": outcomes.interrupted,
+            "stopped": stopped.map(ToString::to_string),
+        });
+        if let Err(error) = self.audit.note(self.actor, "import.apply", &plan.digest(), end).await {
+            tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit file");
+        }
+    }
+}
+
+/// RFC 3339, UTC.
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
 }
 
 /// What all people of one apply share.
 struct Work<'a> {
     plan: &'a Plan,
-    directory: &'a Directory,
+    passwords: &'a Passwords,
     scheme: Scheme,
-    batch: &'a Batch,
+    performer: &'a Performer<'a>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Feeds hashing and writing until all is done, `stop` resolves or the directory cannot go on; returns why it could
     /// not.
     async fn run(
         &self,
         stop: impl Future<Output = ()> + Send,
         outcomes: &mut Outcomes,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Option<DirectoryError> {
+        progress: OnProgress<'_>,
+    ) -> Option<ApplyError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let total = self.plan.changes.len();
+        let total = self.plan.changes().len();
         let mut stop = std::pin::pin!(stop);
-        let mut waiting = self.plan.changes.iter();
+        let mut waiting = (0u32..).zip(self.plan.changes());
         let (mut hashing, mut writing) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut hashed: VecDeque<Hashed<'_>> = VecDeque::new();
         let (mut core_time, mut done, mut stopped) = (Duration::ZERO, 0, None);
         loop {
             let going_on = stopped.is_none() && !outcomes.interrupted;
             while going_on && hashing.len() < cores && hashed.len() < HASHED_AHEAD {
-                let Some(change) = waiting.next() else { break };
-                match change.writes.iter().find_map(Write::password) {
-                    Some(password) => hashing.push(hash(change, password.clone(), self.scheme)),
-                    None => hashed.push_back((change, None)),
+                let Some(placed) = waiting.next() else { break };
+                match self.password(placed) {
+                    Ok(Some(password)) => hashing.push(hash(placed, password.clone(), self.scheme)),
+                    Ok(None) => hashed.push_back((placed, None)),
+                    Err(reason) => outcomes.failed.push((placed.1.line, reason)),
                 }
             }
             while going_on && writing.len() < IN_FLIGHT {
-                let Some((change, hash)) = hashed.pop_front() else { break };
-                writing.push(write_change(change, hash, self.directory, self.batch));
+                let Some((placed, hash)) = hashed.pop_front() else { break };
+                writing.push(self.write_change(placed, hash));
             }
             if hashing.is_empty() && writing.is_empty() {
                 break;
             }
             tokio::select! {
-                Some((change, result)) = hashing.next() => match result {
+                Some((placed, result)) = hashing.next() => match result {
                     Ok((hash, took)) => {
                         core_time += took;
-                        hashed.push_back((change, Some(hash)));
+                        hashed.push_back((placed, Some(hash)));
                     }
-                    Err(error) => outcomes.failed.push((change.line, format!("the password was not hashed: {error}"))),
+                    Err(error) => {
+                        outcomes.failed.push((placed.1.line, format!("the password was not hashed: {error}")));
+                    }
                 },
-                Some((line, writes, failure)) = writing.next() => {
+                Some(ended) = writing.next() => {
                     done += 1;
-                    outcomes.writes += writes;
-                    match failure {
-                        None => outcomes.applied += 1,
-                        Some(Failure::Person(reason)) => outcomes.failed.push((line, reason)),
-                        Some(Failure::Stop(error)) => stopped = Some(error),
-                    }
+                    stopped = outcomes.count(ended).or(stopped);
                     progress(Progress { done, total });
                 }
                 () = &mut stop, if going_on => outcomes.interrupted = true,
@@ -179,97 +298,53 @@ impl Work<'_> {
         outcomes.interrupted &= done < total;
         stopped
     }
+
+    /// The password that is to be hashed for a change: that of its record, unless it is set already.
+    fn password(&self, (place, change): Placed<'_>) -> Result<Option<&'a Secret>, String> {
+        let to_do = (0u32..).zip(&change.writes).filter(|(write, _)| !self.performer.is_done(place, *write));
+        let Some(of) = to_do.into_iter().find_map(|(_, write)| write.password) else { return Ok(None) };
+        match self.passwords.get(of) {
+            Some(password) => Ok(Some(password)),
+            None => Err("the password of its record is not there; import the file again".to_owned()),
+        }
+    }
+
+    /// All writes of one person in their order.
+    async fn write_change(&self, (place, change): Placed<'_>, hash: Option<String>) -> Ended {
+        let mut done = 0;
+        for (number, write) in (0u32..).zip(&change.writes) {
+            let hash = hash.as_deref().filter(|_| write.password.is_some());
+            match self.performer.perform((place, number), write, hash).await {
+                Ok(is_written) => done += usize::from(is_written),
+                Err(failure) => return (change.line, done, Some(failure)),
+            }
+        }
+        (change.line, done, None)
+    }
+}
+
+impl Outcomes {
+    /// Counts one person; returns why no more can be begun.
+    fn count(&mut self, (line, writes, failure): Ended) -> Option<ApplyError> {
+        self.writes += writes;
+        match failure {
+            None => self.applied += 1,
+            Some(Failure::Person(reason)) => self.failed.push((line, reason)),
+            Some(Failure::Stop(error)) => return Some(error),
+        }
+        None
+    }
 }
 
 /// Hashes off the async threads; the time is that of one core.
 async fn hash(
-    change: &Change,
+    placed: Placed<'_>,
     password: Secret,
     scheme: Scheme,
-) -> (&Change, Result<(String, Duration), tokio::task::JoinError>) {
+) -> (Placed<'_>, Result<(String, Duration), tokio::task::JoinError>) {
     let task = tokio::task::spawn_blocking(move || {
         let started = Instant::now();
         (provost_credential::hash(&password, scheme), started.elapsed())
     });
-    (change, task.await)
-}
-
-/// All writes of one person in their order: its line, how many were done, and what stopped them.
-async fn write_change(
-    change: &Change,
-    hash: Option<String>,
-    directory: &Directory,
-    batch: &Batch,
-) -> (u64, usize, Option<Failure>) {
-    let mut done = 0;
-    for write in &change.writes {
-        let hash = hash.as_deref().filter(|_| write.password().is_some());
-        match perform(write, hash, directory, batch).await {
-            Ok(written) => done += usize::from(written),
-            Err(failure) => return (change.line, done, Some(failure)),
-        }
-    }
-    (change.line, done, None)
-}
-
-/// One write; `false` when all was so already.
-async fn perform(write: &Write, hash: Option<&str>, directory: &Directory, batch: &Batch) -> Result<bool, Failure> {
-    match send(write.operation(batch, hash), directory).await {
-        Ok(()) => Ok(true),
-        Err(DirectoryError::AlreadyExists(_)) => settle(write, directory, batch).await,
-        // The answer was lost. Done or not, the directory knows; if not, the same write is as right as before.
-        Err(DirectoryError::Unknown(_)) => match settle(write, directory, batch).await {
-            Ok(_) => Ok(true),
-            Err(Failure::Person(_)) => match send(write.operation(batch, hash), directory).await {
-                Ok(()) => Ok(true),
-                Err(error) => Err(decide(error)),
-            },
-            Err(stop) => Err(stop),
-        },
-        Err(error) => Err(decide(error)),
-    }
-}
-
-async fn send(operation: Operation, directory: &Directory) -> Result<(), DirectoryError> {
-    match operation {
-        Operation::Add(entry) => directory.add(entry).await.map(drop),
-        Operation::Modify(dn, changes, control) => directory.modify(&dn, changes, control).await.map(drop),
-    }
-}
-
-fn decide(error: DirectoryError) -> Failure {
-    match error {
-        DirectoryError::Unavailable(_) | DirectoryError::Unknown(_) | DirectoryError::InvalidCredentials => {
-            Failure::Stop(error)
-        }
-        DirectoryError::AssertionFailed => {
-            Failure::Person("the person was changed since the plan was made; import again".to_owned())
-        }
-        other => Failure::Person(other.to_string()),
-    }
-}
-
-/// Reads whether the entry is as the write would have left it. `Ok` when it is.
-async fn settle(write: &Write, directory: &Directory, batch: &Batch) -> Result<bool, Failure> {
-    let dn = match write {
-        Write::ClaimAddress { address, .. } | Write::SetKind { address, .. } => {
-            tree::address(&batch.suffix, address.as_str())
-        }
-        Write::AddPerson(person) => person.dn.clone(),
-        Write::ModifyPerson { dn, .. } => dn.clone(),
-    };
-    let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH];
-    let entry = tree::read_provider(directory, &dn, &attributes).await.map_err(decide)?;
-    match write {
-        Write::ClaimAddress { owner, .. } if entry.as_ref().is_some_and(|entry| is_owner(entry, owner)) => Ok(false),
-        Write::ClaimAddress { address, .. } => {
-            Err(Failure::Person(format!("{address} was taken meanwhile; import again")))
-        }
-        _ if entry.is_some_and(|entry| entry.first(attr::PROVOST_LAST_BATCH) == Some(&*batch.id)) => Ok(false),
-        _ => Err(Failure::Person("the person was changed since the plan was made; import again".to_owned())),
-    }
-}
-
-fn is_owner(entry: &Entry, owner: &Dn) -> bool {
-    entry.first(attr::PROVOST_OWNER).and_then(|held| Dn::parse(held).ok()).as_ref() == Some(owner)
+    (placed, task.await)
 }

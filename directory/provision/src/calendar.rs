@@ -17,12 +17,22 @@ pub fn site_time_zone() -> TimeZone {
 
 /// The first moment of a day as GeneralizedTime; `None` beyond the years that can be represented.
 pub(crate) fn day_begins(date: Date) -> Option<String> {
-    Some(generalized(site_time_zone().to_timestamp(date.at(0, 0, 0, 0)).ok()?))
+    day_begins_in(&site_time_zone(), date)
+}
+
+/// The first moment of a day of that time zone as GeneralizedTime; `None` beyond the years that can be represented.
+pub(crate) fn day_begins_in(zone: &TimeZone, date: Date) -> Option<String> {
+    Some(generalized(zone.to_timestamp(date.at(0, 0, 0, 0)).ok()?))
 }
 
 /// The last second of a day as GeneralizedTime; `None` beyond the years that can be represented.
 pub(crate) fn day_ends(date: Date) -> Option<String> {
-    Some(generalized(site_time_zone().to_timestamp(date.at(23, 59, 59, 0)).ok()?))
+    day_ends_in(&site_time_zone(), date)
+}
+
+/// The last second of a day of that time zone as GeneralizedTime; `None` beyond the years that can be represented.
+pub(crate) fn day_ends_in(zone: &TimeZone, date: Date) -> Option<String> {
+    Some(generalized(zone.to_timestamp(date.at(23, 59, 59, 0)).ok()?))
 }
 
 /// The site's day at a GeneralizedTime; `None` when it is none.

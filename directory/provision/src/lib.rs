@@ -1,31 +1,44 @@
-//! People's facts into the directory, through one door: read, plan, apply. And the small changes that a help desk makes.
+//! People into the directory, through one door: sources, wanted state, plan, apply. And the small changes that a help desk
+//! makes.
 //!
-//! `plan` is pure; `apply` is ordered single-entry writes, each intermediate state valid, all repeatable. The CLI, the REST
-//! API and the web pages call the same functions here. Nothing here knows who asks but by [`Actor`].
+//! [`wanted`] and [`plan`] are pure. Applying is ordered single-entry writes, each intermediate state valid, all
+//! repeatable, each with a receipt in a journal. The CLI, the REST API and the web pages call the same functions here.
+//! Nothing here knows who asks but by [`Actor`].
 
 mod apply;
+mod attributes;
 mod audit;
 mod calendar;
 mod desk;
-mod facts;
 mod invisible;
+mod journal;
 mod naming;
 mod plan;
-mod roster;
+mod policies;
+mod rule;
 mod settings;
+mod source;
 mod tree;
+mod wanted;
 mod write;
 
-pub use apply::{Outcomes, Progress, apply, apply_until};
+pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
 pub use audit::{Actor, Audit, AuditRecord};
 pub use calendar::site_time_zone;
 pub use desk::{AddressInfo, Desk, DeskError, PersonDetail, PersonSummary, VacationChange};
-pub use facts::Facts;
-pub use naming::{fold_name, login_base};
-pub use plan::{Actual, Change, ChangeKind, Plan, PlanError, PlanSummary, plan};
-pub use roster::{
-    Affiliation, Column, Encoding, FILE_MIB_MAX, FileError, ROWS_MAX, Roster, RosterOptions, Row, RowError, read_roster,
+pub use journal::{Begin, End, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
+pub use naming::fold_name;
+pub use plan::{
+    Actual, AttributeChange, Change, ChangeKind, How, PLAN_OCTETS_MAX, PLAN_VERSION, Plan, PlanError, PlanFileError,
+    PlanSummary, Reason, SourceStamp, plan,
 };
+pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
+pub use rule::Rule;
 pub use settings::{Settings, SettingsSource, read_shared_settings};
+pub use source::{
+    Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, Record, RecordError,
+    RecordRef, Source, read_source,
+};
 pub use tree::{base_tree, ensure_tree};
-pub use write::{AddressKind, NewPerson, Write};
+pub use wanted::{Origin, Passwords, State, Want, WantedAddress, WantedPerson, WantedValue, wanted};
+pub use write::{Action, AddressKind, Write};

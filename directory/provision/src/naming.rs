@@ -1,13 +1,15 @@
-//! Logins from names.
+//! Logins from names, by the site's policy.
 
 use std::fmt::Write as _;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{decompose_canonical, is_combining_mark};
 
+use crate::NamingPolicy;
+
 /// Names of roles and of systems, which mail and people trust: never a person's login. RFC 2142 §3 to §7, RFC 5321 §4.5.1,
 /// and what systems and sites name their own. A hyphen stands for any joint or none: `no-reply` is `no.reply` as well.
-const RESERVED: &[&str] = &[
+pub(crate) const RESERVED: &[&str] = &[
     // RFC 2142 §3: business.
     "info",
     "marketing",
@@ -85,7 +87,7 @@ pub(crate) const LOCAL_PART_OCTETS_MAX: usize = 64;
 
 /// Letters that no decomposition brings to ASCII, as this site writes them. German ü is u here, not ue: the site's
 /// policy drops marks, whatever the language.
-const LETTERS: [(char, &str); 11] = [
+pub(crate) const LETTERS: [(char, &str); 11] = [
     ('ß', "ss"),
     ('œ', "oe"),
     ('æ', "ae"),
@@ -99,12 +101,39 @@ const LETTERS: [(char, &str); 11] = [
     ('\u{2011}', "-"),
 ];
 
-/// Folds one name to what may stand in a login: lower case ASCII letters, digits and hyphens.
+/// Folds one name to what may stand in a login by the built-in rules: lower case ASCII letters, digits and hyphens.
 /// Marks dropped, ß ss, œ oe, æ ae, ø o, ł l, đ d; spaces, apostrophes and dots dropped, hyphens kept.
 pub fn fold_name(name: &str) -> String {
+    fold(name, |c| LETTERS.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| *ascii))
+}
+
+impl NamingPolicy {
+    /// Folds one name to what may stand in a login: as [`fold_name`], with this policy's letters.
+    pub fn fold(&self, name: &str) -> String {
+        fold(name, |c| self.letters.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| ascii.as_str()))
+    }
+
+    /// `given.family` folded; one of them alone when the other folds to nothing; `None` when both do.
+    pub fn login_base(&self, given: &str, family: &str) -> Option<String> {
+        join(self.fold(given), self.fold(family))
+    }
+
+    /// Whether a local part is a role's: taken from the beginning, whoever asks.
+    pub fn is_reserved(&self, local: &str) -> bool {
+        let letters = |text: &str| text.replace(['.', '-'], "");
+        let is = |name: &String| name == local || (name.contains('-') && letters(name) == letters(local));
+        self.reserved.iter().any(is)
+    }
+}
+
+/// Folds with the site's spelling of letters.
+fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
     let mut folded = String::with_capacity(name.len());
     for c in name.nfc().flat_map(char::to_lowercase) {
-        if !fold_canonical(c, &mut folded) {
+        // A whole letter first: a site may write ü as ue, which its parts would not show.
+        if let Some(ascii) = letter(c) {
+            folded.push_str(ascii);
+        } else if !fold_canonical(c, &letter, &mut folded) {
             // Other scripts and typographic signs: a transliteration, of which only what a login may hold is kept.
             folded.push_str(&deunicode::deunicode_char(c).unwrap_or_default().to_ascii_lowercase());
         }
@@ -113,20 +142,17 @@ pub fn fold_name(name: &str) -> String {
     folded.trim_matches('-').to_owned()
 }
 
-/// Appends `c` without its marks; `false`, and nothing appended, when a part of it is neither ASCII nor in [`LETTERS`].
-fn fold_canonical(c: char, folded: &mut String) -> bool {
+/// Appends `c` without its marks; `false`, and nothing appended, when a part of it is neither ASCII nor a known letter.
+fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded: &mut String) -> bool {
     let before = folded.len();
     let mut known = true;
-    decompose_canonical(c, |part| {
-        let letter = LETTERS.iter().find(|(letter, _)| *letter == part);
-        match (part, letter) {
-            // A soft hyphen is a hint for line breaks, not a part of the name.
-            ('\u{AD}', _) => {}
-            (_, Some((_, ascii))) => folded.push_str(ascii),
-            _ if part.is_ascii() => folded.push(part),
-            _ if is_combining_mark(part) => {}
-            _ => known = false,
-        }
+    decompose_canonical(c, |part| match (part, letter(part)) {
+        // A soft hyphen is a hint for line breaks, not a part of the name.
+        ('\u{AD}', _) => {}
+        (_, Some(ascii)) => folded.push_str(ascii),
+        _ if part.is_ascii() => folded.push(part),
+        _ if is_combining_mark(part) => {}
+        _ => known = false,
     });
     if !known {
         folded.truncate(before);
@@ -134,9 +160,7 @@ fn fold_canonical(c: char, folded: &mut String) -> bool {
     known
 }
 
-/// `given.family` folded; one of them alone when the other folds to nothing; `None` when both do.
-pub fn login_base(given: &str, family: &str) -> Option<String> {
-    let (given, family) = (fold_name(given), fold_name(family));
+fn join(given: String, family: String) -> Option<String> {
     let joined = match (given.is_empty(), family.is_empty()) {
         (true, true) => return None,
         (false, true) => given,
@@ -168,12 +192,6 @@ pub(crate) fn is_numbered(local: &str, base: &str) -> bool {
             .any(|number: u32| number > 1 && numbered(base, number) == local)
 }
 
-/// Whether a local part is a role's: taken from the beginning, whoever asks.
-pub(crate) fn is_reserved(local: &str) -> bool {
-    let letters = |text: &str| text.replace(['.', '-'], "");
-    RESERVED.iter().any(|name| *name == local || (name.contains('-') && letters(name) == letters(local)))
-}
-
 /// Cuts an ASCII text, leaving no dot or hyphen at its end.
 fn shorten(text: &str, octets: usize) -> &str {
     match text.get(..octets) {
@@ -186,6 +204,10 @@ fn shorten(text: &str, octets: usize) -> &str {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn login_base(given: &str, family: &str) -> Option<String> {
+        NamingPolicy::built_in("example.edu").login_base(given, family)
+    }
 
     // Issue 2, Build 5: the policy's own examples first.
     #[test]
@@ -266,6 +288,7 @@ mod tests {
     // RFC 2142 §1: these names belong to roles.
     #[test]
     fn roles_are_nobodys() {
+        let policy = NamingPolicy::built_in("example.edu");
         for (local, expect) in [
             ("postmaster", true),
             ("abuse", true),
@@ -284,9 +307,20 @@ mod tests {
             ("zoe.tremblay", false),
             ("", false),
         ] {
-            assert_eq!(is_reserved(local), expect, "{local}");
+            assert_eq!(policy.is_reserved(local), expect, "{local}");
         }
         assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "each can come of a name");
+    }
+
+    // A site that writes German ü as ue says so in its policy; everything else follows from it.
+    #[test]
+    fn a_policy_has_its_own_letters_and_roles() {
+        let mut policy = NamingPolicy::built_in("example.edu");
+        assert_eq!(policy.login_base("Jürgen", "Groß").as_deref(), Some("jurgen.gross"));
+        policy.letters.push(('ü', "ue".to_owned()));
+        policy.reserved.push("rector".to_owned());
+        assert_eq!(policy.login_base("Jürgen", "Groß").as_deref(), Some("juergen.gross"));
+        assert!(policy.is_reserved("rector") && !NamingPolicy::built_in("example.edu").is_reserved("rector"));
     }
 
     proptest! {

@@ -8,6 +8,8 @@ use provost_entry::{Entry, Filter};
 use provost_schema::{attr, class};
 use provost_settings::{Fallback, SETTINGS_MAX, SharedSettings, Stated};
 
+use crate::REGISTRAR;
+
 /// What provisioning needs to know of the site, for one operation.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -22,7 +24,7 @@ pub struct Settings {
 impl Settings {
     /// Those of the settings that all nodes share.
     pub fn of(shared: &SharedSettings) -> Self {
-        Self { domain: shared.mail_domain.clone(), source: "registrar".to_owned(), scheme: shared.password_scheme }
+        Self { domain: shared.mail_domain.clone(), source: REGISTRAR.to_owned(), scheme: shared.password_scheme }
     }
 }
 

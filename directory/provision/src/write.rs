@@ -1,13 +1,14 @@
-//! The single-entry writes of which a plan is made, and what each asks of the directory.
+//! The single-entry writes of which a plan is made, and the request to the directory for each.
 
 use std::fmt;
 
 use provost_client::Control;
-use provost_credential::Secret;
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::{attr, class};
+use serde::{Deserialize, Serialize};
 
-use crate::facts::Facts;
+use crate::plan::{AttributeChange, How, serial};
+use crate::source::RecordRef;
 use crate::tree;
 
 /// What an address is to its owner.
@@ -29,59 +30,38 @@ impl AddressKind {
     }
 }
 
-/// One write to one entry.
-#[derive(Clone, Debug)]
-pub enum Write {
-    /// Makes the address entry: from then on nobody else can have the address.
-    ClaimAddress {
-        /// Which.
-        address: Address,
-        /// The person's DN.
-        owner: Dn,
-        /// What for.
-        kind: AddressKind,
-    },
-    /// Makes the person.
-    AddPerson(Box<NewPerson>),
-    /// Changes the person.
-    ModifyPerson {
-        /// Whom.
-        dn: Dn,
-        /// entryCSN of what was compared: a write in between refuses ours.
-        csn: Option<Box<str>>,
-        /// What.
-        changes: Vec<Modification>,
-        /// First password, for a person who has none.
-        password: Option<Secret>,
-    },
-    /// Changes what an address is to its owner.
-    SetKind {
-        /// Which.
-        address: Address,
-        /// Into what.
-        kind: AddressKind,
-    },
+/// One write to one entry: at most one write of a plan concerns an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// The entry.
+    #[serde(with = "serial::dn")]
+    pub dn: Dn,
+    /// What is done to it, and under which condition.
+    pub action: Action,
+    /// What becomes of its attributes. Object classes, provostSince and provostLastBatch are not listed: they follow from
+    /// the action and from the batch.
+    pub attributes: Vec<AttributeChange>,
+    /// The record whose initial password is to be hashed and set. The password itself is never in a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<RecordRef>,
 }
 
-/// A person to be made.
-#[derive(Clone, Debug)]
-pub struct NewPerson {
-    /// Where.
-    pub dn: Dn,
-    /// RDN: provostPersonId.
-    pub id: uuid::Uuid,
-    /// `registrar:12345`.
-    pub source_id: String,
-    /// Login.
-    pub uid: String,
-    /// Primary address.
-    pub mail: Address,
-    /// All other addresses that are the person's already, from an import that did not come to its end.
-    pub aliases: Vec<Box<str>>,
-    /// What the row says.
-    pub facts: Facts,
-    /// Initial password.
-    pub password: Option<Secret>,
+/// What is done to an entry, and under which condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Makes an address entry: from then on nobody else can have the address.
+    AddAddress,
+    /// Makes a person.
+    AddPerson,
+    /// Changes a person, if nobody else did since the plan was made.
+    ModifyPerson {
+        /// entryCSN of the entry that was compared; `None` when the server showed none, then there is no condition.
+        csn: Option<Box<str>>,
+    },
+    /// Changes an address entry, if its attributes are those that were compared.
+    ModifyAddress,
 }
 
 /// What is the same for all writes of one apply.
@@ -91,8 +71,6 @@ pub(crate) struct Batch {
     pub(crate) id: String,
     /// GeneralizedTime: provostSince of new addresses.
     pub(crate) since: String,
-    /// Suffix of the tree.
-    pub(crate) suffix: Dn,
 }
 
 /// A request to the directory.
@@ -107,62 +85,118 @@ pub(crate) enum Operation {
 impl Write {
     /// The request for this write, with the password's hash where the write has a password.
     pub(crate) fn operation(&self, batch: &Batch, hash: Option<&str>) -> Operation {
-        let last_batch = || {
-            Modification::replace(
-                AttributeDescription::of(attr::PROVOST_LAST_BATCH),
-                vec![batch.id.clone().into_bytes()],
-            )
-        };
-        match self {
-            Self::ClaimAddress { address, owner, kind } => Operation::Add(
-                address_entry(&batch.suffix, address, owner, *kind, &batch.since)
-                    .with(attr::PROVOST_LAST_BATCH, batch.id.as_str()),
-            ),
-            Self::AddPerson(person) => {
-                Operation::Add(person.entry(hash).with(attr::PROVOST_LAST_BATCH, batch.id.as_str()))
+        match &self.action {
+            Action::AddAddress => {
+                let entry = with_classes(Entry::new(self.dn.clone()), &ADDRESS_CLASSES);
+                Operation::Add(self.fill(entry, batch).with(attr::PROVOST_SINCE, batch.since.as_str()))
             }
-            Self::ModifyPerson { dn, csn, changes, .. } => {
-                let mut changes = changes.clone();
-                let mut control = tree::unchanged_since(csn.as_deref());
-                if let Some(hash) = hash {
-                    let name = AttributeDescription::of(attr::USER_PASSWORD);
-                    changes.push(Modification::add(name, vec![hash.as_bytes().to_vec()]));
-                    // An identity that may not read passwords takes everybody for one without: the server knows.
-                    let none = Filter::Not(Box::new(Filter::present(attr::USER_PASSWORD)));
-                    control.assert = Some(Filter::And(control.assert.into_iter().chain([none]).collect()));
-                }
-                changes.push(last_batch());
-                Operation::Modify(dn.clone(), changes, control)
+            Action::AddPerson => {
+                let entry = self.fill(with_classes(Entry::new(self.dn.clone()), &PERSON_CLASSES), batch);
+                Operation::Add(match hash {
+                    Some(hash) => entry.with(attr::USER_PASSWORD, hash),
+                    None => entry,
+                })
             }
-            Self::SetKind { address, kind } => {
-                let dn = tree::address(&batch.suffix, address.as_str());
-                let changes = vec![set_kind(*kind), last_batch()];
-                Operation::Modify(dn, changes, Control::default())
+            Action::ModifyPerson { csn } => self.modify(batch, hash, tree::unchanged_since(csn.as_deref())),
+            Action::ModifyAddress => {
+                let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
+                self.modify(batch, None, Control { assert: Some(Filter::And(as_compared)) })
             }
         }
     }
 
-    /// The password that must be hashed before this write.
-    pub(crate) fn password(&self) -> Option<&Secret> {
-        match self {
-            Self::AddPerson(person) => person.password.as_ref(),
-            Self::ModifyPerson { password, .. } => password.as_ref(),
-            Self::ClaimAddress { .. } | Self::SetKind { .. } => None,
+    fn fill(&self, mut entry: Entry, batch: &Batch) -> Entry {
+        for change in &self.attributes {
+            for value in &change.after {
+                entry.push(change.name.clone(), value.clone().into_bytes());
+            }
         }
+        entry.with(attr::PROVOST_LAST_BATCH, batch.id.as_str())
+    }
+
+    fn modify(&self, batch: &Batch, hash: Option<&str>, mut control: Control) -> Operation {
+        let mut changes: Vec<Modification> = self.attributes.iter().map(AttributeChange::modification).collect();
+        if let Some(hash) = hash {
+            let name = AttributeDescription::of(attr::USER_PASSWORD);
+            changes.push(Modification::add(name, vec![hash.as_bytes().to_vec()]));
+            // An identity that may not read passwords takes everybody for one without: the server knows.
+            let none = Filter::Not(Box::new(Filter::present(attr::USER_PASSWORD)));
+            control.assert = Some(Filter::And(control.assert.into_iter().chain([none]).collect()));
+        }
+        let last_batch = AttributeDescription::of(attr::PROVOST_LAST_BATCH);
+        changes.push(Modification::replace(last_batch, vec![batch.id.clone().into_bytes()]));
+        Operation::Modify(self.dn.clone(), changes, control)
+    }
+
+    /// The person who owns the address that this write makes.
+    pub(crate) fn owner(&self) -> Option<Dn> {
+        let owner = self.attributes.iter().find(|change| change.name.is(attr::PROVOST_OWNER))?;
+        owner.after.first().and_then(|owner| Dn::parse(owner).ok())
+    }
+
+    /// A new address entry of a person.
+    pub(crate) fn add_address(
+        suffix: &Dn,
+        address: &Address,
+        owner: &Dn,
+        kind: AddressKind,
+        rule: crate::Rule,
+    ) -> Self {
+        let attribute = |name, value: &str| AttributeChange::new(name, vec![value.to_owned()], rule);
+        let attributes = vec![
+            attribute(attr::PROVOST_ADDRESS, address.as_str()),
+            attribute(attr::PROVOST_ADDRESS_KIND, kind.as_str()),
+            attribute(attr::PROVOST_OWNER, owner.as_str()),
+        ];
+        Self { dn: tree::address(suffix, address.as_str()), action: Action::AddAddress, attributes, password: None }
+    }
+
+    /// Another kind for an address entry.
+    pub(crate) fn set_kind(suffix: &Dn, address: &Address, held: &str, kind: AddressKind, rule: crate::Rule) -> Self {
+        let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
+        let before = Some(held).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
+        let after = vec![kind.as_str().to_owned()];
+        let attributes = vec![AttributeChange { name, how: How::Set, before, after, rule }];
+        Self { dn: tree::address(suffix, address.as_str()), action: Action::ModifyAddress, attributes, password: None }
     }
 }
 
-/// The modification that sets an address's kind.
-pub(crate) fn set_kind(kind: AddressKind) -> Modification {
-    let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
-    Modification::replace(name, vec![kind.as_str().into()])
+impl fmt::Display for Write {
+    /// One line for people: the entry and what becomes of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.action {
+            Action::AddAddress => "add address",
+            Action::AddPerson => "add person",
+            Action::ModifyPerson { .. } => "modify person",
+            Action::ModifyAddress => "modify address",
+        };
+        write!(f, "{verb} {}", self.dn)?;
+        for change in &self.attributes {
+            write!(f, "; {change}")?;
+        }
+        if self.password.is_some() { f.write_str("; with a password") } else { Ok(()) }
+    }
+}
+
+const ADDRESS_CLASSES: [&str; 2] = ["top", class::PROVOST_ADDRESS_ENTRY];
+const PERSON_CLASSES: [&str; 8] = [
+    "top",
+    "person",
+    "organizationalPerson",
+    class::INET_ORG_PERSON,
+    class::EDU_PERSON,
+    class::INET_LOCAL_MAIL_RECIPIENT,
+    class::MAIL_RECIPIENT,
+    class::PROVOST_ACCOUNT,
+];
+
+fn with_classes(entry: Entry, classes: &[&'static str]) -> Entry {
+    classes.iter().fold(entry, |entry, class| entry.with(attr::OBJECT_CLASS, *class))
 }
 
 /// A new address entry.
 pub(crate) fn address_entry(suffix: &Dn, address: &Address, owner: &Dn, kind: AddressKind, since: &str) -> Entry {
-    Entry::new(tree::address(suffix, address.as_str()))
-        .with(attr::OBJECT_CLASS, "top")
-        .with(attr::OBJECT_CLASS, class::PROVOST_ADDRESS_ENTRY)
+    with_classes(Entry::new(tree::address(suffix, address.as_str())), &ADDRESS_CLASSES)
         .with(attr::PROVOST_ADDRESS, address.as_str())
         .with(attr::PROVOST_ADDRESS_KIND, kind.as_str())
         .with(attr::PROVOST_OWNER, owner.as_str())
@@ -171,72 +205,10 @@ pub(crate) fn address_entry(suffix: &Dn, address: &Address, owner: &Dn, kind: Ad
 
 /// What every person's entry begins with: its classes and its state.
 pub(crate) fn person_entry(dn: &Dn, id: uuid::Uuid) -> Entry {
-    const CLASSES: [&str; 8] = [
-        "top",
-        "person",
-        "organizationalPerson",
-        class::INET_ORG_PERSON,
-        class::EDU_PERSON,
-        class::INET_LOCAL_MAIL_RECIPIENT,
-        class::MAIL_RECIPIENT,
-        class::PROVOST_ACCOUNT,
-    ];
-    let entry =
-        Entry::new(dn.clone()).with(attr::PROVOST_PERSON_ID, id.to_string()).with(attr::PROVOST_STATE, "active");
-    CLASSES.into_iter().fold(entry, |entry, class| entry.with(attr::OBJECT_CLASS, class))
+    with_classes(Entry::new(dn.clone()), &PERSON_CLASSES)
+        .with(attr::PROVOST_PERSON_ID, id.to_string())
+        .with(attr::PROVOST_STATE, NEW_STATE)
 }
 
-impl NewPerson {
-    fn entry(&self, hash: Option<&str>) -> Entry {
-        let mut entry = person_entry(&self.dn, self.id)
-            .with(attr::PROVOST_SOURCE_ID, self.source_id.as_str())
-            .with(attr::UID, self.uid.as_str())
-            .with(attr::MAIL, self.mail.as_str())
-            .with(attr::MAIL_LOCAL_ADDRESS, self.mail.as_str());
-        for alias in &self.aliases {
-            entry = entry.with(attr::MAIL_LOCAL_ADDRESS, alias.as_bytes());
-        }
-        for (name, value) in self.facts.iter() {
-            entry = entry.with(name, value);
-        }
-        match hash {
-            Some(hash) => entry.with(attr::USER_PASSWORD, hash),
-            None => entry,
-        }
-    }
-}
-
-impl fmt::Display for Write {
-    /// One line for people; it also goes into the plan's hash, so it names everything but a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClaimAddress { address, owner, kind } => {
-                write!(f, "add address {address} ({}) of {owner}", kind.as_str())
-            }
-            Self::AddPerson(person) => {
-                write!(f, "add person {} uid={} mail={}", person.dn, person.uid, person.mail)?;
-                write!(f, " {}={}", attr::PROVOST_SOURCE_ID, person.source_id)?;
-                for alias in &person.aliases {
-                    write!(f, " {}={alias}", attr::MAIL_LOCAL_ADDRESS)?;
-                }
-                for (name, value) in person.facts.iter() {
-                    write!(f, " {name}={value:?}")?;
-                }
-                write_password(f, person.password.is_some())
-            }
-            Self::ModifyPerson { dn, csn, changes, password } => {
-                write!(f, "modify person {dn} at {}", csn.as_deref().unwrap_or("any version"))?;
-                for change in changes {
-                    let values: Vec<_> = change.values.iter().map(|value| String::from_utf8_lossy(value)).collect();
-                    write!(f, " {:?} {}={values:?}", change.op, change.attribute)?;
-                }
-                write_password(f, password.is_some())
-            }
-            Self::SetKind { address, kind } => write!(f, "set address {address} to {}", kind.as_str()),
-        }
-    }
-}
-
-fn write_password(f: &mut fmt::Formatter<'_>, has_one: bool) -> fmt::Result {
-    if has_one { f.write_str(" with a password") } else { Ok(()) }
-}
+/// provostState of a new account.
+pub(crate) const NEW_STATE: &str = "active";

@@ -7,14 +7,15 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use provost_client::{Directory, DirectoryConfig, DirectoryError, Scope, Search, ServerConfig, ServerRole};
 use provost_credential::{Scheme, Secret, Verdict};
 use provost_entry::{Dn, Entry, Filter};
 use provost_provision::{
-    Actor, Actual, Audit, Desk, DeskError, Outcomes, Plan, RosterOptions, Settings, VacationChange, apply, apply_until,
-    ensure_tree, plan, read_roster,
+    Actor, Actual, Applier, ApplyError, Audit, CsvOptions, Desk, DeskError, Journals, Outcomes, Passwords, Plan,
+    Policies, Settings, VacationChange, ensure_tree, plan, read_source, wanted,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -52,7 +53,7 @@ impl Slapd {
         self.child = spawn(self.folder.path(), self.port);
     }
 
-    fn desk(&self) -> Desk {
+    fn desk(&self) -> Site {
         desk(self.port, self.folder.path())
     }
 }
@@ -80,7 +81,7 @@ impl Embedded {
         Self { folder, server }
     }
 
-    fn desk(&self) -> Desk {
+    fn desk(&self) -> Site {
         desk(self.server.addresses[0].port(), self.folder.path())
     }
 }
@@ -98,9 +99,31 @@ fn directory(port: u16) -> Directory {
     })
 }
 
-fn desk(port: u16, folder: &Path) -> Desk {
+/// The help desk's operations, and what applying takes besides.
+struct Site {
+    desk: Desk,
+    journals: Journals,
+}
+
+impl std::ops::Deref for Site {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
+}
+
+impl Site {
+    fn applier<'a>(&'a self, actor: &'a Actor) -> Applier<'a> {
+        let Desk { directory, settings, audit } = &self.desk;
+        Applier { directory, scheme: settings.get().scheme, actor, audit, journals: &self.journals }
+    }
+}
+
+fn desk(port: u16, folder: &Path) -> Site {
     let audit = Audit::open(&folder.join("audit.jsonl")).unwrap();
-    Desk { directory: directory(port), settings: settings().into(), audit }
+    let desk = Desk { directory: directory(port), settings: settings().into(), audit };
+    Site { desk, journals: Journals::new(folder.join("journal")) }
 }
 
 impl Drop for Slapd {
@@ -168,28 +191,44 @@ fn actor() -> Actor {
     Actor { name: "cli:test".into(), via: "cli" }
 }
 
-async fn plan_for(desk: &Desk, file: &str) -> Plan {
-    let roster = read_roster(file.as_bytes(), &RosterOptions::default()).unwrap();
-    let actual = Actual::read(&desk.directory, &desk.settings.get()).await.unwrap();
-    plan(&roster, &actual, &desk.settings.get(), jiff::Timestamp::now()).unwrap()
+/// A plan with the passwords of its file.
+struct Planned {
+    plan: Arc<Plan>,
+    passwords: Passwords,
 }
 
-async fn apply_to(desk: &Desk, plan: &Plan) -> Result<Outcomes, (Outcomes, DirectoryError)> {
+impl std::ops::Deref for Planned {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+async fn plan_for(desk: &Site, file: &str) -> Planned {
+    let sources = vec![read_source("registrar", file.as_bytes(), &CsvOptions::default()).unwrap()];
+    let actual = Actual::read(&desk.directory).await.unwrap();
+    let policies = Policies::from(&desk.settings.get());
+    let plan = plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual).unwrap();
+    Planned { plan: Arc::new(plan), passwords: Passwords::of(sources) }
+}
+
+async fn apply_to(site: &Site, planned: &Planned) -> Result<Outcomes, (Outcomes, ApplyError)> {
     let mut steps = 0;
     let mut progress = |_| steps += 1;
-    let result = apply(plan, &desk.directory, &desk.settings.get(), &actor(), &desk.audit, &mut progress).await;
-    assert_eq!(steps, plan.changes.len().min(steps));
+    let result = site.applier(&actor()).apply(&planned.plan, &planned.passwords, &mut progress).await;
+    assert_eq!(steps, planned.changes().len().min(steps));
     result
 }
 
-async fn import(desk: &Desk, file: &str) -> Outcomes {
+async fn import(desk: &Site, file: &str) -> Outcomes {
     let plan = plan_for(desk, file).await;
     let outcomes = apply_to(desk, &plan).await.unwrap();
-    assert_eq!((outcomes.failed.as_slice(), outcomes.writes), (&[][..], plan.summary.writes));
+    assert_eq!((outcomes.failed.as_slice(), outcomes.writes), (&[][..], plan.summary().writes));
     outcomes
 }
 
-async fn below(desk: &Desk, container: &str) -> Vec<Entry> {
+async fn below(desk: &Site, container: &str) -> Vec<Entry> {
     let base = desk.directory.suffix().child("ou", container);
     let filter = Filter::present(attr::OBJECT_CLASS);
     let search = Search { base, scope: Scope::One, filter, attributes: Vec::new(), limit: None };
@@ -210,22 +249,22 @@ async fn the_sample_file_becomes_people() {
     embedded.server.stop().await;
 }
 
-async fn import_the_sample(desk: &Desk) {
+async fn import_the_sample(desk: &Site) {
     assert_eq!(ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap().len(), 10);
     assert!(ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap().is_empty());
 
     let first = plan_for(desk, SAMPLE).await;
     let mut lines: Vec<u64> = first.rejected().iter().map(|problem| problem.line).collect();
     lines.dedup();
-    assert_eq!((lines.len(), first.summary.rejected), (6, 6), "{:?}", first.rejected());
-    assert!(first.summary.create >= 220 && first.summary.passwords == first.summary.create);
+    assert_eq!((lines.len(), first.summary().rejected), (6, 6), "{:?}", first.rejected());
+    assert!(first.summary().create >= 220 && first.summary().passwords == first.summary().create);
     let outcomes = is_send(apply_to(desk, &first)).await.unwrap();
-    assert_eq!((outcomes.applied, outcomes.writes), (first.summary.create, 2 * first.summary.create));
+    assert_eq!((outcomes.applied, outcomes.writes), (first.summary().create, 2 * first.summary().create));
     assert!(outcomes.failed.is_empty() && outcomes.hashing_seconds > 0.0);
     assert!(plan_for(desk, SAMPLE).await.is_empty());
 
     let people = below(desk, "people").await;
-    assert_eq!(people.len(), first.summary.create);
+    assert_eq!(people.len(), first.summary().create);
     let password = SAMPLE.lines().nth(1).unwrap().rsplit(',').next().unwrap();
     let zoe = desk.person("zoe.tremblay").await.unwrap();
     desk.directory.bind(&Dn::parse(&zoe.dn).unwrap(), password).await.unwrap_or_else(|error| {
@@ -254,19 +293,20 @@ async fn an_import_that_is_cut_off_goes_on() {
             slapd.stop();
         }
     };
-    let cut = apply(&whole, &desk.directory, &desk.settings.get(), &actor(), &desk.audit, &mut progress).await;
+    let cut = desk.applier(&actor()).apply(&whole.plan, &whole.passwords, &mut progress).await;
     let (outcomes, error) = cut.unwrap_err();
-    assert!(matches!(error, DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)), "{error}");
+    let is_down = |error: &DirectoryError| matches!(error, DirectoryError::Unavailable(_) | DirectoryError::Unknown(_));
+    assert!(matches!(&error, ApplyError::Directory(error) if is_down(error)), "{error}");
     assert!(outcomes.applied < 600 && outcomes.applied >= 90, "{outcomes:?}");
     slapd.start_again();
     // Another process, as it would be: this one's client holds the server for down for a while.
     let desk = slapd.desk();
     let rest = plan_for(&desk, &rows).await;
-    assert!(rest.summary.create <= 600 - outcomes.applied + 64, "{:?}", rest.summary);
+    assert!(rest.summary().create <= 600 - outcomes.applied + 64, "{:?}", rest.summary());
     import(&desk, &rows).await;
     assert!(plan_for(&desk, &rows).await.is_empty());
     assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 600));
-    let noted = desk.audit.about(&whole.digest, 10).await.unwrap();
+    let noted = desk.audit.about(&whole.digest(), 10).await.unwrap();
     let actions: Vec<&str> = noted.iter().map(|record| record.action.as_str()).collect();
     assert_eq!(actions, ["import.apply", "import.begin", "import.apply", "import.begin"]);
 }
@@ -287,19 +327,195 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     };
     let stop = asked.notified();
     let actor = actor();
-    let settings = desk.settings.get();
-    let cut = apply_until(stop, &whole, &desk.directory, &settings, &actor, &desk.audit, &mut progress);
-    let outcomes = cut.await.unwrap();
+    let applier = desk.applier(&actor);
+    let outcomes = applier.apply_until(stop, &whole.plan, &whole.passwords, &mut progress).await.unwrap();
     assert!(outcomes.interrupted && (100..600).contains(&outcomes.applied), "{outcomes:?}");
     assert_eq!((outcomes.writes, outcomes.failed.len()), (2 * outcomes.applied, 0));
     assert_eq!(below(&desk, "people").await.len(), outcomes.applied, "nobody is half there");
     // The registrar corrects the file in between: rows that are there change, others are made.
     let changed = rows.replace("\n1,Ann,", "\n1,Anne,").replace("\n599,Ann,", "\n599,Anna,");
     let rest = plan_for(&desk, &changed).await;
-    assert_eq!((rest.summary.create, rest.summary.update), (600 - outcomes.applied, 1), "{:?}", rest.summary);
+    assert_eq!((rest.summary().create, rest.summary().update), (600 - outcomes.applied, 1), "{:?}", rest.summary());
     import(&desk, &changed).await;
     assert!(plan_for(&desk, &changed).await.is_empty());
     assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 601));
+    embedded.server.stop().await;
+}
+
+/// People and addresses without what differs between two runs: versions, ids and times of the server, and the batch.
+async fn content(site: &Site) -> Vec<String> {
+    let differs = [attr::PROVOST_LAST_BATCH, attr::PROVOST_SINCE, attr::USER_PASSWORD];
+    let mut content = Vec::new();
+    for container in ["people", "addresses"] {
+        for entry in below(site, container).await {
+            let kept = entry.attributes().filter(|(name, _)| !differs.iter().any(|differs| name.is(differs)));
+            let kept = kept.map(|(name, values)| {
+                let mut values: Vec<_> = values.iter().map(|value| String::from_utf8_lossy(value)).collect();
+                values.sort();
+                format!("{name} {values:?}")
+            });
+            content.push(format!("{} {:?}", entry.dn, kept.collect::<Vec<_>>()));
+        }
+    }
+    content.sort();
+    content
+}
+
+/// 300 people, of whom every third has a password, and what they become: some renamed, some changed, some new.
+fn two_files() -> (String, String) {
+    let row = |n: usize, family: &str, program: &str| {
+        let password = if n.is_multiple_of(3) { "long enough" } else { "" };
+        format!("{n},Ann,{family}-{},,,staff,{program},,{password}\n", "x".repeat(1 + n % 30))
+    };
+    let first: String = (0..300).map(|n| row(n, "Roy", "A")).collect();
+    let family = |n: usize| if n.is_multiple_of(4) { "Lee" } else { "Roy" };
+    let second: String = (50..400).map(|n| row(n, family(n), if n.is_multiple_of(5) { "B" } else { "A" })).collect();
+    (format!("{HEADER}{first}"), format!("{HEADER}{second}"))
+}
+
+/// Begins to apply and is gone in the middle, as a process that is killed: answers under way are never heard.
+async fn killed_at(people: usize, site: &Site, planned: &Planned) {
+    let reached = tokio::sync::Notify::new();
+    let mut progress = |at: provost_provision::Progress| {
+        if at.done >= people {
+            reached.notify_one();
+        }
+    };
+    let actor = actor();
+    let applier = site.applier(&actor);
+    tokio::select! {
+        outcome = applier.apply(&planned.plan, &planned.passwords, &mut progress) => panic!("it ended: {outcome:?}"),
+        () = reached.notified() => {}
+    }
+}
+
+// Issue 5, Build 10: an apply resumes from its journal and the directory, and ends where an uninterrupted one does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_apply_is_resumed_by_its_plan() {
+    let (first, second) = two_files();
+    let whole = Embedded::start().await;
+    ensure_tree(&whole.desk().directory, &settings()).await.unwrap();
+    import(&whole.desk(), &first).await;
+    import(&whole.desk(), &second).await;
+    let expect = content(&whole.desk()).await;
+    whole.server.stop().await;
+
+    let embedded = Embedded::start().await;
+    let site = embedded.desk();
+    ensure_tree(&site.directory, &site.settings.get()).await.unwrap();
+    import(&site, &first).await;
+    let plan = plan_for(&site, &second).await;
+    let mut batches = Vec::new();
+    for people in [10, 60, 30] {
+        killed_at(people, &site, &plan).await;
+        // The last receipts may be lost as well, and one torn.
+        let (batch, has_ended) = site.journals.batches().unwrap().pop().unwrap();
+        assert!(!has_ended);
+        tear(&embedded.folder.path().join(format!("journal/{batch}.open.jsonl")), 1000);
+        batches.push(batch);
+    }
+    let outcomes = apply_to(&site, &plan).await.unwrap();
+    assert!(outcomes.resumed && outcomes.failed.is_empty(), "{outcomes:?}");
+    assert!(batches.iter().all(|batch| *batch == outcomes.batch), "one batch: {batches:?} {}", outcomes.batch);
+    assert_eq!(outcomes.applied, plan.changes().len());
+    assert_eq!(content(&site).await, expect);
+    assert!(plan_for(&site, &second).await.is_empty());
+    check_journal(&site, &outcomes.batch).await;
+    embedded.server.stop().await;
+}
+
+/// The first two lines of a journal fit into it.
+const HEAD_OCTETS: u64 = 600;
+
+/// Cuts octets off a journal, once its writer has let go of it.
+fn tear(path: &Path, octets: u64) {
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.lock().unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length.saturating_sub(octets).max(HEAD_OCTETS)).unwrap();
+}
+
+/// Every write of a finished batch has a receipt with what undo needs: the values before, and the version after.
+async fn check_journal(site: &Site, batch: &str) {
+    let kept = site.journals.read(batch).unwrap();
+    let plan = site.journals.plan(batch).unwrap();
+    assert_eq!((kept.plan.as_str(), kept.end.unwrap().failed), (plan.hash(), 0));
+    let known: std::collections::HashMap<(u32, u32), _> =
+        kept.receipts.iter().map(|receipt| ((receipt.change, receipt.write), receipt)).collect();
+    let now: std::collections::HashMap<String, String> = versions(site).await;
+    for (place, change) in (0u32..).zip(plan.changes()) {
+        for (number, write) in (0u32..).zip(&change.writes) {
+            let receipt = known.get(&(place, number)).unwrap_or_else(|| panic!("no receipt: {write}"));
+            assert!(receipt.outcome.is_done(), "{receipt:?}");
+            assert_eq!(receipt.csn.as_ref(), now.get(&receipt.dn), "{receipt:?}");
+            let is_new = write.attributes.iter().all(|change| change.before.is_empty());
+            assert!(receipt.attributes == write.attributes || (is_new && receipt.attributes.is_empty()), "{receipt:?}");
+        }
+    }
+}
+
+/// entryCSN of every person and address.
+async fn versions(site: &Site) -> std::collections::HashMap<String, String> {
+    let mut versions = std::collections::HashMap::new();
+    for container in ["people", "addresses"] {
+        let base = site.directory.suffix().child("ou", container);
+        let filter = Filter::present(attr::OBJECT_CLASS);
+        let attributes = vec![attr::ENTRY_CSN.to_owned()];
+        let search = Search { base, scope: Scope::One, filter, attributes, limit: None };
+        for entry in site.directory.search_provider(search).await.unwrap() {
+            versions.insert(entry.dn.as_str().to_owned(), entry.first(attr::ENTRY_CSN).unwrap().to_owned());
+        }
+    }
+    versions
+}
+
+// An interrupted batch that nobody resumes is looked up by the next import: its journal says what it did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_apply_is_settled_by_another_plan() {
+    let slapd = Slapd::start();
+    let site = slapd.desk();
+    ensure_tree(&site.directory, &site.settings.get()).await.unwrap();
+    let (first, second) = two_files();
+    let plan = plan_for(&site, &first).await;
+    killed_at(100, &site, &plan).await;
+    let (killed, _) = site.journals.batches().unwrap().pop().unwrap();
+    let deadline = Instant::now() + START_TIMEOUT;
+    while !site.journals.batches().unwrap().contains(&(killed.clone(), true)) {
+        assert!(Instant::now() < deadline, "it is not settled");
+        let outcomes = apply_to(&site, &plan_for(&site, &second).await).await.unwrap();
+        assert!(outcomes.failed.is_empty() && !outcomes.resumed);
+    }
+    let kept = site.journals.read(&killed).unwrap();
+    let writes: usize = plan.changes().iter().map(|change| change.writes.len()).sum();
+    assert_eq!(kept.receipts.len(), writes, "one receipt for each write");
+    let end = kept.end.unwrap();
+    assert!((100..300).contains(&end.applied) && end.applied + end.failed == 300, "{end:?}");
+    let looked_up = |begin: &provost_provision::Begin| begin.via == "look-up";
+    assert!(kept.begins.iter().any(looked_up), "{:?}", kept.begins);
+    assert!(plan_for(&site, &second).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_refused_where_it_does_not_belong() {
+    let embedded = Embedded::start().await;
+    let site = embedded.desk();
+    ensure_tree(&site.directory, &site.settings.get()).await.unwrap();
+    let file = format!("{HEADER}1,Ann,Roy,,,staff,,,long enough\n");
+    let Planned { plan, .. } = plan_for(&site, &file).await;
+    let other = plan_for(&site, &file.replace("long enough", "another one")).await;
+    for (passwords, expect) in [(other.passwords, "other files"), (Passwords::default(), "other files")] {
+        let refused = site.applier(&actor()).apply(&plan, &passwords, &mut |_| {}).await.unwrap_err().1;
+        assert!(matches!(&refused, ApplyError::Refused(why) if why.contains(expect)), "{refused}");
+    }
+    let moved = String::from_utf8(plan.to_bytes()).unwrap().replace("dc=example,dc=edu", "dc=example,dc=org");
+    assert!(Plan::from_bytes(moved.as_bytes()).is_err(), "its hash is another one");
+    assert!(below(&site, "people").await.is_empty() && site.journals.batches().unwrap().is_empty());
+    // A journal that cannot be written: nothing goes into the directory.
+    let blocked = Site { desk: site.desk.clone(), journals: Journals::new("/proc/journal".into()) };
+    let planned = plan_for(&site, &file).await;
+    let refused = apply_to(&blocked, &planned).await.unwrap_err().1;
+    assert!(matches!(refused, ApplyError::Unavailable(_)), "{refused}");
+    assert!(below(&site, "people").await.is_empty());
     embedded.server.stop().await;
 }
 
@@ -339,7 +555,7 @@ async fn the_help_desk_at_work() {
     embedded.server.stop().await;
 }
 
-async fn work_at(desk: &Desk) {
+async fn work_at(desk: &Site) {
     ensure_tree(&desk.directory, &desk.settings.get()).await.unwrap();
     let rows = "12345,Zoé,L'Écuyer,2004-02-29,,student,B-INFO,2030-04-30,\n7,Bo,Li,,,staff,,,\n8,Bo,Li,,,staff,,,\n";
     import(desk, &format!("{HEADER}{rows}")).await;
@@ -350,7 +566,7 @@ async fn work_at(desk: &Desk) {
     passwords_and_roles(desk).await;
 }
 
-async fn lookups(desk: &Desk) {
+async fn lookups(desk: &Site) {
     let zoe = desk.person("12345").await.unwrap();
     for key in [zoe.summary.id.as_str(), "zoe.lecuyer", "ZOE.lecuyer@Example.edu", "registrar:12345", "Zoé L'Écuyer"]
     {
@@ -376,7 +592,7 @@ async fn lookups(desk: &Desk) {
 }
 
 /// A word finds a name with marks or without, in whatever way either is written, and after a change of name too.
-async fn accents(desk: &Desk) {
+async fn accents(desk: &Site) {
     let rows = |family: &str| format!("{HEADER}21,Ann,{family},,,staff,,,\n22,Bea,Cote,,,staff,,,\n");
     import(desk, &rows("Roy")).await;
     import(desk, &rows("Côté")).await;
@@ -390,7 +606,7 @@ async fn accents(desk: &Desk) {
     }
 }
 
-async fn vacations(desk: &Desk) {
+async fn vacations(desk: &Site) {
     let rule = VacationChange {
         end: Some(jiff::civil::date(2027, 1, 4)),
         subject_fr: Some("Absence".into()),
@@ -413,7 +629,7 @@ async fn vacations(desk: &Desk) {
     assert!(matches!(empty, Err(DeskError::Invalid { field: "text", .. })));
 }
 
-async fn aliases(desk: &Desk) {
+async fn aliases(desk: &Site) {
     for _ in 0..2 {
         desk.add_alias(&actor(), "zoe.lecuyer", "Zoe@Example.edu").await.unwrap();
     }
@@ -443,7 +659,7 @@ async fn aliases(desk: &Desk) {
     assert!(matches!(desk.person("zoe@example.edu").await, Err(DeskError::NotFound(_))));
 }
 
-async fn passwords_and_roles(desk: &Desk) {
+async fn passwords_and_roles(desk: &Site) {
     let (password, _) = desk.reset_password(&actor(), "zoe.lecuyer", None).await.unwrap();
     let zoe = desk.person("zoe.lecuyer").await.unwrap();
     assert!(zoe.has_password);
@@ -481,8 +697,5 @@ async fn a_directory_that_is_down_is_unavailable() {
     let desk = slapd.desk();
     slapd.stop();
     assert!(matches!(desk.person("zoe").await, Err(DeskError::Unavailable(_))));
-    assert!(matches!(
-        Actual::read(&desk.directory, &desk.settings.get()).await.err(),
-        Some(DirectoryError::Unavailable(_))
-    ));
+    assert!(matches!(Actual::read(&desk.directory).await.err(), Some(DirectoryError::Unavailable(_))));
 }

@@ -1,12 +1,16 @@
 //! A whole site: the embedded directory, a few imported people, a View that follows.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use provost_client::{Control, Directory, Scope, Search};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
-use provost_provision::{Actual, Audit, Desk, RosterOptions, apply, ensure_tree, plan, read_roster};
+use provost_provision::{
+    Actual, Applier, Audit, CsvOptions, Desk, Journals, Passwords, Policies, ensure_tree, plan, read_source, wanted,
+};
 use provost_server::{Server, ServerConfig};
 use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use tempfile::TempDir;
@@ -49,12 +53,9 @@ impl Site {
         let server = Server::start(config, Vec::new()).await.unwrap();
         let directory = directory_at(format!("ldap://{}", server.addresses[0]), ROOT, "root");
         ensure_tree(&directory, &settings()).await.unwrap();
-        let desk = Desk {
-            directory,
-            settings: settings().into(),
-            audit: Audit::open(&folder.path().join("audit.jsonl")).unwrap(),
-        };
-        import(&desk, &format!("{HEADER}{PEOPLE}")).await;
+        let audit = Audit::open(&folder.path().join("audit.jsonl")).unwrap();
+        let desk = Desk { directory, settings: settings().into(), audit };
+        import(&desk, folder.path(), &format!("{HEADER}{PEOPLE}")).await;
         give_role(&desk.directory, "helen.desk", "helpdesk").await;
         give_role(&desk.directory, "rita.registrar", "registrar").await;
         let mut fallback = Fallback::default();
@@ -87,12 +88,15 @@ impl Site {
     }
 }
 
-async fn import(desk: &Desk, csv: &str) {
-    let roster = read_roster(csv.as_bytes(), &RosterOptions::default()).unwrap();
-    let actual = Actual::read(&desk.directory, &desk.settings.get()).await.unwrap();
-    let plan = plan(&roster, &actual, &desk.settings.get(), Timestamp::now()).unwrap();
+async fn import(desk: &Desk, folder: &Path, csv: &str) {
+    let sources = vec![read_source("registrar", csv.as_bytes(), &CsvOptions::default()).unwrap()];
+    let actual = Actual::read(&desk.directory).await.unwrap();
+    let plan = plan(&wanted(&sources, &Policies::from(&settings()), Timestamp::now()), &actual).unwrap();
     assert!(plan.rejected().is_empty(), "{:?}", plan.rejected());
-    let outcomes = apply(&plan, &desk.directory, &desk.settings.get(), &actor(), &desk.audit, &mut |_| {}).await;
+    let Desk { directory, audit, .. } = desk;
+    let journals = Journals::new(folder.join("journal"));
+    let applier = Applier { directory, scheme: settings().scheme, actor: &actor(), audit, journals: &journals };
+    let outcomes = applier.apply(&Arc::new(plan), &Passwords::of(sources), &mut |_| {}).await;
     assert!(outcomes.unwrap().failed.is_empty());
 }
 

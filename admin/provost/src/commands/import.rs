@@ -2,12 +2,15 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use provost_client::Directory;
+use provost_credential::Scheme;
 use provost_provision::{
-    Actual, Encoding, Outcomes, Plan, RosterOptions, Settings, apply_until, ensure_tree, plan, read_roster,
+    Actual, Applier, ApplyError, Change, CsvOptions, Encoding, Outcomes, Passwords, Plan, Policies, Progress,
+    REGISTRAR, ensure_tree, plan, read_source, wanted,
 };
 use serde::Serialize;
 
@@ -61,8 +64,12 @@ fn parse_separator(text: &str) -> Result<u8, String> {
 #[derive(Serialize)]
 struct Report<'a> {
     plan: &'a provost_provision::PlanSummary,
-    hash: String,
-    rejected: &'a [provost_provision::RowError],
+    hash: &'a str,
+    policies: &'a str,
+    rejected: &'a [provost_provision::RecordError],
+    /// Each change with its reason and the values before and after; with `--dry-run` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<&'a [Change]>,
     outcomes: Option<&'a Outcomes>,
 }
 
@@ -72,9 +79,9 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         EncodingName::Utf8 => Encoding::Utf8,
         EncodingName::Windows1252 => Encoding::Windows1252,
     };
-    let options = RosterOptions { encoding, separator: arguments.separator };
-    let roster =
-        read_roster(&bytes, &options).with_context(|| format!("{}: nothing was changed", arguments.file.display()))?;
+    let options = CsvOptions { encoding, separator: arguments.separator };
+    let source = read_source(REGISTRAR, &bytes, &options)
+        .with_context(|| format!("{}: nothing was changed", arguments.file.display()))?;
     drop(bytes);
 
     let directory = Directory::new(config.directory_config()?);
@@ -84,18 +91,27 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
             print.line(&format!("made {made}"));
         }
     }
-    let actual = Actual::read(&directory, &settings).await?;
-    let plan = plan(&roster, &actual, &settings, jiff::Timestamp::now())?;
-    drop((roster, actual));
+    let actual = Actual::read(&directory).await?;
+    let (policies, sources) = (Policies::from(&settings), vec![source]);
+    let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
+    let passwords = Passwords::of(sources);
+    drop(actual);
     show_plan(&plan, arguments.dry_run, print);
 
     let outcomes = if arguments.dry_run || plan.is_empty() {
         None
     } else {
-        Some(write(config, &settings, &plan, &directory).await?)
+        let write = Write { config, directory: &directory, scheme: settings.scheme };
+        Some(write.apply(&plan, &passwords).await?)
     };
-    let report =
-        Report { plan: &plan.summary, hash: plan.hash(), rejected: plan.rejected(), outcomes: outcomes.as_ref() };
+    let report = Report {
+        plan: plan.summary(),
+        hash: plan.hash(),
+        policies: plan.policies(),
+        rejected: plan.rejected(),
+        changes: arguments.dry_run.then(|| plan.changes()),
+        outcomes: outcomes.as_ref(),
+    };
     print.show(&report, |report| show_end(report, arguments.dry_run))?;
     Ok(exit_of(&plan, outcomes.as_ref(), arguments.dry_run))
 }
@@ -115,44 +131,55 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn write(config: &Config, settings: &Settings, plan: &Plan, directory: &Directory) -> anyhow::Result<Outcomes> {
-    let mut line = ProgressLine::new(plan.changes.len());
-    let mut progress = |at: provost_provision::Progress| line.set(at.done, at.total);
-    let audit = super::audit(config)?;
-    let actor = super::actor();
-    let stop = async {
-        if stop_signal().await.is_err() {
-            std::future::pending().await
-        }
-        eprintln!("provost: stopping: people under way are brought to their end");
-    };
-    let result = apply_until(stop, plan, directory, settings, &actor, &audit, &mut progress).await;
-    line.end();
-    result.map_err(|(done, error)| {
-        let told = format!(
-            "stopped after {} of {} people; the same command again goes on where it stopped",
-            done.applied,
-            plan.changes.len()
-        );
-        anyhow::Error::new(error).context(told)
-    })
+/// What an import writes with.
+struct Write<'a> {
+    config: &'a Config,
+    directory: &'a Directory,
+    scheme: Scheme,
+}
+
+impl Write<'_> {
+    async fn apply(&self, plan: &Arc<Plan>, passwords: &Passwords) -> anyhow::Result<Outcomes> {
+        let mut line = ProgressLine::new(plan.changes().len());
+        let mut progress = |at: Progress| line.set(at.done, at.total);
+        let audit = super::audit(self.config)?;
+        let (actor, journals) = (super::actor(), super::journals(self.config));
+        let stop = async {
+            if stop_signal().await.is_err() {
+                std::future::pending().await
+            }
+            eprintln!("provost: stopping: people under way are brought to their end");
+        };
+        let (directory, scheme) = (self.directory, self.scheme);
+        let applier = Applier { directory, scheme, actor: &actor, audit: &audit, journals: &journals };
+        let result = applier.apply_until(stop, plan, passwords, &mut progress).await;
+        line.end();
+        result.map_err(|(done, error)| {
+            let stopped = format!(
+                "stopped after {} of {} people; the same command again goes on where it stopped",
+                done.applied,
+                plan.changes().len()
+            );
+            match error {
+                // As such, so that the exit code and the advice are those of the directory's answer.
+                ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
+                error => anyhow::Error::new(error).context(stopped),
+            }
+        })
+    }
 }
 
 fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
-    for row in plan.rejected() {
-        print.line(&format!("line {}, column {}: {}", row.line, row.column, row.rule));
+    for record in plan.rejected() {
+        print.line(&format!("line {}, column {}: {}", record.line, record.column, record.rule));
     }
-    if dry_run {
-        for change in &plan.changes {
-            print.line(&format!("line {}: {}", change.line, change.what));
-        }
-        return;
+    let shown = if dry_run { plan.changes().len() } else { CHANGES_SHOWN };
+    for change in plan.changes().iter().take(shown) {
+        print.line(&change.to_string());
+        change.explanation().for_each(|line| print.line(&format!("    {line}")));
     }
-    for change in plan.changes.iter().take(CHANGES_SHOWN) {
-        print.line(&format!("line {}: {}", change.line, change.what));
-    }
-    if plan.changes.len() > CHANGES_SHOWN {
-        print.line(&format!("... and {} more", plan.changes.len() - CHANGES_SHOWN));
+    if plan.changes().len() > shown {
+        print.line(&format!("... and {} more", plan.changes().len() - shown));
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod queue;
 pub(crate) mod vacation;
 
 use provost_client::Directory;
-use provost_provision::{Actor, Audit, Desk, Settings, read_shared_settings};
+use provost_provision::{Actor, Audit, Desk, Journals, Settings, read_shared_settings};
 
 use crate::config::Config;
 
@@ -28,6 +28,11 @@ pub(crate) async fn settings(config: &Config, directory: &Directory) -> anyhow::
 fn audit(config: &Config) -> anyhow::Result<Audit> {
     let file = config.node.data.join("audit.jsonl");
     Audit::open(&file).map_err(|e| anyhow::anyhow!("{}: {e}", file.display()))
+}
+
+/// Where imports of this machine are recorded write by write.
+pub(crate) fn journals(config: &Config) -> Journals {
+    Journals::new(config.node.data.join("journal"))
 }
 
 /// Who runs the command.

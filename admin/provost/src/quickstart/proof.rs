@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
-use provost_provision::{RosterOptions, Row, read_roster};
+use provost_provision::{CsvOptions, Record, read_source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -37,8 +37,8 @@ struct Reader {
 /// `provost proof`.
 pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Exit> {
     let bytes = tokio::fs::read(&arguments.import).await?;
-    let roster = read_roster(&bytes, &RosterOptions::default())?;
-    let Some(reader) = reader(config, &roster.rows).await? else {
+    let source = read_source("registrar", &bytes, &CsvOptions::default())?;
+    let Some(reader) = reader(config, &source.records).await? else {
         println!("No row of the file has a password, so nobody of it can log in yet; the proof is left out.");
         return Ok(Exit::Clean);
     };
@@ -59,11 +59,11 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
 }
 
 /// The first person of the file who has a password and stands in the directory.
-async fn reader(config: &Config, rows: &[Row]) -> anyhow::Result<Option<Reader>> {
+async fn reader(config: &Config, records: &[Record]) -> anyhow::Result<Option<Reader>> {
     let desk = crate::commands::desk(config).await?;
-    for row in rows.iter().filter(|row| row.password.is_some()).take(ROWS_TRIED) {
-        let key = format!("{}:{}", desk.settings.get().source, row.person_id);
-        let (Ok(person), Some(password)) = (desk.person(&key).await, &row.password) else { continue };
+    for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {
+        let key = format!("{}:{}", desk.settings.get().source, record.person_id);
+        let (Ok(person), Some(password)) = (desk.person(&key).await, &record.password) else { continue };
         let name = person.summary.display_name;
         return Ok(Some(Reader { name, mail: person.summary.mail, password: password.reveal().to_owned() }));
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Desk, DeskError, Found};
 use crate::plan::person_uuid;
-use crate::roster::check_password;
+use crate::source::check_password;
 use crate::write::{AddressKind, person_entry};
 use crate::{Actor, tree};
 
@@ -70,7 +70,7 @@ impl Desk {
         password: Secret,
     ) -> Result<bool, DeskError> {
         check_role(role)?;
-        let name = crate::roster::text(display_name.trim()).unwrap_or_default();
+        let name = crate::source::text(display_name.trim()).unwrap_or_default();
         if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
             return Err(DeskError::Invalid { field: "display_name", rule: "1 to 200 characters".to_owned() });
         }

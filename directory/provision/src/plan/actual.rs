@@ -7,9 +7,9 @@ use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::facts::{FACT_ATTRIBUTES, Facts};
-use crate::roster::person_key;
-use crate::{Settings, tree};
+use crate::attributes::{HeldAttributes, PERSON_ATTRIBUTES};
+use crate::source::person_key;
+use crate::tree;
 
 /// What the directory holds now of all that an import may touch, read in one paged search each.
 pub struct Actual {
@@ -26,16 +26,17 @@ pub struct Actual {
     by_owner: HashMap<Dn, Vec<Box<str>>>,
 }
 
-/// A person as the directory has it.
+/// A person as the directory has it, values in its own spelling but for the login.
 pub(super) struct Person {
     pub(super) dn: Dn,
     pub(super) csn: Option<Box<str>>,
+    /// Lower case.
     pub(super) uid: Option<Box<str>>,
     pub(super) mail: Option<Box<str>>,
     pub(super) local_addresses: Vec<Box<str>>,
     pub(super) sources: Vec<Box<str>>,
     pub(super) has_password: bool,
-    pub(super) facts: Facts,
+    pub(super) attributes: HeldAttributes,
 }
 
 /// Who holds an address, and how.
@@ -55,9 +56,9 @@ pub(super) enum Known<'a> {
 impl Actual {
     /// Reads people and addresses from the writable provider, both at once: the server and the decoding of its answers
     /// take about as long as one another.
-    pub async fn read(directory: &Directory, _settings: &Settings) -> Result<Self, DirectoryError> {
+    pub async fn read(directory: &Directory) -> Result<Self, DirectoryError> {
         let suffix = directory.suffix();
-        let mut attributes = FACT_ATTRIBUTES.to_vec();
+        let mut attributes = PERSON_ATTRIBUTES.to_vec();
         attributes.extend([attr::UID, attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_SOURCE_ID]);
         attributes.extend([attr::USER_PASSWORD, attr::ENTRY_CSN]);
         let people = read_all(directory, tree::people(suffix), class::PROVOST_ACCOUNT, &attributes);
@@ -82,28 +83,29 @@ impl Actual {
     }
 
     pub(crate) fn add_person(&mut self, entry: &Entry) {
-        let boxed = |name: &str| entry.first(name).map(|value| value.to_lowercase().into_boxed_str());
-        let lower = |name: &str| entry.texts(name).map(|value| value.to_lowercase().into_boxed_str()).collect();
+        let lower = |value: &str| value.to_lowercase().into_boxed_str();
+        let all = |name: &str| entry.texts(name).map(Into::into).collect();
         let person = Person {
             dn: entry.dn.clone(),
             csn: entry.first(attr::ENTRY_CSN).map(Into::into),
-            uid: boxed(attr::UID),
-            mail: boxed(attr::MAIL),
-            local_addresses: lower(attr::MAIL_LOCAL_ADDRESS),
-            sources: lower(attr::PROVOST_SOURCE_ID),
+            uid: entry.first(attr::UID).map(lower),
+            mail: entry.first(attr::MAIL).map(Into::into),
+            local_addresses: all(attr::MAIL_LOCAL_ADDRESS),
+            sources: all(attr::PROVOST_SOURCE_ID),
             has_password: !entry.values(attr::USER_PASSWORD).is_empty(),
-            facts: Facts::of_entry(entry),
+            attributes: HeldAttributes::of_entry(entry),
         };
         let place = self.people.len();
         for source in &person.sources {
-            self.by_source.entry(source.to_string()).and_modify(|known| *known = None).or_insert(Some(place));
+            self.by_source.entry(person_key(source)).and_modify(|known| *known = None).or_insert(Some(place));
         }
         for uid in entry.texts(attr::UID) {
             self.uids.insert(uid.to_lowercase().into(), place);
         }
-        let projected: HashSet<&Box<str>> = person.local_addresses.iter().chain(&person.mail).collect();
+        let projected: HashSet<Box<str>> =
+            person.local_addresses.iter().chain(&person.mail).map(|value| lower(value)).collect();
         for address in projected {
-            self.hold(address.clone(), Some(person.dn.clone()), None);
+            self.hold(address, Some(person.dn.clone()), None);
         }
         self.by_dn.insert(person.dn.clone(), place);
         self.people.push(person);

@@ -1,34 +1,32 @@
-//! One row after the other: who it is, which address it gets, what must change.
+//! One person after the other: who it is in the directory, which address they get, what must change.
 
 use std::collections::{HashMap, HashSet};
 
-use provost_credential::Secret;
-use provost_entry::{Address, AttributeDescription, Dn, Modification};
+use provost_entry::{Address, Dn};
 use provost_schema::attr;
 use uuid::Uuid;
 
 use super::actual::{Actual, Known, Person};
-use super::{Change, ChangeKind};
-use crate::facts::Wishes;
-use crate::naming::{is_numbered, is_reserved, login_base, numbered};
-use crate::roster::{Column, person_key};
-use crate::write::{AddressKind, NewPerson, Write};
-use crate::{Roster, Row, RowError, Settings, tree};
+use super::{AttributeChange, Change, ChangeKind, Reason};
+use crate::naming::{is_numbered, numbered};
+use crate::source::{Column, RecordError, person_key};
+use crate::wanted::{State, WantedPerson, refuse};
+use crate::write::{Action, AddressKind, NEW_STATE, Write};
+use crate::{NamingPolicy, Rule, tree};
 
-/// Namespace of person ids (RFC 9562 §5.5): the same row always gives the same DN, so that an import that was
+/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that an import that was
 /// interrupted finds what it made. Never change it.
 const PERSON_NAMESPACE: Uuid = uuid::uuid!("b1f0a2f4-6c1d-4f0e-9a77-2f7a1f3c5d88");
 
-/// The provostPersonId of whom a source knows under a source id.
+/// The provostPersonId of the person whom a source knows under a source id.
 pub(crate) fn person_uuid(source_id: &str) -> Uuid {
     Uuid::new_v5(&PERSON_NAMESPACE, person_key(source_id).as_bytes())
 }
 
-/// Plans rows in file order; knows which addresses this plan has given already.
+/// Plans people in the order of the records; knows which addresses this plan has given already.
 pub(super) struct Planner<'a> {
-    roster: &'a Roster,
+    naming: &'a NamingPolicy,
     actual: &'a Actual,
-    settings: &'a Settings,
     claimed: HashSet<String>,
     /// The lowest number of a base that may still be free. Nothing becomes free while planning, so a thousand people of
     /// one name cost a thousand looks, not a million.
@@ -40,110 +38,139 @@ struct Choice {
     address: Address,
     /// Whether an address entry must be made.
     claim: bool,
+    rule: Rule,
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(roster: &'a Roster, actual: &'a Actual, settings: &'a Settings) -> Self {
-        Self { roster, actual, settings, claimed: HashSet::new(), next_number: HashMap::new() }
+    pub(super) fn new(wanted: &State<'a>, actual: &'a Actual) -> Self {
+        Self { naming: &wanted.policies.naming, actual, claimed: HashSet::new(), next_number: HashMap::new() }
     }
 
-    /// What a row changes; `None` when all is so already.
-    pub(super) fn change(&mut self, row: &Row) -> Result<Option<Change>, RowError> {
-        let Some(base) = login_base(&row.given_name, &row.family_name) else {
-            return Err(refuse(row, Column::FamilyName, "no login can be made from this name"));
-        };
-        let source_id = format!("{}:{}", self.settings.source, row.person_id);
-        let id = person_uuid(&source_id);
+    /// What must change for a person to be as wanted; `None` when all is so already.
+    pub(super) fn change(&mut self, wanted: &WantedPerson<'_>) -> Result<Option<Change>, RecordError> {
+        let id = person_uuid(&wanted.source_id);
         let dn = tree::person(&self.actual.suffix, id);
-        match self.actual.known(&source_id, &dn) {
-            Known::Nobody => self.create(row, &base, source_id, id, dn).map(Some),
-            Known::One(person) if is_somebody_else(row, person) => {
+        match self.actual.known(&wanted.source_id, &dn) {
+            Known::Nobody => self.create(wanted, id, dn).map(Some),
+            Known::One(person) if self.is_somebody_else(wanted, person) => {
                 let rule = "the directory knows this number with another family name and another birth date: reused?";
-                Err(refuse(row, Column::PersonId, rule))
+                Err(refuse(wanted.record, Column::PersonId, rule))
             }
-            Known::One(person) => self.update(row, &base, &source_id, person),
-            Known::Many => Err(refuse(row, Column::PersonId, "two people of the directory have this number")),
+            Known::One(person) => self.update(wanted, person),
+            Known::Many => Err(refuse(wanted.record, Column::PersonId, "two people of the directory have this number")),
         }
     }
 
-    fn create(&mut self, row: &Row, base: &str, source_id: String, id: Uuid, dn: Dn) -> Result<Change, RowError> {
-        let Choice { address, claim } = self.choose(row, base, &dn, None)?;
-        let what = format!("create {address} ({} {}, {})", row.given_name, row.family_name, row.affiliation.as_str());
-        let aliases = self.actual.held_by(&dn).map(|(held, _)| held).filter(|held| *held != address.as_str());
-        let person = NewPerson {
-            id,
-            source_id,
-            uid: address.local().to_owned(),
-            aliases: aliases.map(Into::into).collect(),
-            facts: Wishes::of(row, self.roster).into_facts(),
-            password: row.password.clone(),
-            mail: address.clone(),
-            dn: dn.clone(),
+    fn create(&mut self, wanted: &WantedPerson<'_>, id: Uuid, dn: Dn) -> Result<Change, RecordError> {
+        let choice = self.choose(wanted, &dn, None)?;
+        let record = wanted.record;
+        let what = format!(
+            "create {} ({} {}, {})",
+            choice.address,
+            record.given_name,
+            record.family_name,
+            record.affiliation.as_str()
+        );
+        let reason = Reason {
+            rule: Rule::UnknownPerson,
+            words: format!("nobody of the directory has the number {}", wanted.source_id),
         };
-        let mut writes = self.settle_kinds(&dn, &address, claim);
+        let attributes = self.new_person(wanted, id, &dn, &choice);
+        let mut writes = self.settle_kinds(&dn, &choice.address, choice.claim.then_some(choice.rule));
         // The address first: it is what two imports at once could contend for, and a mere address harms nobody.
-        writes.before.push(Write::AddPerson(Box::new(person)));
-        Ok(Change { line: row.line, what, kind: ChangeKind::Create, writes: writes.all() })
+        let password = record.password.is_some().then_some(wanted.origin);
+        writes.before.push(Write { dn, action: Action::AddPerson, attributes, password });
+        Ok(change(wanted, what, ChangeKind::Create, reason, writes))
     }
 
-    fn update(&mut self, row: &Row, base: &str, source_id: &str, person: &Person) -> Result<Option<Change>, RowError> {
-        let mut changes = Wishes::of(row, self.roster).changes(&person.facts);
+    fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, dn: &Dn, choice: &Choice) -> Vec<AttributeChange> {
+        let one = |name, value: &str, rule| AttributeChange::new(name, vec![value.to_owned()], rule);
+        let address = choice.address.as_str();
+        let mut attributes = vec![
+            one(attr::PROVOST_PERSON_ID, &id.to_string(), Rule::PersonId),
+            one(attr::PROVOST_SOURCE_ID, &wanted.source_id, Rule::SourceNumber),
+            one(attr::PROVOST_STATE, NEW_STATE, Rule::NewAccount),
+            one(attr::UID, choice.address.local(), Rule::Login),
+            one(attr::MAIL, address, choice.rule),
+            one(attr::MAIL_LOCAL_ADDRESS, address, choice.rule),
+        ];
+        let held = self.actual.held_by(dn).map(|(held, _)| held).filter(|held| *held != address);
+        let kept: Vec<String> = held.map(str::to_owned).collect();
+        if !kept.is_empty() {
+            attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, kept, Rule::KeptAddress));
+        }
+        attributes.extend(wanted.attributes.of_new_person());
+        attributes
+    }
+
+    fn update(&mut self, wanted: &WantedPerson<'_>, person: &Person) -> Result<Option<Change>, RecordError> {
+        let mut attributes = wanted.attributes.changes(&person.attributes);
         let held = person.mail.as_deref().and_then(|mail| Address::parse(mail).ok());
-        let renamed = held.as_ref().is_none_or(|held| !is_numbered(held.local(), base))
-            && (held.is_none() || login_base(given(person), family(person)).as_deref() != Some(base));
+        let is_renamed = self.is_renamed(wanted, person, held.as_ref());
         let mut writes = Settled::default();
-        let mut label = held.as_ref().map_or_else(|| row.person_id.clone(), Address::to_string);
-        if renamed {
-            let Choice { address, claim } = self.choose(row, base, &person.dn, person.uid.as_deref())?;
-            label = format!("{label} -> {address}");
-            changes.extend(new_primary(person, &address));
-            writes = self.settle_kinds(&person.dn, &address, claim);
+        let mut label = held.as_ref().map_or_else(|| wanted.record.person_id.clone(), Address::to_string);
+        if is_renamed {
+            let choice = self.choose(wanted, &person.dn, person.uid.as_deref())?;
+            label = format!("{label} -> {}", choice.address);
+            attributes.extend(new_primary(person, &choice));
+            writes = self.settle_kinds(&person.dn, &choice.address, choice.claim.then_some(choice.rule));
         } else if let Some(held) = &held {
-            writes = self.settle_kinds(&person.dn, held, self.lacks_entry(held));
+            writes = self.settle_kinds(&person.dn, held, self.lacks_entry(held).then_some(Rule::AddressEntry));
         }
-        if !person.sources.iter().any(|source| **source == *person_key(source_id)) {
-            changes.push(Modification::add(of(attr::PROVOST_SOURCE_ID), vec![source_id.into()]));
+        let key = person_key(&wanted.source_id);
+        if !person.sources.iter().any(|source| person_key(source) == key) {
+            let held = person.sources.iter().map(ToString::to_string).collect();
+            let more = vec![wanted.source_id.clone()];
+            attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, held, more, Rule::SourceNumber));
         }
-        let password = row.password.clone().filter(|_| !person.has_password);
-        let what = describe(renamed, &label, &changes, password.as_ref(), &writes);
-        if !changes.is_empty() || password.is_some() {
-            let (dn, csn) = (person.dn.clone(), person.csn.clone());
-            writes.before.push(Write::ModifyPerson { dn, csn, changes, password });
+        let password = (wanted.record.password.is_some() && !person.has_password).then_some(wanted.origin);
+        let (kind, reason) = reason(wanted, person, is_renamed, &attributes);
+        let what = describe(is_renamed, &label, &attributes, password.is_some(), &writes);
+        if !attributes.is_empty() || password.is_some() {
+            let action = Action::ModifyPerson { csn: person.csn.clone() };
+            writes.before.push(Write { dn: person.dn.clone(), action, attributes, password });
         }
-        let kind = if renamed { ChangeKind::Rename } else { ChangeKind::Update };
-        let writes = writes.all();
-        Ok((!writes.is_empty()).then_some(Change { line: row.line, what, kind, writes }))
+        Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
+    }
+
+    /// Whether the name leads to another address than the one held. A name that only folds as before is no new one.
+    fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &Person, held: Option<&Address>) -> bool {
+        let base = wanted.address.base.as_str();
+        let Some(held) = held else { return true };
+        let of_held_name = self.naming.login_base(given(person), family(person));
+        !is_numbered(held.local(), base) && of_held_name.as_deref() != Some(base)
     }
 
     /// The address for a name: one that is the person's already, or the first number that is nobody's.
-    fn choose(&mut self, row: &Row, base: &str, dn: &Dn, own_uid: Option<&str>) -> Result<Choice, RowError> {
-        let domain = &self.settings.domain;
+    fn choose(&mut self, wanted: &WantedPerson<'_>, dn: &Dn, own_uid: Option<&str>) -> Result<Choice, RecordError> {
+        let (domain, base) = (&self.naming.domain, wanted.address.base.as_str());
         let own = self.actual.held_by(dn).filter_map(|(held, holding)| Some((Address::parse(held).ok()?, holding)));
         let own = own.filter(|(held, _)| held.domain() == domain && is_numbered(held.local(), base));
         // Somebody who reads postmaster's mail is not thereby called so.
-        let own = own.filter(|(held, _)| !is_reserved(held.local()));
+        let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
         // The shortest is the one with the lowest number.
         if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
-            return Ok(Choice { claim: holding.kind.is_none(), address });
+            return Ok(Choice { claim: holding.kind.is_none(), address, rule: Rule::KeptAddress });
         }
         let mut number = self.next_number.get(base).copied().unwrap_or(1);
         loop {
             let local = numbered(base, number);
-            let address = Address::from_parts(&local, domain)
-                .map_err(|error| refuse(row, Column::FamilyName, &format!("no address can be made: {error}")))?;
+            let address = Address::from_parts(&local, domain).map_err(|error| {
+                refuse(wanted.record, Column::FamilyName, &format!("no address can be made: {error}"))
+            })?;
             let uid_is_free = !self.actual.uids.contains_key(&*local);
             if self.is_free(&address) && (uid_is_free || own_uid == Some(&local)) {
                 // A number that only this person may take (their own login) stays to be looked at by others.
                 self.next_number.insert(base.to_owned(), number + u32::from(uid_is_free));
                 self.claimed.insert(address.as_str().to_owned());
-                return Ok(Choice { address, claim: true });
+                return Ok(Choice { address, claim: true, rule: Rule::PrimaryAddress });
             }
             number += 1;
         }
     }
 
     fn is_free(&self, address: &Address) -> bool {
-        !is_reserved(address.local())
+        !self.naming.is_reserved(address.local())
             && !self.actual.addresses.contains_key(address.as_str())
             && !self.claimed.contains(address.as_str())
     }
@@ -151,27 +178,38 @@ impl<'a> Planner<'a> {
     /// Whether an address of ours stands on a person and has no entry of its own: somebody wrote past us.
     fn lacks_entry(&self, held: &Address) -> bool {
         let holding = self.actual.addresses.get(held.as_str());
-        held.domain() == self.settings.domain && holding.is_none_or(|holding| holding.kind.is_none())
+        held.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
-    /// The writes that make `primary` the one primary address of its owner. The new one is settled before the person is
-    /// written, former ones after: at each moment every address of the person has an entry.
-    fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: bool) -> Settled {
-        let mut writes = Settled::default();
+    /// The writes that make `primary` the one primary address of its owner; its entry is made when `claim` says why. The
+    /// new one is settled before the person is written, former ones after: at each moment every address of the person has
+    /// an entry.
+    fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<Rule>) -> Settled {
+        let (mut writes, suffix) = (Settled::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;
-        if claim {
-            writes.before.push(Write::ClaimAddress { address: primary.clone(), owner: owner.clone(), kind });
+        if let Some(rule) = claim {
+            writes.before.push(Write::add_address(suffix, primary, owner, kind, rule));
         }
         for (held, holding) in self.actual.held_by(owner) {
-            let Some(is_primary) = holding.kind.as_deref().map(|held| held == kind.as_str()) else { continue };
+            let Some(held_kind) = holding.kind.as_deref() else { continue };
             let Ok(address) = Address::parse(held) else { continue };
+            let is_primary = held_kind == kind.as_str();
             if address == *primary && !is_primary {
-                writes.before.push(Write::SetKind { address, kind });
+                writes.before.push(Write::set_kind(suffix, &address, held_kind, kind, Rule::PrimaryAddress));
             } else if address != *primary && is_primary {
-                writes.after.push(Write::SetKind { address, kind: AddressKind::Alias });
+                let alias = AddressKind::Alias;
+                writes.after.push(Write::set_kind(suffix, &address, held_kind, alias, Rule::KeptAddress));
             }
         }
         writes
+    }
+
+    /// A number given to somebody new: birth date and family name both differ. One of them alone is a correction.
+    fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: &Person) -> bool {
+        let born = person.attributes.get(attr::SCHAC_DATE_OF_BIRTH);
+        let birth_date = wanted.record.birth_date.as_deref();
+        let other_birth = matches!((born, birth_date), (Some(held), Some(stated)) if held != stated);
+        other_birth && self.naming.fold(family(person)) != self.naming.fold(&wanted.record.family_name)
     }
 }
 
@@ -183,63 +221,79 @@ struct Settled {
 }
 
 impl Settled {
+    fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+
     fn all(mut self) -> Vec<Write> {
         self.before.append(&mut self.after);
         self.before
     }
 }
 
-fn of(name: &'static str) -> AttributeDescription {
-    AttributeDescription::of(name)
-}
-
 fn given(person: &Person) -> &str {
-    person.facts.get(attr::GIVEN_NAME).unwrap_or_default()
+    person.attributes.get(attr::GIVEN_NAME).unwrap_or_default()
 }
 
 fn family(person: &Person) -> &str {
-    person.facts.get(attr::SN).unwrap_or_default()
+    person.attributes.get(attr::SN).unwrap_or_default()
 }
 
-/// A number given to somebody new: birth date and family name both differ. One of them alone is a correction.
-fn is_somebody_else(row: &Row, person: &Person) -> bool {
-    let born = person.facts.get(attr::SCHAC_DATE_OF_BIRTH);
-    let other_birth = matches!((born, row.birth_date.as_deref()), (Some(held), Some(said)) if held != said);
-    other_birth && crate::fold_name(family(person)) != crate::fold_name(&row.family_name)
+fn change(wanted: &WantedPerson<'_>, what: String, kind: ChangeKind, reason: Reason, writes: Settled) -> Change {
+    Change { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
 }
 
 /// The projections of a new primary address; the former one stays among the person's addresses.
-fn new_primary(person: &Person, address: &Address) -> Vec<Modification> {
-    let mut changes = vec![Modification::replace(of(attr::MAIL), vec![address.as_str().into()])];
-    let mut missing = vec![address.as_str()];
-    missing.extend(person.mail.as_deref());
-    missing.retain(|missing| !person.local_addresses.iter().any(|held| **held == **missing));
-    if !missing.is_empty() {
-        let values = missing.into_iter().map(|value| value.as_bytes().to_vec()).collect();
-        changes.push(Modification::add(of(attr::MAIL_LOCAL_ADDRESS), values));
+fn new_primary(person: &Person, choice: &Choice) -> Vec<AttributeChange> {
+    let address = choice.address.as_str();
+    let before = person.mail.iter().map(ToString::to_string).collect();
+    let mail = AttributeChange { before, ..AttributeChange::new(attr::MAIL, vec![address.to_owned()], choice.rule) };
+    let held: Vec<String> = person.local_addresses.iter().map(ToString::to_string).collect();
+    let mut missing = vec![address.to_owned()];
+    missing.extend(person.mail.as_deref().map(str::to_lowercase));
+    missing.retain(|missing| !held.iter().any(|held| held.to_lowercase() == *missing));
+    if missing.is_empty() {
+        return vec![mail];
     }
-    changes
+    vec![mail, AttributeChange::add(attr::MAIL_LOCAL_ADDRESS, held, missing, Rule::KeptAddress)]
+}
+
+fn reason(
+    wanted: &WantedPerson<'_>,
+    person: &Person,
+    is_renamed: bool,
+    attributes: &[AttributeChange],
+) -> (ChangeKind, Reason) {
+    if is_renamed {
+        let (record, given, family) = (wanted.record, given(person), family(person));
+        let words = match person.mail {
+            Some(_) => format!("the name {given} {family} became {} {}", record.given_name, record.family_name),
+            None => "the person has no primary address".to_owned(),
+        };
+        return (ChangeKind::Rename, Reason { rule: Rule::NameChanged, words });
+    }
+    let (rule, words) = if attributes.is_empty() {
+        (Rule::AddressEntry, "an entry of the person's addresses or the password is missing".to_owned())
+    } else {
+        (Rule::RecordDiffers, format!("the record states other values than the directory for {}", wanted.source_id))
+    };
+    (ChangeKind::Update, Reason { rule, words })
 }
 
 fn describe(
-    renamed: bool,
+    is_renamed: bool,
     label: &str,
-    changes: &[Modification],
-    password: Option<&Secret>,
+    attributes: &[AttributeChange],
+    has_password: bool,
     kinds: &Settled,
 ) -> String {
-    let mut names: Vec<&str> = changes.iter().map(|change| change.attribute.as_str()).collect();
+    let mut names: Vec<&str> = attributes.iter().map(|change| change.name.as_str()).collect();
     names.retain(|name| *name != attr::MAIL && *name != attr::MAIL_LOCAL_ADDRESS);
-    if password.is_some() {
+    if has_password {
         names.push(attr::USER_PASSWORD);
     }
-    let has_kinds = !kinds.before.is_empty() || !kinds.after.is_empty();
-    if has_kinds && !renamed {
+    if !kinds.is_empty() && !is_renamed {
         names.push("kinds of addresses");
     }
-    format!("{} {label} ({})", if renamed { "rename" } else { "update" }, names.join(", "))
-}
-
-fn refuse(row: &Row, column: Column, rule: &str) -> RowError {
-    RowError { line: row.line, column: column.name().to_owned(), rule: rule.to_owned() }
+    format!("{} {label} ({})", if is_renamed { "rename" } else { "update" }, names.join(", "))
 }

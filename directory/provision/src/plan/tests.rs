@@ -6,18 +6,18 @@ use provost_schema::{attr, class};
 
 use super::*;
 use crate::write::{Batch, Operation};
-use crate::{RosterOptions, read_roster};
+use crate::{CsvOptions, Policies, read_source, wanted};
 
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,end_date,password\n";
 
-fn settings() -> Settings {
-    let scheme = provost_credential::Scheme::Ssha;
-    Settings { domain: "example.edu".into(), source: "registrar".into(), scheme }
+fn source(rows: &str) -> Source {
+    read_source("registrar", format!("{HEADER}{rows}").as_bytes(), &CsvOptions::default()).unwrap()
 }
 
-fn roster(rows: &str) -> Roster {
-    read_roster(format!("{HEADER}{rows}").as_bytes(), &RosterOptions::default()).unwrap()
+/// The plan of a source by the built-in rules.
+fn plan_of(source: Source, actual: &Actual) -> Result<Plan, PlanError> {
+    plan(&wanted(&[source], &Policies::built_in("example.edu"), jiff::Timestamp::UNIX_EPOCH), actual)
 }
 
 /// A directory of one process: just enough of RFC 4511 to apply plans to.
@@ -41,14 +41,14 @@ impl Model {
     }
 
     fn plan(&self, rows: &str) -> Plan {
-        plan(&roster(rows), &self.actual(), &settings(), jiff::Timestamp::UNIX_EPOCH).unwrap()
+        plan_of(source(rows), &self.actual()).unwrap()
     }
 
     /// Applies the first `most` writes.
     fn apply(&mut self, plan: &Plan, most: usize) {
-        let batch = Batch { id: "batch".into(), since: plan.since.clone(), suffix: suffix() };
+        let batch = Batch { id: "batch".into(), since: plan.since.clone() };
         for write in plan.changes.iter().flat_map(|change| &change.writes).take(most) {
-            let hash = write.password().map(|_| "{SSHA}hash");
+            let hash = write.password.map(|_| "{SSHA}hash");
             match write.operation(&batch, hash) {
                 Operation::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
                 Operation::Modify(dn, changes, control) => self.modify(&dn, &changes, control.assert.as_ref()),
@@ -76,8 +76,11 @@ impl Model {
         entry.set(of(attr::ENTRY_CSN), vec![csn.into_bytes()]);
     }
 
+    /// Plans, applies what is read back of the written plan, and sees that nothing is left to do.
     fn import(&mut self, rows: &str) -> Plan {
-        let plan = self.plan(rows);
+        let written = self.plan(rows);
+        let plan = Plan::from_bytes(&written.to_bytes()).unwrap();
+        assert_eq!(plan, written);
         self.apply(&plan, usize::MAX);
         self.check();
         assert!(self.plan(rows).is_empty(), "{rows}: {:?}", self.plan(rows).changes);
@@ -269,8 +272,8 @@ fn what_an_update_touches() {
         assert_eq!((model.kind("zoe.tremblay@example.edu"), plan.summary.rename), (Some("primary"), 0), "{what}");
     }
     let without = "person_id,given_name,family_name,affiliation\n1,Zoé,Tremblay,student\n";
-    let without = read_roster(without.as_bytes(), &RosterOptions::default()).unwrap();
-    let plan = plan(&without, &model.actual(), &settings(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let without = read_source("registrar", without.as_bytes(), &CsvOptions::default()).unwrap();
+    let plan = plan_of(without, &model.actual()).unwrap();
     assert!(plan.is_empty(), "a column that is not there says nothing: {:?}", plan.changes);
 }
 
@@ -313,7 +316,7 @@ fn an_identity_that_sees_no_people_makes_none() {
     let plan = model.plan(&rows);
     model.apply(&plan, usize::MAX);
     model.entries.retain(|_, entry| !entry.has_class("person"));
-    assert!(super::plan(&roster(&rows), &model.actual(), &settings(), jiff::Timestamp::UNIX_EPOCH).is_err());
+    assert!(plan_of(source(&rows), &model.actual()).is_err());
 }
 
 #[test]
@@ -326,8 +329,8 @@ fn addresses_of_others_are_never_given() {
     let uid = Modification::replace(of(attr::UID), vec![b"cy.lee".to_vec()]);
     model.modify(&person, &[alias, uid], None);
     let plan = model.plan("1,Ann,Roy,,,staff,,,\n2,Bo,Li,,,staff,,,\n3,Cy,Lee,,,staff,,,\n");
-    let whats: Vec<&str> = plan.changes.iter().map(|change| change.what.as_str()).collect();
-    assert_eq!(whats, ["create bo.li2@example.edu (Bo Li, staff)", "create cy.lee2@example.edu (Cy Lee, staff)"]);
+    let what: Vec<&str> = plan.changes.iter().map(|change| change.what.as_str()).collect();
+    assert_eq!(what, ["create bo.li2@example.edu (Bo Li, staff)", "create cy.lee2@example.edu (Cy Lee, staff)"]);
 }
 
 #[test]
@@ -337,6 +340,160 @@ fn hash_names_a_plan() {
     assert_eq!(plan.hash(), model.plan(ZOE).hash());
     assert_ne!(plan.hash(), model.plan(&ZOE.replace("long enough", "another one")).hash());
     assert_ne!(plan.hash(), model.plan(&ZOE.replace("B-INFO", "B-MATH")).hash());
+}
+
+#[test]
+fn the_time_of_planning_is_not_in_the_name() {
+    let (sources, policies, actual) = ([source(ZOE)], Policies::built_in("example.edu"), Actual::empty(suffix()));
+    let at = |at: &str| plan(&wanted(&sources, &policies, at.parse().unwrap()), &actual).unwrap();
+    let (first, second) = (at("2026-09-01T08:00:00Z"), at("2027-09-01T08:00:00Z"));
+    assert_eq!((first.since(), second.since()), ("20260901080000Z", "20270901080000Z"));
+    assert_eq!(first.hash(), second.hash());
+    let changed = Policies { version: "site/2".to_owned(), ..policies.clone() };
+    let other = plan(&wanted(&sources, &changed, jiff::Timestamp::UNIX_EPOCH), &actual).unwrap();
+    assert_ne!(first.hash(), other.hash(), "another version of the policies is another plan");
+}
+
+#[test]
+fn a_change_says_why_and_what_was_there() {
+    let mut model = Model::default();
+    model.import(ZOE);
+    let plan = model.plan(&ZOE.replace("Tremblay", "Côté").replace("B-INFO", ""));
+    let explained: Vec<String> = plan.changes()[0].explanation().collect();
+    let expect = [
+        "because the name Zoé Tremblay became Zoé Côté [person.renamed]",
+        "zoe.cote@example.edu provostAddress: none -> zoe.cote@example.edu [address.primary]",
+        "zoe.cote@example.edu provostAddressKind: none -> primary [address.primary]",
+        &format!("zoe.cote@example.edu provostOwner: none -> {} [address.primary]", model.person("1").dn),
+        "sn: Tremblay -> Côté [column.family_name]",
+        "cn: Zoé Tremblay -> Zoé Côté [name.full]",
+        "displayName: Zoé Tremblay -> Zoé Côté [name.full]",
+        "provostProgram: B-INFO -> none [blank.program]",
+        "mail: zoe.tremblay@example.edu -> zoe.cote@example.edu [address.primary]",
+        "mailLocalAddress: zoe.tremblay@example.edu -> zoe.tremblay@example.edu, zoe.cote@example.edu [address.kept]",
+        "zoe.tremblay@example.edu provostAddressKind: primary -> alias [address.kept]",
+    ];
+    assert_eq!(explained, expect);
+    // Everything that the change overwrites is in it: a value that somebody added beside ours as well.
+    let dn = model.person("1").dn.clone();
+    model.modify(&dn, &[Modification::add(of(attr::PROVOST_PROGRAM), vec![b"B-ART".to_vec()])], None);
+    let plan = model.plan(&ZOE.replace("B-INFO", "B-MATH"));
+    let change = &plan.changes()[0].writes[0].attributes[0];
+    assert_eq!(
+        (change.before.as_slice(), change.after.as_slice()),
+        (&["B-ART".to_owned(), "B-INFO".to_owned()][..], &["B-MATH".to_owned()][..])
+    );
+    // What the password is cannot be seen, only where it comes from.
+    let late = Model::default();
+    let plan = late.plan(ZOE);
+    assert_eq!(plan.changes()[0].writes[1].password, Some(crate::RecordRef { source: 0, line: 2 }));
+    assert!(
+        plan.changes()[0]
+            .explanation()
+            .eq(["because nobody of the directory has the number registrar:1 [person.unknown]"])
+    );
+}
+
+#[test]
+fn a_written_plan_is_read_back_or_refused() {
+    let plan = Model::default().plan(&format!("{ZOE}2,…,—?,,,student,,,\n"));
+    let octets = plan.to_bytes();
+    let text = String::from_utf8(octets.clone()).unwrap();
+    assert!(!text.contains("long enough"), "a password is in the clear");
+    let read = Plan::from_bytes(&octets).unwrap();
+    assert_eq!((read.hash(), read.rejected(), read.summary()), (plan.hash(), plan.rejected(), plan.summary()));
+    let mut role = plan.clone();
+    role.changes[0].writes[1].attributes.push(AttributeChange::new(
+        attr::PROVOST_ROLE,
+        vec!["admin".into()],
+        crate::Rule::NewAccount,
+    ));
+    let mut elsewhere = plan.clone();
+    elsewhere.changes[0].writes[1].dn = Dn::parse("cn=admin,dc=example,dc=edu").unwrap();
+    for forged in [&mut role, &mut elsewhere] {
+        forged.hash = hash(&forged.suffix, &forged.sources, &forged.policies, &forged.changes);
+    }
+    for (octets, expect) in [
+        (text.replace("\"version\":1", "\"version\":2").into_bytes(), "the plan is of version 2"),
+        (text.replace("Tremblay", "Trembley").into_bytes(), "its content has another hash"),
+        (text.replace("column.given_name", "column.colour").into_bytes(), "unknown rule 'column.colour'"),
+        (text.replace("\"since\"", "\"sinse\"").into_bytes(), "unknown field `sinse`"),
+        (octets[..octets.len() - 2].to_vec(), "this is no plan: EOF"),
+        (b"{}".to_vec(), "missing field `version`"),
+        (Vec::new(), "this is no plan"),
+        (role.to_bytes(), "the plan names provostRole"),
+        (elsewhere.to_bytes(), "the plan names cn=admin"),
+    ] {
+        let error = Plan::from_bytes(&octets).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error} instead of {expect}");
+    }
+}
+
+// The form in which an earlier version wrote its plans stays readable.
+#[test]
+fn plans_of_version_1_are_read() {
+    let octets = include_bytes!("../../tests/fixtures/plan-v1.json");
+    let plan = Plan::from_bytes(octets).unwrap();
+    assert_eq!((plan.summary().create, plan.changes().len(), plan.to_bytes().as_slice()), (1, 1, octets.as_slice()));
+}
+
+/// One person, whose record changes from year to year: who they are afterwards.
+#[test]
+fn ten_years_of_one_person() {
+    let mut model = Model::default();
+    let policies = Policies::built_in("example.edu");
+    model.import("2,Ann,Roy,1990-05-05,,staff,,,\n");
+    for (year, row, mail, affiliation, program, ends) in [
+        (
+            2026,
+            "1,Ann,Roy,2008-01-01,,student,B-INFO,2030-04-30,",
+            "ann.roy2",
+            "student",
+            Some("B-INFO"),
+            Some("20300501035959Z"),
+        ),
+        (
+            2027,
+            "1,Ann,Roy,2008-01-01,,student,B-MATH,2031-04-30,",
+            "ann.roy2",
+            "student",
+            Some("B-MATH"),
+            Some("20310501035959Z"),
+        ),
+        (
+            2029,
+            "1,Ann,Côté,2008-01-01,,student,B-MATH,2031-04-30,",
+            "ann.cote",
+            "student",
+            Some("B-MATH"),
+            Some("20310501035959Z"),
+        ),
+        (2031, "1,Ann,Côté,,,alum,,,", "ann.cote", "alum", None, None),
+        (2033, "1,Ann,Roy,,,staff,IT,,", "ann.roy2", "staff", Some("IT"), None),
+        (2036, "1,Ann,Côté,,,alum,,,", "ann.cote", "alum", None, None),
+    ] {
+        let now = format!("{year}-09-01T08:00:00Z").parse().unwrap();
+        let sources = [source(&format!("{row}\n"))];
+        let planned = plan(&wanted(&sources, &policies, now), &model.actual()).unwrap();
+        assert!(planned.rejected().is_empty(), "{year}: {:?}", planned.rejected());
+        model.apply(&planned, usize::MAX);
+        model.check();
+        let again = plan(&wanted(&sources, &policies, now), &model.actual()).unwrap();
+        assert!(again.is_empty(), "{year}: {:?}", again.changes());
+        let person = model.person("1");
+        assert_eq!(model.mail("1"), format!("{mail}@example.edu"), "{year}");
+        assert_eq!(person.first(attr::UID), Some("ann.roy2"), "{year}: a login stays");
+        assert_eq!(person.first(attr::SCHAC_DATE_OF_BIRTH), Some("20080101"), "{year}");
+        assert_eq!(person.first(attr::EDU_PERSON_AFFILIATION), Some(affiliation), "{year}");
+        assert_eq!(
+            (person.first(attr::PROVOST_PROGRAM), person.first(attr::PROVOST_END_DATE)),
+            (program, ends),
+            "{year}"
+        );
+    }
+    let since = |address: &str| model.entries[&crate::tree::address(&suffix(), address)].first(attr::PROVOST_SINCE);
+    assert_eq!(since("ann.roy2@example.edu"), Some("20260901080000Z"));
+    assert_eq!(since("ann.cote@example.edu"), Some("20290901080000Z"));
 }
 
 /// Few names, so that they collide, and some that need folding.

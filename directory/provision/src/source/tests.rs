@@ -5,38 +5,38 @@ use super::*;
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
-fn read(text: &str) -> Result<Roster, FileError> {
-    read_roster(text.as_bytes(), &RosterOptions::default())
+fn read(text: &str) -> Result<Source, FileError> {
+    read_source("registrar", text.as_bytes(), &CsvOptions::default())
 }
 
-fn with_rows(rows: &str) -> Roster {
+fn with_rows(rows: &str) -> Source {
     read(&format!("{HEADER}{rows}")).unwrap()
 }
 
-fn problems(roster: &Roster) -> Vec<(u64, &str, &str)> {
-    roster.rejected.iter().map(|error| (error.line, error.column.as_str(), error.rule.as_str())).collect()
+fn problems(source: &Source) -> Vec<(u64, &str, &str)> {
+    source.rejected.iter().map(|error| (error.line, error.column.as_str(), error.rule.as_str())).collect()
 }
 
 const GOOD: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2026-09-01,2030-04-30,long enough\n";
 
 #[test]
 fn a_good_row() {
-    let roster = with_rows(GOOD);
-    assert!(roster.rejected.is_empty());
-    let row = &roster.rows[0];
+    let source = with_rows(GOOD);
+    assert!(source.rejected.is_empty());
+    let row = &source.records[0];
     assert_eq!((row.line, row.person_id.as_str(), row.given_name.as_str()), (2, "1", "Zoé"));
     assert_eq!(row.birth_date.as_deref(), Some("20040229"));
     assert_eq!(row.affiliation, Affiliation::Student);
     assert_eq!(row.password.as_ref().unwrap().reveal(), "long enough");
-    assert!(!format!("{roster:?}").contains("long enough"));
+    assert!(!format!("{source:?}").contains("long enough"));
 }
 
 #[test]
 fn spellings_of_one_file_are_one() {
     let lf = format!("{HEADER}{GOOD}");
     let windows = |text: &str| encoding_rs::WINDOWS_1252.encode(text).0.into_owned();
-    let cp1252 = RosterOptions { encoding: Encoding::Windows1252, separator: None };
-    let default = RosterOptions::default();
+    let cp1252 = CsvOptions { encoding: Encoding::Windows1252, separator: None };
+    let default = CsvOptions::default();
     for (bytes, options, what) in [
         (lf.clone().into_bytes(), &default, "plain"),
         (format!("\u{FEFF}{lf}").into_bytes(), &default, "BOM"),
@@ -51,11 +51,11 @@ fn spellings_of_one_file_are_one() {
         (format!("{lf}\n\r\n  \n").into_bytes(), &default, "blank lines at the end"),
         (lf.trim_end().as_bytes().to_vec(), &default, "no final line end"),
     ] {
-        let roster = read_roster(&bytes, options).unwrap();
-        assert_eq!(roster.rows, with_rows(GOOD).rows, "{what}: {:?}", roster.rejected);
+        let source = read_source("registrar", &bytes, options).unwrap();
+        assert_eq!(source.records, with_rows(GOOD).records, "{what}: {:?}", source.rejected);
     }
     let reordered = read("affiliation,family_name,given_name,person_id\nstaff,Roy,Ann,7\n").unwrap();
-    assert_eq!((reordered.rows[0].person_id.as_str(), reordered.columns.len()), ("7", 4));
+    assert_eq!((reordered.records[0].person_id.as_str(), reordered.columns.len()), ("7", 4));
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn names_are_words_a_space_apart() {
         ("Ann   Marie", "\tRoy ", ("Ann Marie", "Roy")),
         ("\"Roy, Jr\"", "D\"Arcy", ("Roy, Jr", "D\"Arcy")),
     ] {
-        let roster = with_rows(&format!("1,{given},{family},,,staff,,,,\n"));
-        let row = roster.rows.first().expect("a good row");
+        let source = with_rows(&format!("1,{given},{family},,,staff,,,,\n"));
+        let row = source.records.first().expect("a good row");
         assert_eq!((row.given_name.as_str(), row.family_name.as_str()), expect);
     }
     let semicolons = "person_id;given_name;family_name;affiliation;program\n1;Ann;Roy, Sr;staff;A, B\n";
-    assert_eq!(read(semicolons).unwrap().rows[0].family_name, "Roy, Sr");
+    assert_eq!(read(semicolons).unwrap().records[0].family_name, "Roy, Sr");
 }
 
 // Whatever ends a line counts as one, or the line that is reported is not the one that the registrar sees.
@@ -113,15 +113,18 @@ fn files_that_are_refused_whole() {
         (b"\xFF\xFEp\0".to_vec(), encoding(1, "the file is UTF-16; save it as UTF-8")),
     ] {
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        assert_eq!(read_roster(&bytes, &RosterOptions::default()).unwrap_err(), expect, "{text}");
+        assert_eq!(read_source("registrar", &bytes, &CsvOptions::default()).unwrap_err(), expect, "{text}");
     }
-    let options = RosterOptions { encoding: Encoding::Windows1252, separator: None };
+    let options = CsvOptions { encoding: Encoding::Windows1252, separator: None };
     assert_eq!(
-        read_roster(format!("\u{FEFF}{full}").as_bytes(), &options).unwrap_err(),
+        read_source("registrar", format!("\u{FEFF}{full}").as_bytes(), &options).unwrap_err(),
         encoding(1, "the file says that it is UTF-8; leave --encoding out")
     );
     let large = vec![b'a'; FILE_MIB_MAX as usize * 1024 * 1024 + 1];
-    assert_eq!(read_roster(&large, &RosterOptions::default()).unwrap_err(), FileError::TooLarge(FILE_MIB_MAX));
+    assert_eq!(
+        read_source("registrar", &large, &CsvOptions::default()).unwrap_err(),
+        FileError::TooLarge(FILE_MIB_MAX)
+    );
 }
 
 #[test]
@@ -174,10 +177,10 @@ fn rows_that_are_left_out() {
         ("1,a,b,,,student".to_owned(), "program", "the row has 6 fields, the header 10"),
         ("1,a,b,,,student,,,,long enough,x".to_owned(), "field 11", "the row has 11 fields, the header 10"),
     ] {
-        let roster = with_rows(&format!("{row}\n9,Ann,Roy,,,alum,,,,\n"));
-        assert_eq!(problems(&roster), [(2, column, rule)], "{row}");
-        assert_eq!(roster.rows.len(), 1, "{row}");
-        assert_eq!(roster.rows_read, 2, "{row}");
+        let source = with_rows(&format!("{row}\n9,Ann,Roy,,,alum,,,,\n"));
+        assert_eq!(problems(&source), [(2, column, rule)], "{row}");
+        assert_eq!(source.records.len(), 1, "{row}");
+        assert_eq!(source.rows_read, 2, "{row}");
     }
 }
 
@@ -185,8 +188,8 @@ fn rows_that_are_left_out() {
 fn names_that_are_not_damaged() {
     for name in ["JOÃO", "IRMÃ Ã", "Ângela", "Łukasz", "Nguyễn Thị", "D’Œil", "Åse", "Ærø", "北京", "Ünal"]
     {
-        let roster = with_rows(&format!("1,{name},b,,,student,,,,\n"));
-        assert!(roster.rejected.is_empty(), "{name}: {:?}", roster.rejected);
+        let source = with_rows(&format!("1,{name},b,,,student,,,,\n"));
+        assert!(source.rejected.is_empty(), "{name}: {:?}", source.rejected);
     }
     for id in ["00123", "12E345", "E+7", "TREM29020401", "1.2.3"] {
         assert!(with_rows(&format!("{id},a,b,,,student,,,,\n")).rejected.is_empty(), "{id}");
@@ -199,21 +202,21 @@ fn every_problem_of_a_row_is_named_and_lines_are_physical() {
         let text = format!(
             "{HEADER}\n1,\"a\nb\",c,x,,student,,,,\n\n \n2,Ann,Roy,,,nobody,,,,\n3,Ann,Roy,,,staff,,,,\n4,\"Ann\",,,,staff,,,,"
         );
-        let roster = read(&text.replace('\n', line_end)).unwrap();
-        let lines: Vec<(u64, &str)> = roster.rejected.iter().map(|error| (error.line, error.column.as_str())).collect();
+        let source = read(&text.replace('\n', line_end)).unwrap();
+        let lines: Vec<(u64, &str)> = source.rejected.iter().map(|error| (error.line, error.column.as_str())).collect();
         assert_eq!(lines, [(3, "given_name"), (3, "birth_date"), (7, "affiliation"), (9, "family_name")]);
-        assert_eq!((roster.rows[0].line, roster.rows_read), (8, 4));
+        assert_eq!((source.records[0].line, source.rows_read), (8, 4));
     }
 }
 
 #[test]
 fn repeated_numbers() {
-    let roster = with_rows("7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\n7,Ann,Roy,,,staff,,,,\n");
-    assert_eq!((roster.rows.len(), roster.repeated, roster.rejected.len()), (2, 1, 0));
-    let roster = with_rows("a7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\nA7,Anna,Roy,,,staff,,,,\n");
-    assert_eq!(roster.rows.len(), 1);
+    let source = with_rows("7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\n7,Ann,Roy,,,staff,,,,\n");
+    assert_eq!((source.records.len(), source.repeated, source.rejected.len()), (2, 1, 0));
+    let source = with_rows("a7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\nA7,Anna,Roy,,,staff,,,,\n");
+    assert_eq!(source.records.len(), 1);
     assert_eq!(
-        problems(&roster),
+        problems(&source),
         [
             (2, "person_id", "this number stands on line 4 as well, with other values"),
             (4, "person_id", "this number stands on line 2 as well, with other values"),
@@ -223,8 +226,8 @@ fn repeated_numbers() {
 
 #[test]
 fn no_rule_shows_a_password() {
-    let roster = with_rows("1,a,b,hunter2hunter2,hunter2hunter2,hunter2hunter2,,hunter2hunter2,,hunter2\n");
-    assert!(!format!("{:?}", roster.rejected).contains("hunter2"));
+    let source = with_rows("1,a,b,hunter2hunter2,hunter2hunter2,hunter2hunter2,,hunter2hunter2,,hunter2\n");
+    assert!(!format!("{:?}", source.rejected).contains("hunter2"));
 }
 
 proptest! {
@@ -234,15 +237,15 @@ proptest! {
         let mut file = if header { HEADER.as_bytes().to_vec() } else { Vec::new() };
         file.extend(bytes);
         let encoding = if windows { Encoding::Windows1252 } else { Encoding::Utf8 };
-        let _ = read_roster(&file, &RosterOptions { encoding, separator: None });
+        let _ = read_source("registrar", &file, &CsvOptions { encoding, separator: None });
     }
 
     #[test]
     fn any_csv_is_a_row_or_a_problem(rows in "([0-9]{1,2},[a-zé\"\n]{0,4},[a-z;]{1,3},,,(student|staf),,,,\r?\n){1,9}") {
-        if let Ok(roster) = read(&format!("{HEADER}{rows}")) {
-            let mut lines: Vec<u64> = roster.rejected.iter().map(|error| error.line).collect();
+        if let Ok(source) = read(&format!("{HEADER}{rows}")) {
+            let mut lines: Vec<u64> = source.rejected.iter().map(|error| error.line).collect();
             lines.dedup();
-            prop_assert_eq!(roster.rows.len() + roster.repeated + lines.len(), roster.rows_read);
+            prop_assert_eq!(source.records.len() + source.repeated + lines.len(), source.rows_read);
         }
     }
 
@@ -254,7 +257,7 @@ proptest! {
         match read(&full[..at]) {
             Err(FileError::Truncated(line)) => prop_assert_eq!(line, 3),
             // What cannot be seen: the cut took no more than the end of the last field.
-            Ok(roster) => prop_assert!(octets <= 1 + "long enough".len() && roster.rows.len() == 2),
+            Ok(source) => prop_assert!(octets <= 1 + "long enough".len() && source.records.len() == 2),
             Err(other) => prop_assert!(false, "{other}"),
         }
     }

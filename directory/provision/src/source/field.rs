@@ -5,9 +5,9 @@ use provost_credential::Secret;
 use provost_entry::Address;
 use unicode_normalization::UnicodeNormalization;
 
+use super::csv_record::CsvRecord;
 use super::header::Header;
-use super::record::Record;
-use super::{Affiliation, Column, Row, RowError};
+use super::{Affiliation, Column, Record, RecordError};
 use crate::calendar::parse_date;
 use crate::invisible::is_invisible;
 
@@ -25,7 +25,7 @@ pub(crate) const PASSWORD_OCTETS_MAX: usize = 512;
 const YEAR_MIN: i16 = 1900;
 
 /// Reads one record; on failure every problem of it.
-pub(super) fn read_row(header: &Header, record: &Record) -> Result<Row, Vec<RowError>> {
+pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Vec<RecordError>> {
     if let Some(problem) = wrong_count(header, record) {
         return Err(vec![problem]);
     }
@@ -47,7 +47,7 @@ pub(super) fn read_row(header: &Header, record: &Record) -> Result<Row, Vec<RowE
     let password = cells.password();
     match (person_id, given_name, family_name, affiliation) {
         (Some(person_id), Some(given_name), Some(family_name), Some(affiliation)) if cells.problems.is_empty() => {
-            Ok(Row {
+            Ok(Record {
                 line: record.line,
                 person_id,
                 given_name,
@@ -67,33 +67,33 @@ pub(super) fn read_row(header: &Header, record: &Record) -> Result<Row, Vec<RowE
 
 /// Whether a record looks cut short, should it be the last one of a file that has no final line end: fields are
 /// missing, or the last one is wrong.
-pub(super) fn may_be_cut(header: &Header, record: &Record, read: &Result<Row, Vec<RowError>>) -> bool {
+pub(super) fn may_be_cut(header: &Header, record: &CsvRecord, read: &Result<Record, Vec<RecordError>>) -> bool {
     let last = header.last().map_or("", Column::name);
     record.fields.len() < header.len()
         || matches!(read, Err(problems) if problems.iter().any(|problem| problem.column == last))
 }
 
-fn wrong_count(header: &Header, record: &Record) -> Option<RowError> {
+fn wrong_count(header: &Header, record: &CsvRecord) -> Option<RecordError> {
     let (have, want) = (record.fields.len(), header.len());
     if have == want {
         return None;
     }
     // Where the columns are shifted nobody can say which field is wrong; the first that is missing or too many is named.
     let column = header.at(have).map_or_else(|| format!("field {}", want + 1), |column| column.name().to_owned());
-    Some(RowError { line: record.line, column, rule: format!("the row has {have} fields, the header {want}") })
+    Some(RecordError { line: record.line, column, rule: format!("the row has {have} fields, the header {want}") })
 }
 
 /// The fields of one record, and what is wrong with them.
 struct Cells<'a> {
     header: &'a Header,
-    record: &'a Record,
-    problems: Vec<RowError>,
+    record: &'a CsvRecord,
+    problems: Vec<RecordError>,
 }
 
 impl Cells<'_> {
     fn refuse(&mut self, column: Column, rule: &str) {
         let (line, column) = (self.record.line, column.name().to_owned());
-        self.problems.push(RowError { line, column, rule: rule.to_owned() });
+        self.problems.push(RecordError { line, column, rule: rule.to_owned() });
     }
 
     /// The field as it stands; empty when the file has no such column.
@@ -233,7 +233,6 @@ fn private_email(field: &str) -> Result<String, &'static str> {
 }
 
 fn affiliation(field: &str) -> Result<Affiliation, &'static str> {
-    let known = [Affiliation::Student, Affiliation::Faculty, Affiliation::Staff, Affiliation::Alum];
-    let found = known.into_iter().find(|affiliation| affiliation.as_str().eq_ignore_ascii_case(field));
+    let found = Affiliation::ALL.into_iter().find(|affiliation| affiliation.as_str().eq_ignore_ascii_case(field));
     found.ok_or("not one of student, faculty, staff, alum")
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::FileError;
-use super::record::Record;
+use super::csv_record::CsvRecord;
 
 /// A column that we know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Column {
     /// `person_id`, required.
     PersonId,
@@ -66,8 +66,8 @@ impl Column {
         matches!(self, Self::PersonId | Self::GivenName | Self::FamilyName | Self::Affiliation)
     }
 
-    /// Case and surrounding blanks do not matter.
-    fn find(name: &str) -> Option<Self> {
+    /// The column of a name; case and surrounding blanks do not matter.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.name().eq_ignore_ascii_case(name.trim()))
     }
 }
@@ -84,8 +84,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn parse(record: &Record) -> Result<Self, FileError> {
-        let found: Vec<Option<Column>> = record.fields.iter().map(Column::find).collect();
+    pub(super) fn parse(record: &CsvRecord) -> Result<Self, FileError> {
+        let found: Vec<Option<Column>> = record.fields.iter().map(Column::of_name).collect();
         if found.iter().all(Option::is_none) {
             // Its words are not shown: it may be a row of data.
             return refuse("this is no header; expected ", &Column::ALL);

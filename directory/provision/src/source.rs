@@ -1,22 +1,25 @@
-//! The registrar's file: CSV into rows, each wrong row named with line, column and rule.
+//! A source file: CSV into records, each wrong row named with line, column and rule.
 //!
-//! One decision per file (refused whole: [`FileError`]) and one per row (left out: [`RowError`]). No rule ever shows a
+//! One decision per file (refused whole: [`FileError`]) and one per row (left out: [`RecordError`]). No rule ever shows a
 //! value: with shifted columns a password may stand anywhere.
 
+mod csv_record;
 mod decode;
 mod field;
 mod header;
-mod record;
 
 use std::collections::HashMap;
 
 use provost_credential::Secret;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use field::{check_password, text};
 pub use header::Column;
 
 /// Largest file in MiB: a million people fit ten times over.
 pub const FILE_MIB_MAX: u64 = 256;
+/// Name of the source that a registrar's CSV file is: `registrar:12345` is its number for a person.
+pub const REGISTRAR: &str = "registrar";
 /// Most rows of data in one file.
 pub const ROWS_MAX: usize = 2_000_000;
 
@@ -32,14 +35,14 @@ pub enum Encoding {
 
 /// How to read a file.
 #[derive(Clone, Debug, Default)]
-pub struct RosterOptions {
+pub struct CsvOptions {
     /// Encoding.
     pub encoding: Encoding,
     /// `,` or `;`; `None` looks at the header.
     pub separator: Option<u8>,
 }
 
-/// eduPerson affiliation of a row.
+/// eduPerson affiliation of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Affiliation {
     /// student
@@ -53,6 +56,9 @@ pub enum Affiliation {
 }
 
 impl Affiliation {
+    /// All that a file may name.
+    pub const ALL: [Self; 4] = [Self::Student, Self::Faculty, Self::Staff, Self::Alum];
+
     /// As eduPerson spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,9 +70,9 @@ impl Affiliation {
     }
 }
 
-/// One good row.
+/// What one good row of a source file states of one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct Record {
     /// Line in the file where it begins, from one (the header is 1).
     pub line: u64,
     /// The source's number for the person.
@@ -92,8 +98,8 @@ pub struct Row {
 }
 
 /// A row that is left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct RowError {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordError {
     /// Line in the file, from one.
     pub line: u64,
     /// Column name as in the header.
@@ -102,13 +108,15 @@ pub struct RowError {
     pub rule: String,
 }
 
-/// What a file held.
+/// A source of facts about people, read whole.
 #[derive(Clone, Debug)]
-pub struct Roster {
+pub struct Source {
+    /// Name of the source, `registrar`: its numbers are told from those of other sources by it.
+    pub name: String,
     /// Good rows, in file order.
-    pub rows: Vec<Row>,
+    pub records: Vec<Record>,
     /// Wrong ones: one for each problem, so a row may stand here more than once.
-    pub rejected: Vec<RowError>,
+    pub rejected: Vec<RecordError>,
     /// blake3 of the bytes, hex.
     pub digest: String,
     /// Rows of data in the file, good and wrong.
@@ -147,27 +155,36 @@ pub enum FileError {
     TooManyRows(usize),
 }
 
-/// Reads a whole file.
-pub fn read_roster(bytes: &[u8], options: &RosterOptions) -> Result<Roster, FileError> {
+/// Which record of which source says something, and under which digest that source was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecordRef {
+    /// Place of the source among those that were given to `wanted`, from zero.
+    pub source: u16,
+    /// Line in its file where the record begins, from one.
+    pub line: u64,
+}
+
+/// Reads a whole CSV file as the source of that name.
+pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Source, FileError> {
     if bytes.len() as u64 > FILE_MIB_MAX * 1024 * 1024 {
         return Err(FileError::TooLarge(FILE_MIB_MAX));
     }
     let text = decode::decode(bytes, options.encoding)?;
-    let mut records = record::Records::new(&text, options.separator);
-    let header = records.next()?.ok_or(FileError::Empty)?;
+    let mut csv = csv_record::CsvRecords::new(&text, options.separator);
+    let header = csv.next()?.ok_or(FileError::Empty)?;
     let header = header::Header::parse(&header)?;
-    let (mut rows, mut rejected, mut rows_read) = (Vec::new(), Vec::new(), 0);
+    let (mut records, mut rejected, mut rows_read) = (Vec::new(), Vec::new(), 0);
     // Whether the last record read may have been cut short, and where it stands.
     let mut cut = None;
-    while let Some(record) = records.next()? {
+    while let Some(row) = csv.next()? {
         rows_read += 1;
         if rows_read > ROWS_MAX {
             return Err(FileError::TooManyRows(ROWS_MAX));
         }
-        let read = field::read_row(&header, &record);
-        cut = field::may_be_cut(&header, &record, &read).then_some(record.line);
+        let read = field::read_row(&header, &row);
+        cut = field::may_be_cut(&header, &row, &read).then_some(row.line);
         match read {
-            Ok(row) => rows.push(row),
+            Ok(record) => records.push(record),
             Err(problems) => rejected.extend(problems),
         }
     }
@@ -177,10 +194,10 @@ pub fn read_roster(bytes: &[u8], options: &RosterOptions) -> Result<Roster, File
     if rows_read == 0 {
         return Err(FileError::Empty);
     }
-    let repeated = settle_repeats(&mut rows, &mut rejected);
-    rejected.sort_by_key(|problem: &RowError| problem.line);
+    let repeated = settle_repeats(&mut records, &mut rejected);
+    rejected.sort_by_key(|problem: &RecordError| problem.line);
     let digest = blake3::hash(bytes).to_hex().to_string();
-    Ok(Roster { rows, rejected, digest, rows_read, repeated, columns: header.columns() })
+    Ok(Source { name: name.to_owned(), records, rejected, digest, rows_read, repeated, columns: header.columns() })
 }
 
 /// The form in which two spellings of a person's number are one: the directory compares without case, too.
@@ -189,17 +206,17 @@ pub(crate) fn person_key(person_id: &str) -> String {
 }
 
 /// Rows with one person_id: equal ones become one, different ones are all left out. Returns how many were repeats.
-fn settle_repeats(rows: &mut Vec<Row>, rejected: &mut Vec<RowError>) -> usize {
-    let mut lines_of: HashMap<String, Vec<usize>> = HashMap::with_capacity(rows.len());
-    for (i, row) in rows.iter().enumerate() {
+fn settle_repeats(records: &mut Vec<Record>, rejected: &mut Vec<RecordError>) -> usize {
+    let mut lines_of: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
+    for (i, row) in records.iter().enumerate() {
         lines_of.entry(person_key(&row.person_id)).or_default().push(i);
     }
     let mut repeated = 0;
-    let mut keep = vec![true; rows.len()];
+    let mut keep = vec![true; records.len()];
     for same in lines_of.into_values().filter(|same| same.len() > 1) {
-        let group: Vec<(usize, &Row)> = same.iter().filter_map(|i| Some((*i, rows.get(*i)?))).collect();
+        let group: Vec<(usize, &Record)> = same.iter().filter_map(|i| Some((*i, records.get(*i)?))).collect();
         let Some((_, first)) = group.first() else { continue };
-        let agree = group.iter().all(|(_, row)| Row { line: first.line, ..(*row).clone() } == **first);
+        let agree = group.iter().all(|(_, row)| Record { line: first.line, ..(*row).clone() } == **first);
         let skip = usize::from(agree);
         repeated += skip * (group.len() - 1);
         for (i, row) in group.iter().skip(skip) {
@@ -212,17 +229,17 @@ fn settle_repeats(rows: &mut Vec<Row>, rejected: &mut Vec<RowError>) -> usize {
         }
     }
     let mut kept = keep.into_iter();
-    rows.retain(|_| kept.next().unwrap_or(true));
+    records.retain(|_| kept.next().unwrap_or(true));
     repeated
 }
 
-fn conflict(row: &Row, group: &[(usize, &Row)]) -> RowError {
+fn conflict(row: &Record, group: &[(usize, &Record)]) -> RecordError {
     /// Enough to find the fault; a file that is one fault all over needs no list of it in each line.
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
     let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();
     let rule = format!("this number stands on line {} as well, with other values", others.join(", "));
-    RowError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
+    RecordError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
 }
 
 #[cfg(test)]

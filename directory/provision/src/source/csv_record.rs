@@ -12,7 +12,7 @@ use super::decode::line_ends;
 const END_MARK: &[u8] = b"\n\0";
 
 /// One record.
-pub(super) struct Record {
+pub(super) struct CsvRecord {
     /// Line on which it begins, from one.
     pub(super) line: u64,
     /// Its fields, quotes removed.
@@ -20,14 +20,14 @@ pub(super) struct Record {
 }
 
 /// Reads one record after the other.
-pub(super) struct Records<'a> {
+pub(super) struct CsvRecords<'a> {
     text: &'a str,
     reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
     /// Up to where lines are counted (octets), and on which line that is.
     counted: (usize, u64),
 }
 
-impl<'a> Records<'a> {
+impl<'a> CsvRecords<'a> {
     pub(super) fn new(text: &'a str, separator: Option<u8>) -> Self {
         let separator = separator.unwrap_or_else(|| guess_separator(text));
         let reader = csv::ReaderBuilder::new()
@@ -39,7 +39,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record that is not blank; `None` after the last one.
-    pub(super) fn next(&mut self) -> Result<Option<Record>, FileError> {
+    pub(super) fn next(&mut self) -> Result<Option<CsvRecord>, FileError> {
         loop {
             let mut fields = StringRecord::new();
             let more = self
@@ -54,7 +54,7 @@ impl<'a> Records<'a> {
                 return Err(FileError::Truncated(line));
             }
             if fields.len() > 1 || fields.iter().any(|field| !field.trim().is_empty()) {
-                return Ok(Some(Record { line, fields }));
+                return Ok(Some(CsvRecord { line, fields }));
             }
         }
     }

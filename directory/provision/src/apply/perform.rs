@@ -1,0 +1,214 @@
+//! One write after the other: sent, and where the answer does not say whether it was done, looked up.
+
+use std::collections::HashMap;
+
+use provost_client::{Directory, DirectoryError, Receipt as Answer, Scope, Search};
+use provost_entry::{Dn, Entry, Filter};
+use provost_schema::{attr, class};
+use uuid::Uuid;
+
+use super::{Failure, now};
+use crate::journal::{End, Journal, JournalError, Receipt, WriteOutcome};
+use crate::write::{Action, Batch, Operation, Write};
+use crate::{Plan, tree};
+
+/// How often a write is sent whose answer does not come, before the apply stops: each time the directory was asked in
+/// between, and had not done it.
+const SENT_MAX: u32 = 3;
+
+/// Why a write was not done whose entry is not the one that was compared.
+const CHANGED: &str = "the person was changed since the plan was made; import again";
+
+/// Place of a change in its plan and of a write in its change.
+type Place = (u32, u32);
+
+/// The entries that name a batch as their last one, with their version.
+pub(super) type Found = HashMap<Dn, Answer>;
+
+/// Sends the writes of one batch.
+pub(super) struct Performer<'a> {
+    directory: &'a Directory,
+    journal: &'a Journal,
+    batch: Batch,
+    /// What earlier runs of the batch did without a receipt.
+    found: Found,
+}
+
+/// What the directory says of a write whose answer did not come, or that it refused as done or outdated.
+enum Looked {
+    /// It was done: by this batch, or, for an address, before it.
+    Is(WriteOutcome, Answer),
+    /// It was not done, and can be.
+    IsNot,
+    /// Somebody else was first.
+    Refused(String),
+}
+
+impl<'a> Performer<'a> {
+    pub(super) fn new(directory: &'a Directory, journal: &'a Journal, found: Found) -> Self {
+        let batch = Batch { id: journal.batch.clone(), since: journal.since.clone() };
+        Self { directory, journal, batch, found }
+    }
+
+    /// Whether an earlier run of the batch has a receipt that it is done.
+    pub(super) fn is_done(&self, change: u32, write: u32) -> bool {
+        self.journal.known.get(&(change, write)).is_some_and(WriteOutcome::is_done)
+    }
+
+    /// Does one write and records it; `false` when nothing was written now.
+    pub(super) async fn perform(&self, place: Place, write: &Write, hash: Option<&str>) -> Result<bool, Failure> {
+        if self.is_done(place.0, place.1) {
+            return Ok(false);
+        }
+        let (outcome, answer) = match self.found.get(&write.dn) {
+            Some(answer) => (WriteOutcome::Found, answer.clone()),
+            None => self.send(write, hash).await.map_err(Failure::Stop)?,
+        };
+        let recorded = self.journal.record(receipt(place, write, outcome.clone(), answer)).await;
+        recorded.map_err(|error| Failure::Stop(JournalError::from(error).into()))?;
+        match outcome {
+            WriteOutcome::Done => Ok(true),
+            // Sent by this run and found done is a write as well; what an earlier run did is not.
+            WriteOutcome::Found => Ok(!self.found.contains_key(&write.dn)),
+            WriteOutcome::Already | WriteOutcome::NotDone => Ok(false),
+            WriteOutcome::Refused(reason) => Err(Failure::Person(reason)),
+        }
+    }
+
+    /// Sends until it is known what came of it. An error ends the apply: the outcome stays unknown, without a receipt.
+    async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, Answer), super::ApplyError> {
+        let mut unknown = None;
+        for _ in 0..SENT_MAX {
+            let error = match self.request(write.operation(&self.batch, hash)).await {
+                Ok(answer) => return Ok((WriteOutcome::Done, answer)),
+                Err(error) => error,
+            };
+            let is_unknown = matches!(error, DirectoryError::Unknown(_));
+            if !is_unknown && !matches!(error, DirectoryError::AlreadyExists(_) | DirectoryError::AssertionFailed) {
+                return refused(error);
+            }
+            match self.look(write, is_unknown).await? {
+                Looked::Is(outcome, answer) => return Ok((outcome, answer)),
+                Looked::Refused(reason) => return Ok((WriteOutcome::Refused(reason), Answer::default())),
+                Looked::IsNot => unknown = Some(error),
+            }
+        }
+        Err(unknown.unwrap_or_else(|| DirectoryError::Unknown("no answer".to_owned())).into())
+    }
+
+    async fn request(&self, operation: Operation) -> Result<Answer, DirectoryError> {
+        match operation {
+            Operation::Add(entry) => self.directory.add(entry).await,
+            Operation::Modify(dn, changes, control) => self.directory.modify(&dn, changes, control).await,
+        }
+    }
+
+    /// Asks whether the entry is as the write would have left it.
+    async fn look(&self, write: &Write, is_unknown: bool) -> Result<Looked, DirectoryError> {
+        let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
+        let entry = tree::read_provider(self.directory, &write.dn, &attributes).await?;
+        Ok(judge(write, entry.as_ref(), &self.batch.id, is_unknown))
+    }
+}
+
+/// What an entry says of a write of `batch`.
+fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) -> Looked {
+    // Absent: an addition was not done; what a modification would change was deleted, which sending it again will show.
+    let Some(entry) = entry else { return Looked::IsNot };
+    if entry.first(attr::PROVOST_LAST_BATCH) == Some(batch) {
+        return Looked::Is(WriteOutcome::Found, version(entry));
+    }
+    match &write.action {
+        Action::AddAddress => {
+            let held = entry.first(attr::PROVOST_OWNER).and_then(|held| Dn::parse(held).ok());
+            if held.is_some() && held == write.owner() {
+                return Looked::Is(WriteOutcome::Already, version(entry));
+            }
+            let address = write.dn.rdn_value(attr::PROVOST_ADDRESS).unwrap_or_default();
+            Looked::Refused(format!("{address} was taken meanwhile; import again"))
+        }
+        // The condition of the write decides when it is sent again.
+        Action::ModifyPerson { .. } | Action::ModifyAddress if is_unknown => Looked::IsNot,
+        Action::AddPerson | Action::ModifyPerson { .. } | Action::ModifyAddress => Looked::Refused(CHANGED.to_owned()),
+    }
+}
+
+/// A refusal of one person's write, or what ends the apply.
+fn refused(error: DirectoryError) -> Result<(WriteOutcome, Answer), super::ApplyError> {
+    match error {
+        DirectoryError::Unavailable(_) | DirectoryError::Unknown(_) | DirectoryError::InvalidCredentials => {
+            Err(error.into())
+        }
+        other => Ok((WriteOutcome::Refused(other.to_string()), Answer::default())),
+    }
+}
+
+fn version(entry: &Entry) -> Answer {
+    Answer {
+        csn: entry.first(attr::ENTRY_CSN).map(str::to_owned),
+        entry_uuid: entry.first(attr::ENTRY_UUID).and_then(|uuid| Uuid::try_parse(uuid).ok()),
+    }
+}
+
+fn receipt((change, number): Place, write: &Write, outcome: WriteOutcome, answer: Answer) -> Receipt {
+    let is_new = matches!(write.action, Action::AddAddress | Action::AddPerson);
+    Receipt {
+        change,
+        write: number,
+        dn: write.dn.as_str().to_owned(),
+        at: now(),
+        password: write.password.is_some() && outcome.is_done(),
+        outcome,
+        csn: answer.csn,
+        entry_uuid: answer.entry_uuid,
+        attributes: if is_new { Vec::new() } else { write.attributes.clone() },
+    }
+}
+
+/// All entries that a batch wrote last, in one search for people and one for addresses.
+pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Found, DirectoryError> {
+    let suffix = directory.suffix();
+    let mut found = Found::new();
+    for (base, class) in
+        [(tree::people(suffix), class::PROVOST_ACCOUNT), (tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY)]
+    {
+        let of_batch = Filter::equal(attr::PROVOST_LAST_BATCH, batch);
+        let search = Search {
+            base,
+            scope: Scope::One,
+            filter: Filter::And(vec![Filter::equal(attr::OBJECT_CLASS, class), of_batch]),
+            attributes: vec![attr::ENTRY_CSN.to_owned(), attr::ENTRY_UUID.to_owned()],
+            limit: None,
+        };
+        let entries = match directory.search_provider(search).await {
+            Err(DirectoryError::NoSuchObject(_)) => Vec::new(),
+            read => read?,
+        };
+        found.extend(entries.into_iter().map(|entry| (entry.dn.clone(), version(&entry))));
+    }
+    Ok(found)
+}
+
+/// Gives each write of an abandoned batch that has no receipt the one that the directory shows; returns its end.
+pub(super) async fn settle(journal: &Journal, plan: &Plan, found: &Found) -> std::io::Result<End> {
+    let (mut applied, mut failed) = (0, 0);
+    for (place, change) in (0u32..).zip(plan.changes()) {
+        let mut all = true;
+        for (number, write) in (0u32..).zip(&change.writes) {
+            let known = journal.known.get(&(place, number));
+            if let Some(known) = known {
+                all &= known.is_done();
+                continue;
+            }
+            let (outcome, answer) = match found.get(&write.dn) {
+                Some(answer) => (WriteOutcome::Found, answer.clone()),
+                None => (WriteOutcome::NotDone, Answer::default()),
+            };
+            all &= outcome.is_done();
+            journal.record(receipt((place, number), write, outcome, answer)).await?;
+        }
+        applied += usize::from(all);
+        failed += usize::from(!all);
+    }
+    Ok(End { at: now(), applied, failed })
+}

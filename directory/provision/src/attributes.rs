@@ -1,0 +1,183 @@
+//! The attributes of a person that sources decide: as the directory holds them, and as a record wants them.
+//!
+//! A new CSV column that only becomes an attribute is one line in [`PERSON_ATTRIBUTES`] and one in
+//! [`WantedAttributes::of`].
+
+use std::borrow::Cow;
+
+use provost_entry::{AttributeDescription, Entry};
+use provost_schema::attr;
+
+use crate::plan::{AttributeChange, How};
+use crate::source::{Column, Record, RecordError, Source};
+use crate::{Policies, Rule, calendar};
+
+/// How many attributes a record decides.
+const COUNT: usize = 12;
+
+/// The attributes that a record decides, one value each.
+pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
+    attr::GIVEN_NAME,
+    attr::SN,
+    attr::CN,
+    attr::DISPLAY_NAME,
+    attr::EMPLOYEE_NUMBER,
+    attr::EDU_PERSON_AFFILIATION,
+    attr::EDU_PERSON_PRIMARY_AFFILIATION,
+    attr::SCHAC_DATE_OF_BIRTH,
+    attr::PROVOST_PRIVATE_MAIL,
+    attr::PROVOST_PROGRAM,
+    attr::PROVOST_START_DATE,
+    attr::PROVOST_END_DATE,
+];
+
+/// What the directory holds, in the order of [`PERSON_ATTRIBUTES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeldAttributes {
+    /// The values of an attribute have no order (RFC 4511 §4.1.7): where somebody added one, the least is compared, so
+    /// that a plan comes out the same each time.
+    least: [Option<Box<str>>; COUNT],
+    /// All further values and the place of their attribute: rare, and needed to put back what was there.
+    others: Vec<(usize, Box<str>)>,
+}
+
+impl HeldAttributes {
+    /// What an entry holds.
+    pub(crate) fn of_entry(entry: &Entry) -> Self {
+        let mut held = Self { least: [const { None }; COUNT], others: Vec::new() };
+        for (place, (least, name)) in held.least.iter_mut().zip(PERSON_ATTRIBUTES).enumerate() {
+            let mut values: Vec<&str> = entry.texts(name).collect();
+            values.sort_unstable();
+            let mut values = values.into_iter().map(Box::from);
+            *least = values.next();
+            held.others.extend(values.map(|value| (place, value)));
+        }
+        held
+    }
+
+    /// The value of one attribute.
+    pub(crate) fn get(&self, attribute: &str) -> Option<&str> {
+        let place = PERSON_ATTRIBUTES.iter().position(|name| *name == attribute)?;
+        self.least.get(place)?.as_deref()
+    }
+
+    fn all(&self, place: usize, least: Option<&str>) -> Vec<String> {
+        let others = self.others.iter().filter(|(other, _)| *other == place).map(|(_, value)| value.as_ref());
+        least.into_iter().chain(others).map(str::to_owned).collect()
+    }
+}
+
+/// What a record wants of one attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want<'a> {
+    /// This value and no other.
+    Value(Cow<'a, str>),
+    /// No value.
+    None,
+    /// Whatever is there: the record says nothing of it.
+    Any,
+}
+
+/// One wanted value and the rule that leads to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedValue<'a> {
+    /// What is wanted.
+    pub want: Want<'a>,
+    /// Why; with the person's record and the version of the policies it says where the value comes from.
+    pub rule: Rule,
+}
+
+/// What a record wants of all attributes that it decides, in the order of [`PERSON_ATTRIBUTES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedAttributes<'a>([WantedValue<'a>; COUNT]);
+
+impl<'a> WantedAttributes<'a> {
+    /// Reads a record. A blank cell takes away what the policies let end (a programme, the dates of an enrolment); other
+    /// values, once known, are only ever replaced. A column that the file does not have says nothing.
+    pub(crate) fn of(record: &'a Record, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+        let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), Rule::Column(column));
+        let full_name = Cow::from(format!("{} {}", record.given_name, record.family_name));
+        let affiliation = value(Column::Affiliation, record.affiliation.as_str());
+        let cell = |column, value: Option<Cow<'a, str>>| match value {
+            Some(value) => WantedValue::value(value, Rule::Column(column)),
+            None if source.columns.contains(&column) && policies.clearing_columns.contains(&column) => {
+                WantedValue { want: Want::None, rule: Rule::Blank(column) }
+            }
+            None => WantedValue { want: Want::Any, rule: Rule::Column(column) },
+        };
+        let text = |column, value: &'a Option<String>| cell(column, value.as_deref().map(Cow::Borrowed));
+        let zone = &policies.time_zone;
+        let start = moment(record, Column::StartDate, record.start_date, |day| calendar::day_begins_in(zone, day))?;
+        let end = moment(record, Column::EndDate, record.end_date, |day| calendar::day_ends_in(zone, day))?;
+        Ok(Self([
+            value(Column::GivenName, &record.given_name),
+            value(Column::FamilyName, &record.family_name),
+            WantedValue::value(full_name.clone(), Rule::FullName),
+            WantedValue::value(full_name, Rule::FullName),
+            value(Column::PersonId, &record.person_id),
+            affiliation.clone(),
+            affiliation,
+            text(Column::BirthDate, &record.birth_date),
+            text(Column::PrivateEmail, &record.private_email),
+            text(Column::Program, &record.program),
+            cell(Column::StartDate, start),
+            cell(Column::EndDate, end),
+        ]))
+    }
+
+    /// Every attribute with what is wanted of it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &WantedValue<'a>)> {
+        PERSON_ATTRIBUTES.into_iter().zip(&self.0)
+    }
+
+    /// The attributes of a new person.
+    pub(crate) fn of_new_person(&self) -> impl Iterator<Item = AttributeChange> {
+        self.iter().filter_map(|(name, wanted)| match &wanted.want {
+            Want::Value(value) => Some(AttributeChange::new(name, vec![value.to_string()], wanted.rule)),
+            Want::None | Want::Any => None,
+        })
+    }
+
+    /// What must change for `held` to be as wanted.
+    pub(crate) fn changes(&self, held: &HeldAttributes) -> Vec<AttributeChange> {
+        let mut changes = Vec::new();
+        for (place, ((name, wanted), held_value)) in self.iter().zip(&held.least).enumerate() {
+            let held_value = held_value.as_deref();
+            let after = match (&wanted.want, held_value) {
+                (Want::Any, _) | (Want::None, None) => continue,
+                (Want::Value(value), Some(held_value)) if *value == held_value => continue,
+                (Want::Value(value), _) => vec![value.to_string()],
+                (Want::None, Some(_)) => Vec::new(),
+            };
+            let name = AttributeDescription::of(name);
+            let before = held.all(place, held_value);
+            changes.push(AttributeChange { name, how: How::Set, before, after, rule: wanted.rule });
+        }
+        changes
+    }
+}
+
+impl<'a> WantedValue<'a> {
+    fn value(value: Cow<'a, str>, rule: Rule) -> Self {
+        Self { want: Want::Value(value), rule }
+    }
+}
+
+/// A day of a record as the moment that the directory holds. A day that cannot be represented refuses the record: taken as
+/// blank it would take the held date away.
+fn moment(
+    record: &Record,
+    column: Column,
+    day: Option<jiff::civil::Date>,
+    at: impl Fn(jiff::civil::Date) -> Option<String>,
+) -> Result<Option<Cow<'static, str>>, RecordError> {
+    let Some(day) = day else { return Ok(None) };
+    match at(day) {
+        Some(moment) => Ok(Some(Cow::Owned(moment))),
+        None => Err(RecordError {
+            line: record.line,
+            column: column.name().to_owned(),
+            rule: "beyond the years that can be held; leave the field blank where there is no such day".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,311 @@
+//! The journal of applies: for each batch the plan that it applies and one receipt per write, on this machine's disk.
+//!
+//! ```text
+//! FOLDER/<batch>.plan         the plan (mode 0600: it holds names and birth dates, never a password)
+//! FOLDER/<batch>.open.jsonl   receipts of a batch that has not come to its end
+//! FOLDER/<batch>.jsonl        receipts of one that has
+//! ```
+//!
+//! The plan is durable before the first write is sent, so every value that a batch may overwrite is known whatever happens.
+//! A write without a receipt is one of unknown outcome: the directory is asked, by provostLastBatch, which holds the batch's
+//! id on every entry written. A receipt that is lost in a power cut therefore costs a look-up and nothing else, and receipts
+//! are synced in groups while the apply goes on.
+
+mod lines;
+mod writer;
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use lines::{Begin, End, JOURNAL_VERSION, JournalError, Receipt, WriteOutcome};
+use lines::{Header, Line, Lines};
+use uuid::Uuid;
+use writer::Writer;
+
+use crate::{Actor, Plan};
+
+/// Finished batches that are kept, newest first: they are what undo has. A batch of 35,500 new people is about 80 MB.
+const BATCHES_KEPT: usize = 500;
+
+const OPEN: &str = ".open.jsonl";
+const ENDED: &str = ".jsonl";
+const PLAN: &str = ".plan";
+/// Held while batches are begun or looked for, so that no process takes another one's new batch for an abandoned one.
+const LOCK: &str = "lock";
+
+/// The folder of journals. Cheap to clone. Several processes may use it at once.
+#[derive(Clone, Debug)]
+pub struct Journals {
+    folder: Arc<Path>,
+}
+
+/// All that is kept of one batch.
+#[derive(Clone, Debug)]
+pub struct KeptBatch {
+    /// Id of the batch: provostLastBatch of every entry that it wrote.
+    pub batch: String,
+    /// Hash of its plan.
+    pub plan: String,
+    /// GeneralizedTime: provostSince of the addresses that it made.
+    pub since: String,
+    /// Who applied it, and when: more than one where it was resumed.
+    pub begins: Vec<Begin>,
+    /// One for each write whose outcome is known, in the order in which they were recorded. Where a write has more than
+    /// one, the last one holds.
+    pub receipts: Vec<Receipt>,
+    /// How it ended; `None` while it has not.
+    pub end: Option<End>,
+}
+
+/// A batch that is being applied by this process: its file is locked.
+pub(crate) struct Journal {
+    pub(crate) batch: String,
+    pub(crate) since: String,
+    /// Outcomes that are known already, by place of change and write: empty for a new batch.
+    pub(crate) known: HashMap<(u32, u32), WriteOutcome>,
+    is_resumed: bool,
+    folder: Arc<Path>,
+    writer: Writer,
+}
+
+impl Journals {
+    /// Journals in a folder, which is made when the first batch is begun.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Ids of the batches that are kept, oldest first, and whether each has come to its end.
+    pub fn batches(&self) -> Result<Vec<(String, bool)>, JournalError> {
+        let mut found = Vec::new();
+        let listed = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            listed => listed?,
+        };
+        for item in listed {
+            let name = item?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let open = name.strip_suffix(OPEN);
+            let Some(batch) = open.or_else(|| name.strip_suffix(ENDED)) else { continue };
+            if Uuid::try_parse(batch).is_ok() {
+                found.push((batch.to_owned(), open.is_none()));
+            }
+        }
+        // UUIDs of version 7 are in the order of their time.
+        found.sort();
+        Ok(found)
+    }
+
+    /// Reads what is kept of a batch; refused for an id that is none.
+    pub fn read(&self, batch: &str) -> Result<KeptBatch, JournalError> {
+        let batch = Uuid::try_parse(batch).map_err(|_| JournalError::Gone)?.to_string();
+        let file = match File::open(self.path(&batch, ENDED)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(self.path(&batch, OPEN)),
+            opened => opened,
+        };
+        let file = file.map_err(gone)?;
+        let lines = Lines::read(&file)?;
+        let Header { plan, since, .. } = lines.header.ok_or(JournalError::Gone)?;
+        let mut kept = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
+        for line in lines.lines {
+            match line {
+                Line::Begin(begin) => kept.begins.push(begin),
+                Line::Receipt(receipt) => kept.receipts.push(*receipt),
+                Line::End(end) => kept.end = Some(end),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The plan of a batch.
+    pub fn plan(&self, batch: &str) -> Result<Plan, JournalError> {
+        let batch = Uuid::try_parse(batch).map_err(|_| JournalError::Gone)?.to_string();
+        let octets = fs::read(self.path(&batch, PLAN)).map_err(gone)?;
+        Ok(Plan::from_bytes(&octets)?)
+    }
+
+    /// Opens the unfinished batch of exactly this plan, or begins a new one. Durable when it returns. Blocks.
+    pub(crate) fn begin(&self, plan: &Plan, actor: &Actor, at: &str) -> Result<Journal, JournalError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let _turn = self.lock()?;
+        let begin = Begin { actor: actor.name.clone(), via: actor.via.to_owned(), at: at.to_owned() };
+        for batch in self.open_batches()? {
+            match self.open(&batch)? {
+                Some((file, lines)) if lines.is_of(plan.hash()) => return self.go_on(file, lines, begin),
+                Some(_) => {}
+                // Two runs of one plan at once would each take the other's writes for their own.
+                None if self.is_of(&batch, plan)? => return Err(JournalError::InUse(batch)),
+                None => {}
+            }
+        }
+        self.remove_old()?;
+        self.begin_new(plan, begin)
+    }
+
+    fn begin_new(&self, plan: &Plan, begin: Begin) -> Result<Journal, JournalError> {
+        let batch = Uuid::now_v7().to_string();
+        let header = Header {
+            journal: JOURNAL_VERSION,
+            batch: batch.clone(),
+            plan: plan.hash().to_owned(),
+            since: plan.since().to_owned(),
+        };
+        // The receipts' file first: a plan without one would never be removed.
+        let mut file = create(&self.path(&batch, OPEN))?;
+        file.try_lock().map_err(|_| JournalError::InUse(batch.clone()))?;
+        let mut plan_file = create(&self.path(&batch, PLAN))?;
+        plan.write_to(&mut plan_file)?;
+        plan_file.sync_all()?;
+        let mut text = serde_json::to_string(&header)? + "\n";
+        text += &(serde_json::to_string(&Line::Begin(begin))? + "\n");
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        let writer = Writer::start(file)?;
+        let (known, folder) = (HashMap::new(), self.folder.clone());
+        Ok(Journal { batch, since: header.since, known, is_resumed: false, folder, writer })
+    }
+
+    fn go_on(&self, mut file: File, lines: Lines, begin: Begin) -> Result<Journal, JournalError> {
+        let Some(header) = lines.header else { return Err(JournalError::Gone) };
+        file.write_all((serde_json::to_string(&Line::Begin(begin))? + "\n").as_bytes())?;
+        file.sync_data()?;
+        let mut known = HashMap::new();
+        for line in lines.lines {
+            if let Line::Receipt(receipt) = line {
+                known.insert((receipt.change, receipt.write), receipt.outcome);
+            }
+        }
+        let (folder, writer) = (self.folder.clone(), Writer::start(file)?);
+        Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
+    }
+
+    /// Unfinished batches of other plans that no process is applying, each with its plan: what became of them has to be
+    /// looked up. A batch whose plan never became durable has written nothing and is removed. Blocks.
+    pub(crate) fn abandoned(&self, but: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
+        if self.batches()?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _turn = self.lock()?;
+        let mut abandoned = Vec::new();
+        for batch in self.open_batches()? {
+            let Some((file, lines)) = self.open(&batch)?.filter(|(_, lines)| !lines.is_of(but)) else { continue };
+            if lines.header.is_none() {
+                self.remove(&batch, OPEN)?;
+                continue;
+            }
+            let plan = match self.plan(&batch) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    tracing::error!(batch, %error, "the plan of an interrupted batch cannot be read; it is left as it is");
+                    continue;
+                }
+            };
+            let at = jiff::Timestamp::now().to_string();
+            let begin = Begin { actor: "provost".to_owned(), via: "look-up".to_owned(), at };
+            abandoned.push((self.go_on(file, lines, begin)?, plan));
+        }
+        Ok(abandoned)
+    }
+
+    fn open_batches(&self) -> Result<Vec<String>, JournalError> {
+        Ok(self.batches()?.into_iter().filter(|(_, has_ended)| !has_ended).map(|(batch, _)| batch).collect())
+    }
+
+    /// Opens the file of an unfinished batch for appending, locks it, and cuts a torn last line off. `None` when another
+    /// process applies it, and when it is damaged: that concerns this batch alone, and imports go on.
+    fn open(&self, batch: &str) -> Result<Option<(File, Lines)>, JournalError> {
+        let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
+        if file.try_lock().is_err() {
+            return Ok(None);
+        }
+        let lines = match Lines::read(&file) {
+            Err(error @ (JournalError::Damaged(_) | JournalError::Version(_))) => {
+                tracing::error!(batch, %error, "the journal of an interrupted batch is left as it is");
+                return Ok(None);
+            }
+            lines => lines?,
+        };
+        if lines.octets < file.metadata()?.len() {
+            file.set_len(lines.octets)?;
+            file.sync_all()?;
+        }
+        Ok(Some((file, lines)))
+    }
+
+    /// Whether the batch, in use or damaged, applies this plan.
+    fn is_of(&self, batch: &str, plan: &Plan) -> Result<bool, JournalError> {
+        let header = Lines::header(&File::open(self.path(batch, OPEN))?)?;
+        Ok(header.is_some_and(|header| header.plan == plan.hash()))
+    }
+
+    fn lock(&self) -> io::Result<File> {
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(self.folder.join(LOCK))?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn remove_old(&self) -> Result<(), JournalError> {
+        let mut ended: Vec<String> =
+            self.batches()?.into_iter().filter(|(_, has_ended)| *has_ended).map(|(batch, _)| batch).collect();
+        ended.truncate(ended.len().saturating_sub(BATCHES_KEPT));
+        ended.iter().try_for_each(|batch| self.remove(batch, ENDED))
+    }
+
+    fn remove(&self, batch: &str, kind: &str) -> Result<(), JournalError> {
+        for path in [self.path(batch, PLAN), self.path(batch, kind)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, batch: &str, kind: &str) -> PathBuf {
+        self.folder.join(format!("{batch}{kind}"))
+    }
+}
+
+impl Journal {
+    /// Whether an earlier run began the batch: the directory may hold writes of it that have no receipt.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Records the outcome of a write. It is on the disk soon, and for certain when [`Journal::flush`] returns.
+    pub(crate) async fn record(&self, receipt: Receipt) -> io::Result<()> {
+        self.writer.append(serde_json::to_string(&Line::Receipt(Box::new(receipt)))?).await
+    }
+
+    /// Waits until all that was recorded is durable.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        self.writer.flush().await
+    }
+
+    /// Records the end of the batch: nothing of it will be resumed.
+    pub(crate) async fn end(&self, end: End) -> io::Result<()> {
+        self.writer.append(serde_json::to_string(&Line::End(end))?).await?;
+        self.writer.flush().await?;
+        let (folder, batch) = (self.folder.clone(), self.batch.clone());
+        let renamed = tokio::task::spawn_blocking(move || {
+            fs::rename(folder.join(format!("{batch}{OPEN}")), folder.join(format!("{batch}{ENDED}")))?;
+            File::open(&folder)?.sync_all()
+        });
+        renamed.await.map_err(io::Error::other)?
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)
+}
+
+fn gone(error: io::Error) -> JournalError {
+    if error.kind() == io::ErrorKind::NotFound { JournalError::Gone } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests;

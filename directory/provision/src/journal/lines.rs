@@ -1,0 +1,201 @@
+//! The lines of a journal: a header with the version, then what happened, each line whole or not there.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{AttributeChange, PlanFileError};
+
+/// Version of the journal's form. A journal of another version is refused.
+pub const JOURNAL_VERSION: u32 = 1;
+/// Longest line that is read, octets: a receipt holds the values of one entry, which LDAP servers bound lower.
+const LINE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk.
+    #[error("the journal cannot be read or written: {0}")]
+    Io(#[from] io::Error),
+    /// There is no such batch, or it was removed.
+    #[error("there is no such batch (any more)")]
+    Gone,
+    /// Another process applies it now.
+    #[error("batch {0} is being applied by another process")]
+    InUse(String),
+    /// A line in the middle is no line of a journal.
+    #[error("line {0} of the journal is damaged")]
+    Damaged(u64),
+    /// A version that this program does not know.
+    #[error("the journal is of version {0}, and this program reads version {JOURNAL_VERSION}")]
+    Version(u32),
+    /// Its plan cannot be read.
+    #[error("the plan of the batch: {0}")]
+    Plan(#[from] PlanFileError),
+}
+
+impl From<serde_json::Error> for JournalError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
+    /// [`JOURNAL_VERSION`].
+    pub(super) journal: u32,
+    pub(super) batch: String,
+    /// Hash of the plan.
+    pub(super) plan: String,
+    /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made at
+    /// another time; what is resumed keeps its own.
+    pub(super) since: String,
+}
+
+/// All other lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line {
+    Begin(Begin),
+    Receipt(Box<Receipt>),
+    End(End),
+}
+
+/// Somebody began or resumed the batch; the receipts that follow are of writes in their name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Who: `cli:root`, `token:registrar`.
+    pub actor: String,
+    /// Through what: cli, api, web; `look-up` when another apply looked after an abandoned batch.
+    pub via: String,
+    /// RFC 3339, UTC.
+    pub at: String,
+}
+
+/// What became of one write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Place of the change in the plan, from zero.
+    pub change: u32,
+    /// Place of the write in the change, from zero.
+    pub write: u32,
+    /// DN of the entry.
+    pub dn: String,
+    /// When the outcome was known: RFC 3339, UTC.
+    pub at: String,
+    /// The outcome.
+    pub outcome: WriteOutcome,
+    /// entryCSN of the entry after the write (RFC 4527 post-read, or as looked up), where the server shows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csn: Option<String>,
+    /// entryUUID of the entry, where the server shows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_uuid: Option<Uuid>,
+    /// Of an entry that was there: the values before and after. They are those before at the time of the write, since
+    /// the write was refused unless the entry was as compared. Empty for a new entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<AttributeChange>,
+    /// Whether an initial password was set where there was none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub password: bool,
+}
+
+/// What became of one write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteOutcome {
+    /// The directory answered that it is done.
+    Done,
+    /// No answer came, or an earlier run ended before it; the entry names this batch, so it was done.
+    Found,
+    /// The address was the person's before this batch: nothing was written.
+    Already,
+    /// Not done: the directory's reason.
+    Refused(String),
+    /// Not done: an apply of another plan found that the abandoned batch had not come to it.
+    NotDone,
+}
+
+impl WriteOutcome {
+    /// Whether the entry is as the write wanted it.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done | Self::Found | Self::Already)
+    }
+}
+
+/// The batch came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// People whose every write is done.
+    pub applied: usize,
+    /// People of whom a write was refused, or that an abandoned batch had not come to.
+    pub failed: usize,
+}
+
+/// What a file holds up to its last whole line.
+pub(super) struct Lines {
+    /// `None` when not even the header is whole: nothing was written in the directory.
+    pub(super) header: Option<Header>,
+    pub(super) lines: Vec<Line>,
+    /// Where the last whole line ends, octets from the beginning: what follows is a torn line.
+    pub(super) octets: u64,
+}
+
+impl Lines {
+    /// Reads from the beginning. A line without its line end was torn by a crash and is left out; a whole line that
+    /// cannot be read is damage.
+    pub(super) fn read(mut file: &File) -> Result<Self, JournalError> {
+        file.seek(SeekFrom::Start(0))?;
+        let mut reader = BufReader::new(file);
+        let mut read = Self { header: None, lines: Vec::new(), octets: 0 };
+        let mut text = Vec::new();
+        for number in 1.. {
+            text.clear();
+            let octets = io::Read::take(&mut reader, LINE_OCTETS_MAX).read_until(b'\n', &mut text)? as u64;
+            if text.last() != Some(&b'\n') {
+                if octets == LINE_OCTETS_MAX {
+                    return Err(JournalError::Damaged(number));
+                }
+                break;
+            }
+            read.take(&text, number)?;
+            read.octets += octets;
+        }
+        Ok(read)
+    }
+
+    /// The header alone; `None` when it is not whole or not readable.
+    pub(super) fn header(file: &File) -> Result<Option<Header>, JournalError> {
+        let mut text = Vec::new();
+        io::Read::take(BufReader::new(file), LINE_OCTETS_MAX).read_until(b'\n', &mut text)?;
+        Ok(serde_json::from_slice(&text).ok())
+    }
+
+    fn take(&mut self, text: &[u8], number: u64) -> Result<(), JournalError> {
+        if self.header.is_some() {
+            self.lines.push(serde_json::from_slice(text).map_err(|_| JournalError::Damaged(number))?);
+            return Ok(());
+        }
+        /// All that is read before the version is known.
+        #[derive(Deserialize)]
+        struct Versioned {
+            journal: u32,
+        }
+        let damaged = |_| JournalError::Damaged(number);
+        let Versioned { journal } = serde_json::from_slice(text).map_err(damaged)?;
+        if journal != JOURNAL_VERSION {
+            return Err(JournalError::Version(journal));
+        }
+        self.header = Some(serde_json::from_slice(text).map_err(damaged)?);
+        Ok(())
+    }
+
+    pub(super) fn is_of(&self, plan: &str) -> bool {
+        self.header.as_ref().is_some_and(|header| header.plan == plan)
+    }
+}

@@ -1,0 +1,192 @@
+//! The serialised form of a plan: JSON with a version and the plan's hash, which is checked when it is read back.
+
+use std::io::{self, Write as _};
+
+use provost_entry::Dn;
+use provost_schema::attr;
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, PlanSummary};
+use crate::attributes::PERSON_ATTRIBUTES;
+use crate::source::RecordError;
+use crate::{Change, SourceStamp, tree};
+
+/// Version of the form. A plan of another version is refused: what its writes mean is not known.
+pub const PLAN_VERSION: u32 = 1;
+/// Largest plan that is read, octets: a million new people are about 2 KB each.
+pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
+
+/// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: whoever can write
+/// a plan file must not thereby set a role or a password hash.
+const OTHER_ATTRIBUTES: [&str; 9] = [
+    attr::PROVOST_PERSON_ID,
+    attr::PROVOST_STATE,
+    attr::PROVOST_SOURCE_ID,
+    attr::UID,
+    attr::MAIL,
+    attr::MAIL_LOCAL_ADDRESS,
+    attr::PROVOST_ADDRESS,
+    attr::PROVOST_ADDRESS_KIND,
+    attr::PROVOST_OWNER,
+];
+
+/// Why octets are no plan that can be applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanFileError {
+    /// Not JSON of a plan's form, or cut short.
+    #[error("this is no plan: {0}")]
+    Malformed(String),
+    /// A version that this program does not know.
+    #[error("the plan is of version {0}, and this program reads version {PLAN_VERSION}: plan again")]
+    Version(u32),
+    /// Its content does not have the hash that it names.
+    #[error("the plan was changed since it was made: its content has another hash; plan again")]
+    Changed,
+    /// It writes where no plan does.
+    #[error("the plan names {0}, which no plan writes")]
+    Foreign(String),
+    /// Larger than we read.
+    #[error("the plan is larger than {PLAN_OCTETS_MAX} octets")]
+    TooLarge,
+}
+
+/// All that is read before the version is known.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    hash: &'a str,
+    #[serde(with = "dn")]
+    suffix: &'a Dn,
+    sources: &'a [SourceStamp],
+    policies: &'a str,
+    since: &'a str,
+    summary: &'a PlanSummary,
+    rejected: &'a [RecordError],
+    changes: &'a [Change],
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    #[serde(rename = "version")]
+    _version: u32,
+    hash: String,
+    #[serde(with = "dn")]
+    suffix: Dn,
+    sources: Vec<SourceStamp>,
+    policies: String,
+    since: String,
+    summary: PlanSummary,
+    rejected: Vec<RecordError>,
+    changes: Vec<Change>,
+}
+
+impl Plan {
+    /// Writes the plan as JSON. It holds names, birth dates and addresses, never a password.
+    pub fn write_to(&self, to: &mut impl io::Write) -> io::Result<()> {
+        let written = Written {
+            version: PLAN_VERSION,
+            hash: &self.hash,
+            suffix: &self.suffix,
+            sources: &self.sources,
+            policies: &self.policies,
+            since: &self.since,
+            summary: &self.summary,
+            rejected: &self.rejected,
+            changes: &self.changes,
+        };
+        let mut to = io::BufWriter::new(to);
+        serde_json::to_writer(&mut to, &written)?;
+        to.write_all(b"\n")?;
+        to.flush()
+    }
+
+    /// The same as octets.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut octets = Vec::new();
+        match self.write_to(&mut octets) {
+            Ok(()) => octets,
+            // Memory takes all that is written, and every value of a plan has a JSON form.
+            Err(error) => unreachable!("a plan has a JSON form: {error}"),
+        }
+    }
+
+    /// Reads what [`Plan::write_to`] wrote; the plan has the hash that it had.
+    pub fn from_bytes(octets: &[u8]) -> Result<Self, PlanFileError> {
+        if octets.len() > PLAN_OCTETS_MAX {
+            return Err(PlanFileError::TooLarge);
+        }
+        let malformed = |error: serde_json::Error| PlanFileError::Malformed(error.to_string());
+        let Versioned { version } = serde_json::from_slice(octets).map_err(malformed)?;
+        if version != PLAN_VERSION {
+            return Err(PlanFileError::Version(version));
+        }
+        let read: Read = serde_json::from_slice(octets).map_err(malformed)?;
+        let plan = Self {
+            hash: super::hash(&read.suffix, &read.sources, &read.policies, &read.changes),
+            suffix: read.suffix,
+            sources: read.sources,
+            policies: read.policies,
+            since: read.since,
+            summary: read.summary,
+            rejected: read.rejected,
+            changes: read.changes,
+        };
+        if plan.hash != read.hash {
+            return Err(PlanFileError::Changed);
+        }
+        plan.check_reach()?;
+        Ok(plan)
+    }
+
+    /// Whether every write concerns a person or an address of the plan's suffix, and attributes that plans change.
+    fn check_reach(&self) -> Result<(), PlanFileError> {
+        let (people, addresses) = (tree::people(&self.suffix), tree::addresses(&self.suffix));
+        for write in self.changes.iter().flat_map(|change| &change.writes) {
+            if !write.dn.parent().is_some_and(|parent| parent == people || parent == addresses) {
+                return Err(PlanFileError::Foreign(write.dn.to_string()));
+            }
+            let is_known = |name: &str| PERSON_ATTRIBUTES.iter().chain(&OTHER_ATTRIBUTES).any(|known| *known == name);
+            let mut names = write.attributes.iter().map(|change| change.name.as_str());
+            if let Some(foreign) = names.find(|name| !is_known(name)) {
+                return Err(PlanFileError::Foreign(foreign.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A DN as its text.
+pub(crate) mod dn {
+    use provost_entry::Dn;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(dn: &Dn, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(dn.as_str())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dn, D::Error> {
+        Dn::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// An attribute description as its text.
+pub(crate) mod attribute {
+    use provost_entry::AttributeDescription;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(name: &AttributeDescription, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name.as_str())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AttributeDescription, D::Error> {
+        AttributeDescription::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

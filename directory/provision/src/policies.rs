@@ -1,0 +1,78 @@
+//! The rules of the site by which records become people and addresses: one value, with the version under which plans
+//! record it.
+//!
+//! [`Policies::built_in`] holds what the program does without any setting. Settings of the directory replace single
+//! fields and the version.
+
+use jiff::tz::TimeZone;
+
+use crate::naming::{LETTERS, RESERVED};
+use crate::source::{Affiliation, Column};
+use crate::{Settings, calendar};
+
+/// Version of the rules that [`Policies::built_in`] holds. It changes whenever one of them does.
+pub const BUILT_IN_POLICIES: &str = "built-in/1";
+
+/// All rules that `wanted` and `plan` follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// Names these rules in plans and explanations: [`BUILT_IN_POLICIES`], or the version of the directory's entries.
+    pub version: String,
+    /// How a name becomes a login and an address.
+    pub naming: NamingPolicy,
+    /// Who of a source is given an account.
+    pub affiliations: AffiliationPolicy,
+    /// Columns whose blank cell takes the held value away. A blank cell of any other column leaves it.
+    pub clearing_columns: Vec<Column>,
+    /// Where the days of a record begin and end.
+    pub time_zone: TimeZone,
+}
+
+/// How a name becomes a login and an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamingPolicy {
+    /// Domain of primary addresses, lower case.
+    pub domain: String,
+    /// Local parts that are roles of mail and systems, folded, never a person's. A hyphen stands for any joint or none:
+    /// `no-reply` is `no.reply` as well.
+    pub reserved: Vec<String>,
+    /// Letters that no decomposition brings to ASCII (lower case), and how the site writes them.
+    pub letters: Vec<(char, String)>,
+}
+
+/// Who of a source is given an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffiliationPolicy {
+    /// A record of another affiliation is left out and reported.
+    pub admitted: Vec<Affiliation>,
+}
+
+impl Policies {
+    /// The rules without any setting, for addresses in `domain`.
+    pub fn built_in(domain: &str) -> Self {
+        Self {
+            version: BUILT_IN_POLICIES.to_owned(),
+            naming: NamingPolicy::built_in(domain),
+            affiliations: AffiliationPolicy { admitted: Affiliation::ALL.to_vec() },
+            clearing_columns: vec![Column::Program, Column::StartDate, Column::EndDate],
+            time_zone: calendar::site_time_zone(),
+        }
+    }
+}
+
+impl From<&Settings> for Policies {
+    fn from(settings: &Settings) -> Self {
+        Self::built_in(&settings.domain)
+    }
+}
+
+impl NamingPolicy {
+    /// The rules without any setting: role names of RFC 2142 and of usual systems, marks dropped from letters.
+    pub fn built_in(domain: &str) -> Self {
+        Self {
+            domain: domain.to_ascii_lowercase(),
+            reserved: RESERVED.iter().map(|name| (*name).to_owned()).collect(),
+            letters: LETTERS.iter().map(|(letter, ascii)| (*letter, (*ascii).to_owned())).collect(),
+        }
+    }
+}

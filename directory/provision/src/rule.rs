@@ -1,0 +1,114 @@
+//! The rules that plans and explanations name: a stable id and the words for it.
+
+use std::fmt;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::source::Column;
+
+/// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); an id once
+/// published keeps its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// The value is that of a column of the record.
+    Column(Column),
+    /// The column is there and its cell is blank: what is held is taken away.
+    Blank(Column),
+    /// Given name and family name, a space between them.
+    FullName,
+    /// The source's name and the source's number for the person.
+    SourceNumber,
+    /// The id that the source's number leads to: the same record always gives the same entry.
+    PersonId,
+    /// `given.family` folded, with a number where it is taken; a login is given once and stays.
+    Login,
+    /// The primary address: the login's pattern in the site's domain.
+    PrimaryAddress,
+    /// An address that the person had or has stays theirs.
+    KeptAddress,
+    /// An address of the person has no entry of its own, or one of another kind.
+    AddressEntry,
+    /// A new account is active.
+    NewAccount,
+    /// An initial password is set where there is none; it never replaces one.
+    FirstPassword,
+    /// Reason of a change: nobody of the directory has the number.
+    UnknownPerson,
+    /// Reason of a change: the name leads to another address than the one held.
+    NameChanged,
+    /// Reason of a change: the record states something else than the directory holds.
+    RecordDiffers,
+}
+
+/// Ids of the rules that concern no column.
+const IDS: [(Rule, &str); 12] = [
+    (Rule::FullName, "name.full"),
+    (Rule::SourceNumber, "identity.source-number"),
+    (Rule::PersonId, "identity.person-id"),
+    (Rule::Login, "naming.login"),
+    (Rule::PrimaryAddress, "address.primary"),
+    (Rule::KeptAddress, "address.kept"),
+    (Rule::AddressEntry, "address.entry"),
+    (Rule::NewAccount, "account.new"),
+    (Rule::FirstPassword, "password.first"),
+    (Rule::UnknownPerson, "person.unknown"),
+    (Rule::NameChanged, "person.renamed"),
+    (Rule::RecordDiffers, "person.differs"),
+];
+const COLUMN: &str = "column.";
+const BLANK: &str = "blank.";
+
+impl Rule {
+    /// The rule of an id; `None` when this version of the program has no such rule.
+    pub fn parse(id: &str) -> Option<Self> {
+        if let Some(column) = id.strip_prefix(COLUMN) {
+            return Column::of_name(column).map(Self::Column);
+        }
+        if let Some(column) = id.strip_prefix(BLANK) {
+            return Column::of_name(column).map(Self::Blank);
+        }
+        IDS.iter().find(|(_, known)| *known == id).map(|(rule, _)| *rule)
+    }
+}
+
+impl fmt::Display for Rule {
+    /// The id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column(column) => write!(f, "{COLUMN}{column}"),
+            Self::Blank(column) => write!(f, "{BLANK}{column}"),
+            other => f.write_str(IDS.iter().find(|(rule, _)| rule == other).map_or("", |(_, id)| id)),
+        }
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        Self::parse(&id).ok_or_else(|| D::Error::custom(format!("unknown rule '{id}'")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_found_by_its_id() {
+        let columns = Column::ALL.into_iter().flat_map(|column| [Rule::Column(column), Rule::Blank(column)]);
+        for rule in columns.chain(IDS.map(|(rule, _)| rule)) {
+            let id = rule.to_string();
+            assert!(!id.is_empty() && Rule::parse(&id) == Some(rule), "{rule:?}: '{id}'");
+        }
+        for unknown in ["", "column.", "column.colour", "blank.", "address"] {
+            assert_eq!(Rule::parse(unknown), None, "{unknown}");
+        }
+    }
+}

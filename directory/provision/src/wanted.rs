@@ -1,0 +1,176 @@
+//! What sources and policies want: the state of each person and of their address, with where each value comes from.
+//!
+//! Pure: the same sources, policies and moment give the same state. It knows nothing of the directory, so an address is
+//! wanted as a pattern here; `plan` finds the one that is the person's already or the first that is nobody's.
+
+use provost_credential::Secret;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::Policies;
+use crate::attributes::WantedAttributes;
+pub use crate::attributes::{Want, WantedValue};
+use crate::source::{Column, Record, RecordError, RecordRef, Source};
+
+/// Most sources of one state: their places are counted in 16 bits.
+const SOURCES_MAX: usize = u16::MAX as usize;
+
+/// The wanted state of all people that the sources name.
+#[derive(Debug)]
+pub struct State<'a> {
+    pub(crate) sources: &'a [Source],
+    pub(crate) policies: &'a Policies,
+    pub(crate) at: Timestamp,
+    pub(crate) people: Vec<WantedPerson<'a>>,
+    pub(crate) rejected: Vec<RecordError>,
+}
+
+/// The wanted state of one person.
+#[derive(Debug)]
+pub struct WantedPerson<'a> {
+    pub(crate) origin: RecordRef,
+    pub(crate) record: &'a Record,
+    pub(crate) source_id: String,
+    pub(crate) attributes: WantedAttributes<'a>,
+    pub(crate) address: WantedAddress,
+}
+
+/// The wanted primary address and login: a pattern, since numbers are given in the order of the files and stay given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedAddress {
+    /// Local part without number; `zoe.tremblay` becomes `zoe.tremblay2` where it is somebody else's.
+    pub base: String,
+}
+
+/// Where a wanted value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// Name of the source.
+    pub source: &'a str,
+    /// Digest of the file that was read as this source (blake3, hex).
+    pub digest: &'a str,
+    /// Line of the record.
+    pub line: u64,
+    /// Version of the policies.
+    pub policies: &'a str,
+}
+
+/// Derives the wanted state. A record that no policy can follow is left out and reported; a person of it stays as is.
+///
+/// Sources beyond 65,535 are ignored: nobody has them.
+pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> State<'a> {
+    let mut state = State { sources, policies, at: now, people: Vec::new(), rejected: Vec::new() };
+    state.people.reserve(sources.iter().map(|source| source.records.len()).sum());
+    for (place, source) in (0u16..).zip(sources.iter().take(SOURCES_MAX)) {
+        state.rejected.extend(source.rejected.iter().cloned());
+        for record in &source.records {
+            match WantedPerson::of(record, place, source, policies) {
+                Ok(person) => state.people.push(person),
+                Err(problem) => state.rejected.push(problem),
+            }
+        }
+    }
+    state.rejected.sort_by_key(|problem| problem.line);
+    state
+}
+
+impl<'a> WantedPerson<'a> {
+    fn of(record: &'a Record, place: u16, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+        if !policies.affiliations.admitted.contains(&record.affiliation) {
+            return Err(refuse(record, Column::Affiliation, "by policy this affiliation is given no account"));
+        }
+        let Some(base) = policies.naming.login_base(&record.given_name, &record.family_name) else {
+            return Err(refuse(record, Column::FamilyName, "no login can be made from this name"));
+        };
+        Ok(Self {
+            origin: RecordRef { source: place, line: record.line },
+            record,
+            source_id: format!("{}:{}", source.name, record.person_id),
+            attributes: WantedAttributes::of(record, source, policies)?,
+            address: WantedAddress { base },
+        })
+    }
+
+    /// The source's name and its number for the person: `registrar:12345`.
+    pub fn source_id(&self) -> &str {
+        &self.source_id
+    }
+
+    /// The record that names the person.
+    pub fn origin(&self) -> RecordRef {
+        self.origin
+    }
+
+    /// The wanted primary address.
+    pub fn address(&self) -> &WantedAddress {
+        &self.address
+    }
+
+    /// Every attribute that a record decides, with what is wanted of it and by which rule.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, &WantedValue<'a>)> {
+        self.attributes.iter()
+    }
+}
+
+impl<'a> State<'a> {
+    /// The people, in the order of the sources and of their records.
+    pub fn people(&self) -> &[WantedPerson<'a>] {
+        &self.people
+    }
+
+    /// The moment for which the state holds.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Records left out, of all sources, by line: one for each problem.
+    pub fn rejected(&self) -> &[RecordError] {
+        &self.rejected
+    }
+
+    /// Where the values of a person come from; `None` for a reference of another state.
+    pub fn origin(&self, person: &WantedPerson<'_>) -> Option<Origin<'a>> {
+        let source = self.sources.get(usize::from(person.origin.source))?;
+        let policies = &self.policies.version;
+        Some(Origin { source: &source.name, digest: &source.digest, line: person.origin.line, policies })
+    }
+}
+
+/// The initial passwords of sources, apart from any plan: a plan only names the records whose password is to be set.
+#[derive(Debug, Default)]
+pub struct Passwords {
+    /// Digest of each source, in their order.
+    digests: Vec<String>,
+    secrets: HashMap<RecordRef, Secret>,
+}
+
+impl Passwords {
+    /// Takes the passwords out of the sources of a state; everything else of them is dropped.
+    pub fn of(sources: Vec<Source>) -> Self {
+        let digests = sources.iter().map(|source| source.digest.clone()).collect();
+        let mut secrets = HashMap::new();
+        for (place, source) in (0u16..).zip(sources) {
+            let with = source.records.into_iter().filter_map(|record| Some((record.line, record.password?)));
+            secrets.extend(with.map(|(line, password)| (RecordRef { source: place, line }, password)));
+        }
+        Self { digests, secrets }
+    }
+
+    /// The password of a record; `None` when the record has none.
+    pub(crate) fn get(&self, of: RecordRef) -> Option<&Secret> {
+        self.secrets.get(&of)
+    }
+
+    /// Whether these are passwords of the very files that a plan was made of.
+    pub(crate) fn are_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
+        self.digests.iter().map(String::as_str).eq(digests)
+    }
+}
+
+pub(crate) fn refuse(record: &Record, column: Column, rule: &str) -> RecordError {
+    RecordError { line: record.line, column: column.name().to_owned(), rule: rule.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

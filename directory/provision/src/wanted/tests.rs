@@ -1,0 +1,138 @@
+use jiff::tz::TimeZone;
+use provost_schema::attr;
+
+use super::*;
+use crate::{Affiliation, CsvOptions, Rule, read_source};
+
+const HEADER: &str =
+    "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
+
+fn source(name: &str, rows: &str) -> Source {
+    read_source(name, format!("{HEADER}{rows}").as_bytes(), &CsvOptions::default()).unwrap()
+}
+
+fn policies() -> Policies {
+    Policies::built_in("example.edu")
+}
+
+fn at_2026() -> Timestamp {
+    "2026-09-01T12:00:00Z".parse().unwrap()
+}
+
+/// What a person's record wants of one attribute, and the id of the rule.
+fn value<'a>(person: &'a WantedPerson<'_>, attribute: &str) -> (&'a Want<'a>, String) {
+    let mut values = person.values();
+    let (_, wanted) = values.find(|(name, _)| *name == attribute).unwrap();
+    (&wanted.want, wanted.rule.to_string())
+}
+
+#[test]
+fn every_value_has_its_rule_and_its_record() {
+    let sources =
+        [source("registrar", "1,Zoé,Côté,2004-02-29,z@example.net,student,B-INFO,2026-09-01,2030-04-30,long enough\n")];
+    let policies = policies();
+    let state = wanted(&sources, &policies, at_2026());
+    let [person] = state.people() else { panic!("one person") };
+    for (attribute, expect, rule) in [
+        (attr::GIVEN_NAME, "Zoé", "column.given_name"),
+        (attr::SN, "Côté", "column.family_name"),
+        (attr::CN, "Zoé Côté", "name.full"),
+        (attr::DISPLAY_NAME, "Zoé Côté", "name.full"),
+        (attr::EMPLOYEE_NUMBER, "1", "column.person_id"),
+        (attr::EDU_PERSON_AFFILIATION, "student", "column.affiliation"),
+        (attr::EDU_PERSON_PRIMARY_AFFILIATION, "student", "column.affiliation"),
+        (attr::SCHAC_DATE_OF_BIRTH, "20040229", "column.birth_date"),
+        (attr::PROVOST_PRIVATE_MAIL, "z@example.net", "column.private_email"),
+        (attr::PROVOST_PROGRAM, "B-INFO", "column.program"),
+        (attr::PROVOST_START_DATE, "20260901040000Z", "column.start_date"),
+        (attr::PROVOST_END_DATE, "20300501035959Z", "column.end_date"),
+    ] {
+        assert_eq!(value(person, attribute), (&Want::Value(expect.into()), rule.to_owned()), "{attribute}");
+    }
+    assert_eq!(person.values().count(), 12);
+    assert_eq!((person.source_id(), person.address().base.as_str()), ("registrar:1", "zoe.cote"));
+    let origin = state.origin(person).unwrap();
+    assert_eq!((origin.source, origin.line, origin.policies), ("registrar", 2, "built-in/1"));
+    assert_eq!((origin.digest, state.at()), (sources[0].digest.as_str(), at_2026()));
+}
+
+#[test]
+fn a_blank_cell_follows_the_policy_of_its_column() {
+    let sources = [source("registrar", "1,Ann,Roy,,,staff,,,,\n")];
+    let mut keeping = policies();
+    keeping.clearing_columns = vec![Column::PrivateEmail];
+    for (policies, attribute, expect, rule) in [
+        (&policies(), attr::PROVOST_PROGRAM, Want::None, "blank.program"),
+        (&policies(), attr::PROVOST_END_DATE, Want::None, "blank.end_date"),
+        (&policies(), attr::PROVOST_PRIVATE_MAIL, Want::Any, "column.private_email"),
+        (&policies(), attr::SCHAC_DATE_OF_BIRTH, Want::Any, "column.birth_date"),
+        (&keeping, attr::PROVOST_PROGRAM, Want::Any, "column.program"),
+        (&keeping, attr::PROVOST_PRIVATE_MAIL, Want::None, "blank.private_email"),
+    ] {
+        let state = wanted(&sources, policies, at_2026());
+        assert_eq!(value(&state.people()[0], attribute), (&expect, rule.to_owned()), "{attribute}");
+    }
+}
+
+#[test]
+fn policies_decide_who_is_admitted_how_names_fold_and_where_days_end() {
+    let sources = [source("registrar", "1,Jürgen,Groß,,,staff,,,2030-04-30,\n2,Ann,Roy,,,alum,,,,\n")];
+    let mut policies = policies();
+    policies.version = "site/7".to_owned();
+    policies.affiliations.admitted = vec![Affiliation::Staff];
+    policies.naming.letters.push(('ü', "ue".to_owned()));
+    policies.time_zone = TimeZone::UTC;
+    let state = wanted(&sources, &policies, at_2026());
+    let [person] = state.people() else { panic!("one person: {:?}", state.people()) };
+    assert_eq!((person.address().base.as_str(), state.origin(person).unwrap().policies), ("juergen.gross", "site/7"));
+    assert_eq!(value(person, attr::PROVOST_END_DATE).0, &Want::Value("20300430235959Z".into()));
+    let rejected: Vec<(u64, &str)> =
+        state.rejected().iter().map(|problem| (problem.line, problem.column.as_str())).collect();
+    assert_eq!(rejected, [(3, "affiliation")]);
+}
+
+// Cases, registrar/far-date: a day that cannot be held is not a blank one, which would take the held date away.
+#[test]
+fn a_day_beyond_all_years_leaves_the_record_out() {
+    for (row, column) in [
+        ("1,Ann,Roy,,,staff,,,9999-12-31,\n", "end_date"),
+        ("1,Ann,Roy,,,staff,,9999-12-31,9999-12-31,\n", "start_date"),
+    ] {
+        let sources = [source("registrar", row)];
+        let policies = policies();
+        let state = wanted(&sources, &policies, at_2026());
+        assert!(state.people().is_empty(), "{row}");
+        assert_eq!(state.rejected()[0].column, column, "{row}");
+        assert!(state.rejected()[0].rule.contains("beyond the years"), "{row}");
+    }
+}
+
+#[test]
+fn sources_keep_their_numbers_apart() {
+    let sources = [
+        source("registrar", "1,Ann,Roy,,,staff,,,,\n"),
+        source("library", "\n1,Bo,Li,,,staff,,,,\n2,,Li,,,staff,,,,\n"),
+    ];
+    let policies = policies();
+    let state = wanted(&sources, &policies, at_2026());
+    let people: Vec<(&str, RecordRef)> =
+        state.people().iter().map(|person| (person.source_id(), person.origin())).collect();
+    let expect = [("registrar:1", RecordRef { source: 0, line: 2 }), ("library:1", RecordRef { source: 1, line: 3 })];
+    assert_eq!(people, expect);
+    assert_eq!(state.rejected()[0].line, 4);
+    assert_eq!(Rule::parse("name.full"), Some(Rule::FullName));
+}
+
+#[test]
+fn passwords_belong_to_the_files_of_their_plan() {
+    let rows = "1,Ann,Roy,,,staff,,,,long enough\n2,Bo,Li,,,staff,,,,\n";
+    let read = source("registrar", rows);
+    let digest = read.digest.clone();
+    let passwords = Passwords::of(vec![read]);
+    let of = |line| passwords.get(RecordRef { source: 0, line });
+    assert_eq!((of(2).map(Secret::reveal), of(3).is_none()), (Some("long enough"), true));
+    assert!(passwords.are_of([digest.as_str()].into_iter()));
+    let other = source("registrar", &rows.replace("long enough", "another one")).digest;
+    assert!(!passwords.are_of([other.as_str()].into_iter()) && !passwords.are_of(std::iter::empty()));
+    assert!(!format!("{passwords:?}").contains("long enough"));
+}
