@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Decided(DirectoryError),
     /// Results 10, 52, 53: this server is not (or no longer) the one to ask.
     Topology(DirectoryError),
+    /// Nothing was sent, for a reason on our own side: it says nothing of the server.
+    NotAsked(&'static str),
     /// It did not do it and says so (busy, other), or could not be reached: certainly not done.
     Undone(String),
     /// The connection broke, or the answer could not be read: it may have been done.
@@ -27,6 +29,7 @@ impl Failure {
     pub(crate) fn of_read(self, url: &str) -> DirectoryError {
         match self {
             Self::Decided(error) | Self::Topology(error) => error,
+            Self::NotAsked(reason) => DirectoryError::Unavailable(format!("{url}: {reason}")),
             Self::Undone(reason) | Self::Lost(reason) => DirectoryError::Unavailable(format!("{url}: {reason}")),
             Self::TimedOut => DirectoryError::Unavailable(format!("{url}: no answer in time")),
         }

@@ -91,10 +91,14 @@ impl Server {
         lock(&self.breaker).allows(Instant::now())
     }
 
-    /// Tells the breaker what came of an operation: an answer, whichever, is good.
+    /// Tells the breaker what came of an operation: an answer, whichever, is good. One that was never sent counts for
+    /// nothing, or many callers at once would shut out a server in good health.
     pub(crate) fn report<T>(&self, outcome: &Result<T, Failure>) {
         let mut breaker = lock(&self.breaker);
         match outcome {
+            Err(Failure::NotAsked(_)) => {
+                metrics::counter!("directory_not_asked_total", "server" => self.url().to_owned()).increment(1);
+            }
             Ok(_) | Err(Failure::Decided(_) | Failure::Topology(_)) => breaker.succeeded(),
             Err(Failure::Undone(_) | Failure::Lost(_) | Failure::TimedOut) => {
                 breaker.failed(Instant::now());
@@ -127,7 +131,7 @@ impl Server {
             return Ok((connection, false));
         }
         if !self.allowed() {
-            return Err(Failure::Undone("it failed just now".to_owned()));
+            return Err(Failure::NotAsked("it failed just now"));
         }
         let connection = Arc::new(self.open().await?);
         lock(&self.shared).push(Arc::clone(&connection));
@@ -193,10 +197,11 @@ impl Server {
         Ok(connection)
     }
 
+    /// A place among the operations under way; [`Failure::NotAsked`] when none is free in time.
     async fn permit<'a>(&self, semaphore: &'a Semaphore) -> Result<SemaphorePermit<'a>, Failure> {
         match tokio::time::timeout(self.target.operation_timeout, semaphore.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Failure::Undone("too many operations are waiting".to_owned())),
+            Ok(Err(_)) | Err(_) => Err(Failure::NotAsked("too many operations are under way")),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fake::{Close, Fake, Raw, Say, Security, config, directory, done, entry, good, result};
+use fake::{Close, Fake, Pause, Raw, Say, Security, config, directory, done, entry, good, result};
 use ldap3_proto::proto::{LdapMsg, LdapOp, LdapSearchResultReference};
 use provost_client::{Control, Directory, DirectoryError, Scope, Search, ServerRole};
 use provost_entry::{Dn, Entry, Filter};
@@ -357,5 +357,42 @@ async fn a_listener_that_never_answers_start_tls() {
         let start = Instant::now();
         assert!(unavailable(&Directory::new(config).search(small()).await));
         assert!(start.elapsed() < Duration::from_secs(2));
+    }
+}
+
+/// A server in good health whose long results hold all our places: those who find none free say nothing against it.
+#[tokio::test]
+async fn our_own_saturation_does_not_open_the_breaker() {
+    const PLACES: usize = 16;
+    // Three times as long as a caller waits for a place, and never a pause as long as that.
+    let slow = || (0..36).flat_map(|_| [Pause(Duration::from_millis(25)), entry("uid=a,dc=example", "uid", "a")]);
+    let fake = Fake::start(good(move |message| {
+        let long =
+            matches!(&message.op, LdapOp::SearchRequest(request) if request.attrs.iter().any(|name| name == "long"));
+        long.then(|| slow().chain([done(0)]).collect())
+    }))
+    .await;
+    let directory = fake.directory();
+    let long = Search { attributes: vec!["long".to_owned()], limit: None, ..small() };
+    let searching: Vec<_> = (0..PLACES)
+        .map(|_| {
+            let (directory, long) = (directory.clone(), long.clone());
+            tokio::spawn(async move { directory.search(long).await })
+        })
+        .collect();
+    fake.hears_times("\"long\"", PLACES).await;
+    let (a, b, c, d) = tokio::join!(
+        directory.search(long.clone()),
+        directory.search(long.clone()),
+        directory.search(long.clone()),
+        directory.search(long.clone()),
+    );
+    for outcome in [a, b, c, d] {
+        assert!(outcome.as_ref().is_err_and(|error| error.to_string().contains("under way")), "{outcome:?}");
+    }
+    assert_eq!(directory.search(small()).await.map(|entries| entries.len()), Ok(1));
+    directory.add(Entry::new(zoe()).with("uid", "zoe")).await.unwrap();
+    for long in searching {
+        assert_eq!(long.await.unwrap().map(|entries| entries.len()), Ok(36));
     }
 }

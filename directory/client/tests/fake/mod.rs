@@ -23,11 +23,13 @@ pub enum Reply {
     Say(LdapOp),
     /// Send these octets.
     Raw(Vec<u8>),
+    /// Take this long over what follows.
+    Pause(Duration),
     /// Close the connection.
     Close,
 }
 
-pub use Reply::{Close, Raw, Say};
+pub use Reply::{Close, Pause, Raw, Say};
 
 type Handler = Arc<dyn Fn(&LdapMsg) -> Vec<Reply> + Send + Sync>;
 
@@ -98,8 +100,13 @@ impl Fake {
 
     /// Waits until a message held `text`.
     pub async fn hears(&self, text: &str) {
+        self.hears_times(text, 1).await;
+    }
+
+    /// Waits until so many messages held `text`.
+    pub async fn hears_times(&self, text: &str, times: usize) {
         let waiting = async {
-            while self.heard(text) == 0 {
+            while self.heard(text) < times {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -131,6 +138,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             match reply {
                 Say(op) => framed.send(LdapMsg { msgid: message.msgid, op, ctrl: vec![] }).await.ok()?,
                 Raw(octets) => framed.get_mut().write_all(&octets).await.ok()?,
+                Pause(time) => tokio::time::sleep(time).await,
                 Close => return None,
             }
         }
