@@ -17,25 +17,24 @@ use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::ResponseControl;
 use crate::storage::Storage;
 use crate::tree::{Change, Tree};
+use crate::watch::{Watch, Watchers};
 
 /// Most writes in one transaction: bounds how long the first of them waits.
 const BATCH_MAX: usize = 512;
 /// Write requests that may wait; more make their connections wait.
 pub(crate) const QUEUE_MAX: usize = 4_096;
-/// Changes that a persist search may lag behind before it is ended.
-const WATCHER_QUEUE_MAX: usize = 16_384;
 
 /// The directory that all sessions share.
 #[derive(Debug)]
 pub(crate) struct Directory {
     tree: RwLock<Tree>,
-    watchers: Mutex<Vec<mpsc::Sender<Arc<Change>>>>,
+    watchers: Mutex<Watchers>,
 }
 
 impl Directory {
     /// Around a loaded tree.
     pub(crate) fn new(tree: Tree) -> Self {
-        Self { tree: RwLock::new(tree), watchers: Mutex::new(Vec::new()) }
+        Self { tree: RwLock::new(tree), watchers: Mutex::default() }
     }
 
     /// The tree, for reading. Never held over an await.
@@ -47,26 +46,14 @@ impl Directory {
         self.tree.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watchers(&self) -> MutexGuard<'_, Vec<mpsc::Sender<Arc<Change>>>> {
+    fn watchers(&self) -> MutexGuard<'_, Watchers> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes from now on. Called with the tree locked, so that no change falls between a look at it and this.
     /// The stream ends when its reader is too slow.
-    pub(crate) fn watch(&self, _tree: &RwLockReadGuard<'_, Tree>) -> mpsc::Receiver<Arc<Change>> {
-        let (sender, receiver) = mpsc::channel(WATCHER_QUEUE_MAX);
-        self.watchers().push(sender);
-        receiver
-    }
-
-    fn publish(&self, change: Change) {
-        let mut watchers = self.watchers();
-        if watchers.is_empty() {
-            return;
-        }
-        let change = Arc::new(change);
-        // Full or gone alike: the stream ends, and its consumer comes back with a cookie.
-        watchers.retain(|watcher| watcher.try_send(change.clone()).is_ok());
+    pub(crate) fn watch(&self, _tree: &RwLockReadGuard<'_, Tree>) -> Watch {
+        self.watchers().watch()
     }
 }
 
@@ -180,7 +167,7 @@ impl Committer {
             let mut tree = self.directory.write();
             for (prepared, answer) in ready {
                 tree.apply(&prepared.change);
-                self.directory.publish(prepared.change);
+                self.directory.watchers().publish(prepared.change);
                 answers.push((answer, prepared.controls));
             }
         }
@@ -202,9 +189,6 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Catalogue;
-    use crate::csn::Csn;
-    use uuid::Uuid;
 
     fn add(dn: &str) -> WriteOperation {
         WriteOperation::Add { dn: dn.into(), attributes: Vec::new() }
@@ -238,22 +222,5 @@ mod tests {
             assert!(footprint.admit(&first));
             assert_eq!(footprint.admit(&second), together, "{first:?} {second:?}");
         }
-    }
-
-    #[test]
-    fn a_watcher_that_does_not_read_is_let_go() {
-        let tree = Tree::new(Arc::new(Catalogue::load().unwrap()), Dn::parse("dc=e").unwrap()).unwrap();
-        let directory = Directory::new(tree);
-        let mut receiver = directory.watch(&directory.read());
-        let csn = Csn { micros: 0, count: 0, server: 1 };
-        for _ in 0..=WATCHER_QUEUE_MAX {
-            directory.publish(Change { place: 0, csn, uuid: Uuid::nil(), before: None, after: None });
-        }
-        assert!(directory.watchers().is_empty());
-        let mut seen = 0;
-        while receiver.try_recv().is_ok() {
-            seen += 1;
-        }
-        assert_eq!(seen, WATCHER_QUEUE_MAX);
     }
 }

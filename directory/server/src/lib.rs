@@ -19,6 +19,7 @@ mod csn;
 mod hashing;
 mod matching;
 mod message;
+mod migration;
 mod names;
 mod output;
 mod password;
@@ -31,8 +32,10 @@ mod search;
 mod session;
 mod shared;
 mod storage;
+mod storage_error;
 mod sync;
 mod tree;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

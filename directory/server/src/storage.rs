@@ -1,4 +1,15 @@
-//! The directory on disk: one SQLite file, written by one thread, whole transactions synced before anything is told.
+//! The directory on disk: one SQLite file, `directory.sqlite`, written by one thread; a transaction is synced before anybody
+//! hears of it.
+//!
+//! | table | one row for | columns |
+//! |---|---|---|
+//! | `entry` | each entry | its place (a number, used again after a deletion), its parent's place, its octets as `record` writes them |
+//! | `name` | each text that entries refer to by number | kind (`description`: attribute type and options; `classes`: a list of object classes; `identity`: creators and modifiers), number, text |
+//! | `deletion` | each of the last deletions | order, CSN and entryUUID, for RFC 4533 consumers that were away |
+//! | `state` | each fact about the whole | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (what the log of deletions no longer reaches back to) |
+//!
+//! The schema is not stored: it comes with the program, and names are read by it. `migration` says how a file of an older
+//! format is brought forward.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,37 +20,23 @@ use uuid::Uuid;
 
 use crate::catalogue::Catalogue;
 use crate::csn::{Context, Csn};
+use crate::migration;
 use crate::record::Record;
+use crate::storage_error::StorageError;
 use crate::tree::{Change, DELETIONS_MAX, NO_PLACE, Tree};
 
 /// Name of the file in the server's folder.
 const FILE: &str = "directory.sqlite";
-/// Version of the tables; a file of another one is not opened.
-const FORMAT: i64 = 1;
 /// SQLite's page cache, in KiB: the tree is in memory already.
 const CACHE_KIB: i64 = 4_096;
 
 const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS entry (place INTEGER PRIMARY KEY, parent INTEGER NOT NULL, record BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS deletion (seq INTEGER PRIMARY KEY AUTOINCREMENT, csn TEXT NOT NULL, uuid BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS name (kind TEXT NOT NULL, id INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (kind, id))
+CREATE TABLE entry (place INTEGER PRIMARY KEY, parent INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE deletion (seq INTEGER PRIMARY KEY AUTOINCREMENT, csn TEXT NOT NULL, uuid BLOB NOT NULL);
+CREATE TABLE name (kind TEXT NOT NULL, id INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (kind, id))
     WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
-
-/// The file cannot be opened, read or written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StorageError {
-    /// SQLite's complaint.
-    #[error("{0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// The folder cannot be made.
-    #[error("{0}")]
-    Folder(#[from] std::io::Error),
-    /// What is in it makes no sense, or is another site's.
-    #[error("{0}")]
-    Content(String),
-}
 
 /// The open file. One thread owns it.
 #[derive(Debug)]
@@ -57,15 +54,19 @@ impl Storage {
     /// Opens or makes the file, and reads all of it into a tree.
     pub(crate) fn open(folder: &Path, catalogue: Arc<Catalogue>, suffix: &Dn) -> Result<(Self, Tree), StorageError> {
         std::fs::create_dir_all(folder)?;
-        let connection = Connection::open(folder.join(FILE))?;
+        let file = folder.join(FILE);
+        let mut connection = Connection::open(&file)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // FULL: the log is synced at every commit, which is what an acknowledged write rests on.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.execute_batch(TABLES)?;
+        match migration::format_of(&connection)? {
+            None => make(&mut connection, suffix)?,
+            Some(found) => migration::bring_forward(&mut connection, &file, found)?,
+        }
         let mut storage = Self { connection, saved: [0; 3] };
-        storage.check_identity(suffix)?;
+        storage.check_suffix(suffix)?;
         let mut tree = Tree::new(catalogue, suffix.clone())
             .ok_or_else(|| StorageError::Content("the schema lacks operational attributes".into()))?;
         storage.load(&mut tree)?;
@@ -78,17 +79,12 @@ impl Storage {
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }
 
-    fn check_identity(&self, suffix: &Dn) -> Result<(), StorageError> {
-        for (key, value) in [("format", FORMAT.to_string()), ("suffix", suffix.normalised().to_owned())] {
-            match self.state(key)? {
-                Some(found) if found == value => {}
-                Some(found) => {
-                    return Err(StorageError::Content(format!("this file has {key} {found}, not {value}")));
-                }
-                None => _ = self.connection.execute("INSERT INTO state VALUES (?1, ?2)", [key, &value])?,
-            }
+    fn check_suffix(&self, suffix: &Dn) -> Result<(), StorageError> {
+        let found = self.state("suffix")?.unwrap_or_default();
+        if found == suffix.normalised() {
+            return Ok(());
         }
-        Ok(())
+        Err(StorageError::Content(format!("this file has suffix {found}, not {}", suffix.normalised())))
     }
 
     fn load(&mut self, tree: &mut Tree) -> Result<(), StorageError> {
@@ -176,6 +172,17 @@ impl Storage {
         self.saved = saved;
         Ok(())
     }
+}
+
+/// Makes the tables of a new file, whole or not at all.
+fn make(connection: &mut Connection, suffix: &Dn) -> Result<(), StorageError> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    let format = migration::FORMAT.to_string();
+    for row in [["format", &format], ["suffix", suffix.normalised()]] {
+        transaction.execute("INSERT INTO state VALUES (?1, ?2)", row)?;
+    }
+    Ok(transaction.commit()?)
 }
 
 fn save_state(connection: &Connection, key: &str, context: &Context) -> Result<(), StorageError> {

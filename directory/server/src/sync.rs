@@ -1,8 +1,5 @@
 //! The provider's side of content synchronisation (RFC 4533): refresh, then persist.
 
-use std::sync::Arc;
-
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,6 +17,7 @@ use crate::result_entry::{self, SEARCH_RESULT_ENTRY, Selection};
 use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, Field, SEARCH_RESULT_DONE};
 use crate::shared::Shared;
 use crate::tree::{Change, Place, Subject, Tree};
+use crate::watch::Watch;
 
 /// UUIDs in one Sync Info message.
 const ID_SET_MAX: usize = 512;
@@ -56,7 +54,7 @@ struct Refresh {
     context: Context,
     places: Place,
     gone: Vec<Uuid>,
-    changes: Option<mpsc::Receiver<Arc<Change>>>,
+    changes: Option<Watch>,
 }
 
 impl Refresh {
@@ -189,11 +187,11 @@ impl Sync<'_> {
             && matching::matches(&tree.catalogue, &self.seen(tree, subject), &self.request.filter) == Some(true)
     }
 
-    async fn persist(&self, mut refresh: Refresh, mut changes: mpsc::Receiver<Arc<Change>>) -> Result<(), Closed> {
+    async fn persist(&self, mut refresh: Refresh, mut changes: Watch) -> Result<(), Closed> {
         loop {
             let first = tokio::select! {
                 () = self.cancelled.cancelled() => return Ok(()),
-                change = changes.recv() => change,
+                change = changes.next() => change,
             };
             let Some(first) = first else {
                 // The consumer reads more slowly than others write. With its cookie it can come back at once.
@@ -209,12 +207,7 @@ impl Sync<'_> {
     }
 
     /// What this change and those that wait behind it mean; `None` when the one who listens may no longer.
-    fn batch(
-        &self,
-        refresh: &mut Refresh,
-        first: &Change,
-        changes: &mut mpsc::Receiver<Arc<Change>>,
-    ) -> Option<Vec<u8>> {
+    fn batch(&self, refresh: &mut Refresh, first: &Change, changes: &mut Watch) -> Option<Vec<u8>> {
         let tree = self.shared.directory.read();
         if self.identity.renewed(&tree).rights != self.identity.rights {
             return None;
@@ -222,7 +215,7 @@ impl Sync<'_> {
         let mut w = Writer::default();
         self.tell(&tree, refresh, first, &mut w);
         while w.len() < CHUNK_OCTETS {
-            let Ok(change) = changes.try_recv() else { break };
+            let Some(change) = changes.next_now() else { break };
             self.tell(&tree, refresh, &change, &mut w);
         }
         Some(w.into_octets())
