@@ -122,9 +122,8 @@ impl Shard {
         for at in found.missing {
             let Some(row) = found.rows.rows.get_mut(at) else { continue };
             // Empty columns stand for "read the body": whoever does gets the failure that is passed over here.
-            let body = self.body(account, row.meta.body, None).await;
-            let derived = body.map(|body| columns.pick(&derive(&body))).unwrap_or_default();
-            row.derived = Some(Box::new(derived));
+            let derived = self.with_body(account, row.meta.body, None, move |body| columns.pick(&derive(&body))).await;
+            row.derived = Some(Box::new(derived.unwrap_or_default()));
         }
         Ok(found.rows)
     }
@@ -135,12 +134,24 @@ impl Shard {
         body: BodyId,
         range: Option<Range<u64>>,
     ) -> Result<Bytes, StoreError> {
+        self.with_body(account, body, range, |octets| octets).await
+    }
+
+    /// Does something with a body or a part of it, on a thread where it may take its time.
+    async fn with_body<T: Send + 'static>(
+        &self,
+        account: AccountId,
+        body: BodyId,
+        range: Option<Range<u64>>,
+        then: impl Fn(Bytes) -> T + Copy + Send + 'static,
+    ) -> Result<T, StoreError> {
         let number = body.number(account).ok_or(StoreError::Gone)?;
         for _ in 0..LOOKS {
             let (packs, range) = (Arc::clone(&self.packs), range.clone());
             let locate = move |connection: &Connection| bodies::locate(connection, number)?.ok_or(StoreError::Gone);
-            if let Some(octets) = self.readers.read_body(locate, move |located| packs.fetch(located, range)).await? {
-                return Ok(octets);
+            let fetch = move |located| Ok(packs.fetch(located, range)?.map(then));
+            if let Some(done) = self.readers.read_body(locate, fetch).await? {
+                return Ok(done);
             }
         }
         Err(damaged(format!("body {body} lies in a pack that is not there")))

@@ -23,8 +23,13 @@ use crate::lease::{Leases, Pin};
 use crate::notices::Notices;
 use crate::{AccountId, Applied, ApplyError, Batch, BatchId};
 
-/// Octets of the bodies of a group that go into the database rather than to the pack.
+/// Octets of the bodies of a group that go into the database rather than to the pack, at most: they are written twice.
 const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
+/// Jobs that groups have in the mean, above which bodies go to the pack: then the second sync is shared, and processor time
+/// is what is short.
+const INLINE_JOBS_MEAN: f64 = 1.6;
+/// What one group weighs in that mean.
+const GROUP_WEIGHT: f64 = 0.125;
 /// Mailboxes of recently changed accounts that a committer holds in memory: about 1 MiB.
 const MAILBOXES_HELD: usize = 4_096;
 /// Logins are written this often at most.
@@ -85,6 +90,8 @@ pub(super) struct Writer {
     notices: Arc<Notices>,
     leases: Arc<Leases>,
     load: Arc<Load>,
+    /// Of the groups so far, the late ones counting most.
+    jobs_mean: f64,
     /// Leases that batches of the group require.
     pins: Vec<Pin>,
     logins: Logins,
@@ -102,6 +109,7 @@ impl Worker for Writer {
     fn commit(&mut self, mut group: Vec<Job>, octets: usize) {
         metrics::counter!("store_batches_total").increment(group.len() as u64);
         metrics::histogram!("store_group_size").record(group.len() as f64);
+        self.jobs_mean += (group.len() as f64 - self.jobs_mean) * GROUP_WEIGHT;
         let destination = self.destination(octets as u64);
         let committed = self.commit_group(&mut group, destination);
         // From here on another holder may have the leases: what they guarded is done or will not be.
@@ -161,6 +169,7 @@ impl Writer {
             notices,
             leases,
             load,
+            jobs_mean: 0.0,
             pins: Vec::new(),
             logins,
             logins_written: Instant::now(),
@@ -184,9 +193,10 @@ impl Writer {
         }
     }
 
-    /// A small group is committed by one sync; a large one would double what is written.
+    /// Few callers wait for one sync only; many share two, and nothing is written twice.
     fn destination(&self, octets: u64) -> Destination {
-        match octets <= INLINE_GROUP_OCTETS && self.load.inline_octets() < INLINE_HELD_MAX {
+        let is_small = octets <= INLINE_GROUP_OCTETS && self.jobs_mean <= INLINE_JOBS_MEAN;
+        match octets == 0 || is_small && self.load.inline_octets() < INLINE_HELD_MAX {
             true => Destination::Inline,
             false => Destination::Pack,
         }
