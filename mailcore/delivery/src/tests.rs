@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use provost_message::{Address, Headers, Path};
 use provost_store::{
     AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MailboxName,
-    MemoryStore, MessageStore, Modseq, Rows, Snapshot, StoreError, Token, Which,
+    MemoryStore, MessageStore, Rows, Snapshot, StoreError, Token, Which,
 };
 use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
 use uuid::Uuid;
@@ -146,8 +146,8 @@ async fn inbox(delivery: &Delivery, local: &str) -> Vec<Bytes> {
     let snapshot = delivery.store.snapshot(account, None).await.unwrap();
     let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
     let mut bodies = Vec::new();
-    for message in delivery.store.changes(account, inbox, Modseq(0)).await.unwrap().messages {
-        bodies.push(delivery.store.body(account, message.body, None).await.unwrap());
+    for row in delivery.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+        bodies.push(delivery.store.body(account, row.meta.body, None).await.unwrap());
     }
     bodies
 }

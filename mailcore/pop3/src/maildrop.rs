@@ -1,7 +1,7 @@
 //! A maildrop: INBOX as it was at login, with marks for what QUIT will take away (RFC 1939 §5).
 
 use provost_store::{
-    AccountId, BodyId, MailboxId, MailboxName, MessageStore, Modseq, StoreError, Uid, UidSet, UidValidity,
+    AccountId, BodyId, Columns, MailboxId, MailboxName, MessageStore, StoreError, Uid, UidSet, UidValidity, Which,
 };
 
 use crate::command::Number;
@@ -33,10 +33,11 @@ impl Maildrop {
         if inbox.messages == 0 {
             return Ok(maildrop);
         }
-        let changes = store.changes(account, inbox.id, Modseq(0)).await?;
-        maildrop.messages = changes
-            .messages
+        let read = store.read(account, inbox.id, Which::all(), Columns::NONE, Some(snapshot.token)).await?;
+        maildrop.messages = read
+            .rows
             .into_iter()
+            .map(|row| row.meta)
             .map(|meta| Message { uid: meta.uid, octets: meta.octets, body: meta.body, deleted: false })
             .collect();
         maildrop.messages.shrink_to_fit();

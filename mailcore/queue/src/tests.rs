@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use provost_delivery::Delivery;
 use provost_message::{Address, Envelope, Path};
 use provost_store::{
-    AccountId, BoxFuture, MailboxName, MemoryStore, MessageStore, Modseq, QueueId, QueueItem, QueueStore, StoreError,
+    AccountId, BoxFuture, Columns, MailboxName, MemoryStore, MessageStore, QueueId, QueueItem, QueueStore, StoreError,
+    Which,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use uuid::Uuid;
@@ -106,8 +107,8 @@ impl Site {
         let snapshot = self.store.snapshot(account, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
         let mut bodies = Vec::new();
-        for message in self.store.changes(account, inbox, Modseq(0)).await.unwrap().messages {
-            let body = self.store.body(account, message.body, None).await.unwrap();
+        for row in self.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+            let body = self.store.body(account, row.meta.body, None).await.unwrap();
             bodies.push(String::from_utf8(body.to_vec()).unwrap());
         }
         bodies

@@ -31,7 +31,7 @@ pub use mailbox::{AccountId, MailboxId, MailboxInfo, MessageMeta, Modseq, Snapsh
 pub use memory::{MemoryState, MemoryStore};
 pub use name::MailboxName;
 pub use queue::{QueueId, QueueItem, QueueStore, RecipientState};
-pub use read::{Changes, Columns, Row, Rows, Token, Which};
+pub use read::{Columns, Row, Rows, Token, Which};
 pub use state::{
     Expect, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, STATE_READ_MAX, STATE_VALUE_OCTETS_MAX, StateChange,
     StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion, WhenFull,

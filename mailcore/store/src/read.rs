@@ -128,21 +128,3 @@ pub struct Rows {
     /// The moment.
     pub token: Token,
 }
-
-/// What has happened in one mailbox after a modseq. After zero: everything that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changes {
-    /// The mailbox as it is now, of the same moment.
-    pub info: MailboxInfo,
-    /// Added or changed, ascending UID.
-    pub messages: Vec<MessageMeta>,
-    /// Gone, ascending UID.
-    pub expunged: Vec<Uid>,
-}
-
-impl From<Rows> for Changes {
-    fn from(rows: Rows) -> Self {
-        let messages = rows.rows.into_iter().map(|row| row.meta).collect();
-        Self { info: rows.info, messages, expunged: rows.expunged }
-    }
-}

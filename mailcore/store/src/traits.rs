@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    AccountId, Applied, ApplyError, Batch, BodyId, Changes, Columns, Lease, LeaseError, MailboxId, Modseq, Rows,
-    Snapshot, StoreError, Token, Which,
+    AccountId, Applied, ApplyError, Batch, BodyId, Columns, Lease, LeaseError, MailboxId, Rows, Snapshot, StoreError,
+    Token, Which,
 };
 
 /// A boxed future, so that engines can stand behind `dyn`.
@@ -34,17 +34,6 @@ pub trait MessageStore: Send + Sync + 'static {
         columns: Columns,
         at_least: Option<Token>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>>;
-
-    /// Metadata of what changed after `after`. For callers that have not moved to [`MessageStore::read`] yet.
-    fn changes(
-        &self,
-        account: AccountId,
-        mailbox: MailboxId,
-        after: Modseq,
-    ) -> BoxFuture<'_, Result<Changes, StoreError>> {
-        let read = self.read(account, mailbox, Which::ChangedSince(after), Columns::NONE, None);
-        Box::pin(async move { read.await.map(Changes::from) })
-    }
 
     /// A body or a part of it; a range that goes beyond the end is cut there. Gone soon after the last message that had
     /// this body was expunged.

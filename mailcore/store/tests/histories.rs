@@ -142,7 +142,8 @@ async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (Snapshot, V
             }
             all.push(rows);
         }
-        assert_sound(&store.changes(account, mailbox.id, Modseq(0)).await.unwrap());
+        let one = One { store: Arc::clone(store), account };
+        assert_sound(&one.changes(mailbox.name.as_str(), 0).await);
     }
     (snapshot, all)
 }

@@ -11,7 +11,7 @@ use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_store::{
     AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Flags, Lease, LeaseError, MailboxId,
-    MailboxName, MemoryStore, MessageStore, Modseq, Op, Rows, Snapshot, StoreError, Token, Which,
+    MailboxName, MemoryStore, MessageStore, Op, Rows, Snapshot, StoreError, Token, Which,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use uuid::Uuid;
@@ -156,8 +156,8 @@ impl World {
     pub(super) async fn uids(&self) -> Vec<u32> {
         let snapshot = self.store.inner.snapshot(ZOE, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap();
-        let changes = self.store.inner.changes(ZOE, inbox.id, Modseq(0)).await.unwrap();
-        changes.messages.iter().map(|message| message.uid.0.get()).collect()
+        let read = self.store.inner.read(ZOE, inbox.id, Which::all(), Columns::NONE, None).await.unwrap();
+        read.rows.iter().map(|row| row.meta.uid.get()).collect()
     }
 
     /// A connection from this machine.

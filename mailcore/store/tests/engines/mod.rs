@@ -131,6 +131,14 @@ pub fn batch(account: AccountId, ops: Vec<Op>) -> Batch {
     Batch { id: None, account, now: 1_000_000, require: Vec::new(), ops }
 }
 
+/// What changed in a mailbox, metadata only.
+#[derive(Debug, PartialEq)]
+pub struct Changes {
+    pub info: MailboxInfo,
+    pub messages: Vec<MessageMeta>,
+    pub expunged: Vec<Uid>,
+}
+
 /// A store with one account in use.
 pub struct One {
     pub store: Arc<dyn Engine>,
@@ -176,7 +184,9 @@ impl One {
     }
 
     pub async fn changes(&self, text: &str, after: u64) -> Changes {
-        self.store.changes(self.account, self.id(text).await, Modseq(after)).await.unwrap()
+        let rows = self.read(text, Which::ChangedSince(Modseq(after)), Columns::NONE).await;
+        let messages = rows.rows.into_iter().map(|row| row.meta).collect();
+        Changes { info: rows.info, messages, expunged: rows.expunged }
     }
 
     /// Some messages of a mailbox, with columns.

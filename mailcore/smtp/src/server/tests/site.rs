@@ -10,7 +10,7 @@ use provost_delivery::Delivery;
 use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_queue::{Queue, QueueConfig};
-use provost_store::{AccountId, MailboxName, MemoryStore, MessageStore, Modseq, QueueItem, QueueStore};
+use provost_store::{AccountId, Columns, MailboxName, MemoryStore, MessageStore, QueueItem, QueueStore, Which};
 use provost_view::{Affiliation, Fallback, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
@@ -129,8 +129,8 @@ impl Site {
         let snapshot = self.store.snapshot(account, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
         let mut bodies = Vec::new();
-        for message in self.store.changes(account, inbox, Modseq(0)).await.unwrap().messages {
-            let body = self.store.body(account, message.body, None).await.unwrap();
+        for row in self.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+            let body = self.store.body(account, row.meta.body, None).await.unwrap();
             bodies.push(String::from_utf8(body.to_vec()).unwrap());
         }
         bodies
