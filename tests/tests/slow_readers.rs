@@ -1,0 +1,91 @@
+//! Thirty sessions fetch one message of 40 MB and hardly read: the node holds parts of it, never the whole for each.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use provost_tests::{Line, Node, Options, Person, Port};
+
+const SESSIONS: usize = 30;
+const MESSAGE_OCTETS: usize = 40 * 1024 * 1024;
+/// The bound of the design, MiB.
+const GROWTH_MIB_MAX: u64 = 200;
+/// What each session reads between two looks at the node's memory, octets.
+const SIP_OCTETS: usize = 8 * 1024;
+const SIPS: usize = 40;
+
+#[test]
+fn slow_readers_of_a_large_message_cost_little_memory() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    append_large(&node).unwrap();
+    for command in ["FETCH * (BODY.PEEK[])", "FETCH * (BODY.PEEK[TEXT])", "FETCH * (UID RFC822.SIZE BODY.PEEK[2])"] {
+        let before = resident_mib(node.pid()).unwrap();
+        let most = sip(&node, command).context(command).unwrap();
+        assert!(most.saturating_sub(before) < GROWTH_MIB_MAX, "{command}: {before} to {most} MiB");
+    }
+}
+
+fn logged_in(node: &Node) -> anyhow::Result<TcpStream> {
+    let person = Person::of(1);
+    let mut socket = TcpStream::connect(node.address(Port::Imap))?;
+    socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(socket, "a LOGIN {} \"{}\"\r\n", person.mail(), person.password())?;
+    until(&mut socket, b"a OK")?;
+    Ok(socket)
+}
+
+/// Reads, little by little, up to some octets and the line that they begin.
+fn until(socket: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> {
+    let (mut seen, mut octet) = (Vec::new(), [0]);
+    while !(seen.ends_with(b"\r\n") && seen.windows(wanted.len()).any(|window| window == wanted)) {
+        let read = socket.read(&mut octet).with_context(|| String::from_utf8_lossy(&seen).into_owned())?;
+        ensure!(read == 1, "closed after {}", String::from_utf8_lossy(&seen));
+        seen.push(octet[0]);
+    }
+    Ok(())
+}
+
+fn append_large(node: &Node) -> anyhow::Result<()> {
+    let person = Person::of(1);
+    let mut line = Line::open(node.address(Port::Imap))?;
+    line.until(&["* OK"])?;
+    line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
+    let head = "Subject: large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+                --b\r\n\r\ntext\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n";
+    let filler = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwx\r\n";
+    let mut message = head.to_owned();
+    message.push_str(&filler.repeat(MESSAGE_OCTETS / filler.len()));
+    message.push_str("--b--\r\n");
+    line.say(&format!("b APPEND INBOX {{{}}}", message.len()))?;
+    line.until(&["+"])?;
+    line.send(message.as_bytes())?;
+    line.ask("", &["b OK"]).context("APPEND")?;
+    Ok(())
+}
+
+/// The most memory that the node had while all sessions read slowly, MiB.
+fn sip(node: &Node, command: &str) -> anyhow::Result<u64> {
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        let mut socket = logged_in(node)?;
+        socket.write_all(b"b EXAMINE INBOX\r\n")?;
+        until(&mut socket, b"b OK")?;
+        write!(socket, "c {command}\r\n")?;
+        sessions.push(socket);
+    }
+    let (mut most, mut sip) = (0, vec![0; SIP_OCTETS]);
+    for _ in 0..SIPS {
+        for socket in &mut sessions {
+            socket.read_exact(&mut sip).context("a slow reader")?;
+        }
+        most = most.max(resident_mib(node.pid())?);
+    }
+    Ok(most)
+}
+
+fn resident_mib(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
+}
