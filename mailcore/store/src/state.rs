@@ -52,6 +52,13 @@ pub struct StateLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateVersion(pub(crate) u64);
 
+impl From<u64> for StateVersion {
+    /// From what [`StateStore::change`] returned for a put.
+    fn from(version: u64) -> Self {
+        Self(version)
+    }
+}
+
 /// A record as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateRecord {

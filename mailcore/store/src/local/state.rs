@@ -25,6 +25,8 @@ const FILE: &str = "state.sqlite";
 const VERSION: i64 = 1;
 /// How long a transaction waits for another process, milliseconds: as long as a long list of changes takes to sync.
 const BUSY_MS: i64 = 10_000;
+/// SQLite's log file is cut to this when it begins anew after an upload, octets.
+const LOG_OCTETS_KEPT: i64 = 8 * 1024 * 1024;
 /// Expired records that are removed with each group of changes.
 const SWEPT_MAX: i64 = 200;
 
@@ -82,7 +84,12 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(schema::storage)?;
     let tune = || {
         connection.pragma_update_and_check(None, "busy_timeout", BUSY_MS, |_| Ok(()))?;
+        // Uploads come and go: their room is given back. Has an effect before the first table only.
+        connection.pragma_update(None, "auto_vacuum", "FULL")?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update_and_check(None, "journal_size_limit", LOG_OCTETS_KEPT, |_| Ok(()))?;
+        // An upload may hold initial passwords: what is removed is overwritten.
+        connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")
     };
     tune().map_err(schema::storage)?;
