@@ -14,6 +14,6 @@ pub mod sink;
 
 pub use command::{Ran, run};
 pub use line::Line;
-pub use node::{Node, Options, Port};
+pub use node::{Node, Options, Port, binary};
 pub use people::Person;
 pub use sink::Sink;

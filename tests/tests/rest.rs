@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use provost_tests::{Node, Options, Person, Port, Ran, Sink, deadline, mail, run};
+use provost_tests::{Node, Options, Person, Port, Ran, Sink, binary, deadline, mail, run};
 
 /// How long a change may take to the mail core, a reply to the relay.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -81,6 +81,13 @@ fn write_to(node: &Node, recipient: &str) {
     mail::send(node.address(Port::Mx), None, OUTSIDE, &[recipient], &text).unwrap();
 }
 
+/// `provost ARGUMENTS` beside the node, which must succeed: what it prints.
+fn command(node: &Node, arguments: &[&str]) -> String {
+    let ran = run(Command::new(binary()).arg("--config").arg(node.config()).args(arguments)).unwrap();
+    assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err);
+    ran.out
+}
+
 /// All on one node: a node takes longer to start than all of this.
 #[test]
 fn the_readmes_commands_do_what_it_says() {
@@ -94,6 +101,8 @@ fn the_readmes_commands_do_what_it_says() {
     file_is_planned_and_applied(&node, &api);
     refusals_are_problems(&api);
     document_is_openapi(&api);
+    tokens_have_a_role_and_an_end(&node, &api);
+    two_puts_with_one_etag(&node, &api);
 }
 
 fn finds_and_shows(api: &Api<'_>) {
@@ -115,7 +124,7 @@ fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &Sink) {
     let rule = r#"{"start":"2026-01-01","end":"2099-01-05","text_fr":"De retour le 6 janvier.","text_en":"Back on January 6."}"#;
     let set = api.good("200", &with("PUT", &json(rule)), &path);
     assert_eq!(set.header("x-audit-id"), set.text("audit_id"));
-    assert!(std::fs::read_to_string(node.data().join("audit.jsonl")).unwrap().contains(&set.text("audit_id")));
+    assert!(command(node, &["audit", "list", "--person", &ONE.uid()]).contains(&set.text("audit_id")));
     // The change reaches the mail core by the directory: the message is sent again until it is answered.
     let answered = || {
         write_to(node, &ONE.mail());
@@ -163,7 +172,7 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
     let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
     assert!(!chosen.body.contains("password"), "a password that was sent is not sent back: {}", chosen.body);
     logs_in("chosen by the caller");
-    let audit = std::fs::read_to_string(node.data().join("audit.jsonl")).unwrap();
+    let audit = command(node, &["audit", "list", "--limit", "1000"]);
     assert!(!audit.contains("chosen by the caller") && !audit.contains(&made.text("password")));
 }
 
@@ -245,4 +254,75 @@ fn document_is_openapi(api: &Api<'_>) {
     let script = "import sys\ntry: import openapi_spec_validator as v, json\nexcept ImportError: sys.exit(0)\n\
         v.validate(json.load(open(sys.argv[1])))";
     run(Command::new("python3").args(["-c", script]).arg(file)).unwrap().good().unwrap();
+}
+
+/// A token with the help desk's role cannot reset an administrator's password, by REST or by command; revoked, it is
+/// worth nothing within a second.
+fn tokens_have_a_role_and_an_end(node: &Node, api: &Api<'_>) {
+    let token = command(node, &["token", "create", "desk", "--role", "helpdesk2", "--expires", "1d"]);
+    let file = node.folder().join("desk-token");
+    std::fs::write(&file, &token).unwrap();
+    let bearer = format!("Authorization: Bearer {}", token.trim());
+    // The quickstart's operator is made an administrator, as a directory admin does it.
+    make_admin(node, "helpdesk");
+    let reset = |who: &str| api.curl_as(&bearer, &["-X", "POST"], &format!("/people/{who}/password"));
+    let refused = reset("helpdesk");
+    assert_eq!((refused.status.as_str(), refused.content_type.as_str()), ("403", PROBLEM), "{}", refused.body);
+    assert_eq!(refused.text("type"), "/api/v1/problems/forbidden");
+    assert_eq!(reset(&ONE.uid()).status, "200");
+    let by_command = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(node.config()).arg("--token-file").arg(&file).args(arguments);
+        run(&mut command).unwrap()
+    };
+    let refused = by_command(&["person", "reset-password", "helpdesk"]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(6), ""), "{}", refused.err);
+    assert!(refused.err.contains("not allowed: password.reset"), "{}", refused.err);
+    assert_eq!(by_command(&["person", "reset-password", &ONE.uid()]).code, Some(0));
+    assert_eq!(by_command(&["token", "create", "more", "--role", "admin", "--expires", "1d"]).code, Some(6));
+    let csv = node.folder().join("more.csv");
+    assert_eq!(by_command(&["import", csv.to_str().unwrap()]).code, Some(6));
+    let audit = command(node, &["audit", "list"]);
+    assert!(
+        audit.contains("token:desk (api) operation.refused") && audit.contains("token:desk (cli) operation.refused")
+    );
+    assert!(!audit.contains(token.trim()) && command(node, &["token", "list"]).contains("desk"));
+    let table = command(node, &["roles", "show"]);
+    assert!(table.contains("password.reset") && table.contains("helpdesk1"), "{table}");
+    command(node, &["token", "revoke", "desk"]);
+    let gone = || Ok((reset(&ONE.uid()).status == "401").then_some(()));
+    deadline::until(Duration::from_secs(1), gone).unwrap();
+    assert_eq!(by_command(&["person", "show", &ONE.uid()]).code, Some(1));
+}
+
+fn make_admin(node: &Node, uid: &str) {
+    let shown = command(node, &["--json", "person", "show", uid]);
+    let dn = shown.split("\"dn\": \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    let change = node.folder().join("admin.ldif");
+    std::fs::write(&change, format!("dn: {dn}\nchangetype: modify\nreplace: provostRole\nprovostRole: admin\n"))
+        .unwrap();
+    let url = format!("ldap://{}", node.address(Port::Ldap));
+    let password = node.data().join("secrets/directory-password");
+    let mut modify = Command::new("ldapmodify");
+    modify.args(["-x", "-H", &url, "-D", "cn=provost,dc=example,dc=edu", "-y"]).arg(password).arg("-f").arg(change);
+    run(&mut modify).unwrap().good().unwrap();
+}
+
+fn two_puts_with_one_etag(node: &Node, api: &Api<'_>) {
+    let path = format!("/people/{}/vacation", ONE.uid());
+    for round in 0..20 {
+        let etag = format!("If-Match: {}", api.good("200", &[], &format!("/people/{}", ONE.uid())).header("etag"));
+        let put = |text: &str| {
+            let body = format!(r#"{{"text_fr":"{text}"}}"#);
+            let arguments: Vec<_> = with("PUT", &["-H", &etag]).into_iter().chain(json(&body)).collect();
+            Api(node).curl(&arguments, &path).status
+        };
+        let mut statuses = std::thread::scope(|scope| {
+            let one = scope.spawn(|| put("un"));
+            let two = scope.spawn(|| put("deux"));
+            [one.join().unwrap(), two.join().unwrap()]
+        });
+        statuses.sort();
+        assert_eq!(statuses, ["200", "412"], "round {round}");
+    }
 }

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use provost_provision::{Expected, Target};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -134,18 +135,21 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
-    /// Whether the caller stated one.
-    pub(crate) fn is_given(&self) -> bool {
-        self.0.is_some()
+    /// The versions stated. Strong comparison: a weak tag never matches, `*` matches any entry that is there.
+    fn expected(self) -> Expected {
+        let Some(tags) = self.0 else { return Expected::Any };
+        let tags: Vec<&str> = tags.split(',').map(str::trim).collect();
+        if tags.contains(&"*") {
+            return Expected::Any;
+        }
+        let quoted = |tag: &str| Some(tag.strip_prefix('"')?.strip_suffix('"')?.to_owned());
+        Expected::OneOf(tags.into_iter().filter_map(quoted).collect())
     }
+}
 
-    /// Whether `version` is among those stated. Strong comparison: a weak tag never matches.
-    pub(crate) fn allows(&self, version: &str) -> bool {
-        let Some(tags) = &self.0 else { return true };
-        tags.split(',')
-            .map(str::trim)
-            .any(|tag| tag == "*" || tag.strip_prefix('"').and_then(|t| t.strip_suffix('"')) == Some(version))
-    }
+/// The person of a path, in the version that the caller states: compared inside the operation.
+pub(crate) fn target(key: &str, if_match: IfMatch) -> Target<'_> {
+    Target::new(key, if_match.expected())
 }
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
@@ -216,16 +220,16 @@ mod tests {
 
     #[test]
     fn if_match_compares_strongly() {
-        for (given, version, expect) in [
-            (None, "a", true),
-            (Some("\"a\""), "a", true),
-            (Some("\"b\", \"a\""), "a", true),
-            (Some("*"), "a", true),
-            (Some("W/\"a\""), "a", false),
-            (Some("a"), "a", false),
-            (Some("\"b\""), "a", false),
+        let of = |versions: &[&str]| Expected::OneOf(versions.iter().map(|version| (*version).to_owned()).collect());
+        for (given, expect) in [
+            (None, Expected::Any),
+            (Some("*"), Expected::Any),
+            (Some("\"a\""), of(&["a"])),
+            (Some("\"b\", \"a\""), of(&["b", "a"])),
+            (Some("W/\"a\""), of(&[])),
+            (Some("a"), of(&[])),
         ] {
-            assert_eq!(IfMatch(given.map(str::to_owned)).allows(version), expect, "{given:?}");
+            assert_eq!(IfMatch(given.map(str::to_owned)).expected(), expect, "{given:?}");
         }
     }
 

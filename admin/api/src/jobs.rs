@@ -1,41 +1,53 @@
-//! Applies that run or have run: in memory, bounded, gone at a restart (the audit keeps what they did).
+//! Applies that run or have run, in the shared state: every node can show them, and a restart forgets none.
+//!
+//! A job is watched over by the node that began it. It ends as failed when its task ends by a panic, when its node was
+//! restarted, and when its node has not been heard of for a while.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
+use jiff::{SignedDuration, Timestamp};
 use provost_provision::Outcomes;
-use serde::Serialize;
-use tokio::sync::watch;
+use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Shared;
-use crate::extract::PathOf;
-use crate::openapi::Failures;
-use crate::problem::{Kind, Problem};
+use crate::turn::{ApplyTurn, TURN_SECONDS};
 
 /// Jobs that are remembered, running ones included.
 const JOBS_MAX: usize = 100;
+/// How long a job that has ended is remembered.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Failures of single people that a job lists.
 const FAILURES_MAX: usize = 1000;
+/// Octets of their reasons, which a server words.
+const FAILURES_OCTETS_MAX: usize = 128 * 1024;
+/// How often a running job's progress is written and its turn renewed.
+const TICK: Duration = Duration::from_secs(1);
+/// Tries to write the end of a job, one each [`TICK`]; then it ends as abandoned.
+const LAST_TRIES: usize = 20;
+/// What a job says whose node has stopped.
+const ABANDONED: &str = "the node that applied it has stopped; what was done is done: plan and apply the file again";
+
+static JOBS: StateSpace =
+    StateSpace { name: "job", records_max: JOBS_MAX, octets_max: 512 * 1024, when_full: WhenFull::Refuse };
 
 /// Where a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum JobState {
     /// At work, or waiting for its turn.
     Running,
-    /// Ended; `outcomes` tells of each person that failed.
+    /// Ended; `outcomes` lists each person that failed.
     Done,
-    /// Ended before its end; `error` tells why, `outcomes` what was done until then. The import can be applied again.
+    /// Ended before its end; `error` says why, `outcomes` what was done until then. The import can be applied again.
     Failed,
 }
 
 /// What an apply did.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct OutcomesBody {
     /// Id of the batch, on every entry written.
     batch: String,
@@ -45,7 +57,7 @@ pub(crate) struct OutcomesBody {
     writes: usize,
     /// How many people failed.
     failed: usize,
-    /// The first 1000 of them.
+    /// The first of them, at most 1000.
     failures: Vec<FailureBody>,
     /// Wall seconds of all.
     seconds: f64,
@@ -54,7 +66,7 @@ pub(crate) struct OutcomesBody {
 }
 
 /// A person that failed.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct FailureBody {
     /// Line in the file.
     line: u64,
@@ -65,8 +77,13 @@ pub(crate) struct FailureBody {
 impl From<Outcomes> for OutcomesBody {
     fn from(outcomes: Outcomes) -> Self {
         let failed = outcomes.failed.len();
-        let failures =
-            outcomes.failed.into_iter().take(FAILURES_MAX).map(|(line, reason)| FailureBody { line, reason }).collect();
+        let mut octets = 0;
+        let fits = |(_, reason): &(u64, String)| {
+            octets += reason.len();
+            octets <= FAILURES_OCTETS_MAX
+        };
+        let listed = outcomes.failed.into_iter().take(FAILURES_MAX).take_while(fits);
+        let failures = listed.map(|(line, reason)| FailureBody { line, reason }).collect();
         Self {
             batch: outcomes.batch,
             applied: outcomes.applied,
@@ -80,7 +97,7 @@ impl From<Outcomes> for OutcomesBody {
 }
 
 /// An apply that runs or has run.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Job {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
@@ -97,95 +114,252 @@ pub(crate) struct Job {
     pub(crate) error: Option<String>,
 }
 
-/// All jobs. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct Jobs {
-    // A std lock: held for look-ups only, never over an await.
-    known: Arc<Mutex<Known>>,
-    /// One apply at a time: two plans made from the same state would contradict each other.
-    turn: Arc<tokio::sync::Mutex<()>>,
+/// A record of [`JOBS`].
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    job: Job,
+    /// The node that watches over it.
+    node: String,
+    /// A running job whose record was not written until then is abandoned.
+    alive_until: Timestamp,
 }
 
-#[derive(Default)]
-struct Known {
-    order: std::collections::VecDeque<Uuid>,
-    jobs: HashMap<Uuid, watch::Receiver<Job>>,
+/// How a job's work ended.
+pub(crate) struct End {
+    pub(crate) state: JobState,
+    pub(crate) outcomes: Option<OutcomesBody>,
+    pub(crate) error: Option<String>,
+}
+
+/// All jobs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Jobs {
+    state: Arc<dyn StateStore>,
+    node: Arc<str>,
 }
 
 impl Jobs {
-    /// Makes a job over `total` people; `None` when too many are running. The oldest one that has ended makes room.
-    pub(crate) fn begin(&self, total: usize) -> Option<watch::Sender<Job>> {
+    pub(crate) fn new(state: Arc<dyn StateStore>, node: Arc<str>) -> Self {
+        Self { state, node }
+    }
+
+    /// Makes a job over `total` people; full when too many are running. The oldest one that has ended makes room.
+    pub(crate) async fn begin(&self, total: usize, now: Timestamp) -> Result<watch::Sender<Job>, StateError> {
         let job = Job { id: Uuid::new_v4(), state: JobState::Running, done: 0, total, outcomes: None, error: None };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.order.len() >= JOBS_MAX {
-            let ended = |id: &Uuid| known.jobs.get(id).is_none_or(|job| job.borrow().state != JobState::Running);
-            let oldest = known.order.iter().position(ended)?;
-            if let Some(id) = known.order.remove(oldest) {
-                known.jobs.remove(&id);
+        match self.keep(&job, now).await {
+            Err(StateError::Full(_)) => {
+                self.make_room(now).await?;
+                self.keep(&job, now).await?;
             }
+            other => other?,
         }
-        let (sender, receiver) = watch::channel(job.clone());
-        known.order.push_back(job.id);
-        known.jobs.insert(job.id, receiver);
-        Some(sender)
+        Ok(watch::channel(job).0)
     }
 
-    /// The job, to look at or to wait on.
-    pub(crate) fn find(&self, id: Uuid) -> Option<watch::Receiver<Job>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).jobs.get(&id).cloned()
+    /// The job as it stands.
+    pub(crate) async fn find(&self, id: Uuid, now: Timestamp) -> Result<Option<Job>, StateError> {
+        let Some(record) = self.state.record(&JOBS, &id.to_string(), now.as_second()).await? else { return Ok(None) };
+        let Stored { mut job, alive_until, .. } = read(&record)?;
+        if job.state == JobState::Running && alive_until < now {
+            abandon(&mut job);
+            self.replace(&record, &job, now).await?;
+        }
+        Ok(Some(job))
     }
 
-    /// Waits for the turn to apply.
-    pub(crate) async fn turn(&self) -> tokio::sync::OwnedMutexGuard<()> {
-        self.turn.clone().lock_owned().await
+    /// Runs the work in a task of its own and keeps its record, until it has ended. `stop` is sent when the turn is lost.
+    pub(crate) fn watch_over(
+        self,
+        sender: Arc<watch::Sender<Job>>,
+        mut turn: ApplyTurn,
+        stop: oneshot::Sender<()>,
+        work: impl Future<Output = End> + Send + 'static,
+    ) {
+        tokio::spawn(async move {
+            let mut work = tokio::spawn(work);
+            let mut stop = Some(stop);
+            let mut ticks = tokio::time::interval(TICK);
+            let end = loop {
+                tokio::select! {
+                    ended = &mut work => break ended.unwrap_or_else(|fault| End::fault(&fault)),
+                    _ = ticks.tick() => {
+                        let job = sender.borrow().clone();
+                        if let Err(error) = self.keep(&job, Timestamp::now()).await {
+                            tracing::warn!(%error, id = %job.id, "the progress of an import cannot be written");
+                        }
+                        if turn.renew().await == Err(StateError::Conflict) && let Some(stop) = stop.take() {
+                            // The task may have ended in this moment.
+                            let _ = stop.send(());
+                        }
+                    }
+                }
+            };
+            let mut job = sender.borrow().clone();
+            (job.state, job.outcomes, job.error) = (end.state, end.outcomes, end.error);
+            self.keep_end(&job).await;
+            turn.end().await;
+            // Last: who waits for the end finds the record and the turn as they are said to be.
+            sender.send_replace(job);
+        });
+    }
+
+    async fn keep_end(&self, job: &Job) {
+        for _ in 0..LAST_TRIES {
+            match self.keep(job, Timestamp::now()).await {
+                Ok(()) => return,
+                Err(error) => tracing::error!(%error, id = %job.id, "the end of an import cannot be written"),
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn keep(&self, job: &Job, now: Timestamp) -> Result<(), StateError> {
+        let value = encode(job, &self.node, now)?;
+        let put = StateChange::put(&JOBS, job.id.to_string(), Expect::Any, value, Some(remembered_until(now)));
+        self.state.change(vec![put], now.as_second()).await.map(drop)
+    }
+
+    /// Writes a job over the record that was read; another node that was faster has written the same.
+    async fn replace(&self, record: &StateRecord, job: &Job, now: Timestamp) -> Result<(), StateError> {
+        let value = encode(job, &self.node, now)?;
+        let expect = Expect::Version(record.version);
+        let put = StateChange::put(&JOBS, record.key.clone(), expect, value, Some(remembered_until(now)));
+        match self.state.change(vec![put], now.as_second()).await {
+            Ok(_) | Err(StateError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn make_room(&self, now: Timestamp) -> Result<(), StateError> {
+        let records = self.state.records(&JOBS, None, JOBS_MAX, now.as_second()).await?;
+        let has_ended = |record: &&StateRecord| {
+            read(record).is_ok_and(|stored| stored.job.state != JobState::Running || stored.alive_until < now)
+        };
+        let oldest = records.iter().filter(has_ended).min_by_key(|record| record.version);
+        let oldest = oldest.ok_or(StateError::Full(JOBS.name))?;
+        let remove = StateChange::remove(&JOBS, oldest.key.clone(), Expect::Any);
+        self.state.change(vec![remove], now.as_second()).await.map(drop)
     }
 }
 
-/// Waits until the job has ended, at most `patience`, and says how it stands.
+/// Ends the running jobs of a node that has just been started, as failed. Called before the API serves.
+pub async fn end_abandoned_jobs(
+    state: &Arc<dyn StateStore>,
+    node: &Arc<str>,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let jobs = Jobs::new(state.clone(), node.clone());
+    for record in state.records(&JOBS, None, JOBS_MAX, now.as_second()).await? {
+        let Ok(Stored { mut job, node: of, .. }) = read(&record) else { continue };
+        if job.state == JobState::Running && *of == **node {
+            abandon(&mut job);
+            jobs.replace(&record, &job, now).await?;
+        }
+    }
+    Ok(())
+}
+
+impl End {
+    fn fault(fault: &tokio::task::JoinError) -> Self {
+        tracing::error!(%fault, "the task of an import ended in a fault");
+        let error =
+            "a fault of the program ended it; its log says more. What was done is done: apply it again".to_owned();
+        Self { state: JobState::Failed, outcomes: None, error: Some(error) }
+    }
+}
+
+fn abandon(job: &mut Job) {
+    job.state = JobState::Failed;
+    job.error = Some(ABANDONED.to_owned());
+}
+
+fn remembered_until(now: Timestamp) -> i64 {
+    now.as_second().saturating_add(REMEMBERED.as_secs())
+}
+
+fn encode(job: &Job, node: &str, now: Timestamp) -> Result<Vec<u8>, StateError> {
+    let alive_until = now.saturating_add(SignedDuration::from_secs(TURN_SECONDS)).unwrap_or(Timestamp::MAX);
+    let stored = Stored { job: job.clone(), node: node.to_owned(), alive_until };
+    serde_json::to_vec(&stored).map_err(|error| StateError::Damaged(error.to_string()))
+}
+
+fn read(record: &StateRecord) -> Result<Stored, StateError> {
+    serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("job {}: {error}", record.key)))
+}
+
+/// Waits until the job has ended, at most `patience`, and returns how it stands.
 pub(crate) async fn wait(mut job: watch::Receiver<Job>, patience: Duration) -> Job {
     // Neither a job that outlasts the patience nor one whose task is gone changes what is answered: how it stands.
     let _ = tokio::time::timeout(patience, job.wait_for(|job| job.state != JobState::Running)).await;
     job.borrow().clone()
 }
 
-/// Shows a job.
-#[utoipa::path(
-    get, operation_id = "showJob", path = "/jobs/{id}", tag = "imports",
-    params(("id" = String, Path, format = "uuid", description = "Id of the job")),
-    responses((status = 200, description = "How it stands", body = Job), Failures)
-)]
-pub(crate) async fn show(State(shared): State<Shared>, PathOf(id): PathOf<Uuid>) -> Result<Json<Job>, Problem> {
-    match shared.jobs.find(id) {
-        Some(job) => Ok(Json(job.borrow().clone())),
-        None => Err(Problem::new(Kind::NotFound, "there is no such job (any more)")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turn::Turns;
+    use provost_store::MemoryState;
 
-    #[tokio::test]
-    async fn waits_for_the_end_or_for_its_patience() {
-        let jobs = Jobs::default();
-        let sender = jobs.begin(3).unwrap();
-        let receiver = jobs.find(sender.borrow().id).unwrap();
-        let early = wait(receiver.clone(), Duration::from_millis(5)).await;
-        assert_eq!(early.state, JobState::Running);
-        tokio::spawn(async move {
-            sender.send_modify(|job| job.state = JobState::Done);
-        });
-        assert_eq!(wait(receiver, Duration::from_secs(5)).await.state, JobState::Done);
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    #[test]
-    fn ended_jobs_make_room_and_running_ones_do_not() {
-        let jobs = Jobs::default();
-        let running: Vec<_> = (0..JOBS_MAX).map(|_| jobs.begin(0).unwrap()).collect();
-        assert!(jobs.begin(0).is_none());
-        let ended = &running[7];
-        ended.send_modify(|job| job.state = JobState::Failed);
-        assert!(jobs.begin(0).is_some());
-        assert!(jobs.find(ended.borrow().id).is_none());
+    fn jobs(node: &str) -> (Arc<dyn StateStore>, Jobs) {
+        let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
+        (state.clone(), Jobs::new(state, node.into()))
+    }
+
+    async fn run(work: impl Future<Output = End> + Send + 'static) -> (Jobs, Job) {
+        let (state, jobs) = jobs("a");
+        let turns = Turns::new(state);
+        let sender = Arc::new(jobs.begin(3, Timestamp::now()).await.unwrap());
+        let receiver = sender.subscribe();
+        jobs.clone().watch_over(sender, turns.apply().await.unwrap(), oneshot::channel().0, work);
+        let job = wait(receiver, Duration::from_secs(20)).await;
+        drop(turns.apply().await.unwrap());
+        (jobs, job)
+    }
+
+    #[tokio::test]
+    async fn a_job_ends_as_its_work_does_and_gives_the_turn_away() {
+        let (jobs, job) = run(async { End { state: JobState::Done, outcomes: None, error: None } }).await;
+        assert_eq!(job.state, JobState::Done);
+        assert_eq!(jobs.find(job.id, Timestamp::now()).await.unwrap(), Some(job));
+        assert_eq!(jobs.find(Uuid::nil(), Timestamp::now()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_task_panicked_has_failed() {
+        let (jobs, job) = run(async { panic!("a bug") }).await;
+        assert!(job.state == JobState::Failed && job.error.as_ref().unwrap().contains("fault"), "{job:?}");
+        assert_eq!(jobs.find(job.id, Timestamp::now()).await.unwrap(), Some(job));
+    }
+
+    #[tokio::test]
+    async fn a_restart_ends_the_jobs_of_its_node_and_no_others() {
+        let (state, ours) = jobs("a");
+        let theirs = Jobs::new(state.clone(), "b".into());
+        let (one, two) = (ours.begin(1, at(0)).await.unwrap(), theirs.begin(1, at(0)).await.unwrap());
+        let (one, two) = (one.borrow().id, two.borrow().id);
+        end_abandoned_jobs(&state, &"a".into(), at(1)).await.unwrap();
+        let look = async |id, now| ours.find(id, now).await.unwrap().unwrap();
+        assert_eq!(look(one, at(1)).await.state, JobState::Failed);
+        assert_eq!(look(one, at(1)).await.error.as_deref(), Some(ABANDONED));
+        assert_eq!(look(two, at(TURN_SECONDS)).await.state, JobState::Running);
+        assert_eq!(look(two, at(TURN_SECONDS + 1)).await.state, JobState::Failed, "its node was not heard of");
+    }
+
+    #[tokio::test]
+    async fn ended_jobs_make_room_and_running_ones_do_not() {
+        let (_, jobs) = jobs("a");
+        let mut ids = Vec::new();
+        for _ in 0..JOBS_MAX {
+            ids.push(jobs.begin(0, at(0)).await.unwrap().borrow().clone());
+        }
+        assert_eq!(jobs.begin(0, at(1)).await.map(drop), Err(StateError::Full("job")));
+        ids[7].state = JobState::Failed;
+        jobs.keep(&ids[7], at(1)).await.unwrap();
+        jobs.begin(0, at(1)).await.unwrap();
+        assert!(jobs.find(ids[7].id, at(1)).await.unwrap().is_none());
     }
 }

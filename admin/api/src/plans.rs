@@ -1,14 +1,15 @@
-//! Uploaded files that wait for their apply, on disk: `<id>.csv`, which may hold passwords, and `<id>.json`.
+//! Uploaded files that wait for their apply, in the shared state: any node can apply them. They may hold passwords.
 //!
 //! A plan itself is never stored: it is made again from the file whenever it is asked for, so that it is always of now.
 
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
 use provost_provision::{CsvOptions, Encoding};
+use provost_store::{
+    Expect, STATE_VALUE_OCTETS_MAX, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,6 +17,17 @@ use uuid::Uuid;
 const WAITING_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// Files that may wait at once: with 64 MiB each they bound the disk.
 const WAITING_FILES_MAX: usize = 50;
+/// Pieces of one file: 64 MiB.
+const PIECES_MAX: usize = 64;
+
+static FILES: StateSpace =
+    StateSpace { name: "import", records_max: WAITING_FILES_MAX, octets_max: 4096, when_full: WhenFull::Refuse };
+static PIECES: StateSpace = StateSpace {
+    name: "import-piece",
+    records_max: WAITING_FILES_MAX * PIECES_MAX,
+    octets_max: STATE_VALUE_OCTETS_MAX,
+    when_full: WhenFull::Refuse,
+};
 
 /// What is known of a file besides its octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +50,14 @@ impl Waiting {
             separator: self.separator.and_then(|c| u8::try_from(c).ok()),
         }
     }
+}
 
-    fn is_expired(&self, now: Timestamp) -> bool {
-        now.duration_since(self.uploaded_at) > WAITING_TIME_MAX
-    }
+/// A record of [`FILES`].
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    waiting: Waiting,
+    pieces: usize,
 }
 
 /// Why a file cannot be kept or found.
@@ -51,142 +67,126 @@ pub(crate) enum PlansError {
     Gone,
     /// Too many wait already.
     Full,
-    /// The disk.
-    Io(io::Error),
+    /// The shared state.
+    State(StateError),
 }
 
-impl From<io::Error> for PlansError {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::NotFound { Self::Gone } else { Self::Io(error) }
+impl From<StateError> for PlansError {
+    fn from(error: StateError) -> Self {
+        if matches!(error, StateError::Full(_)) { Self::Full } else { Self::State(error) }
     }
 }
 
-/// The folder. Cheap to clone. All methods block; call them off the async threads.
-#[derive(Clone, Debug)]
+/// All waiting files. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Plans {
-    folder: Arc<Path>,
+    state: Arc<dyn StateStore>,
 }
 
 impl Plans {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder: folder.into() }
+    pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
+        Self { state }
     }
 
-    /// Keeps a file; durable when it returns.
-    pub(crate) fn keep(&self, id: Uuid, octets: &[u8], waiting: &Waiting) -> Result<(), PlansError> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        if self.sweep(waiting.uploaded_at)? >= WAITING_FILES_MAX {
-            return Err(PlansError::Full);
-        }
-        write_private(&self.csv(id), octets)?;
-        // The description comes last: a file without one is not there, and is swept.
-        let described = serde_json::to_vec(waiting).map_err(io::Error::other)?;
-        write_private(&self.json(id), &described)?;
-        std::fs::File::open(&self.folder)?.sync_all()?;
-        Ok(())
+    /// Keeps a file; durable when it returns. The caller has seen to it that it has at most 64 MiB.
+    pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: Waiting) -> Result<(), PlansError> {
+        let now = waiting.uploaded_at.as_second();
+        let end = Some(now.saturating_add(WAITING_TIME_MAX.as_secs()));
+        let starts = (0..octets.len()).step_by(STATE_VALUE_OCTETS_MAX);
+        let piece = |(number, start): (usize, usize)| {
+            let piece = octets.slice(start..octets.len().min(start + STATE_VALUE_OCTETS_MAX));
+            StateChange::put(&PIECES, key_of(id, number), Expect::Absent, piece, end)
+        };
+        let mut changes: Vec<StateChange> = starts.enumerate().map(piece).collect();
+        let stored = Stored { waiting, pieces: changes.len() };
+        let described = serde_json::to_vec(&stored).map_err(|error| StateError::Damaged(error.to_string()))?;
+        changes.push(StateChange::put(&FILES, id.to_string(), Expect::Absent, described, end));
+        Ok(self.state.change(changes, now).await.map(drop)?)
     }
 
     /// Reads a file that is still waiting at `now`.
-    pub(crate) fn read(&self, id: Uuid, now: Timestamp) -> Result<(Waiting, Vec<u8>), PlansError> {
-        let waiting = self.describe(id)?;
-        if waiting.is_expired(now) {
-            self.forget(id)?;
-            return Err(PlansError::Gone);
+    pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(Waiting, Bytes), PlansError> {
+        let Stored { waiting, pieces } = self.describe(id, now).await?.ok_or(PlansError::Gone)?;
+        let mut octets = BytesMut::new();
+        for number in 0..pieces.min(PIECES_MAX) {
+            let piece = self.state.record(&PIECES, &key_of(id, number), now.as_second()).await?;
+            octets.extend_from_slice(&piece.ok_or(PlansError::Gone)?.value);
         }
-        Ok((waiting, std::fs::read(self.csv(id))?))
+        Ok((waiting, octets.freeze()))
     }
 
     /// Removes a file; one that is gone already is no error.
-    pub(crate) fn forget(&self, id: Uuid) -> Result<(), PlansError> {
-        for file in [self.csv(id), self.json(id)] {
-            match std::fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(PlansError::Io(error)),
-                _ => {}
-            }
-        }
-        Ok(())
+    pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), PlansError> {
+        let Some(Stored { pieces, .. }) = self.describe(id, now).await? else { return Ok(()) };
+        let piece = |number| StateChange::remove(&PIECES, key_of(id, number), Expect::Any);
+        let mut changes: Vec<StateChange> = (0..pieces.min(PIECES_MAX)).map(piece).collect();
+        changes.push(StateChange::remove(&FILES, id.to_string(), Expect::Any));
+        Ok(self.state.change(changes, now.as_second()).await.map(drop)?)
     }
 
-    /// Removes what is expired or damaged, and says how many are left.
-    fn sweep(&self, now: Timestamp) -> Result<usize, PlansError> {
-        let mut left = 0;
-        for item in std::fs::read_dir(&self.folder)? {
-            let path = item?.path();
-            let Some(id) = path.file_stem().and_then(|stem| Uuid::try_parse(stem.to_str()?).ok()) else { continue };
-            match self.describe(id) {
-                Ok(waiting) if !waiting.is_expired(now) => left += usize::from(path == self.csv(id)),
-                _ => self.forget(id)?,
-            }
-        }
-        Ok(left)
-    }
-
-    fn describe(&self, id: Uuid) -> Result<Waiting, PlansError> {
-        let text = std::fs::read(self.json(id))?;
-        serde_json::from_slice(&text).map_err(|_| PlansError::Gone)
-    }
-
-    fn csv(&self, id: Uuid) -> PathBuf {
-        self.folder.join(format!("{id}.csv"))
-    }
-
-    fn json(&self, id: Uuid) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
+    async fn describe(&self, id: Uuid, now: Timestamp) -> Result<Option<Stored>, StateError> {
+        let record = self.state.record(&FILES, &id.to_string(), now.as_second()).await?;
+        record.as_ref().map(read).transpose()
     }
 }
 
-/// A new file that nobody else may read.
-fn write_private(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(octets)?;
-    file.sync_all()
+fn key_of(id: Uuid, number: usize) -> String {
+    format!("{id}/{number:02}")
+}
+
+fn read(record: &StateRecord) -> Result<Stored, StateError> {
+    serde_json::from_slice(&record.value)
+        .map_err(|error| StateError::Damaged(format!("import {}: {error}", record.key)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use provost_store::MemoryState;
 
     fn waiting(at: &str) -> Waiting {
         Waiting { uploaded_at: at.parse().unwrap(), encoding: "utf-8".into(), separator: Some(';'), hash: "h".into() }
     }
 
-    #[test]
-    fn keeps_privately_and_expires_after_a_day() {
-        let folder = tempfile::tempdir().unwrap();
-        let plans = Plans::new(folder.path().join("plans"));
-        let id = Uuid::new_v4();
-        plans.keep(id, b"a;b\n", &waiting("2026-09-01T08:00:00Z")).unwrap();
-        let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(plans.csv(id)), 0o600);
-        assert_eq!(mode(folder.path().join("plans")), 0o700);
-        let (read, octets) = plans.read(id, "2026-09-02T07:59:59Z".parse().unwrap()).unwrap();
-        assert_eq!((read.options().separator, octets.as_slice()), (Some(b';'), b"a;b\n".as_slice()));
-        assert!(matches!(plans.read(id, "2026-09-02T08:00:01Z".parse().unwrap()), Err(PlansError::Gone)));
-        assert!(!plans.csv(id).exists(), "an expired file is deleted when it is asked for");
+    fn plans() -> Plans {
+        Plans::new(Arc::new(MemoryState::default()))
     }
 
-    #[test]
-    fn an_upload_sweeps_what_is_old_and_stops_at_the_bound() {
-        let folder = tempfile::tempdir().unwrap();
-        let plans = Plans::new(folder.path().into());
-        let old = Uuid::new_v4();
-        plans.keep(old, b"x", &waiting("2026-09-01T08:00:00Z")).unwrap();
-        for _ in 0..WAITING_FILES_MAX {
-            plans.keep(Uuid::new_v4(), b"x", &waiting("2026-09-03T08:00:00Z")).unwrap();
+    #[tokio::test]
+    async fn keeps_a_file_of_any_size_for_a_day() {
+        let plans = plans();
+        for octets in [0, 1, STATE_VALUE_OCTETS_MAX, 2 * STATE_VALUE_OCTETS_MAX + 7] {
+            let id = Uuid::new_v4();
+            let file: Bytes = (0..octets).map(|n| (n % 251) as u8).collect();
+            plans.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
+            let (read, kept) = plans.read(id, "2026-09-02T07:59:59Z".parse().unwrap()).await.unwrap();
+            assert_eq!((read.options().separator, kept == file), (Some(b';'), true), "{octets}");
+            let late = plans.read(id, "2026-09-02T08:00:00Z".parse().unwrap()).await;
+            assert!(matches!(late, Err(PlansError::Gone)));
         }
-        assert!(!plans.csv(old).exists());
-        assert!(matches!(plans.keep(Uuid::new_v4(), b"x", &waiting("2026-09-03T09:00:00Z")), Err(PlansError::Full)));
     }
 
-    #[test]
-    fn a_damaged_description_is_as_good_as_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let plans = Plans::new(folder.path().into());
-        let id = Uuid::new_v4();
-        plans.keep(id, b"x", &waiting("2026-09-01T08:00:00Z")).unwrap();
-        std::fs::write(plans.json(id), "{").unwrap();
-        assert!(matches!(plans.read(id, "2026-09-01T08:00:00Z".parse().unwrap()), Err(PlansError::Gone)));
-        assert!(matches!(plans.read(Uuid::new_v4(), Timestamp::UNIX_EPOCH), Err(PlansError::Gone)));
+    #[tokio::test]
+    async fn the_largest_upload_fits_and_is_forgotten_whole() {
+        let plans = plans();
+        let (id, now) = (Uuid::new_v4(), "2026-09-01T09:00:00Z".parse().unwrap());
+        let file = Bytes::from(vec![b'x'; crate::CSV_OCTETS_MAX]);
+        plans.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
+        assert_eq!(plans.read(id, now).await.unwrap().1.len(), file.len());
+        plans.forget(id, now).await.unwrap();
+        assert!(matches!(plans.read(id, now).await, Err(PlansError::Gone)));
+        assert!(plans.state.records(&PIECES, None, 10, now.as_second()).await.unwrap().is_empty());
+        plans.forget(id, now).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_old_makes_room_and_the_bound_holds() {
+        let plans = plans();
+        let keep = async |at| plans.keep(Uuid::new_v4(), &Bytes::from_static(b"x"), waiting(at)).await;
+        keep("2026-09-01T08:00:00Z").await.unwrap();
+        for _ in 0..WAITING_FILES_MAX {
+            keep("2026-09-03T08:00:00Z").await.unwrap();
+        }
+        assert!(matches!(keep("2026-09-03T09:00:00Z").await, Err(PlansError::Full)));
     }
 }

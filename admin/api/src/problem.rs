@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use provost_provision::{DeskError, FileError};
+use provost_provision::{DeskError, FileError, ImportError};
+use provost_store::StateError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,6 +17,7 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     Malformed,
@@ -40,13 +42,21 @@ pub(crate) enum Kind {
 const PROBLEMS: &str = "/api/v1/problems/";
 
 /// Kind, `type`, status, title, explanation.
-const KINDS: [(Kind, &str, StatusCode, &str, &str); 19] = [
+const KINDS: [(Kind, &str, StatusCode, &str, &str); 20] = [
     (
         Kind::Unauthorized,
         "/api/v1/problems/unauthorized",
         StatusCode::UNAUTHORIZED,
         "A token is needed",
         "Send 'Authorization: Bearer TOKEN' with a token of this site.",
+    ),
+    (
+        Kind::Forbidden,
+        "/api/v1/problems/forbidden",
+        StatusCode::FORBIDDEN,
+        "Not allowed",
+        "The role of the token does not allow this operation, or not on this person: nobody changes the credentials of \
+         a person with a higher role. 'provost roles' prints the table.",
     ),
     (
         Kind::NotFound,
@@ -242,11 +252,6 @@ impl Problem {
         tracing::error!(%error, "{what}");
         Self::new(Kind::Internal, what)
     }
-
-    /// The same as a failed precondition when the caller had stated one (RFC 9110 §13.1.1).
-    pub(crate) fn under_if_match(self, if_match_given: bool) -> Self {
-        if if_match_given && self.kind == Kind::Stale { Self::new(Kind::PreconditionFailed, self.detail) } else { self }
-    }
 }
 
 impl IntoResponse for Problem {
@@ -274,9 +279,32 @@ impl From<DeskError> for Problem {
             DeskError::Invalid { field, rule } => Self::invalid(format!("/{field}"), rule),
             DeskError::InUse(_) => Self::new(Kind::InUse, detail),
             DeskError::Stale => Self::new(Kind::Stale, detail),
+            DeskError::VersionMismatch(_) => Self::new(Kind::PreconditionFailed, detail),
+            DeskError::NotAllowed(_) => Self::new(Kind::Forbidden, detail),
             DeskError::Refused(_) => Self::new(Kind::Refused, detail),
             DeskError::Unavailable(_) => Self::new(Kind::Unavailable, detail),
         }
+    }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Desk(error) => error.into(),
+            ImportError::File(error) => error.into(),
+            ImportError::Plan(error) => Self::new(Kind::Inconsistent, error.to_string()),
+            ImportError::Fault(error) => Self::internal("planning ended in a fault", &error),
+        }
+    }
+}
+
+impl From<StateError> for Problem {
+    fn from(error: StateError) -> Self {
+        if let StateError::Full(_) = error {
+            return Self::new(Kind::Busy, error.to_string());
+        }
+        tracing::error!(%error, "the shared state of the nodes");
+        Self::new(Kind::Unavailable, "the shared state of the nodes cannot be reached now")
     }
 }
 
@@ -296,6 +324,7 @@ pub(crate) fn explanation(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provost_provision::Operation;
 
     #[test]
     fn each_kind_has_one_row_and_one_name() {
@@ -315,14 +344,13 @@ mod tests {
             (DeskError::Invalid { field: "start", rule: "after the end".into() }, 422),
             (DeskError::InUse("a@b".into()), 409),
             (DeskError::Stale, 409),
+            (DeskError::VersionMismatch("x".into()), 412),
+            (DeskError::NotAllowed(Operation::SetRoles), 403),
             (DeskError::Refused("no".into()), 422),
             (DeskError::Unavailable("down".into()), 503),
         ] {
             assert_eq!(Problem::from(error.clone()).status, status, "{error}");
         }
-        assert_eq!(Problem::from(DeskError::Stale).under_if_match(true).status, 412);
-        assert_eq!(Problem::from(DeskError::Stale).under_if_match(false).status, 409);
-        assert_eq!(Problem::from(DeskError::InUse("a".into())).under_if_match(true).status, 409);
     }
 
     #[test]

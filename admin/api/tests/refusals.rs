@@ -8,32 +8,30 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, Token, router};
+use provost_api::{ApiState, FixedToken, Tokens, router};
 use provost_delivery::Delivery;
-use provost_provision::Journals;
+use provost_provision::Role;
 use provost_queue::{Queue, QueueConfig};
 use provost_store::MemoryStore;
 use support::{Reply, send};
-use tempfile::TempDir;
 
 const TOKEN: &str = "a-token-of-the-tests";
 
-fn api(folder: &TempDir) -> Router {
+fn api() -> Router {
+    let state = support::state();
     let view = support::fixed_view();
     let store = support::store();
     let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: "mx".into() };
     let config = QueueConfig { concurrency: 1 };
+    let token = FixedToken { name: "tests".into(), digest: blake3::hash(TOKEN.as_bytes()), role: Role::Admin };
     router(ApiState {
-        desk: support::desk_without_directory(folder),
+        desk: support::desk_without_directory(),
         store,
         view,
         queue: Queue::new(Arc::new(MemoryStore::default()), delivery, None, config),
-        tokens: Arc::new(vec![Token {
-            name: "tests".into(),
-            digest: blake3::hash(TOKEN.as_bytes()).to_hex().to_string(),
-        }]),
-        plans: folder.path().join("plans"),
-        journals: Journals::new(folder.path().join("journal")),
+        tokens: Tokens::new(state.clone(), vec![token]),
+        state,
+        node: "node-a".into(),
     })
 }
 
@@ -59,8 +57,7 @@ fn is_problem(reply: &Reply, status: u16) {
 
 #[tokio::test]
 async fn without_a_known_token_nothing_is_said() {
-    let folder = tempfile::tempdir().unwrap();
-    let api = api(&folder);
+    let api = api();
     for authorization in [None, Some("Bearer wrong"), Some("Basic dGVzdHM6eA=="), Some("Bearer ")] {
         for path in ["/api/v1/people?q=a", "/api/v1/status", "/api/v1/nothing", "/api/v1"] {
             let mut request = Request::get(path);
@@ -76,8 +73,7 @@ async fn without_a_known_token_nothing_is_said() {
 
 #[tokio::test]
 async fn every_refusal_is_a_problem() {
-    let folder = tempfile::tempdir().unwrap();
-    let api = api(&folder);
+    let api = api();
     let json = Some("application/json");
     let long = "x".repeat(300 * 1024);
     let long_body = format!("{{\"text_fr\":\"{long}\"}}");
@@ -134,8 +130,7 @@ async fn every_refusal_is_a_problem() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_answer_is_503_and_never_404() {
-    let folder = tempfile::tempdir().unwrap();
-    let api = api(&folder);
+    let api = api();
     let json = Some("application/json");
     let csv = "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n\
                1,Zoe,Tremblay,,,student,,,,\n";
@@ -160,10 +155,9 @@ async fn a_directory_that_cannot_answer_is_503_and_never_404() {
 
 #[tokio::test]
 async fn what_needs_no_directory_is_answered() {
-    let folder = tempfile::tempdir().unwrap();
-    let api = api(&folder);
+    let api = api();
     let status = call(&api, Call(Method::GET, "/api/v1/status", None, "")).await.json();
-    assert_eq!((&status["view"]["complete"], &status["view"]["people"]), (&true.into(), &4.into()));
+    assert_eq!((&status["view"]["complete"], &status["view"]["people"]), (&true.into(), &5.into()));
     let queue = call(&api, Call(Method::GET, "/api/v1/queue?limit=5", None, "")).await;
     assert_eq!((queue.status.as_u16(), queue.json()), (200, serde_json::json!({"messages": []})));
     let explained = send(&api, Request::get("/api/v1/problems/stale").body(Body::empty()).unwrap()).await;
@@ -172,8 +166,7 @@ async fn what_needs_no_directory_is_answered() {
 
 #[tokio::test]
 async fn the_document_tells_every_route() {
-    let folder = tempfile::tempdir().unwrap();
-    let reply = send(&api(&folder), Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap()).await;
+    let reply = send(&api(), Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap()).await;
     let document = reply.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
@@ -199,7 +192,7 @@ async fn the_document_tells_every_route() {
         assert_eq!(told, methods, "{path}");
         for method in methods {
             let responses = &document["paths"][path][method]["responses"];
-            for failure in ["401", "404", "422", "503"] {
+            for failure in ["401", "403", "404", "422", "503"] {
                 assert!(
                     responses[failure]["content"]["application/problem+json"].is_object(),
                     "{method} {path}: {failure}"
@@ -248,7 +241,7 @@ async fn a_view_that_was_never_complete_is_not_ready() {
         credential_ttl: std::time::Duration::from_secs(600),
         fallback: Default::default(),
     };
-    let view = provost_view::View::start(config, support::desk_without_directory(&folder).directory);
+    let view = provost_view::View::start(config, support::no_directory());
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let health = provost_api::health_router(view, recorder.handle());
     let reply = send(&health, Request::get("/readyz").body(Body::empty()).unwrap()).await;

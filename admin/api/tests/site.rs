@@ -10,11 +10,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, Token, router};
+use provost_api::{ApiState, FixedToken, NewToken, Tokens, end_abandoned_jobs, router};
 use provost_delivery::Delivery;
-use provost_provision::Journals;
+use provost_provision::{Grant, Operation, ROLES, Role};
 use provost_queue::{Queue, QueueConfig};
-use provost_store::MemoryStore;
+use provost_store::{MemoryStore, StateStore};
 use serde_json::{Value, json};
 use site::{HEADER, Site};
 use support::{Reply, send};
@@ -22,20 +22,23 @@ use support::{Reply, send};
 const TOKEN: &str = "a-token-of-the-tests";
 
 fn api(site: &Site) -> Router {
+    api_on(site, support::state())
+}
+
+/// A node of the site, on a state that other nodes may share.
+fn api_on(site: &Site, state: Arc<dyn StateStore>) -> Router {
     let store = support::store();
     let delivery = Delivery { view: site.view.clone(), store: store.clone(), hostname: "mx".into() };
     let config = QueueConfig { concurrency: 1 };
+    let token = FixedToken { name: "tests".into(), digest: blake3::hash(TOKEN.as_bytes()), role: Role::Admin };
     router(ApiState {
         desk: site.desk.clone(),
         store,
         view: site.view.clone(),
         queue: Queue::new(Arc::new(MemoryStore::default()), delivery, None, config),
-        tokens: Arc::new(vec![Token {
-            name: "tests".into(),
-            digest: blake3::hash(TOKEN.as_bytes()).to_hex().to_string(),
-        }]),
-        plans: site.folder.path().join("plans"),
-        journals: Journals::new(site.folder.path().join("journal")),
+        tokens: Tokens::new(state.clone(), vec![token]),
+        state,
+        node: "node-a".into(),
     })
 }
 
@@ -85,7 +88,7 @@ async fn finds_and_shows_people() {
         assert!(!reply.text.contains("correct horse") && !reply.text.contains("SSHA"), "no secret is shown");
     }
     let dn = get(&api, "/api/v1/people/zoe.tremblay").await.json()["dn"].as_str().unwrap().to_owned();
-    let looks = site.desk.audit.about(&dn, 10).await.unwrap();
+    let looks = site.audit.about(&dn, 10).await.unwrap();
     assert!(
         looks
             .iter()
@@ -166,8 +169,8 @@ async fn resets_a_password() {
     let password = generated.json()["password"].as_str().unwrap().to_owned();
     assert!(password.len() >= 10, "{password}");
     let dn = get(&api, "/api/v1/people/zoe.tremblay").await.json()["dn"].as_str().unwrap().to_owned();
-    site.desk.directory.bind(&dn.parse_dn(), &password).await.unwrap();
-    let audit = std::fs::read_to_string(site.folder.path().join("audit.jsonl")).unwrap();
+    site.directory.bind(&dn.parse_dn(), &password).await.unwrap();
+    let audit = format!("{:?}", site.audit.newest(1000).await.unwrap());
     assert!(!audit.contains(&password) && !audit.contains("a long enough one"), "no secret in the audit");
 }
 
@@ -218,7 +221,6 @@ async fn plans_and_applies_a_file() {
     assert_eq!(get(&api, done.header("location")).await.json(), done.json());
     assert_eq!(get(&api, "/api/v1/people/ana.nova").await.status, 200);
     assert_eq!(get(&api, &path).await.status, 404, "the file of an applied import is gone");
-    assert_eq!(std::fs::read_dir(site.folder.path().join("plans")).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -246,4 +248,188 @@ async fn a_plan_that_has_changed_is_not_applied_and_a_job_tells_its_end() {
     let reply = call(&api, Method::POST, &format!("{}?wait=60", path(&two)), "", json!({"hash": now})).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(get(&api, "/api/v1/people/ana.nova").await.json()["affiliation"], "staff");
+}
+
+async fn call_as(api: &Router, token: &str, method: &str, path: &str, body: Value) -> Reply {
+    let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
+    if path.ends_with("/imports") {
+        request = request.header("content-type", "text/csv");
+        let row = format!("{HEADER}9001,Ana,Nova,,,student,,,,\n");
+        return send(api, request.body(Body::from(row)).unwrap()).await;
+    }
+    request = request.header("content-type", "application/json");
+    send(api, request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+/// A token of each role, as `provost token create` makes them.
+async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> String {
+    let tokens = Tokens::new(state.clone(), Vec::new());
+    let now = jiff::Timestamp::now();
+    let new = NewToken { name: role.name().into(), role, expires: now + jiff::SignedDuration::from_hours(24) };
+    tokens.create(&site.desk, &support::admin(), &new, now).await.unwrap().0
+}
+
+/// Every route asks for the operation that is its own: of each role, exactly those of the table get in.
+#[tokio::test]
+async fn every_route_holds_the_table_of_roles() {
+    use Operation as Op;
+    let site = Site::start().await;
+    let state = support::state();
+    let api = api_on(&site, state.clone());
+    let nil = "00000000-0000-4000-8000-000000000000";
+    let routes = [
+        ("get", "/people", "?q=zoe", json!({}), Op::SearchPeople),
+        ("get", "/people/{key}", "", json!({}), Op::ViewPerson),
+        ("put", "/people/{key}/vacation", "", json!({"text_fr": "Absente"}), Op::SetVacation),
+        ("delete", "/people/{key}/vacation", "", json!({}), Op::SetVacation),
+        ("get", "/people/{key}/addresses", "", json!({}), Op::ViewPerson),
+        ("post", "/people/{key}/addresses", "", json!({"address": "z@example.edu"}), Op::ChangeAddresses),
+        ("delete", "/people/{key}/addresses/{address}", "", json!({}), Op::ChangeAddresses),
+        ("post", "/people/{key}/password", "", json!({}), Op::ResetPassword),
+        ("post", "/imports", "", json!({}), Op::PlanImport),
+        ("get", "/imports/{id}", "", json!({}), Op::ViewImports),
+        ("post", "/imports/{id}/apply", "", json!({"hash": "h"}), Op::ApplyImport),
+        ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
+        ("get", "/queue", "", json!({}), Op::ViewQueue),
+        ("get", "/status", "", json!({}), Op::ViewNode),
+    ];
+    let document = send(&api, Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap()).await.json();
+    let documented = document["paths"].as_object().unwrap().iter();
+    let documented: usize = documented.map(|(_, methods)| methods.as_object().unwrap().len()).sum();
+    assert_eq!(documented, routes.len(), "a route without its operation in this table");
+    for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
+        let token = token_of(&site, &state, role).await;
+        for (method, path, query, body, operation) in &routes {
+            assert!(document["paths"][format!("/api/v1{path}")][method].is_object(), "{method} {path}");
+            let path = path.replace("{key}", "zoe.tremblay").replace("{address}", "z@example.edu").replace("{id}", nil);
+            let reply =
+                call_as(&api, &token, &method.to_uppercase(), &format!("/api/v1{path}{query}"), body.clone()).await;
+            let may = role.grant(*operation) == Grant::Any;
+            assert_eq!(reply.status != 403, may, "{role} {method} {path}: {} {}", reply.status, reply.text);
+            assert!(!may || reply.status.is_success() || reply.status == 404, "{role} {path}: {}", reply.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_help_desk_token_resets_no_administrator() {
+    let site = Site::start().await;
+    let state = support::state();
+    let api = api_on(&site, state.clone());
+    for role in [Role::HelpDesk1, Role::HelpDesk2] {
+        let token = token_of(&site, &state, role).await;
+        let reset =
+            async |who: &str| call_as(&api, &token, "POST", &format!("/api/v1/people/{who}/password"), json!({})).await;
+        let refused = reset("ada.admin").await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.json()["type"].as_str().unwrap()),
+            (403, "/api/v1/problems/forbidden")
+        );
+        assert_eq!(reset("zoe.tremblay").await.status, 200);
+        let noted = site.audit.newest(2).await.unwrap().pop().unwrap();
+        assert_eq!((noted.action.as_str(), noted.actor), ("operation.refused", format!("token:{role}")));
+    }
+    site.directory.bind(&dn_of(&site, "ada.admin").await, "correct horse").await.unwrap();
+}
+
+async fn dn_of(site: &Site, login: &str) -> provost_entry::Dn {
+    site.desk.person(&support::admin(), login).await.unwrap().dn.parse_dn()
+}
+
+#[tokio::test]
+async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
+    let site = Site::start().await;
+    let state = support::state();
+    let (one, two) = (api_on(&site, state.clone()), api_on(&site, state.clone()));
+    let tokens = Tokens::new(state.clone(), Vec::new());
+    let token = token_of(&site, &state, Role::Auditor).await;
+    let status = async |api: &Router, token: &str| call_as(api, token, "GET", "/api/v1/status", json!({})).await.status;
+    for api in [&one, &two] {
+        assert_eq!(status(api, &token).await, 200);
+        for wrong in [token.replace("auditor.", "admin."), format!("{token}0"), "auditor.".into(), "auditor".into()] {
+            assert_eq!(status(api, &wrong).await, 401, "{wrong}");
+        }
+    }
+    let now = jiff::Timestamp::now();
+    let again =
+        NewToken { name: "auditor".into(), role: Role::Admin, expires: now + jiff::SignedDuration::from_hours(1) };
+    assert!(tokens.create(&site.desk, &support::admin(), &again, now).await.is_err(), "the name is in use");
+    let later = now + jiff::SignedDuration::from_hours(24);
+    assert!(tokens.principal(&token, now).await.unwrap().is_some());
+    assert!(tokens.principal(&token, later).await.unwrap().is_none(), "past its end");
+    let kept = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
+    assert_eq!((kept.len(), kept[0].name.as_str(), kept[0].created_by.as_str()), (1, "auditor", "cli:test"));
+    tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.unwrap();
+    for api in [&one, &two] {
+        assert_eq!(status(api, &token).await, 401, "on every node at once");
+    }
+    assert!(tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.is_err());
+    let secret = token.split('.').nth(1).unwrap();
+    assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains(secret));
+}
+
+/// Two PUTs under the same ETag at the same time: one is done, one is refused, always.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_puts_with_one_etag_one_is_done() {
+    let site = Site::start().await;
+    let api = api(&site);
+    for round in 0..50 {
+        let version = get(&api, "/api/v1/people/zoe.tremblay").await.header("etag").to_owned();
+        let put = |text: String| {
+            let (api, version) = (api.clone(), version.clone());
+            let path = "/api/v1/people/zoe.tremblay/vacation";
+            tokio::spawn(async move { call(&api, Method::PUT, path, &version, json!({"text_fr": text})).await.status })
+        };
+        let (one, two) = tokio::join!(put(format!("un {round}")), put(format!("deux {round}")));
+        let mut statuses = [one.unwrap().as_u16(), two.unwrap().as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412], "round {round}");
+    }
+}
+
+/// Both plans were made of the same directory: whoever has the second turn plans again, and is told that the plan changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_takes_its_turn_before_it_plans() {
+    let site = Site::start().await;
+    let state = support::state();
+    let nodes = [api_on(&site, state.clone()), api_on(&site, state)];
+    let mut begun = Vec::new();
+    for (api, affiliation) in nodes.iter().zip(["student", "staff"]) {
+        let plan = upload(api, "", format!("{HEADER}3001,Ana,Nova,,,{affiliation},,,,\n")).await.json();
+        begun.push((api.clone(), plan));
+    }
+    let apply = |(api, plan): (Router, Value)| {
+        tokio::spawn(async move {
+            let path = format!("/api/v1/imports/{}/apply?wait=60", plan["id"].as_str().unwrap());
+            let reply = call(&api, Method::POST, &path, "", json!({"hash": plan["hash"]})).await;
+            (reply.status.as_u16(), reply.json())
+        })
+    };
+    let tasks: Vec<_> = begun.into_iter().map(apply).collect();
+    let mut replies = Vec::new();
+    for task in tasks {
+        replies.push(task.await.unwrap());
+    }
+    replies.sort_by_key(|(status, _)| *status);
+    assert_eq!((replies[0].0, replies[1].0), (200, 409), "{replies:?}");
+    assert_eq!(replies[0].1["outcomes"]["failed"], 0);
+}
+
+#[tokio::test]
+async fn uploads_and_jobs_outlive_a_restart() {
+    let site = Site::start().await;
+    let state = support::state();
+    let before = api_on(&site, state.clone());
+    let plan = upload(&before, "", format!("{HEADER}3001,Ana,Nova,,,student,,,,\n")).await.json();
+    drop(before);
+    end_abandoned_jobs(&state, &"node-a".into(), jiff::Timestamp::now()).await.unwrap();
+    let after = api_on(&site, state.clone());
+    let path = format!("/api/v1/imports/{}", plan["id"].as_str().unwrap());
+    assert_eq!(get(&after, &path).await.json()["hash"], plan["hash"]);
+    let done = call(&after, Method::POST, &format!("{path}/apply?wait=60"), "", json!({"hash": plan["hash"]})).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    let job = done.header("location").to_owned();
+    drop(after);
+    end_abandoned_jobs(&state, &"node-a".into(), jiff::Timestamp::now()).await.unwrap();
+    assert_eq!(get(&api_on(&site, state), &job).await.json(), done.json(), "a job that has ended stays as it ended");
 }

@@ -7,22 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use provost_api::{ApiState, Token};
+use provost_api::{ApiState, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
 use provost_net::{Certificates, Drain, Limits, Listener, ProxyNetworks, Session, Transport, serve as listen};
 use provost_pop3::{Pop3Config, Pop3Session};
-use provost_provision::{Audit, Desk, Settings, SettingsSource};
+use provost_provision::{Desk, Settings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::{ClientAddress, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Role, SmtpConfig, SmtpSession};
-use provost_store::{LocalConfig, LocalStore, MessageStore};
+use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
 use provost_view::View;
 use provost_web::WebState;
 use tokio::net::TcpStream;
 
-use crate::config::{Config, ListenerConfig, read_bounded, read_secret};
+use crate::audit_log;
+use crate::config::{Config, ListenerConfig, read_secret};
 use crate::exit::Exit;
 
 /// How long running commands may take to end when the node stops.
@@ -91,20 +92,33 @@ impl Node {
             shards: config.store.shards,
             // What is taken in is bounded by `message-size`; trace fields come on top of it.
             message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_OCTETS_MAX,
-            ..LocalConfig::new(data.join("store"))
+            ..LocalConfig::new(config.store_folder())
         };
         let store = Arc::new(LocalStore::open(&local).context("store")?);
         let hostname: Arc<str> = config.node.hostname.as_str().into();
         let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
         let queue = Queue::new(store.clone(), delivery.clone(), next_hop(config), queue_config(config));
-        let audit = Audit::open(&data.join("audit.jsonl"))?;
+        let state: Arc<dyn StateStore> = Arc::new(LocalState::open(&config.store_folder()).context("shared state")?);
+        let audit = audit_log::open(data, state.clone()).await.context("audit")?;
         let of_view = view.clone();
         let settings = SettingsSource::new(move || Settings::of(of_view.snapshot().settings()));
-        let desk = Desk { directory, settings, audit };
+        let desk = Desk::new(directory, settings, audit, crate::commands::journals(config));
+        provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
+        remove_old_uploads(data);
 
         let drain = Drain::new();
-        let rooms =
-            Rooms { config, tls, drain: &drain, view: &view, store, delivery, queue: &queue, desk: &desk, hostname };
+        let rooms = Rooms {
+            config,
+            tls,
+            drain: &drain,
+            view: &view,
+            store,
+            state,
+            delivery,
+            queue: &queue,
+            desk: &desk,
+            hostname,
+        };
         rooms.listen_mail().await?;
         rooms.listen_http(metrics).await?;
         let (working, stopping) = (queue.clone(), drain.clone());
@@ -199,6 +213,7 @@ struct Rooms<'a> {
     drain: &'a Drain,
     view: &'a View,
     store: Arc<LocalStore>,
+    state: Arc<dyn StateStore>,
     delivery: Delivery,
     queue: &'a Queue,
     desk: &'a Desk,
@@ -282,11 +297,12 @@ impl Rooms<'_> {
                 store: store.clone(),
                 view: self.view.clone(),
                 queue: self.queue.clone(),
-                tokens: Arc::new(tokens(self.config.api.tokens_file.as_deref())?),
-                plans: self.config.node.data.join("plans"),
-                journals: crate::commands::journals(self.config),
+                tokens: Tokens::new(self.state.clone(), self.config.fixed_tokens()?),
+                state: self.state.clone(),
+                node: self.hostname.clone(),
             };
-            let web = WebState { desk: self.desk.clone(), store, view: self.view.clone() };
+            let (desk, state, view) = (self.desk.clone(), self.state.clone(), self.view.clone());
+            let web = WebState { desk, store, state, view };
             let pages = provost_web::router(web).merge(provost_api::router(api));
             let proxies = self.config.listeners.proxies(on);
             self.serve_http("http", on.address, proxies, pages).await?;
@@ -312,18 +328,11 @@ impl Rooms<'_> {
     }
 }
 
-/// Reads `name:digest` lines.
-fn tokens(file: Option<&Path>) -> anyhow::Result<Vec<Token>> {
-    let Some(file) = file else { return Ok(Vec::new()) };
-    let text = read_bounded(file)?;
-    let mut tokens = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let (name, digest) = line
-            .trim()
-            .split_once(':')
-            .filter(|(_, digest)| digest.len() == 64)
-            .with_context(|| format!("{}, line {}: want name:blake3-in-hex", file.display(), number + 1))?;
-        tokens.push(Token { name: name.to_owned(), digest: digest.to_owned() });
+/// An earlier version kept uploads, which may hold passwords, in files: they are not applied any more.
+fn remove_old_uploads(data: &Path) {
+    match std::fs::remove_dir_all(data.join("plans")) {
+        Ok(()) => tracing::warn!("files that were uploaded to an earlier version were removed: upload them again"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::error!(%error, "the uploads of an earlier version cannot be removed"),
     }
-    Ok(tokens)
 }

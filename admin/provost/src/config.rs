@@ -4,15 +4,17 @@
 
 mod listeners;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use provost_api::FixedToken;
 use provost_client::{DirectoryConfig, ServerConfig, ServerRole};
 use provost_entry::Dn;
 use provost_net::{Network, ProxyNetworks};
-use provost_provision::Settings;
+use provost_provision::{Role as PersonRole, Settings};
 use provost_settings::{Fallback, SharedSettings};
 use provost_view::{PasswordSource, ViewConfig};
 use serde::Deserialize;
@@ -37,6 +39,19 @@ pub(crate) struct Config {
     pub(crate) queue: Queue,
     #[serde(default)]
     pub(crate) api: Api,
+    /// Which users of this machine may do what by commands; absent: who can read the node's secrets may do all.
+    pub(crate) cli: Option<Cli>,
+    /// File of a token whose role commands take: not in the file, given on the command line.
+    #[serde(skip)]
+    pub(crate) as_token: Option<PathBuf>,
+}
+
+/// `[cli]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cli {
+    /// User of the machine to role.
+    pub(crate) roles: BTreeMap<String, String>,
 }
 
 /// `[node]`
@@ -176,7 +191,7 @@ impl Default for Queue {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Api {
-    /// Who may call: one `name:blake3-of-token` a line.
+    /// Who may call without end: one `name:blake3-of-token:role` a line; without a role it is admin.
     pub(crate) tokens_file: Option<PathBuf>,
     /// The token with which commands on this machine ask the node.
     pub(crate) token_file: Option<PathBuf>,
@@ -214,6 +229,11 @@ impl Config {
         let implicit = [&listeners.submissions, &listeners.imaps, &listeners.pop3s];
         if self.tls.is_none() && implicit.iter().any(|listener| listener.is_some()) {
             found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
+        }
+        for (user, role) in self.cli.iter().flat_map(|cli| &cli.roles) {
+            if PersonRole::parse(role).is_none() {
+                found.push(format!("cli.roles: '{role}' of {user} is no role; see 'provost roles show'"));
+            }
         }
         found.extend(self.read_moved_keys().1);
         found
@@ -263,6 +283,23 @@ impl Config {
     pub(crate) fn moved(&self) -> Vec<(&'static str, String)> {
         let command = |setting: &str, value: &str| format!("provost settings set {setting} {value}");
         self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
+    }
+
+    /// Folder of the store and of the shared state.
+    pub(crate) fn store_folder(&self) -> PathBuf {
+        self.node.data.join("store")
+    }
+
+    /// Tokens of the node's file.
+    pub(crate) fn fixed_tokens(&self) -> anyhow::Result<Vec<FixedToken>> {
+        let Some(file) = &self.api.tokens_file else { return Ok(Vec::new()) };
+        let text = read_bounded(file)?;
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let token = |(number, line): (usize, &str)| {
+            let wrong = || format!("{}, line {}: want name:blake3-in-hex:role", file.display(), number + 1);
+            fixed_token(line).with_context(wrong)
+        };
+        lines.map(token).collect()
     }
 
     /// The suffix; checked when the file was read.
@@ -319,6 +356,14 @@ fn domain_of(suffix: &str) -> Option<String> {
     };
     let parts: Vec<String> = rdns.iter().map(part).collect::<Option<_>>()?;
     (!parts.is_empty()).then(|| parts.join("."))
+}
+
+/// `name:digest` or `name:digest:role`. Without a role it may do everything, as in earlier versions.
+fn fixed_token(line: &str) -> Option<FixedToken> {
+    let mut parts = line.trim().splitn(3, ':');
+    let (name, digest) = (parts.next()?, parts.next()?);
+    let role = parts.next().map_or(Some(PersonRole::Admin), PersonRole::parse)?;
+    Some(FixedToken { name: name.to_owned(), digest: blake3::Hash::from_hex(digest).ok()?, role })
 }
 
 /// Reads a small text file.
@@ -396,11 +441,23 @@ domain = "example.edu"
     }
 
     #[test]
+    fn tokens_of_the_file_have_a_role() {
+        let digest = blake3::hash(b"x").to_hex();
+        let role = |line: String| fixed_token(&line).map(|token| token.role);
+        assert_eq!(role(format!("a:{digest}")), Some(PersonRole::Admin));
+        assert_eq!(role(format!(" a:{digest}:helpdesk1 ")), Some(PersonRole::HelpDesk1));
+        for line in ["a".to_owned(), "a:12".to_owned(), format!("a:{digest}:king"), format!("a:{digest}:")] {
+            assert_eq!(role(line.clone()), None, "{line}");
+        }
+    }
+
+    #[test]
     fn every_complaint_comes_at_once() {
         let text = GOOD.replace("dc=example,dc=edu\"\nbind", "not a name\"\nbind")
-            + "[listeners]\nimaps = \"127.0.0.1:1\"\n[store]\nshards = 0\nmessage_octets_max = 1\n[queue]\nretry_max = 0\n";
+            + "[cli]\nroles = { eve = \"queen\" }\n[listeners]\nimaps = \"127.0.0.1:1\"\n[store]\nshards = 0\nmessage_octets_max = 1\n[queue]\nretry_max = 0\n";
         let error = read(&text).unwrap_err();
-        for part in ["directory.suffix", "tls:", "store.shards", "store.message_octets_max", "queue.retry_max"] {
+        for part in ["directory.suffix", "tls:", "store.shards", "store.message_octets_max", "queue.retry_max", "queen"]
+        {
             assert!(error.contains(part), "{part} in {error}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use provost_api::TokenError;
 use provost_client::DirectoryError;
 use provost_provision::{ApplyError, DeskError};
 
@@ -18,6 +19,8 @@ pub(crate) enum Exit {
     RowsRejected = 4,
     /// The directory could not be asked: later may work.
     DirectoryUnavailable = 5,
+    /// The role of whoever asked does not allow it.
+    NotAllowed = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -32,7 +35,18 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(advice) = advice(error) {
         eprintln!("       {advice}");
     }
-    if is_unavailable(error) { Exit::DirectoryUnavailable.into() } else { Exit::Failed.into() }
+    exit_of(error).into()
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    let is_refused = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(DeskError::NotAllowed(_)))
+            || matches!(cause.downcast_ref(), Some(TokenError::Desk(DeskError::NotAllowed(_))))
+    };
+    if error.chain().any(is_refused) {
+        return Exit::NotAllowed;
+    }
+    if is_unavailable(error) { Exit::DirectoryUnavailable } else { Exit::Failed }
 }
 
 fn is_unavailable(error: &anyhow::Error) -> bool {
@@ -81,7 +95,8 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
         }
         DeskError::Ambiguous(_) => Some("name the person by address; see 'provost person search WORD'"),
         DeskError::InUse(_) => Some("see whose it is with 'provost person show ADDRESS'"),
-        DeskError::Stale => of_directory(&DirectoryError::AssertionFailed),
+        DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),
+        DeskError::Stale | DeskError::VersionMismatch(_) => of_directory(&DirectoryError::AssertionFailed),
         DeskError::Refused(why) if *why == DirectoryError::InvalidCredentials.to_string() => Some(CREDENTIALS),
         DeskError::Unavailable(_) => of_directory(&DirectoryError::Unavailable(String::new())),
         DeskError::Invalid { .. } | DeskError::Refused(_) => None,
@@ -92,6 +107,15 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn a_refusal_has_its_own_code() {
+        let refused = || DeskError::NotAllowed(provost_provision::Operation::ResetPassword);
+        assert_eq!(exit_of(&refused().into()), Exit::NotAllowed);
+        assert_eq!(exit_of(&TokenError::Desk(refused()).into()), Exit::NotAllowed);
+        assert_eq!(exit_of(&DeskError::Stale.into()), Exit::Failed);
+        assert_eq!(exit_of(&DirectoryError::Unavailable(String::new()).into()), Exit::DirectoryUnavailable);
+    }
 
     #[test]
     fn failures_say_what_to_do() {

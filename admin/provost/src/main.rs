@@ -1,11 +1,13 @@
 //! `provost`: the one binary. Commands, configuration, composition of the rooms.
 
 mod allocator;
+mod audit_log;
 mod commands;
 mod compose;
 mod config;
 mod exit;
 mod http;
+mod machine_user;
 mod output;
 mod quickstart;
 
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{address, directory, doctor, import, person, queue, vacation};
+use crate::commands::{address, audit, directory, doctor, import, person, queue, roles, token, vacation};
 use crate::config::Config;
 use crate::exit::Exit;
 
@@ -30,12 +32,15 @@ struct Cli {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
+    /// Do it with the role of the token in this file, as over REST, instead of that of this machine's user.
+    #[arg(long, global = true, env = "PROVOST_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
 const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows rejected, \
-    5 directory unavailable.";
+    5 directory unavailable, 6 not allowed.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -61,6 +66,15 @@ enum Command {
     /// The directory itself.
     #[command(subcommand)]
     Directory(directory::Command),
+    /// Who may do what.
+    #[command(subcommand)]
+    Roles(roles::Command),
+    /// Tokens of programs that use the REST API.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Who did what.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Mail that waits to be sent on.
     #[command(subcommand)]
     Queue(queue::Command),
@@ -105,8 +119,12 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
     if let Command::Quickstart(arguments) = cli.command {
         return quickstart::run(arguments).await;
     }
-    let config = Config::read(&cli.config)
+    if let Command::Roles(command) = &cli.command {
+        return roles::run(command, &print);
+    }
+    let mut config = Config::read(&cli.config)
         .context("no usable configuration: name the file with --config FILE or in PROVOST_CONFIG")?;
+    config.as_token = cli.token_file;
     match cli.command {
         Command::Serve => compose::serve(&config).await,
         Command::Quickstart(arguments) => quickstart::run(arguments).await,
@@ -116,6 +134,9 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Vacation(command) => vacation::run(&config, command, &print).await,
         Command::Address(command) => address::run(&config, command, &print).await,
         Command::Directory(command) => directory::run(&config, command, &print).await,
+        Command::Roles(command) => roles::run(&command, &print),
+        Command::Token(command) => token::run(&config, command, &print).await,
+        Command::Audit(command) => audit::run(&config, command, &print).await,
         Command::Queue(command) => queue::run(&config, command, &print).await,
         Command::Doctor => doctor::run(&config, &cli.config, &print).await,
     }

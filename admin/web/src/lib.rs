@@ -1,62 +1,45 @@
 //! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. French and English; works without script.
 //!
-//! A face and nothing more: every change goes through [`Desk`], as on the command line and in the REST API. Every look at
+//! A face and nothing more: every change goes through `Desk`, which decides who may, as on the command line and in REST. Every look at
 //! a person and every change is audited with the signed-in person's login. What must never happen here: a rule about
 //! people, a script in a page, an answer that a browser may keep.
 
 mod calendar;
+mod change;
 mod form;
 mod language;
-mod officer;
 mod page;
 mod password;
 mod people;
+mod person_link;
 mod person_page;
 mod rule;
 mod security;
 mod session;
 mod sign_in;
+mod signed_in;
 mod throttle;
+mod user;
 mod vacation;
+mod vacation_form;
 mod visitor;
-
-use std::sync::Arc;
+mod web;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
-use provost_provision::Desk;
-use provost_store::MessageStore;
-use provost_view::View;
+
+pub use web::WebState;
 
 /// Largest form, in octets: two vacation texts, percent-encoded.
 const FORM_OCTETS_MAX: usize = 128 * 1024;
-
-/// What the pages work on.
-#[derive(Clone)]
-pub struct WebState {
-    /// The operations.
-    pub desk: Desk,
-    /// Mailbox facts (quota, last logins).
-    pub store: Arc<dyn MessageStore>,
-    /// Settings, and sign-in: the person must have a role `helpdesk`, `admin`, `postmaster` or `registrar` (who may only look).
-    pub view: View,
-}
-
-/// What every handler shares: the given state and what lives as long as the router.
-#[derive(Clone)]
-struct Web {
-    site: WebState,
-    sessions: session::Sessions,
-    throttle: throttle::Throttle,
-}
 
 /// All pages, from `/`, with the fallback for every path that no other router has.
 ///
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: sign-in is throttled per name and address.
 pub fn router(state: WebState) -> Router {
-    let web = Web { site: state, sessions: session::Sessions::default(), throttle: throttle::Throttle::default() };
+    let web = web::Web::new(state);
     Router::new()
         .route("/", get(people::start))
         .route("/people", get(people::search))

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
@@ -10,7 +9,6 @@ use provost_provision::DeskError;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::Web;
 use crate::language::{Language, fill};
 use crate::rule;
 use crate::session::Flash;
@@ -104,20 +102,14 @@ struct VisitorView<'a> {
 }
 
 /// Renders a page. A status of 400 and above is told in its title too.
-pub(crate) fn page<T: Serialize>(
-    web: &Web,
-    visitor: &Visitor,
-    status: StatusCode,
-    template: &str,
-    body: &T,
-) -> Response {
-    let officer = visitor.officer.as_ref();
+pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
+    let user = visitor.user.as_ref();
     let page = Page {
         lang: visitor.language.tag(),
         other_lang: visitor.language.other().tag(),
         switch_url: in_language(&visitor.here, visitor.language.other()),
-        visitor: officer.map(|officer| VisitorView { uid: &officer.uid, csrf: &officer.csrf }),
-        flash: officer.and_then(|officer| web.sessions.take_flash(officer.session)),
+        visitor: user.map(|user| VisitorView { uid: &user.uid, csrf: &user.csrf }),
+        flash: visitor.flash.clone(),
         failed: !status.is_success(),
         body,
     };
@@ -132,18 +124,17 @@ pub(crate) fn page<T: Serialize>(
 
 /// The page of an error.
 pub(crate) fn failure(
-    web: &Web,
     visitor: &Visitor,
     status: StatusCode,
     title_key: &'static str,
     text_key: &str,
     values: &[(&str, &str)],
 ) -> Response {
-    told(web, visitor, status, title_key, visitor.language.say(text_key, values))
+    told(visitor, status, title_key, visitor.language.say(text_key, values))
 }
 
 /// The page of an error, told in these words.
-fn told(web: &Web, visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
+fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
     struct Message {
         title_key: &'static str,
@@ -155,7 +146,7 @@ fn told(web: &Web, visitor: &Visitor, status: StatusCode, title_key: &'static st
         visitor.here = "/".to_owned();
     }
     let message = Message { title_key, text };
-    let mut reply = page(web, &visitor, status, "message", &message);
+    let mut reply = page(&visitor, status, "message", &message);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
@@ -163,34 +154,35 @@ fn told(web: &Web, visitor: &Visitor, status: StatusCode, title_key: &'static st
 }
 
 /// The page of an operation that was not done.
-pub(crate) fn desk_failure(web: &Web, visitor: &Visitor, error: &DeskError) -> Response {
+pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
     let (status, title, text, value) = match error {
         DeskError::NotFound(_) => (StatusCode::NOT_FOUND, "title.not_found", "error.not_found", ""),
         DeskError::Ambiguous(_) => (StatusCode::CONFLICT, "title.refused", "error.ambiguous", ""),
         DeskError::Invalid { rule, .. } => {
             let text = rule::in_words(rule, visitor.language);
-            return told(web, visitor, StatusCode::UNPROCESSABLE_ENTITY, "title.refused", text);
+            return told(visitor, StatusCode::UNPROCESSABLE_ENTITY, "title.refused", text);
         }
         DeskError::InUse(what) => (StatusCode::CONFLICT, "title.refused", "error.in_use", what.as_str()),
-        DeskError::Stale => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
+        DeskError::NotAllowed(_) => (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", ""),
+        DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
         DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),
         DeskError::Unavailable(why) => {
             tracing::warn!(why, "the directory is unavailable for the help desk");
             (StatusCode::SERVICE_UNAVAILABLE, "title.busy", "error.unavailable", "")
         }
     };
-    failure(web, visitor, status, title, text, &[("rule", value), ("value", value)])
+    failure(visitor, status, title, text, &[("rule", value), ("value", value)])
 }
 
 /// A fault of ours.
-pub(crate) fn bug(web: &Web, visitor: &Visitor, what: &str, error: &dyn std::fmt::Display) -> Response {
+pub(crate) fn bug(visitor: &Visitor, what: &str, error: &dyn std::fmt::Display) -> Response {
     tracing::error!(%error, "{what}");
-    failure(web, visitor, StatusCode::INTERNAL_SERVER_ERROR, "title.bug", "error.bug", &[])
+    failure(visitor, StatusCode::INTERNAL_SERVER_ERROR, "title.bug", "error.bug", &[])
 }
 
 /// For every path that nobody has, and every method that a path has not.
-pub(crate) async fn no_such_page(State(web): State<Web>, visitor: Visitor) -> Response {
-    failure(&web, &visitor, StatusCode::NOT_FOUND, "title.not_found", "error.not_found", &[])
+pub(crate) async fn no_such_page(visitor: Visitor) -> Response {
+    failure(&visitor, StatusCode::NOT_FOUND, "title.not_found", "error.not_found", &[])
 }
 
 pub(crate) async fn style() -> impl IntoResponse {

@@ -3,19 +3,18 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use provost_provision::{DeskError, PersonSummary};
+use provost_provision::{DeskError, Operation, PersonSummary};
 use serde::{Deserialize, Serialize};
 
-use crate::Web;
-use crate::form::{ChangeForm, read_only};
+use crate::change::{done, to_its_end};
+use crate::form::SessionForm;
 use crate::language::Language;
-use crate::officer::SignedIn;
-use crate::page::{bug, desk_failure, page};
+use crate::page::{desk_failure, page};
+use crate::person_link::{person_url, state_level};
 use crate::person_page::{self, Mistakes};
 use crate::rule;
-use crate::session::Flash;
-use crate::visitor::Visitor;
+use crate::signed_in::SignedIn;
+use crate::web::Web;
 
 /// People on one page.
 const PEOPLE_MAX: usize = 50;
@@ -69,44 +68,10 @@ impl FoundPerson {
     }
 }
 
-/// How a state is coloured: its words say the same.
-pub(crate) fn state_level(state: &str) -> &'static str {
-    match state {
-        "active" | "alumni" => "good",
-        "suspended" | "closed" => "bad",
-        _ => "warn",
-    }
-}
-
-/// What is encoded in a part of a path: all but the unreserved characters of RFC 3986 §2.3, and the dot, so that no part
-/// can be `..`.
-const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
-
-/// Path of a person's page.
-pub(crate) fn person_url(id: &str) -> String {
-    format!("/people/{}", utf8_percent_encode(id, PATH_PART))
-}
-
-/// Runs a change in a task of its own: a browser that goes away drops its request, and must not stop a change between
-/// its first write and its last.
-pub(crate) async fn to_its_end<T: Send + 'static>(
-    web: &Web,
-    visitor: &Visitor,
-    change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
-) -> Result<Result<T, DeskError>, Response> {
-    tokio::spawn(change).await.map_err(|error| bug(web, visitor, "a change ended in a fault", &error))
-}
-
-/// Back to a person's page with a message, after a change (post, redirect, get).
-pub(crate) fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &'static str, value: String) -> Response {
-    web.sessions.leave_flash(signed_in.officer.session, Flash { key, value });
-    Redirect::to(&person_url(id)).into_response()
-}
-
 /// The search form.
-pub(crate) async fn start(State(web): State<Web>, signed_in: SignedIn) -> Response {
+pub(crate) async fn start(signed_in: SignedIn) -> Response {
     let body = SearchPage { q: String::new(), error: None, found: None };
-    page(&web, &signed_in.visitor, StatusCode::OK, "search", &body)
+    page(&signed_in.visitor, StatusCode::OK, "search", &body)
 }
 
 /// The people found.
@@ -119,11 +84,11 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
     if q.chars().count() > SEARCH_CHARS_MAX {
         let error = Some(visitor.language.say("search.too_long", &[]));
         let q = q.chars().take(SEARCH_CHARS_MAX).collect();
-        return page(&web, visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, found: None });
+        return page(visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, found: None });
     }
-    let mut people = match web.site.desk.search(&q, PEOPLE_MAX + 1).await {
+    let mut people = match web.site.desk.search(&signed_in.user.principal, &q, PEOPLE_MAX + 1).await {
         Ok(people) => people,
-        Err(error) => return desk_failure(&web, visitor, &error),
+        Err(error) => return desk_failure(visitor, &error),
     };
     let more = people.len() > PEOPLE_MAX;
     people.truncate(PEOPLE_MAX);
@@ -135,7 +100,7 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
     let count = people.len();
     let people = people.into_iter().map(|person| FoundPerson::new(person, visitor.language)).collect();
     let found = Some(Found { heading_key, count, more, people });
-    page(&web, visitor, StatusCode::OK, "search", &SearchPage { q, error: None, found })
+    page(visitor, StatusCode::OK, "search", &SearchPage { q, error: None, found })
 }
 
 /// One person. The look is audited.
@@ -153,15 +118,15 @@ pub(crate) struct AddressForm {
 pub(crate) async fn add_alias(
     State(web): State<Web>,
     Path(id): Path<String>,
-    form: ChangeForm<AddressForm>,
+    form: SessionForm<AddressForm>,
 ) -> Result<Response, Response> {
-    let ChangeForm { signed_in, fields } = form;
+    let SessionForm { signed_in, fields } = form;
     let address = fields.address.trim().to_owned();
-    let (desk, actor) = (web.site.desk.clone(), signed_in.officer.actor());
+    let (desk, who) = (web.site.desk.clone(), signed_in.principal());
     let (key, wanted) = (id.clone(), address.clone());
-    let change = async move { desk.add_alias(&actor, &key, &wanted).await };
-    match to_its_end(&web, &signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.added", address)),
+    let change = async move { desk.add_alias(&who, &key, &wanted).await };
+    match to_its_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.added", address).await),
         Err(error) => {
             let language = signed_in.visitor.language;
             let (status, text) = match &error {
@@ -172,7 +137,7 @@ pub(crate) async fn add_alias(
                 DeskError::Refused(why) => {
                     (StatusCode::UNPROCESSABLE_ENTITY, language.say("error.refused", &[("rule", why)]))
                 }
-                other => return Err(desk_failure(&web, &signed_in.visitor, other)),
+                other => return Err(desk_failure(&signed_in.visitor, other)),
             };
             let mistakes = Mistakes { alias: Some((address, text)), ..Mistakes::default() };
             Ok(person_page::show(&web, &signed_in, &id, mistakes, status).await)
@@ -194,32 +159,30 @@ pub(crate) async fn confirm_removal(
     Path(id): Path<String>,
     Query(query): Query<AddressForm>,
 ) -> Result<Response, Response> {
-    if !signed_in.officer.may_change() {
-        return Err(read_only(&web, &signed_in));
-    }
-    let visitor = &signed_in.visitor;
-    let person = web.site.desk.person(&id).await.map_err(|error| desk_failure(&web, visitor, &error))?;
+    let (visitor, who, desk) = (&signed_in.visitor, &signed_in.user.principal, &web.site.desk);
+    desk.permit(who, Operation::ChangeAddresses).await.map_err(|error| desk_failure(visitor, &error))?;
+    let person = desk.person(who, &id).await.map_err(|error| desk_failure(visitor, &error))?;
     let Some(info) = person.addresses.iter().find(|info| info.address == query.address && info.kind != "primary")
     else {
-        return Err(desk_failure(&web, visitor, &DeskError::NotFound(query.address)));
+        return Err(desk_failure(visitor, &DeskError::NotFound(query.address)));
     };
     let body =
         RemovalPage { url: person_url(&id), name: person.summary.display_name.clone(), address: info.address.clone() };
-    Ok(page(&web, visitor, StatusCode::OK, "address_remove", &body))
+    Ok(page(visitor, StatusCode::OK, "address_remove", &body))
 }
 
 /// Takes an address away.
 pub(crate) async fn remove_alias(
     State(web): State<Web>,
     Path(id): Path<String>,
-    form: ChangeForm<AddressForm>,
+    form: SessionForm<AddressForm>,
 ) -> Result<Response, Response> {
-    let ChangeForm { signed_in, fields } = form;
-    let (desk, actor) = (web.site.desk.clone(), signed_in.officer.actor());
+    let SessionForm { signed_in, fields } = form;
+    let (desk, who) = (web.site.desk.clone(), signed_in.principal());
     let (key, address) = (id.clone(), fields.address.clone());
-    let change = async move { desk.remove_alias(&actor, &key, &address).await };
-    match to_its_end(&web, &signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.removed", fields.address)),
-        Err(error) => Err(desk_failure(&web, &signed_in.visitor, &error)),
+    let change = async move { desk.remove_alias(&who, &key, &address).await };
+    match to_its_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.removed", fields.address).await),
+        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
     }
 }

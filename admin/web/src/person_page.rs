@@ -5,22 +5,20 @@ use axum::response::Response;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use provost_provision::{AuditRecord, DeskError, PersonDetail, VacationChange};
+use provost_provision::{AuditRecord, Operation, PersonDetail, Principal, VacationChange};
 use provost_store::{AccountId, Snapshot};
 use serde::Serialize;
 
-use crate::Web;
 use crate::calendar::{day, day_of, moment, today};
 use crate::language::Language;
-use crate::officer::SignedIn;
 use crate::page::{desk_failure, page};
-use crate::people::{person_url, state_level};
-use crate::vacation::{FieldMistake, VacationForm};
+use crate::person_link::{person_url, state_level};
+use crate::signed_in::SignedIn;
+use crate::vacation_form::{FieldMistake, VacationForm};
+use crate::web::Web;
 
 /// Audit records that the page shows.
 const HISTORY_MAX: usize = 10;
-/// Audit records that are read for it: looks are among them, and would hide the changes.
-const HISTORY_READ_MAX: usize = 500;
 /// A mailbox warns from so many hundredths of its quota.
 const NEARLY_FULL_PERCENT: u128 = 90;
 /// Days between two replies when the rule states none (RFC 5230 §4.1).
@@ -52,10 +50,32 @@ struct PersonView {
     mail: String,
     affiliation: String,
     program: Option<String>,
-    can_change: bool,
+    can: Can,
     glance: Vec<Glance>,
     facts: Vec<Labelled>,
     addresses: Vec<AddressRow>,
+}
+
+/// Which forms the page has. The operations check it again.
+#[derive(Serialize)]
+struct Can {
+    reset: bool,
+    vacation: bool,
+    addresses: bool,
+    any: bool,
+}
+
+impl Can {
+    fn on(detail: &PersonDetail, principal: &Principal) -> Self {
+        let may = |operation| {
+            let roles = detail.roles.iter().map(String::as_str);
+            principal.may_on(operation, Some(detail.entry_uuid), roles)
+        };
+        // The pages of a reset and of an address are the help desk's: what is one's own is for the self-service.
+        let reset = principal.may(Operation::ResetPassword) && may(Operation::ResetPassword);
+        let (vacation, addresses) = (may(Operation::SetVacation), may(Operation::ChangeAddresses));
+        Self { reset, vacation, addresses, any: reset || vacation || addresses }
+    }
 }
 
 #[derive(Serialize)]
@@ -160,24 +180,18 @@ pub(crate) async fn show(
 ) -> Response {
     let visitor = &signed_in.visitor;
     let desk = &web.site.desk;
-    let detail = match desk.person(id).await {
+    let principal = &signed_in.user.principal;
+    let detail = match desk.person(principal, id).await {
         Ok(detail) => detail,
-        Err(error) => return desk_failure(web, visitor, &error),
+        Err(error) => return desk_failure(visitor, &error),
     };
-    let looked = desk.audit.note(&signed_in.officer.actor(), "person.view", &detail.dn, serde_json::json!({})).await;
-    if let Err(error) = looked {
-        // A look that nobody would know of is not given.
-        return desk_failure(web, visitor, &DeskError::Unavailable(format!("audit: {error}")));
-    }
-    let history = desk.audit.about(&detail.dn, HISTORY_READ_MAX).await.unwrap_or_else(|error| {
+    let history = desk.history(principal, &detail, HISTORY_MAX).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the history cannot be read");
         Vec::new()
     });
-    let history = history.into_iter().filter(|record| record.action != "person.view").take(HISTORY_MAX);
     let snapshot = web.site.store.snapshot(AccountId(detail.entry_uuid), None).await.inspect_err(|error| {
         tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");
     });
-    let can_change = signed_in.officer.may_change();
     let language = visitor.language;
     let directory = web.site.view.snapshot();
     let quota = directory.settings().quota(detail.quota_octets, &detail.summary.affiliation.to_ascii_lowercase());
@@ -186,17 +200,17 @@ pub(crate) async fn show(
     let vacation = vacation_view(detail.vacation.as_ref(), &mistakes, today(now), language);
     let glance = glance(&detail, mailbox.as_ref(), &vacation, language);
     let body = PersonPage {
-        history: history.map(|record| history_line(record, now, language)).collect(),
+        history: history.into_iter().map(|record| history_line(record, now, language)).collect(),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
-        person: person_view(&detail, can_change, glance, now, language),
+        person: person_view(&detail, Can::on(&detail, principal), glance, now, language),
         mailbox,
         vacation,
     };
     // The page may answer a form: the language switch must lead to the page itself.
     let mut visitor = visitor.clone();
     visitor.here = person_url(id);
-    page(web, &visitor, status, "person", &body)
+    page(&visitor, status, "person", &body)
 }
 
 fn glance(
@@ -227,13 +241,7 @@ fn glance(
     lines.into_iter().map(|(key, value, level)| Glance { label: words(key), value, level }).collect()
 }
 
-fn person_view(
-    detail: &PersonDetail,
-    can_change: bool,
-    glance: Vec<Glance>,
-    now: Timestamp,
-    language: Language,
-) -> PersonView {
+fn person_view(detail: &PersonDetail, can: Can, glance: Vec<Glance>, now: Timestamp, language: Language) -> PersonView {
     let summary = &detail.summary;
     let url = person_url(&summary.id);
     let none = || language.say("person.none", &[]);
@@ -261,7 +269,7 @@ fn person_view(
         mail: summary.mail.clone(),
         affiliation: language.name("affiliation", &summary.affiliation),
         program: detail.program.clone(),
-        can_change,
+        can,
         glance,
         facts: facts.into_iter().map(|(key, value)| Labelled { label: language.say(key, &[]), value }).collect(),
         addresses: detail.addresses.iter().map(address).collect(),

@@ -1,27 +1,35 @@
-//! Sessions of signed-in people: in memory, bounded, known by the digest of their cookie.
+//! Sessions of signed-in people, in the shared state: any node serves them. Known by the digest of their cookie.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
 use provost_view::Secret;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A session without a request for so long is over.
 const IDLE_MAX: SignedDuration = SignedDuration::from_mins(30);
 /// A session is over after so long in any case: a working day.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(10);
-/// Sessions at once.
-const SESSIONS_MAX: usize = 10_000;
+/// A request within so long of the last one that was written is not written: most pages cost no write.
+const SEEN_STEP: SignedDuration = SignedDuration::from_secs(60);
+/// Tries of one change while other requests of the same session change it.
+const TRIES: usize = 10;
+/// What the key that a password is sealed with is derived for (BLAKE3's key derivation).
+const SEAL_CONTEXT: &str = "provost web session, password letter, version 1";
 
-/// Key of a session: the digest of its cookie, so that a look into memory or a slow comparison gives no cookie away.
-pub(crate) type SessionKey = blake3::Hash;
+static SESSIONS: StateSpace =
+    StateSpace { name: "web-session", records_max: 10_000, octets_max: 16 * 1024, when_full: WhenFull::RemoveOldest };
+
+/// Key of a session: the digest of its cookie in hex, so that a look into the state gives no cookie away.
+pub(crate) type SessionKey = String;
 
 /// A message that the next page shows once.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flash {
     /// Key of its words.
-    pub(crate) key: &'static str,
+    pub(crate) key: String,
     /// What it is about; empty when nothing.
     pub(crate) value: String,
 }
@@ -34,18 +42,30 @@ pub(crate) struct Letter {
     pub(crate) password: Secret,
 }
 
+/// A letter as it is kept: the password is sealed with a key that only the cookie gives, and the cookie is not kept.
+#[derive(Clone, Serialize, Deserialize)]
+struct SealedLetter {
+    person: String,
+    nonce: [u8; 32],
+    password: Vec<u8>,
+}
+
+/// A record of [`SESSIONS`].
+#[derive(Clone, Serialize, Deserialize)]
 struct Session {
     entry_uuid: Uuid,
     csrf: String,
     began: Timestamp,
     seen: Timestamp,
     flash: Option<Flash>,
-    letter: Option<Letter>,
+    letter: Option<SealedLetter>,
 }
 
 impl Session {
-    fn is_over(&self, now: Timestamp) -> bool {
-        now.duration_since(self.seen) > IDLE_MAX || now.duration_since(self.began) > AGE_MAX
+    /// When it is over unless it is used again.
+    fn end(&self) -> i64 {
+        let idle = self.seen.as_second().saturating_add(IDLE_MAX.as_secs());
+        idle.min(self.began.as_second().saturating_add(AGE_MAX.as_secs()))
     }
 }
 
@@ -57,78 +77,129 @@ pub(crate) struct Visit {
     pub(crate) entry_uuid: Uuid,
     /// What each form of this session must send.
     pub(crate) csrf: String,
+    /// The message, when it was taken.
+    pub(crate) flash: Option<Flash>,
 }
 
 /// All sessions. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Sessions {
-    // A std lock: held for look-ups only, never over an await.
-    known: Arc<Mutex<HashMap<SessionKey, Session>>>,
+    state: Arc<dyn StateStore>,
 }
 
 impl Sessions {
-    /// Begins a session and returns its cookie: 256 random bits.
-    pub(crate) fn begin(&self, entry_uuid: Uuid, now: Timestamp) -> String {
+    pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
+        Self { state }
+    }
+
+    /// Begins a session and returns its cookie: 256 random bits. The one unused for longest makes room.
+    pub(crate) async fn begin(&self, entry_uuid: Uuid, now: Timestamp) -> Result<String, StateError> {
         let cookie = random_hex();
         let session = Session { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, letter: None };
-        let mut known = self.lock();
-        if known.len() >= SESSIONS_MAX {
-            known.retain(|_, session| !session.is_over(now));
-        }
-        if known.len() >= SESSIONS_MAX {
-            let oldest = known.iter().min_by_key(|(_, session)| session.seen).map(|(key, _)| *key);
-            oldest.and_then(|key| known.remove(&key));
-        }
-        known.insert(blake3::hash(cookie.as_bytes()), session);
-        cookie
+        self.state.change(vec![put(&key_of(&cookie), &session, Expect::Absent)?], now.as_second()).await?;
+        Ok(cookie)
     }
 
-    /// The session of a cookie, which lives on by it; `None` when it is unknown or over.
-    pub(crate) fn visit(&self, cookie: &str, now: Timestamp) -> Option<Visit> {
-        let key = blake3::hash(cookie.as_bytes());
-        let mut known = self.lock();
-        let session = known.get_mut(&key)?;
-        if session.is_over(now) {
-            known.remove(&key);
-            return None;
-        }
-        session.seen = now;
-        Some(Visit { key, entry_uuid: session.entry_uuid, csrf: session.csrf.clone() })
+    /// The session of a cookie, which lives on by it; `None` when it is unknown or over. Takes the message when asked to.
+    pub(crate) async fn visit(
+        &self,
+        cookie: &str,
+        take_flash: bool,
+        now: Timestamp,
+    ) -> Result<Option<Visit>, StateError> {
+        let key = key_of(cookie);
+        let mut visit = None;
+        self.change(&key, now, |session| {
+            let flash = if take_flash { session.flash.take() } else { None };
+            let is_written = flash.is_some() || now.duration_since(session.seen) >= SEEN_STEP;
+            session.seen = now;
+            let (entry_uuid, csrf) = (session.entry_uuid, session.csrf.clone());
+            visit = Some(Visit { key: key.clone(), entry_uuid, csrf, flash });
+            is_written
+        })
+        .await?;
+        Ok(visit)
     }
 
-    /// Ends a session.
-    pub(crate) fn end(&self, key: SessionKey) {
-        self.lock().remove(&key);
-    }
-
-    /// Leaves a message for the next page.
-    pub(crate) fn leave_flash(&self, key: SessionKey, flash: Flash) {
-        if let Some(session) = self.lock().get_mut(&key) {
-            session.flash = Some(flash);
+    /// Ends a session. When that cannot be written, it ends when it is unused for long enough.
+    pub(crate) async fn end(&self, key: &str) {
+        let remove = StateChange::remove(&SESSIONS, key, Expect::Any);
+        if let Err(error) = self.state.change(vec![remove], Timestamp::now().as_second()).await {
+            tracing::warn!(%error, "a session cannot be ended now");
         }
     }
 
-    /// Takes the message.
-    pub(crate) fn take_flash(&self, key: SessionKey) -> Option<Flash> {
-        self.lock().get_mut(&key)?.flash.take()
+    /// Leaves a message for the next page. It is only a courtesy: one that cannot be written is not shown.
+    pub(crate) async fn leave_flash(&self, key: &str, flash: Flash) {
+        let left = self.change(key, Timestamp::now(), |session| {
+            session.flash = Some(flash.clone());
+            true
+        });
+        if let Err(error) = left.await {
+            tracing::warn!(%error, "a message for the next page is lost");
+        }
     }
 
     /// Leaves a password for the letter.
-    pub(crate) fn leave_letter(&self, key: SessionKey, letter: Letter) {
-        if let Some(session) = self.lock().get_mut(&key) {
-            session.letter = Some(letter);
-        }
+    pub(crate) async fn leave_letter(&self, cookie: &str, letter: &Letter, now: Timestamp) -> Result<(), StateError> {
+        let sealed = seal(cookie, letter);
+        self.change(&key_of(cookie), now, |session| {
+            session.letter = Some(sealed.clone());
+            true
+        })
+        .await
     }
 
     /// Takes the password of `person`; it can be taken once.
-    pub(crate) fn take_letter(&self, key: SessionKey, person: &str) -> Option<Letter> {
-        self.lock().get_mut(&key)?.letter.take_if(|letter| letter.person == person)
+    pub(crate) async fn take_letter(
+        &self,
+        cookie: &str,
+        person: &str,
+        now: Timestamp,
+    ) -> Result<Option<Letter>, StateError> {
+        let mut taken = None;
+        self.change(&key_of(cookie), now, |session| {
+            taken = session.letter.take_if(|letter| letter.person == person);
+            taken.is_some()
+        })
+        .await?;
+        Ok(taken.map(|sealed| open(cookie, &sealed)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Session>> {
-        // Every change of a session is whole before anything can panic: a poisoned lock holds good data.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Changes a session as it is; `edit` returns whether it is to be written, and may be called again.
+    async fn change(
+        &self,
+        key: &str,
+        now: Timestamp,
+        mut edit: impl FnMut(&mut Session) -> bool,
+    ) -> Result<(), StateError> {
+        for _ in 0..TRIES {
+            let Some(record) = self.state.record(&SESSIONS, key, now.as_second()).await? else { return Ok(()) };
+            let mut session = read(&record)?;
+            if !edit(&mut session) {
+                return Ok(());
+            }
+            let change = put(key, &session, Expect::Version(record.version))?;
+            match self.state.change(vec![change], now.as_second()).await {
+                Err(StateError::Conflict) => {}
+                other => return other.map(drop),
+            }
+        }
+        Err(StateError::Unavailable("the session is being changed".into()))
     }
+}
+
+fn put(key: &str, session: &Session, expect: Expect) -> Result<StateChange, StateError> {
+    let value = serde_json::to_vec(session).map_err(|error| StateError::Damaged(error.to_string()))?;
+    Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))
+}
+
+fn read(record: &StateRecord) -> Result<Session, StateError> {
+    serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("a session: {error}")))
+}
+
+fn key_of(cookie: &str) -> SessionKey {
+    blake3::hash(cookie.as_bytes()).to_hex().to_string()
 }
 
 /// 256 random bits, hex.
@@ -136,55 +207,88 @@ fn random_hex() -> String {
     blake3::Hash::from_bytes(rand::random()).to_hex().to_string()
 }
 
+fn seal(cookie: &str, letter: &Letter) -> SealedLetter {
+    let nonce = rand::random();
+    let password = masked(cookie, &nonce, letter.password.reveal().as_bytes());
+    SealedLetter { person: letter.person.clone(), nonce, password }
+}
+
+fn open(cookie: &str, sealed: &SealedLetter) -> Letter {
+    let password = masked(cookie, &sealed.nonce, &sealed.password);
+    Letter { person: sealed.person.clone(), password: Secret::new(String::from_utf8_lossy(&password).into_owned()) }
+}
+
+/// `text` under the keystream of BLAKE3 as an extendable output, keyed by the cookie; the same again takes it off. The
+/// nonce is random and used once, so that no two passwords meet the same keystream.
+fn masked(cookie: &str, nonce: &[u8; 32], text: &[u8]) -> Vec<u8> {
+    let key = blake3::derive_key(SEAL_CONTEXT, cookie.as_bytes());
+    let mut stream = vec![0; text.len()];
+    blake3::Hasher::new_keyed(&key).update(nonce).finalize_xof().fill(&mut stream);
+    text.iter().zip(stream).map(|(octet, mask)| octet ^ mask).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provost_store::MemoryState;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn ends_when_idle_and_when_old() {
-        let sessions = Sessions::default();
-        let cookie = sessions.begin(Uuid::nil(), at("2026-09-01T08:00:00Z"));
+    fn nodes() -> (Arc<dyn StateStore>, Sessions, Sessions) {
+        let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
+        (state.clone(), Sessions::new(state.clone()), Sessions::new(state))
+    }
+
+    #[tokio::test]
+    async fn ends_when_idle_and_when_old() {
+        let (_, one, two) = nodes();
+        let cookie = one.begin(Uuid::nil(), at("2026-09-01T08:00:00Z")).await.unwrap();
         assert_eq!(cookie.len(), 64);
         let mut now = at("2026-09-01T08:00:00Z");
-        while now <= at("2026-09-01T18:00:00Z") {
-            assert!(sessions.visit(&cookie, now).is_some(), "used every 20 minutes: {now}");
+        while now < at("2026-09-01T18:00:00Z") {
+            assert!(two.visit(&cookie, false, now).await.unwrap().is_some(), "used every 20 minutes: {now}");
             now += SignedDuration::from_mins(20);
         }
-        assert!(sessions.visit(&cookie, now).is_none(), "ten hours");
-        let cookie = sessions.begin(Uuid::nil(), at("2026-09-01T08:00:00Z"));
-        assert!(sessions.visit(&cookie, at("2026-09-01T08:30:01Z")).is_none(), "half an hour without a request");
-        assert!(sessions.visit("nonsense", at("2026-09-01T08:00:00Z")).is_none());
+        assert!(one.visit(&cookie, false, now).await.unwrap().is_none(), "ten hours");
+        let cookie = one.begin(Uuid::nil(), at("2026-09-01T08:00:00Z")).await.unwrap();
+        let late = one.visit(&cookie, false, at("2026-09-01T08:30:01Z")).await.unwrap();
+        assert!(late.is_none(), "half an hour without a request");
+        assert!(one.visit("nonsense", false, at("2026-09-01T08:00:00Z")).await.unwrap().is_none());
     }
 
-    #[test]
-    fn shows_a_flash_and_a_letter_once() {
-        let sessions = Sessions::default();
-        let now = at("2026-09-01T08:00:00Z");
-        let key = sessions.visit(&sessions.begin(Uuid::nil(), now), now).unwrap().key;
-        sessions.leave_flash(key, Flash { key: "vacation.saved", value: String::new() });
-        assert!(sessions.take_flash(key).is_some());
-        assert!(sessions.take_flash(key).is_none());
-        sessions.leave_letter(key, Letter { person: "p".into(), password: Secret::new("x") });
-        assert!(sessions.take_letter(key, "q").is_none(), "only on the page of its person");
-        assert!(sessions.take_letter(key, "p").is_some());
-        assert!(sessions.take_letter(key, "p").is_none());
-        sessions.end(key);
-        assert!(sessions.take_flash(key).is_none());
+    #[tokio::test]
+    async fn shows_a_flash_and_a_letter_once() {
+        let (_, one, two) = nodes();
+        let now = Timestamp::now();
+        let cookie = one.begin(Uuid::nil(), now).await.unwrap();
+        let key = one.visit(&cookie, true, now).await.unwrap().unwrap().key;
+        one.leave_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
+        let flash = async |sessions: &Sessions, take| sessions.visit(&cookie, take, now).await.unwrap().unwrap().flash;
+        assert!(flash(&two, false).await.is_none(), "a form does not take it");
+        assert!(flash(&two, true).await.is_some());
+        assert!(flash(&one, true).await.is_none());
+        let letter = Letter { person: "p".into(), password: Secret::new("café-x") };
+        one.leave_letter(&cookie, &letter, now).await.unwrap();
+        let take = async |person| two.take_letter(&cookie, person, now).await.unwrap();
+        assert!(take("q").await.is_none(), "only on the page of its person");
+        assert_eq!(take("p").await, Some(letter));
+        assert!(take("p").await.is_none());
+        one.end(&key).await;
+        assert!(one.visit(&cookie, true, now).await.unwrap().is_none());
     }
 
-    #[test]
-    fn the_longest_unused_makes_room() {
-        let sessions = Sessions::default();
-        let first = sessions.begin(Uuid::nil(), at("2026-09-01T08:00:00Z"));
-        let second = sessions.begin(Uuid::nil(), at("2026-09-01T08:00:01Z"));
-        for _ in 2..=SESSIONS_MAX {
-            sessions.begin(Uuid::nil(), at("2026-09-01T08:00:02Z"));
-        }
-        assert!(sessions.visit(&first, at("2026-09-01T08:00:02Z")).is_none());
-        assert!(sessions.visit(&second, at("2026-09-01T08:00:02Z")).is_some());
+    #[tokio::test]
+    async fn the_state_gives_neither_cookie_nor_password_away() {
+        let (state, sessions, _) = nodes();
+        let now = Timestamp::now();
+        let cookie = sessions.begin(Uuid::nil(), now).await.unwrap();
+        let letter = Letter { person: "p".into(), password: Secret::new("xk4m-29ab") };
+        sessions.leave_letter(&cookie, &letter, now).await.unwrap();
+        let kept = state.records(&SESSIONS, None, 10, now.as_second()).await.unwrap();
+        let text = format!("{kept:?}");
+        assert!(!text.contains(&cookie) && !text.contains("xk4m"), "{text}");
+        assert!(!text.contains(&format!("{:?}", b"xk4m-29ab")[1..20]), "{text}");
     }
 }

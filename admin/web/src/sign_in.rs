@@ -6,16 +6,16 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
-use provost_provision::Actor;
+use provost_provision::{Operation, Principal};
 use provost_view::{Login, Secret};
 use serde::{Deserialize, Serialize};
 
-use crate::Web;
 use crate::form::{NoFields, SessionForm};
-use crate::officer::Rights;
 use crate::page::{failure, page};
 use crate::security::{came_by_tls, is_same_origin};
+use crate::user::principal_of;
 use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
+use crate::web::Web;
 
 /// Longest login that is looked at, in octets (an address, RFC 5321 §4.5.3.1).
 const NAME_OCTETS_MAX: usize = 320;
@@ -42,12 +42,12 @@ struct SignInPage<'a> {
 }
 
 /// The form; somebody who is signed in already is sent on.
-pub(crate) async fn show(State(web): State<Web>, visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
+pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
     let next = way_back(&query.next);
-    if visitor.officer.is_some() {
+    if visitor.user.is_some() {
         return Redirect::to(next).into_response();
     }
-    page(&web, &visitor, StatusCode::OK, "sign_in", &SignInPage { next, name: "", error: None })
+    page(&visitor, StatusCode::OK, "sign_in", &SignInPage { next, name: "", error: None })
 }
 
 /// Checks name and password, then the role.
@@ -59,50 +59,64 @@ pub(crate) async fn sign_in(
 ) -> Response {
     // There is no session yet that could hold a token: the origin alone protects against a sign-in from elsewhere.
     let (Ok(Form(form)), true) = (form, is_same_origin(&headers)) else {
-        return failure(&web, &visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]);
+        return failure(&visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]);
     };
     let now = Timestamp::now();
     let name = form.name.trim();
     let again = |status, key: &str, values: &[(&str, &str)]| {
         let error = Some(visitor.language.say(key, values));
-        page(&web, &visitor, status, "sign_in", &SignInPage { next: way_back(&form.next), name, error })
+        page(&visitor, status, "sign_in", &SignInPage { next: way_back(&form.next), name, error })
     };
     if name.len() > NAME_OCTETS_MAX {
         return again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
     }
-    if let Err(seconds) = web.throttle.attempt(name, visitor.address, now) {
-        let mut reply = again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled", &[("seconds", &seconds.to_string())]);
-        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        return reply;
+    match web.throttle.attempt(name, visitor.address, now).await {
+        Ok(None) => {}
+        Ok(Some(seconds)) => {
+            let seconds_in_words = [("seconds", &*seconds.to_string())];
+            let mut reply = again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled", &seconds_in_words);
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            return reply;
+        }
+        Err(error) => {
+            tracing::error!(%error, "sign-ins cannot be counted: nobody is let in");
+            return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+        }
     }
-    match web.site.view.login(name, &Secret::new(form.password.as_str()), now).await {
-        Login::Unavailable => again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]),
+    let desk = &web.site.desk;
+    let person = match web.site.view.login(name, &Secret::new(form.password.as_str()), now).await {
+        Login::Unavailable => return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]),
         Login::Refused => {
             // Only a name that exists is written down: what else is typed here may be a password.
             if let Some(person) = web.site.view.snapshot().by_login(name) {
-                note(&web, &person.uid, "session.refused", &person.dn).await;
+                desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
             }
-            again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[])
+            return again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
         }
-        Login::Accepted(person) if Rights::of(&person).is_none() => {
-            note(&web, &person.uid, "session.refused", &person.dn).await;
-            again(StatusCode::FORBIDDEN, "sign_in.no_role", &[])
-        }
-        Login::Accepted(person) => {
-            web.throttle.succeeded(name, visitor.address);
-            if !note(&web, &person.uid, "session.open", &person.dn).await {
-                return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
-            }
-            // Always a new one: a cookie from before the sign-in is worth nothing.
-            let cookie = web.sessions.begin(person.entry_uuid, now);
-            with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None)
+        Login::Accepted(person) => person,
+    };
+    let Some(who) = principal_of(&person).filter(|who| who.may(Operation::ViewPerson)) else {
+        desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
+        return again(StatusCode::FORBIDDEN, "sign_in.no_role", &[]);
+    };
+    web.throttle.succeeded(name, visitor.address, now).await;
+    if let Err(error) = desk.signed_in(&who, &person.dn).await {
+        tracing::error!(%error, "nobody is let in unseen");
+        return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+    }
+    // Always a new one: a cookie from before the sign-in is worth nothing.
+    match web.sessions.begin(person.entry_uuid, now).await {
+        Ok(cookie) => with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None),
+        Err(error) => {
+            tracing::error!(%error, "no session can be begun");
+            again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[])
         }
     }
 }
 
 /// Ends the session.
 pub(crate) async fn sign_out(State(web): State<Web>, headers: HeaderMap, form: SessionForm<NoFields>) -> Response {
-    web.sessions.end(form.signed_in.officer.session);
+    web.sessions.end(&form.signed_in.user.session).await;
     with_cookie(&headers, Redirect::to("/sign-in").into_response(), "", Some(0))
 }
 
@@ -114,16 +128,4 @@ fn with_cookie(headers: &HeaderMap, mut reply: Response, value: &str, max_age: O
         reply.headers_mut().append(header::SET_COOKIE, cookie);
     }
     reply
-}
-
-/// Whether it could be audited.
-async fn note(web: &Web, name: &str, action: &str, subject: &str) -> bool {
-    let actor = Actor { name: name.to_owned(), via: "web" };
-    match web.site.desk.audit.note(&actor, action, subject, serde_json::json!({})).await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::error!(%error, action, "a sign-in cannot be audited");
-            false
-        }
-    }
 }

@@ -1,10 +1,11 @@
-//! How often a sign-in may fail: per name and address, and per address over all names.
+//! How often a sign-in may fail: per name and address, and per address over all names. Counted over all nodes.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use provost_store::{Expect, StateChange, StateError, StateSpace, StateStore, WhenFull};
+use serde::{Deserialize, Serialize};
 
 /// Attempts of one name from one address within the window.
 const ATTEMPTS_OF_NAME_MAX: u32 = 5;
@@ -12,70 +13,114 @@ const ATTEMPTS_OF_NAME_MAX: u32 = 5;
 const ATTEMPTS_OF_ADDRESS_MAX: u32 = 50;
 /// The window.
 const WINDOW: SignedDuration = SignedDuration::from_mins(1);
-/// Names and addresses that are counted at once.
-const COUNTED_MAX: usize = 20_000;
+/// Tries to count one attempt among others that are counted at the same time: more than an address may have.
+const TRIES: usize = 60;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Counted {
-    /// A digest of name and address: names are of any length.
-    Name(blake3::Hash),
-    Address(Option<IpAddr>),
-}
+/// Names and addresses that are counted at once. Full, so many names within a minute are an attack on this table: nobody
+/// new is counted in, or let in.
+static ATTEMPTS: StateSpace =
+    StateSpace { name: "sign-in", records_max: 20_000, octets_max: 100, when_full: WhenFull::Refuse };
 
-#[derive(Clone, Copy)]
+/// Attempts of one name or address.
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Count {
-    since: Timestamp,
+    since: i64,
     attempts: u32,
 }
 
 /// Attempts that have not succeeded. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Throttle {
-    // A std lock: held for look-ups only, never over an await.
-    counts: Arc<Mutex<HashMap<Counted, Count>>>,
+    state: Arc<dyn StateStore>,
 }
 
 impl Throttle {
-    /// Counts an attempt before its password is looked at, so that many at once gain nothing.
-    /// `Err` tells the seconds to wait; such an attempt must not be looked at.
-    pub(crate) fn attempt(&self, name: &str, address: Option<IpAddr>, now: Timestamp) -> Result<(), i64> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= COUNTED_MAX {
-            counts.retain(|_, count| now.duration_since(count.since) < WINDOW);
-        }
-        // Still full: so many names within a minute are an attack on this table. Nobody new is counted in, or let in.
-        if counts.len() >= COUNTED_MAX {
-            return Err(WINDOW.as_secs());
-        }
-        let address = address.map(network);
-        for (counted, most) in
-            [(Counted::Address(address), ATTEMPTS_OF_ADDRESS_MAX), (name_of(name, address), ATTEMPTS_OF_NAME_MAX)]
-        {
-            let count = counts.entry(counted).or_insert(Count { since: now, attempts: 0 });
-            if now.duration_since(count.since) >= WINDOW {
-                *count = Count { since: now, attempts: 0 };
-            }
-            if count.attempts >= most {
-                return Err((WINDOW - now.duration_since(count.since)).as_secs().max(1));
-            }
-            count.attempts += 1;
-        }
-        Ok(())
+    pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
+        Self { state }
     }
 
-    /// The attempt succeeded: it counts no more.
-    pub(crate) fn succeeded(&self, name: &str, address: Option<IpAddr>) {
-        let address = address.map(network);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.remove(&name_of(name, address));
-        if let Some(count) = counts.get_mut(&Counted::Address(address)) {
-            count.attempts = count.attempts.saturating_sub(1);
+    /// Counts an attempt before its password is looked at, so that many at once gain nothing. `Some` is the seconds to
+    /// wait; such an attempt must not be looked at.
+    pub(crate) async fn attempt(
+        &self,
+        name: &str,
+        address: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Option<i64>, StateError> {
+        let now = now.as_second();
+        let counted = [(of_address(address), ATTEMPTS_OF_ADDRESS_MAX), (of_name(name, address), ATTEMPTS_OF_NAME_MAX)];
+        for _ in 0..TRIES {
+            let mut changes = Vec::with_capacity(counted.len());
+            for (key, most) in &counted {
+                let (mut count, expect) = self.count(key, now).await?;
+                if count.attempts >= *most {
+                    return Ok(Some((WINDOW.as_secs() - (now - count.since)).max(1)));
+                }
+                count.attempts += 1;
+                changes.push(put(key, count, expect)?);
+            }
+            match self.state.change(changes, now).await {
+                Ok(_) => return Ok(None),
+                Err(StateError::Conflict) => {}
+                Err(StateError::Full(_)) => return Ok(Some(WINDOW.as_secs())),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(1))
+    }
+
+    /// The attempt succeeded: it counts no more. When that cannot be written, it counts for the rest of the minute.
+    pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
+        if let Err(error) = self.forget(name, address, now.as_second()).await {
+            tracing::warn!(%error, "a sign-in that succeeded still counts as an attempt");
+        }
+    }
+
+    async fn forget(&self, name: &str, address: Option<IpAddr>, now: i64) -> Result<(), StateError> {
+        let key = of_address(address);
+        for _ in 0..TRIES {
+            let mut changes = vec![StateChange::remove(&ATTEMPTS, of_name(name, address), Expect::Any)];
+            let (mut count, expect) = self.count(&key, now).await?;
+            if count.attempts > 0 {
+                count.attempts -= 1;
+                changes.push(put(&key, count, expect)?);
+            }
+            match self.state.change(changes, now).await {
+                Err(StateError::Conflict) => {}
+                other => return other.map(drop),
+            }
+        }
+        Err(StateError::Conflict)
+    }
+
+    /// The count of a key, and the version that it was read in.
+    async fn count(&self, key: &str, now: i64) -> Result<(Count, Expect), StateError> {
+        match self.state.record(&ATTEMPTS, key, now).await? {
+            None => Ok((Count { since: now, attempts: 0 }, Expect::Absent)),
+            Some(record) => {
+                let count = serde_json::from_slice(&record.value).map_err(|e| StateError::Damaged(e.to_string()))?;
+                Ok((count, Expect::Version(record.version)))
+            }
         }
     }
 }
 
-fn name_of(name: &str, address: Option<IpAddr>) -> Counted {
-    Counted::Name(blake3::hash(format!("{address:?} {}", name.trim().to_lowercase()).as_bytes()))
+fn put(key: &str, count: Count, expect: Expect) -> Result<StateChange, StateError> {
+    let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
+    Ok(StateChange::put(&ATTEMPTS, key, expect, value, Some(count.since.saturating_add(WINDOW.as_secs()))))
+}
+
+fn of_address(address: Option<IpAddr>) -> String {
+    digest(&format!("address {:?}", address.map(network)))
+}
+
+fn of_name(name: &str, address: Option<IpAddr>) -> String {
+    digest(&format!("name {:?} {}", address.map(network), name.trim().to_lowercase()))
+}
+
+/// Names are of any length, and nobody who reads the state learns them.
+fn digest(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
 /// The address as it is counted: of IPv6 its first 64 bits, as one subscriber has all that follow.
@@ -89,40 +134,66 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provost_store::MemoryState;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    #[test]
-    fn five_failures_a_minute_and_no_more() {
-        let throttle = Throttle::default();
+    fn nodes() -> (Throttle, Throttle) {
+        let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
+        (Throttle::new(state.clone()), Throttle::new(state))
+    }
+
+    #[tokio::test]
+    async fn five_failures_a_minute_and_no_more_over_all_nodes() {
+        let (one, two) = nodes();
         let here = Some("192.0.2.1".parse().unwrap());
         for second in 0..5 {
-            assert_eq!(throttle.attempt("zoe", here, at(second)), Ok(()));
+            let node = if second % 2 == 0 { &one } else { &two };
+            assert_eq!(node.attempt("zoe", here, at(second)).await, Ok(None));
         }
-        assert_eq!(throttle.attempt(" ZOE ", here, at(10)), Err(50));
-        assert_eq!(throttle.attempt("noa", here, at(10)), Ok(()), "another name");
-        assert_eq!(throttle.attempt("zoe", Some("192.0.2.2".parse().unwrap()), at(10)), Ok(()), "another address");
-        assert_eq!(throttle.attempt("zoe", here, at(60)), Ok(()), "another minute");
+        assert_eq!(one.attempt(" ZOE ", here, at(10)).await, Ok(Some(50)));
+        assert_eq!(two.attempt("noa", here, at(10)).await, Ok(None), "another name");
+        assert_eq!(two.attempt("zoe", Some("192.0.2.2".parse().unwrap()), at(10)).await, Ok(None), "another address");
+        assert_eq!(one.attempt("zoe", here, at(60)).await, Ok(None), "another minute");
     }
 
-    #[test]
-    fn a_success_lifts_it() {
-        let throttle = Throttle::default();
-        for second in 0..20 {
-            assert_eq!(throttle.attempt("zoe", None, at(second)), Ok(()));
-            throttle.succeeded("zoe", None);
+    #[tokio::test]
+    async fn a_success_lifts_it() {
+        let (throttle, _) = nodes();
+        for second in 0..55 {
+            assert_eq!(throttle.attempt("zoe", None, at(second)).await, Ok(None));
+            throttle.succeeded("zoe", None, at(second)).await;
         }
     }
 
-    #[test]
-    fn many_names_from_one_network_are_stopped() {
-        let throttle = Throttle::default();
-        let stopped = (0..60).position(|n| {
+    #[tokio::test]
+    async fn many_names_from_one_network_are_stopped() {
+        let (throttle, _) = nodes();
+        let mut stopped = None;
+        for n in 0..60 {
             let address = format!("2001:db8::{n:x}").parse().unwrap();
-            throttle.attempt(&format!("name{n}"), Some(address), at(1)).is_err()
-        });
+            if throttle.attempt(&format!("name{n}"), Some(address), at(1)).await.unwrap().is_some() {
+                stopped = stopped.or(Some(n));
+            }
+        }
         assert_eq!(stopped, Some(50));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_at_once_five_are_looked_at() {
+        let (throttle, _) = nodes();
+        let tasks: Vec<_> = (0..40)
+            .map(|_| {
+                let throttle = throttle.clone();
+                tokio::spawn(async move { throttle.attempt("zoe", None, at(1)).await })
+            })
+            .collect();
+        let mut looked_at = 0;
+        for task in tasks {
+            looked_at += u32::from(task.await.unwrap() == Ok(None));
+        }
+        assert_eq!(looked_at, ATTEMPTS_OF_NAME_MAX);
     }
 }

@@ -3,115 +3,23 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::civil::Date;
-use provost_provision::{DeskError, VacationChange};
-use serde::Deserialize;
+use provost_provision::DeskError;
 
-use crate::Web;
-use crate::form::{ChangeForm, NoFields};
-use crate::language::Language;
+use crate::change::{done, to_its_end};
+use crate::form::{NoFields, SessionForm};
 use crate::page::desk_failure;
-use crate::people::{done, to_its_end};
 use crate::person_page::{self, Mistakes};
 use crate::rule;
-
-/// Days between two replies to one sender (RFC 5230 §4.1 lets a site bound them).
-const INTERVAL_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
-
-/// The fields as they were sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub(crate) struct VacationForm {
-    pub(crate) start: String,
-    pub(crate) end: String,
-    pub(crate) subject_fr: String,
-    pub(crate) subject_en: String,
-    pub(crate) text_fr: String,
-    pub(crate) text_en: String,
-    pub(crate) interval_days: String,
-}
-
-/// A field and what is wrong with it, in words.
-pub(crate) type FieldMistake = (&'static str, String);
-
-impl VacationForm {
-    /// The rule that the form states, or everything that is wrong with it.
-    fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldMistake>> {
-        let mut mistakes = Vec::new();
-        let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.say(key, &[])));
-        let start = date(&self.start).unwrap_or_else(|()| {
-            wrong("start", "error.date");
-            None
-        });
-        let end = date(&self.end).unwrap_or_else(|()| {
-            wrong("end", "error.date");
-            None
-        });
-        if start.is_some_and(|start| end.is_some_and(|end| end < start)) {
-            wrong("end", "error.vacation_order");
-        }
-        let interval_days = match self.interval_days.trim() {
-            "" => None,
-            text => text.parse::<u16>().ok().filter(|days| INTERVAL_DAYS.contains(days)).or_else(|| {
-                wrong("interval_days", "error.interval");
-                None
-            }),
-        };
-        let (text_fr, text_en) = (text(&self.text_fr), text(&self.text_en));
-        if text_fr.is_none() && text_en.is_none() {
-            wrong("text_fr", "error.vacation_text");
-        }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
-        let (subject_fr, subject_en) = (text(&self.subject_fr), text(&self.subject_en));
-        Ok(VacationChange { start, end, subject_fr, subject_en, text_fr, text_en, interval_days })
-    }
-}
-
-impl From<&VacationChange> for VacationForm {
-    fn from(change: &VacationChange) -> Self {
-        let date = |date: &Option<Date>| date.map_or(String::new(), |date| date.to_string());
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        Self {
-            start: date(&change.start),
-            end: date(&change.end),
-            subject_fr: text(&change.subject_fr),
-            subject_en: text(&change.subject_en),
-            text_fr: text(&change.text_fr),
-            text_en: text(&change.text_en),
-            interval_days: change.interval_days.map_or(String::new(), |days| days.to_string()),
-        }
-    }
-}
-
-fn date(text: &str) -> Result<Option<Date>, ()> {
-    match text.trim() {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| ()),
-    }
-}
-
-/// `None` when empty. Browsers send CRLF line ends (HTML §4.10.22.8); the directory holds LF.
-fn text(text: &str) -> Option<String> {
-    let text = text.replace("\r\n", "\n").trim_end().to_owned();
-    (!text.trim().is_empty()).then_some(text)
-}
-
-/// The name of the field that the desk found wrong, if this form has it.
-fn field_of(name: &str) -> Option<&'static str> {
-    ["start", "end", "subject_fr", "subject_en", "text_fr", "text_en", "interval_days"]
-        .into_iter()
-        .find(|field| *field == name)
-}
+use crate::vacation_form::{VacationForm, field_of};
+use crate::web::Web;
 
 /// Sets the reply.
 pub(crate) async fn set(
     State(web): State<Web>,
     Path(id): Path<String>,
-    form: ChangeForm<VacationForm>,
+    form: SessionForm<VacationForm>,
 ) -> Result<Response, Response> {
-    let ChangeForm { signed_in, fields } = form;
+    let SessionForm { signed_in, fields } = form;
     let language = signed_in.visitor.language;
     let change = match fields.read(language) {
         Ok(change) => change,
@@ -120,16 +28,16 @@ pub(crate) async fn set(
             return Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await);
         }
     };
-    let (desk, actor, key) = (web.site.desk.clone(), signed_in.officer.actor(), id.clone());
-    let change = async move { desk.set_vacation(&actor, &key, change).await };
-    match to_its_end(&web, &signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.saved", String::new())),
+    let (desk, who, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let change = async move { desk.set_vacation(&who, &key, change).await };
+    match to_its_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.saved", String::new()).await),
         Err(DeskError::Invalid { field, rule }) => {
             let wrong = vec![(field_of(field).unwrap_or("text_fr"), rule::in_words(&rule, language))];
             let mistakes = Mistakes { vacation: Some((fields, wrong)), ..Mistakes::default() };
             Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await)
         }
-        Err(error) => Err(desk_failure(&web, &signed_in.visitor, &error)),
+        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
     }
 }
 
@@ -137,55 +45,13 @@ pub(crate) async fn set(
 pub(crate) async fn clear(
     State(web): State<Web>,
     Path(id): Path<String>,
-    form: ChangeForm<NoFields>,
+    form: SessionForm<NoFields>,
 ) -> Result<Response, Response> {
     let signed_in = form.signed_in;
-    let (desk, actor, key) = (web.site.desk.clone(), signed_in.officer.actor(), id.clone());
-    let change = async move { desk.clear_vacation(&actor, &key).await };
-    match to_its_end(&web, &signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.cleared", String::new())),
-        Err(error) => Err(desk_failure(&web, &signed_in.visitor, &error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fields(start: &str, end: &str, days: &str, text_fr: &str) -> VacationForm {
-        VacationForm {
-            start: start.into(),
-            end: end.into(),
-            interval_days: days.into(),
-            text_fr: text_fr.into(),
-            ..VacationForm::default()
-        }
-    }
-
-    #[test]
-    fn reads_a_form_or_names_its_fields() {
-        let wrong = |form: VacationForm| -> Vec<&str> {
-            form.read(Language::English).err().unwrap_or_default().into_iter().map(|(field, _)| field).collect()
-        };
-        assert!(wrong(fields("", "", "", "Absent")).is_empty());
-        assert!(wrong(fields("2026-12-24", "2026-12-24", "365", "Absent")).is_empty());
-        assert_eq!(wrong(fields("24.12.2026", "x", "0", "")), ["start", "end", "interval_days", "text_fr"]);
-        assert_eq!(wrong(fields("2026-12-24", "2026-12-23", "366", "a")), ["end", "interval_days"]);
-        assert_eq!(wrong(fields("2026-02-30", "", "7", " \r\n ")), ["start", "text_fr"]);
-    }
-
-    #[test]
-    fn line_ends_become_lf_and_the_form_shows_what_was_set() {
-        let change = fields("2026-12-24", "", "", "un\r\ndeux\r\n").read(Language::French).unwrap();
-        assert_eq!(change.text_fr.as_deref(), Some("un\ndeux"));
-        let again = VacationForm::from(&change);
-        assert_eq!((again.start.as_str(), again.end.as_str(), again.text_fr.as_str()), ("2026-12-24", "", "un\ndeux"));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_form_breaks_the_reader(start in ".{0,20}", days in ".{0,8}", text in ".{0,40}") {
-            let _ = fields(&start, &start, &days, &text).read(Language::French);
-        }
+    let (desk, who, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let change = async move { desk.clear_vacation(&who, &key).await };
+    match to_its_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.cleared", String::new()).await),
+        Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
     }
 }

@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use jiff::Timestamp;
+use provost_store::StateError;
 
-use crate::Web;
 use crate::language::Language;
-use crate::officer::Officer;
 use crate::security::language_of_query;
+use crate::session::{Flash, Visit};
+use crate::user::User;
+use crate::web::Web;
 
 /// Name of the session's cookie.
 pub(crate) const SESSION_COOKIE: &str = "provost_session";
@@ -28,7 +30,11 @@ pub(crate) struct Visitor {
     /// Path and query of the page, for the language switch and the way back after a sign-in.
     pub(crate) here: String,
     /// When signed in and still allowed.
-    pub(crate) officer: Option<Officer>,
+    pub(crate) user: Option<User>,
+    /// The message that this page shows.
+    pub(crate) flash: Option<Flash>,
+    /// Whether it could not be found out who it is.
+    pub(crate) is_unknown: bool,
 }
 
 impl FromRequestParts<Web> for Visitor {
@@ -36,15 +42,32 @@ impl FromRequestParts<Web> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Infallible> {
         let now = Timestamp::now();
-        let session = cookie(&parts.headers, SESSION_COOKIE).and_then(|cookie| web.sessions.visit(&cookie, now));
-        let officer = session.and_then(|visit| Officer::of(web, visit));
+        let (visit, is_unknown) = match visit(parts, web, now).await {
+            Ok(visit) => (visit, false),
+            Err(error) => {
+                tracing::error!(%error, "sessions cannot be looked up");
+                (None, true)
+            }
+        };
+        let user = match &visit {
+            Some(visit) => User::of(web, visit).await,
+            None => None,
+        };
         Ok(Self {
             language: language(parts),
             address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
             here: parts.uri.path_and_query().map_or("/", |here| here.as_str()).to_owned(),
-            officer,
+            user,
+            flash: visit.and_then(|visit| visit.flash),
+            is_unknown,
         })
     }
+}
+
+/// The session of the cookie. Only a page that is asked for can show the message.
+async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<Visit>, StateError> {
+    let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
+    web.sessions.visit(&cookie, parts.method == Method::GET, now).await
 }
 
 fn language(parts: &Parts) -> Language {
@@ -57,7 +80,7 @@ fn language(parts: &Parts) -> Language {
 }
 
 /// The value of a cookie (RFC 6265 §4.2).
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let pairs =
         headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
     let mut pairs = pairs.take(COOKIES_MAX).filter_map(|pair| pair.trim().split_once('='));

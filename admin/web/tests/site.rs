@@ -14,7 +14,12 @@ use site::{Site, give_role};
 use support::{Reply, send};
 
 fn web(site: &Site) -> Router {
-    router(WebState { desk: site.desk.clone(), store: support::store(), view: site.view.clone() })
+    router(WebState {
+        desk: site.desk.clone(),
+        store: support::store(),
+        state: support::state(),
+        view: site.view.clone(),
+    })
 }
 
 /// A browser without script: keeps its cookie and language, follows no redirect by itself.
@@ -248,10 +253,10 @@ async fn names_are_escaped_and_looks_are_audited() {
     is_sound(&page);
     assert!(!page.text.contains("<b>") && page.text.contains("&lt;b&gt;Bob"), "{}", page.text);
     assert!(page.text.contains("None set: cannot log in") && page.text.contains("Arts &amp; Crafts"), "{}", page.text);
-    let audit = std::fs::read_to_string(site.folder.path().join("audit.jsonl")).unwrap();
-    let look = audit.lines().find(|line| line.contains("person.view")).unwrap();
-    assert!(look.contains("\"actor\":\"helen.desk\"") && look.contains("\"via\":\"web\""), "{look}");
-    assert!(audit.contains("session.open"));
+    let audit = site.audit.newest(100).await.unwrap();
+    let look = audit.iter().find(|record| record.action == "person.view").unwrap();
+    assert_eq!((look.actor.as_str(), look.via.as_str()), ("helen.desk", "web"));
+    assert!(audit.iter().any(|record| record.action == "session.open"));
 }
 
 #[tokio::test]
@@ -262,7 +267,11 @@ async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
     let page = browser.get(&person).await;
     is_sound(&page);
     assert_eq!(page.text.matches("<form").count(), 2, "search and sign-out alone: {}", page.text);
-    give_role(&site.desk.directory, "rita.registrar", "").await;
+    for path in ["vacation", "vacation/clear", "password", "addresses", "addresses/remove"] {
+        let reply = browser.post(&format!("{person}/{path}"), "text_fr=x&address=a@example.edu").await;
+        assert_eq!(reply.status, 403, "{path}: {}", reply.text);
+    }
+    give_role(&site.directory, "rita.registrar", "").await;
     site.wait_for(|view| view.snapshot().by_login("rita.registrar").is_some_and(|rita| rita.roles.is_empty())).await;
     assert_eq!(browser.get(&person).await.status, 303);
 }
@@ -284,4 +293,47 @@ async fn a_search_tells_how_many() {
         "{}",
         switched.text
     );
+}
+
+#[tokio::test]
+async fn a_help_desk_resets_no_administrator() {
+    let site = Site::start().await;
+    let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
+    let ada = browser.find("ada").await;
+    let page = browser.get(&ada).await;
+    is_sound(&page);
+    assert!(!page.text.contains(&format!("{ada}/password")), "no way to it is shown: {}", page.text);
+    let refused = browser.post(&format!("{ada}/password"), "").await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    assert!(refused.text.contains("Votre rôle ne permet pas"), "{}", refused.text);
+    is_sound(&refused);
+    let audit = site.audit.newest(1).await.unwrap().remove(0);
+    assert_eq!((audit.action.as_str(), audit.actor.as_str()), ("operation.refused", "helen.desk"));
+    Browser::sign_in(web(&site), "ada.admin", "fr").await;
+}
+
+/// A session is any node's: it is begun on one and goes on at another, with its message and its letter.
+#[tokio::test]
+async fn a_session_goes_on_at_another_node() {
+    let site = Site::start().await;
+    let state = support::state();
+    let node = || {
+        router(WebState {
+            desk: site.desk.clone(),
+            store: support::store(),
+            state: state.clone(),
+            view: site.view.clone(),
+        })
+    };
+    let mut browser = Browser::sign_in(node(), "helen.desk", "en").await;
+    let person = browser.find("tremblay").await;
+    let reply = browser.post(&format!("{person}/password"), "").await;
+    assert_eq!(reply.status, 303, "{}", reply.text);
+    browser.web = node();
+    let letter = browser.get(reply.header("location")).await;
+    assert!(letter.text.contains("id=\"new-password\">"), "{}", letter.text);
+    let reply = browser.post(&format!("{person}/vacation"), "text_en=Away").await;
+    assert_eq!(reply.status, 303, "{}", reply.text);
+    browser.web = node();
+    assert!(browser.get(&person).await.text.contains("role=\"status\""), "the message is shown");
 }

@@ -1,12 +1,19 @@
-//! What a help desk does: look up, vacation, aliases, password. The one set of operations behind CLI, REST and web.
+//! The operations layer: look up, vacation, aliases, password, imports. The one set of operations behind CLI, REST and web.
 //!
-//! Each change reads the person from the writable provider, writes under the condition that nobody else did meanwhile, and
-//! is in the audit file before its caller hears of it.
+//! Each operation takes who asks and checks what they may do; a refusal is audited. Each change reads the person from the
+//! writable provider, writes under the condition that nobody else did meanwhile, and is in the audit before its caller
+//! hears of it. The directory and the audit are reachable through here alone.
 
 mod account;
 mod address;
 mod detail;
+mod import;
+mod permit;
+mod target;
 mod vacation;
+
+pub use import::{ImportError, PlannedImport};
+pub use target::{Expected, Target};
 
 use provost_client::{Directory, DirectoryError, Scope, Search};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
@@ -15,7 +22,7 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use crate::{Actor, Audit, SettingsSource, fold_name, tree};
+use crate::{Actor, Audit, AuditRecord, Journals, Operation, Principal, SettingsSource, fold_name, tree};
 
 /// Longest key of a person that is looked up, in octets: an address of RFC 5321 §4.5.3.1 is shorter.
 const KEY_OCTETS_MAX: usize = 320;
@@ -23,6 +30,8 @@ const KEY_OCTETS_MAX: usize = 320;
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
+/// Audit records that are read for a person's history: looks are among them, and would hide the changes.
+const HISTORY_READ_MAX: usize = 500;
 /// Most people that one search returns, whatever is asked.
 const SEARCH_RESULTS_MAX: usize = 500;
 
@@ -111,6 +120,8 @@ pub struct PersonDetail {
     pub created: Option<String>,
     /// RFC 3339.
     pub modified: Option<String>,
+    /// Id of the audit record of this look.
+    pub audit_id: String,
 }
 
 /// Why an operation was not done.
@@ -133,9 +144,15 @@ pub enum DeskError {
     /// The address belongs to somebody.
     #[error("{0} is in use")]
     InUse(String),
-    /// The entry changed since the caller read it.
+    /// The entry changed while the operation was under way; nothing was written.
     #[error("changed meanwhile; read it again")]
     Stale,
+    /// The entry is not of a version that the caller expects; nothing was written.
+    #[error("it was changed since it was read: its version is {0:?} now")]
+    VersionMismatch(String),
+    /// Whoever asks may not do this, or not to this person.
+    #[error("not allowed: {0}")]
+    NotAllowed(Operation),
     /// The directory said no.
     #[error("{0}")]
     Refused(String),
@@ -147,17 +164,19 @@ pub enum DeskError {
 /// The operations. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk {
-    /// The directory.
-    pub directory: Directory,
+    directory: Directory,
     /// The site, as of the moment of each operation.
-    pub settings: SettingsSource,
-    /// The audit file.
-    pub audit: Audit,
+    settings: SettingsSource,
+    audit: Audit,
+    /// Where imports are recorded write by write.
+    journals: Journals,
 }
 
 /// A person as read for a change.
 struct Found {
     entry: Entry,
+    /// Whether the caller named versions: then a change by somebody else is a mismatch of theirs.
+    is_expected: bool,
 }
 
 impl Found {
@@ -168,15 +187,45 @@ impl Found {
     fn csn(&self) -> Option<&str> {
         self.entry.first(attr::ENTRY_CSN)
     }
+
+    fn entry_uuid(&self) -> Option<Uuid> {
+        self.entry.first(attr::ENTRY_UUID).and_then(|id| id.parse().ok())
+    }
+
+    fn roles(&self) -> impl Iterator<Item = &str> {
+        self.entry.texts(attr::PROVOST_ROLE)
+    }
+
+    /// The write asserts the entryCSN that was compared with what the caller expects: when somebody else was faster, the
+    /// caller's version is no longer the current one.
+    fn lost_race(&self, error: DeskError) -> DeskError {
+        match error {
+            DeskError::Stale if self.is_expected => {
+                DeskError::VersionMismatch(format!("newer than {}", self.csn().unwrap_or_default()))
+            }
+            error => error,
+        }
+    }
 }
 
 impl Desk {
+    /// The operations on one directory, by the settings of one site, noted in one audit and one folder of journals.
+    pub fn new(directory: Directory, settings: impl Into<SettingsSource>, audit: Audit, journals: Journals) -> Self {
+        Self { directory, settings: settings.into(), audit, journals }
+    }
+
     /// People whose name, login, address or source id holds each word of `text`, case ignored; at most `most`, sorted by
     /// name.
     ///
     /// Logins and addresses are folded names, so that a word without its accents finds the name with them. No word finds
     /// nobody.
-    pub async fn search(&self, text: &str, most: usize) -> Result<Vec<PersonSummary>, DeskError> {
+    pub async fn search(
+        &self,
+        principal: &Principal,
+        text: &str,
+        most: usize,
+    ) -> Result<Vec<PersonSummary>, DeskError> {
+        self.permit(principal, Operation::SearchPeople).await?;
         let words: Vec<String> = text
             .split_whitespace()
             .take(SEARCH_WORDS_MAX)
@@ -201,11 +250,30 @@ impl Desk {
         Ok(people)
     }
 
-    /// One person by provostPersonId, login, address or source id (`registrar:12345` or bare `12345`).
-    pub async fn person(&self, key: &str) -> Result<PersonDetail, DeskError> {
-        let found = self.find(key).await?;
+    /// One person by provostPersonId, login, address or source id (`registrar:12345` or bare `12345`). The look is
+    /// audited: a look that nobody could know of is not given.
+    pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
+        let found = self.target(principal, Operation::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn()).await?;
-        detail::detail(&found.entry, &addresses)
+        let mut detail = detail::detail(&found.entry, &addresses)?;
+        let noted = self.audit.note(principal.actor(), "person.view", &detail.dn, serde_json::json!({})).await;
+        detail.audit_id =
+            noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))?;
+        Ok(detail)
+    }
+
+    /// The last `most` audit records about a person, looks left out, newest first.
+    pub async fn history(
+        &self,
+        principal: &Principal,
+        person: &PersonDetail,
+        most: usize,
+    ) -> Result<Vec<AuditRecord>, DeskError> {
+        let roles = person.roles.iter().map(String::as_str);
+        self.permit_on(principal, Operation::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
+        let records = self.audit.about(&person.dn, HISTORY_READ_MAX).await;
+        let records = records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))?;
+        Ok(records.into_iter().filter(|record| record.action != "person.view").take(most).collect())
     }
 
     /// Reads the one person whom a key names, from the writable provider; a full name is looked at last.
@@ -217,7 +285,7 @@ impl Desk {
         for filter in key_filters(key) {
             let mut people = self.people(filter, &["*", "+"], Some(2)).await?;
             match (people.pop(), people.is_empty()) {
-                (Some(entry), true) => return Ok(Found { entry }),
+                (Some(entry), true) => return Ok(Found { entry, is_expected: false }),
                 (Some(_), false) => return Err(DeskError::Ambiguous(key.to_owned())),
                 (None, _) => {}
             }
@@ -249,7 +317,8 @@ impl Desk {
     ) -> Result<String, DeskError> {
         let control = tree::unchanged_since(person.csn());
         let result = self.directory.modify(person.dn(), changes, control).await.map(drop);
-        self.note(actor, action, person.dn(), result, detail).await
+        let noted = self.note(actor, action, person.dn(), result, detail).await;
+        noted.map_err(|error| person.lost_race(error))
     }
 
     /// Notes what was done, or may have been done; returns the audit id. What was surely not done is only returned.
@@ -272,7 +341,7 @@ impl Desk {
         }
         let noted = self.audit.note(actor, action, subject.as_str(), detail).await;
         result?;
-        noted.map_err(|error| DeskError::Unavailable(format!("it is done, but not in the audit file: {error}")))
+        noted.map_err(|error| DeskError::Unavailable(format!("it is done, but not in the audit: {error}")))
     }
 }
 

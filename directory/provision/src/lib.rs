@@ -3,7 +3,7 @@
 //!
 //! [`wanted`] and [`plan`] are pure. Applying is ordered single-entry writes, each intermediate state valid, all
 //! repeatable, each with a receipt in a journal. The CLI, the REST API and the web pages call the same functions here.
-//! Nothing here knows who asks but by [`Actor`].
+//! [`Desk`] takes a [`Principal`] and decides what it may do.
 
 mod apply;
 mod attributes;
@@ -15,6 +15,8 @@ mod journal;
 mod naming;
 mod plan;
 mod policies;
+mod principal;
+mod role;
 mod rule;
 mod settings;
 mod source;
@@ -23,9 +25,12 @@ mod wanted;
 mod write;
 
 pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
-pub use audit::{Actor, Audit, AuditRecord};
+pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use calendar::site_time_zone;
-pub use desk::{AddressInfo, Desk, DeskError, PersonDetail, PersonSummary, VacationChange};
+pub use desk::{
+    AddressInfo, Desk, DeskError, Expected, ImportError, PersonDetail, PersonSummary, PlannedImport, Target,
+    VacationChange,
+};
 pub use journal::{Begin, End, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::fold_name;
 pub use plan::{
@@ -33,6 +38,8 @@ pub use plan::{
     PlanSummary, Reason, SourceStamp, plan,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
+pub use principal::Principal;
+pub use role::{Grant, Operation, ROLES, Role, TABLE};
 pub use rule::Rule;
 pub use settings::{Settings, SettingsSource, read_shared_settings};
 pub use source::{

@@ -11,10 +11,9 @@ use http_body_util::BodyExt;
 use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{Address, Dn};
-use provost_provision::{Actor, Audit, Desk, Settings};
-use provost_store::{MemoryStore, MessageStore};
+use provost_provision::{Audit, Desk, Journals, Principal, Role, Settings};
+use provost_store::{MemoryState, MemoryStore, MessageStore, StateStore};
 use provost_view::{Affiliation, Person, PersonState, View};
-use tempfile::TempDir;
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -62,9 +61,12 @@ pub(crate) fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> D
 }
 
 /// A desk whose directory refuses every connection: port 1 of the loopback has no listener.
-pub(crate) fn desk_without_directory(folder: &TempDir) -> Desk {
-    let audit = Audit::open(&folder.path().join("audit.jsonl")).unwrap();
-    Desk { directory: directory_at("ldap://127.0.0.1:1".into(), "", ""), settings: settings().into(), audit }
+pub(crate) fn desk_without_directory() -> Desk {
+    Desk::new(no_directory(), settings(), Audit::in_memory(), Journals::new("/nonexistent/journal".into()))
+}
+
+pub(crate) fn no_directory() -> Directory {
+    directory_at("ldap://127.0.0.1:1".into(), "", "")
 }
 
 /// A person of a fixed View with one role and the password `correct horse`.
@@ -90,8 +92,12 @@ pub(crate) fn store() -> Arc<dyn MessageStore> {
     Arc::new(MemoryStore::default())
 }
 
-pub(crate) fn actor() -> Actor {
-    Actor { name: "test".into(), via: "cli" }
+pub(crate) fn state() -> Arc<dyn StateStore> {
+    Arc::new(MemoryState::default())
+}
+
+pub(crate) fn admin() -> Principal {
+    Principal::command("test", Some(Role::Admin))
 }
 
 pub(crate) fn fixed_view() -> View {
@@ -99,6 +105,7 @@ pub(crate) fn fixed_view() -> View {
         person("helen", "helpdesk", PersonState::Active),
         person("rita", "registrar", PersonState::Active),
         person("noa", "auditor", PersonState::Active),
+        person("ben", "", PersonState::Active),
         person("sue", "helpdesk", PersonState::Suspended),
     ])
 }

@@ -1,21 +1,16 @@
 //! A whole site: the embedded directory, a few imported people, a View that follows.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use provost_client::{Control, Directory, Scope, Search};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
-use provost_provision::{
-    Actual, Applier, Audit, CsvOptions, Desk, Journals, Passwords, Policies, ensure_tree, plan, read_source, wanted,
-};
+use provost_provision::{Audit, CsvOptions, Desk, Journals};
 use provost_server::{Server, ServerConfig};
 use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use tempfile::TempDir;
 
-use super::support::{SUFFIX, actor, directory_at, settings};
+use super::support::{SUFFIX, admin, directory_at, settings};
 
 const ROOT: &str = "cn=root,dc=example,dc=edu";
 
@@ -26,18 +21,21 @@ const PEOPLE: &str = "\
 1001,Zoé,Tremblay,2001-02-03,,student,Biologie,2026-09-01,2027-06-30,correct horse zoe
 1002,Helen,Desk,,,staff,IT,,,correct horse
 1003,Rita,Registrar,,,staff,Registry,,,correct horse
+1005,Ada,Admin,,,staff,IT,,,correct horse
 1004,<b>Bob</b>,O'Neil,,,student,\"Arts & Crafts\",,,
 ";
 
 pub(crate) struct Site {
-    pub(crate) folder: TempDir,
+    _folder: TempDir,
     _server: Server,
     pub(crate) desk: Desk,
+    pub(crate) directory: Directory,
+    pub(crate) audit: Audit,
     pub(crate) view: View,
 }
 
 impl Site {
-    /// Starts the directory, imports the people, gives Helen and Rita their roles, waits for the View.
+    /// Starts the directory, imports the people, gives Helen, Rita and Ada their roles, waits for the View.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = ServerConfig {
@@ -52,12 +50,14 @@ impl Site {
         };
         let server = Server::start(config, Vec::new()).await.unwrap();
         let directory = directory_at(format!("ldap://{}", server.addresses[0]), ROOT, "root");
-        ensure_tree(&directory, &settings()).await.unwrap();
-        let audit = Audit::open(&folder.path().join("audit.jsonl")).unwrap();
-        let desk = Desk { directory, settings: settings().into(), audit };
-        import(&desk, folder.path(), &format!("{HEADER}{PEOPLE}")).await;
-        give_role(&desk.directory, "helen.desk", "helpdesk").await;
-        give_role(&desk.directory, "rita.registrar", "registrar").await;
+        let audit = Audit::in_memory();
+        let desk =
+            Desk::new(directory.clone(), settings(), audit.clone(), Journals::new(folder.path().join("journal")));
+        desk.ensure_tree(&admin()).await.unwrap();
+        import(&desk, &format!("{HEADER}{PEOPLE}")).await;
+        give_role(&directory, "helen.desk", "helpdesk").await;
+        give_role(&directory, "rita.registrar", "registrar").await;
+        give_role(&directory, "ada.admin", "admin").await;
         let mut fallback = Fallback::default();
         fallback.add("default-quota", "test", "1048576").unwrap();
         let config = ViewConfig {
@@ -66,11 +66,11 @@ impl Site {
             credential_ttl: Duration::from_secs(600),
             fallback,
         };
-        let view = View::start(config, desk.directory.clone());
-        let site = Self { folder, _server: server, desk, view };
+        let view = View::start(config, directory.clone());
+        let site = Self { _folder: folder, _server: server, desk, directory, audit, view };
         site.wait_for(|view| {
-            let helen = view.snapshot().by_login("helen.desk");
-            view.status().complete && helen.is_some_and(|helen| !helen.roles.is_empty())
+            let has_role = |login| view.snapshot().by_login(login).is_some_and(|person| !person.roles.is_empty());
+            view.status().complete && has_role("helen.desk") && has_role("ada.admin")
         })
         .await;
         site
@@ -88,15 +88,10 @@ impl Site {
     }
 }
 
-async fn import(desk: &Desk, folder: &Path, csv: &str) {
-    let sources = vec![read_source("registrar", csv.as_bytes(), &CsvOptions::default()).unwrap()];
-    let actual = Actual::read(&desk.directory).await.unwrap();
-    let plan = plan(&wanted(&sources, &Policies::from(&settings()), Timestamp::now()), &actual).unwrap();
-    assert!(plan.rejected().is_empty(), "{:?}", plan.rejected());
-    let Desk { directory, audit, .. } = desk;
-    let journals = Journals::new(folder.join("journal"));
-    let applier = Applier { directory, scheme: settings().scheme, actor: &actor(), audit, journals: &journals };
-    let outcomes = applier.apply(&Arc::new(plan), &Passwords::of(sources), &mut |_| {}).await;
+async fn import(desk: &Desk, csv: &str) {
+    let plan = desk.plan_import(&admin(), csv.to_owned(), CsvOptions::default()).await.unwrap();
+    assert!(plan.plan.rejected().is_empty(), "{:?}", plan.plan.rejected());
+    let outcomes = desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
     assert!(outcomes.unwrap().failed.is_empty());
 }
 

@@ -35,18 +35,17 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let desk = super::desk(config).await?;
-    let actor = super::actor();
+    let super::Asking { desk, principal, .. } = super::asking(config).await?;
     match command {
         Command::List { person } => {
-            print.show(&desk.person(&person).await?.addresses, |found| show(found))?;
+            print.show(&desk.person(&principal, &person).await?.addresses, |found| show(found))?;
         }
         Command::Add { person, address } => {
-            let audit = desk.add_alias(&actor, &person, &address).await?;
+            let audit = desk.add_alias(&principal, &person, &address).await?;
             print.show(&audit, |_| println!("{address} added"))?;
         }
         Command::Remove { person, address } => {
-            let audit = desk.remove_alias(&actor, &person, &address).await?;
+            let audit = desk.remove_alias(&principal, &person, &address).await?;
             print.show(&audit, |_| println!("{address} removed"))?;
         }
     }

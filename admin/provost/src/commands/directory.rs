@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use provost_client::{Directory, Scope, Search};
 use provost_entry::Filter;
-use provost_provision::ensure_tree;
+use provost_provision::Operation;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -30,11 +30,15 @@ struct Status {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    let super::Asking { desk, principal, .. } = super::asking(config).await?;
     let directory = Directory::new(config.directory_config()?);
     match command {
-        Command::Status => print.show(&status(&directory).await?, show)?,
+        Command::Status => {
+            desk.permit(&principal, Operation::ViewNode).await?;
+            print.show(&status(&directory).await?, show)?;
+        }
         Command::Init => {
-            let made = ensure_tree(&directory, &super::settings(config, &directory).await?).await?;
+            let made = desk.ensure_tree(&principal).await?;
             print.show(&made, |made| {
                 made.iter().for_each(|dn| println!("made {dn}"));
                 println!("{} made", made.len());

@@ -159,11 +159,12 @@ async fn schema(config: &Config) -> Finding {
 
 /// RFC 5321 §4.5.1: every served domain has a postmaster.
 async fn postmaster(config: &Config) -> Finding {
-    let desk = super::desk(config).await;
-    let domain = desk.as_ref().map_or_else(|_| config.settings().domain, |desk| desk.settings.get().domain);
+    let asking = super::asking(config).await;
+    let domain = asking.as_ref().map_or_else(|_| config.settings().domain, |asking| asking.settings.domain.clone());
     let address = format!("postmaster@{domain}");
     let asked = async {
-        match desk.map_err(|e| format!("{e:#}"))?.person(&address).await {
+        let super::Asking { desk, principal, .. } = asking.map_err(|e| format!("{e:#}"))?;
+        match desk.person(&principal, &address).await {
             Ok(_) => Ok(()),
             Err(DeskError::NotFound(_)) => Err("it is nobody's".to_owned()),
             Err(error) => Err(error.to_string()),

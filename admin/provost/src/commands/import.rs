@@ -2,18 +2,15 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use provost_client::Directory;
-use provost_credential::Scheme;
 use provost_provision::{
-    Actual, Applier, ApplyError, Change, CsvOptions, Encoding, Outcomes, Passwords, Plan, Policies, Progress,
-    REGISTRAR, ensure_tree, plan, read_source, wanted,
+    ApplyError, Change, CsvOptions, Encoding, ImportError, Operation, Outcomes, Plan, PlannedImport, Progress,
 };
 use serde::Serialize;
 
+use super::Asking;
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -80,30 +77,21 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         EncodingName::Windows1252 => Encoding::Windows1252,
     };
     let options = CsvOptions { encoding, separator: arguments.separator };
-    let source = read_source(REGISTRAR, &bytes, &options)
-        .with_context(|| format!("{}: nothing was changed", arguments.file.display()))?;
-    drop(bytes);
-
-    let directory = Directory::new(config.directory_config()?);
-    let settings = super::settings(config, &directory).await?;
-    if !arguments.dry_run {
-        for made in ensure_tree(&directory, &settings).await? {
+    let asking = super::asking(config).await?;
+    // A registrar may not make containers; where they are missing, the plan says so.
+    if !arguments.dry_run && asking.principal.may(Operation::InitDirectory) {
+        for made in asking.desk.ensure_tree(&asking.principal).await? {
             print.line(&format!("made {made}"));
         }
     }
-    let actual = Actual::read(&directory).await?;
-    let (policies, sources) = (Policies::from(&settings), vec![source]);
-    let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
-    let passwords = Passwords::of(sources);
-    drop(actual);
-    show_plan(&plan, arguments.dry_run, print);
-
-    let outcomes = if arguments.dry_run || plan.is_empty() {
-        None
-    } else {
-        let write = Write { config, directory: &directory, scheme: settings.scheme };
-        Some(write.apply(&plan, &passwords).await?)
+    let planned = match asking.desk.plan_import(&asking.principal, bytes, options).await {
+        Err(ImportError::Desk(error)) => return Err(error.into()),
+        planned => planned.with_context(|| format!("{}: nothing was changed", arguments.file.display()))?,
     };
+    let plan = &planned.plan;
+    show_plan(plan, arguments.dry_run, print);
+
+    let outcomes = if arguments.dry_run || plan.is_empty() { None } else { Some(write(&asking, &planned).await?) };
     let report = Report {
         plan: plan.summary(),
         hash: plan.hash(),
@@ -113,7 +101,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         outcomes: outcomes.as_ref(),
     };
     print.show(&report, |report| show_end(report, arguments.dry_run))?;
-    Ok(exit_of(&plan, outcomes.as_ref(), arguments.dry_run))
+    Ok(exit_of(plan, outcomes.as_ref(), arguments.dry_run))
 }
 
 fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
@@ -131,42 +119,29 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What an import writes with.
-struct Write<'a> {
-    config: &'a Config,
-    directory: &'a Directory,
-    scheme: Scheme,
-}
-
-impl Write<'_> {
-    async fn apply(&self, plan: &Arc<Plan>, passwords: &Passwords) -> anyhow::Result<Outcomes> {
-        let mut line = ProgressLine::new(plan.changes().len());
-        let mut progress = |at: Progress| line.set(at.done, at.total);
-        let audit = super::audit(self.config)?;
-        let (actor, journals) = (super::actor(), super::journals(self.config));
-        let stop = async {
-            if stop_signal().await.is_err() {
-                std::future::pending().await
-            }
-            eprintln!("provost: stopping: people under way are brought to their end");
-        };
-        let (directory, scheme) = (self.directory, self.scheme);
-        let applier = Applier { directory, scheme, actor: &actor, audit: &audit, journals: &journals };
-        let result = applier.apply_until(stop, plan, passwords, &mut progress).await;
-        line.end();
-        result.map_err(|(done, error)| {
-            let stopped = format!(
-                "stopped after {} of {} people; the same command again goes on where it stopped",
-                done.applied,
-                plan.changes().len()
-            );
-            match error {
-                // As such, so that the exit code and the advice are those of the directory's answer.
-                ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
-                error => anyhow::Error::new(error).context(stopped),
-            }
-        })
-    }
+async fn write(asking: &Asking, planned: &PlannedImport) -> anyhow::Result<Outcomes> {
+    let total = planned.plan.changes().len();
+    let mut line = ProgressLine::new(total);
+    let mut progress = |at: Progress| line.set(at.done, at.total);
+    let stop = async {
+        if stop_signal().await.is_err() {
+            std::future::pending().await
+        }
+        eprintln!("provost: stopping: people under way are brought to their end");
+    };
+    let result = asking.desk.apply_import(stop, &asking.principal, planned, &mut progress).await;
+    line.end();
+    result?.map_err(|(done, error)| {
+        let stopped = format!(
+            "stopped after {} of {total} people; the same command again goes on where it stopped",
+            done.applied
+        );
+        match error {
+            // As such, so that the exit code and the advice are those of the directory's answer.
+            ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
+            error => anyhow::Error::new(error).context(stopped),
+        }
+    })
 }
 
 fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {

@@ -1,33 +1,47 @@
 //! One file per command. Each reads its arguments, calls an operation of another room, and prints.
 
 pub(crate) mod address;
+pub(crate) mod audit;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod person;
 pub(crate) mod queue;
+pub(crate) mod roles;
+pub(crate) mod token;
 pub(crate) mod vacation;
 
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use jiff::Timestamp;
+use provost_api::Tokens;
 use provost_client::Directory;
-use provost_provision::{Actor, Audit, Desk, Journals, Settings, read_shared_settings};
+use provost_provision::{Desk, Journals, Principal, Role, Settings, read_shared_settings};
+use provost_store::{LocalState, StateStore};
 
-use crate::config::Config;
+use crate::config::{Config, read_secret};
+use crate::{audit_log, machine_user};
 
-/// The operations of the help desk, for a command on this machine.
-pub(crate) async fn desk(config: &Config) -> anyhow::Result<Desk> {
+/// A command's way to the operations, and who asks for them.
+pub(crate) struct Asking {
+    pub(crate) desk: Desk,
+    /// The settings of the directory as it is now; what counts without them where nothing is there yet.
+    pub(crate) settings: Settings,
+    pub(crate) principal: Principal,
+    pub(crate) state: Arc<dyn StateStore>,
+}
+
+/// Opens what the operations stand on, beside a running node or without one: the directory by the node's own account, the
+/// audit in the shared state.
+pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
+    let state: Arc<dyn StateStore> = Arc::new(LocalState::open(&config.store_folder()).context("shared state")?);
+    let audit = audit_log::open(&config.node.data, state.clone()).await.context("audit")?;
+    let principal = principal(config, &state).await?;
     let directory = Directory::new(config.directory_config()?);
-    let settings = settings(config, &directory).await?.into();
-    Ok(Desk { directory, settings, audit: audit(config)? })
-}
-
-/// The settings of the directory as it is now; what counts without them where nothing is there yet.
-pub(crate) async fn settings(config: &Config, directory: &Directory) -> anyhow::Result<Settings> {
-    Ok(Settings::of(&read_shared_settings(directory, &config.fallback()).await?))
-}
-
-fn audit(config: &Config) -> anyhow::Result<Audit> {
-    let file = config.node.data.join("audit.jsonl");
-    Audit::open(&file).map_err(|e| anyhow::anyhow!("{}: {e}", file.display()))
+    let settings = Settings::of(&read_shared_settings(&directory, &config.fallback()).await?);
+    let desk = Desk::new(directory, settings.clone(), audit, journals(config));
+    Ok(Asking { desk, settings, principal, state })
 }
 
 /// Where imports of this machine are recorded write by write.
@@ -35,8 +49,21 @@ pub(crate) fn journals(config: &Config) -> Journals {
     Journals::new(config.node.data.join("journal"))
 }
 
-/// Who runs the command.
-fn actor() -> Actor {
-    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned());
-    Actor { name: format!("cli:{user}"), via: "cli" }
+/// The token's role when a token is given; else the role that `[cli]` gives the user of this machine. Without `[cli]`
+/// whoever can read the node's secrets is an admin: the password of the directory is among them.
+async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Result<Principal> {
+    if let Some(file) = &config.as_token {
+        let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);
+        let found = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
+        let found =
+            found.ok_or_else(|| anyhow!("{}: the token is not known, or no longer in force", file.display()))?;
+        return Ok(found.on_the_command_line());
+    }
+    let user = machine_user::name(&config.node.data);
+    let Some(cli) = &config.cli else { return Ok(Principal::command(&user, Some(Role::Admin))) };
+    let Some(role) = cli.roles.get(&user) else { return Ok(Principal::command(&user, None)) };
+    match Role::parse(role) {
+        Some(role) => Ok(Principal::command(&user, Some(role))),
+        None => bail!("cli.roles: '{role}' is no role; see 'provost roles show'"),
+    }
 }

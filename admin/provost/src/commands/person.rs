@@ -1,7 +1,8 @@
-//! `provost person show|search`.
+//! `provost person show|search|reset-password`.
 
 use clap::Subcommand;
 use provost_provision::{PersonDetail, PersonSummary};
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -25,13 +26,33 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Set a generated password and print it, this once.
+    #[command(after_help = "Example: provost person reset-password zoe.tremblay
+A person with a higher role than yours is refused: see 'provost roles show'.")]
+    ResetPassword {
+        /// Login, address, registrar's number, or provostPersonId.
+        person: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Reset {
+    password: String,
+    audit_id: String,
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let desk = super::desk(config).await?;
+    let super::Asking { desk, principal, .. } = super::asking(config).await?;
     match command {
-        Command::Show { person } => print.show(&desk.person(&person).await?, show)?,
-        Command::Search { text, limit } => print.show(&desk.search(&text, limit).await?, |found| list(found, limit))?,
+        Command::Show { person } => print.show(&desk.person(&principal, &person).await?, show)?,
+        Command::Search { text, limit } => {
+            print.show(&desk.search(&principal, &text, limit).await?, |found| list(found, limit))?
+        }
+        Command::ResetPassword { person } => {
+            let (password, audit_id) = desk.reset_password(&principal, &person, None).await?;
+            let reset = Reset { password: password.reveal().to_owned(), audit_id };
+            print.show(&reset, |reset| println!("{}", reset.password))?;
+        }
     }
     Ok(Exit::Clean)
 }

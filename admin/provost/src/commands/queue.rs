@@ -29,7 +29,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     let Command::List { limit } = command;
     let http = config.listeners.http.as_ref();
     let address = http.ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?.address;
-    let file = config.api.token_file.as_ref().ok_or_else(|| anyhow!("api.token_file is not set"))?;
+    let file = config.as_token.as_ref().or(config.api.token_file.as_ref());
+    let file = file.ok_or_else(|| anyhow!("api.token_file is not set"))?;
     let token = read_secret(file)?;
     let url = format!("http://{address}/api/v1/queue?limit={limit}");
     let items = tokio::task::spawn_blocking(move || get(&url, &token)).await??;

@@ -59,8 +59,7 @@ pub(crate) struct SetArguments {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let desk = super::desk(config).await?;
-    let actor = super::actor();
+    let super::Asking { desk, principal, .. } = super::asking(config).await?;
     match command {
         Command::Set(set) => {
             let change = VacationChange {
@@ -72,18 +71,18 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
                 text_en: set.text_en,
                 interval_days: set.interval_days,
             };
-            let audit = desk.set_vacation(&actor, &set.person, change).await?;
+            let audit = desk.set_vacation(&principal, &set.person, change).await?;
             print.show(&audit, |_| println!("vacation of {} set", set.person))?;
         }
         Command::Show { person } => {
-            let vacation = desk.person(&person).await?.vacation;
+            let vacation = desk.person(&principal, &person).await?.vacation;
             print.show(&vacation, |vacation| match vacation {
                 Some(vacation) => show(vacation),
                 None => println!("  vacation   none"),
             })?;
         }
         Command::Clear { person } => {
-            let audit = desk.clear_vacation(&actor, &person).await?;
+            let audit = desk.clear_vacation(&principal, &person).await?;
             print.show(&audit, |_| println!("vacation of {person} cleared"))?;
         }
     }

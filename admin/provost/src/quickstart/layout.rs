@@ -58,7 +58,7 @@ impl Layout {
         make_secret(&secrets.join("directory-password"), random_text())?;
         let token = fs::read_to_string(&self.api_token_file)?;
         let digest = blake3::hash(token.trim().as_bytes()).to_hex();
-        fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}\n"))?;
+        fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}:admin\n"))?;
         let password = fs::read_to_string(secrets.join("directory-password"))?;
         let stored = hash(&Secret::new(password.trim()), Scheme::Argon2);
         make_secret(&secrets.join("directory-password-hash"), stored)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use provost_credential::Secret;
-use provost_provision::{Actor, Desk, DeskError, ensure_tree};
+use provost_provision::{Desk, DeskError, Principal, Role};
 
 pub(crate) use proof::{Arguments as ProofArguments, run as proof};
 
@@ -79,8 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 }
 
 async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, node: &Node) -> anyhow::Result<()> {
-    ensure_tree(&node.desk.directory, &node.desk.settings.get()).await?;
-    let operator = operator(&node.desk, layout).await?;
+    let operator = operator(&node.desk, config, layout).await?;
     if !node.ready(READY_LIMIT).await {
         bail!("the view of the directory did not become ready in {} s", READY_LIMIT.as_secs());
     }
@@ -100,13 +99,14 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
 }
 
 /// The help desk's account, with a password kept in the data folder.
-async fn operator(desk: &Desk, layout: &Layout) -> anyhow::Result<Secret> {
+async fn operator(desk: &Desk, config: &Config, layout: &Layout) -> anyhow::Result<Secret> {
     let password = Secret::new(read_secret(&layout.operator_password_file)?);
-    let actor = Actor { name: "quickstart".to_owned(), via: "cli" };
-    desk.ensure_operator(&actor, OPERATOR_UID, "Help Desk", "helpdesk", password.clone()).await?;
+    let quickstart = Principal::command("quickstart", Some(Role::Admin));
+    desk.ensure_tree(&quickstart).await?;
+    desk.ensure_operator(&quickstart, OPERATOR_UID, "Help Desk", "helpdesk", password.clone()).await?;
     // RFC 5321 §4.5.1: mail to postmaster must reach somebody.
-    let postmaster = format!("postmaster@{}", desk.settings.get().domain);
-    match desk.add_alias(&actor, OPERATOR_UID, &postmaster).await {
+    let postmaster = format!("postmaster@{}", config.settings().domain);
+    match desk.add_alias(&quickstart, OPERATOR_UID, &postmaster).await {
         Ok(_) | Err(DeskError::InUse(_)) => Ok(password),
         Err(error) => Err(error.into()),
     }

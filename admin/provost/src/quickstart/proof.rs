@@ -60,10 +60,10 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
 
 /// The first person of the file who has a password and stands in the directory.
 async fn reader(config: &Config, records: &[Record]) -> anyhow::Result<Option<Reader>> {
-    let desk = crate::commands::desk(config).await?;
+    let crate::commands::Asking { desk, settings, principal, .. } = crate::commands::asking(config).await?;
     for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {
-        let key = format!("{}:{}", desk.settings.get().source, record.person_id);
-        let (Ok(person), Some(password)) = (desk.person(&key).await, &record.password) else { continue };
+        let key = format!("{}:{}", settings.source, record.person_id);
+        let (Ok(person), Some(password)) = (desk.person(&principal, &key).await, &record.password) else { continue };
         let name = person.summary.display_name;
         return Ok(Some(Reader { name, mail: person.summary.mail, password: password.reveal().to_owned() }));
     }

@@ -7,11 +7,11 @@ use provost_schema::attr;
 use rand::Rng;
 use serde_json::json;
 
-use super::{Desk, DeskError, Found};
+use super::{Desk, DeskError, Found, Target};
 use crate::plan::person_uuid;
 use crate::source::check_password;
 use crate::write::{AddressKind, person_entry};
-use crate::{Actor, tree};
+use crate::{Operation, Principal, Role, tree};
 
 /// Letters and digits that nobody takes for one another, on paper or by telephone: 32 of them, 5 bits each.
 const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -19,8 +19,6 @@ const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const GROUPS: usize = 4;
 /// Characters of one group.
 const GROUP_CHARS: usize = 4;
-/// What people's provostRole may hold.
-const ROLES: [&str; 5] = ["registrar", "helpdesk", "postmaster", "admin", "auditor"];
 /// Longest display name, in characters.
 const NAME_CHARS_MAX: usize = 200;
 /// Source of people whom no registrar knows.
@@ -30,46 +28,51 @@ impl Desk {
     /// Sets `password`, or a generated one that is returned once. Second value: the audit id.
     pub async fn reset_password(
         &self,
-        actor: &Actor,
-        key: &str,
+        principal: &Principal,
+        target: impl Into<Target<'_>>,
         password: Option<Secret>,
     ) -> Result<(Secret, String), DeskError> {
+        let person = self.target(principal, Operation::ResetPassword, &target.into()).await?;
         let generated = password.is_none();
         let password = password.unwrap_or_else(|| generate(&mut rand::rng()));
         check_password(password.reveal())
             .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
-        let person = self.find(key).await?;
         let hash = hash(password.clone(), self.settings.get().scheme).await?;
         let change = Modification::replace(AttributeDescription::of(attr::USER_PASSWORD), vec![hash.into_bytes()]);
         let detail = json!({ "generated": generated, "had_one": has_password(&person) });
-        let id = self.change(actor, "password.reset", &person, vec![change], detail).await?;
+        let id = self.change(principal.actor(), "password.reset", &person, vec![change], detail).await?;
         Ok((password, id))
     }
 
-    /// Gives a person exactly these roles. Returns the audit id.
-    pub async fn set_roles(&self, actor: &Actor, key: &str, roles: &[&str]) -> Result<String, DeskError> {
-        for role in roles {
-            check_role(role)?;
-        }
-        let person = self.find(key).await?;
+    /// Gives a person exactly these roles, none of them above the principal's own. Returns the audit id.
+    pub async fn set_roles(
+        &self,
+        principal: &Principal,
+        target: impl Into<Target<'_>>,
+        roles: &[&str],
+    ) -> Result<String, DeskError> {
+        let person = self.target(principal, Operation::SetRoles, &target.into()).await?;
+        roles.iter().try_for_each(|role| check_role(role))?;
+        self.permit_on(principal, Operation::SetRoles, person.dn().as_str(), None, roles.iter().copied()).await?;
         let before: Vec<&str> = person.entry.texts(attr::PROVOST_ROLE).collect();
         let detail = json!({ "before": before, "after": roles });
         let values = roles.iter().map(|role| role.as_bytes().to_vec()).collect();
         let change = Modification::replace(AttributeDescription::of(attr::PROVOST_ROLE), values);
-        self.change(actor, "role.set", &person, vec![change], detail).await
+        self.change(principal.actor(), "role.set", &person, vec![change], detail).await
     }
 
     /// Makes a person who is in no registrar's file, with a login, an address and a role: whoever signs in to the help
     /// desk first. `false` when the person is there already; then only a missing role is added, the password stays.
     pub async fn ensure_operator(
         &self,
-        actor: &Actor,
+        principal: &Principal,
         uid: &str,
         display_name: &str,
         role: &str,
         password: Secret,
     ) -> Result<bool, DeskError> {
         check_role(role)?;
+        self.permit_on(principal, Operation::SetRoles, uid, None, [role]).await?;
         let name = crate::source::text(display_name.trim()).unwrap_or_default();
         if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
             return Err(DeskError::Invalid { field: "display_name", rule: "1 to 200 characters".to_owned() });
@@ -82,7 +85,7 @@ impl Desk {
         let id = person_uuid(&source_id);
         let dn = tree::person(self.directory.suffix(), id);
         if let Some(entry) = tree::read_provider(&self.directory, &dn, &["*", "+"]).await? {
-            return self.ensure_role(actor, &Found { entry }, role).await.map(|()| false);
+            return self.ensure_role(principal, &Found { entry, is_expected: false }, role).await.map(|()| false);
         }
         self.check_unused(&address, &dn).await?;
         self.claim(&address, &dn, AddressKind::Primary).await?;
@@ -95,16 +98,16 @@ impl Desk {
             Err(DirectoryError::AlreadyExists(_)) => return Ok(false),
             other => other.map(drop),
         };
-        self.note(actor, "operator.add", &dn, added, json!({ "address": address, "role": role })).await?;
+        self.note(principal.actor(), "operator.add", &dn, added, json!({ "address": address, "role": role })).await?;
         Ok(true)
     }
 
-    async fn ensure_role(&self, actor: &Actor, person: &Found, role: &str) -> Result<(), DeskError> {
+    async fn ensure_role(&self, principal: &Principal, person: &Found, role: &str) -> Result<(), DeskError> {
         if person.entry.texts(attr::PROVOST_ROLE).any(|held| held.eq_ignore_ascii_case(role)) {
             return Ok(());
         }
         let change = Modification::add(AttributeDescription::of(attr::PROVOST_ROLE), vec![role.into()]);
-        self.change(actor, "role.set", person, vec![change], json!({ "added": role })).await.map(drop)
+        self.change(principal.actor(), "role.set", person, vec![change], json!({ "added": role })).await.map(drop)
     }
 }
 
@@ -113,10 +116,11 @@ fn has_password(person: &Found) -> bool {
 }
 
 fn check_role(role: &str) -> Result<(), DeskError> {
-    if ROLES.contains(&role) {
+    if Role::parse(role).is_some() {
         return Ok(());
     }
-    Err(DeskError::Invalid { field: "role", rule: format!("one of {}", ROLES.join(", ")) })
+    let known: Vec<&str> = crate::ROLES.iter().filter(|role| **role != Role::Oneself).map(|role| role.name()).collect();
+    Err(DeskError::Invalid { field: "role", rule: format!("one of {}", known.join(", ")) })
 }
 
 fn operator_entry(entry: Entry, name: &str, address: &Address) -> Entry {

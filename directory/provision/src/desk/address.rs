@@ -6,9 +6,9 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modificati
 use provost_schema::attr;
 use serde_json::json;
 
-use super::{Desk, DeskError};
+use super::{Desk, DeskError, Target};
 use crate::write::{AddressKind, address_entry};
-use crate::{Actor, tree};
+use crate::{Operation, Principal, tree};
 
 /// Most addresses of one person that are shown.
 const ADDRESSES_MAX: usize = 200;
@@ -17,10 +17,16 @@ impl Desk {
     /// Gives an alias: the address entry first, then the projection on the person.
     ///
     /// Giving what the person has already is no error: so an interrupted call can be repeated.
-    pub async fn add_alias(&self, actor: &Actor, key: &str, address: &str) -> Result<String, DeskError> {
+    pub async fn add_alias(
+        &self,
+        principal: &Principal,
+        target: impl Into<Target<'_>>,
+        address: &str,
+    ) -> Result<String, DeskError> {
+        let actor = principal.actor();
+        let person = self.target(principal, Operation::ChangeAddresses, &target.into()).await?;
         let address = parse(address)?;
         self.check_served(&address).await?;
-        let person = self.find(key).await?;
         self.check_unused(&address, person.dn()).await?;
         self.claim(&address, person.dn(), AddressKind::Alias).await?;
         let detail = json!({ "address": address });
@@ -33,9 +39,14 @@ impl Desk {
     }
 
     /// Takes an alias (or a retained address) away; the primary one is refused.
-    pub async fn remove_alias(&self, actor: &Actor, key: &str, address: &str) -> Result<String, DeskError> {
+    pub async fn remove_alias(
+        &self,
+        principal: &Principal,
+        target: impl Into<Target<'_>>,
+        address: &str,
+    ) -> Result<String, DeskError> {
+        let person = self.target(principal, Operation::ChangeAddresses, &target.into()).await?;
         let address = parse(address)?;
-        let person = self.find(key).await?;
         if person.entry.texts(attr::MAIL).any(|mail| mail.eq_ignore_ascii_case(address.as_str())) {
             return Err(DeskError::Invalid { field: "address", rule: "the primary address stays".to_owned() });
         }
@@ -49,10 +60,11 @@ impl Desk {
         if let Some(spelling) = projected {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
-            self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await?;
+            let written = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
+            written.map_err(|error| person.lost_race(error.into()))?;
         }
         let removed = if is_owned { self.directory.delete(&dn, Control::default()).await } else { Ok(()) };
-        self.note(actor, "address.remove", person.dn(), removed, json!({ "address": address })).await
+        self.note(principal.actor(), "address.remove", person.dn(), removed, json!({ "address": address })).await
     }
 
     /// The address entries of one owner.

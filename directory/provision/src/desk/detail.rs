@@ -55,6 +55,7 @@ pub(super) fn detail(person: &Entry, addresses: &[Entry]) -> Result<PersonDetail
         vacation: vacation::of_entry(person),
         created: time(attr::CREATE_TIMESTAMP),
         modified: time(attr::MODIFY_TIMESTAMP),
+        audit_id: String::new(),
     })
 }
 

@@ -4,10 +4,10 @@ use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::attr;
 use serde_json::json;
 
-use super::{Desk, DeskError, VacationChange};
-use crate::Actor;
+use super::{Desk, DeskError, Target, VacationChange};
 use crate::calendar::{day_begins, day_ends, day_of};
 use crate::invisible::{is_bidi_control, is_invisible};
+use crate::{Operation, Principal};
 
 /// Longest subject of a reply, in characters.
 const SUBJECT_CHARS_MAX: usize = 200;
@@ -22,18 +22,27 @@ impl Desk {
     /// Sets the vacation rule. Returns the audit id.
     ///
     /// The whole rule is replaced: what `change` does not say, the person no longer has.
-    pub async fn set_vacation(&self, actor: &Actor, key: &str, change: VacationChange) -> Result<String, DeskError> {
+    pub async fn set_vacation(
+        &self,
+        principal: &Principal,
+        target: impl Into<Target<'_>>,
+        change: VacationChange,
+    ) -> Result<String, DeskError> {
+        let person = self.target(principal, Operation::SetVacation, &target.into()).await?;
         let change = check(change)?;
-        let person = self.find(key).await?;
         let detail = json!({ "before": of_entry(&person.entry), "after": change });
-        self.change(actor, "vacation.set", &person, modifications(Some(&change)), detail).await
+        self.change(principal.actor(), "vacation.set", &person, modifications(Some(&change)), detail).await
     }
 
     /// Clears it. Clearing none is no error.
-    pub async fn clear_vacation(&self, actor: &Actor, key: &str) -> Result<String, DeskError> {
-        let person = self.find(key).await?;
+    pub async fn clear_vacation(
+        &self,
+        principal: &Principal,
+        target: impl Into<Target<'_>>,
+    ) -> Result<String, DeskError> {
+        let person = self.target(principal, Operation::SetVacation, &target.into()).await?;
         let detail = json!({ "before": of_entry(&person.entry), "after": null });
-        self.change(actor, "vacation.clear", &person, modifications(None), detail).await
+        self.change(principal.actor(), "vacation.clear", &person, modifications(None), detail).await
     }
 }
 

@@ -1,20 +1,21 @@
-//! Search, one person, and what all changes of one person share.
+//! Search, and one person.
 
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse};
-use provost_provision::{Desk, DeskError, PersonDetail};
+use provost_provision::PersonDetail;
 use provost_store::AccountId;
 use serde::Deserialize;
 
-use crate::Shared;
 use crate::auth::Caller;
-use crate::extract::{IfMatch, Key, QueryOf};
-use crate::model::{Changed, MailboxFacts, PeopleFound, PersonBody};
-use crate::openapi::Failures;
-use crate::problem::{Kind, Problem};
+use crate::extract::{Key, QueryOf};
+use crate::failures::Failures;
+use crate::model::{MailboxFacts, PeopleFound, PersonBody};
+use crate::problem::Problem;
+use crate::reply::audited;
+use crate::shared::Shared;
 
 /// Most people in one answer.
 const PEOPLE_MAX: usize = 200;
@@ -22,47 +23,6 @@ const PEOPLE_MAX: usize = 200;
 const PEOPLE_DEFAULT: usize = 50;
 /// Longest search text, in octets.
 const SEARCH_OCTETS_MAX: usize = 200;
-/// The header that tells the audit id.
-pub(crate) const X_AUDIT_ID: HeaderName = HeaderName::from_static("x-audit-id");
-
-/// A reply with its audit id as a header.
-pub(crate) type Audited<T> = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, T);
-
-/// Puts `audit_id` into the header.
-pub(crate) fn audited<T>(audit_id: &str, reply: T) -> Audited<T> {
-    // Ids are ours and ASCII; one that could not be a header value is still in the body.
-    let value = HeaderValue::from_str(audit_id).ok();
-    (AppendHeaders(value.map(|value| (X_AUDIT_ID, value)).into_iter().collect()), reply)
-}
-
-/// The reply to a change that tells nothing but its audit id.
-pub(crate) fn changed(audit_id: String) -> Audited<Json<Changed>> {
-    audited(&audit_id.clone(), Json(Changed { audit_id }))
-}
-
-/// Runs a change in a task of its own: a caller that hangs up drops its request, and must not stop a change between
-/// its first write and its last.
-pub(crate) async fn to_its_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::spawn(change).await {
-        Ok(outcome) => Ok(outcome?),
-        Err(error) => Err(Problem::internal("the change ended in a fault", &error)),
-    }
-}
-
-/// Refuses with 412 when the caller states a version that is not the current one.
-pub(crate) async fn check_version(desk: &Desk, key: &str, if_match: &IfMatch) -> Result<(), Problem> {
-    if !if_match.is_given() {
-        return Ok(());
-    }
-    let version = desk.person(key).await?.version;
-    if if_match.allows(&version) {
-        Ok(())
-    } else {
-        Err(Problem::new(Kind::PreconditionFailed, format!("the version is \"{version}\" now")))
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +43,7 @@ pub(crate) struct SearchQuery {
 )]
 pub(crate) async fn search(
     State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
     QueryOf(query): QueryOf<SearchQuery>,
 ) -> Result<Json<PeopleFound>, Problem> {
     let text = query.q.trim();
@@ -93,7 +54,7 @@ pub(crate) async fn search(
     if !(1..=PEOPLE_MAX).contains(&limit) {
         return Err(Problem::invalid("?limit", format!("1 to {PEOPLE_MAX}")));
     }
-    let mut found = shared.api.desk.search(text, limit + 1).await?;
+    let mut found = shared.api.desk.search(&principal, text, limit + 1).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     Ok(Json(PeopleFound { people: found.into_iter().map(Into::into).collect(), more }))
@@ -112,16 +73,11 @@ pub(crate) async fn search(
 )]
 pub(crate) async fn show(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = &shared.api.desk;
-    let detail = desk.person(&key).await?;
-    let audit_id = desk
-        .audit
-        .note(&actor, "person.view", &detail.dn, serde_json::json!({}))
-        .await
-        .map_err(|error| Problem::new(Kind::Unavailable, format!("the look cannot be audited: {error}")))?;
+    let detail = shared.api.desk.person(&principal, &key).await?;
+    let audit_id = detail.audit_id.clone();
     let mailbox = mailbox_facts(&shared, &detail).await;
     let etag = HeaderValue::from_str(&format!("\"{}\"", detail.version)).ok();
     let tags = AppendHeaders(etag.map(|etag| (header::ETAG, etag)));

@@ -6,22 +6,26 @@ use axum::response::{AppendHeaders, IntoResponse};
 use axum::{Extension, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::Shared;
 use crate::auth::Caller;
-use crate::extract::{IfMatch, JsonBody, Key, PathOf};
+use crate::extract::{IfMatch, JsonBody, Key, PathOf, target};
+use crate::failures::Failures;
 use crate::model::{Addresses, Changed, NewAddress};
-use crate::openapi::Failures;
-use crate::people::{changed, check_version, to_its_end};
 use crate::problem::Problem;
+use crate::reply::{changed, to_its_end};
+use crate::shared::Shared;
 
-/// Lists the addresses of a person.
+/// Lists the addresses of a person. The look is audited.
 #[utoipa::path(
     get, operation_id = "listAddresses", path = "/people/{key}/addresses", tag = "addresses",
     params(("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id")),
     responses((status = 200, description = "The addresses, the primary one first", body = Addresses), Failures)
 )]
-pub(crate) async fn list(State(shared): State<Shared>, Key(key): Key) -> Result<Json<Addresses>, Problem> {
-    let detail = shared.api.desk.person(&key).await?;
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    Key(key): Key,
+) -> Result<Json<Addresses>, Problem> {
+    let detail = shared.api.desk.person(&principal, &key).await?;
     Ok(Json(Addresses { addresses: detail.addresses.into_iter().map(Into::into).collect() }))
 }
 
@@ -37,18 +41,16 @@ pub(crate) async fn list(State(shared): State<Shared>, Key(key): Key) -> Result<
 )]
 pub(crate) async fn add(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
     if_match: IfMatch,
     JsonBody(body): JsonBody<NewAddress>,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.api.desk.clone();
-    check_version(&desk, &key, &if_match).await?;
     let encode = |text: &str| utf8_percent_encode(text.trim(), NON_ALPHANUMERIC).to_string();
     let location = format!("/api/v1/people/{}/addresses/{}", encode(&key), encode(&body.address.to_lowercase()));
-    let audit_id = to_its_end(async move { desk.add_alias(&actor, &key, &body.address).await })
-        .await
-        .map_err(|problem| problem.under_if_match(if_match.is_given()))?;
+    let audit_id =
+        to_its_end(async move { desk.add_alias(&principal, target(&key, if_match), &body.address).await }).await?;
     let location = HeaderValue::from_str(&location).ok().map(|value| (header::LOCATION, value));
     Ok((StatusCode::CREATED, AppendHeaders(location), changed(audit_id)))
 }
@@ -65,15 +67,13 @@ pub(crate) async fn add(
 )]
 pub(crate) async fn remove(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
     PathOf(path): PathOf<(String, String)>,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.api.desk.clone();
-    check_version(&desk, &key, &if_match).await?;
-    let audit_id = to_its_end(async move { desk.remove_alias(&actor, &key, &path.1).await })
-        .await
-        .map_err(|problem| problem.under_if_match(if_match.is_given()))?;
+    let audit_id =
+        to_its_end(async move { desk.remove_alias(&principal, target(&key, if_match), &path.1).await }).await?;
     Ok(changed(audit_id))
 }

@@ -5,13 +5,13 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use provost_view::Secret;
 
-use crate::Shared;
 use crate::auth::Caller;
-use crate::extract::{IfMatch, Key, OptionalJsonBody};
+use crate::extract::{IfMatch, Key, OptionalJsonBody, target};
+use crate::failures::Failures;
 use crate::model::{PasswordBody, PasswordReset};
-use crate::openapi::Failures;
-use crate::people::{audited, check_version, to_its_end};
 use crate::problem::Problem;
+use crate::reply::{audited, to_its_end};
+use crate::shared::Shared;
 
 /// Sets the stated password, or a generated one that the reply shows this once.
 #[utoipa::path(
@@ -25,18 +25,16 @@ use crate::problem::Problem;
 )]
 pub(crate) async fn reset(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
     if_match: IfMatch,
     OptionalJsonBody(body): OptionalJsonBody<PasswordBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.api.desk.clone();
-    check_version(&desk, &key, &if_match).await?;
     let generate = body.password.is_none();
     let wanted = body.password.map(Secret::new);
-    let (password, audit_id) = to_its_end(async move { desk.reset_password(&actor, &key, wanted).await })
-        .await
-        .map_err(|problem| problem.under_if_match(if_match.is_given()))?;
+    let (password, audit_id) =
+        to_its_end(async move { desk.reset_password(&principal, target(&key, if_match), wanted).await }).await?;
     let password = generate.then(|| password.reveal().to_owned());
     Ok(audited(&audit_id.clone(), Json(PasswordReset { password, audit_id })))
 }

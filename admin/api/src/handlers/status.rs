@@ -1,13 +1,15 @@
 //! How the node does.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
+use provost_provision::Operation;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::Shared;
-use crate::openapi::Failures;
+use crate::auth::Caller;
+use crate::failures::Failures;
 use crate::problem::Problem;
+use crate::shared::Shared;
 
 /// The node and its View.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,6 +49,10 @@ impl From<provost_view::Status> for ViewBody {
     get, operation_id = "showStatus", path = "/status", tag = "operation",
     responses((status = 200, description = "The node", body = StatusBody), Failures)
 )]
-pub(crate) async fn show(State(shared): State<Shared>) -> Result<Json<StatusBody>, Problem> {
+pub(crate) async fn show(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+) -> Result<Json<StatusBody>, Problem> {
+    shared.api.desk.permit(&principal, Operation::ViewNode).await?;
     Ok(Json(StatusBody { version: env!("CARGO_PKG_VERSION"), view: shared.api.view.status().into() }))
 }

@@ -4,13 +4,13 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
 
-use crate::Shared;
 use crate::auth::Caller;
-use crate::extract::{IfMatch, JsonBody, Key};
+use crate::extract::{IfMatch, JsonBody, Key, target};
+use crate::failures::Failures;
 use crate::model::{Changed, VacationBody};
-use crate::openapi::Failures;
-use crate::people::{changed, check_version, to_its_end};
 use crate::problem::Problem;
+use crate::reply::{changed, to_its_end};
+use crate::shared::Shared;
 
 /// Sets the vacation rule, in place of the one there is.
 #[utoipa::path(
@@ -24,16 +24,14 @@ use crate::problem::Problem;
 )]
 pub(crate) async fn set(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
     if_match: IfMatch,
     JsonBody(body): JsonBody<VacationBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.api.desk.clone();
-    check_version(&desk, &key, &if_match).await?;
-    let audit_id = to_its_end(async move { desk.set_vacation(&actor, &key, body.into()).await })
-        .await
-        .map_err(|problem| problem.under_if_match(if_match.is_given()))?;
+    let audit_id =
+        to_its_end(async move { desk.set_vacation(&principal, target(&key, if_match), body.into()).await }).await?;
     Ok(changed(audit_id))
 }
 
@@ -48,14 +46,11 @@ pub(crate) async fn set(
 )]
 pub(crate) async fn clear(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.api.desk.clone();
-    check_version(&desk, &key, &if_match).await?;
-    let audit_id = to_its_end(async move { desk.clear_vacation(&actor, &key).await })
-        .await
-        .map_err(|problem| problem.under_if_match(if_match.is_given()))?;
+    let audit_id = to_its_end(async move { desk.clear_vacation(&principal, target(&key, if_match)).await }).await?;
     Ok(changed(audit_id))
 }

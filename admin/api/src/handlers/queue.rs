@@ -1,15 +1,17 @@
 //! What waits to be sent out.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
+use provost_provision::Operation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Shared;
+use crate::auth::Caller;
 use crate::extract::QueryOf;
+use crate::failures::Failures;
 use crate::model::QueuedMessage;
-use crate::openapi::Failures;
 use crate::problem::{Kind, Problem};
+use crate::shared::Shared;
 
 /// Most messages in one answer.
 const QUEUE_MAX: usize = 1000;
@@ -37,8 +39,10 @@ pub(crate) struct QueueList {
 )]
 pub(crate) async fn list(
     State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
     QueryOf(query): QueryOf<QueueQuery>,
 ) -> Result<Json<QueueList>, Problem> {
+    shared.api.desk.permit(&principal, Operation::ViewQueue).await?;
     let limit = query.limit.unwrap_or(QUEUE_DEFAULT);
     if !(1..=QUEUE_MAX).contains(&limit) {
         return Err(Problem::invalid("?limit", format!("1 to {QUEUE_MAX}")));

@@ -8,14 +8,15 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
+use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{IntoResponses, OpenApi};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::auth::{Keyring, require_token};
+use crate::auth::require_token;
+use crate::handlers::{addresses, imports, jobs, password, people, queue, status, vacation};
 use crate::problem::{Kind, Problem, explanation};
-use crate::{ApiState, Shared, addresses, imports, jobs, password, people, plans, queue, status, vacation};
+use crate::shared::{ApiState, Shared};
 
 /// Largest JSON body, in octets: a vacation text in two languages is a hundredth of it.
 pub const API_BODY_OCTETS_MAX: usize = 256 * 1024;
@@ -52,57 +53,18 @@ impl utoipa::Modify for BearerToken {
     }
 }
 
-/// What every route may answer instead.
-#[derive(IntoResponses)]
-#[allow(dead_code)] // Only its description is used: by the document.
-pub(crate) enum Failures {
-    /// The request cannot be read.
-    #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(Problem),
-    /// No token, or an unknown one.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(Problem),
-    /// No such person, address, import or job.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Problem),
-    /// Ambiguous key, address in use, entry changed meanwhile, plan changed.
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(Problem),
-    /// `If-Match` is not the current version.
-    #[response(status = 412, content_type = "application/problem+json")]
-    PreconditionFailed(Problem),
-    /// The body is larger than the path takes.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
-    /// The body is not of the type that the path takes.
-    #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(Problem),
-    /// A field is wrong: `errors` points to it.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Invalid(Problem),
-    /// A fault of the program; its log says more.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Problem),
-    /// Later may work: see `Retry-After`.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(Problem),
-    /// The request passed its deadline; a change may have happened.
-    #[response(status = 504, content_type = "application/problem+json")]
-    Timeout(Problem),
-}
-
 /// Routes below `/api/v1`, with `/api/v1/openapi.json`. Has no fallback of its own outside of `/api/v1`, so that it can
 /// be merged with the web pages.
 pub fn router(state: ApiState) -> Router {
-    let keyring = Keyring::new(&state.tokens);
-    let shared = Shared { plans: plans::Plans::new(state.plans.clone()), jobs: jobs::Jobs::default(), api: state };
+    let tokens = state.tokens.clone();
+    let shared = Shared::new(state);
     let (guarded, document) = documented().with_state(shared).split_for_parts();
     let guarded = guarded
         .route("/api/v1", any(no_such_path))
         .route("/api/v1/{*rest}", any(no_such_path))
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
-        .layer(from_fn_with_state(keyring, require_token));
+        .layer(from_fn_with_state(tokens, require_token));
     // What the document and the problem kinds say is in the source for all to read: no token.
     let open = Router::new()
         .route("/api/v1/openapi.json", get(move || std::future::ready(Json(document))))

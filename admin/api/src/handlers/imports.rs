@@ -3,40 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use provost_provision::{
-    Actor, Actual, Applier, AttributeChange, Change, CsvOptions, Passwords, Plan, PlanSummary, Policies, Progress,
-};
+use provost_provision::{AttributeChange, Change, Operation, Plan, PlanSummary, PlannedImport, Principal, Progress};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Shared;
 use crate::auth::Caller;
 use crate::extract::{CsvBody, JsonBody, PathOf, QueryOf};
-use crate::jobs::{self, Job, JobState};
+use crate::failures::Failures;
+use crate::jobs::{self, End, Job, JobState};
 use crate::model::RejectedRow;
-use crate::openapi::Failures;
-use crate::people::audited;
-use crate::plans::{Plans, PlansError, Waiting};
+use crate::plans::{PlansError, Waiting};
 use crate::problem::{Kind, Problem};
+use crate::reply::audited;
+use crate::shared::Shared;
 
 /// Changes and rejected rows that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
-/// Plans that are made at once: each holds its file and the directory's people in memory.
-const PLANNING_MAX: usize = 1;
-/// How long a request waits for its turn to plan.
-const PLANNING_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest `?wait=`, seconds.
 const WAIT_SECONDS_MAX: u64 = 60;
-
-static PLANNING: Semaphore = Semaphore::const_new(PLANNING_MAX);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,7 +173,7 @@ pub(crate) struct ApplyQuery {
 )]
 pub(crate) async fn upload(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     QueryOf(query): QueryOf<UploadQuery>,
     file: CsvBody,
 ) -> Result<impl IntoResponse, Problem> {
@@ -193,15 +184,17 @@ pub(crate) async fn upload(
         separator: separator_of(query.separator.as_deref())?,
         hash: String::new(),
     };
-    let _turn = planning_turn().await?;
+    let desk = &shared.api.desk;
+    desk.permit(&principal, Operation::PlanImport).await?;
+    let _turn = shared.turns.plan().await?;
     let octets = file.octets.clone();
-    let Planned { plan, .. } = make_plan(&shared, octets.clone(), waiting.options()).await?;
+    let PlannedImport { plan, .. } = desk.plan_import(&principal, octets.clone(), waiting.options()).await?;
     waiting.hash = plan.hash().to_owned();
     let id = Uuid::new_v4();
-    on_disk(&shared.plans, move |plans| plans.keep(id, &octets, &waiting)).await?;
     let body = ImportBody::new(id, &plan);
     let detail = serde_json::json!({ "import": id, "rows": plan.summary().rows, "writes": plan.summary().writes });
-    let audit_id = note(&shared, &actor, "import.plan", &body.hash, detail).await?;
+    shared.plans.keep(id, &octets, waiting).await?;
+    let audit_id = desk.permit_change(&principal, Operation::PlanImport, &body.hash, detail).await?;
     let location =
         AppendHeaders(HeaderValue::from_str(&format!("/api/v1/imports/{id}")).ok().map(|at| (header::LOCATION, at)));
     Ok((StatusCode::CREATED, audited(&audit_id, (location, Json(body)))))
@@ -213,9 +206,14 @@ pub(crate) async fn upload(
     params(("id" = String, Path, format = "uuid", description = "Id of the import")),
     responses((status = 200, description = "The plan", body = ImportBody), Failures)
 )]
-pub(crate) async fn show(State(shared): State<Shared>, PathOf(id): PathOf<Uuid>) -> Result<Json<ImportBody>, Problem> {
-    let _turn = planning_turn().await?;
-    let Planned { plan, .. } = plan_again(&shared, id).await?;
+pub(crate) async fn show(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    PathOf(id): PathOf<Uuid>,
+) -> Result<Json<ImportBody>, Problem> {
+    shared.api.desk.permit(&principal, Operation::ViewImports).await?;
+    let _turn = shared.turns.plan().await?;
+    let PlannedImport { plan, .. } = plan_again(&shared, &principal, id).await?;
     Ok(Json(ImportBody::new(id, &plan)))
 }
 
@@ -235,7 +233,7 @@ pub(crate) async fn show(State(shared): State<Shared>, PathOf(id): PathOf<Uuid>)
 )]
 pub(crate) async fn apply(
     State(shared): State<Shared>,
-    Extension(Caller(actor)): Extension<Caller>,
+    Extension(Caller(principal)): Extension<Caller>,
     PathOf(id): PathOf<Uuid>,
     QueryOf(query): QueryOf<ApplyQuery>,
     JsonBody(body): JsonBody<ApplyBody>,
@@ -243,125 +241,105 @@ pub(crate) async fn apply(
     if query.wait > WAIT_SECONDS_MAX {
         return Err(Problem::invalid("?wait", format!("0 to {WAIT_SECONDS_MAX}")));
     }
-    let planning = planning_turn().await?;
-    let planned = plan_again(&shared, id).await?;
-    let plan = &planned.plan;
-    let hash = plan.hash().to_owned();
-    if hash != body.hash {
-        let mut problem = Problem::new(Kind::PlanChanged, "the hash is not that of the plan as it is now");
-        problem.hash = Some(hash.into());
-        return Err(problem);
-    }
-    let detail = serde_json::json!({ "import": id, "writes": plan.summary().writes });
-    let audit_id = note(&shared, &actor, "import.request", &hash, detail).await?;
-    let sender = shared
-        .jobs
-        .begin(plan.changes().len())
-        .ok_or_else(|| Problem::new(Kind::Busy, "too many imports are being applied"))?;
-    let job = sender.subscribe();
-    tokio::spawn(work(shared.clone(), id, planned, actor, sender));
-    drop(planning);
+    shared.api.desk.permit(&principal, Operation::ApplyImport).await?;
+    // In a task of its own: a caller that hangs up must not leave the turn behind.
+    let begun = tokio::spawn(begin(shared, principal, id, body.hash)).await;
+    let (job, audit_id) = begun.map_err(|fault| Problem::internal("an apply ended in a fault", &fault))??;
     let job = jobs::wait(job, Duration::from_secs(query.wait)).await;
     let code = if job.state == JobState::Running { StatusCode::ACCEPTED } else { StatusCode::OK };
     let location = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.id)).ok().map(|at| (header::LOCATION, at));
     Ok((code, audited(&audit_id, (AppendHeaders(location), Json(job)))).into_response())
 }
 
-/// The apply itself, in a task of its own: it outlives the request.
-async fn work(shared: Shared, import: Uuid, planned: Planned, actor: Actor, sender: watch::Sender<Job>) {
-    let _turn = shared.jobs.turn().await;
-    let desk = &shared.api.desk;
+/// Takes the turn, makes the plan, and begins to apply it when it is still the one that was shown.
+async fn begin(
+    shared: Shared,
+    principal: Principal,
+    id: Uuid,
+    hash: String,
+) -> Result<(watch::Receiver<Job>, String), Problem> {
+    let turn = shared.turns.apply().await?;
+    match prepare(&shared, &principal, id, &hash).await {
+        Ok((planned, sender, audit_id)) => {
+            let (sender, (stop, stopped)) = (Arc::new(sender), oneshot::channel());
+            let job = sender.subscribe();
+            let work = work(shared.clone(), id, planned, principal, sender.clone(), stopped);
+            shared.jobs.watch_over(sender, turn, stop, work);
+            Ok((job, audit_id))
+        }
+        Err(problem) => {
+            turn.end().await;
+            Err(problem)
+        }
+    }
+}
+
+async fn prepare(
+    shared: &Shared,
+    principal: &Principal,
+    id: Uuid,
+    hash: &str,
+) -> Result<(PlannedImport, watch::Sender<Job>, String), Problem> {
+    let planning = shared.turns.plan().await?;
+    let planned = plan_again(shared, principal, id).await?;
+    drop(planning);
+    let (plan, now) = (&planned.plan, planned.plan.hash());
+    if now != hash {
+        let mut problem = Problem::new(Kind::PlanChanged, "the hash is not that of the plan as it is now");
+        problem.hash = Some(now.into());
+        return Err(problem);
+    }
+    let detail = serde_json::json!({ "import": id, "writes": plan.summary().writes });
+    let audit_id = shared.api.desk.permit_change(principal, Operation::ApplyImport, now, detail).await?;
+    let sender = shared.jobs.begin(plan.changes().len(), Timestamp::now()).await?;
+    Ok((planned, sender, audit_id))
+}
+
+/// The apply itself: it outlives the request.
+async fn work(
+    shared: Shared,
+    import: Uuid,
+    planned: PlannedImport,
+    principal: Principal,
+    sender: Arc<watch::Sender<Job>>,
+    stopped: oneshot::Receiver<()>,
+) -> End {
     let mut progress = |now: Progress| {
         sender.send_modify(|job| {
             job.done = now.done;
             job.total = now.total;
         });
     };
-    let applier = Applier {
-        directory: &desk.directory,
-        scheme: desk.settings.get().scheme,
-        actor: &actor,
-        audit: &desk.audit,
-        journals: &shared.api.journals,
+    let stop = async {
+        // Without a word the sender is gone, and nobody watches over this job any more.
+        let _ = stopped.await;
     };
-    let outcome = applier.apply(&planned.plan, &planned.passwords, &mut progress).await;
-    let (state, outcomes, error) = match outcome {
-        Ok(outcomes) => (JobState::Done, outcomes, None),
-        Err((outcomes, error)) => (JobState::Failed, outcomes, Some(error.to_string())),
+    let (outcomes, error) = match shared.api.desk.apply_import(stop, &principal, &planned, &mut progress).await {
+        Ok(Ok(outcomes)) if outcomes.interrupted => (Some(outcomes), Some("it was stopped before its end".to_owned())),
+        Ok(Ok(outcomes)) => (Some(outcomes), None),
+        Ok(Err((outcomes, error))) => (Some(outcomes), Some(error.to_string())),
+        Err(error) => (None, Some(error.to_string())),
     };
-    if state == JobState::Done && on_disk(&shared.plans, move |plans| plans.forget(import)).await.is_err() {
+    let state = if error.is_none() { JobState::Done } else { JobState::Failed };
+    if state == JobState::Done && shared.plans.forget(import, Timestamp::now()).await.is_err() {
         tracing::warn!(%import, "the file of an applied import could not be removed; it goes when it expires");
     }
-    sender.send_modify(|job| {
-        job.state = state;
-        job.outcomes = Some(outcomes.into());
-        job.error = error;
-    });
+    End { state, outcomes: outcomes.map(Into::into), error }
 }
 
-async fn planning_turn() -> Result<SemaphorePermit<'static>, Problem> {
-    match tokio::time::timeout(PLANNING_PATIENCE, PLANNING.acquire()).await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ => Err(Problem::new(Kind::Busy, "another import is being planned")),
-    }
+async fn plan_again(shared: &Shared, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
+    let (waiting, octets) = shared.plans.read(id, Timestamp::now()).await?;
+    Ok(shared.api.desk.review_import(principal, octets, waiting.options()).await?)
 }
 
-/// A plan with the passwords of its file.
-struct Planned {
-    plan: Arc<Plan>,
-    passwords: Passwords,
-}
-
-async fn plan_again(shared: &Shared, id: Uuid) -> Result<Planned, Problem> {
-    let (waiting, octets) = on_disk(&shared.plans, move |plans| plans.read(id, Timestamp::now())).await?;
-    make_plan(shared, octets.into(), waiting.options()).await
-}
-
-/// Read, compare. The work is done off the async threads.
-async fn make_plan(shared: &Shared, octets: Bytes, options: CsvOptions) -> Result<Planned, Problem> {
-    let fault = |error: tokio::task::JoinError| Problem::internal("planning ended in a fault", &error);
-    let desk = shared.api.desk.clone();
-    let name = desk.settings.get().source;
-    let source = tokio::task::spawn_blocking(move || provost_provision::read_source(&name, &octets, &options));
-    let sources = vec![source.await.map_err(fault)??];
-    let actual = Actual::read(&desk.directory).await.map_err(provost_provision::DeskError::from)?;
-    let planned = tokio::task::spawn_blocking(move || {
-        let policies = Policies::from(&desk.settings.get());
-        let wanted = provost_provision::wanted(&sources, &policies, Timestamp::now());
-        let plan = Arc::new(provost_provision::plan(&wanted, &actual)?);
-        Ok(Planned { plan, passwords: Passwords::of(sources) })
-    });
-    let inconsistent = |error: provost_provision::PlanError| Problem::new(Kind::Inconsistent, error.to_string());
-    planned.await.map_err(fault)?.map_err(inconsistent)
-}
-
-/// Runs work on the plans' folder off the async threads.
-async fn on_disk<T: Send + 'static>(
-    plans: &Plans,
-    work: impl FnOnce(&Plans) -> Result<T, PlansError> + Send + 'static,
-) -> Result<T, Problem> {
-    let plans = plans.clone();
-    match tokio::task::spawn_blocking(move || work(&plans)).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(PlansError::Gone)) => Err(Problem::new(Kind::NotFound, "there is no such import (any more)")),
-        Ok(Err(PlansError::Full)) => Err(Problem::new(Kind::Busy, "too many imports wait for their apply")),
-        Ok(Err(PlansError::Io(error))) => {
-            tracing::error!(%error, "the folder of uploaded imports");
-            Err(Problem::new(Kind::Unavailable, "the file cannot be kept or read now"))
+impl From<PlansError> for Problem {
+    fn from(error: PlansError) -> Self {
+        match error {
+            PlansError::Gone => Self::new(Kind::NotFound, "there is no such import (any more)"),
+            PlansError::Full => Self::new(Kind::Busy, "too many imports wait for their apply"),
+            PlansError::State(error) => error.into(),
         }
-        Err(error) => Err(Problem::internal("the folder of imports", &error)),
     }
-}
-
-async fn note(
-    shared: &Shared,
-    actor: &Actor,
-    action: &str,
-    subject: &str,
-    detail: serde_json::Value,
-) -> Result<String, Problem> {
-    let noted = shared.api.desk.audit.note(actor, action, subject, detail).await;
-    noted.map_err(|error| Problem::new(Kind::Unavailable, format!("the request cannot be audited: {error}")))
 }
 
 fn encoding_of(text: Option<&str>) -> Result<&'static str, Problem> {

@@ -1,0 +1,32 @@
+//! Looking at an apply that runs or has run.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use jiff::Timestamp;
+use provost_provision::Operation;
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::extract::PathOf;
+use crate::failures::Failures;
+use crate::jobs::Job;
+use crate::problem::{Kind, Problem};
+use crate::shared::Shared;
+
+/// Shows a job.
+#[utoipa::path(
+    get, operation_id = "showJob", path = "/jobs/{id}", tag = "imports",
+    params(("id" = String, Path, format = "uuid", description = "Id of the job")),
+    responses((status = 200, description = "How it stands", body = Job), Failures)
+)]
+pub(crate) async fn show(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    PathOf(id): PathOf<Uuid>,
+) -> Result<Json<Job>, Problem> {
+    shared.api.desk.permit(&principal, Operation::ViewImports).await?;
+    match shared.jobs.find(id, Timestamp::now()).await? {
+        Some(job) => Ok(Json(job)),
+        None => Err(Problem::new(Kind::NotFound, "there is no such job (any more)")),
+    }
+}

@@ -1,0 +1,10 @@
+//! One file per resource. Each reads the request, asks the operations layer, and answers.
+
+pub(crate) mod addresses;
+pub(crate) mod imports;
+pub(crate) mod jobs;
+pub(crate) mod password;
+pub(crate) mod people;
+pub(crate) mod queue;
+pub(crate) mod status;
+pub(crate) mod vacation;

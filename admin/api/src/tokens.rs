@@ -1,0 +1,223 @@
+//! Tokens of programs: each has a name, a role and an end, and is known by its digest alone.
+//!
+//! Created ones stand in the shared state and are looked up with each request, so a revocation holds on every node at once.
+//! A token reads `NAME.SECRET`. Beside them a node may have fixed ones in its file `api.tokens_file`.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use provost_provision::{Desk, DeskError, Operation, Principal, Role};
+use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// Longest life of a created token, in days: a token that nobody renews is one that nobody watches.
+pub const TOKEN_DAYS_MAX: i64 = 2 * 366;
+/// Longest name of a token, in octets.
+const NAME_OCTETS_MAX: usize = 64;
+/// Most tokens in force at once.
+const TOKENS_MAX: usize = 1000;
+
+static TOKENS: StateSpace =
+    StateSpace { name: "token", records_max: TOKENS_MAX, octets_max: 2048, when_full: WhenFull::Refuse };
+
+/// A token of a node's file, known by its digest.
+#[derive(Clone, Debug)]
+pub struct FixedToken {
+    /// Shown in the audit.
+    pub name: String,
+    /// blake3 of the token.
+    pub digest: blake3::Hash,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// A token to create.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Unique; shown in the audit.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// From when it is no longer in force; at most [`TOKEN_DAYS_MAX`] from now.
+    pub expires: Timestamp,
+}
+
+/// A token in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokenInfo {
+    /// Its name.
+    pub name: String,
+    /// Name of its role.
+    pub role: String,
+    /// From when it is no longer in force.
+    pub expires: Timestamp,
+    /// When it was created.
+    pub created: Timestamp,
+    /// By whom, as in the audit.
+    pub created_by: String,
+}
+
+/// Why a token was not created or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Not permitted, or not auditable.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+    /// The shared state refuses.
+    #[error("tokens: {0}")]
+    State(#[from] StateError),
+    /// Name or end break a rule.
+    #[error("{0}")]
+    Invalid(String),
+    /// A token of this name is in force.
+    #[error("there is a token '{0}' already; revoke it first")]
+    InUse(String),
+    /// There is none of this name in force.
+    #[error("there is no token '{0}'")]
+    NotFound(String),
+}
+
+/// A record of [`TOKENS`].
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    digest: String,
+    role: String,
+    created: Timestamp,
+    created_by: String,
+}
+
+/// All tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Tokens {
+    state: Arc<dyn StateStore>,
+    fixed: Arc<[FixedToken]>,
+}
+
+impl Tokens {
+    /// Those of the shared state, and the fixed ones of this node.
+    pub fn new(state: Arc<dyn StateStore>, fixed: Vec<FixedToken>) -> Self {
+        Self { state, fixed: fixed.into() }
+    }
+
+    /// Who asks with this token; `None` when it is unknown, revoked or past its end.
+    pub async fn principal(&self, token: &str, now: Timestamp) -> Result<Option<Principal>, StateError> {
+        let digest = blake3::hash(token.as_bytes());
+        // Digests compare in constant time, and all are compared.
+        let fixed =
+            self.fixed.iter().fold(None, |found, fixed| if fixed.digest == digest { Some(fixed) } else { found });
+        if let Some(fixed) = fixed {
+            return Ok(Some(Principal::token(&fixed.name, fixed.role)));
+        }
+        let Some((name, _)) = token.split_once('.').filter(|(name, _)| is_name(name)) else { return Ok(None) };
+        let Some(record) = self.state.record(&TOKENS, name, now.as_second()).await? else { return Ok(None) };
+        let stored = read(&record)?;
+        let known = blake3::Hash::from_hex(&stored.digest).is_ok_and(|known| known == digest);
+        let role = Role::parse(&stored.role).filter(|_| known);
+        Ok(role.map(|role| Principal::token(name, role)))
+    }
+
+    /// Creates a token and returns it, this once, with the audit id.
+    pub async fn create(
+        &self,
+        desk: &Desk,
+        principal: &Principal,
+        new: &NewToken,
+        now: Timestamp,
+    ) -> Result<(String, String), TokenError> {
+        let detail = json!({ "create": new.name, "role": new.role.name(), "expires": new.expires });
+        desk.permit(principal, Operation::ChangeTokens).await?;
+        check(new, now)?;
+        let secret = blake3::Hash::from_bytes(rand::random()).to_hex();
+        let token = format!("{}.{secret}", new.name);
+        let stored = Stored {
+            digest: blake3::hash(token.as_bytes()).to_hex().to_string(),
+            role: new.role.name().to_owned(),
+            created: now,
+            created_by: principal.actor().name.clone(),
+        };
+        let value = serde_json::to_vec(&stored).map_err(|error| TokenError::Invalid(error.to_string()))?;
+        // Noted first: a token that nobody could know of must not be in force.
+        let audit_id = desk.permit_change(principal, Operation::ChangeTokens, &subject(&new.name), detail).await?;
+        let put = StateChange::put(&TOKENS, &*new.name, Expect::Absent, value, Some(new.expires.as_second()));
+        match self.state.change(vec![put], now.as_second()).await {
+            Ok(_) => Ok((token, audit_id)),
+            Err(StateError::Conflict) => Err(TokenError::InUse(new.name.clone())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Those in force, by name.
+    pub async fn list(&self, desk: &Desk, principal: &Principal, now: Timestamp) -> Result<Vec<TokenInfo>, TokenError> {
+        desk.permit(principal, Operation::ViewTokens).await?;
+        let records = self.state.records(&TOKENS, None, TOKENS_MAX, now.as_second()).await?;
+        let info = |record: &StateRecord| {
+            let Stored { role, created, created_by, .. } = read(record)?;
+            let expires = record.expires.and_then(|end| Timestamp::from_second(end).ok()).unwrap_or(Timestamp::MAX);
+            Ok(TokenInfo { name: record.key.clone(), role, expires, created, created_by })
+        };
+        records.iter().map(info).collect()
+    }
+
+    /// Ends a token at once, on every node. Returns the audit id.
+    pub async fn revoke(
+        &self,
+        desk: &Desk,
+        principal: &Principal,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<String, TokenError> {
+        desk.permit(principal, Operation::ChangeTokens).await?;
+        let record = self.state.record(&TOKENS, name, now.as_second()).await?;
+        let record = record.ok_or_else(|| TokenError::NotFound(name.to_owned()))?;
+        let remove = StateChange::remove(&TOKENS, record.key, Expect::Any);
+        self.state.change(vec![remove], now.as_second()).await?;
+        Ok(desk.permit_change(principal, Operation::ChangeTokens, &subject(name), json!({ "revoke": name })).await?)
+    }
+}
+
+fn subject(name: &str) -> String {
+    format!("token:{name}")
+}
+
+/// Lower-case letters, digits, `-` and `_`: the name stands in the token and in the audit.
+fn is_name(name: &str) -> bool {
+    let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
+    !name.is_empty() && name.len() <= NAME_OCTETS_MAX && name.bytes().all(good)
+}
+
+fn check(new: &NewToken, now: Timestamp) -> Result<(), TokenError> {
+    if !is_name(&new.name) {
+        let rule = format!("the name of a token has 1 to {NAME_OCTETS_MAX} of a-z, 0-9, '-' and '_'");
+        return Err(TokenError::Invalid(rule));
+    }
+    let life = new.expires.duration_since(now);
+    if life <= SignedDuration::ZERO || life > SignedDuration::from_hours(24 * TOKEN_DAYS_MAX) {
+        return Err(TokenError::Invalid(format!("a token ends within {TOKEN_DAYS_MAX} days from now")));
+    }
+    Ok(())
+}
+
+fn read(record: &StateRecord) -> Result<Stored, StateError> {
+    serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("token {}: {error}", record.key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_ends_are_checked() {
+        let now: Timestamp = "2026-09-01T00:00:00Z".parse().unwrap();
+        let check = |name: &str, expires: &str| {
+            check(&NewToken { name: name.into(), role: Role::Auditor, expires: expires.parse().unwrap() }, now).is_ok()
+        };
+        assert!(check("ticket-system_2", "2027-09-01T00:00:00Z"));
+        for name in ["", "a.b", "A", "é", "a b", &"x".repeat(65)] {
+            assert!(!check(name, "2027-09-01T00:00:00Z"), "{name}");
+        }
+        for end in ["2026-09-01T00:00:00Z", "2026-08-31T00:00:00Z", "2029-09-01T00:00:00Z"] {
+            assert!(!check("a", end), "{end}");
+        }
+    }
+}

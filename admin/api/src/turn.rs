@@ -1,0 +1,91 @@
+//! Turns of imports: one file is planned at a time on a node, one plan is applied at a time in the site.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use provost_store::{Expect, StateChange, StateError, StateSpace, StateStore, StateVersion, WhenFull};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
+
+use crate::problem::{Kind, Problem};
+
+/// How long a request waits for a turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it looks whether another node has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Seconds for which a turn is held without being renewed: its node has stopped then.
+pub(crate) const TURN_SECONDS: i64 = 30;
+/// The one key of the space.
+const KEY: &str = "apply";
+
+static TURN: StateSpace = StateSpace { name: "turn", records_max: 1, octets_max: 100, when_full: WhenFull::Refuse };
+
+/// All turns. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    state: Arc<dyn StateStore>,
+    planning: Arc<Mutex<()>>,
+    applying: Arc<Mutex<()>>,
+}
+
+/// The turn to apply, held until it is ended; when its node stops, until [`TURN_SECONDS`] later.
+pub(crate) struct ApplyTurn {
+    state: Arc<dyn StateStore>,
+    version: u64,
+    _local: OwnedMutexGuard<()>,
+}
+
+impl Turns {
+    pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
+        Self { state, planning: Arc::default(), applying: Arc::default() }
+    }
+
+    /// The turn to plan: each plan holds its file and the directory's people in memory.
+    pub(crate) async fn plan(&self) -> Result<OwnedMutexGuard<()>, Problem> {
+        let turn = tokio::time::timeout(PATIENCE, self.planning.clone().lock_owned()).await;
+        turn.map_err(|_| Problem::new(Kind::Busy, "another import is being planned"))
+    }
+
+    /// The turn to apply. It is taken before the plan is made: a plan that waited while another one was applied would be
+    /// of a directory that is no more.
+    pub(crate) async fn apply(&self) -> Result<ApplyTurn, Problem> {
+        let busy = || Problem::new(Kind::Busy, "another import is being applied");
+        let until = Instant::now() + PATIENCE;
+        let local = tokio::time::timeout_at(until, self.applying.clone().lock_owned()).await.map_err(|_| busy())?;
+        loop {
+            let now = Timestamp::now().as_second();
+            let take = StateChange::put(&TURN, KEY, Expect::Absent, "", Some(now + TURN_SECONDS));
+            match self.state.change(vec![take], now).await {
+                Ok(made) => {
+                    let version = made.first().copied().unwrap_or_default();
+                    return Ok(ApplyTurn { state: self.state.clone(), version, _local: local });
+                }
+                Err(StateError::Conflict) if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(StateError::Conflict) => return Err(busy()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl ApplyTurn {
+    /// Holds it on; a conflict when it was lost to another node.
+    pub(crate) async fn renew(&mut self) -> Result<(), StateError> {
+        let now = Timestamp::now().as_second();
+        let expect = Expect::Version(StateVersion::from(self.version));
+        let put = StateChange::put(&TURN, KEY, expect, "", Some(now + TURN_SECONDS));
+        self.version = self.state.change(vec![put], now).await?.first().copied().unwrap_or_default();
+        Ok(())
+    }
+
+    /// Gives it to the next.
+    pub(crate) async fn end(self) {
+        let expect = Expect::Version(StateVersion::from(self.version));
+        let ended =
+            self.state.change(vec![StateChange::remove(&TURN, KEY, expect)], Timestamp::now().as_second()).await;
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the turn to apply imports ends by itself in {TURN_SECONDS} s");
+        }
+    }
+}

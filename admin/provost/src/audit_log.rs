@@ -1,0 +1,165 @@
+//! The audit in the shared state, and what an earlier version wrote to `audit.jsonl`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use provost_provision::{AUDIT_RECORD_OCTETS_MAX, Audit, AuditLog, AuditRecord};
+use provost_store::{
+    Expect, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, StateChange, StateError, StateLog, StateSpace, StateStore,
+    WhenFull,
+};
+
+/// The file of earlier versions, in the data folder.
+const FILE: &str = "audit.jsonl";
+/// What its record holds when all of it has been taken over; before that, the octet up to which it was.
+const DONE: &str = "done";
+/// Lines that are taken over in one transaction: one change is left for the record of how far it came.
+const LINES_MAX: usize = STATE_CHANGES_MAX - 1;
+/// Longest line that is read; a longer one is none of ours.
+const LINE_OCTETS_MAX: u64 = AUDIT_RECORD_OCTETS_MAX as u64 + 1;
+
+static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
+static TAKEN_OVER: StateSpace =
+    StateSpace { name: "audit-file", records_max: 1, octets_max: 32, when_full: WhenFull::Refuse };
+
+type Done<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+struct StateAudit {
+    state: Arc<dyn StateStore>,
+}
+
+impl AuditLog for StateAudit {
+    fn append(&self, record: &AuditRecord) -> Done<'_, ()> {
+        let change = encode(record);
+        Box::pin(async move {
+            let made = self.state.change(vec![change?], Timestamp::now().as_second()).await;
+            made.map(drop).map_err(io::Error::other)
+        })
+    }
+
+    fn newest(&self, subject: Option<&str>, most: usize) -> Done<'_, Vec<AuditRecord>> {
+        let subject = subject.map(|subject| cut(subject).to_owned());
+        Box::pin(async move {
+            let entries = self.state.entries(&AUDIT, subject.as_deref(), None, most).await.map_err(io::Error::other)?;
+            entries.iter().map(|entry| Ok(serde_json::from_slice(&entry.value)?)).collect()
+        })
+    }
+}
+
+fn encode(record: &AuditRecord) -> io::Result<StateChange> {
+    Ok(StateChange::append(&AUDIT, cut(&record.subject), serde_json::to_vec(record)?))
+}
+
+/// A subject as a key: a longer one is cut, the whole one stands in the record.
+fn cut(subject: &str) -> &str {
+    subject.get(..subject.floor_char_boundary(STATE_KEY_OCTETS_MAX)).unwrap_or_default()
+}
+
+/// The audit in `state`. What `audit.jsonl` of an earlier version holds is taken over once; the file stays as it is.
+pub(crate) async fn open(data: &Path, state: Arc<dyn StateStore>) -> anyhow::Result<Audit> {
+    while !take_over_some(&data.join(FILE), &*state).await? {}
+    Ok(Audit::new(Arc::new(StateAudit { state })))
+}
+
+/// Takes over the next lines; `true` when there are no more. Each transaction records how far it came, so that it is
+/// interrupted, and done by two processes at once, without a line lost or doubled.
+async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<bool> {
+    let now = Timestamp::now().as_second();
+    let record = state.record(&TAKEN_OVER, FILE, now).await?;
+    let (from, expect) = match &record {
+        None => (0, Expect::Absent),
+        Some(record) if record.value == DONE => return Ok(true),
+        Some(record) => (std::str::from_utf8(&record.value)?.parse()?, Expect::Version(record.version)),
+    };
+    let (records, to) = read_lines(file, from)?;
+    let mut changes = records.iter().map(encode).collect::<io::Result<Vec<_>>>()?;
+    let reached = if to == from { DONE.to_owned() } else { to.to_string() };
+    changes.push(StateChange::put(&TAKEN_OVER, FILE, expect, reached, None));
+    match state.change(changes, now).await {
+        // Another process was faster: what it did is looked at again.
+        Ok(_) | Err(StateError::Conflict) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Records from the octet `from`, and the octet behind them. A line that is no record, as a power cut may leave one, is
+/// left out with a warning.
+fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
+    let mut opened = match File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), from)),
+        Err(error) => return Err(error),
+    };
+    opened.seek(SeekFrom::Start(from))?;
+    let (mut reader, mut records, mut to) = (BufReader::new(opened), Vec::new(), from);
+    for _ in 0..LINES_MAX {
+        let mut line = Vec::new();
+        let read = reader.by_ref().take(LINE_OCTETS_MAX).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            break;
+        }
+        match serde_json::from_slice(&line) {
+            Ok(record) => records.push(record),
+            Err(error) => {
+                tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit is no record")
+            }
+        }
+        to += read as u64;
+    }
+    Ok((records, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_store::MemoryState;
+
+    fn line(number: usize) -> String {
+        let record = AuditRecord {
+            id: number.to_string(),
+            at: "2026-09-01T08:00:00Z".into(),
+            actor: "cli:root".into(),
+            via: "cli".into(),
+            action: "vacation.set".into(),
+            subject: format!("cn={}", number % 2),
+            detail: serde_json::json!({}),
+        };
+        serde_json::to_string(&record).unwrap() + "\n"
+    }
+
+    #[tokio::test]
+    async fn the_file_of_an_earlier_version_is_taken_over_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let text: String = (0..200).map(line).collect::<String>() + "{\"id\":\"torn";
+        std::fs::write(&file, &text).unwrap();
+        let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
+        let (one, two) = tokio::join!(open(folder.path(), state.clone()), open(folder.path(), state.clone()));
+        let (audit, _) = (one.unwrap(), two.unwrap());
+        let newest = audit.newest(1000).await.unwrap();
+        assert_eq!(newest.len(), 200);
+        assert_eq!((newest[0].id.as_str(), newest[199].id.as_str()), ("199", "0"));
+        assert_eq!(audit.about("cn=1", 1000).await.unwrap().len(), 100);
+        std::fs::write(&file, text.clone() + "\n" + &line(200)).unwrap();
+        assert_eq!(open(folder.path(), state).await.unwrap().newest(1000).await.unwrap().len(), 200);
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with(&text), "the file stays as it is");
+    }
+
+    #[tokio::test]
+    async fn a_new_folder_has_an_empty_audit() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = open(folder.path(), Arc::new(MemoryState::default())).await.unwrap();
+        assert!(audit.newest(10).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn long_subjects_are_cut_between_characters() {
+        assert_eq!(cut("cn=zoé"), "cn=zoé");
+        assert_eq!(cut(&"é".repeat(STATE_KEY_OCTETS_MAX)).len(), STATE_KEY_OCTETS_MAX);
+        assert_eq!(cut(&("x".to_owned() + &"é".repeat(STATE_KEY_OCTETS_MAX))).len(), STATE_KEY_OCTETS_MAX - 1);
+    }
+}

@@ -1,0 +1,47 @@
+//! `provost audit list`: who did what.
+
+use clap::Subcommand;
+use provost_provision::AuditRecord;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// What to read of the audit.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Records, newest first.
+    #[command(after_help = "Examples:
+  provost audit list --limit 20
+  provost audit list --person zoe.tremblay
+  provost --json audit list --limit 1000")]
+    List {
+        /// Only what concerns this person: login, address, registrar's number, or provostPersonId.
+        #[arg(long, conflicts_with = "subject")]
+        person: Option<String>,
+        /// Only what concerns this subject: a DN, the digest of an imported file, `token:NAME`.
+        #[arg(long)]
+        subject: Option<String>,
+        /// Most records, up to 1000.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+}
+
+pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    let Command::List { person, subject, limit } = command;
+    let asking = super::asking(config).await?;
+    let subject = match person {
+        Some(person) => Some(asking.desk.person(&asking.principal, &person).await?.dn),
+        None => subject,
+    };
+    let records = asking.desk.audit_records(&asking.principal, subject.as_deref(), limit).await?;
+    print.show(&records, |records| records.iter().for_each(show))?;
+    Ok(Exit::Clean)
+}
+
+fn show(record: &AuditRecord) {
+    let AuditRecord { id, at, actor, via, action, subject, detail } = record;
+    println!("{at} {actor} ({via}) {action} {subject}");
+    println!("  {id} {detail}");
+}

@@ -1,0 +1,58 @@
+//! `provost roles`: who may do what.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use provost_provision::{Grant, ROLES, TABLE};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// What to show.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The table of operations and roles.
+    #[command(after_help = "Example: provost roles show
+yes: on anybody and anything; own: on one's own entry; -: not at all.
+Beyond the table, nobody changes the password or the roles of a person who has a higher role than their own.")]
+    Show,
+}
+
+/// One operation and what each role may do with it.
+#[derive(Serialize)]
+struct Row {
+    operation: &'static str,
+    changes_credentials: bool,
+    roles: BTreeMap<&'static str, &'static str>,
+}
+
+pub(crate) fn run(command: &Command, print: &Printer) -> anyhow::Result<Exit> {
+    let Command::Show = command;
+    let rows: Vec<Row> = TABLE.iter().map(|(operation, _)| row(*operation)).collect();
+    print.show(&rows, |rows| table(rows))?;
+    Ok(Exit::Clean)
+}
+
+fn row(operation: provost_provision::Operation) -> Row {
+    let roles = ROLES.iter().map(|role| (role.name(), word(role.grant(operation)))).collect();
+    Row { operation: operation.name(), changes_credentials: operation.changes_credentials(), roles }
+}
+
+fn word(grant: Grant) -> &'static str {
+    match grant {
+        Grant::Any => "yes",
+        Grant::Own => "own",
+        Grant::No => "-",
+    }
+}
+
+fn table(rows: &[Row]) {
+    let heads: Vec<String> = ROLES.iter().map(|role| format!("{:<11}", role.name())).collect();
+    println!("{:<18}{}", "", heads.concat().trim_end());
+    for row in rows {
+        let cells = ROLES.iter().map(|role| format!("{:<11}", row.roles.get(role.name()).copied().unwrap_or("-")));
+        println!("{:<18}{}", row.operation, cells.collect::<String>().trim_end());
+    }
+    println!("Nobody changes the password or the roles of a person who has a higher role than their own.");
+}

@@ -1,0 +1,114 @@
+//! `provost token create|list|revoke`: tokens of programs that use the REST API.
+
+use anyhow::bail;
+use clap::Subcommand;
+use jiff::civil::Date;
+use jiff::{Span, Timestamp};
+use provost_api::{NewToken, TOKEN_DAYS_MAX, TokenInfo, Tokens};
+use provost_provision::{Role, site_time_zone};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// What to do with tokens.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Create one and print it, this once.
+    #[command(after_help = "Examples:
+  provost token create ticket-system --role helpdesk1 --expires 90d
+  provost token create registrar-upload --role registrar --expires 2027-08-31
+What each role may do: provost roles show")]
+    Create {
+        /// Its name, as the audit shows it: a-z, 0-9, '-' and '_'.
+        name: String,
+        /// registrar, helpdesk1, helpdesk2, postmaster, admin or auditor.
+        #[arg(long, value_parser = parse_role)]
+        role: Role,
+        /// Its end: a number of days as in 90d, or the last day as YYYY-MM-DD; at most two years from now.
+        #[arg(long)]
+        expires: String,
+    },
+    /// Those that are in force.
+    #[command(after_help = "Example: provost token list")]
+    List,
+    /// End one at once, on every node.
+    #[command(after_help = "Example: provost token revoke ticket-system")]
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| "one of registrar, helpdesk1, helpdesk2, postmaster, admin, auditor".to_owned())
+}
+
+#[derive(Serialize)]
+struct Created {
+    name: String,
+    token: String,
+    role: &'static str,
+    expires: Timestamp,
+    audit_id: String,
+}
+
+pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    let asking = super::asking(config).await?;
+    let (desk, who, now) = (&asking.desk, &asking.principal, Timestamp::now());
+    let tokens = Tokens::new(asking.state.clone(), Vec::new());
+    match command {
+        Command::Create { name, role, expires } => {
+            let new = NewToken { name: name.clone(), role, expires: end_of(&expires, now)? };
+            let (token, audit_id) = tokens.create(desk, who, &new, now).await?;
+            let created = Created { name, token, role: role.name(), expires: new.expires, audit_id };
+            print.show(&created, |created| {
+                println!("{}", created.token);
+                eprintln!("This is shown once. Role {}, in force until {}.", created.role, created.expires);
+            })?;
+        }
+        Command::List => print.show(&tokens.list(desk, who, now).await?, |found| list(found))?,
+        Command::Revoke { name } => {
+            let audit_id = tokens.revoke(desk, who, &name, now).await?;
+            print.show(&audit_id, |_| println!("{name} revoked"))?;
+        }
+    }
+    Ok(Exit::Clean)
+}
+
+fn list(found: &[TokenInfo]) {
+    for token in found {
+        println!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, token.created_by);
+    }
+    println!("{} in force", found.len());
+}
+
+/// `90d`, or the last day to its end.
+fn end_of(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
+        if !(1..=TOKEN_DAYS_MAX).contains(&days) {
+            bail!("--expires: 1d to {TOKEN_DAYS_MAX}d");
+        }
+        return Ok(now.checked_add(Span::new().try_hours(24 * days)?)?);
+    }
+    let Ok(day) = text.parse::<Date>() else {
+        bail!("--expires: a number of days as in 90d, or a day as in 2027-08-31");
+    };
+    Ok(site_time_zone().to_timestamp(day.tomorrow()?.at(0, 0, 0, 0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_days_or_a_day() {
+        let now: Timestamp = "2026-09-01T12:00:00Z".parse().unwrap();
+        assert_eq!(end_of("1d", now).unwrap().to_string(), "2026-09-02T12:00:00Z");
+        assert_eq!(end_of("2026-09-01", now).unwrap().to_string(), "2026-09-02T04:00:00Z", "to the end of the day");
+        for text in ["", "0d", "733d", "-1d", "soon", "2026-13-01", "99999999999999999999d"] {
+            assert!(end_of(text, now).is_err(), "{text}");
+        }
+    }
+}

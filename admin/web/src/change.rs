@@ -1,0 +1,26 @@
+//! What every change of a person shares: it comes to its end, and the next page says that it is done.
+
+use axum::response::{IntoResponse, Redirect, Response};
+use provost_provision::DeskError;
+
+use crate::page::bug;
+use crate::person_link::person_url;
+use crate::session::Flash;
+use crate::signed_in::SignedIn;
+use crate::visitor::Visitor;
+use crate::web::Web;
+
+/// Runs a change in a task of its own: a browser that goes away drops its request, and must not stop a change between
+/// its first write and its last.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    visitor: &Visitor,
+    change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
+) -> Result<Result<T, DeskError>, Response> {
+    tokio::spawn(change).await.map_err(|error| bug(visitor, "a change ended in a fault", &error))
+}
+
+/// Back to a person's page with a message, after a change (post, redirect, get).
+pub(crate) async fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &str, value: String) -> Response {
+    web.sessions.leave_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
+    Redirect::to(&person_url(id)).into_response()
+}

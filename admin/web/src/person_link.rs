@@ -1,0 +1,21 @@
+//! How a person is linked and coloured, wherever they stand.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What is encoded in a part of a path: all but the unreserved characters of RFC 3986 §2.3, and the dot, so that no part
+/// can be `..`.
+const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+
+/// Path of a person's page.
+pub(crate) fn person_url(id: &str) -> String {
+    format!("/people/{}", utf8_percent_encode(id, PATH_PART))
+}
+
+/// How a state is coloured: its words say the same.
+pub(crate) fn state_level(state: &str) -> &'static str {
+    match state {
+        "active" | "alumni" => "good",
+        "suspended" | "closed" => "bad",
+        _ => "warn",
+    }
+}

@@ -1,0 +1,53 @@
+//! What a handler takes when it serves signed-in people alone.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use provost_provision::Principal;
+
+use crate::page::failure;
+use crate::user::User;
+use crate::visitor::Visitor;
+use crate::web::Web;
+
+/// A visitor who is signed in; all others are led to the sign-in.
+#[derive(Clone)]
+pub(crate) struct SignedIn {
+    pub(crate) visitor: Visitor,
+    pub(crate) user: User,
+}
+
+impl SignedIn {
+    /// Who asks for the operations.
+    pub(crate) fn principal(&self) -> Principal {
+        self.user.principal.clone()
+    }
+}
+
+impl FromRequestParts<Web> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Response> {
+        let visitor = match Visitor::from_request_parts(parts, web).await {
+            Ok(visitor) => visitor,
+            Err(never) => match never {},
+        };
+        if visitor.is_unknown {
+            return Err(failure(&visitor, StatusCode::SERVICE_UNAVAILABLE, "title.busy", "error.unavailable", &[]));
+        }
+        match visitor.user.clone() {
+            Some(user) => Ok(Self { visitor, user }),
+            None => Err(to_sign_in(&parts.method, &visitor.here)),
+        }
+    }
+}
+
+/// Back to the page after the sign-in, if it is one that can be asked for again.
+fn to_sign_in(method: &Method, here: &str) -> Response {
+    if *method != Method::GET || here == "/" {
+        return Redirect::to("/sign-in").into_response();
+    }
+    Redirect::to(&format!("/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC))).into_response()
+}

@@ -1,0 +1,37 @@
+//! What the pages work on, and what every handler shares.
+
+use std::sync::Arc;
+
+use provost_provision::Desk;
+use provost_store::{MessageStore, StateStore};
+use provost_view::View;
+
+use crate::session::Sessions;
+use crate::throttle::Throttle;
+
+/// What the pages work on.
+#[derive(Clone)]
+pub struct WebState {
+    /// The operations.
+    pub desk: Desk,
+    /// Mailbox facts (quota, last logins).
+    pub store: Arc<dyn MessageStore>,
+    /// Sessions and sign-in counts, shared by all nodes.
+    pub state: Arc<dyn StateStore>,
+    /// Settings, and sign-in: the person must have a role that may look at people.
+    pub view: View,
+}
+
+/// The given state and what is made of it.
+#[derive(Clone)]
+pub(crate) struct Web {
+    pub(crate) site: WebState,
+    pub(crate) sessions: Sessions,
+    pub(crate) throttle: Throttle,
+}
+
+impl Web {
+    pub(crate) fn new(site: WebState) -> Self {
+        Self { sessions: Sessions::new(site.state.clone()), throttle: Throttle::new(site.state.clone()), site }
+    }
+}

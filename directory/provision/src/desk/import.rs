@@ -1,0 +1,99 @@
+//! A registrar's file through the same door: planned, then applied, by who may.
+
+use std::sync::Arc;
+
+use super::{Desk, DeskError};
+use crate::{
+    Actual, Applier, ApplyError, CsvOptions, FileError, OnProgress, Operation, Outcomes, Passwords, Plan, PlanError,
+    Policies, Principal, ensure_tree, plan, read_source, wanted,
+};
+
+/// A plan with the passwords of its file, which the plan itself never holds.
+#[derive(Clone)]
+pub struct PlannedImport {
+    /// What would be done.
+    pub plan: Arc<Plan>,
+    /// Initial passwords of new people.
+    pub passwords: Arc<Passwords>,
+}
+
+/// Why a file was not planned.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Not permitted, or the directory cannot be read.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+    /// The file is refused whole.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The directory contradicts itself.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A bug: planning ended in a panic.
+    #[error("planning ended in a fault: {0}")]
+    Fault(#[from] tokio::task::JoinError),
+}
+
+impl Desk {
+    /// Reads a new file and compares it with the directory as it is now; nothing is written.
+    pub async fn plan_import(
+        &self,
+        principal: &Principal,
+        file: impl AsRef<[u8]> + Send + 'static,
+        options: CsvOptions,
+    ) -> Result<PlannedImport, ImportError> {
+        self.permit(principal, Operation::PlanImport).await?;
+        self.make_plan(file, options).await
+    }
+
+    /// The same for a file that was planned before: what it would do now.
+    pub async fn review_import(
+        &self,
+        principal: &Principal,
+        file: impl AsRef<[u8]> + Send + 'static,
+        options: CsvOptions,
+    ) -> Result<PlannedImport, ImportError> {
+        self.permit(principal, Operation::ViewImports).await?;
+        self.make_plan(file, options).await
+    }
+
+    /// The work is done off the async threads.
+    async fn make_plan(
+        &self,
+        file: impl AsRef<[u8]> + Send + 'static,
+        options: CsvOptions,
+    ) -> Result<PlannedImport, ImportError> {
+        let settings = self.settings.get();
+        let name = settings.source.clone();
+        let source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
+        let sources = vec![source.await??];
+        let actual = Actual::read(&self.directory).await.map_err(DeskError::from)?;
+        let planned = tokio::task::spawn_blocking(move || {
+            let policies = Policies::from(&settings);
+            let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
+            Ok::<_, PlanError>(PlannedImport { plan, passwords: Arc::new(Passwords::of(sources)) })
+        });
+        Ok(planned.await??)
+    }
+
+    /// Applies a plan: see [`Applier::apply_until`]. The outer `Err` is that it was not permitted; nothing was begun then.
+    pub async fn apply_import(
+        &self,
+        stop: impl Future<Output = ()> + Send,
+        principal: &Principal,
+        planned: &PlannedImport,
+        progress: OnProgress<'_>,
+    ) -> Result<Result<Outcomes, (Outcomes, ApplyError)>, DeskError> {
+        self.permit(principal, Operation::ApplyImport).await?;
+        let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
+        let scheme = self.settings.get().scheme;
+        let applier = Applier { directory, scheme, actor: principal.actor(), audit, journals };
+        Ok(applier.apply_until(stop, &planned.plan, &planned.passwords, progress).await)
+    }
+
+    /// Makes the containers that are missing, and returns their DNs.
+    pub async fn ensure_tree(&self, principal: &Principal) -> Result<Vec<String>, DeskError> {
+        self.permit(principal, Operation::InitDirectory).await?;
+        Ok(ensure_tree(&self.directory, &self.settings.get()).await?)
+    }
+}

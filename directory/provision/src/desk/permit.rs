@@ -1,0 +1,107 @@
+//! What a principal may do, checked before each operation.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Desk, DeskError, Expected, Found, Target};
+use crate::{AuditRecord, Grant, Operation, Principal};
+
+/// Audit: action of a refusal.
+const REFUSED: &str = "operation.refused";
+
+impl Desk {
+    /// Lets through who may ask for `operation` on anybody and anything. For operations whose work is not in here: the
+    /// queue, the node.
+    pub async fn permit(&self, principal: &Principal, operation: Operation) -> Result<(), DeskError> {
+        if principal.may(operation) { Ok(()) } else { self.refuse(principal, operation, "").await }
+    }
+
+    /// As [`Desk::permit`], and notes the change that follows. Returns the audit id. For changes whose work is not in here:
+    /// tokens, settings.
+    pub async fn permit_change(
+        &self,
+        principal: &Principal,
+        operation: Operation,
+        subject: &str,
+        detail: Value,
+    ) -> Result<String, DeskError> {
+        self.permit(principal, operation).await?;
+        let noted = self.audit.note(principal.actor(), operation.name(), subject, detail).await;
+        noted.map_err(|error| DeskError::Unavailable(format!("the request cannot be audited: {error}")))
+    }
+
+    /// Notes that a person signed in to the pages.
+    pub async fn signed_in(&self, principal: &Principal, dn: &str) -> Result<String, DeskError> {
+        let noted = self.audit.note(principal.actor(), "session.open", dn, json!({})).await;
+        noted.map_err(|error| DeskError::Unavailable(format!("a sign-in cannot be audited: {error}")))
+    }
+
+    /// Notes that a person was not let in to the pages.
+    pub async fn sign_in_refused(&self, principal: &Principal, dn: &str) {
+        if let Err(error) = self.audit.note(principal.actor(), "session.refused", dn, json!({})).await {
+            tracing::error!(%error, "a refused sign-in cannot be audited");
+        }
+    }
+
+    /// The last `most` audit records, of one subject (a DN, a digest, a token) or of all, newest first.
+    pub async fn audit_records(
+        &self,
+        principal: &Principal,
+        subject: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<AuditRecord>, DeskError> {
+        self.permit(principal, Operation::ViewAudit).await?;
+        let records = match subject {
+            Some(subject) => self.audit.about(subject, most).await,
+            None => self.audit.newest(most).await,
+        };
+        records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))
+    }
+
+    /// Reads the person of an operation, when the principal may ask for it on them and they are as it expects.
+    pub(super) async fn target(
+        &self,
+        principal: &Principal,
+        operation: Operation,
+        target: &Target<'_>,
+    ) -> Result<Found, DeskError> {
+        // Who may do this to nobody does not learn who exists.
+        if principal.grant(operation) == Grant::No {
+            return self.refuse(principal, operation, target.key).await;
+        }
+        let mut found = self.find(target.key).await?;
+        self.permit_on(principal, operation, found.dn().as_str(), found.entry_uuid(), found.roles()).await?;
+        if let Expected::OneOf(versions) = &target.expected {
+            let current = found.csn().unwrap_or_default();
+            if !versions.iter().any(|version| version == current) {
+                return Err(DeskError::VersionMismatch(current.to_owned()));
+            }
+            found.is_expected = true;
+        }
+        Ok(found)
+    }
+
+    /// Lets through who may ask for `operation` on a person with these roles.
+    pub(super) async fn permit_on(
+        &self,
+        principal: &Principal,
+        operation: Operation,
+        subject: &str,
+        entry_uuid: Option<Uuid>,
+        roles: impl IntoIterator<Item = &str>,
+    ) -> Result<(), DeskError> {
+        if principal.may_on(operation, entry_uuid, roles) {
+            return Ok(());
+        }
+        self.refuse(principal, operation, subject).await
+    }
+
+    /// A refusal stands whether or not it can be audited.
+    async fn refuse<T>(&self, principal: &Principal, operation: Operation, subject: &str) -> Result<T, DeskError> {
+        let detail = json!({ "operation": operation.name() });
+        if let Err(error) = self.audit.note(principal.actor(), REFUSED, subject, detail).await {
+            tracing::error!(%error, %operation, actor = principal.actor().name, "a refusal cannot be audited");
+        }
+        Err(DeskError::NotAllowed(operation))
+    }
+}

@@ -1,0 +1,123 @@
+//! Who asks for an operation.
+
+use uuid::Uuid;
+
+use crate::{Actor, Grant, Operation, Role};
+
+/// Who asks: a person with their roles, a token with its role, or a command of this machine.
+///
+/// Faces find out who it is and make this value; what it may do is decided by [`Desk`](crate::Desk) alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    actor: Actor,
+    roles: Vec<Role>,
+    /// entryUUID of a person, for what is their own.
+    person: Option<Uuid>,
+}
+
+impl Principal {
+    /// A person who signed in to the pages, with the values of their `provostRole`; those that are no role are ignored.
+    pub fn person<'a>(uid: &str, entry_uuid: Uuid, roles: impl IntoIterator<Item = &'a str>) -> Self {
+        let roles = roles.into_iter().filter_map(Role::parse).chain([Role::Oneself]).collect();
+        Self { actor: Actor { name: uid.to_owned(), via: "web" }, roles, person: Some(entry_uuid) }
+    }
+
+    /// A program that sent a token over REST.
+    pub fn token(name: &str, role: Role) -> Self {
+        Self { actor: Actor { name: format!("token:{name}"), via: "api" }, roles: vec![role], person: None }
+    }
+
+    /// A user of this machine who runs a command, with the role that the machine gives them, or none.
+    pub fn command(user: &str, role: Option<Role>) -> Self {
+        Self {
+            actor: Actor { name: format!("cli:{user}"), via: "cli" },
+            roles: role.into_iter().collect(),
+            person: None,
+        }
+    }
+
+    /// The same one, asking by a command instead of over REST: for a command that was given a token.
+    pub fn on_the_command_line(mut self) -> Self {
+        self.actor.via = "cli";
+        self
+    }
+
+    /// For the audit.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The widest that its roles allow of an operation.
+    pub fn grant(&self, operation: Operation) -> Grant {
+        let grants = self.roles.iter().map(|role| role.grant(operation));
+        grants.fold(Grant::No, |widest, grant| match (widest, grant) {
+            (Grant::Any, _) | (_, Grant::Any) => Grant::Any,
+            (Grant::Own, _) | (_, Grant::Own) => Grant::Own,
+            _ => Grant::No,
+        })
+    }
+
+    /// Whether it may ask for an operation on anybody. What a page shows by this is a convenience: the operation checks.
+    pub fn may(&self, operation: Operation) -> bool {
+        self.grant(operation) == Grant::Any
+    }
+
+    /// Whether it may ask for an operation on the person with this entryUUID and these values of `provostRole`.
+    pub fn may_on<'a>(
+        &self,
+        operation: Operation,
+        entry_uuid: Option<Uuid>,
+        roles: impl IntoIterator<Item = &'a str>,
+    ) -> bool {
+        let is_own = self.person.is_some() && self.person == entry_uuid;
+        match self.grant(operation) {
+            Grant::No => false,
+            Grant::Own => is_own,
+            // One's own credentials are one's own, whatever the roles are in a View that is a moment old.
+            Grant::Any => !operation.changes_credentials() || is_own || self.outranks(roles),
+        }
+    }
+
+    /// Whether none of `roles` is higher than its own highest one.
+    pub(crate) fn outranks<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> bool {
+        let own = self.roles.iter().max();
+        roles.into_iter().filter_map(Role::parse).max() <= own.copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_widest_role_counts_and_own_is_own() {
+        let zoe = Uuid::from_u128(1);
+        let person = Principal::person("zoe", zoe, ["nonsense"]);
+        assert!(person.may_on(Operation::SetVacation, Some(zoe), []));
+        assert!(!person.may_on(Operation::SetVacation, Some(Uuid::from_u128(2)), []));
+        assert!(!person.may_on(Operation::SetVacation, None, []));
+        assert!(!person.may(Operation::ViewPerson));
+        let desk = Principal::person("zoe", zoe, ["registrar", "helpdesk1"]);
+        assert!(desk.may(Operation::PlanImport) && desk.may(Operation::ViewQueue));
+        assert!(!Principal::command("mallory", None).may(Operation::SearchPeople));
+    }
+
+    #[test]
+    fn nobody_changes_the_credentials_of_a_higher_role() {
+        for (own, other, may) in [
+            (Role::HelpDesk1, "", true),
+            (Role::HelpDesk1, "helpdesk1", true),
+            (Role::HelpDesk1, "helpdesk", false),
+            (Role::HelpDesk2, "auditor", false),
+            (Role::HelpDesk2, "registrar", false),
+            (Role::HelpDesk2, "postmaster", false),
+            (Role::HelpDesk2, "admin", false),
+            (Role::HelpDesk2, "ADMIN", false),
+            (Role::Admin, "admin", true),
+        ] {
+            let token = Principal::token("t", own);
+            assert_eq!(token.may_on(Operation::ResetPassword, None, [other]), may, "{own} on '{other}'");
+            assert!(token.may_on(Operation::ViewPerson, None, [other]));
+        }
+    }
+}

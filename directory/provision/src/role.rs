@@ -1,0 +1,221 @@
+//! Who may do what: the one table of roles and operations.
+
+use std::fmt;
+
+/// What a person, a token or a command acts as.
+///
+/// The order is the rank: credentials and roles of a person can only be changed by who has at least that person's
+/// highest role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Everybody, for what is their own.
+    Oneself,
+    /// Help desk, first level: looks up, resets passwords.
+    HelpDesk1,
+    /// Help desk, second level: also addresses and vacation rules.
+    HelpDesk2,
+    /// Reads everything, changes nothing.
+    Auditor,
+    /// Submits files of people.
+    Registrar,
+    /// Routing of mail: addresses, the queue.
+    Postmaster,
+    /// Everything.
+    Admin,
+}
+
+/// All roles, in the order of the table's columns.
+pub const ROLES: [Role; 7] =
+    [Role::Registrar, Role::HelpDesk1, Role::HelpDesk2, Role::Postmaster, Role::Admin, Role::Auditor, Role::Oneself];
+
+impl Role {
+    /// The role of a value of `provostRole`, of a token or of the configuration, case ignored; `None` for an unknown
+    /// one, which allows nothing. `helpdesk` is the second level, which does what `helpdesk` always did.
+    pub fn parse(name: &str) -> Option<Self> {
+        let name = name.trim().to_ascii_lowercase();
+        match name.as_str() {
+            "helpdesk1" => Some(Self::HelpDesk1),
+            "helpdesk2" | "helpdesk" => Some(Self::HelpDesk2),
+            "auditor" => Some(Self::Auditor),
+            "registrar" => Some(Self::Registrar),
+            "postmaster" => Some(Self::Postmaster),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+
+    /// Its name, as `provostRole` has it; `self` is held by everybody and never written down.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Oneself => "self",
+            Self::HelpDesk1 => "helpdesk1",
+            Self::HelpDesk2 => "helpdesk2",
+            Self::Auditor => "auditor",
+            Self::Registrar => "registrar",
+            Self::Postmaster => "postmaster",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// What this role allows of an operation.
+    pub fn grant(self, operation: Operation) -> Grant {
+        let row = TABLE.iter().find(|(of, _)| *of == operation);
+        let column = ROLES.iter().position(|role| *role == self);
+        // Each operation has a row and each role a column, as a test checks.
+        row.zip(column).and_then(|((_, grants), column)| grants.get(column)).copied().unwrap_or(Grant::No)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a cell of the table allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Nothing.
+    No,
+    /// On one's own entry.
+    Own,
+    /// On any.
+    Any,
+}
+
+/// Something that is asked of the operations layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Find people.
+    SearchPeople,
+    /// See a person with addresses, vacation rule and history.
+    ViewPerson,
+    /// Set or clear a vacation rule.
+    SetVacation,
+    /// Give or take an alias.
+    ChangeAddresses,
+    /// Set a password.
+    ResetPassword,
+    /// Change which roles a person has, and make people who have one.
+    SetRoles,
+    /// Have a registrar's file planned.
+    PlanImport,
+    /// See plans and jobs.
+    ViewImports,
+    /// Apply a plan.
+    ApplyImport,
+    /// See what waits to be sent.
+    ViewQueue,
+    /// See how the node does.
+    ViewNode,
+    /// Read the audit of everything.
+    ViewAudit,
+    /// See which tokens there are.
+    ViewTokens,
+    /// Create and revoke tokens.
+    ChangeTokens,
+    /// See the settings that all nodes share.
+    ViewSettings,
+    /// Change them.
+    ChangeSettings,
+    /// Make the containers of the directory.
+    InitDirectory,
+}
+
+const NO: Grant = Grant::No;
+const OWN: Grant = Grant::Own;
+const ANY: Grant = Grant::Any;
+
+/// Operation by role; the columns are those of [`ROLES`].
+#[rustfmt::skip]
+pub const TABLE: [(Operation, [Grant; ROLES.len()]); 17] = [
+    //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
+    (Operation::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Operation::ViewPerson,      [ANY, ANY, ANY, ANY, ANY, ANY, OWN]),
+    (Operation::SetVacation,     [NO , NO , ANY, ANY, ANY, NO , OWN]),
+    (Operation::ChangeAddresses, [NO , NO , ANY, ANY, ANY, NO , NO ]),
+    (Operation::ResetPassword,   [NO , ANY, ANY, NO , ANY, NO , OWN]),
+    (Operation::SetRoles,        [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Operation::PlanImport,      [ANY, NO , NO , NO , ANY, NO , NO ]),
+    (Operation::ViewImports,     [ANY, NO , NO , NO , ANY, ANY, NO ]),
+    (Operation::ApplyImport,     [ANY, NO , NO , NO , ANY, NO , NO ]),
+    (Operation::ViewQueue,       [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Operation::ViewNode,        [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Operation::ViewAudit,       [NO , NO , NO , NO , ANY, ANY, NO ]),
+    (Operation::ViewTokens,      [NO , NO , NO , NO , ANY, ANY, NO ]),
+    (Operation::ChangeTokens,    [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Operation::ViewSettings,    [NO , NO , NO , ANY, ANY, ANY, NO ]),
+    (Operation::ChangeSettings,  [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Operation::InitDirectory,   [NO , NO , NO , NO , ANY, NO , NO ]),
+];
+
+impl Operation {
+    /// Its name, as the audit of a refusal and the printed table have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SearchPeople => "people.search",
+            Self::ViewPerson => "person.view",
+            Self::SetVacation => "vacation.set",
+            Self::ChangeAddresses => "address.change",
+            Self::ResetPassword => "password.reset",
+            Self::SetRoles => "role.set",
+            Self::PlanImport => "import.plan",
+            Self::ViewImports => "import.view",
+            Self::ApplyImport => "import.apply",
+            Self::ViewQueue => "queue.view",
+            Self::ViewNode => "node.view",
+            Self::ViewAudit => "audit.view",
+            Self::ViewTokens => "token.view",
+            Self::ChangeTokens => "token.change",
+            Self::ViewSettings => "settings.view",
+            Self::ChangeSettings => "settings.change",
+            Self::InitDirectory => "directory.init",
+        }
+    }
+
+    /// Whether it changes how a person proves who they are, or what they may do: the rank decides then as well.
+    pub fn changes_credentials(self) -> bool {
+        matches!(self, Self::ResetPassword | Self::SetRoles)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_has_one_row_and_one_name() {
+        for (at, (operation, _)) in TABLE.iter().enumerate() {
+            let others = TABLE.iter().skip(at + 1);
+            assert!(others.clone().all(|(other, _)| other != operation && other.name() != operation.name()));
+        }
+    }
+
+    #[test]
+    fn names_are_parsed_and_unknown_ones_allow_nothing() {
+        for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
+            assert_eq!(Role::parse(role.name()), Some(role));
+        }
+        assert_eq!(Role::parse("HelpDesk"), Some(Role::HelpDesk2), "the value of earlier versions");
+        for name in ["self", "mailcore", "", "root"] {
+            assert_eq!(Role::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_auditor_changes_nothing_and_an_admin_may_do_all() {
+        use Operation as Op;
+        let reads = [Op::SearchPeople, Op::ViewPerson, Op::ViewImports, Op::ViewQueue, Op::ViewNode, Op::ViewAudit];
+        for (operation, _) in TABLE {
+            assert_eq!(Role::Admin.grant(operation), Grant::Any);
+            let may = Role::Auditor.grant(operation) != Grant::No;
+            assert_eq!(may, reads.contains(&operation) || operation.name().ends_with(".view"), "{operation}");
+        }
+    }
+}

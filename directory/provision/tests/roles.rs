@@ -1,0 +1,198 @@
+//! The table of roles and operations, cell by cell through the operations layer on the embedded directory; and what holds
+//! a change to the version that its caller saw.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
+use provost_credential::{Scheme, Secret, hash};
+use provost_entry::Dn;
+use provost_provision::{
+    Audit, CsvOptions, Desk, DeskError, Expected, Grant, ImportError, Journals, Operation, Principal, ROLES, Role,
+    Settings, TABLE, Target, VacationChange, ensure_tree,
+};
+use provost_server::Server;
+use tempfile::TempDir;
+
+const SUFFIX: &str = "dc=example,dc=edu";
+const FILE: &str =
+    "person_id,given_name,family_name,affiliation\n1,Zoé,Roy,student\n2,Ida,Admin,staff\n3,Hal,Desk,staff\n";
+
+struct Site {
+    _folder: TempDir,
+    _server: Server,
+    desk: Desk,
+    audit: Audit,
+}
+
+fn admin() -> Principal {
+    Principal::command("test", Some(Role::Admin))
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = provost_server::ServerConfig {
+            folder: folder.path().join("directory"),
+            suffix: Dn::parse(SUFFIX).unwrap(),
+            root_dn: Dn::parse(&format!("cn=admin,{SUFFIX}")).unwrap(),
+            root_password: hash(&Secret::new("secret"), Scheme::Ssha),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            tls: None,
+            client_address: None,
+            server_id: 1,
+        };
+        let server = Server::start(config, Vec::new()).await.unwrap();
+        let directory = Directory::new(DirectoryConfig {
+            servers: vec![ServerConfig {
+                url: format!("ldap://{}", server.addresses[0]),
+                role: ServerRole::Provider,
+                start_tls: false,
+            }],
+            bind_dn: format!("cn=admin,{SUFFIX}"),
+            bind_password: "secret".into(),
+            suffix: Dn::parse(SUFFIX).unwrap(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(2),
+            operation_timeout: Duration::from_secs(10),
+        });
+        let settings = Settings { domain: "example.edu".into(), source: "registrar".into(), scheme: Scheme::Ssha };
+        ensure_tree(&directory, &settings).await.unwrap();
+        let audit = Audit::in_memory();
+        let desk = Desk::new(directory, settings, audit.clone(), Journals::new(folder.path().join("journal")));
+        let plan = desk.plan_import(&admin(), FILE, CsvOptions::default()).await.unwrap();
+        assert!(plan.plan.rejected().is_empty(), "{:?}", plan.plan.rejected());
+        desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap().unwrap();
+        desk.set_roles(&admin(), "ida.admin", &["admin"]).await.unwrap();
+        desk.set_roles(&admin(), "hal.desk", &["helpdesk"]).await.unwrap();
+        Self { _folder: folder, _server: server, desk, audit }
+    }
+}
+
+fn rule() -> VacationChange {
+    VacationChange { text_en: Some("Away.".into()), ..VacationChange::default() }
+}
+
+fn import(error: ImportError) -> DeskError {
+    match error {
+        ImportError::Desk(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+/// Asks for an operation on zoe, as a face does.
+async fn ask(desk: &Desk, who: &Principal, operation: Operation) -> Result<(), DeskError> {
+    let zoe = "zoe.roy";
+    let plan = async |who: &Principal| desk.plan_import(who, FILE, CsvOptions::default()).await.map_err(import);
+    match operation {
+        Operation::SearchPeople => desk.search(who, "zoe", 5).await.map(drop),
+        Operation::ViewPerson => desk.person(who, zoe).await.map(drop),
+        Operation::SetVacation => {
+            desk.set_vacation(who, zoe, rule()).await?;
+            desk.clear_vacation(who, zoe).await.map(drop)
+        }
+        Operation::ChangeAddresses => {
+            desk.add_alias(who, zoe, "z@example.edu").await?;
+            desk.remove_alias(who, zoe, "z@example.edu").await.map(drop)
+        }
+        Operation::ResetPassword => desk.reset_password(who, zoe, None).await.map(drop),
+        Operation::SetRoles => desk.set_roles(who, zoe, &[]).await.map(drop),
+        Operation::PlanImport => plan(who).await.map(drop),
+        Operation::ViewImports => desk.review_import(who, FILE, CsvOptions::default()).await.map(drop).map_err(import),
+        Operation::ApplyImport => {
+            let plan = plan(&admin()).await?;
+            desk.apply_import(std::future::pending(), who, &plan, &mut |_| {}).await.map(drop)
+        }
+        Operation::ViewAudit => desk.audit_records(who, None, 5).await.map(drop),
+        Operation::InitDirectory => desk.ensure_tree(who).await.map(drop),
+        Operation::ViewQueue | Operation::ViewNode | Operation::ViewTokens | Operation::ViewSettings => {
+            desk.permit(who, operation).await
+        }
+        Operation::ChangeTokens | Operation::ChangeSettings => {
+            desk.permit_change(who, operation, "subject", serde_json::json!({})).await.map(drop)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_cell_of_the_table_holds() {
+    let site = Site::start().await;
+    let zoe = site.desk.person(&admin(), "zoe.roy").await.unwrap().entry_uuid;
+    for (operation, _) in TABLE {
+        for role in ROLES {
+            let (own, other) = match role {
+                Role::Oneself => {
+                    let hers = Principal::person("zoe.roy", zoe, []);
+                    (Some(hers), Principal::person("hal.desk", uuid::Uuid::from_u128(7), []))
+                }
+                role => (None, Principal::token("t", role)),
+            };
+            let grant = role.grant(operation);
+            check(&site, &other, operation, grant == Grant::Any).await;
+            if let Some(own) = own {
+                check(&site, &own, operation, grant != Grant::No).await;
+            }
+        }
+    }
+}
+
+async fn check(site: &Site, who: &Principal, operation: Operation, may: bool) {
+    let asked = ask(&site.desk, who, operation).await;
+    if may {
+        assert_eq!(asked, Ok(()), "{who:?} {operation}");
+        return;
+    }
+    assert!(matches!(asked, Err(DeskError::NotAllowed(_))), "{who:?} {operation}: {asked:?}");
+    let last = site.audit.newest(1).await.unwrap().remove(0);
+    assert_eq!((last.action.as_str(), last.actor.as_str()), ("operation.refused", who.actor().name.as_str()));
+    assert!(last.detail["operation"].is_string(), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_help_desk_changes_no_credentials_above_its_own() {
+    let site = Site::start().await;
+    let desk = &site.desk;
+    let (one, two) = (Principal::token("one", Role::HelpDesk1), Principal::token("two", Role::HelpDesk2));
+    for (who, key, may) in [
+        (&one, "zoe.roy", true),
+        (&one, "hal.desk", false),
+        (&one, "ida.admin", false),
+        (&two, "hal.desk", true),
+        (&two, "ida.admin", false),
+        (&two, "registrar:2", false),
+        (&two, "ida.admin@example.edu", false),
+    ] {
+        let reset = desk.reset_password(who, key, None).await.map(drop);
+        assert_eq!(reset.is_ok(), may, "{key}: {reset:?}");
+        assert!(may || reset == Err(DeskError::NotAllowed(Operation::ResetPassword)));
+    }
+    assert!(!desk.person(&admin(), "ida.admin").await.unwrap().has_password);
+    let hal = desk.person(&admin(), "hal.desk").await.unwrap();
+    // A View that is a moment old may still call somebody an admin: the directory's entry of the other decides.
+    let person = Principal::person("hal.desk", hal.entry_uuid, ["helpdesk"]);
+    assert_eq!(desk.set_roles(&person, "hal.desk", &["admin"]).await, Err(DeskError::NotAllowed(Operation::SetRoles)));
+    let made = desk.ensure_operator(&two, "eve", "Eve", "admin", Secret::new("long enough")).await;
+    assert_eq!(made, Err(DeskError::NotAllowed(Operation::SetRoles)));
+    assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "one's own");
+}
+
+/// Two that read the same version and write at the same time: one is done, the other is told, always.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_of_one_version_one_is_made() {
+    let site = Site::start().await;
+    for round in 0..100 {
+        let version = site.desk.person(&admin(), "zoe.roy").await.unwrap().version;
+        let write = |text: String| {
+            let (desk, version) = (site.desk.clone(), version.clone());
+            tokio::spawn(async move {
+                let target = Target::new("zoe.roy", Expected::OneOf(vec![version]));
+                desk.set_vacation(&admin(), target, VacationChange { text_en: Some(text), ..rule() }).await
+            })
+        };
+        let (one, two) = tokio::join!(write(format!("one {round}")), write(format!("two {round}")));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "{one:?} {two:?}");
+        let lost = if one.is_ok() { two } else { one };
+        assert!(matches!(lost, Err(DeskError::VersionMismatch(_))), "{lost:?}");
+    }
+}
