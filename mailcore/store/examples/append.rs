@@ -16,9 +16,24 @@ const ACCOUNTS: u64 = 3_000;
 const BODY_OCTETS: usize = 10_240;
 const RUN: Duration = Duration::from_secs(5);
 
+/// A message as they come: with the fields that are kept beside it.
+fn message(number: u64) -> Bytes {
+    let mut message = format!(
+        "Received: from client.example.edu by mx.example.edu with ESMTPS id {number}; Thu, 26 Nov 2026 10:00:00 +0100\r\n\
+         From: Ana Tremblay <ana@example.edu>\r\nTo: Zoe <zoe@example.edu>, Bob <bob@example.edu>\r\n\
+         Subject: Re: message number {number}\r\nDate: Thu, 26 Nov 2026 10:00:00 +0100\r\n\
+         Message-ID: <{number}@example.edu>\r\nIn-Reply-To: <1@example.edu>\r\nReferences: <1@example.edu>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    );
+    while message.len() < BODY_OCTETS {
+        message.push_str("a line of the text of this message, as people write them\r\n");
+    }
+    message.into()
+}
+
 fn delivery(number: u64) -> Batch {
     // Each its own buffer, as deliveries have.
-    let body = Bytes::from(vec![number as u8 | 1; BODY_OCTETS]);
+    let body = message(number);
     let mailbox = MailboxName::inbox();
     let append = Op::Append { mailbox, create: false, body, flags: Flags::none(), internal_date: 0 };
     let account = AccountId(Uuid::from_u128(u128::from(number % ACCOUNTS) << 64));
