@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engines::*;
 use provost_store::*;
@@ -116,6 +116,29 @@ async fn life_goes_on() {
     }
     let lease = store.lease("work", Duration::from_secs(60)).await.unwrap().unwrap();
     assert!(lease.epoch >> 32 >= 2, "the starts of the old store count");
+}
+
+/// Packs of the old store belong to it: they are rewritten and removed like any other.
+#[tokio::test]
+async fn old_packs_are_rewritten() {
+    let folder = old_store();
+    let store = local(folder.path());
+    for number in 1..=ACCOUNTS {
+        let one = One { store: Arc::clone(&store), account: account(number) };
+        let mailbox = one.id("INBOX").await;
+        one.done(Op::Expunge { mailbox, uids: Some(uids(6..=11)), only_deleted: false }).await;
+        one.apply(vec![delete("courses/2026"), delete("Trash"), append("INBOX", "new")]).await.unwrap();
+    }
+    let before = listing(&store).await;
+    let old = |shard: &str| folder.path().join(shard).join("pack-00000001").exists();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while old("shard-00") || old("shard-01") {
+        assert!(Instant::now() < deadline, "an old pack is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(listing(&store).await, before);
+    drop(store);
+    assert_eq!(listing(&local(folder.path())).await, before);
 }
 
 /// Columns of old messages are derived when they are read.
