@@ -196,3 +196,30 @@ async fn of_two_changes_of_one_version_one_is_made() {
         assert!(matches!(lost, Err(DeskError::VersionMismatch(_))), "{lost:?}");
     }
 }
+
+/// `Desk` alone holds directory and audit. This keeps the faces from getting another way to them: the API and the pages do
+/// not know the LDAP client, and no command writes by itself.
+#[test]
+fn faces_have_no_way_past_the_operations() {
+    let admin = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../admin");
+    for face in ["api", "web"] {
+        let manifest = std::fs::read_to_string(admin.join(face).join("Cargo.toml")).unwrap();
+        let used = manifest.split("[dev-dependencies]").next().unwrap();
+        for room in ["provost-client", "provost-server", "provost-entry"] {
+            assert!(!used.contains(room), "admin/{face} uses {room}");
+        }
+    }
+    let mut looked_at = 0;
+    for folder in ["api/src/handlers", "web/src", "provost/src/commands"] {
+        for file in std::fs::read_dir(admin.join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            for past in ["Applier", "AuditLog", ".modify(", ".delete(", "directory.add(", "MemoryState"] {
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                assert!(!code.contains(past), "{}: {past}", path.display());
+            }
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 30, "{looked_at} files");
+}
