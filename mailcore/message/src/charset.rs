@@ -2,11 +2,16 @@
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
+use crate::transfer::base64;
+
 /// Octets in the charset of that label as text. The declared charset decides, also where the octets happen to be valid
 /// UTF-8. An unknown or absent one, and US-ASCII with octets that it does not have: UTF-8 when it is valid, else
 /// Windows-1252, as mail that says nothing is read everywhere.
 pub(crate) fn decode(octets: &[u8], label: &[u8]) -> String {
     let label = label.trim_ascii();
+    if is_utf7(label) {
+        return utf7(octets);
+    }
     let is_ascii = [&b"us-ascii"[..], b"ascii"].iter().any(|name| label.eq_ignore_ascii_case(name));
     match Encoding::for_label(label).filter(|_| !is_ascii) {
         // RFC 2781 §4.3: `utf-16` says its order by its first two octets.
@@ -21,7 +26,37 @@ pub(crate) fn decode(octets: &[u8], label: &[u8]) -> String {
 
 /// Whether there is a charset of that label.
 pub(crate) fn is_known(label: &[u8]) -> bool {
-    Encoding::for_label(label.trim_ascii()).is_some()
+    Encoding::for_label(label.trim_ascii()).is_some() || is_utf7(label)
+}
+
+/// RFC 2152, which browsers do without and old mail has.
+fn is_utf7(label: &[u8]) -> bool {
+    [&b"utf-7"[..], b"unicode-1-1-utf-7"].iter().any(|name| label.trim_ascii().eq_ignore_ascii_case(name))
+}
+
+/// RFC 2152: `+` begins base64 of UTF-16, which ends at the first octet that is none; a hyphen there is passed over.
+fn utf7(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    let mut rest = octets;
+    while let Some(plus) = memchr::memchr(b'+', rest) {
+        text.push_str(&String::from_utf8_lossy(rest.get(..plus).unwrap_or_default()));
+        rest = rest.get(plus + 1..).unwrap_or_default();
+        let is_digit = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
+        let digits = rest.iter().position(|octet| !is_digit(octet)).unwrap_or(rest.len());
+        let (coded, after) = rest.split_at(digits);
+        rest = after.strip_prefix(b"-").unwrap_or(after);
+        match coded {
+            b"" => text.push('+'),
+            coded => text.push_str(&UTF_16BE.decode_without_bom_handling(whole_units(&base64(coded))).0),
+        }
+    }
+    text.push_str(&String::from_utf8_lossy(rest));
+    text
+}
+
+/// Without the bits that only fill the last digit.
+fn whole_units(octets: &[u8]) -> &[u8] {
+    octets.get(..octets.len() & !1).unwrap_or(octets)
 }
 
 #[cfg(test)]
@@ -42,6 +77,7 @@ mod tests {
             (b"\xc3\xa9", "us-ascii", "é"),
             (b"\xe9", "nosuch", "é"),
             (b"\xef\xbb\xbfa", "utf-8", "a"),
+            (b"Fr+APY-sche +- +AOk +AOk", "UTF-7", "Fr\u{f6}sche + \u{e9} \u{e9}"),
         ] {
             assert_eq!(decode(octets, label.as_bytes()), expect, "{label} {octets:?}");
         }

@@ -10,6 +10,7 @@ mod idle;
 mod limits;
 mod mailboxes;
 mod messages;
+mod oracle;
 mod random;
 mod reads;
 mod search;

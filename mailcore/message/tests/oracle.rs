@@ -1,0 +1,190 @@
+//! Our reading of messages beside mail-parser's: over the messages that its package ships (its authors' own, RFC examples,
+//! legacy charsets, malformed ones, third parties'), and over generated ones.
+//!
+//! Where the two differ rightly, the difference is listed with its reason; a difference that goes away, or a new one, fails.
+
+#![allow(clippy::expect_used)] // helpers of tests count as tests
+
+mod outline;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use outline::{Outline, ours, theirs};
+use proptest::prelude::*;
+
+/// Octets outside of any charset.
+const BARE: &str = "bare octets are read as Windows-1252, not as U+FFFD";
+const NO_PART: &str = "a multipart without parts is one undivided part, of octets";
+const OUTER: &str = "RFC 2046 §5.1.2: the boundary of an outer multipart ends the inner ones";
+const LAST: &str = "a delimiter that is no closing one begins a part, also at the end";
+const FIRST_TYPE: &str = "of two Content-Type fields the first counts";
+const WORD: &str = "one word is a local part (ENVELOPE has no address without one)";
+
+/// File, what differs, and why ours is kept.
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    ("legacy/010.eml", "subject", BARE),
+    ("legacy/010.eml", "to", BARE),
+    ("legacy/017.eml", "to", BARE),
+    ("legacy/020.eml", "subject", BARE),
+    ("legacy/020.eml", "to", BARE),
+    ("legacy/022.eml", "subject", BARE),
+    ("legacy/022.eml", "to", BARE),
+    ("legacy/026.eml", "leaves", BARE),
+    ("legacy/027.eml", "subject", BARE),
+    ("legacy/027.eml", "to", BARE),
+    ("legacy/052.eml", "leaves", BARE),
+    ("legacy/052.eml", "subject", BARE),
+    ("legacy/052.eml", "to", BARE),
+    ("malformed/000.eml", "leaves", "parts that a header's end cuts short are parts"),
+    ("malformed/001.eml", "leaves", NO_PART),
+    ("malformed/002.eml", "leaves", NO_PART),
+    ("malformed/007.eml", "leaves", NO_PART),
+    ("malformed/009.eml", "leaves", OUTER),
+    ("malformed/011.eml", "leaves", OUTER),
+    ("malformed/012.eml", "leaves", OUTER),
+    ("malformed/013.eml", "leaves", LAST),
+    ("malformed/014.eml", "leaves", LAST),
+    ("malformed/016.eml", "leaves", "the boundary of a multipart that has ended is text"),
+    ("malformed/017.eml", "leaves", "a type ends at white space: what follows without a semicolon is no parameter"),
+    ("malformed/019.eml", "date", "the first Date field counts, and it holds no date"),
+    ("malformed/020.eml", "leaves", FIRST_TYPE),
+    ("malformed/021.eml", "leaves", FIRST_TYPE),
+    ("malformed/022.eml", "leaves", "a message without header fields is a message"),
+    ("rfc/000.eml", "leaves", "what is no base64 is read as far as it goes, not given undecoded"),
+    ("rfc/001.eml", "from", WORD),
+    ("rfc/001.eml", "to", WORD),
+    ("rfc/004.eml", "from", WORD),
+    ("rfc/004.eml", "to", WORD),
+    ("rfc/008.eml", "leaves", "RFC 2046 §5.2.1: a message that is encoded has no parts with octets of their own"),
+    ("thirdparty/002.eml", "leaves", "base64 ends at its padding; octets outside of the alphabet are passed over"),
+    ("thirdparty/005.eml", "leaves", "a delimiter begins a line"),
+    ("thirdparty/015.eml", "leaves", NO_PART),
+];
+
+/// Where cargo has put the package, with its test messages.
+fn corpus() -> PathBuf {
+    // Of other platforms' packages there may be none on this machine.
+    let version = Command::new("rustc").arg("-vV").output().expect("rustc runs").stdout;
+    let version = String::from_utf8(version).expect("rustc writes UTF-8");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc knows its host");
+    let arguments = ["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform", host];
+    let output = Command::new(env!("CARGO")).args(arguments).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let package =
+        packages.iter().find(|package| package["name"] == "mail-parser").expect("mail-parser is a dependency");
+    let manifest = Path::new(package["manifest_path"].as_str().expect("a path"));
+    manifest.with_file_name("resources").join("eml")
+}
+
+/// As the store holds it: with CRLF line ends.
+fn with_crlf(message: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(message.len());
+    for line in message.split_inclusive(|octet| *octet == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        stored.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+        if line.ends_with(b"\n") {
+            stored.extend_from_slice(b"\r\n");
+        }
+    }
+    stored
+}
+
+fn messages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of messages") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            messages(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "eml") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn agrees_over_the_corpus() {
+    let corpus = corpus();
+    let mut files = Vec::new();
+    messages(&corpus, &mut files);
+    files.sort();
+    assert!(files.len() > 90, "{} messages", files.len());
+    let listed: BTreeMap<(&str, &str), &str> =
+        DIFFERENCES.iter().map(|(file, what, why)| ((*file, *what), *why)).collect();
+    let mut seen = Vec::new();
+    for file in &files {
+        let name = file.strip_prefix(&corpus).expect("below the corpus").to_string_lossy().into_owned();
+        let message = with_crlf(&std::fs::read(file).expect("a readable message"));
+        for (what, ours, theirs) in ours(&message).differences(&theirs(&message)) {
+            if !listed.contains_key(&(name.as_str(), what)) {
+                eprintln!("{name}: {what}\n  ours   {ours}\n  theirs {theirs}");
+            }
+            seen.push((name.clone(), what));
+        }
+    }
+    let seen: Vec<(&str, &str)> = seen.iter().map(|(name, what)| (name.as_str(), *what)).collect();
+    let expected: Vec<(&str, &str)> = listed.keys().copied().collect();
+    assert_eq!(seen, expected);
+}
+
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z]{1,8}", "[A-Z][a-z]{1,8}", Just("é".to_owned()), Just("=?utf-8?q?=C3=A9t=C3=A9?=".to_owned())]
+}
+
+fn address() -> impl Strategy<Value = String> {
+    let spec = "[a-z]{1,8}(\\.[a-z]{1,4})?@[a-z]{1,8}\\.test";
+    (spec, proptest::option::of("[A-Z][a-z]{1,8} [A-Z][a-z]{1,8}")).prop_map(|(spec, name)| match name {
+        Some(name) => format!("{name} <{spec}>"),
+        None => spec,
+    })
+}
+
+fn leaf() -> impl Strategy<Value = String> {
+    let encoded = prop_oneof![
+        "([a-zA-Z0-9 ]{1,20}\r\n){0,3}[a-z]{1,9}".prop_map(|text| format!("Content-Type: text/plain\r\n\r\n{text}")),
+        Just("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nw6l0w6k=".to_owned()),
+        "[a-z]{0,9}=C3=A9=\r\n[a-z]{1,9}".prop_map(|text| {
+            format!(
+                "Content-Type: text/html; charset=\"utf-8\"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{text}"
+            )
+        }),
+        Just("Content-Type: image/png; name=\"a b.png\"\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC".to_owned()),
+    ];
+    encoded.boxed()
+}
+
+fn entity() -> impl Strategy<Value = String> {
+    leaf().prop_recursive(3, 12, 4, |inner| {
+        let parts = proptest::collection::vec(inner.clone(), 1..4);
+        let multipart = (parts, "[a-z]{6,10}").prop_map(|(parts, boundary)| {
+            let parts: String = parts.iter().map(|part| format!("--{boundary}\r\n{part}\r\n")).collect();
+            format!(
+                "Content-Type: multipart/mixed; boundary=\"{boundary}\"\r\n\r\npreamble\r\n{parts}--{boundary}--\r\n"
+            )
+        });
+        let message = inner.prop_map(|inner| format!("Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n{inner}"));
+        prop_oneof![multipart, message]
+    })
+}
+
+fn message() -> impl Strategy<Value = String> {
+    let date = (1..29_u8, 0..24_u8, 0..60_u8, -12..13_i8)
+        .prop_map(|(day, hour, minute, zone)| format!("{day} Feb 2024 {hour:02}:{minute:02}:07 {zone:+03}00"));
+    let subject = proptest::collection::vec(word(), 1..5).prop_map(|words| words.join(" "));
+    let to = proptest::collection::vec(address(), 1..4).prop_map(|list| list.join(", "));
+    (date, subject, address(), to, entity()).prop_map(|(date, subject, from, to, entity)| {
+        format!("Date: {date}\r\nSubject: {subject}\r\nFrom: {from}\r\nTo: {to}\r\nMIME-Version: 1.0\r\n{entity}")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn agrees_over_generated_messages(message in message()) {
+        let (ours, theirs): (Outline, Outline) = (ours(message.as_bytes()), theirs(message.as_bytes()));
+        prop_assert_eq!(ours, theirs);
+    }
+}
