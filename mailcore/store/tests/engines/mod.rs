@@ -53,6 +53,7 @@ pub fn config(folder: &std::path::Path, shards: u8) -> LocalConfig {
         every: Duration::from_millis(10),
         grace: Duration::from_millis(30),
         pack_octets_max: 256 * 1024,
+        inline_octets_kept: 0,
         free_octets_kept: 64 * 1024,
         ..UpkeepConfig::default()
     };

@@ -53,6 +53,9 @@ pub struct UpkeepConfig {
     pub pack_octets_max: u64,
     /// Octets of live bodies that compaction copies in a second. Default 32 MiB: a sixth of what a small disk writes.
     pub copied_octets_per_second: u64,
+    /// Octets of inline bodies that a shard may keep while nothing else happens. Default 1 MiB: a body that comes alone is not
+    /// moved alone.
+    pub inline_octets_kept: u64,
     /// Octets of free pages that a database may keep. Default 16 MiB: inline bodies come and go in them.
     pub free_octets_kept: u64,
 }
@@ -64,6 +67,7 @@ impl Default for UpkeepConfig {
             grace: Duration::from_secs(5),
             pack_octets_max: PACK_OCTETS_MAX,
             copied_octets_per_second: 32 * 1024 * 1024,
+            inline_octets_kept: 1024 * 1024,
             free_octets_kept: 16 * 1024 * 1024,
         }
     }
@@ -135,6 +139,11 @@ impl Load {
         self.inline_octets.load(Ordering::Relaxed)
     }
 
+    /// What an earlier process left.
+    fn found(&self, octets: u64) {
+        self.inline_octets.fetch_add(octets, Ordering::Relaxed);
+    }
+
     fn moved(&self, octets: u64) {
         let less = |held: u64| Some(held.saturating_sub(octets));
         // Refused batches are counted in: what is left over when nothing is left to move is forgotten.
@@ -180,7 +189,8 @@ pub(super) struct ShardUpkeep {
     access: Access,
     load: Arc<Load>,
     writer: PackWriter,
-    commits_seen: u64,
+    /// Of commits that were seen; `None` before the first step.
+    commits_seen: Option<u64>,
     garbage: Garbage,
     compaction: Compaction,
     walk: Walk,
@@ -200,7 +210,7 @@ impl ShardUpkeep {
             access: Access::new(folder, committer, packs, numbers),
             load: Arc::clone(load),
             writer: PackWriter::new(folder, numbers, config.pack_octets_max),
-            commits_seen: 0,
+            commits_seen: None,
             garbage: Garbage::default(),
             compaction: Compaction::new(config),
             walk: Walk::default(),
@@ -218,7 +228,7 @@ impl ShardUpkeep {
     }
 
     fn try_step(&mut self, config: &UpkeepConfig) -> Result<Duration, StoreError> {
-        let inline = self.move_inline()?;
+        let inline = self.move_inline(config.inline_octets_kept)?;
         let freed = self.garbage.step(&mut self.access, config.grace, Instant::now())?;
         self.compaction.note_dead(&freed.dead);
         let copied = self.compaction.step(&mut self.access, &mut self.writer, Instant::now())?;
@@ -233,23 +243,25 @@ impl ShardUpkeep {
         Ok(if busy { Duration::ZERO } else { config.every })
     }
 
-    /// Moves inline bodies when there are many, or when nothing else happens.
-    fn move_inline(&mut self) -> Result<bool, StoreError> {
+    /// Moves inline bodies when there are many, or when there are some and nothing else happens.
+    fn move_inline(&mut self, kept: u64) -> Result<bool, StoreError> {
+        if self.commits_seen.is_none() {
+            self.load.found(self.access.read(moving::inline_octets)?);
+        }
         let commits = self.load.commits.load(Ordering::Relaxed);
-        let quiet = std::mem::replace(&mut self.commits_seen, commits) == commits;
-        if !quiet && self.load.inline_octets() < INLINE_MOVED_AT {
+        let is_quiet = self.commits_seen.replace(commits) == Some(commits);
+        let held = self.load.inline_octets();
+        if held < INLINE_MOVED_AT && !(is_quiet && held > kept) {
             return Ok(false);
         }
-        let moved = moving::move_inline(&mut self.access, &mut self.writer)?;
-        match &moved {
-            Some(moved) => {
-                self.load.moved(moved.octets);
-                self.compaction.note_dead(&moved.dead);
-                // The change was a commit of its own.
-                self.commits_seen += 1;
-            }
-            None => self.load.inline_octets.store(0, Ordering::Relaxed),
-        }
-        Ok(moved.is_some())
+        let Some(moved) = moving::move_inline(&mut self.access, &mut self.writer)? else {
+            self.load.inline_octets.store(0, Ordering::Relaxed);
+            return Ok(false);
+        };
+        self.load.moved(moved.octets);
+        self.compaction.note_dead(&moved.dead);
+        // The change was a commit of its own.
+        self.commits_seen = Some(commits + 1);
+        Ok(true)
     }
 }

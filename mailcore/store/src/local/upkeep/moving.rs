@@ -42,6 +42,13 @@ pub(super) fn move_inline(access: &mut Access, writer: &mut PackWriter) -> Resul
     move_bodies(access, writer, bodies).map(Some)
 }
 
+/// Octets of all inline bodies.
+pub(super) fn inline_octets(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(sum(b.octets), 0) FROM inline i JOIN body b ON b.id = i.body";
+    let octets: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(storage)?;
+    Ok(u64::try_from(octets).unwrap_or(0))
+}
+
 /// The oldest ones. Garbage is left where it is: it goes away with its row.
 fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
     let sql = "SELECT i.body, i.content FROM inline i JOIN body b ON b.id = i.body WHERE b.refs > 0 ORDER BY i.body";
