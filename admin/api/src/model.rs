@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use provost_provision::{AddressInfo, PersonDetail, PersonSummary, RecordError, VacationChange};
-use provost_store::{QueueItem, Snapshot};
+use provost_store::{QueueRow, QueuedRecipient as Waiting, Snapshot};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -268,22 +268,28 @@ impl From<&RecordError> for RejectedRow {
     }
 }
 
-/// A message that waits in the queue.
+/// A message that waits in the queue for one destination.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueuedMessage {
-    /// Its key.
+    /// The message's key. A message for several destinations is in the list once for each.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
+    /// Domain of the recipients; empty for `postmaster` of this host.
+    destination: String,
     /// Reverse-path; `null` is `<>`, a bounce.
     reverse_path: Option<String>,
-    /// Recipients still to do.
+    /// Recipients still to do. Empty when the message's row cannot be read.
     recipients: Vec<QueuedRecipient>,
+    /// How often it was tried.
+    attempts: u32,
     /// RFC 3339, UTC.
     queued_at: String,
     /// RFC 3339, UTC.
     due_at: String,
     /// Octets of the message.
     octets: u64,
+    /// Why it was set aside and is not tried any more.
+    set_aside: Option<String>,
 }
 
 /// A recipient that is still to do.
@@ -291,26 +297,26 @@ pub(crate) struct QueuedMessage {
 pub(crate) struct QueuedRecipient {
     /// Whom.
     address: String,
-    /// How often it was tried.
-    attempts: u32,
     /// What the peer said last.
     last_error: Option<String>,
 }
 
-impl From<QueueItem> for QueuedMessage {
-    fn from(item: QueueItem) -> Self {
-        let recipient = |state: provost_store::RecipientState| QueuedRecipient {
-            address: state.path.to_string(),
-            attempts: state.attempts,
-            last_error: state.last_error,
+impl From<QueueRow> for QueuedMessage {
+    fn from(row: QueueRow) -> Self {
+        let recipient = |waiting: Waiting| QueuedRecipient {
+            address: waiting.recipient.path.to_string(),
+            last_error: waiting.last_error,
         };
         Self {
-            id: item.id.0,
-            reverse_path: item.reverse_path.map(|path| path.to_string()),
-            recipients: item.recipients.into_iter().map(recipient).collect(),
-            queued_at: rfc3339(item.queued_at),
-            due_at: rfc3339(item.due_at),
-            octets: item.octets,
+            id: row.id.0,
+            destination: row.destination.as_str().to_owned(),
+            reverse_path: row.reverse_path.map(|path| path.to_string()),
+            recipients: row.recipients.into_iter().map(recipient).collect(),
+            attempts: row.attempts,
+            queued_at: rfc3339(row.queued_at),
+            due_at: rfc3339(row.due_at),
+            octets: row.octets,
+            set_aside: row.set_aside,
         }
     }
 }

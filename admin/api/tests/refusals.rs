@@ -22,7 +22,7 @@ fn api() -> Router {
     let view = support::fixed_view();
     let store = support::store();
     let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: "mx".into() };
-    let config = QueueConfig { concurrency: 1 };
+    let config = QueueConfig { concurrency: 1, per_destination: 1 };
     let token = FixedToken { name: "tests".into(), digest: blake3::hash(TOKEN.as_bytes()), role: Role::Admin };
     router(ApiState {
         desk: support::desk_without_directory(),

@@ -29,7 +29,7 @@ fn api(site: &Site) -> Router {
 fn api_on(site: &Site, state: Arc<dyn StateStore>) -> Router {
     let store = support::store();
     let delivery = Delivery { view: site.view.clone(), store: store.clone(), hostname: "mx".into() };
-    let config = QueueConfig { concurrency: 1 };
+    let config = QueueConfig { concurrency: 1, per_destination: 1 };
     let token = FixedToken { name: "tests".into(), digest: blake3::hash(TOKEN.as_bytes()), role: Role::Admin };
     router(ApiState {
         desk: site.desk.clone(),

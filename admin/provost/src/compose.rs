@@ -203,7 +203,7 @@ fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
 }
 
 fn queue_config(config: &Config) -> QueueConfig {
-    QueueConfig { concurrency: config.queue.concurrency }
+    QueueConfig { concurrency: config.queue.concurrency, ..QueueConfig::default() }
 }
 
 /// What the listeners are made of.

@@ -1,14 +1,14 @@
-//! What a person's rules ask for one message, as operations of the store and messages for the queue.
+//! What a person's rules ask for one message, as operations of one batch of the store: messages filed and messages sent out.
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Address, Envelope, Path, Reply};
+use provost_message::{Address, Envelope, Notify, Path, Recipient, Reply};
 use provost_sieve::{Action, Context, Outcome, SieveError, VacationReply};
-use provost_store::{BatchId, Flags, MailboxName, Op};
+use provost_store::{BatchId, Flags, MailboxName, Op, Outgoing, QueueId};
 use provost_view::{Person, View};
 use uuid::Uuid;
 
-use crate::{Caused, Incoming};
+use crate::Incoming;
 
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 24 * 60 * 60;
@@ -29,7 +29,7 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// Runs the person's managed script; nothing is parsed for the many who have none. A broken script keeps.
     pub(crate) fn of(person: &Person, incoming: Incoming<'_>, view: &View) -> Self {
-        let Incoming { reverse_path, recipient, message, now, .. } = incoming;
+        let Incoming { envelope, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
             return Self::keep();
         }
@@ -39,7 +39,8 @@ impl Wishes {
         }
         let addresses = view.snapshot().addresses_of(person.entry_uuid);
         let addresses: Vec<Address> = addresses.into_iter().map(|(address, _kind)| address).collect();
-        let context = Context { reverse_path, recipient, addresses: &addresses, now };
+        let reverse_path = envelope.reverse_path.as_ref();
+        let context = Context { reverse_path, recipient: address, addresses: &addresses, now };
         match provost_sieve::run(&script, message, &context) {
             Ok(outcome) => Self::from(outcome),
             Err(error) => Self::keep_after(&error, person),
@@ -70,12 +71,30 @@ impl Wishes {
     }
 
     /// RFC 5228 §4.2: the message goes on with its reverse-path. It carries our Delivered-To, which ends a loop.
-    pub(crate) fn redirects(&self, reverse_path: Option<&Path>, body: &Bytes) -> Vec<Caused> {
+    ///
+    /// Whoever gets it obeys the parameters of RFC 3461 then. A success is reported once: by us, when a copy stays here.
+    pub(crate) fn redirects(&self, incoming: Incoming<'_>, body: &Bytes) -> Vec<Op> {
+        let stays = !self.mailboxes.is_empty();
+        let notify = incoming.recipient.notify;
+        let notify = notify.map(|notify| Notify { success: notify.success && !stays, ..notify });
         let redirect = |to: &Address| {
-            let envelope = Envelope::new(reverse_path.cloned(), [Path::from(to)]);
-            Caused { envelope: Envelope { eight_bit: true, ..envelope }, body: body.clone() }
+            let recipient = Recipient { path: Path::from(to), notify, original: incoming.recipient.original.clone() };
+            let envelope = incoming.envelope.with_recipients(vec![recipient]);
+            let id = caused_id(incoming.id, &format!("redirect {to}"));
+            let when = incoming.now.as_second();
+            Op::Enqueue(Box::new(Outgoing {
+                id,
+                envelope: Envelope { eight_bit: true, ..envelope },
+                body: body.clone(),
+                when,
+            }))
         };
         self.redirects.iter().map(redirect).collect()
+    }
+
+    /// Whether this is the end of the message's way: filed, or thrown away by the recipient's own rule.
+    pub(crate) fn ends_here(&self) -> bool {
+        !self.mailboxes.is_empty() || self.redirects.is_empty()
     }
 }
 
@@ -114,17 +133,11 @@ pub(crate) fn keep(body: Bytes, internal_date: i64) -> Op {
     Op::Append { mailbox: MailboxName::inbox(), create: true, body, flags: Flags::none(), internal_date }
 }
 
-/// RFC 5230 §4.2: remembered in the batch of the message, so that a batch tried again answers once.
-pub(crate) fn remember(reply: &VacationReply, now: Timestamp) -> Op {
-    Op::RememberReply {
-        handle: reply.handle.clone(),
-        correspondent: reply.to.to_string().to_lowercase(),
-        until: now.as_second().saturating_add(i64::from(reply.days) * DAY_SECONDS),
-    }
-}
-
-/// The reply itself. RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.
-pub(crate) fn reply(reply: &VacationReply, person: &Person, hostname: &str, id: BatchId, now: Timestamp) -> Caused {
+/// RFC 5230 §4.2: the reply goes out if its correspondent was not answered lately. Both in the batch of the message: what was
+/// delivered is answered, and a batch tried again answers once.
+pub(crate) fn answer(reply: &VacationReply, incoming: Incoming<'_>, person: &Person, hostname: &str) -> Op {
+    let now = incoming.now;
+    let id = caused_id(incoming.id, "vacation");
     let message = Reply {
         from: &reply.from,
         display_name: &person.display_name,
@@ -136,7 +149,20 @@ pub(crate) fn reply(reply: &VacationReply, person: &Person, hostname: &str, id: 
         hostname,
         now,
         // From the delivery's id: the same delivery makes the same reply.
-        chance: Uuid::new_v5(&id.0, b"vacation"),
+        chance: id.0,
     };
-    Caused { envelope: Envelope::new(None, [reply.to.clone()]), body: Bytes::from(message.build()) }
+    // RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.
+    let envelope = Envelope::new(None, [reply.to.clone()]);
+    let outgoing = Outgoing { id, envelope, body: Bytes::from(message.build()), when: now.as_second() };
+    Op::RememberReply {
+        handle: reply.handle.clone(),
+        correspondent: reply.to.to_string().to_lowercase(),
+        until: now.as_second().saturating_add(i64::from(reply.days) * DAY_SECONDS),
+        reply: Some(Box::new(outgoing)),
+    }
+}
+
+/// The id of what a delivery causes: the same delivery causes the same messages.
+pub(crate) fn caused_id(delivery: BatchId, what: &str) -> QueueId {
+    QueueId(Uuid::new_v5(&delivery.0, what.as_bytes()))
 }

@@ -11,25 +11,33 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Address, Path};
-use provost_store::{AccountId, Applied, ApplyError, Batch, BatchId, Effect, MessageStore, Op, Require};
-use provost_view::{Person, Recipient, View};
+use provost_message::{Address, Envelope, Path, Recipient, Report, ReportAction, ReportedRecipient};
+use provost_store::{AccountId, Applied, ApplyError, Batch, BatchId, MessageStore, Op, Outgoing, QueueId, Require};
+use provost_view::{Person, Recipient as Known, View};
 use uuid::Uuid;
 
 use actions::Wishes;
-pub use outcome::{Caused, Delivered, Refusal};
+pub use outcome::{Delivered, Refusal};
 
 /// How often a batch with an unknown outcome is tried again with its id before the recipient is told to come later.
 const UNKNOWN_RETRIES_MAX: usize = 3;
 
 /// One message on its way to one recipient.
 #[derive(Clone, Copy)]
-struct Incoming<'a> {
-    id: BatchId,
-    reverse_path: Option<&'a Path>,
-    recipient: &'a Address,
-    message: &'a Bytes,
-    now: Timestamp,
+pub struct Incoming<'a> {
+    /// See [`batch_id`]: with the same one again nothing is doubled.
+    pub id: BatchId,
+    /// Reverse-path, ENVID, RET; its recipients are not looked at.
+    pub envelope: &'a Envelope,
+    /// The recipient as the envelope named it.
+    pub recipient: &'a Recipient,
+    /// The address of this site that it stands for.
+    pub address: &'a Address,
+    /// The message with the trace fields that the caller put before it (Received). Return-Path and Delivered-To are added
+    /// in front of them.
+    pub message: &'a Bytes,
+    /// The time of the delivery.
+    pub now: Timestamp,
 }
 
 /// Delivers to local people. Cheap to clone.
@@ -60,68 +68,74 @@ impl Delivery {
     pub fn postmaster(&self) -> Option<Address> {
         let snapshot = self.view.snapshot();
         let of_domain = |domain: String| Address::from_parts("postmaster", &domain).ok();
-        let takes = |address: &Address| matches!(self.view.recipient(address), Recipient::Person(_));
+        let takes = |address: &Address| matches!(self.view.recipient(address), Known::Person(_));
         let by_login = || snapshot.by_login("postmaster").map(|person| person.primary.clone());
         snapshot.domains().into_iter().filter_map(of_domain).find(takes).or_else(by_login)
     }
 
-    /// Delivers one message to one recipient. `message` begins with the trace fields that the caller put (Received),
-    /// Return-Path and Delivered-To are added here. With the same `id` again nothing is doubled.
-    ///
-    /// What it caused (vacation reply, redirect) is for the queue, and only when the outcome is `Stored`.
-    pub async fn deliver(
-        &self,
-        id: BatchId,
-        reverse_path: Option<&Path>,
-        recipient: &Address,
-        message: &Bytes,
-        now: Timestamp,
-    ) -> (Delivered, Vec<Caused>) {
-        let (delivered, caused) = match self.person(recipient) {
-            Ok(_) if trace::has_come_before(message, recipient) => (Delivered::Refused(Refusal::Loop), Vec::new()),
+    /// Delivers one message to one recipient. What it causes (vacation reply, redirect, report of success) is in the queue
+    /// when it resolves to `Stored`, as durable as the message.
+    pub async fn deliver(&self, incoming: Incoming<'_>) -> Delivered {
+        let delivered = match self.person(incoming.address) {
+            Ok(_) if trace::has_come_before(incoming.message, incoming.address) => Delivered::Refused(Refusal::Loop),
             Ok(person) => {
-                let incoming = Incoming { id, reverse_path, recipient, message, now };
                 let wishes = Wishes::of(&person, incoming, &self.view);
                 self.carry_out(incoming, &person, wishes).await
             }
-            Err(delivered) => (delivered, Vec::new()),
+            Err(delivered) => delivered,
         };
         metrics::counter!("deliveries_total", "outcome" => delivered.as_label()).increment(1);
-        (delivered, caused)
+        delivered
     }
 
     fn person(&self, recipient: &Address) -> Result<Arc<Person>, Delivered> {
         match self.view.recipient(recipient) {
-            Recipient::Person(person) => Ok(person),
-            Recipient::Unknown => Err(Delivered::Refused(Refusal::NoSuchUser)),
-            Recipient::NotLocal => Err(Delivered::Refused(Refusal::NotLocal)),
-            Recipient::Closed => Err(Delivered::Refused(Refusal::Closed)),
-            Recipient::Unavailable => Err(Delivered::Unavailable("the directory cannot say now".into())),
+            Known::Person(person) => Ok(person),
+            Known::Unknown => Err(Delivered::Refused(Refusal::NoSuchUser)),
+            Known::NotLocal => Err(Delivered::Refused(Refusal::NotLocal)),
+            Known::Closed => Err(Delivered::Refused(Refusal::Closed)),
+            Known::Unavailable => Err(Delivered::Unavailable("the directory cannot say now".into())),
         }
     }
 
-    /// One batch: the message into its mailboxes and the memory of the vacation reply, both or neither.
-    async fn carry_out(&self, incoming: Incoming<'_>, person: &Person, wishes: Wishes) -> (Delivered, Vec<Caused>) {
-        let Incoming { id, reverse_path, recipient, message, now } = incoming;
+    /// One batch: the message into its mailboxes, and what it causes into the queue; all or nothing.
+    async fn carry_out(&self, incoming: Incoming<'_>, person: &Person, wishes: Wishes) -> Delivered {
         if let Some(reason) = wishes.reject {
-            return (Delivered::Refused(Refusal::Rejected(reason)), Vec::new());
+            return Delivered::Refused(Refusal::Rejected(reason));
         }
-        let body = trace::with_trace(message, reverse_path, recipient);
+        let Incoming { id, envelope, recipient, address, message, now } = incoming;
+        let body = trace::with_trace(message, envelope.reverse_path.as_ref(), address);
         let mut ops = wishes.appends(&body, now);
-        let remember = wishes.vacation.as_ref().map(|reply| actions::remember(reply, now));
-        ops.extend(remember);
+        ops.extend(wishes.redirects(incoming, &body));
+        ops.extend(wishes.vacation.as_ref().map(|reply| actions::answer(reply, incoming, person, &self.hostname)));
+        if wishes.ends_here() && recipient.wants_success() {
+            let success = ReportedRecipient { recipient: recipient.clone(), action: ReportAction::Delivered };
+            let report = self.report(actions::caused_id(id, "delivered"), envelope, &[success], message, (now, now));
+            ops.extend(report.map(|report| Op::Enqueue(Box::new(report))));
+        }
         let require = self.view.snapshot().quota(person).map(Require::QuotaOctets).into_iter().collect();
         let account = AccountId(person.entry_uuid);
         let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
-        let applied = match self.apply(batch, &body).await {
-            Ok(applied) => applied,
-            Err(error) => return (Delivered::from(error), Vec::new()),
-        };
-        let mut caused = wishes.redirects(reverse_path, &body);
-        if let (Some(reply), Some(Effect::Remembered(true))) = (&wishes.vacation, applied.effects.last()) {
-            caused.push(actions::reply(reply, person, &self.hostname, id, now));
+        match self.apply(batch, &body).await {
+            Ok(_) => Delivered::Stored,
+            Err(error) => Delivered::from(error),
         }
-        (Delivered::Stored, caused)
+    }
+
+    /// A report to the sender of a message that arrived at the first of two times, made at the second (RFC 3464); `None` when
+    /// nobody is to hear of it.
+    pub fn report(
+        &self,
+        id: QueueId,
+        envelope: &Envelope,
+        recipients: &[ReportedRecipient],
+        original: &[u8],
+        (arrived, now): (Timestamp, Timestamp),
+    ) -> Option<Outgoing> {
+        let report = Report { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.0 };
+        let (envelope, message) = report.build()?;
+        metrics::counter!("reports_total").increment(1);
+        Some(Outgoing { id, envelope, body: Bytes::from(message), when: now.as_second() })
     }
 
     /// Applies; falls back to INBOX when a mailbox that a rule names cannot be had, so that no rule loses a message.

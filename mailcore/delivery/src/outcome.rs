@@ -1,7 +1,5 @@
 //! What comes of a delivery.
 
-use bytes::Bytes;
-use provost_message::Envelope;
 use provost_store::ApplyError;
 
 /// What came of one recipient.
@@ -32,15 +30,6 @@ pub enum Refusal {
     Rejected(String),
     /// 554 5.3.0: past a bound of the store.
     Store(String),
-}
-
-/// A message that a delivery causes (vacation reply, redirect): for the queue.
-#[derive(Clone, Debug)]
-pub struct Caused {
-    /// Its envelope.
-    pub envelope: Envelope,
-    /// Whole.
-    pub body: Bytes,
 }
 
 impl Delivered {

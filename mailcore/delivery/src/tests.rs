@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Address, Headers, Path};
+use provost_message::{Address, Envelope, EnvelopeId, Headers, Notify, Path, Recipient};
 use provost_store::{
     AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MailboxName,
-    MemoryStore, MessageStore, Rows, Snapshot, StoreError, Token, Which,
+    MemoryStore, MessageStore, QueueRow, QueueStore, Rows, Snapshot, StoreError, Token, Which,
 };
 use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
-use crate::{Caused, Delivered, Delivery, Refusal, batch_id};
+use crate::{Delivered, Delivery, Incoming, Refusal, batch_id};
 
 const MESSAGE: &[u8] = b"Received: from a\r\nFrom: Ann <ann@example.org>\r\nTo: zoe@example.edu\r\n\
     Subject: hi\r\nMessage-ID: <1@example.org>\r\n\r\nhello\r\n";
@@ -125,29 +125,54 @@ impl MessageStore for Faulty {
     }
 }
 
-fn delivery(faults: &[Fault]) -> Delivery {
-    let store = Faulty { store: MemoryStore::default(), faults: Mutex::new(faults.iter().cloned().collect()) };
-    Delivery { view: View::fixed(people()), store: Arc::new(store), hostname: "mx.example.edu".into() }
+/// A delivery, and the store that it delivers into.
+struct Site {
+    delivery: Delivery,
+    store: Arc<Faulty>,
+}
+
+fn site(faults: &[Fault]) -> Site {
+    let faults = Mutex::new(faults.iter().cloned().collect());
+    let store = Arc::new(Faulty { store: MemoryStore::default(), faults });
+    let delivery = Delivery { view: View::fixed(people()), store: store.clone(), hostname: "mx.example.edu".into() };
+    Site { delivery, store }
+}
+
+impl Site {
+    /// All that is in the queue, with bodies.
+    async fn queued(&self) -> Vec<(QueueRow, String)> {
+        let mut queued = Vec::new();
+        for row in self.store.store.list(100).await.unwrap() {
+            let body = self.store.store.queued_body(&row).await.unwrap();
+            queued.push((row, String::from_utf8(body.to_vec()).unwrap()));
+        }
+        queued
+    }
 }
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-async fn deliver(delivery: &Delivery, id: u128, from: &str, to: &str, message: &[u8]) -> (Delivered, Vec<Caused>) {
-    let recipient = Address::parse(&format!("{to}@example.edu")).unwrap();
-    let id = batch_id(Uuid::from_u128(id), &Path::from(&recipient));
-    let from = Path::parse(from).ok();
-    delivery.deliver(id, from.as_ref(), &recipient, &Bytes::copy_from_slice(message), at(1_700_000_000)).await
+async fn deliver(site: &Site, id: u128, from: &str, to: &str, message: &[u8]) -> Delivered {
+    let recipient = Path::parse(&format!("{to}@example.edu")).unwrap().into();
+    deliver_to(site, id, &Envelope::new(Path::parse(from).ok(), []), &recipient, message).await
 }
 
-async fn inbox(delivery: &Delivery, local: &str) -> Vec<Bytes> {
+async fn deliver_to(site: &Site, id: u128, envelope: &Envelope, recipient: &Recipient, message: &[u8]) -> Delivered {
+    let (id, address) = (batch_id(Uuid::from_u128(id), &recipient.path), recipient.path.address().unwrap());
+    let message = &Bytes::copy_from_slice(message);
+    let now = at(1_700_000_000);
+    site.delivery.deliver(Incoming { id, envelope, recipient, address: &address, message, now }).await
+}
+
+async fn inbox(site: &Site, local: &str) -> Vec<Bytes> {
     let account = AccountId(person(local).entry_uuid);
-    let snapshot = delivery.store.snapshot(account, None).await.unwrap();
+    let snapshot = site.store.snapshot(account, None).await.unwrap();
     let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
     let mut bodies = Vec::new();
-    for row in delivery.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
-        bodies.push(delivery.store.body(account, row.meta.body, None).await.unwrap());
+    for row in site.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+        bodies.push(site.store.body(account, row.meta.body, None).await.unwrap());
     }
     bodies
 }
@@ -155,19 +180,18 @@ async fn inbox(delivery: &Delivery, local: &str) -> Vec<Bytes> {
 /// RFC 5321 §4.4: final delivery puts Return-Path first. The same id again is the same delivery.
 #[tokio::test]
 async fn stores_once_with_its_trace() {
-    let delivery = delivery(&[]);
+    let site = site(&[]);
     for id in [1, 1, 2] {
-        let (delivered, caused) = deliver(&delivery, id, "ann@example.org", "zoe", MESSAGE).await;
-        assert_eq!((delivered, caused.len()), (Delivered::Stored, 0));
+        assert_eq!(deliver(&site, id, "ann@example.org", "zoe", MESSAGE).await, Delivered::Stored);
     }
-    let bodies = inbox(&delivery, "zoe").await;
+    let bodies = inbox(&site, "zoe").await;
     let trace = b"Return-Path: <ann@example.org>\r\nDelivered-To: zoe@example.edu\r\n";
     assert_eq!(bodies, vec![Bytes::from([trace, MESSAGE].concat()); 2]);
 }
 
 #[tokio::test]
 async fn refuses_for_good() {
-    let delivery = delivery(&[]);
+    let site = site(&[]);
     let looping = [b"Delivered-To: zoe@example.edu\r\n", MESSAGE].concat();
     for (to, message, refusal) in [
         ("nobody", MESSAGE, Refusal::NoSuchUser),
@@ -175,23 +199,23 @@ async fn refuses_for_good() {
         ("full", MESSAGE, Refusal::Full),
         ("zoe", &looping, Refusal::Loop),
     ] {
-        assert_eq!(deliver(&delivery, 1, "ann@example.org", to, message).await.0, Delivered::Refused(refusal), "{to}");
+        assert_eq!(deliver(&site, 1, "ann@example.org", to, message).await, Delivered::Refused(refusal), "{to}");
     }
     let elsewhere = Address::parse("zoe@example.com").unwrap();
-    assert_eq!(delivery.check(&elsewhere), Err(Delivered::Refused(Refusal::NotLocal)));
+    assert_eq!(site.delivery.check(&elsewhere), Err(Delivered::Refused(Refusal::NotLocal)));
 }
 
 /// A suspended person receives, and only cannot log in.
 #[tokio::test]
 async fn checks_as_it_delivers() {
-    let delivery = delivery(&[]);
+    let site = site(&[]);
     for (local, expect) in [
         ("zoe", Ok(())),
         ("suspended", Ok(())),
         ("nobody", Err(Delivered::Refused(Refusal::NoSuchUser))),
         ("closed", Err(Delivered::Refused(Refusal::Closed))),
     ] {
-        assert_eq!(delivery.check(&Address::parse(&format!("{local}@example.edu")).unwrap()), expect, "{local}");
+        assert_eq!(site.delivery.check(&Address::parse(&format!("{local}@example.edu")).unwrap()), expect, "{local}");
     }
 }
 
@@ -213,8 +237,9 @@ async fn a_directory_that_cannot_say_is_no_refusal() {
         connect_timeout: Duration::from_millis(10),
         operation_timeout: Duration::from_millis(10),
     });
-    let delivery = Delivery { view: View::start(config, directory), ..delivery(&[]) };
-    assert!(matches!(deliver(&delivery, 1, "", "zoe", MESSAGE).await.0, Delivered::Unavailable(_)));
+    let mut site = site(&[]);
+    site.delivery.view = View::start(config, directory);
+    assert!(matches!(deliver(&site, 1, "", "zoe", MESSAGE).await, Delivered::Unavailable(_)));
 }
 
 /// An unknown outcome is neither lost nor doubled.
@@ -233,49 +258,79 @@ async fn an_unknown_outcome_is_tried_again_under_its_id() {
             0,
         ),
     ] {
-        let delivery = delivery(&faults);
-        assert_eq!(deliver(&delivery, 1, "ann@example.org", "zoe", MESSAGE).await.0, expect);
-        assert_eq!(inbox(&delivery, "zoe").await.len(), copies);
+        let site = site(&faults);
+        assert_eq!(deliver(&site, 1, "ann@example.org", "zoe", MESSAGE).await, expect);
+        assert_eq!(inbox(&site, "zoe").await.len(), copies);
     }
 }
 
 /// RFC 5230 §4.2: once per correspondent within the days; RFC 3834 §3.3: with the null reverse-path.
 #[tokio::test]
 async fn a_vacation_answers_once() {
-    let delivery = delivery(&[]);
-    let (delivered, caused) = deliver(&delivery, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await;
-    assert_eq!((delivered, caused.len()), (Delivered::Stored, 1));
-    let reply = &caused[0];
-    assert_eq!(reply.envelope.reverse_path, None);
-    assert_eq!(reply.envelope.recipients, [Path::parse("ann@example.org").unwrap().into()]);
-    let headers = Headers::of(&reply.body);
+    let site = site(&[]);
+    assert_eq!(deliver(&site, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await, Delivered::Stored);
+    let (row, reply) = site.queued().await.remove(0);
+    assert_eq!((&row.reverse_path, row.due_at), (&None, 1_700_000_000));
+    assert_eq!(row.recipients[0].recipient, Path::parse("ann@example.org").unwrap().into());
+    let headers = Headers::of(reply.as_bytes());
     assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
     assert_eq!(headers.get("In-Reply-To").as_deref(), Some("<1@example.org>"));
     assert_eq!(headers.decoded("From").as_deref(), Some("Zoé Tremblay <away@example.edu>"));
     for (id, from) in [(2, "ann@example.org"), (3, "Ann@example.org")] {
-        assert_eq!(deliver(&delivery, id, from, "away", MESSAGE_TO_AWAY).await.1.len(), 0, "{from}");
+        deliver(&site, id, from, "away", MESSAGE_TO_AWAY).await;
+        assert_eq!(site.queued().await.len(), 1, "{from}");
     }
-    assert_eq!(deliver(&delivery, 4, "bob@example.org", "away", MESSAGE_TO_AWAY).await.1.len(), 1);
-    assert_eq!(inbox(&delivery, "away").await.len(), 4);
+    deliver(&site, 4, "bob@example.org", "away", MESSAGE_TO_AWAY).await;
+    assert_eq!((site.queued().await.len(), inbox(&site, "away").await.len()), (2, 4));
 }
 
 const MESSAGE_TO_AWAY: &[u8] = b"From: Ann <ann@example.org>\r\nTo: away@example.edu\r\nSubject: hi\r\n\
     Message-ID: <1@example.org>\r\n\r\nhello\r\n";
 
-/// The same delivery tried again makes the same reply: the queue knows it by its id.
+/// A delivery whose outcome is unknown is tried again, and its reply is there once: with the message, never without.
 #[tokio::test]
-async fn a_delivery_again_causes_the_same_reply() {
-    let delivery = delivery(&[Fault::After(ApplyError::Unknown)]);
-    let first = deliver(&delivery, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await;
-    let again = deliver(&delivery, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await;
-    assert_eq!((first.1.len(), again.1.len()), (1, 1));
-    assert_eq!(first.1[0].body, again.1[0].body);
+async fn a_delivery_and_its_reply_are_one() {
+    let unknown = || Fault::After(ApplyError::Unknown);
+    let lost = || Fault::Before(ApplyError::Unavailable("disk".into()));
+    for (faults, both) in [(vec![unknown()], 1), (vec![unknown(), unknown()], 1), (vec![lost()], 0)] {
+        let site = site(&faults);
+        for _ in 0..=both {
+            deliver(&site, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await;
+            let counts = (site.queued().await.len(), inbox(&site, "away").await.len());
+            assert_eq!(counts, (both, both), "{}", faults.len());
+        }
+    }
+}
+
+/// RFC 3461 §4.1: a success is reported when the message is in the mailbox, and who asked for nothing hears nothing.
+#[tokio::test]
+async fn a_success_is_reported_where_it_is_wanted() {
+    let site = site(&[]);
+    let envelope = Envelope {
+        envelope_id: EnvelopeId::parse("QQ1").ok(),
+        ..Envelope::new(Path::parse("ann@example.org").ok(), [])
+    };
+    let zoe = |notify: &str| Recipient {
+        notify: Notify::parse(notify).ok(),
+        ..Path::parse("zoe@example.edu").unwrap().into()
+    };
+    for (number, notify, reports) in [(1, "NEVER", 0), (2, "FAILURE", 0), (3, "SUCCESS", 1), (3, "SUCCESS", 1)] {
+        assert_eq!(deliver_to(&site, number, &envelope, &zoe(notify), MESSAGE).await, Delivered::Stored);
+        assert_eq!(site.queued().await.len(), reports, "{notify}");
+    }
+    let (row, report) = site.queued().await.remove(0);
+    assert_eq!((row.reverse_path, row.recipients[0].recipient.path.to_string()), (None, "ann@example.org".into()));
+    assert!(report.contains("Original-Envelope-Id: QQ1\r\n") && report.contains("Action: delivered\r\n"), "{report}");
+    let closed =
+        Recipient { notify: Notify::parse("SUCCESS").ok(), ..Path::parse("closed@example.edu").unwrap().into() };
+    assert!(matches!(deliver_to(&site, 4, &envelope, &closed, MESSAGE).await, Delivered::Refused(_)));
+    assert_eq!(site.queued().await.len(), 1);
 }
 
 /// RFC 3834 §2, and a rule outside its dates.
 #[tokio::test]
 async fn a_vacation_is_silent() {
-    let delivery = delivery(&[]);
+    let site = site(&[]);
     let list = [b"List-Id: <l.example.org>\r\n", MESSAGE_TO_AWAY].concat();
     let auto = [b"Auto-Submitted: auto-generated\r\n", MESSAGE_TO_AWAY].concat();
     for (from, to, message) in [
@@ -285,15 +340,15 @@ async fn a_vacation_is_silent() {
         ("ann@example.org", "away", &auto),
         ("ann@example.org", "back", MESSAGE_TO_AWAY),
     ] {
-        let (delivered, caused) = deliver(&delivery, 1, from, to, message).await;
-        assert_eq!((delivered, caused.len()), (Delivered::Stored, 0), "{from} {to}");
+        assert_eq!(deliver(&site, 1, from, to, message).await, Delivered::Stored);
+        assert_eq!(site.queued().await.len(), 0, "{from} {to}");
     }
 }
 
 #[tokio::test]
 async fn postmaster_is_an_address_or_a_login() {
-    assert_eq!(delivery(&[]).postmaster(), None);
-    let mut with_address = delivery(&[]);
+    assert_eq!(site(&[]).delivery.postmaster(), None);
+    let mut with_address = site(&[]).delivery;
     with_address.view = View::fixed(vec![person("zoe"), person("postmaster")]);
     assert_eq!(with_address.postmaster().unwrap().as_str(), "postmaster@example.edu");
     with_address.view = View::fixed(vec![Person { uid: "postmaster".into(), ..person("zoe") }]);

@@ -4,13 +4,13 @@
 //! * `mime`, `transfer`, `charset`: parts, and what is in them.
 //! * `derived` (`column`, `imap_envelope`, `kept_fields`, `thread`, `preview`): what is kept beside each stored message.
 //! * `search_text`: a message as SEARCH sees it.
-//! * `path`, `envelope`, `notification`, `identity`, `received`, `reply`, `bounce`: envelopes of SMTP, and messages that are built here.
+//! * `path`, `envelope`, `notification`, `identity`, `received`, `reply`, `report`: envelopes of SMTP, and messages that are built here.
 //!
 //! Values and text only: nothing here knows a socket, a mailbox or a clock. What comes from a message is untrusted and
 //! bounded; what is built here cannot be made to carry a header field that a peer chose.
 
 mod address_list;
-mod bounce;
+
 mod charset;
 mod column;
 mod date;
@@ -28,13 +28,14 @@ mod path;
 mod preview;
 mod received;
 mod reply;
+mod report;
 mod search_text;
 mod thread;
 mod tokens;
 mod transfer;
 
 pub use address_list::{LISTED_MAX, Listed, ListedMailbox, address_list, mailboxes};
-pub use bounce::{Bounce, FailedRecipient};
+
 pub use date::SentDate;
 pub use derived::{DERIVED_VERSION, Derived, derive};
 pub use encoded_word::decode_words;
@@ -51,6 +52,7 @@ pub use preview::shown_text;
 pub use provost_view::{Address, AddressError};
 pub use received::{Received, is_looping};
 pub use reply::Reply;
+pub use report::{Report, ReportAction, ReportedRecipient};
 pub use search_text::{body_text, field_text, header_text};
 pub use thread::ThreadKeys;
 pub use transfer::decode_transfer;

@@ -1,16 +1,17 @@
-//! One attempt at one item: every recipient to its fate, then the bounce, then the row.
+//! One attempt at one row: every recipient to its fate, then what is left and what is reported, in one transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_delivery::{Caused, Delivered, Refusal, batch_id};
-use provost_message::{Address, Bounce, Envelope, FailedRecipient, Path};
-use provost_store::{QueueItem, RecipientState, StoreError};
+use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
+use provost_message::{Address, Envelope, Path, Recipient, ReportAction, ReportedRecipient};
+use provost_store::{LeaseError, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, StoreError, Taken};
 use provost_view::SharedSettings;
 use uuid::Uuid;
 
+use crate::hold::RowHold;
 use crate::schedule::is_expired;
 use crate::{Fate, Inner, Queue, next_attempt};
 
@@ -30,109 +31,116 @@ enum Route {
 }
 
 impl Queue {
-    /// Attempts one item that was taken, and puts it back with what is left. An error leaves it to its lease's end.
-    pub(crate) async fn attempt(&self, item: QueueItem, now: Timestamp) -> Result<(), StoreError> {
-        let room = self.inner.bodies.acquire_many(body_units(item.octets));
+    /// Attempts one row that was taken, and settles it. An error leaves it to who holds it now, or to its lease's end.
+    pub(crate) async fn attempt(&self, taken: &Taken, now: Timestamp) -> Result<(), LeaseError> {
+        let row = &taken.row;
+        let room = self.inner.bodies.acquire_many(body_units(row.octets));
         let Ok(_room) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
             let due_at = next_attempt(&self.inner.settings(), 1, now);
-            return self.inner.store.settle(QueueItem { due_at, ..item }).await;
+            return self.put_back(taken, "no memory for the message", due_at, now).await;
         };
-        let body = match self.inner.store.queued_body(item.id).await {
-            Err(error @ StoreError::Damaged(_)) if is_expired(&self.inner.settings(), item.queued_at, now) => {
-                return self.give_up(item, &error, now).await;
+        let (body, fates) = match self.inner.store.queued_body(row).await {
+            Ok(body) => {
+                let fates = self.fates(taken, &body, now).await?;
+                (body, fates)
             }
-            body => body?,
+            Err(StoreError::Gone) => return Err(LeaseError::Fenced),
+            Err(error) => (Bytes::new(), self.unreadable(row, &error, now)),
         };
-        let fates = self.fates(&item, &body, now).await;
-        for (state, fate) in item.recipients.iter().zip(&fates) {
+        for (one, fate) in row.recipients.iter().zip(&fates) {
             metrics::counter!("queue_attempts_total", "outcome" => fate.as_label()).increment(1);
-            tracing::info!(id = %item.id.0, recipient = %state.path, ?fate, "attempted");
+            tracing::info!(id = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
         }
-        let verdict = Verdict::of(&self.inner, &item, fates, now);
-        if !verdict.failed.is_empty() {
-            // Before the row forgets them: after a crash in between, the same bounce is put in again under the same id.
-            self.bounce(&item, &verdict.failed, &body, now).await?;
-        }
-        self.inner.store.settle(verdict.left(item, &self.inner, now)).await
+        let verdict = Verdict::of(&self.inner, row, fates, now);
+        let caused = self.report(row, &verdict.reported, &body, now);
+        self.inner.store.settle(taken.claim, verdict.left(row, &self.inner, now), caused).await
     }
 
-    /// A body that cannot be read for the whole life of its item will not be: its sender has to know.
-    async fn give_up(&self, item: QueueItem, error: &StoreError, now: Timestamp) -> Result<(), StoreError> {
-        tracing::error!(id = %item.id.0, %error, "queued message cannot be read, given up");
-        let failed: Vec<FailedRecipient> = item.recipients.iter().map(unreadable).collect();
-        self.bounce(&item, &failed, b"", now).await?;
-        self.inner.store.settle(QueueItem { recipients: Vec::new(), ..item }).await
+    /// Ends a taking with nothing done.
+    pub(crate) async fn put_back(
+        &self,
+        taken: &Taken,
+        why: &str,
+        due_at: i64,
+        now: Timestamp,
+    ) -> Result<(), LeaseError> {
+        let again = |one: &QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one.clone() };
+        let recipients = taken.row.recipients.iter().map(again).collect();
+        self.inner.store.settle(taken.claim, Left { recipients, due_at, now: now.as_second() }, Vec::new()).await
+    }
+
+    /// A body that cannot be read for the whole life of its message will not be: the sender has to know.
+    fn unreadable(&self, row: &QueueRow, error: &StoreError, now: Timestamp) -> Vec<Fate> {
+        tracing::error!(id = %row.id.0, %error, "queued message cannot be read");
+        let damaged = matches!(error, StoreError::Damaged(_));
+        let fate = match damaged && is_expired(&self.inner.settings(), row.queued_at, now) {
+            true => Fate::Failed("the message was damaged while it waited here".into()),
+            false => Fate::Deferred(error.to_string()),
+        };
+        vec![fate; row.recipients.len()]
     }
 
     /// One fate per recipient, in order.
-    async fn fates(&self, item: &QueueItem, body: &Bytes, now: Timestamp) -> Vec<Fate> {
-        let routes: Vec<Route> = item.recipients.iter().map(|state| self.inner.route(&state.path)).collect();
-        let remote = item.recipients.iter().zip(&routes).filter(|(_, route)| matches!(route, Route::Remote));
-        let remote: Vec<Path> = remote.map(|(state, _)| state.path.clone()).collect();
-        let mut sent = self.send(item, remote, body).await.into_iter();
+    async fn fates(&self, taken: &Taken, body: &Bytes, now: Timestamp) -> Result<Vec<Fate>, LeaseError> {
+        let row = &taken.row;
+        let hold = RowHold { inner: &self.inner, claim: taken.claim };
+        let recipients = || row.recipients.iter().map(|one| &one.recipient);
+        let routes: Vec<Route> = recipients().map(|recipient| self.inner.route(&recipient.path)).collect();
+        let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, Route::Remote));
+        let remote: Vec<Recipient> = remote.map(|(recipient, _)| recipient.clone()).collect();
+        let mut sent = self.send(row.envelope(remote), body, &hold).await.into_iter();
+        let envelope = row.envelope(Vec::new());
         let mut fates = Vec::with_capacity(routes.len());
-        for (state, route) in item.recipients.iter().zip(routes) {
+        for (recipient, route) in recipients().zip(routes) {
             fates.push(match route {
-                Route::Local(address) => self.deliver(item, &state.path, &address, body, now).await,
+                Route::Local(address) => {
+                    hold.renew().await?;
+                    let id = batch_id(row.id.0, &recipient.path);
+                    let address = &address;
+                    self.deliver(Incoming { id, envelope: &envelope, recipient, address, message: body, now }).await
+                }
                 Route::Remote => sent.next().unwrap_or_else(|| Fate::Deferred("the next hop gave no answer".into())),
             });
         }
-        fates
+        Ok(fates)
     }
 
-    async fn send(&self, item: &QueueItem, recipients: Vec<Path>, body: &Bytes) -> Vec<Fate> {
+    async fn send(&self, envelope: Envelope, body: &Bytes, hold: &RowHold<'_>) -> Vec<Fate> {
         match &self.inner.next_hop {
-            _ if recipients.is_empty() => Vec::new(),
-            Some(hop) => hop.send(item.reverse_path.clone(), recipients, item.eight_bit, body.clone()).await,
-            None => vec![Fate::Deferred("no relay is configured".into()); recipients.len()],
+            _ if envelope.recipients.is_empty() => Vec::new(),
+            Some(hop) => hop.send(&envelope, body.clone(), hold).await,
+            None => vec![Fate::Deferred("no relay is configured".into()); envelope.recipients.len()],
         }
     }
 
     /// Under the same id at each attempt, so that an attempt that was cut off does not double the message.
-    async fn deliver(&self, item: &QueueItem, path: &Path, address: &Address, body: &Bytes, now: Timestamp) -> Fate {
-        let id = batch_id(item.id.0, path);
-        let delivery = &self.inner.delivery;
-        let (delivered, caused) = delivery.deliver(id, item.reverse_path.as_ref(), address, body, now).await;
-        for (number, Caused { envelope, body }) in caused.into_iter().enumerate() {
-            let caused_id = Uuid::new_v5(&id.0, format!("caused {number}").as_bytes());
-            if let Err(error) = self.accept_as(caused_id, envelope, body, now).await {
-                tracing::error!(%error, recipient = %path, "a reply or redirect could not be queued");
-            }
-        }
-        match delivered {
-            Delivered::Stored => Fate::Sent,
+    async fn deliver(&self, incoming: Incoming<'_>) -> Fate {
+        match self.inner.delivery.deliver(incoming).await {
+            Delivered::Stored => Fate::Delivered,
             Delivered::Refused(refusal) => Fate::Failed(refusal.to_string()),
             Delivered::Unavailable(why) => Fate::Deferred(why),
         }
     }
 
-    /// RFC 5321 §6.1: one bounce to the reverse-path, with the null reverse-path; none for a message that had it.
-    async fn bounce(
-        &self,
-        item: &QueueItem,
-        failed: &[FailedRecipient],
-        original: &[u8],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let Some(to) = &item.reverse_path else {
+    /// RFC 5321 §6.1, RFC 3461 §6: one report to the reverse-path about just the recipients that this attempt decided. Its id
+    /// names them, so that no other report is taken for it.
+    fn report(&self, row: &QueueRow, reported: &[ReportedRecipient], original: &[u8], now: Timestamp) -> Vec<Outgoing> {
+        let failed = |one: &ReportedRecipient| matches!(one.action, ReportAction::Failed { .. });
+        if row.reverse_path.is_none() && reported.iter().any(failed) {
             metrics::counter!("queue_double_bounces_total").increment(1);
-            tracing::warn!(id = %item.id.0, ?failed, "undeliverable message with null reverse-path dropped");
-            return Ok(());
-        };
-        let attempts = item.recipients.iter().map(|state| state.attempts).max().unwrap_or_default();
-        let id = Uuid::new_v5(&item.id.0, format!("bounce {attempts}").as_bytes());
-        let arrived = Timestamp::from_second(item.queued_at).unwrap_or(now);
-        let hostname = &self.inner.delivery.hostname;
-        let body = Bytes::from(Bounce { to, failed, original, arrived, hostname, now, chance: id }.build());
-        let envelope = Envelope::new(None, [to.clone()]);
-        metrics::counter!("queue_bounces_total").increment(1);
-        self.accept_as(id, envelope, body, now).await
+            tracing::warn!(id = %row.id.0, ?reported, "undeliverable message with null reverse-path dropped");
+        }
+        let paths: Vec<String> = reported.iter().map(|one| one.recipient.path.to_string()).collect();
+        let id = QueueId(Uuid::new_v5(&row.id.0, format!("report {}", paths.join(" ")).as_bytes()));
+        let arrived = Timestamp::from_second(row.queued_at).unwrap_or(now);
+        let envelope = row.envelope(Vec::new());
+        self.inner.delivery.report(id, &envelope, reported, original, (arrived, now)).into_iter().collect()
     }
 }
 
 impl Inner {
     /// The times of the queue's life, as of this moment.
-    fn settings(&self) -> Arc<SharedSettings> {
+    pub(crate) fn settings(&self) -> Arc<SharedSettings> {
         Arc::clone(self.delivery.view.snapshot().settings())
     }
 
@@ -153,11 +161,6 @@ impl Inner {
     }
 }
 
-fn unreadable(state: &RecipientState) -> FailedRecipient {
-    let diagnostic = "the message was damaged while it waited here".into();
-    FailedRecipient { path: state.path.clone(), diagnostic, expired: false }
-}
-
 /// What a body takes of the room for all; one larger than the room has it for itself.
 fn body_units(octets: u64) -> u32 {
     let units = octets.div_ceil(BODY_UNIT_OCTETS);
@@ -166,36 +169,34 @@ fn body_units(octets: u64) -> u32 {
 
 /// The fates of one attempt, sorted by what follows.
 struct Verdict {
-    deferred: Vec<RecipientState>,
-    failed: Vec<FailedRecipient>,
+    deferred: Vec<QueuedRecipient>,
+    reported: Vec<ReportedRecipient>,
 }
 
 impl Verdict {
-    fn of(inner: &Inner, item: &QueueItem, fates: Vec<Fate>, now: Timestamp) -> Self {
-        let expired = is_expired(&inner.settings(), item.queued_at, now);
-        let mut verdict = Self { deferred: Vec::new(), failed: Vec::new() };
-        for (state, fate) in item.recipients.iter().zip(fates) {
-            let path = state.path.clone();
-            match fate {
-                Fate::Sent => {}
-                Fate::Failed(diagnostic) => verdict.failed.push(FailedRecipient { path, diagnostic, expired: false }),
-                Fate::Deferred(diagnostic) if expired => {
-                    verdict.failed.push(FailedRecipient { path, diagnostic, expired });
-                }
+    fn of(inner: &Inner, row: &QueueRow, fates: Vec<Fate>, now: Timestamp) -> Self {
+        let expired = is_expired(&inner.settings(), row.queued_at, now);
+        let mut verdict = Self { deferred: Vec::new(), reported: Vec::new() };
+        for (one, fate) in row.recipients.iter().zip(fates) {
+            let action = match fate {
+                Fate::Delivered | Fate::Sent { reports: true } => continue,
+                Fate::Sent { reports: false } => ReportAction::Relayed,
+                Fate::Failed(diagnostic) => ReportAction::Failed { diagnostic, expired: false },
+                Fate::Deferred(diagnostic) if expired => ReportAction::Failed { diagnostic, expired },
                 Fate::Deferred(why) => {
-                    let attempts = state.attempts.saturating_add(1);
-                    verdict.deferred.push(RecipientState { path, attempts, last_error: Some(why) });
+                    verdict.deferred.push(QueuedRecipient { last_error: Some(why), ..one.clone() });
+                    continue;
                 }
-            }
+            };
+            verdict.reported.push(ReportedRecipient { recipient: one.recipient.clone(), action });
         }
         verdict
     }
 
     /// The row as it goes back.
-    fn left(self, item: QueueItem, inner: &Inner, now: Timestamp) -> QueueItem {
-        let attempts = self.deferred.iter().map(|state| state.attempts).max().unwrap_or_default();
-        let due_at = next_attempt(&inner.settings(), attempts, now);
-        QueueItem { recipients: self.deferred, due_at, ..item }
+    fn left(self, row: &QueueRow, inner: &Inner, now: Timestamp) -> Left {
+        let due_at = next_attempt(&inner.settings(), row.attempts, now);
+        Left { recipients: self.deferred, due_at, now: now.as_second() }
     }
 }
 

@@ -1,12 +1,16 @@
 //! The queue: messages on their way out, retried with back-off, bounced at the end of their life.
 //!
-//! All states on one page. An item is *due* or waits for its `due_at`; taken, it is *leased* for one attempt; after it,
-//! each recipient is *done* (taken out), *deferred* (stays, with a later `due_at`) or *failed* (taken out, in a bounce).
-//! An item without recipients is gone. What must never happen here: a recipient taken out before somebody else has
-//! taken responsibility, a bounce for the null reverse-path.
+//! All states on one page. A row is one message for one destination. It is *due* or waits for its `due_at`; taken, it is
+//! *leased* for one attempt; after it, each recipient is *done* (taken out), *deferred* (stays, with a later `due_at`) or
+//! *failed* (taken out, in a report that is committed with the row). A row without recipients is gone. A row that cannot be
+//! read, or whose attempts end without an outcome again and again, is *set aside*.
+//!
+//! What must never happen here: a recipient taken out before somebody else has taken responsibility, a bounce for the null
+//! reverse-path, anything sent by a worker whose lease has passed to another.
 
 mod attempt;
 mod fate;
+mod hold;
 mod schedule;
 mod work;
 
@@ -16,11 +20,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::Delivery;
 use provost_message::Envelope;
-use provost_store::{QueueId, QueueItem, QueueStore, StoreError};
-use tokio::sync::{Notify, Semaphore};
+use provost_store::{Outgoing, QueueId, QueueRow, QueueStore, StoreError};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-pub use fate::{Fate, NextHop};
+pub use fate::{Fate, Hold, NextHop};
 pub use schedule::{QueueConfig, next_attempt};
 
 /// The queue. Cheap to clone.
@@ -36,8 +40,8 @@ struct Inner {
     config: QueueConfig,
     /// Memory for the bodies of running attempts.
     bodies: Semaphore,
-    /// Something was accepted: look at once.
-    wake: Notify,
+    /// The time that leases are proven by.
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Queue {
@@ -49,7 +53,8 @@ impl Queue {
         config: QueueConfig,
     ) -> Self {
         let bodies = Semaphore::new(attempt::BODY_UNITS_MAX);
-        Self { inner: Arc::new(Inner { store, delivery, next_hop, config, bodies, wake: Notify::new() }) }
+        let clock = Box::new(Timestamp::now);
+        Self { inner: Arc::new(Inner { store, delivery, next_hop, config, bodies, clock }) }
     }
 
     /// Takes responsibility for a message: durable when it resolves `Ok`, then attempted at once in the background.
@@ -60,14 +65,18 @@ impl Queue {
     /// The same under an id of the caller's: the same id again changes nothing, and local recipients get the message
     /// under [`provost_delivery::batch_id`] of that id.
     pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
-        self.inner.store.enqueue(QueueId(id), envelope, body, now.as_second()).await?;
+        self.accept_outgoing(Outgoing { id: QueueId(id), envelope, body, when: now.as_second() }).await
+    }
+
+    /// The same for a message that has its id.
+    pub async fn accept_outgoing(&self, outgoing: Outgoing) -> Result<(), StoreError> {
+        self.inner.store.enqueue(outgoing).await?;
         metrics::counter!("queue_accepted_total").increment(1);
-        self.inner.wake.notify_one();
         Ok(())
     }
 
-    /// What waits, oldest first.
-    pub async fn list(&self, most: usize) -> Result<Vec<QueueItem>, StoreError> {
+    /// What waits and what is set aside, oldest first.
+    pub async fn list(&self, most: usize) -> Result<Vec<QueueRow>, StoreError> {
         self.inner.store.list(most).await
     }
 }

@@ -8,11 +8,13 @@ use provost_view::SharedSettings;
 pub struct QueueConfig {
     /// Attempts at once. Default 16.
     pub concurrency: usize,
+    /// Attempts at once for one domain. Default 8: one domain that does not answer leaves room for the others.
+    pub per_destination: usize,
 }
 
 impl Default for QueueConfig {
     fn default() -> Self {
-        Self { concurrency: 16 }
+        Self { concurrency: 16, per_destination: 8 }
     }
 }
 

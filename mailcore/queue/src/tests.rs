@@ -1,21 +1,25 @@
 //! The queue over simulated days: rows in memory, a next hop that says what it was told to say.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_delivery::Delivery;
-use provost_message::{Address, Envelope, Path};
+use provost_delivery::{Delivered, Delivery, Incoming};
+use provost_message::{Address, Envelope, Notify, Path, Recipient, Return};
 use provost_store::{
-    AccountId, BoxFuture, Columns, MailboxName, MemoryStore, MessageStore, QueueId, QueueItem, QueueStore, StoreError,
-    Which,
+    AccountId, BoxFuture, Claim, Columns, LeaseError, Left, MailboxName, MemoryStore, MessageStore, Outgoing, QueueRow,
+    QueueStore, StoreError, Take, Taken, UNSETTLED_MAX, Which,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use crate::{Fate, NextHop, Queue, QueueConfig};
+use crate::hold::LEASE_SECONDS;
+use crate::work::Running;
+use crate::{Fate, Hold, NextHop, Queue, QueueConfig};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 24 * 60 * 60;
@@ -37,39 +41,76 @@ fn person(local: &str) -> Person {
     }
 }
 
-/// One list of fates per call; after the last, everything is deferred.
+/// One list of fates per call; after the last, everything is deferred. What is sent is handed over only when the hold on
+/// it is proven, as a server takes no message without its end.
 #[derive(Default)]
 struct Scripted {
     fates: Mutex<VecDeque<Vec<Fate>>>,
     calls: Mutex<Vec<Vec<String>>>,
+    envelopes: Mutex<Vec<Envelope>>,
+    /// Paths of recipients whose message was handed over.
+    taken: Mutex<Vec<String>>,
+    /// The first call waits here, before it proves its hold.
+    frozen: Option<Arc<Semaphore>>,
 }
 
 impl NextHop for Scripted {
-    fn send(&self, _: Option<Path>, recipients: Vec<Path>, _: bool, _: Bytes) -> BoxFuture<'_, Vec<Fate>> {
-        self.calls.lock().unwrap().push(recipients.iter().map(Path::to_string).collect());
+    fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, hold: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>> {
+        let paths: Vec<String> = envelope.recipients.iter().map(|recipient| recipient.path.to_string()).collect();
+        let mut calls = self.calls.lock().unwrap();
+        calls.push(paths.clone());
+        let is_first = calls.len() == 1;
+        self.envelopes.lock().unwrap().push(envelope.clone());
         let fates = self.fates.lock().unwrap().pop_front();
-        let later = || vec![Fate::Deferred("451 later".into()); recipients.len()];
+        let later = || vec![Fate::Deferred("451 later".into()); envelope.recipients.len()];
         let fates = fates.unwrap_or_else(later);
-        Box::pin(std::future::ready(fates))
+        Box::pin(async move {
+            if let Some(frozen) = self.frozen.as_ref().filter(|_| is_first) {
+                frozen.acquire().await.unwrap().forget();
+            }
+            if !hold.prove().await {
+                return vec![Fate::Deferred("not ours any more".into()); paths.len()];
+            }
+            let sent = |(path, fate): (&String, &Fate)| matches!(fate, Fate::Sent { .. }).then(|| path.clone());
+            self.taken.lock().unwrap().extend(paths.iter().zip(&fates).filter_map(sent));
+            fates
+        })
     }
 }
+
+const SENT: Fate = Fate::Sent { reports: false };
 
 struct Site {
     queue: Queue,
     store: Arc<MemoryStore>,
     hop: Arc<Scripted>,
+    /// The clock of the queue, seconds since 1970.
+    clock: Arc<AtomicI64>,
 }
 
 fn site(fates: Vec<Vec<Fate>>) -> Site {
-    let store = Arc::new(MemoryStore::default());
-    let hop = Arc::new(Scripted { fates: Mutex::new(fates.into()), ..Scripted::default() });
-    let delivery = Delivery {
-        view: View::fixed(vec![person("zoe"), person("ann")]),
-        store: store.clone(),
-        hostname: "mx.example.edu".into(),
-    };
-    let queue = Queue::new(store.clone(), delivery, Some(hop.clone()), QueueConfig::default());
-    Site { queue, store, hop }
+    site_with(Scripted { fates: Mutex::new(fates.into()), ..Scripted::default() })
+}
+
+fn site_with(hop: Scripted) -> Site {
+    let (store, hop) = (Arc::new(MemoryStore::default()), Arc::new(hop));
+    let (queue, clock) = queue(store.clone(), store.clone(), Some(hop.clone()));
+    Site { queue, store, hop, clock }
+}
+
+/// A queue over rows and mailboxes, and its clock.
+fn queue(
+    rows: Arc<dyn QueueStore>,
+    store: Arc<dyn MessageStore>,
+    hop: Option<Arc<dyn NextHop>>,
+) -> (Queue, Arc<AtomicI64>) {
+    let delivery =
+        Delivery { view: View::fixed(vec![person("zoe"), person("ann")]), store, hostname: "mx.example.edu".into() };
+    let mut queue = Queue::new(rows, delivery, hop, QueueConfig::default());
+    let clock = Arc::new(AtomicI64::new(NOW));
+    let time = clock.clone();
+    Arc::get_mut(&mut queue.inner).unwrap().clock = Box::new(move || at(time.load(Ordering::Relaxed)));
+    (queue, clock)
 }
 
 fn at(second: i64) -> Timestamp {
@@ -79,26 +120,35 @@ fn at(second: i64) -> Timestamp {
 impl Site {
     async fn accept(&self, from: &str, to: &[&str]) {
         let envelope = Envelope::new(Path::parse(from).ok(), to.iter().map(|to| Path::parse(to).unwrap()));
+        self.accept_envelope(envelope).await;
+    }
+
+    async fn accept_envelope(&self, envelope: Envelope) {
         let body = Bytes::from_static(b"Subject: hi\r\n\r\nhello\r\n");
         self.queue.accept(envelope, body, at(NOW)).await.unwrap();
+    }
+
+    async fn take(&self, now: i64) -> Vec<Taken> {
+        self.clock.store(now, Ordering::Relaxed);
+        self.store.take_due(Take::any(now, 100, LEASE_SECONDS)).await.unwrap()
     }
 
     /// Attempts all that is due at `now`, and what that brings in, until nothing is due. How many attempts.
     async fn pass(&self, now: i64) -> usize {
         let mut attempts = 0;
         loop {
-            let due = self.store.take_due(now, 100, 60).await.unwrap();
+            let due = self.take(now).await;
             if due.is_empty() {
                 return attempts;
             }
-            for item in due {
-                self.queue.attempt(item, at(now)).await.unwrap();
+            for taken in due {
+                self.queue.attempt(&taken, at(now)).await.unwrap();
                 attempts += 1;
             }
         }
     }
 
-    async fn waiting(&self) -> Vec<QueueItem> {
+    async fn waiting(&self) -> Vec<QueueRow> {
         self.queue.list(100).await.unwrap()
     }
 
@@ -117,7 +167,7 @@ impl Site {
 
 #[tokio::test]
 async fn what_the_next_hop_takes_is_gone() {
-    let site = site(vec![vec![Fate::Sent, Fate::Sent]]);
+    let site = site(vec![vec![SENT, SENT]]);
     site.accept("zoe@example.edu", &["a@far.example", "b@far.example"]).await;
     assert_eq!(site.pass(NOW).await, 1);
     assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0));
@@ -128,7 +178,7 @@ async fn what_the_next_hop_takes_is_gone() {
 #[tokio::test]
 async fn a_deferral_is_tried_again() {
     let later = || Fate::Deferred("451 4.3.0 later".into());
-    let site = site(vec![vec![Fate::Sent, later()], vec![later()], vec![Fate::Sent]]);
+    let site = site(vec![vec![SENT, later()], vec![later()], vec![SENT]]);
     site.accept("zoe@example.edu", &["a@far.example", "b@far.example"]).await;
     for (now, attempts, left, due_at) in [
         (NOW, 1, 1, NOW + 60),
@@ -152,7 +202,7 @@ async fn a_deferral_is_tried_again() {
 /// RFC 5321 §6.1, RFC 3464: what failed comes back to its sender.
 #[tokio::test]
 async fn a_failure_is_bounced() {
-    let site = site(vec![vec![Fate::Failed("550 5.1.1 No such user".into()), Fate::Sent]]);
+    let site = site(vec![vec![Fate::Failed("550 5.1.1 No such user".into()), SENT]]);
     site.accept("zoe@example.edu", &["a@far.example", "b@far.example"]).await;
     assert_eq!(site.pass(NOW).await, 2);
     let inbox = site.inbox("zoe").await;
@@ -189,7 +239,7 @@ async fn after_five_days_a_deferral_is_bounced() {
 
 #[tokio::test]
 async fn local_recipients_are_delivered_here() {
-    let site = site(vec![vec![Fate::Sent]]);
+    let site = site(vec![vec![SENT]]);
     site.accept("ann@example.edu", &["zoe@example.edu", "a@far.example", "nobody@example.edu"]).await;
     site.pass(NOW).await;
     assert_eq!(site.inbox("zoe").await.len(), 1);
@@ -202,11 +252,13 @@ async fn local_recipients_are_delivered_here() {
 async fn an_attempt_cut_off_does_not_double() {
     let site = site(Vec::new());
     site.accept("ann@example.edu", &["zoe@example.edu"]).await;
-    let item = site.waiting().await.remove(0);
-    let id = provost_delivery::batch_id(item.id.0, &item.recipients[0].path);
-    let body = site.store.queued_body(item.id).await.unwrap();
-    let (from, to) = (item.reverse_path.as_ref(), &person("zoe").primary);
-    site.queue.inner.delivery.deliver(id, from, to, &body, at(NOW)).await;
+    let row = site.waiting().await.remove(0);
+    let recipient = &row.recipients[0].recipient;
+    let id = provost_delivery::batch_id(row.id.0, &recipient.path);
+    let message = &site.store.queued_body(&row).await.unwrap();
+    let (envelope, address) = (&row.envelope(Vec::new()), &person("zoe").primary);
+    let incoming = Incoming { id, envelope, recipient, address, message, now: at(NOW) };
+    assert_eq!(site.queue.inner.delivery.deliver(incoming).await, Delivered::Stored);
     assert_eq!((site.pass(NOW).await, site.waiting().await.len()), (1, 0));
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }
@@ -214,13 +266,8 @@ async fn an_attempt_cut_off_does_not_double() {
 #[tokio::test]
 async fn without_a_relay_mail_waits() {
     let site = site(Vec::new());
-    let delivery = Delivery {
-        view: View::fixed(vec![person("zoe")]),
-        store: site.store.clone(),
-        hostname: "mx.example.edu".into(),
-    };
-    let queue = Queue::new(site.store.clone(), delivery, None, QueueConfig::default());
-    let site = Site { queue, ..site };
+    let (queue, clock) = queue(site.store.clone(), site.store.clone(), None);
+    let site = Site { queue, clock, ..site };
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     site.pass(NOW).await;
     assert_eq!(site.waiting().await[0].recipients[0].last_error.as_deref(), Some("no relay is configured"));
@@ -229,10 +276,10 @@ async fn without_a_relay_mail_waits() {
 /// A next hop that gives too few fates leaves nobody without one.
 #[tokio::test]
 async fn a_missing_fate_is_a_deferral() {
-    let site = site(vec![vec![Fate::Sent]]);
+    let site = site(vec![vec![SENT]]);
     site.accept("zoe@example.edu", &["a@far.example", "b@far.example"]).await;
     site.pass(NOW).await;
-    assert_eq!(site.waiting().await[0].recipients[0].path.to_string(), "b@far.example");
+    assert_eq!(site.waiting().await[0].recipients[0].recipient.path.to_string(), "b@far.example");
 }
 
 #[tokio::test]
@@ -243,7 +290,7 @@ async fn the_worker_wakes_on_accept_and_stops() {
     let worker = tokio::spawn(async move { queue.run(async { drop(stopped.await) }).await });
     tokio::time::sleep(Duration::from_millis(20)).await;
     let envelope = Envelope::new(None, [Path::parse("zoe@example.edu").unwrap()]);
-    site.queue.accept(envelope, Bytes::from_static(b"\r\nhi\r\n"), Timestamp::now()).await.unwrap();
+    site.queue.accept(envelope, Bytes::from_static(b"\r\nhi\r\n"), at(NOW)).await.unwrap();
     let begin = std::time::Instant::now();
     while site.inbox("zoe").await.is_empty() {
         assert!(begin.elapsed() < Duration::from_secs(5), "the worker sleeps on");
@@ -256,12 +303,12 @@ async fn the_worker_wakes_on_accept_and_stops() {
 /// Many large messages at once wait for each other's memory, and all go.
 #[tokio::test]
 async fn attempts_share_the_memory_for_bodies() {
-    let site = site(vec![vec![Fate::Sent], vec![Fate::Sent]]);
+    let site = site(vec![vec![SENT], vec![SENT]]);
     let room = site.queue.inner.bodies.acquire_many(crate::attempt::BODY_UNITS_MAX as u32).await.unwrap();
     site.accept("zoe@example.edu", &["a@far.example"]).await;
-    let item = site.store.take_due(NOW, 1, 60).await.unwrap().remove(0);
+    let taken = site.take(NOW).await.remove(0);
     let queue = site.queue.clone();
-    let attempt = tokio::spawn(async move { queue.attempt(item, at(NOW)).await });
+    let attempt = tokio::spawn(async move { queue.attempt(&taken, at(NOW)).await });
     tokio::task::yield_now().await;
     assert_eq!(site.hop.calls.lock().unwrap().len(), 0, "waits for room");
     drop(room);
@@ -269,45 +316,268 @@ async fn attempts_share_the_memory_for_bodies() {
     assert_eq!(site.waiting().await.len(), 0);
 }
 
-/// Rows whose bodies cannot be read any more.
-struct Torn(Arc<MemoryStore>);
+/// Rows that something is wrong with.
+struct Torn {
+    rows: Arc<MemoryStore>,
+    /// Bodies cannot be read any more.
+    bodies_damaged: bool,
+    /// Reading a body panics, as a message may make a bug do.
+    panics: bool,
+}
 
 impl QueueStore for Torn {
-    fn enqueue(&self, id: QueueId, to: Envelope, body: Bytes, now: i64) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.0.enqueue(id, to, body, now)
+    fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.rows.enqueue(outgoing)
     }
-    fn take_due(&self, now: i64, most: usize, lease: i64) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
-        self.0.take_due(now, most, lease)
+    fn take_due(&self, take: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>> {
+        self.rows.take_due(take)
     }
-    fn queued_body(&self, _: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>> {
-        Box::pin(async { Err(StoreError::Damaged("a checksum".into())) })
+    fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+        assert!(!self.panics, "a bug");
+        match self.bodies_damaged {
+            true => Box::pin(async { Err(StoreError::Damaged("a checksum".into())) }),
+            false => self.rows.queued_body(row),
+        }
     }
-    fn settle(&self, item: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.0.settle(item)
+    fn prove(&self, claim: Claim, now: i64, lease: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.rows.prove(claim, now, lease)
     }
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
-        self.0.list(most)
+    fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.rows.settle(claim, left, caused)
     }
-    fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
-        self.0.next_due()
+    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
+        self.rows.list(most)
+    }
+    fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+        self.rows.next_due(after)
+    }
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.rows.arrivals()
     }
 }
 
-/// A message that the disk has lost is told to its sender at the end of its life, and does not wait for ever.
+fn torn(bodies_damaged: bool, panics: bool) -> Site {
+    let Site { store, hop, .. } = site(Vec::new());
+    let torn = Arc::new(Torn { rows: store.clone(), bodies_damaged, panics });
+    let (queue, clock) = queue(torn, store.clone(), Some(hop.clone()));
+    Site { queue, store, hop, clock }
+}
+
+/// A message that the disk has lost is reported to its sender at the end of its life, and does not wait for ever.
 #[tokio::test]
 async fn a_damaged_message_ends_in_a_bounce() {
-    let Site { store, hop, queue } = site(Vec::new());
-    let torn = Arc::new(Torn(store.clone()));
-    let queue = Queue::new(torn, queue.inner.delivery.clone(), Some(hop.clone()), QueueConfig::default());
-    let site = Site { queue, store, hop };
+    let site = torn(true, false);
     site.accept("sender@far.example", &["a@far.example"]).await;
-    let item = site.store.take_due(NOW, 1, 60).await.unwrap().remove(0);
-    assert!(site.queue.attempt(item.clone(), at(NOW + DAY)).await.is_err());
-    assert_eq!(site.waiting().await, std::slice::from_ref(&item), "it may be mended");
-    site.queue.attempt(item.clone(), at(NOW + 6 * DAY)).await.unwrap();
+    let taken = site.take(NOW).await.remove(0);
+    site.queue.attempt(&taken, at(NOW + DAY)).await.unwrap();
+    let row = site.waiting().await.remove(0);
+    assert_eq!(row.id, taken.row.id, "it may be mended");
+    assert_eq!(row.recipients[0].last_error.as_deref(), Some("damaged: a checksum"));
+    let taken = site.take(NOW + 6 * DAY).await.remove(0);
+    site.queue.attempt(&taken, at(NOW + 6 * DAY)).await.unwrap();
     let bounce = site.waiting().await.remove(0);
-    assert_eq!((bounce.reverse_path, bounce.recipients[0].path.to_string()), (None, "sender@far.example".into()));
-    assert!(site.waiting().await.iter().all(|waiting| waiting.id != item.id));
-    let body = site.store.queued_body(bounce.id).await.unwrap();
+    let to = bounce.recipients[0].recipient.path.to_string();
+    assert_eq!((&bounce.reverse_path, to), (&None, "sender@far.example".into()));
+    assert!(site.waiting().await.iter().all(|waiting| waiting.id != row.id));
+    let body = site.store.queued_body(&bounce).await.unwrap();
     assert!(String::from_utf8_lossy(&body).contains("damaged while it waited"));
+}
+
+/// Counted when it is taken: a message whose attempts end in panics is set aside, and does not repeat for ever.
+#[tokio::test]
+async fn a_message_that_panics_is_set_aside() {
+    let site = torn(false, true);
+    site.accept("sender@far.example", &["a@far.example"]).await;
+    let (mut now, mut panics) = (NOW, 0);
+    loop {
+        let Some(taken) = site.take(now).await.pop() else { break };
+        let queue = site.queue.clone();
+        let attempt = tokio::spawn(async move { queue.attempt(&taken, at(now)).await });
+        assert!(attempt.await.unwrap_err().is_panic());
+        panics += 1;
+        assert!(site.take(now + LEASE_SECONDS - 1).await.is_empty(), "left to its lease");
+        now += LEASE_SECONDS;
+    }
+    assert_eq!(panics, UNSETTLED_MAX);
+    let row = site.waiting().await.remove(0);
+    assert!(row.set_aside.is_some());
+    assert_eq!(site.store.next_due(0).await.unwrap(), None, "the worker sleeps");
+}
+
+/// Two workers, one frozen past its lease right before it hands the message over: the other one sends it, and the one that
+/// thaws sends nothing and settles nothing.
+#[tokio::test]
+async fn a_worker_that_thaws_sends_nothing() {
+    let thaw = Arc::new(Semaphore::new(0));
+    let fates = Mutex::new(VecDeque::from([vec![SENT], vec![SENT]]));
+    let site = site_with(Scripted { fates, frozen: Some(thaw.clone()), ..Scripted::default() });
+    let (other, other_clock) = queue(site.store.clone(), site.store.clone(), Some(site.hop.clone()));
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let taken = site.take(NOW).await.remove(0);
+    let queue = site.queue.clone();
+    let frozen = tokio::spawn(async move { queue.attempt(&taken, at(NOW)).await });
+    while site.hop.calls.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let later = NOW + LEASE_SECONDS;
+    assert!(site.take(later - 1).await.is_empty());
+    let taken = site.take(later).await.remove(0);
+    other_clock.store(later, Ordering::Relaxed);
+    other.attempt(&taken, at(later)).await.unwrap();
+    assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"]);
+    thaw.add_permits(1);
+    assert_eq!(frozen.await.unwrap(), Err(LeaseError::Fenced));
+    assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"], "not twice");
+    assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0));
+}
+
+/// The same when the other worker has the message still: neither its row nor a bounce is touched by the first.
+#[tokio::test]
+async fn a_worker_that_thaws_bounces_nothing() {
+    let thaw = Arc::new(Semaphore::new(0));
+    let fates = Mutex::new(VecDeque::from([vec![Fate::Failed("550 no".into())], vec![SENT]]));
+    let site = site_with(Scripted { fates, frozen: Some(thaw.clone()), ..Scripted::default() });
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let first = site.take(NOW).await.remove(0);
+    let queue = site.queue.clone();
+    let frozen = tokio::spawn(async move { queue.attempt(&first, at(NOW)).await });
+    while site.hop.calls.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = site.take(NOW + LEASE_SECONDS).await.remove(0);
+    thaw.add_permits(1);
+    assert_eq!(frozen.await.unwrap(), Err(LeaseError::Fenced));
+    assert_eq!(site.waiting().await.len(), 1);
+    site.queue.attempt(&second, at(NOW + LEASE_SECONDS)).await.unwrap();
+    assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0), "sent, and no bounce");
+}
+
+/// Local delivery too asks whether the row is still the worker's own.
+#[tokio::test]
+async fn a_worker_that_thaws_delivers_nothing() {
+    let site = site(Vec::new());
+    site.accept("ann@example.edu", &["zoe@example.edu"]).await;
+    let old = site.take(NOW).await.remove(0);
+    let new = site.take(NOW + LEASE_SECONDS).await.remove(0);
+    assert_eq!(site.queue.attempt(&old, at(NOW)).await, Err(LeaseError::Fenced));
+    assert_eq!(site.inbox("zoe").await.len(), 0);
+    site.queue.attempt(&new, at(NOW + LEASE_SECONDS)).await.unwrap();
+    assert_eq!(site.inbox("zoe").await.len(), 1);
+}
+
+/// Each attempt's bounce names just those who failed in it, under an id of its own.
+#[tokio::test]
+async fn every_failure_has_its_bounce() {
+    let later = || Fate::Deferred("451 later".into());
+    let no = || Fate::Failed("550 5.1.1 no".into());
+    let site = site(vec![vec![no(), later(), later()], vec![no(), later()], vec![no()]]);
+    site.accept("zoe@example.edu", &["a@far.example", "b@far.example", "c@far.example"]).await;
+    let mut now = NOW;
+    while !site.waiting().await.is_empty() {
+        site.pass(now).await;
+        now += 600;
+    }
+    let inbox = site.inbox("zoe").await;
+    assert_eq!(inbox.len(), 3);
+    for (bounce, own) in inbox.iter().zip(["a", "b", "c"]) {
+        let named: Vec<&str> = ["a", "b", "c"]
+            .into_iter()
+            .filter(|name| bounce.contains(&format!("rfc822; {name}@far.example")))
+            .collect();
+        assert_eq!(named, [own]);
+    }
+}
+
+/// RFC 3461 §4.1, §5.2: NOTIFY decides who hears of what; a next hop that knows the parameters gets them and reports.
+#[tokio::test]
+async fn notify_is_obeyed() {
+    let failed = || Fate::Failed("550 no".into());
+    for (notify, fate, reports) in [
+        (None, failed(), 1),
+        (Some("NEVER"), failed(), 0),
+        (Some("SUCCESS"), failed(), 0),
+        (Some("FAILURE"), failed(), 1),
+        (None, SENT, 0),
+        (Some("SUCCESS,FAILURE"), SENT, 1),
+        (Some("SUCCESS,FAILURE"), Fate::Sent { reports: true }, 0),
+    ] {
+        let site = site(vec![vec![fate.clone()]]);
+        let notify = notify.map(|value| Notify::parse(value).unwrap());
+        let recipient = Recipient { notify, ..Path::parse("a@far.example").unwrap().into() };
+        let mut envelope = Envelope::new(Path::parse("zoe@example.edu").ok(), []);
+        envelope.recipients = vec![recipient];
+        envelope.ret = Some(Return::Full);
+        site.accept_envelope(envelope.clone()).await;
+        site.pass(NOW).await;
+        assert_eq!(*site.hop.envelopes.lock().unwrap(), [envelope], "passed on as it came");
+        let inbox = site.inbox("zoe").await;
+        assert_eq!((inbox.len(), site.waiting().await.len()), (reports, 0), "{notify:?} {fate:?}");
+        let action = if fate == SENT { "Action: relayed\r\n" } else { "Action: failed\r\n" };
+        assert!(inbox.iter().all(|report| report.contains(action)), "{inbox:?}");
+        // RET=FULL is for failures.
+        assert!(inbox.iter().all(|report| report.contains("\r\nhello\r\n") == (fate != SENT)));
+    }
+}
+
+/// What is cut off at the stop goes back as it was, and is due at once.
+#[tokio::test]
+async fn a_stop_puts_back_what_it_cuts_off() {
+    let fates = Mutex::new(VecDeque::from([vec![SENT]]));
+    let site = site_with(Scripted { fates, frozen: Some(Arc::new(Semaphore::new(0))), ..Scripted::default() });
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let taken = site.take(NOW).await.remove(0);
+    let (cut, is_cut) = watch::channel(false);
+    let queue = site.queue.clone();
+    let attempt = tokio::spawn(async move { queue.attempt_within_limit(taken, at(NOW), is_cut).await });
+    while site.hop.calls.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    cut.send_replace(true);
+    attempt.await.unwrap();
+    let row = site.waiting().await.remove(0);
+    assert_eq!(row.recipients[0].last_error.as_deref(), Some("the node was stopped"));
+    assert_eq!((row.attempts, row.due_at), (1, NOW));
+    assert_eq!(site.take(NOW).await.len(), 1, "no lease is left");
+}
+
+/// A domain that does not answer leaves room for the others.
+#[tokio::test]
+async fn a_destination_has_its_share_of_attempts() {
+    let hop = Arc::new(Stuck::default());
+    let store = Arc::new(MemoryStore::default());
+    let (queue, _) = queue(store.clone(), store, Some(hop.clone()));
+    for number in 0..20 {
+        let envelope = Envelope::new(None, [Path::parse(&format!("a{number}@slow.example")).unwrap()]);
+        queue.accept(envelope, Bytes::from_static(b"\r\n"), at(NOW - 1)).await.unwrap();
+    }
+    let envelope = Envelope::new(None, [Path::parse("a@other.example").unwrap()]);
+    queue.accept(envelope, Bytes::from_static(b"\r\n"), at(NOW)).await.unwrap();
+    let (_cut, is_cut) = watch::channel(false);
+    let mut running = Running::default();
+    for _ in 0..3 {
+        queue.begin_due(&mut running, &is_cut).await;
+    }
+    while hop.count("other.example") == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(hop.count("slow.example"), QueueConfig::default().per_destination);
+}
+
+/// A next hop that never answers.
+#[derive(Default)]
+struct Stuck {
+    calls: Mutex<Vec<String>>,
+}
+
+impl Stuck {
+    fn count(&self, domain: &str) -> usize {
+        self.calls.lock().unwrap().iter().filter(|one| *one == domain).count()
+    }
+}
+
+impl NextHop for Stuck {
+    fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, _: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>> {
+        self.calls.lock().unwrap().extend(envelope.recipients.iter().map(|one| one.path.domain().to_owned()));
+        Box::pin(std::future::pending())
+    }
 }

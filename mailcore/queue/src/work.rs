@@ -1,99 +1,158 @@
 //! The worker: takes what is due, so many at once, sleeps until something is.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provost_store::QueueItem;
-use tokio::task::{JoinError, JoinSet};
+use provost_store::{Destination, LeaseError, Take, Taken};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::Queue;
+use crate::hold::LEASE_SECONDS;
+use crate::{Queue, next_attempt};
 
-/// How long one attempt has the item for itself, seconds. After a crash the item waits for this long.
-const LEASE_SECONDS: i64 = 15 * 60;
-/// After this an attempt is cut off: before its lease ends, so that no other takes the item meanwhile.
+/// After this an attempt is cut off: before its lease ends, so that no other takes the row meanwhile.
 const ATTEMPT_MAX: Duration = Duration::from_secs(14 * 60);
 /// The longest sleep: another process, or a clock that was set, may have made something due.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// The pause after the rows could not be read.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-/// How long running attempts may take when the node stops. What is cut off is tried again after its lease.
+/// How long running attempts may take when the node stops. What is cut off is put back.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long putting back may take then.
+const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
+
+/// Attempts under way.
+#[derive(Default)]
+pub(crate) struct Running {
+    tasks: JoinSet<()>,
+    destinations: HashMap<Id, Destination>,
+}
 
 impl Queue {
     /// Works the queue until `stop` resolves.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
-        let mut attempts = JoinSet::new();
+        let mut running = Running::default();
+        let mut arrivals = self.inner.store.arrivals();
+        let (cut, is_cut) = watch::channel(false);
         loop {
-            let pause = self.begin_due(&mut attempts, Timestamp::now()).await;
+            let pause = self.begin_due(&mut running, &is_cut).await;
             tokio::select! {
                 () = &mut stop => break,
-                () = self.inner.wake.notified() => {}
-                Some(ended) = attempts.join_next() => note_end(ended),
+                Ok(()) = arrivals.changed() => {}
+                true = running.reap() => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            // Reap all that ended: one look at the rows for many ends.
-            while let Some(ended) = attempts.try_join_next() {
-                note_end(ended);
-            }
         }
-        let finish = async {
-            while let Some(ended) = attempts.join_next().await {
-                note_end(ended);
-            }
-        };
-        if tokio::time::timeout(STOP_GRACE, finish).await.is_err() {
+        if tokio::time::timeout(STOP_GRACE, running.finish()).await.is_err() {
             tracing::warn!("queue attempts cut off by the stop");
+            cut.send_replace(true);
+            if tokio::time::timeout(PUT_BACK_GRACE, running.finish()).await.is_err() {
+                tracing::warn!("queue rows left as they are: the next start frees them");
+            }
         }
     }
 
     /// Starts what is due as far as there is room; returns how long nothing more can be due.
-    async fn begin_due(&self, attempts: &mut JoinSet<()>, now: Timestamp) -> Duration {
-        let room = self.inner.config.concurrency.max(1).saturating_sub(attempts.len());
-        if room == 0 {
+    pub(crate) async fn begin_due(&self, running: &mut Running, is_cut: &watch::Receiver<bool>) -> Duration {
+        let now = (self.inner.clock)();
+        let config = &self.inner.config;
+        let most = config.concurrency.max(1).saturating_sub(running.tasks.len());
+        if most == 0 {
             return SLEEP_MAX;
         }
-        let store = &self.inner.store;
-        let due = match store.take_due(now.as_second(), room, LEASE_SECONDS).await {
+        let take = Take {
+            now: now.as_second(),
+            most,
+            lease_seconds: LEASE_SECONDS,
+            per_destination: config.per_destination.max(1),
+            running: running.by_destination(),
+        };
+        let due = match self.inner.store.take_due(take).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::error!(%error, "queue rows cannot be read");
                 return STORE_PAUSE;
             }
         };
-        for item in due {
-            let queue = self.clone();
-            attempts.spawn(async move { queue.attempt_within_limit(item, now).await });
+        for taken in due {
+            let (queue, is_cut, destination) = (self.clone(), is_cut.clone(), taken.row.destination.clone());
+            let task = running.tasks.spawn(async move { queue.attempt_within_limit(taken, now, is_cut).await });
+            running.destinations.insert(task.id(), destination);
         }
-        match store.next_due().await {
+        // What is due and was not taken waits for the end of an attempt, which wakes this.
+        match self.inner.store.next_due(now.as_second()).await {
             Ok(Some(due_at)) => pause_until(due_at, now),
             Ok(None) => SLEEP_MAX,
             Err(_) => STORE_PAUSE,
         }
     }
 
-    async fn attempt_within_limit(&self, item: QueueItem, now: Timestamp) {
-        let id = item.id.0;
-        match tokio::time::timeout(ATTEMPT_MAX, self.attempt(item, now)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%id, %error, "queue item left to its lease"),
-            Err(_) => tracing::error!(%id, "attempt cut off at its limit, left to its lease"),
+    pub(crate) async fn attempt_within_limit(&self, taken: Taken, now: Timestamp, mut is_cut: watch::Receiver<bool>) {
+        let id = taken.row.id.0;
+        let attempt = tokio::time::timeout(ATTEMPT_MAX, self.attempt(&taken, now));
+        let (why, due_at) = tokio::select! {
+            outcome = attempt => match outcome {
+                Ok(outcome) => return note_outcome(id, outcome),
+                Err(_) => ("the attempt took too long", next_attempt(&self.inner.settings(), taken.row.attempts, now)),
+            },
+            _ = is_cut.wait_for(|cut| *cut) => ("the node was stopped", (self.inner.clock)().as_second()),
+        };
+        tracing::warn!(%id, why, "attempt cut off");
+        note_outcome(id, self.put_back(&taken, why, due_at, now).await);
+    }
+}
+
+impl Running {
+    fn by_destination(&self) -> HashMap<Destination, usize> {
+        let mut count = HashMap::new();
+        for destination in self.destinations.values() {
+            *count.entry(destination.clone()).or_default() += 1;
+        }
+        count
+    }
+
+    /// Waits for the end of an attempt, then reaps all that ended: one look at the rows for many ends. False when none runs.
+    async fn reap(&mut self) -> bool {
+        let Some(ended) = self.tasks.join_next_with_id().await else { return false };
+        self.note_end(ended);
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.note_end(ended);
+        }
+        true
+    }
+
+    async fn finish(&mut self) {
+        while self.reap().await {}
+    }
+
+    /// An attempt that panicked leaves its row to its lease. That taking counts as one without an outcome.
+    fn note_end(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        self.destinations.remove(&id);
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            metrics::counter!("queue_panics_total").increment(1);
+            tracing::error!(%error, "a queue attempt panicked");
         }
     }
 }
 
-/// An attempt that panicked left its item to its lease, and will again: count it, so that somebody looks.
-fn note_end(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        metrics::counter!("queue_panics_total").increment(1);
-        tracing::error!(%error, "a queue attempt panicked");
+fn note_outcome(id: uuid::Uuid, outcome: Result<(), LeaseError>) {
+    match outcome {
+        Ok(()) => (),
+        Err(LeaseError::Fenced) => tracing::warn!(%id, "queue row passed to another worker during the attempt"),
+        Err(error) => tracing::error!(%id, %error, "queue row left to its lease"),
     }
 }
 
-/// Not less than a little, so that an item which cannot be taken does not make the worker spin.
+/// Not less than a little, so that a row which cannot be taken does not make the worker spin.
 fn pause_until(due_at: i64, now: Timestamp) -> Duration {
     let seconds = due_at.saturating_sub(now.as_second()).max(0);
     Duration::from_secs(seconds.unsigned_abs()).clamp(Duration::from_millis(200), SLEEP_MAX)

@@ -1,7 +1,7 @@
 //! Commands, from octets to values (RFC 5321 §4.1.1, §4.1.2).
 
 use bytes::{Buf, BytesMut};
-use provost_message::Path;
+use provost_message::{EnvelopeId, NotificationError, Notify, OriginalRecipient, Path, Recipient, Return};
 
 use crate::reply::{self, Reply};
 
@@ -21,9 +21,13 @@ pub(crate) enum Command {
         reverse_path: Option<Path>,
         size: Option<u64>,
         eight_bit: bool,
+        /// RFC 3461 §4.4.
+        envelope_id: Option<EnvelopeId>,
+        /// RFC 3461 §4.3.
+        ret: Option<Return>,
     },
     /// RCPT TO.
-    Rcpt(Path),
+    Rcpt(Recipient),
     Data,
     Rset,
     Noop,
@@ -138,7 +142,7 @@ fn mail(rest: &str) -> Result<Command, Reply> {
         "" => None,
         path => Some(Path::parse(path).map_err(|_| reply::BAD_SENDER)?),
     };
-    let (mut size, mut eight_bit) = (None, false);
+    let (mut size, mut eight_bit, mut envelope_id, mut ret) = (None, false, None, None);
     for parameter in parameters.split_ascii_whitespace() {
         let (keyword, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match (keyword.to_ascii_uppercase().as_str(), value.to_ascii_uppercase().as_str()) {
@@ -147,11 +151,25 @@ fn mail(rest: &str) -> Result<Command, Reply> {
             ("BODY", "7BIT") => eight_bit = false,
             // RFC 4954 §5: whom the message is from by an earlier hop. We trust none, so it says nothing.
             ("AUTH", value) if !value.is_empty() => {}
+            // Its value keeps its case: it is the sender's own.
+            ("ENVID", _) => once(&mut envelope_id, EnvelopeId::parse(value))?,
+            ("RET", _) => once(&mut ret, Return::parse(value))?,
             ("BODY" | "AUTH", _) => return Err(reply::BAD_ARGUMENT),
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
     }
-    Ok(Command::Mail { reverse_path, size, eight_bit })
+    Ok(Command::Mail { reverse_path, size, eight_bit, envelope_id, ret })
+}
+
+/// RFC 3461 §4: each of its parameters at most once.
+fn once<T>(place: &mut Option<T>, value: Result<T, NotificationError>) -> Result<(), Reply> {
+    match (place.is_some(), value) {
+        (false, Ok(value)) => {
+            *place = Some(value);
+            Ok(())
+        }
+        _ => Err(reply::BAD_ARGUMENT),
+    }
 }
 
 /// RFC 1870 §3: one to twenty digits.
@@ -163,12 +181,21 @@ fn octets(digits: &str) -> Result<u64, Reply> {
     }
 }
 
-/// `TO:<forward-path> [parameters]` (RFC 5321 §4.1.1.3). We know no parameter.
+/// `TO:<forward-path> [parameters]` (RFC 5321 §4.1.1.3).
 fn rcpt(rest: &str) -> Result<Command, Reply> {
     let rest = strip_keyword(rest, "TO:").ok_or(reply::BAD_ARGUMENT)?;
     let (path, parameters) = split_path(rest).ok_or(reply::BAD_RECIPIENT)?;
     let path = Path::parse(path).map_err(|_| reply::BAD_RECIPIENT)?;
-    if parameters.trim_ascii().is_empty() { Ok(Command::Rcpt(path)) } else { Err(reply::UNKNOWN_PARAMETER) }
+    let mut recipient = Recipient::from(path);
+    for parameter in parameters.split_ascii_whitespace() {
+        let (keyword, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match keyword.to_ascii_uppercase().as_str() {
+            "NOTIFY" => once(&mut recipient.notify, Notify::parse(value))?,
+            "ORCPT" => once(&mut recipient.original, OriginalRecipient::parse(value))?,
+            _ => return Err(reply::UNKNOWN_PARAMETER),
+        }
+    }
+    Ok(Command::Rcpt(recipient))
 }
 
 /// RFC 4954 §4. A lone `=` is an empty initial response.
@@ -226,8 +253,12 @@ mod tests {
         Path::parse(text).unwrap()
     }
 
+    fn recipient(text: &str) -> Recipient {
+        path(text).into()
+    }
+
     fn mail_command(reverse_path: Option<&str>, size: Option<u64>, eight_bit: bool) -> Command {
-        Command::Mail { reverse_path: reverse_path.map(path), size, eight_bit }
+        Command::Mail { reverse_path: reverse_path.map(path), size, eight_bit, envelope_id: None, ret: None }
     }
 
     #[test]
@@ -247,10 +278,10 @@ mod tests {
             ("MAIL FROM:<> BODY=7BIT AUTH=<>", mail_command(None, None, false)),
             ("MAIL FROM:<> SIZE=99999999999999999999", mail_command(None, Some(u64::MAX), false)),
             ("MAIL FROM:<\"a> b\"@c.example>", mail_command(Some("\"a> b\"@c.example"), None, false)),
-            ("RCPT TO:<a@b.example>", Command::Rcpt(path("a@b.example"))),
-            ("RCPT TO:<Postmaster>", Command::Rcpt(path("Postmaster"))),
-            ("RCPT TO:<@x.example,@y.example:a@b.example>", Command::Rcpt(path("a@b.example"))),
-            ("RCPT TO:<\"a\\\"> b\"@b.example>", Command::Rcpt(path("\"a\\\"> b\"@b.example"))),
+            ("RCPT TO:<a@b.example>", Command::Rcpt(recipient("a@b.example"))),
+            ("RCPT TO:<Postmaster>", Command::Rcpt(recipient("Postmaster"))),
+            ("RCPT TO:<@x.example,@y.example:a@b.example>", Command::Rcpt(recipient("a@b.example"))),
+            ("RCPT TO:<\"a\\\"> b\"@b.example>", Command::Rcpt(recipient("\"a\\\"> b\"@b.example"))),
             ("DATA", Command::Data),
             ("data ", Command::Data),
             ("RSET", Command::Rset),
@@ -265,6 +296,18 @@ mod tests {
         ] {
             assert_eq!(Command::parse(line), Ok(expect), "{line}");
         }
+    }
+
+    /// RFC 3461 §4.
+    #[test]
+    fn reads_parameters_of_notifications() {
+        let (envelope_id, ret) = (EnvelopeId::parse("Qq+2B1").ok(), Return::parse("FULL").ok());
+        let expect = Command::Mail { reverse_path: None, size: None, eight_bit: false, envelope_id, ret };
+        assert_eq!(Command::parse("MAIL FROM:<> ret=full envid=Qq+2B1"), Ok(expect));
+        let (notify, original) =
+            (Notify::parse("SUCCESS,DELAY").ok(), OriginalRecipient::parse("rfc822;A@b.example").ok());
+        let expect = Command::Rcpt(Recipient { notify, original, ..recipient("a@b.example") });
+        assert_eq!(Command::parse("RCPT TO:<a@b.example> Notify=success,delay orcpt=rfc822;A@b.example"), Ok(expect));
     }
 
     #[test]
@@ -291,13 +334,20 @@ mod tests {
             ("MAIL FROM:<a@b.example> SIZE=", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> SIZE=999999999999999999999", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> BODY=BINARYMIME", reply::BAD_ARGUMENT),
-            ("MAIL FROM:<a@b.example> RET=HDRS", reply::UNKNOWN_PARAMETER),
+            ("MAIL FROM:<a@b.example> RET=ALL", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> RET=HDRS RET=FULL", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> ENVID=", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> ENVID=a+0D+0Ab", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> SMTPUTF8", reply::UNKNOWN_PARAMETER),
             ("RCPT FROM:<a@b.example>", reply::BAD_ARGUMENT),
             ("RCPT TO:<>", reply::BAD_RECIPIENT),
             ("RCPT TO:<a b@c.example>", reply::BAD_RECIPIENT),
             ("RCPT TO:<@x.example>", reply::BAD_RECIPIENT),
-            ("RCPT TO:<a@b.example> NOTIFY=NEVER", reply::UNKNOWN_PARAMETER),
+            ("RCPT TO:<a@b.example> XYZZY=1", reply::UNKNOWN_PARAMETER),
+            ("RCPT TO:<a@b.example> NOTIFY=", reply::BAD_ARGUMENT),
+            ("RCPT TO:<a@b.example> NOTIFY=NEVER,DELAY", reply::BAD_ARGUMENT),
+            ("RCPT TO:<a@b.example> NOTIFY=NEVER NOTIFY=NEVER", reply::BAD_ARGUMENT),
+            ("RCPT TO:<a@b.example> ORCPT=a@b.example", reply::BAD_ARGUMENT),
             ("EXPN list", reply::NOT_IMPLEMENTED),
             ("BDAT 10 LAST", reply::NOT_IMPLEMENTED),
         ] {

@@ -175,6 +175,7 @@ impl DataReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{end_of, stuffed};
     use proptest::prelude::*;
 
     static PLENTY: Budget = Budget::new(u64::MAX / 2);
@@ -297,7 +298,8 @@ mod tests {
         #[test]
         fn what_was_stuffed_comes_back(lines in proptest::collection::vec("[.a ]{0,5}", 0..10)) {
             let message = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
-            let wire = crate::client::stuffed(message.as_bytes()).collect::<Vec<_>>().concat();
+            let parts = stuffed(message.as_bytes()).chain([end_of(message.as_bytes())]);
+            let wire = parts.collect::<Vec<_>>().concat();
             prop_assert_eq!(read(&wire, &[], 1000), (Some(Ok(Bytes::from(message))), Vec::new()));
         }
     }

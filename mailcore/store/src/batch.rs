@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, SpecialUse, Token, Uid, UidSet,
-    UidValidity,
+    AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Outgoing, SpecialUse, Token, Uid,
+    UidSet, UidValidity,
 };
 
 /// How long a batch id is remembered, seconds: longer than a sending queue tries again (RFC 5321 §4.5.4.1: 4-5 days).
@@ -154,7 +154,8 @@ pub enum Op {
         up_to: Uid,
     },
     /// Remembers that `handle` has answered `correspondent` (RFC 5230 §4.2). Effect::Remembered(true) when it was not
-    /// remembered or has expired; Remembered(false) when it still is, and nothing changes.
+    /// remembered or has expired: then `reply` goes into the queue as well. Remembered(false) when it still is, and nothing
+    /// changes.
     RememberReply {
         /// Which vacation rule.
         handle: String,
@@ -162,7 +163,12 @@ pub enum Op {
         correspondent: String,
         /// Until when, seconds since 1970.
         until: i64,
+        /// The reply.
+        reply: Option<Box<Outgoing>>,
     },
+    /// Puts a message into the queue, so that it is durable exactly when the rest of the batch is. One with an id that came
+    /// in before changes nothing. Counts for no quota.
+    Enqueue(Box<Outgoing>),
     /// Import: a mailbox with the numbers that it had elsewhere. Effect::Mailbox.
     ///
     /// Missing: made, with its missing parents. There, and no message ever was in it: takes UIDVALIDITY and use over. There
@@ -207,10 +213,19 @@ pub enum Op {
 }
 
 impl Op {
-    /// The body that the op brings in.
+    /// The body that the op brings into the account.
     pub fn body(&self) -> Option<&Bytes> {
         match self {
             Self::Append { body, .. } | Self::Restore { body, .. } => Some(body),
+            _ => None,
+        }
+    }
+
+    /// The message that the op sends out, or may.
+    pub fn outgoing(&self) -> Option<&Outgoing> {
+        match self {
+            Self::Enqueue(outgoing) => Some(outgoing),
+            Self::RememberReply { reply, .. } => reply.as_deref(),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::account::Account;
 use crate::{
     Applied, ApplyError, Batch, BodyId, Effect, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, Op,
-    Require, Token, Uid, UidSet,
+    Outgoing, Require, Token, Uid, UidSet,
 };
 
 /// Keywords of all messages of one mailbox together.
@@ -51,6 +51,8 @@ pub(crate) trait AccountRows {
     fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError>;
     /// Remembers a reply.
     fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError>;
+    /// Puts a message into the queue, unless its id is known there.
+    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), ApplyError>;
 }
 
 /// What can be refused before anything is looked at.
@@ -168,7 +170,10 @@ impl<R: AccountRows> Run<'_, R> {
             Op::Move { from, uids, to } => self.copy(*from, uids, to, true),
             Op::Expunge { mailbox, uids, only_deleted } => self.expunge(*mailbox, uids.as_ref(), *only_deleted),
             Op::ClearRecent { mailbox, up_to } => self.clear_recent(*mailbox, *up_to),
-            Op::RememberReply { handle, correspondent, until } => self.remember(handle, correspondent, *until),
+            Op::RememberReply { handle, correspondent, until, reply } => {
+                self.remember(handle, correspondent, *until, reply.as_deref())
+            }
+            Op::Enqueue(outgoing) => self.rows.enqueue(outgoing).map(|()| Effect::Done),
             Op::RestoreMailbox { .. } => self.restore_mailbox(op),
             Op::Restore { .. } => self.restore(op),
             Op::DeleteAccount => self.delete_account(),
@@ -308,13 +313,20 @@ impl<R: AccountRows> Run<'_, R> {
         Ok(Effect::Done)
     }
 
-    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<Effect, ApplyError> {
+    fn remember(
+        &mut self,
+        handle: &str,
+        correspondent: &str,
+        until: i64,
+        reply: Option<&Outgoing>,
+    ) -> Result<Effect, ApplyError> {
         let still = self.rows.remembered(handle, correspondent)?.is_some_and(|end| end > self.now);
         // At the bound nobody new is answered: a missing reply is less harm than one that is sent again and again.
         if still || self.rows.count_remembered(self.now)? >= REPLIES_MAX {
             return Ok(Effect::Remembered(false));
         }
         self.rows.remember(handle, correspondent, until)?;
+        reply.map_or(Ok(()), |reply| self.rows.enqueue(reply))?;
         Ok(Effect::Remembered(true))
     }
 

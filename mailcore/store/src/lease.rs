@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::StoreError;
+
 /// An exclusive lease with a fencing epoch. Dropping it releases it.
 pub struct Lease {
     /// Grows with each holder. Stands in [`Require::Lease`](crate::Require::Lease) of the writes that it guards.
@@ -47,6 +49,16 @@ pub enum LeaseError {
     /// Cannot be done now.
     #[error("store unavailable: {0}")]
     Unavailable(String),
+}
+
+impl From<StoreError> for LeaseError {
+    /// What cannot be looked at now says nothing about who holds the lease.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Gone => Self::Fenced,
+            error => Self::Unavailable(error.to_string()),
+        }
+    }
 }
 
 /// One lease in force, or run out and not looked at since.

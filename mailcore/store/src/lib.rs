@@ -30,7 +30,10 @@ pub use local::{LocalConfig, LocalState, LocalStore, UpkeepConfig};
 pub use mailbox::{AccountId, MailboxId, MailboxInfo, MessageMeta, Modseq, Snapshot, SpecialUse};
 pub use memory::{MemoryState, MemoryStore};
 pub use name::MailboxName;
-pub use queue::{QueueId, QueueItem, QueueStore, RecipientState};
+pub use queue::{
+    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueueStore, QueuedRecipient, RowKey, Take, Taken,
+    UNSETTLED_MAX,
+};
 pub use read::{Columns, Row, Rows, Token, Which};
 pub use state::{
     Expect, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, STATE_READ_MAX, STATE_VALUE_OCTETS_MAX, StateChange,

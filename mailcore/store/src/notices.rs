@@ -1,4 +1,4 @@
-//! Who watches which account.
+//! Who watches which account, and who watches the queue.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +11,8 @@ use crate::{AccountId, Modseq};
 #[derive(Default)]
 pub(crate) struct Notices {
     watched: Mutex<Watched>,
+    /// How often messages came into the queue.
+    arrivals: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -31,6 +33,16 @@ impl Notices {
             watched.sweep_at = (watched.senders.len() * 2).max(SWEEP_MIN);
         }
         watched.senders.entry(account).or_insert_with(|| watch::Sender::new(0)).subscribe()
+    }
+
+    /// Ticks after messages came into the queue.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
+    }
+
+    /// After they are durable, as [`Notices::tell`].
+    pub(crate) fn tell_arrival(&self) {
+        self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// After the batch is durable, never before: a watcher looks at once.

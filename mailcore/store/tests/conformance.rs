@@ -1,4 +1,4 @@
-//! What every engine does: each op, each refusal, the numbers, the queue. Run on both engines.
+//! What every engine does: each op, each refusal, the numbers. Run on both engines.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 #[macro_use]
@@ -6,9 +6,7 @@ mod engines;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use engines::*;
-use provost_message::{Envelope, Path};
 use provost_store::*;
 use uuid::Uuid;
 
@@ -42,8 +40,6 @@ conformance!(
     leases_are_exclusive,
     logins_are_noted,
     mailboxes_are_bounded,
-    the_queue_keeps_mail,
-    the_queue_leases_what_is_due,
     concurrent_appends_get_their_own_uids,
 );
 
@@ -376,8 +372,12 @@ async fn recent_is_told_once(one: One) {
 
 /// RFC 5230 §4.2.
 async fn replies_are_remembered(one: One) {
-    let reply =
-        |handle: &str, to: &str| Op::RememberReply { handle: handle.into(), correspondent: to.into(), until: 100 };
+    let reply = |handle: &str, to: &str| Op::RememberReply {
+        handle: handle.into(),
+        correspondent: to.into(),
+        until: 100,
+        reply: None,
+    };
     let at = |now, op| one.store.apply(Batch { now, ..batch(one.account, vec![op]) });
     let table = [
         (10, "v", "a@x", true),
@@ -543,64 +543,6 @@ async fn mailboxes_are_bounded(one: One) {
     let subscribe = |n: u32| Op::Subscribe { name: name(&format!("s{n}")), on: true };
     one.apply((0..9_995).map(subscribe).collect()).await.unwrap();
     assert!(matches!(one.apply(vec![subscribe(10_000)]).await, Err(ApplyError::Refused(_))));
-}
-
-fn envelope(to: &[&str]) -> Envelope {
-    let path = |text: &&str| Path::parse(text).unwrap();
-    Envelope { eight_bit: true, ..Envelope::new(None, to.iter().map(path)) }
-}
-
-fn queue_id(number: u128) -> QueueId {
-    QueueId(Uuid::from_u128(number))
-}
-
-async fn the_queue_keeps_mail(one: One) {
-    let store = &one.store;
-    let body = Bytes::from_static(b"Subject: x\r\n\r\n");
-    store.enqueue(queue_id(2), envelope(&["a@example.edu", "b@example.edu"]), body.clone(), 100).await.unwrap();
-    store.enqueue(queue_id(1), envelope(&["c@example.edu"]), Bytes::from_static(b"second"), 200).await.unwrap();
-    store.enqueue(queue_id(2), envelope(&["z@example.edu"]), Bytes::from_static(b"other"), 300).await.unwrap();
-    let items = store.list(10).await.unwrap();
-    assert_eq!(items.iter().map(|item| item.id).collect::<Vec<_>>(), [queue_id(2), queue_id(1)], "oldest first");
-    assert_eq!(store.list(1).await.unwrap().len(), 1);
-    let item = &items[0];
-    assert_eq!((item.recipients.len(), item.queued_at, item.due_at, item.octets), (2, 100, 100, 14));
-    assert!(item.eight_bit && item.reverse_path.is_none());
-    assert_eq!(store.queued_body(queue_id(2)).await.unwrap(), body);
-
-    let mut left = item.clone();
-    left.recipients.remove(0);
-    left.recipients[0].attempts = 3;
-    left.recipients[0].last_error = Some("451 busy".into());
-    left.due_at = 500;
-    store.settle(left.clone()).await.unwrap();
-    assert_eq!(store.list(1).await.unwrap(), [left.clone()]);
-    left.recipients.clear();
-    store.settle(left.clone()).await.unwrap();
-    assert_eq!(store.list(10).await.unwrap().len(), 1);
-    assert_eq!(store.queued_body(queue_id(2)).await, Err(StoreError::Gone));
-    store.settle(item.clone()).await.unwrap();
-    store.enqueue(queue_id(2), envelope(&["a@example.edu"]), body, 600).await.unwrap();
-    assert_eq!(store.list(10).await.unwrap().len(), 1, "what is done stays done");
-}
-
-async fn the_queue_leases_what_is_due(one: One) {
-    let store = &one.store;
-    for (number, now) in [(1, 100), (2, 50), (3, 900)] {
-        store.enqueue(queue_id(number), envelope(&["a@example.edu"]), Bytes::from_static(b"m"), now).await.unwrap();
-    }
-    assert_eq!(store.next_due().await.unwrap(), Some(50));
-    let taken = store.take_due(200, 1, 60).await.unwrap();
-    assert_eq!(taken[0].id, queue_id(2), "the longest due first");
-    assert_eq!(store.next_due().await.unwrap(), Some(100));
-    assert_eq!(store.take_due(200, 10, 60).await.unwrap()[0].id, queue_id(1));
-    assert!(store.take_due(259, 10, 60).await.unwrap().is_empty());
-    assert_eq!(store.next_due().await.unwrap(), Some(900));
-    let again = store.take_due(260, 10, 60).await.unwrap();
-    assert_eq!(again.len(), 2, "a lease runs out");
-    store.settle(QueueItem { due_at: 270, ..again[0].clone() }).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(270));
-    assert_eq!(store.take_due(270, 10, 60).await.unwrap().len(), 1, "settling ends it");
 }
 
 async fn concurrent_appends_get_their_own_uids(one: One) {

@@ -69,7 +69,8 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => ("[vw]", "[ab]", 0i64..2_000).prop_map(|(handle, correspondent, until)| Op::RememberReply {
             handle,
             correspondent,
-            until
+            until,
+            reply: None,
         }),
         2 => (names(), 1u32..9, 1u32..20, any::<bool>()).prop_map(|(text, validity, next, on)| Op::RestoreMailbox {
             name: name(text),

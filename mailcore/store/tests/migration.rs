@@ -100,7 +100,8 @@ async fn life_goes_on() {
         assert_eq!(again.effects, [first], "a batch is remembered");
         let id = Some(BatchId(Uuid::from_u128(number * 1000 + 500)));
         store.apply(Batch { id, ..batch(one.account, vec![]) }).await.unwrap();
-        let reply = Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 4_000_000_000 };
+        let reply =
+            Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 4_000_000_000, reply: None };
         assert_eq!(one.done(reply).await, Effect::Remembered(false));
         one.done(append("INBOX", "new")).await;
         let after = one.mailbox("INBOX").await;

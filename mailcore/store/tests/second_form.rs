@@ -164,7 +164,7 @@ async fn accounts_are_listed(one: One) {
 async fn accounts_are_deleted(one: One) {
     one.done(Op::DeleteAccount).await;
     assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "deleting makes no account");
-    let reply = || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 2_000_000 };
+    let reply = || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 2_000_000, reply: None };
     let send = || Batch {
         id: Some(BatchId(Uuid::from_u128(5))),
         ..batch(one.account, vec![create("a/b"), append("a/b", "x"), append("INBOX", "y"), reply()])

@@ -16,7 +16,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// What to do with the queue.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// What waits, oldest first.
+    /// What waits and what is set aside, oldest first: a message and destination each.
     #[command(after_help = "Example: provost queue list --limit 20")]
     List {
         /// Most items.
@@ -53,15 +53,32 @@ fn show(answer: &Value) {
     let messages = list(answer, "messages");
     for message in messages {
         let from = message["reverse_path"].as_str().unwrap_or_default();
-        let (queued, due) = (word(message, "queued_at"), word(message, "due_at"));
-        println!("{} from <{from}>, {} octets, since {queued}, next at {due}", word(message, "id"), message["octets"]);
+        let destination = match word(message, "destination") {
+            "" => "this host",
+            destination => destination,
+        };
+        let since = word(message, "queued_at");
+        println!(
+            "{} to {destination}, from <{from}>, {} octets, since {since}",
+            word(message, "id"),
+            message["octets"]
+        );
+        match message["set_aside"].as_str() {
+            Some(why) => println!("  SET ASIDE: {}", printable(why)),
+            None => println!("  tried {} times, next at {}", message["attempts"], word(message, "due_at")),
+        }
         for recipient in list(message, "recipients") {
-            // A peer wrote this: nothing of it may steer the terminal.
-            let why: String = word(recipient, "last_error").chars().filter(|c| !c.is_control()).collect();
-            println!("  <{}> tried {} times: {why}", word(recipient, "address"), recipient["attempts"]);
+            let why = printable(word(recipient, "last_error"));
+            println!("  <{}> {why}", word(recipient, "address"));
         }
     }
-    println!("{} waiting", messages.len());
+    let set_aside = messages.iter().filter(|message| !message["set_aside"].is_null()).count();
+    println!("{} waiting, {set_aside} set aside", messages.len() - set_aside);
+}
+
+/// A peer wrote this: nothing of it may steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {

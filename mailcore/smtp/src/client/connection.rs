@@ -41,6 +41,8 @@ pub(super) enum Trouble {
     NoReply(&'static str),
     #[error("refused to talk: {0}")]
     Refused(String),
+    #[error("another worker has taken the message over")]
+    NotOurs,
 }
 
 /// What EHLO told.
@@ -49,6 +51,8 @@ pub(super) struct Offers {
     pub(super) pipelining: bool,
     pub(super) eight_bit: bool,
     pub(super) start_tls: bool,
+    /// DSN (RFC 3461).
+    pub(super) notifications: bool,
     /// `Some(0)`: SIZE without a bound.
     pub(super) size_max: Option<usize>,
 }
@@ -78,10 +82,11 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// What it means for the message. A code that no rule gives here is no promise: try again.
-    pub(super) fn fate(self) -> Fate {
+    /// What it means for the message, of a relay that will report on it or not. A code that no rule gives here is no promise:
+    /// try again.
+    pub(super) fn fate(self, reports: bool) -> Fate {
         match self.code {
-            200..=299 => Fate::Sent,
+            200..=299 => Fate::Sent { reports },
             500..=599 => Fate::Failed(self.words()),
             _ => Fate::Deferred(self.words()),
         }
@@ -89,8 +94,8 @@ impl Reply {
 
     /// What a reply to RCPT means: `None` is taken, to be decided by the end of data.
     pub(super) fn recipient_fate(self) -> Option<Fate> {
-        match self.fate() {
-            Fate::Sent => None,
+        match self.fate(false) {
+            Fate::Sent { .. } => None,
             other => Some(other),
         }
     }
@@ -268,6 +273,7 @@ impl Offers {
                 "PIPELINING" => offers.pipelining = true,
                 "8BITMIME" => offers.eight_bit = true,
                 "STARTTLS" => offers.start_tls = true,
+                "DSN" => offers.notifications = true,
                 "SIZE" => offers.size_max = Some(words.next().and_then(|most| most.parse().ok()).unwrap_or(0)),
                 _ => {}
             }
@@ -302,20 +308,22 @@ mod tests {
 
     #[test]
     fn reads_offers() {
-        let offers = Offers::read("mx PIPELINING\nSIZE 1000\n8bitmime\nSTARTTLS\nXUNKNOWN a b");
-        assert_eq!(offers, Offers { pipelining: false, eight_bit: true, start_tls: true, size_max: Some(1000) });
+        let offers = Offers::read("mx PIPELINING\nSIZE 1000\n8bitmime\nSTARTTLS\nDSN\nXUNKNOWN a b");
+        let expect =
+            Offers { eight_bit: true, start_tls: true, notifications: true, size_max: Some(1000), pipelining: false };
+        assert_eq!(offers, expect);
         assert_eq!(Offers::read("mx\nSIZE").size_max, Some(0));
     }
 
     #[test]
     fn codes_have_fates() {
         for (code, expect) in [
-            (250, Fate::Sent),
+            (250, Fate::Sent { reports: true }),
             (354, Fate::Deferred("354 x".into())),
             (451, Fate::Deferred("451 x".into())),
             (550, Fate::Failed("550 x".into())),
         ] {
-            assert_eq!(Reply::local(code, "x").fate(), expect);
+            assert_eq!(Reply::local(code, "x").fate(true), expect);
         }
         assert_eq!(Reply::local(250, "x").into_failure().code, 451);
     }

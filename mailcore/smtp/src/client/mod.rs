@@ -7,13 +7,13 @@ mod tls;
 use std::time::Duration;
 
 use bytes::Bytes;
-use provost_message::Path;
-use provost_queue::{Fate, NextHop};
+use provost_message::{Envelope, Path, Recipient};
+use provost_queue::{Fate, Hold, NextHop};
 use provost_store::BoxFuture;
 
 use connection::{Connection, Reply, Trouble};
 #[cfg(test)]
-pub(crate) use stuffing::stuffed;
+pub(crate) use stuffing::{end_of, stuffed};
 pub use tls::CertificatePolicy;
 
 /// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
@@ -51,26 +51,19 @@ pub struct RelayClient {
 
 /// One transaction's message.
 struct Message<'a> {
-    reverse_path: Option<&'a Path>,
-    recipients: &'a [Path],
-    eight_bit: bool,
+    envelope: &'a Envelope,
+    recipients: &'a [Recipient],
     body: &'a [u8],
+    hold: &'a dyn Hold,
 }
 
 impl NextHop for RelayClient {
-    fn send(
-        &self,
-        reverse_path: Option<Path>,
-        recipients: Vec<Path>,
-        eight_bit: bool,
-        body: Bytes,
-    ) -> BoxFuture<'_, Vec<Fate>> {
+    fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, hold: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>> {
         Box::pin(async move {
-            let mut fates = Vec::with_capacity(recipients.len());
+            let mut fates = Vec::with_capacity(envelope.recipients.len());
             let deadline = tokio::time::Instant::now() + MESSAGE_LIMIT;
-            for recipients in recipients.chunks(RECIPIENTS_MAX) {
-                let reverse_path = reverse_path.as_ref();
-                let message = Message { reverse_path, recipients, eight_bit, body: &body };
+            for recipients in envelope.recipients.chunks(RECIPIENTS_MAX) {
+                let message = Message { envelope, recipients, body: &body, hold };
                 fates.extend(self.send_one(&message, deadline).await);
             }
             fates
@@ -90,19 +83,20 @@ impl RelayClient {
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
         let attempt = tokio::time::timeout_at(deadline, self.converse(message, &mut known)).await;
         let rest = match attempt.unwrap_or(Err(Trouble::Timeout("the whole message"))) {
-            Ok(reply) => reply.fate(),
+            Ok((reply, reports)) => reply.fate(reports),
             Err(trouble) => Fate::Deferred(trouble.to_string()),
         };
         known.into_iter().map(|fate| fate.unwrap_or_else(|| rest.clone())).collect()
     }
 
-    /// The reply that decides about all recipients whose fate is not in `known`.
-    async fn converse(&self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Reply, Trouble> {
+    /// The reply that decides about all recipients whose fate is not in `known`, and whether the relay takes the parameters
+    /// of RFC 3461.
+    async fn converse(&self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<(Reply, bool), Trouble> {
         let mut connection = self.connect().await?;
         let decided = connection.transact(message, known).await?;
         // The message's fate is decided: what happens to QUIT changes nothing.
         let _ = connection.exchange("QUIT\r\n", QUIT_LIMIT).await;
-        Ok(decided)
+        Ok((decided, connection.offers.notifications))
     }
 
     /// A failure of TLS is for the operator, and an attack all the more: the queue only shows them to who looks.
@@ -128,8 +122,8 @@ impl Connection {
         }
         // RFC 2920 §3.1: MAIL and all RCPT in one go, DATA the last of it.
         let mut group = mail;
-        for path in message.recipients {
-            group.push_str(&format!("RCPT TO:<{path}>\r\n"));
+        for recipient in message.recipients {
+            group.push_str(&self.rcpt_command(recipient));
         }
         group.push_str("DATA\r\n");
         self.write(group.as_bytes(), COMMAND_LIMIT).await?;
@@ -145,8 +139,10 @@ impl Connection {
         let is_wanted = mail.is_positive() && known.iter().any(Option::is_none);
         if data.code == 354 {
             // RFC 2920 §3.1: a server may ask for data that nobody is left for; it gets none.
-            let body = if is_wanted { message.body } else { b"" };
-            let end = self.send_data(body).await?;
+            let end = match is_wanted {
+                true => self.send_data(message).await?,
+                false => self.end_data(b".\r\n").await?,
+            };
             return Ok(if mail.is_positive() { end } else { mail });
         }
         Ok(if mail.is_positive() { data } else { mail }.into_failure())
@@ -162,8 +158,9 @@ impl Connection {
         if !mail.is_positive() {
             return Ok(mail.into_failure());
         }
-        for (path, fate) in message.recipients.iter().zip(known.iter_mut()) {
-            *fate = self.exchange(&format!("RCPT TO:<{path}>\r\n"), COMMAND_LIMIT).await?.recipient_fate();
+        for (recipient, fate) in message.recipients.iter().zip(known.iter_mut()) {
+            let command = self.rcpt_command(recipient);
+            *fate = self.exchange(&command, COMMAND_LIMIT).await?.recipient_fate();
         }
         if known.iter().all(Option::is_some) {
             return Ok(mail);
@@ -172,26 +169,51 @@ impl Connection {
         if data.code != 354 {
             return Ok(data.into_failure());
         }
-        self.send_data(message.body).await
+        self.send_data(message).await
     }
 
     fn mail_command(&self, message: &Message<'_>) -> String {
-        let path = message.reverse_path.map(Path::to_string).unwrap_or_default();
+        let Envelope { reverse_path, eight_bit, envelope_id, ret, .. } = message.envelope;
+        let path = reverse_path.as_ref().map(Path::to_string).unwrap_or_default();
         let mut command = format!("MAIL FROM:<{path}>");
         if self.offers.size_max.is_some() {
             command.push_str(&format!(" SIZE={}", message.body.len()));
         }
-        if self.offers.eight_bit && message.eight_bit {
+        if self.offers.eight_bit && *eight_bit {
             command.push_str(" BODY=8BITMIME");
+        }
+        // RFC 3461 §5.2.1: passed on as they came.
+        if self.offers.notifications {
+            command.extend(ret.map(|ret| format!(" RET={ret}")));
+            command.extend(envelope_id.as_ref().map(|id| format!(" ENVID={id}")));
         }
         command + "\r\n"
     }
 
-    async fn send_data(&mut self, body: &[u8]) -> Result<Reply, Trouble> {
-        for part in stuffing::stuffed(body) {
+    fn rcpt_command(&self, recipient: &Recipient) -> String {
+        let mut command = format!("RCPT TO:<{}>", recipient.path);
+        if self.offers.notifications {
+            command.extend(recipient.notify.map(|notify| format!(" NOTIFY={notify}")));
+            command.extend(recipient.original.as_ref().map(|original| format!(" ORCPT={original}")));
+        }
+        command + "\r\n"
+    }
+
+    /// The message, and its end only when the hold on it is proven right before: a message without its end is not taken
+    /// (RFC 5321 §4.1.1.4), so a worker that was frozen until another took its place hands nothing over.
+    async fn send_data(&mut self, message: &Message<'_>) -> Result<Reply, Trouble> {
+        for part in stuffing::stuffed(message.body) {
             self.put(part, DATA_BLOCK_LIMIT).await?;
         }
         self.write(b"", DATA_BLOCK_LIMIT).await?;
+        if !message.hold.prove().await {
+            return Err(Trouble::NotOurs);
+        }
+        self.end_data(stuffing::end_of(message.body)).await
+    }
+
+    async fn end_data(&mut self, end: &[u8]) -> Result<Reply, Trouble> {
+        self.write(end, DATA_BLOCK_LIMIT).await?;
         self.reply(END_OF_DATA_LIMIT).await
     }
 }

@@ -1,9 +1,12 @@
 //! Dot-stuffing (RFC 5321 §4.5.2).
 
-/// The message as it goes over the wire, in parts that borrow from it: dots doubled at line starts, the last line
-/// ended, the end mark.
+/// What ends the data after a message: the end of its last line when that is missing, and the end mark.
+pub(crate) fn end_of(message: &[u8]) -> &'static [u8] {
+    if message.is_empty() || message.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" }
+}
+
+/// The message as it goes over the wire before [`end_of`] it, in parts that borrow from it: dots doubled at line starts.
 pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let end: &[u8] = if message.is_empty() || message.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" };
     let mut rest = Some(message);
     let parts = std::iter::from_fn(move || {
         let text = rest?;
@@ -19,7 +22,7 @@ pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
         [dot, part]
     });
     let first_dot: &[u8] = if message.starts_with(b".") { b"." } else { b"" };
-    std::iter::once(first_dot).chain(dotted).chain(std::iter::once(end)).filter(|part| !part.is_empty())
+    std::iter::once(first_dot).chain(dotted).filter(|part| !part.is_empty())
 }
 
 /// Where the first dot after a line end is.
@@ -41,7 +44,8 @@ mod tests {
             (b"..a\r\n.b\r\n", b"...a\r\n..b\r\n.\r\n"),
             (b"a\r\n.\r\n.\r\nb.\r\n", b"a\r\n..\r\n..\r\nb.\r\n.\r\n"),
         ] {
-            assert_eq!(stuffed(message).collect::<Vec<_>>().concat(), wire, "{message:?}");
+            let sent = stuffed(message).chain([end_of(message)]).collect::<Vec<_>>().concat();
+            assert_eq!(sent, wire, "{message:?}");
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use provost_message::Path;
-use provost_queue::{Fate, NextHop};
+use provost_message::{Envelope, EnvelopeId, Notify, OriginalRecipient, Path, Return};
+use provost_queue::{Fate, Hold, NextHop};
+use provost_store::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -46,10 +47,28 @@ fn client(relay: String) -> RelayClient {
     RelayClient::new(RelayConfig { relay, hostname: "mx.example.edu".into(), certificates: CertificatePolicy::Any })
 }
 
+const SENT: Fate = Fate::Sent { reports: false };
+
+/// A hold that is in force, or not any more.
+struct Held(bool);
+
+impl Hold for Held {
+    fn prove(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(self.0))
+    }
+}
+
+fn envelope(to: &[&str]) -> Envelope {
+    let sender = Path::parse("zoe@example.edu").ok();
+    Envelope { eight_bit: true, ..Envelope::new(sender, to.iter().map(|to| Path::parse(to).unwrap())) }
+}
+
+fn message() -> Bytes {
+    Bytes::from_static(b"Subject: hi\r\n\r\n.dot\r\n")
+}
+
 async fn send(client: &RelayClient, to: &[&str]) -> Vec<Fate> {
-    let recipients = to.iter().map(|to| Path::parse(to).unwrap()).collect();
-    let body = Bytes::from_static(b"Subject: hi\r\n\r\n.dot\r\n");
-    client.send(Some(Path::parse("zoe@example.edu").unwrap()), recipients, true, body).await
+    client.send(&envelope(to), message(), &Held(true)).await
 }
 
 /// The fates that a script leads to; the script must have been followed to its end.
@@ -92,7 +111,7 @@ async fn sends_pipelined() {
     );
     assert_eq!(
         fates(&script, &["a@far.example", "\"b b\"@far.example", "c@far.example"]).await,
-        [Fate::Sent, Fate::Failed("550 5.1.1 no such user".into()), Fate::Deferred("451 4.2.1 later".into())]
+        [SENT, Fate::Failed("550 5.1.1 no such user".into()), Fate::Deferred("451 4.2.1 later".into())]
     );
 }
 
@@ -115,7 +134,44 @@ async fn sends_step_by_step() {
         C: ..dot
         C: .
         S: 250 taken";
-    assert_eq!(fates(script, &["a@far.example"]).await, [Fate::Sent]);
+    assert_eq!(fates(script, &["a@far.example"]).await, [SENT]);
+}
+
+/// RFC 3461 §5.2.1: a relay that knows the parameters gets them as they came, and will report.
+#[tokio::test]
+async fn passes_on_parameters_of_notifications() {
+    let mut envelope = Envelope { eight_bit: false, ..envelope(&["a@far.example", "b@far.example"]) };
+    envelope.envelope_id = EnvelopeId::parse("Qq+2B1").ok();
+    envelope.ret = Some(Return::Headers);
+    envelope.recipients[0].notify = Notify::parse("SUCCESS,FAILURE").ok();
+    envelope.recipients[0].original = OriginalRecipient::parse("rfc822;A+2Bx@far.example").ok();
+    for (offer, mail, rcpt, reports) in [
+        ("DSN", " RET=HDRS ENVID=Qq+2B1", " NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;A+2Bx@far.example", true),
+        ("HELP", "", "", false),
+    ] {
+        let script = format!(
+            "{HELLO}S: 250 {offer}\nC: MAIL FROM:<zoe@example.edu>{mail}\nS: 250 ok
+            C: RCPT TO:<a@far.example>{rcpt}\nS: 250 ok\nC: RCPT TO:<b@far.example>\nS: 250 ok
+            C: DATA\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot\nC: .\nS: 250 taken\nC: QUIT\nS: 221 bye"
+        );
+        let (client, server) = relay(&script).await;
+        let fates = client.send(&envelope, message(), &Held(true)).await;
+        server.await.unwrap();
+        assert_eq!(fates, vec![Fate::Sent { reports }; 2]);
+    }
+}
+
+/// The hold is proven right before the end of the data: without it the relay gets no end, and takes nothing.
+#[tokio::test]
+async fn without_its_hold_it_ends_no_message() {
+    let script = format!(
+        "{HELLO}S: 250 PIPELINING\nC: MAIL FROM:<zoe@example.edu>\nC: RCPT TO:<a@far.example>\nC: DATA
+        S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot"
+    );
+    let (client, server) = relay(&script).await;
+    let fates = client.send(&envelope(&["a@far.example"]), message(), &Held(false)).await;
+    assert_eq!(deferred(&fates[0]), "another worker has taken the message over");
+    assert_eq!(server.await.unwrap(), "", "nothing follows the message");
 }
 
 /// What each refusal means for the recipients.
@@ -199,7 +255,7 @@ async fn many_recipients_are_split() {
     });
     let to: Vec<String> = (0..150).map(|n| format!("a{n}@far.example")).collect();
     let to: Vec<&str> = to.iter().map(String::as_str).collect();
-    assert_eq!(send(&client, &to).await, vec![Fate::Sent; 150]);
+    assert_eq!(send(&client, &to).await, vec![SENT; 150]);
     assert_eq!(server.await.unwrap(), [100, 50]);
 }
 

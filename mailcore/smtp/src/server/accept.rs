@@ -3,14 +3,16 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use provost_delivery::{Delivered, Refusal, batch_id};
-use provost_message::{Address, Bounce, FailedRecipient, Headers, Path, is_looping, message_id, rfc5322_date};
+use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
+use provost_message::{
+    Address, Headers, Path, Recipient, ReportAction, ReportedRecipient, is_looping, message_id, rfc5322_date,
+};
 use provost_net::Output;
-use provost_store::StoreError;
+use provost_store::{QueueId, StoreError};
 use uuid::Uuid;
 
 use super::patience::Patience;
-use super::transaction::{Destination, Recipient, Transaction};
+use super::transaction::{Destination, RcptTo, Transaction};
 use super::{Role, SmtpSession};
 use crate::data::DataFault;
 use crate::reply::{self, Reply};
@@ -83,7 +85,7 @@ impl SmtpSession {
     async fn accept_lmtp(&self, transaction: &Transaction, message: &Bytes, now: Timestamp) -> Vec<Reply> {
         let outcomes = self.deliver(transaction, message, now).await;
         let name = transaction.name();
-        outcomes.into_iter().map(|(recipient, outcome)| lmtp_reply(&recipient.path, outcome, &name)).collect()
+        outcomes.into_iter().map(|(one, outcome)| lmtp_reply(&one.recipient.path, outcome, &name)).collect()
     }
 
     /// One answer for all: 250 once each recipient's copy is durable, in the mailbox or in the queue.
@@ -111,18 +113,19 @@ impl SmtpSession {
         message: &Bytes,
         now: Timestamp,
     ) -> Result<Option<Refusal>, StoreError> {
-        let is_remote = |recipient: &&Recipient| recipient.destination == Destination::Remote;
-        let remote: Vec<Path> = transaction.recipients.iter().filter(is_remote).map(|r| r.path.clone()).collect();
+        let is_remote = |one: &&RcptTo| one.destination == Destination::Remote;
+        let remote = transaction.recipients.iter().filter(is_remote).map(|one| one.recipient.clone());
+        let remote: Vec<Recipient> = remote.collect();
         // First what can only fail as a whole, so that a failure leaves nothing behind.
         let id = Uuid::new_v5(&transaction.id, b"remote");
         let mut taken = remote.len();
         self.enqueue(id, transaction, remote, message, now).await?;
         let (mut waiting, mut refused) = (Vec::new(), Vec::new());
-        for (recipient, outcome) in self.deliver(transaction, message, now).await {
+        for (one, outcome) in self.deliver(transaction, message, now).await {
             match outcome {
                 Delivered::Stored => taken += 1,
-                Delivered::Unavailable(_) => waiting.push(recipient.path.clone()),
-                Delivered::Refused(refusal) => refused.push((recipient.path.clone(), refusal)),
+                Delivered::Unavailable(_) => waiting.push(one.recipient.clone()),
+                Delivered::Refused(refusal) => refused.push((one.recipient.clone(), refusal)),
             }
         }
         taken += waiting.len();
@@ -139,42 +142,38 @@ impl SmtpSession {
         &self,
         id: Uuid,
         transaction: &Transaction,
-        recipients: Vec<Path>,
+        recipients: Vec<Recipient>,
         message: &Bytes,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if recipients.is_empty() {
             return Ok(());
         }
-        self.config.queue.accept_as(id, transaction.envelope(recipients), message.clone(), now).await
+        let envelope = transaction.envelope().with_recipients(recipients);
+        self.config.queue.accept_as(id, envelope, message.clone(), now).await
     }
 
     /// Some took it, so the session cannot refuse it any more for those who did not (RFC 5321 §6.1).
     async fn bounce(
         &self,
         transaction: &Transaction,
-        refused: Vec<(Path, Refusal)>,
+        refused: Vec<(Recipient, Refusal)>,
         original: &Bytes,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let Some(to) = &transaction.reverse_path else {
+        if transaction.reverse_path.is_none() && !refused.is_empty() {
             tracing::warn!(id = %transaction.id.simple(), ?refused, "refused message with null reverse-path dropped");
-            return Ok(());
+        }
+        let failure = |(recipient, refusal): (Recipient, Refusal)| ReportedRecipient {
+            recipient,
+            action: ReportAction::Failed { diagnostic: refusal.to_string(), expired: false },
         };
-        let failure = |(path, refusal): (Path, Refusal)| FailedRecipient {
-            path,
-            diagnostic: refusal.to_string(),
-            expired: false,
-        };
-        let failed: Vec<FailedRecipient> = refused.into_iter().map(failure).collect();
-        let chance = Uuid::new_v5(&transaction.id, b"bounce");
-        let hostname = &self.config.hostname;
-        let bounce = Bounce { to, failed: &failed, original, arrived: now, hostname, now, chance };
-        let envelope = provost_message::Envelope::new(None, [to.clone()]);
-        self.config.queue.accept_as(chance, envelope, Bytes::from(bounce.build()), now).await
+        let failed: Vec<ReportedRecipient> = refused.into_iter().map(failure).collect();
+        let id = QueueId(Uuid::new_v5(&transaction.id, b"bounce"));
+        match self.config.delivery.report(id, &transaction.envelope(), &failed, original, (now, now)) {
+            Some(report) => self.config.queue.accept_outgoing(report).await,
+            None => Ok(()),
+        }
     }
 
     /// All local recipients, several at once, outcomes in the order of RCPT.
@@ -183,12 +182,12 @@ impl SmtpSession {
         transaction: &'t Transaction,
         message: &Bytes,
         now: Timestamp,
-    ) -> Vec<(&'t Recipient, Delivered)> {
+    ) -> Vec<(&'t RcptTo, Delivered)> {
         let at_once = (DELIVERY_OCTETS_AT_ONCE / message.len().max(1)).clamp(1, DELIVERIES_AT_ONCE);
         let mut deliveries = Vec::new();
-        for recipient in &transaction.recipients {
-            if let Destination::Local(address) = &recipient.destination {
-                deliveries.push(self.deliver_one(transaction, recipient, address, message, now));
+        for one in &transaction.recipients {
+            if let Destination::Local(address) = &one.destination {
+                deliveries.push(self.deliver_one(transaction, one, address, message, now));
             }
         }
         futures_util::stream::iter(deliveries).buffered(at_once).collect().await
@@ -197,22 +196,15 @@ impl SmtpSession {
     async fn deliver_one<'t>(
         &self,
         transaction: &Transaction,
-        recipient: &'t Recipient,
+        one: &'t RcptTo,
         address: &Address,
         message: &Bytes,
         now: Timestamp,
-    ) -> (&'t Recipient, Delivered) {
-        let id = batch_id(transaction.id, &recipient.path);
-        let reverse_path = transaction.reverse_path.as_ref();
-        let (delivered, caused) = self.config.delivery.deliver(id, reverse_path, address, message, now).await;
-        for (number, caused) in caused.into_iter().enumerate() {
-            let id = Uuid::new_v5(&id.0, format!("caused {number}").as_bytes());
-            // The message itself is stored: its sender must not be told to come again for the sake of a reply.
-            if let Err(error) = self.config.queue.accept_as(id, caused.envelope, caused.body, now).await {
-                tracing::error!(%error, recipient = %address, "a reply or redirect could not be queued");
-            }
-        }
-        (recipient, delivered)
+    ) -> (&'t RcptTo, Delivered) {
+        let id = batch_id(transaction.id, &one.recipient.path);
+        let envelope = &transaction.envelope();
+        let incoming = Incoming { id, envelope, recipient: &one.recipient, address, message, now };
+        (one, self.config.delivery.deliver(incoming).await)
     }
 }
 

@@ -1,44 +1,37 @@
 //! MAIL, RCPT, DATA: who it is from, whom it is for, and that it may come (RFC 5321 §4.1.1.2-4).
 
 use provost_delivery::{Delivered, Refusal};
-use provost_message::{Address, Path, Received};
+use provost_message::{Address, Path, Received, Recipient};
 use provost_net::{Output, Step, Transport};
 use provost_view::{AddressKind, Person, PersonState};
-use uuid::Uuid;
 
 use super::patience::Tried;
-use super::transaction::{Destination, Receiving, Recipient, Transaction};
+use super::transaction::{Destination, RcptTo, Receiving, Transaction};
 use super::{Role, SmtpSession, State, say};
 use crate::command::Hello;
 use crate::data::DataReader;
 use crate::reply::{self, Reply};
 
 impl SmtpSession {
-    pub(super) fn mail(
-        &mut self,
-        reverse_path: Option<Path>,
-        size: Option<u64>,
-        eight_bit: bool,
-        out: &mut Output<'_>,
-    ) -> Step {
+    pub(super) fn mail(&mut self, transaction: Transaction, out: &mut Output<'_>) -> Step {
         if self.hello.is_none() {
             return self.refuse(reply::GREET_FIRST, out);
         }
         if !matches!(self.state, State::Ready) {
             return self.refuse(reply::NESTED_MAIL, out);
         }
-        if let Err(reply) = self.may_send(reverse_path.as_ref()) {
+        if let Err(reply) = self.may_send(transaction.reverse_path.as_ref()) {
             return self.refuse(reply, out);
         }
         // RFC 1870 §6.1: told before the message is sent.
+        let size = transaction.size;
         if size.is_some_and(|size| size > self.message_octets_max()) {
             return say(reply::TOO_LARGE, out);
         }
         if !self.budget.has_room(size.unwrap_or_default()) {
             return say(reply::NO_ROOM, out);
         }
-        let id = Uuid::new_v4();
-        self.state = State::Transaction(Transaction { id, reverse_path, size, eight_bit, recipients: Vec::new() });
+        self.state = State::Transaction(transaction);
         say(reply::SENDER_OK, out)
     }
 
@@ -68,8 +61,8 @@ impl SmtpSession {
         }
     }
 
-    pub(super) fn rcpt(&mut self, path: Path, out: &mut Output<'_>) -> Step {
-        let destination = self.destination(&path);
+    pub(super) fn rcpt(&mut self, recipient: Recipient, out: &mut Output<'_>) -> Step {
+        let destination = self.destination(&recipient.path);
         let recipients_max = self.config.recipients_max;
         let State::Transaction(transaction) = &mut self.state else {
             return self.refuse(reply::MAIL_FIRST, out);
@@ -80,7 +73,7 @@ impl SmtpSession {
         }
         match destination {
             Ok(destination) => {
-                transaction.recipients.push(Recipient { path, destination });
+                transaction.recipients.push(RcptTo { recipient, destination });
                 self.patience.forgive_command();
                 say(reply::RECIPIENT_OK, out)
             }

@@ -18,6 +18,7 @@ use provost_delivery::Delivery;
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_queue::Queue;
 use provost_view::{Person, View};
+use uuid::Uuid;
 
 use crate::budget::{Budget, RECEIVING};
 use crate::command::{Command, Hello, Line, LineReader};
@@ -155,8 +156,11 @@ impl SmtpSession {
     async fn command(&mut self, command: Command, out: &mut Output<'_>) -> Step {
         match command {
             Command::Hello(hello, name) => self.hello(hello, name, out),
-            Command::Mail { reverse_path, size, eight_bit } => self.mail(reverse_path, size, eight_bit, out),
-            Command::Rcpt(path) => self.rcpt(path, out),
+            Command::Mail { reverse_path, size, eight_bit, envelope_id, ret } => {
+                let (id, recipients) = (Uuid::new_v4(), Vec::new());
+                self.mail(Transaction { id, reverse_path, size, eight_bit, envelope_id, ret, recipients }, out)
+            }
+            Command::Rcpt(recipient) => self.rcpt(recipient, out),
             Command::Data => self.data(out),
             Command::Rset => self.reset(out),
             Command::Noop => say(reply::OK, out),
@@ -180,7 +184,7 @@ impl SmtpSession {
             return Step::Continue;
         }
         out.put(format!(
-            "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n",
+            "250-{}\r\n250-PIPELINING\r\n250-SIZE {}\r\n250-8BITMIME\r\n250-DSN\r\n",
             self.config.hostname,
             self.message_octets_max()
         ));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provost_message::{Address, Envelope, Path};
+use provost_message::{Address, Envelope, EnvelopeId, Path, Recipient, Return};
 use uuid::Uuid;
 
 use super::Role;
@@ -27,13 +27,18 @@ pub(super) struct Transaction {
     /// SIZE as announced.
     pub(super) size: Option<u64>,
     pub(super) eight_bit: bool,
-    pub(super) recipients: Vec<Recipient>,
+    /// ENVID.
+    pub(super) envelope_id: Option<EnvelopeId>,
+    /// RET.
+    pub(super) ret: Option<Return>,
+    pub(super) recipients: Vec<RcptTo>,
 }
 
 /// One recipient that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Recipient {
-    pub(super) path: Path,
+pub(super) struct RcptTo {
+    /// As the peer named it, with the parameters of RFC 3461.
+    pub(super) recipient: Recipient,
     pub(super) destination: Destination,
 }
 
@@ -80,7 +85,7 @@ impl Transaction {
     pub(super) fn answered(&self, role: Role, number: usize) -> String {
         let of_one = (role == Role::Lmtp).then(|| self.recipients.get(number)).flatten();
         let recipients = of_one.map_or(&self.recipients[..], std::slice::from_ref);
-        let shown = recipients.iter().take(RECIPIENTS_SHOWN_MAX).map(|recipient| format!("<{}>", recipient.path));
+        let shown = recipients.iter().take(RECIPIENTS_SHOWN_MAX).map(|one| format!("<{}>", one.recipient.path));
         let mut text = shown.collect::<Vec<_>>().join(" ");
         if let Some(more @ 1..) = recipients.len().checked_sub(RECIPIENTS_SHOWN_MAX) {
             text.push_str(&format!(" and {more} more"));
@@ -88,9 +93,15 @@ impl Transaction {
         text
     }
 
-    /// An envelope of some of its recipients.
-    pub(super) fn envelope(&self, recipients: Vec<Path>) -> Envelope {
-        Envelope { eight_bit: self.eight_bit, ..Envelope::new(self.reverse_path.clone(), recipients) }
+    /// Its envelope, without recipients.
+    pub(super) fn envelope(&self) -> Envelope {
+        Envelope {
+            reverse_path: self.reverse_path.clone(),
+            recipients: Vec::new(),
+            eight_bit: self.eight_bit,
+            envelope_id: self.envelope_id.clone(),
+            ret: self.ret,
+        }
     }
 }
 
@@ -100,8 +111,8 @@ mod tests {
 
     #[test]
     fn says_whom_an_answer_is_about() {
-        let recipient = |n: usize| Recipient {
-            path: Path::new(&format!("r{n}"), "b.example").unwrap(),
+        let recipient = |n: usize| RcptTo {
+            recipient: Path::new(&format!("r{n}"), "b.example").unwrap().into(),
             destination: Destination::Remote,
         };
         for (role, recipients, number, expect) in [
@@ -112,8 +123,15 @@ mod tests {
             (Role::Mx, 23, 0, "<r19@b.example> and 3 more"),
         ] {
             let recipients = (0..recipients).map(recipient).collect();
-            let transaction =
-                Transaction { id: Uuid::nil(), reverse_path: None, size: None, eight_bit: false, recipients };
+            let transaction = Transaction {
+                id: Uuid::nil(),
+                reverse_path: None,
+                size: None,
+                eight_bit: false,
+                envelope_id: None,
+                ret: None,
+                recipients,
+            };
             assert!(transaction.answered(role, number).ends_with(expect), "{expect}");
             assert_eq!(transaction.sender(), "<>");
         }

@@ -10,11 +10,12 @@ use super::damaged;
 use super::database::Database;
 use super::derive::DerivedBodies;
 use super::messages;
+use super::queue_rows;
 use super::rows::{AccountNo, signed};
 use super::schema::storage;
 use crate::interpret::AccountRows;
 use crate::lease::{Leases, Pin};
-use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Uid, UidSet};
+use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
 
 /// One account within one batch.
 pub(super) struct LocalRows<'a> {
@@ -143,5 +144,9 @@ impl AccountRows for LocalRows<'_> {
             "INSERT OR REPLACE INTO reply (account, handle, correspondent, until) VALUES (?, ?, ?, ?)",
             params![self.no.0, handle, correspondent, until],
         )
+    }
+
+    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), ApplyError> {
+        Ok(queue_rows::enqueue(self.database, outgoing)?)
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Database {
     incoming: Incoming,
     /// The open pack stands in table `pack`.
     named: Option<u32>,
+    /// Messages came into the queue in this transaction.
+    pub(super) arrived: bool,
     log: Log,
 }
 
@@ -54,7 +56,7 @@ impl Database {
         let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);
         pack.resume().map_err(unavailable)?;
         let (incoming, log) = (Incoming::default(), checkpointer.log_of(path));
-        Ok(Self { connection, pack, numbers, incoming, named: None, log })
+        Ok(Self { connection, pack, numbers, incoming, named: None, arrived: false, log })
     }
 
     /// Begins the transaction of a group whose bodies go to `destination`.
@@ -64,6 +66,7 @@ impl Database {
             Destination::Inline => self.pack.close_if_full(),
         }
         self.incoming.begin(destination);
+        self.arrived = false;
         self.run("BEGIN IMMEDIATE").map_err(not_done)
     }
 

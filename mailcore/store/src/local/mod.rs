@@ -9,9 +9,8 @@
 //! ```text
 //! FOLDER/lock                     held while open: two processes never share a store
 //! FOLDER/format                   version and number of shards
-//! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches, new bodies; open it with sqlite3
+//! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches, queue, new bodies; open it with sqlite3
 //! FOLDER/shard-00/pack-00000001   bodies
-//! FOLDER/queue/...                the queue, in the same manner
 //! FOLDER/backup-v1-...            a store of format 1 as it was before it was brought forward (`migration`)
 //! FOLDER/state.sqlite             what nodes share beside mail; outside of the lock
 //! ```
@@ -27,6 +26,7 @@ mod messages;
 mod migration;
 mod pack;
 mod queue;
+mod queue_rows;
 mod reader;
 mod rows;
 mod schema;
@@ -43,12 +43,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use provost_message::Envelope;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use self::checkpoint::Checkpointer;
 use self::database::Database;
-use self::queue::LocalQueue;
 use self::shard::{House, Shard};
 pub use self::state::LocalState;
 use self::upkeep::Upkeep;
@@ -59,7 +58,7 @@ use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{
     AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore,
-    QueueId, QueueItem, QueueStore, Rows, Snapshot, StoreError, Token, Which,
+    Rows, Snapshot, StoreError, Token, Which,
 };
 
 /// Where and how.
@@ -88,7 +87,6 @@ pub struct LocalStore {
     // Fields are dropped in this order: the upkeep ends before the committers, they before the checkpointer, the lock goes last.
     _upkeep: Upkeep,
     shards: Vec<Shard>,
-    queue: LocalQueue,
     notices: Arc<Notices>,
     leases: Arc<Leases>,
     message_octets_max: u64,
@@ -107,12 +105,16 @@ impl LocalStore {
         let folders: Vec<PathBuf> = (0..shards).map(|number| folder.join(format!("shard-{number:02}"))).collect();
         if version == 1 {
             migration::from_v1(folder, &folders)?;
-            Format { version: FORMAT, shards }.write(folder).map_err(unavailable)?;
         }
         let checkpointer = Checkpointer::start().map_err(unavailable)?;
         let pack_octets_max = config.upkeep.pack_octets_max;
         let open = |folder: &PathBuf| Database::open(folder, &schema::SHARD, pack_octets_max, &checkpointer);
-        let databases = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut databases = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        if version == 1 {
+            migration::move_queue(folder, &mut databases)?;
+            Format { version: FORMAT, shards }.write(folder).map_err(unavailable)?;
+        }
+        free_queue(&databases)?;
         let leases = Arc::new(Leases::new(first_epoch(&databases)?));
         let (notices, signal) = (Arc::default(), Arc::default());
         let house = House { notices, leases, signal, upkeep: config.upkeep };
@@ -122,7 +124,6 @@ impl LocalStore {
         Ok(Self {
             _upkeep: Upkeep::start(upkeep, config.upkeep, &house.signal).map_err(unavailable)?,
             shards,
-            queue: LocalQueue::open(folder, &checkpointer)?,
             notices: house.notices,
             leases: house.leases,
             message_octets_max: config.message_octets_max,
@@ -132,12 +133,34 @@ impl LocalStore {
     }
 
     fn shard(&self, account: AccountId) -> Result<&Shard, StoreError> {
-        let (high, low) = account.0.as_u64_pair();
-        // Fibonacci hashing: entryUUIDs of version 1 differ in few bits, and the upper half of the product mixes all.
-        let hash = (high ^ low).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let at = hash as usize % self.shards.len().max(1);
-        self.shards.get(at).ok_or_else(|| StoreError::Unavailable("no shards".into()))
+        self.shard_by_hash(account.0)
     }
+
+    fn shard_by_hash(&self, id: Uuid) -> Result<&Shard, StoreError> {
+        let place = place_by_hash(id, self.shards.len());
+        self.shards.get(place).ok_or_else(|| StoreError::Unavailable("no shards".into()))
+    }
+}
+
+/// Which of so many shards an account, or a message that is queued directly, belongs to.
+fn place_by_hash(id: Uuid, shards: usize) -> usize {
+    let (high, low) = id.as_u64_pair();
+    // Fibonacci hashing: entryUUIDs of version 1 differ in few bits, and the upper half of the product mixes all.
+    let hash = (high ^ low).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    hash as usize % shards.max(1)
+}
+
+/// Ends the leases of earlier starts, and reports what is set aside.
+fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
+    let mut set_aside = 0;
+    for shard in shards {
+        set_aside += queue_rows::free_all(&shard.connection)?;
+    }
+    metrics::gauge!("queue_set_aside").set(set_aside as f64);
+    if set_aside > 0 {
+        tracing::warn!(set_aside, "queue rows are set aside: see `provost queue list`");
+    }
+    Ok(())
 }
 
 /// Lease epochs of this start are above those of all starts before: the upper half is the number of the start.
@@ -215,32 +238,6 @@ impl MessageStore for LocalStore {
         if let Ok(shard) = self.shard(account) {
             shard.note_login(account, protocol, now);
         }
-    }
-}
-
-impl QueueStore for LocalStore {
-    fn enqueue(&self, id: QueueId, envelope: Envelope, body: Bytes, now: i64) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.queue.enqueue(id, envelope, body, now))
-    }
-
-    fn take_due(&self, now: i64, most: usize, lease_seconds: i64) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
-        Box::pin(self.queue.take_due(now, most, lease_seconds))
-    }
-
-    fn queued_body(&self, id: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>> {
-        Box::pin(self.queue.body(id))
-    }
-
-    fn settle(&self, item: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.queue.settle(item))
-    }
-
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
-        Box::pin(self.queue.list(most))
-    }
-
-    fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
-        Box::pin(self.queue.next_due())
     }
 }
 

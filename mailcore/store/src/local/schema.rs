@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{damaged, unavailable};
+use super::{damaged, queue_rows, unavailable};
 use crate::StoreError;
 
 /// Page cache of a committer's connection, KiB.
@@ -14,7 +14,7 @@ pub(super) const READER_CACHE_KIB: i64 = 512;
 /// A checkpoint reads no pages through its cache.
 pub(super) const CHECKPOINT_CACHE_KIB: i64 = 64;
 /// Statements kept prepared per connection: more than there are different ones.
-const STATEMENTS: usize = 48;
+const STATEMENTS: usize = 64;
 /// The log file is cut to this when it begins anew after a burst, octets.
 const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
 /// Waiting for another connection of this process (checkpoints only), milliseconds.
@@ -36,7 +36,7 @@ pub(super) struct Tables {
 /// that a delivery writes to the end of `body` and `derived`, whosever it is; both are apart, so that reference counts and
 /// places of all bodies are read without a column of text. `pack` names the pack files that this database has made: one that
 /// is not here is never removed. `counter` holds the last body number set aside and the starts of the store.
-pub(super) const SHARD: Tables = Tables { version: 2, sql: &[KEPT_FROM_1, NEW_IN_2[0]], name_packs: true };
+pub(super) const SHARD: Tables = Tables { version: 2, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], name_packs: true };
 
 /// What version 1 had as well.
 const KEPT_FROM_1: &str = "
@@ -52,7 +52,7 @@ CREATE TABLE login (uuid BLOB NOT NULL, protocol TEXT NOT NULL, at INTEGER NOT N
 ";
 
 /// What version 2 brought.
-pub(super) const NEW_IN_2: [&str; 1] = ["
+pub(super) const NEW_IN_2: [&str; 2] = ["
 CREATE TABLE account (no INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE, modseq INTEGER NOT NULL, octets INTEGER NOT NULL,
   mailbox_last INTEGER NOT NULL, uid_validity_last INTEGER NOT NULL, uid_validity_retired INTEGER NOT NULL) STRICT;
 CREATE TABLE mailbox (account INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, special_use INTEGER,
@@ -72,19 +72,7 @@ CREATE TABLE derived (body INTEGER PRIMARY KEY, version INTEGER NOT NULL, sent I
 CREATE TABLE pack (number INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counter VALUES ('body', 1), ('start', 0);
-"];
-
-/// Tables of the queue. `finished` keeps the keys of items that are done, so that none is sent twice.
-pub(super) const QUEUE: Tables = Tables { version: 1, name_packs: false, sql: &["
-CREATE TABLE item (id BLOB NOT NULL PRIMARY KEY, queued_at INTEGER NOT NULL, due_at INTEGER NOT NULL, item BLOB NOT NULL,
-  octets INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX item_due ON item (due_at, id);
-CREATE INDEX item_queued ON item (queued_at, id);
-CREATE TABLE finished (id BLOB NOT NULL PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX finished_at ON finished (at);
-CREATE TABLE start (epoch INTEGER NOT NULL) STRICT;
-INSERT INTO start VALUES (0);
-"] };
+", queue_rows::TABLES];
 
 /// Opens for writing; the file is made when missing.
 pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreError> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use provost_message::derive;
 use rusqlite::Connection;
 
+use super::bodies::Located;
 use super::change::change;
 use super::committer::{Committer, Reply, answer};
 use super::database::{self, Database};
@@ -60,7 +61,8 @@ impl Shard {
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
-        let octets = batch.ops.iter().filter_map(Op::body).map(Bytes::len).sum();
+        let outgoing = batch.ops.iter().filter_map(Op::outgoing).map(|outgoing| &outgoing.body);
+        let octets = batch.ops.iter().filter_map(Op::body).chain(outgoing).map(Bytes::len).sum();
         let derived = derive_bodies(&batch).await?;
         let (reply, receiver) = Reply::new();
         self.committer.send(Job::Batch(Box::new(BatchJob { batch, derived, reply })), octets).await;
@@ -68,7 +70,6 @@ impl Shard {
     }
 
     /// Makes a change that is no batch of an account; `octets` of bodies wait with it.
-    #[allow(dead_code, reason = "the queue and the upkeep come to use it")]
     pub(super) async fn change<T: Send + 'static>(
         &self,
         octets: usize,
@@ -77,6 +78,14 @@ impl Shard {
         let (change, receiver) = change(run);
         self.committer.send(Job::Change(change), octets).await;
         answer(receiver).await
+    }
+
+    /// Reads rows that belong to no account.
+    pub(super) async fn view<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read(read).await
     }
 
     /// `None` when the account was never written, or was deleted.
@@ -146,15 +155,32 @@ impl Shard {
         then: impl Fn(Bytes) -> T + Copy + Send + 'static,
     ) -> Result<T, StoreError> {
         let number = body.number(account).ok_or(StoreError::Gone)?;
+        let locate = move |connection: &Connection| bodies::locate(connection, number)?.ok_or(StoreError::Gone);
+        self.with_located(range, locate, then).await
+    }
+
+    /// The octets of a body that `locate` finds.
+    pub(super) async fn octets(
+        &self,
+        locate: impl Fn(&Connection) -> Result<Located, StoreError> + Copy + Send + 'static,
+    ) -> Result<Bytes, StoreError> {
+        self.with_located(None, locate, |octets| octets).await
+    }
+
+    async fn with_located<T: Send + 'static>(
+        &self,
+        range: Option<Range<u64>>,
+        locate: impl Fn(&Connection) -> Result<Located, StoreError> + Copy + Send + 'static,
+        then: impl Fn(Bytes) -> T + Copy + Send + 'static,
+    ) -> Result<T, StoreError> {
         for _ in 0..LOOKS {
             let (packs, range) = (Arc::clone(&self.packs), range.clone());
-            let locate = move |connection: &Connection| bodies::locate(connection, number)?.ok_or(StoreError::Gone);
             let fetch = move |located| Ok(packs.fetch(located, range)?.map(then));
             if let Some(done) = self.readers.read_body(locate, fetch).await? {
                 return Ok(done);
             }
         }
-        Err(damaged(format!("body {body} lies in a pack that is not there")))
+        Err(damaged("a body lies in a pack that is not there"))
     }
 
     pub(super) fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {

@@ -23,7 +23,7 @@ use crate::mailbox::clip;
 use crate::notices::Notices;
 use crate::{
     AccountId, Applied, ApplyError, Batch, BatchId, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
-    MessageMeta, MessageStore, Modseq, QueueId, QueueItem, Row, Rows, Snapshot, StoreError, Token, Uid, Which,
+    MessageMeta, MessageStore, Modseq, Row, Rows, Snapshot, StoreError, Token, Uid, Which,
 };
 
 /// Keeps everything in memory, loses it with the process.
@@ -54,6 +54,9 @@ impl MemoryStore {
         interpret::check(batch, self.message_octets_max)?;
         let applied = self.state().apply(batch, &self.leases)?;
         self.notices.tell(batch.account, applied.modseq);
+        if batch.ops.iter().any(|op| op.outgoing().is_some()) {
+            self.notices.tell_arrival();
+        }
         Ok(applied)
     }
 }
@@ -64,10 +67,7 @@ struct State {
     bodies: Bodies,
     batches: HashMap<(AccountId, BatchId), (i64, Applied)>,
     logins: BTreeMap<(AccountId, &'static str), i64>,
-    queue: BTreeMap<QueueId, (QueueItem, Bytes)>,
-    /// Items that are done, so that one enqueued again is not sent again.
-    finished: HashMap<QueueId, i64>,
-    leased: HashMap<QueueId, i64>,
+    queue: queue::Queue,
 }
 
 #[derive(Default)]
@@ -94,7 +94,9 @@ impl State {
         if result.is_err() {
             rows.take_back();
         }
+        let outgoing = rows.take_outgoing();
         let kept = rows.into_kept();
+        outgoing.iter().for_each(|outgoing| self.queue.enqueue(outgoing));
         match result {
             Ok((Some(account), applied)) => {
                 self.accounts.insert(who, MemoryAccount { account, ..kept });

@@ -1,62 +1,179 @@
 //! The queue's rows in memory.
 
+use std::collections::{BTreeMap, HashMap};
+
 use bytes::Bytes;
-use provost_message::Envelope;
+use tokio::sync::watch;
 
 use super::{MemoryStore, ready};
 use crate::batch::REMEMBERED_SECONDS;
-use crate::{BoxFuture, QueueId, QueueItem, QueueStore, StoreError};
+use crate::queue::{RENEW_SLACK_SECONDS, by_destination, unsettled};
+use crate::{
+    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueId, QueueRow, QueueStore, RowKey, StoreError, Take, Taken,
+    UNSETTLED_MAX,
+};
+
+/// All rows, and what is remembered of those that went.
+#[derive(Default)]
+pub(super) struct Queue {
+    rows: BTreeMap<RowKey, Kept>,
+    last: u64,
+    /// Messages that are done, so that one put in again is not sent again.
+    finished: HashMap<QueueId, i64>,
+}
+
+struct Kept {
+    row: QueueRow,
+    body: Bytes,
+    /// Takings since the last outcome.
+    unsettled: u32,
+    /// Zero: nobody holds it.
+    lease_until: i64,
+}
+
+impl Queue {
+    pub(super) fn enqueue(&mut self, outgoing: &Outgoing) {
+        let Outgoing { id, envelope, body, when } = outgoing;
+        self.finished.retain(|_, at| at.saturating_add(REMEMBERED_SECONDS) > *when);
+        if self.finished.contains_key(id) || self.rows.values().any(|kept| kept.row.id == *id) {
+            return;
+        }
+        for (destination, recipients) in by_destination(&envelope.recipients) {
+            self.last += 1;
+            let row = QueueRow {
+                key: RowKey(self.last),
+                id: *id,
+                destination,
+                reverse_path: envelope.reverse_path.clone(),
+                recipients,
+                eight_bit: envelope.eight_bit,
+                envelope_id: envelope.envelope_id.clone(),
+                ret: envelope.ret,
+                attempts: 0,
+                queued_at: *when,
+                due_at: *when,
+                octets: body.len() as u64,
+                set_aside: None,
+            };
+            self.rows.insert(row.key, Kept { row, body: body.clone(), unsettled: 0, lease_until: 0 });
+        }
+    }
+
+    fn take(&mut self, mut take: Take) -> Vec<Taken> {
+        let is_due = |kept: &&mut Kept| {
+            kept.row.set_aside.is_none() && kept.row.due_at <= take.now && kept.lease_until <= take.now
+        };
+        let mut due: Vec<&mut Kept> = self.rows.values_mut().filter(is_due).collect();
+        due.sort_by(|a, b| {
+            let order = |row: &QueueRow| (row.due_at, row.id);
+            order(&a.row).cmp(&order(&b.row)).then_with(|| a.row.destination.cmp(&b.row.destination))
+        });
+        let mut room = take.clone();
+        let mut fits = |kept: &Kept| {
+            let fits = room.most > 0 && room.has_room_for(&kept.row.destination);
+            if fits {
+                room.count(&kept.row.destination);
+            }
+            fits
+        };
+        due.retain(|kept| fits(kept));
+        due.into_iter().filter_map(|kept| kept.take(&mut take)).collect()
+    }
+
+    /// The row that a claim is about, if it still holds.
+    fn held(&mut self, claim: Claim) -> Result<&mut Kept, LeaseError> {
+        let is_held =
+            |kept: &&mut Kept| kept.row.id == claim.id && kept.row.attempts == claim.attempt && kept.lease_until != 0;
+        self.rows.get_mut(&claim.key).filter(is_held).ok_or(LeaseError::Fenced)
+    }
+
+    fn settle(&mut self, claim: Claim, left: Left, caused: &[Outgoing]) -> Result<(), LeaseError> {
+        let kept = self.held(claim)?;
+        if left.recipients.is_empty() {
+            let finished = left.now.max(kept.row.queued_at);
+            self.rows.remove(&claim.key);
+            if !self.rows.values().any(|kept| kept.row.id == claim.id) {
+                self.finished.insert(claim.id, finished);
+            }
+        } else {
+            kept.row.recipients = left.recipients;
+            kept.row.due_at = left.due_at;
+            (kept.unsettled, kept.lease_until) = (0, 0);
+        }
+        caused.iter().for_each(|outgoing| self.enqueue(outgoing));
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// Counts a taking, or sets the row aside.
+    fn take(&mut self, take: &mut Take) -> Option<Taken> {
+        if self.unsettled >= UNSETTLED_MAX {
+            self.row.set_aside = Some(unsettled(self.unsettled));
+            self.lease_until = 0;
+            return None;
+        }
+        self.row.attempts += 1;
+        self.unsettled += 1;
+        self.lease_until = take.now.saturating_add(take.lease_seconds).max(1);
+        take.count(&self.row.destination);
+        let claim = Claim { key: self.row.key, id: self.row.id, attempt: self.row.attempts };
+        Some(Taken { row: self.row.clone(), claim })
+    }
+
+    /// When it can be taken next.
+    fn free_at(&self) -> i64 {
+        if self.lease_until == 0 { self.row.due_at } else { self.lease_until }
+    }
+}
 
 impl QueueStore for MemoryStore {
-    fn enqueue(&self, id: QueueId, envelope: Envelope, body: Bytes, now: i64) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut state = self.state();
-        state.finished.retain(|_, at| *at + REMEMBERED_SECONDS > now);
-        if !state.finished.contains_key(&id) {
-            let item = QueueItem::new(id, envelope, body.len() as u64, now);
-            state.queue.entry(id).or_insert((item, body));
-        }
+    fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.state().queue.enqueue(&outgoing);
+        self.notices.tell_arrival();
         ready(Ok(()))
     }
 
-    fn take_due(&self, now: i64, most: usize, lease_seconds: i64) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
-        let mut state = self.state();
-        state.leased.retain(|_, until| *until > now);
-        let free = |item: &&QueueItem| item.due_at <= now && !state.leased.contains_key(&item.id);
-        let mut due: Vec<QueueItem> = state.queue.values().map(|(item, _)| item).filter(free).cloned().collect();
-        due.sort_by_key(|item| (item.due_at, item.id));
-        due.truncate(most);
-        state.leased.extend(due.iter().map(|item| (item.id, now.saturating_add(lease_seconds))));
-        ready(Ok(due))
+    fn take_due(&self, take: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>> {
+        ready(Ok(self.state().queue.take(take)))
     }
 
-    fn queued_body(&self, id: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>> {
-        ready(self.state().queue.get(&id).map(|(_, body)| body.clone()).ok_or(StoreError::Gone))
-    }
-
-    fn settle(&self, item: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut state = self.state();
-        if item.recipients.is_empty() {
-            if let Some((kept, _)) = state.queue.remove(&item.id) {
-                state.finished.insert(item.id, item.due_at.max(kept.queued_at));
-            }
-        } else if let Some((kept, _)) = state.queue.get_mut(&item.id) {
-            kept.recipients = item.recipients;
-            kept.due_at = item.due_at;
-        }
-        state.leased.remove(&item.id);
-        ready(Ok(()))
-    }
-
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
-        let mut items: Vec<QueueItem> = self.state().queue.values().map(|(item, _)| item.clone()).collect();
-        items.sort_by_key(|item| (item.queued_at, item.id));
-        items.truncate(most);
-        ready(Ok(items))
-    }
-
-    fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+    fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         let state = self.state();
-        let free = state.queue.values().map(|(item, _)| item).filter(|item| !state.leased.contains_key(&item.id));
-        ready(Ok(free.map(|item| item.due_at).min()))
+        let kept = state.queue.rows.get(&row.key).filter(|kept| kept.row.id == row.id);
+        ready(kept.map(|kept| kept.body.clone()).ok_or(StoreError::Gone))
+    }
+
+    fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
+        let mut state = self.state();
+        ready(state.queue.held(claim).map(|kept| {
+            let until = now.saturating_add(lease_seconds).max(1);
+            if kept.lease_until < until.saturating_sub(RENEW_SLACK_SECONDS) || kept.lease_until <= now {
+                kept.lease_until = kept.lease_until.max(until);
+            }
+        }))
+    }
+
+    fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
+        let settled = self.state().queue.settle(claim, left, &caused);
+        self.notices.tell_arrival();
+        ready(settled)
+    }
+
+    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
+        let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(|kept| kept.row.clone()).collect();
+        rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
+        rows.truncate(most);
+        ready(Ok(rows))
+    }
+
+    fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+        let state = self.state();
+        let waiting = state.queue.rows.values().filter(|kept| kept.row.set_aside.is_none());
+        ready(Ok(waiting.map(Kept::free_at).filter(|at| *at > after).min()))
+    }
+
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.notices.arrivals()
     }
 }

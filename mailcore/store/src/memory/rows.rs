@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::MemoryAccount;
 use crate::interpret::AccountRows;
 use crate::lease::{Leases, Pin};
-use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Uid, UidSet};
+use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
 
 /// A body and how many messages have it.
 pub(super) struct Body {
@@ -39,13 +39,24 @@ pub(super) struct MemoryRows<'a> {
     leases: &'a Leases,
     pins: Vec<Pin>,
     undo: Vec<Undo>,
+    /// Messages for the queue, once the batch is done.
+    outgoing: Vec<Outgoing>,
     /// Bodies that may have lost their last reference.
     released: Vec<u64>,
 }
 
 impl<'a> MemoryRows<'a> {
     pub(super) fn new(id: AccountId, kept: MemoryAccount, bodies: &'a mut Bodies, leases: &'a Leases) -> Self {
-        Self { id, kept, bodies, leases, pins: Vec::new(), undo: Vec::new(), released: Vec::new() }
+        Self {
+            id,
+            kept,
+            bodies,
+            leases,
+            pins: Vec::new(),
+            undo: Vec::new(),
+            outgoing: Vec::new(),
+            released: Vec::new(),
+        }
     }
 
     /// After a batch that is done or taken back: what has no reference is dropped.
@@ -58,7 +69,13 @@ impl<'a> MemoryRows<'a> {
         self.kept
     }
 
+    /// What a batch that is done puts into the queue.
+    pub(super) fn take_outgoing(&mut self) -> Vec<Outgoing> {
+        std::mem::take(&mut self.outgoing)
+    }
+
     pub(super) fn take_back(&mut self) {
+        self.outgoing.clear();
         while let Some(undo) = self.undo.pop() {
             match undo {
                 Undo::Message(mailbox, uid, Some(message)) => {
@@ -175,6 +192,11 @@ impl AccountRows for MemoryRows<'_> {
     fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError> {
         self.undo.push(Undo::Replies(self.kept.replies.clone()));
         self.kept.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
+        Ok(())
+    }
+
+    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), ApplyError> {
+        self.outgoing.push(outgoing.clone());
         Ok(())
     }
 }

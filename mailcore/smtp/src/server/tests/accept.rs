@@ -36,8 +36,8 @@ async fn a_vacation_reply_is_queued() {
     }
     let queued = site.queued().await;
     assert_eq!((queued.len(), site.inbox("zoe").await.len()), (1, 2));
-    let (item, body) = &queued[0];
-    assert_eq!((&item.reverse_path, item.recipients[0].path.to_string()), (&None, "a@b.example".into()));
+    let (row, body) = &queued[0];
+    assert_eq!((&row.reverse_path, row.recipients[0].recipient.path.to_string()), (&None, "a@b.example".into()));
     let headers = Headers::of(body);
     assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
     assert!(headers.decoded("Subject").unwrap().contains("Absente"));
@@ -112,12 +112,41 @@ async fn a_full_mailbox_is_refused_or_bounced() {
     assert_eq!(site.queued().await.len(), 0);
     let mut one_of_two = mx(&site, "a@b.example", &["full@example.edu", "zoe@example.edu"]).await;
     one_of_two.run(&format!("{MESSAGE}S: 250 2.0.0")).await;
-    let (item, bounce) = site.queued().await.remove(0);
-    assert_eq!((item.reverse_path, item.recipients[0].path.to_string()), (None, "a@b.example".into()));
+    let (row, bounce) = site.queued().await.remove(0);
+    assert_eq!((row.reverse_path, row.recipients[0].recipient.path.to_string()), (None, "a@b.example".into()));
     assert!(String::from_utf8_lossy(&bounce).contains("Final-Recipient: rfc822; full@example.edu\r\n"));
     let mut null = mx(&site, "", &["full@example.edu", "zoe@example.edu"]).await;
     null.run(&format!("{MESSAGE}S: 250 2.0.0")).await;
     assert_eq!((site.queued().await.len(), site.inbox("zoe").await.len()), (1, 2));
+}
+
+/// RFC 3461 §4.1, §5.2: who asked for no report gets none, who asked for success hears of it, and what waits for a relay
+/// keeps what was asked.
+#[tokio::test]
+async fn parameters_of_notifications_are_obeyed() {
+    let site = site();
+    let mut talk = site.talk(Role::Mx);
+    talk.run(&format!(
+        "C: HELO x\nS: 250\nC: MAIL FROM:<a@b.example> ENVID=Q1 RET=HDRS\nS: 250
+        C: RCPT TO:<full@example.edu> NOTIFY=NEVER\nS: 250\nC: RCPT TO:<zoe@example.edu> NOTIFY=FAILURE\nS: 250
+        C: DATA\nS: 354\n{MESSAGE}S: 250 2.0.0"
+    ))
+    .await;
+    assert_eq!(site.queued().await.len(), 0);
+    let mut lmtp = site.talk(Role::Lmtp);
+    lmtp.send(b"LHLO x\r\n").await;
+    lmtp.run(&format!(
+        "C: MAIL FROM:<a@b.example> ENVID=Q2\nS: 250
+        C: RCPT TO:<ann@example.edu> NOTIFY=SUCCESS ORCPT=rfc822;Ann@b.example\nS: 250
+        C: DATA\nS: 354\n{MESSAGE}S: 250 2.1.5"
+    ))
+    .await;
+    let (row, report) = site.queued().await.remove(0);
+    assert_eq!((row.reverse_path, row.recipients[0].recipient.path.to_string()), (None, "a@b.example".into()));
+    let report = String::from_utf8_lossy(&report).into_owned();
+    assert!(report.contains("Original-Envelope-Id: Q2\r\n") && report.contains("Action: delivered\r\n"), "{report}");
+    assert!(report.contains("Original-Recipient: rfc822; Ann@b.example\r\n"));
+    assert_eq!(site.queued().await.len(), 1);
 }
 
 /// RFC 5321 §2.3.8, §4.1.1.4: refused at the true end of data, and the session goes on.
@@ -163,9 +192,9 @@ async fn a_submission_goes_both_ways() {
     assert!(headers.get("Received").unwrap().contains("with ESMTPA id "));
     assert_eq!(headers.get("Date").as_deref(), Some("Tue, 14 Nov 2023 22:13:20 +0000"));
     assert!(headers.get("Message-ID").unwrap().ends_with("@mx.example.edu>"));
-    let (item, body) = site.queued().await.remove(0);
-    let recipients: Vec<String> = item.recipients.iter().map(|state| state.path.to_string()).collect();
+    let (row, body) = site.queued().await.remove(0);
+    let recipients: Vec<String> = row.recipients.iter().map(|one| one.recipient.path.to_string()).collect();
     assert_eq!(recipients, to[1..]);
-    assert_eq!(item.reverse_path.unwrap().to_string(), "zoe@example.edu");
+    assert_eq!(row.reverse_path.unwrap().to_string(), "zoe@example.edu");
     assert!(inbox[0].ends_with(std::str::from_utf8(&body).unwrap()), "the same message");
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use provost_message::Envelope;
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MemoryStore,
-    MessageStore, QueueId, QueueItem, QueueStore, Rows, Snapshot, StoreError, Token, Which,
+    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Claim, Columns, Lease, LeaseError, Left, MailboxId,
+    MemoryStore, MessageStore, Outgoing, QueueRow, QueueStore, Rows, Snapshot, StoreError, Take, Taken, Token, Which,
 };
 use provost_view::View;
 
@@ -57,23 +56,29 @@ impl MessageStore for Down {
 }
 
 impl QueueStore for Down {
-    fn enqueue(&self, _: QueueId, _: Envelope, _: Bytes, _: i64) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn enqueue(&self, _: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
         down()
     }
-    fn take_due(&self, _: i64, _: usize, _: i64) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+    fn take_due(&self, _: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>> {
         down()
     }
-    fn queued_body(&self, _: QueueId) -> BoxFuture<'_, Result<Bytes, StoreError>> {
+    fn queued_body(&self, _: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         down()
     }
-    fn settle(&self, _: QueueItem) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn prove(&self, _: Claim, _: i64, _: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
+        Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
+    }
+    fn settle(&self, _: Claim, _: Left, _: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
+        Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
+    }
+    fn list(&self, _: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
         down()
     }
-    fn list(&self, _: usize) -> BoxFuture<'_, Result<Vec<QueueItem>, StoreError>> {
+    fn next_due(&self, _: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
         down()
     }
-    fn next_due(&self) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
-        down()
+    fn arrivals(&self) -> tokio::sync::watch::Receiver<u64> {
+        tokio::sync::watch::channel(0).1
     }
 }
 
@@ -91,9 +96,9 @@ const TO_ZOE: &str =
 async fn smtp_queues_what_cannot_be_stored() {
     let site = site(Arc::new(Down), None);
     site.talk(Role::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 250 2.0.0")).await;
-    let (item, _) = site.queued().await.remove(0);
-    assert_eq!(item.recipients[0].path.to_string(), "zoe@example.edu");
-    assert_eq!(item.reverse_path.unwrap().to_string(), "a@b.example");
+    let (row, _) = site.queued().await.remove(0);
+    assert_eq!(row.recipients[0].recipient.path.to_string(), "zoe@example.edu");
+    assert_eq!(row.reverse_path.unwrap().to_string(), "a@b.example");
 }
 
 #[tokio::test]

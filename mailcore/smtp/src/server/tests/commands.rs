@@ -37,6 +37,7 @@ async fn tells_its_extensions() {
         S: 250-PIPELINING
         S: 250-SIZE 65536
         S: 250-8BITMIME
+        S: 250-DSN
         S: 250-STARTTLS
         S: 250 ENHANCEDSTATUSCODES
         C: HELO client.example
@@ -51,6 +52,7 @@ async fn tells_its_extensions() {
         S: 250-PIPELINING
         S: 250-SIZE 65536
         S: 250-8BITMIME
+        S: 250-DSN
         S: 250 ENHANCEDSTATUSCODES",
     )
     .await;
@@ -68,6 +70,7 @@ async fn keeps_the_order_of_commands() {
         S: 250-PIPELINING
         S: 250-SIZE
         S: 250-8BITMIME
+        S: 250-DSN
         S: 250-STARTTLS
         S: 250 ENHANCED
         C: RCPT TO:<zoe@example.edu>
@@ -102,7 +105,11 @@ async fn keeps_the_order_of_commands() {
 async fn each_role_has_its_greeting() {
     run(Role::Mx, "C: LHLO x\nS: 500 5.5.1").await;
     run(Role::Lmtp, "# RFC 2033 §4.1.\nC: EHLO x\nS: 500 5.5.1\nC: HELO x\nS: 500 5.5.1").await;
-    run(Role::Lmtp, "C: LHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-START\nS: 250 ENH").await;
+    run(
+        Role::Lmtp,
+        "C: LHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250-START\nS: 250 ENH",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -138,7 +145,7 @@ async fn takes_and_refuses_recipients() {
         S: 250 mx
         C: MAIL FROM:<a@b.example> SIZE=65537
         S: 552 5.3.4
-        C: MAIL FROM:<a@b.example> RET=FULL
+        C: MAIL FROM:<a@b.example> SMTPUTF8
         S: 555 5.5.4
         C: MAIL FROM:<a@b> SIZE=65536 BODY=8BITMIME
         S: 250 2.1.0
@@ -156,7 +163,7 @@ async fn takes_and_refuses_recipients() {
         S: 550 5.1.1
         C: RCPT TO:<zoe>
         S: 501 5.1.3
-        C: RCPT TO:<zoe@example.edu> NOTIFY=NEVER
+        C: RCPT TO:<zoe@example.edu> RRVS=2014-04-03
         S: 555 5.5.4
         C: RCPT TO:<Zoe@EXAMPLE.edu>
         S: 250 2.1.5
@@ -232,7 +239,7 @@ async fn starts_tls() {
     assert_eq!(talk.ended.take(), Some(Step::StartTls));
     talk.session.on_tls();
     talk.run("C: MAIL FROM:<>\nS: 503 5.5.1\nC: STARTTLS\nS: 503 5.5.1").await;
-    talk.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250 ENH").await;
+    talk.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250 ENH").await;
     let mut without = site.talk_from(Role::Mx, "127.0.0.1:1", Transport::Plain, false);
     without.run("C: STARTTLS\nS: 502 5.5.1").await;
 }
@@ -281,7 +288,7 @@ proptest! {
             (said, site.inbox("zoe").await)
         });
         let codes: Vec<&str> = said.lines().map(|line| &line[..3]).collect();
-        prop_assert_eq!(codes.join(" "), "250 250 250 250 250 250 250 550 250 354 250 250 500 221");
+        prop_assert_eq!(codes.join(" "), "250 250 250 250 250 250 250 250 550 250 354 250 250 500 221");
         prop_assert_eq!(bodies.len(), 1);
         prop_assert!(bodies[0].ends_with("Subject: x\r\n\r\n.\r\nx\r\n"));
     }

@@ -10,7 +10,7 @@ use provost_delivery::Delivery;
 use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_queue::{Queue, QueueConfig};
-use provost_store::{AccountId, Columns, MailboxName, MemoryStore, MessageStore, QueueItem, QueueStore, Which};
+use provost_store::{AccountId, Columns, MailboxName, MemoryStore, MessageStore, QueueRow, QueueStore, Which};
 use provost_view::{Affiliation, Fallback, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
@@ -136,11 +136,11 @@ impl Site {
         bodies
     }
 
-    pub(super) async fn queued(&self) -> Vec<(QueueItem, Bytes)> {
+    pub(super) async fn queued(&self) -> Vec<(QueueRow, Bytes)> {
         let mut queued = Vec::new();
-        for item in self.store.list(100).await.unwrap() {
-            let body = self.store.queued_body(item.id).await.unwrap();
-            queued.push((item, body));
+        for row in self.store.list(100).await.unwrap() {
+            let body = self.store.queued_body(&row).await.unwrap();
+            queued.push((row, body));
         }
         queued
     }

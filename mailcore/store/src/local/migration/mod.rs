@@ -6,12 +6,14 @@
 //! 1. `FOLDER/backup-v1-TIME` is made under another name, synced, and renamed when it is whole. A whole backup that is there
 //!    is the one from before the first step: no other is made.
 //! 2. Each shard goes from one version to the next in one transaction. A shard that has been brought forward is passed over.
+//!    Then the queue moves into the shards.
 //! 3. `FOLDER/format` names the new format only when everything else is done; until then the next start goes through all of
 //!    this again.
 //!
 //! The backup can be put back by hand: stop the node, and move its contents to where they came from. Packs in it are further
 //! names of the same files, so it costs no space until packs are rewritten; remove it when it is no longer wanted.
 
+mod queue_v1;
 mod v2;
 
 use std::fs::File;
@@ -24,6 +26,8 @@ use rusqlite::Connection;
 use super::schema::{self, storage};
 use super::{database, sync_folder, unavailable};
 use crate::StoreError;
+
+pub(super) use queue_v1::move_into as move_queue;
 
 /// Of a folder that is a whole backup of a store of the first format.
 const BACKUP: &str = "backup-v1-";

@@ -1,0 +1,301 @@
+//! The queue of a store of the first format: a database and packs of its own, `FOLDER/queue`, into the shards.
+//!
+//! Messages keep their ids, times, attempts and errors, a row for each destination; ids that are done stay done. An id that
+//! its shard knows already, waiting or done, is passed over: after a crash in the middle all of this can be done again. A
+//! row that cannot be read is set aside with what was in it.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use provost_message::{Envelope, Recipient};
+use rusqlite::{Connection, OptionalExtension};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::super::bodies::Destination;
+use super::super::committer::Failure;
+use super::super::database::{self, Database};
+use super::super::pack::{PackReader, Place};
+use super::super::queue_rows::{self, NewRow};
+use super::super::schema::{self, storage};
+use super::super::{place_by_hash, unavailable};
+use crate::queue::{KeptEnvelope, by_destination};
+use crate::{QueueId, StoreError};
+
+/// First octet before the octets of an old row that cannot be read: the number of its layout.
+const OLD_LAYOUT: u8 = 1;
+
+/// A row as version 1 wrote it. Fields with an underscore stand in columns as well.
+#[derive(Deserialize)]
+struct OldItem {
+    _id: Uuid,
+    reverse_path: Option<provost_message::Path>,
+    recipients: Vec<OldRecipient>,
+    eight_bit: bool,
+    _queued_at: i64,
+    _due_at: i64,
+    _octets: u64,
+}
+
+#[derive(Deserialize)]
+struct OldRecipient {
+    path: provost_message::Path,
+    attempts: u32,
+    last_error: Option<String>,
+}
+
+/// The columns of an old row.
+struct OldRow {
+    queued_at: i64,
+    due_at: i64,
+    item: Vec<u8>,
+    place: Place,
+}
+
+/// Moves the queue into the shards and removes its folder. Nothing is done when there is none.
+pub(in super::super) fn move_into(store: &Path, shards: &mut [Database]) -> Result<(), StoreError> {
+    let folder = store.join("queue");
+    let path = database::path(&folder);
+    if path.exists() {
+        let old = schema::connect_to_read(&path)?;
+        move_finished(&old, shards)?;
+        move_items(&old, &PackReader::new(&folder), shards)?;
+    }
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unavailable(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A message a transaction: a queue that is long for a university is moved in seconds, and memory holds one body.
+fn move_items(old: &Connection, packs: &PackReader, shards: &mut [Database]) -> Result<(), StoreError> {
+    let mut statement = old.prepare("SELECT id FROM item ORDER BY queued_at, id").map_err(storage)?;
+    let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0)).map_err(storage)?;
+    for id in ids {
+        let id = QueueId(Uuid::from_bytes(id.map_err(storage)?));
+        let Some(row) = row(old, id)? else { continue };
+        // A body that is damaged is no reason to stop here: the row without it ends in a bounce.
+        let body = packs.read(row.place, None).ok();
+        if let Some(shard) = shards.get_mut(place_by_hash(id.0, shards.len())) {
+            in_transaction(shard, |shard| insert(shard, id, &row, body.as_ref()))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(old: &Connection, id: QueueId) -> Result<Option<OldRow>, StoreError> {
+    let sql = "SELECT queued_at, due_at, item, pack, at, octets FROM item WHERE id = ?";
+    let mut statement = old.prepare_cached(sql).map_err(storage)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let (at, octets): (i64, i64) = (row.get(4)?, row.get(5)?);
+        let place = Place { pack: row.get(3)?, at: at.unsigned_abs(), octets: octets.unsigned_abs() };
+        Ok(OldRow { queued_at: row.get(0)?, due_at: row.get(1)?, item: row.get(2)?, place })
+    };
+    statement.query_row([id.0.as_bytes()], read).optional().map_err(storage)
+}
+
+fn insert(shard: &mut Database, id: QueueId, old: &OldRow, body: Option<&Bytes>) -> Result<(), StoreError> {
+    if queue_rows::is_known(&shard.connection, id, old.queued_at)? {
+        return Ok(());
+    }
+    let Ok(item) = postcard::from_bytes::<OldItem>(&old.item) else {
+        let envelope = [&[OLD_LAYOUT][..], &old.item].concat();
+        let why = Some("unreadable: written in layout 1");
+        return insert_row(shard, id, old, NewRow { set_aside: why, envelope: &envelope, ..empty() }, body);
+    };
+    let recipients: Vec<Recipient> = item.recipients.iter().map(|old| old.path.clone().into()).collect();
+    let attempts = item.recipients.iter().map(|old| old.attempts).max().unwrap_or_default();
+    let envelope = Envelope { eight_bit: item.eight_bit, ..Envelope::new(item.reverse_path, []) };
+    for (destination, mut recipients) in by_destination(&recipients) {
+        for recipient in &mut recipients {
+            let old = item.recipients.iter().find(|old| old.path == recipient.recipient.path);
+            recipient.last_error = old.and_then(|old| old.last_error.clone());
+        }
+        let kept = KeptEnvelope::new(&envelope, recipients).encode()?;
+        let row = NewRow { destination: destination.as_str(), attempts, envelope: &kept, ..empty() };
+        insert_row(shard, id, old, row, body)?;
+    }
+    Ok(())
+}
+
+fn empty<'a>() -> NewRow<'a> {
+    NewRow {
+        id: QueueId(Uuid::nil()),
+        destination: "",
+        queued_at: 0,
+        due_at: 0,
+        attempts: 0,
+        set_aside: None,
+        octets: 0,
+        body: 0,
+        envelope: &[],
+    }
+}
+
+/// What is the same in all rows of a message.
+fn insert_row(
+    shard: &mut Database,
+    id: QueueId,
+    old: &OldRow,
+    row: NewRow<'_>,
+    body: Option<&Bytes>,
+) -> Result<(), StoreError> {
+    let body = body.map_or(Ok(0), |body| shard.keep_body(body, None))?;
+    let (queued_at, due_at, octets) = (old.queued_at, old.due_at, old.place.octets);
+    queue_rows::insert(shard, &NewRow { id, queued_at, due_at, octets, body, ..row })
+}
+
+fn move_finished(old: &Connection, shards: &mut [Database]) -> Result<(), StoreError> {
+    let mut statement = old.prepare("SELECT id, at FROM finished").map_err(storage)?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?)));
+    let rows: Vec<([u8; 16], i64)> = rows.and_then(Iterator::collect).map_err(storage)?;
+    let count = shards.len();
+    for (number, shard) in shards.iter_mut().enumerate() {
+        let own = rows.iter().map(|(id, at)| (QueueId(Uuid::from_bytes(*id)), *at));
+        let own = own.filter(|(id, _)| place_by_hash(id.0, count) == number);
+        in_transaction(shard, |shard| {
+            let mut own = own;
+            own.try_for_each(|(id, at)| queue_rows::finish(&shard.connection, id, at))
+        })?;
+    }
+    Ok(())
+}
+
+fn in_transaction(
+    shard: &mut Database,
+    change: impl FnOnce(&mut Database) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let failed = |failure: Failure| StoreError::from(failure);
+    shard.begin(Destination::Pack).map_err(failed)?;
+    match change(shard) {
+        Ok(()) => shard.name_pack().and_then(|()| shard.commit()).map_err(failed),
+        Err(error) => {
+            shard.roll_back();
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::params;
+
+    use super::super::super::checkpoint::Checkpointer;
+    use super::super::super::schema::Tables;
+    use super::*;
+    use crate::{QueueRow, Take};
+
+    /// The tables of version 1.
+    const OLD: Tables = Tables {
+        version: 1,
+        sql: &["
+CREATE TABLE item (id BLOB NOT NULL PRIMARY KEY, queued_at INTEGER NOT NULL, due_at INTEGER NOT NULL, item BLOB NOT NULL,
+  octets INTEGER NOT NULL, pack INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE finished (id BLOB NOT NULL PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE start (epoch INTEGER NOT NULL) STRICT;
+INSERT INTO start VALUES (0);
+"],
+        name_packs: false,
+    };
+    const SHARDS: usize = 2;
+    const PACK_OCTETS: u64 = 1024 * 1024;
+
+    fn old_item(number: u128, to: &[&str]) -> Vec<u8> {
+        let recipients: Vec<_> = to.iter().map(|to| (to, 3_u32, Some("451 busy"))).collect();
+        postcard::to_stdvec(&(Uuid::from_u128(number), Some("s@x.example"), recipients, true, 100_i64, 700_i64, 9_u64))
+            .unwrap()
+    }
+
+    /// A queue of the first format: messages 1 and 2, a row that nobody can read, one whose body is lost, one that is done.
+    fn old_queue(store: &Path, checkpointer: &Checkpointer) {
+        let mut old = Database::open(&store.join("queue"), &OLD, PACK_OCTETS, checkpointer).unwrap();
+        old.begin(Destination::Pack).unwrap();
+        let items = [
+            (1, old_item(1, &["a@x.example", "b@y.example", "c@X.example"])),
+            (2, old_item(2, &["d@x.example"])),
+            (3, b"no item".to_vec()),
+            (4, old_item(4, &["e@z.example"])),
+        ];
+        for (number, item) in items {
+            let place = old.pack.place(&Bytes::from(format!("message {number}"))).unwrap();
+            let at = if number == 4 { 1_000_000 } else { place.at as i64 };
+            let sql = "INSERT INTO item VALUES (?, 100, 700, ?, 9, ?, ?)";
+            old.connection.execute(sql, params![Uuid::from_u128(number).as_bytes(), item, place.pack, at]).unwrap();
+        }
+        old.connection.execute("INSERT INTO finished VALUES (?, 50)", [Uuid::from_u128(9).as_bytes()]).unwrap();
+        old.commit().unwrap();
+    }
+
+    fn shards(store: &Path, checkpointer: &Checkpointer) -> Vec<Database> {
+        let open =
+            |number| Database::open(&store.join(format!("shard-0{number}")), &schema::SHARD, PACK_OCTETS, checkpointer);
+        (0..SHARDS).map(open).collect::<Result<_, _>>().unwrap()
+    }
+
+    fn rows(shards: &[Database]) -> Vec<QueueRow> {
+        let list = |shard: &Database| queue_rows::list(&shard.connection, 0, 100).unwrap();
+        let mut rows: Vec<QueueRow> = shards.iter().flat_map(list).collect();
+        rows.sort_by(|a, b| (a.id, &a.destination).cmp(&(b.id, &b.destination)));
+        rows
+    }
+
+    #[test]
+    fn the_queue_moves_with_all_that_is_in_it() {
+        let (folder, checkpointer) = (tempfile::tempdir().unwrap(), Checkpointer::start().unwrap());
+        old_queue(folder.path(), &checkpointer);
+        let mut shards = shards(folder.path(), &checkpointer);
+        move_into(folder.path(), &mut shards).unwrap();
+        let rows = rows(&shards);
+        let summary: Vec<String> = rows
+            .iter()
+            .map(|row| {
+                let paths: Vec<&str> = row.recipients.iter().map(|one| one.recipient.path.local()).collect();
+                format!("{} {} {} {}", row.id.0.as_u128(), row.destination.as_str(), paths.join(","), row.attempts)
+            })
+            .collect();
+        assert_eq!(summary, ["1 x.example a,c 3", "1 y.example b 3", "2 x.example d 3", "3   0", "4 z.example e 3"]);
+        assert_eq!((rows[0].queued_at, rows[0].due_at, rows[0].octets, rows[0].eight_bit), (100, 700, 9, true));
+        assert_eq!(rows[0].recipients[1].last_error.as_deref(), Some("451 busy"));
+        assert!(rows[3].set_aside.as_deref().unwrap().contains("layout 1"));
+        for row in &rows {
+            let shard = &shards[place_by_hash(row.id.0, SHARDS)];
+            let body = queue_rows::body(&shard.connection, row.key, row.id).unwrap().unwrap();
+            // The rows of a message share a body; that of the last is lost, and those who read it learn of it.
+            let refs: Option<i64> = shard
+                .connection
+                .query_row("SELECT refs FROM body WHERE id = ?", [body as i64], |row| row.get(0))
+                .optional()
+                .unwrap();
+            let expect = [Some(2), Some(2), Some(1), Some(1), None];
+            assert!(expect.contains(&refs) && (refs.is_none() == (row.id.0.as_u128() == 4)), "{refs:?}");
+        }
+        let done = QueueId(Uuid::from_u128(9));
+        let shard = &shards[place_by_hash(done.0, SHARDS)];
+        assert!(queue_rows::is_known(&shard.connection, done, 100).unwrap());
+        assert!(!folder.path().join("queue").exists());
+    }
+
+    /// A crash before the old folder was removed: moved again, after some of it was sent.
+    #[test]
+    fn moved_again_doubles_nothing() {
+        let (folder, checkpointer) = (tempfile::tempdir().unwrap(), Checkpointer::start().unwrap());
+        old_queue(folder.path(), &checkpointer);
+        let mut shards = shards(folder.path(), &checkpointer);
+        move_into(folder.path(), &mut shards).unwrap();
+        let before = rows(&shards);
+        let gone = QueueId(Uuid::from_u128(2));
+        let shard = &mut shards[place_by_hash(gone.0, SHARDS)];
+        in_transaction(shard, |shard| {
+            let (taken, _) = queue_rows::take(shard, 0, Take::any(1_000, 100, 60))?;
+            let taken = taken.into_iter().find(|taken| taken.row.id == gone).unwrap();
+            let left = crate::Left { recipients: Vec::new(), due_at: 0, now: 1_000 };
+            assert!(queue_rows::settle(shard, taken.claim, &left, &[])?);
+            Ok(())
+        })
+        .unwrap();
+        old_queue(folder.path(), &checkpointer);
+        move_into(folder.path(), &mut shards).unwrap();
+        let ids = |rows: &[QueueRow]| rows.iter().map(|row| row.id.0.as_u128()).collect::<Vec<_>>();
+        assert_eq!((ids(&before), ids(&rows(&shards))), (vec![1, 1, 2, 3, 4], vec![1, 1, 3, 4]));
+    }
+}

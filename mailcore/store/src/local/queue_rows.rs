@@ -1,0 +1,326 @@
+//! Rows of the queue in a shard: inside the committer's transactions, beside the accounts.
+
+use provost_message::Envelope;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::bodies::{self, Located, drop_reference};
+use super::damaged;
+use super::database::Database;
+use super::rows::{number, signed};
+use super::schema::storage;
+use crate::batch::REMEMBERED_SECONDS;
+use crate::queue::{KeptEnvelope, RENEW_SLACK_SECONDS, by_destination, unsettled};
+use crate::{Claim, Destination, Left, Outgoing, QueueId, QueueRow, RowKey, StoreError, Take, Taken, UNSETTLED_MAX};
+
+/// Tables of the queue.
+///
+/// `attempts` is the number of the last taking; a row is held while `lease_until` is not zero and later than now.
+/// `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages that have no row any more, so
+/// that none is sent twice. `outgoing_due` has all that decides whether a row can be taken, so that rows of a destination
+/// which has enough attempts are passed over without being read.
+pub(super) const TABLES: &str = "
+CREATE TABLE outgoing (no INTEGER PRIMARY KEY, message BLOB NOT NULL, destination TEXT NOT NULL, queued_at INTEGER NOT NULL,
+  due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, unsettled INTEGER NOT NULL, lease_until INTEGER NOT NULL,
+  set_aside TEXT, octets INTEGER NOT NULL, body INTEGER NOT NULL, envelope BLOB NOT NULL,
+  UNIQUE (message, destination)) STRICT;
+CREATE INDEX outgoing_due ON outgoing (due_at, message, destination, lease_until) WHERE set_aside IS NULL;
+CREATE INDEX outgoing_queued ON outgoing (queued_at, message, destination);
+CREATE TABLE finished (message BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX finished_at ON finished (at);
+";
+
+/// Ids of finished messages that each new one makes forget, when they are old enough.
+const FORGET_ROWS: i64 = 20;
+/// Columns in the order in which [`read_row`] wants them.
+const COLUMNS: &str = "no, message, destination, queued_at, due_at, attempts, set_aside, octets, envelope";
+/// Bits of a key that hold the row's number; those above are the shard's.
+const NUMBER_BITS: u32 = 48;
+
+impl RowKey {
+    fn new(shard: u8, number: i64) -> Self {
+        Self(u64::from(shard) << NUMBER_BITS | number.unsigned_abs())
+    }
+
+    /// Which shard has the row.
+    pub(super) fn shard(self) -> usize {
+        (self.0 >> NUMBER_BITS) as usize
+    }
+
+    fn number(self) -> i64 {
+        signed(self.0 & ((1 << NUMBER_BITS) - 1))
+    }
+}
+
+/// A row that comes in.
+pub(super) struct NewRow<'a> {
+    pub(super) id: QueueId,
+    pub(super) destination: &'a str,
+    pub(super) queued_at: i64,
+    pub(super) due_at: i64,
+    pub(super) attempts: u32,
+    pub(super) set_aside: Option<&'a str>,
+    pub(super) octets: u64,
+    /// Its body's number, a reference counted; zero when the body is lost.
+    pub(super) body: u64,
+    pub(super) envelope: &'a [u8],
+}
+
+/// After a start: no worker of an earlier one is left (the store's lock is ours), so what they held is free. Returns how
+/// many rows are set aside.
+pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
+    connection.execute("UPDATE outgoing SET lease_until = 0 WHERE lease_until <> 0", []).map_err(storage)?;
+    let sql = "SELECT count(*) FROM outgoing WHERE set_aside IS NOT NULL";
+    let count: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(storage)?;
+    Ok(count.unsigned_abs())
+}
+
+/// Puts a message in, a row for each destination; nothing when it was put in before.
+pub(super) fn enqueue(database: &mut Database, outgoing: &Outgoing) -> Result<(), StoreError> {
+    let Outgoing { id, envelope, body, when } = outgoing;
+    let forget = "DELETE FROM finished WHERE message IN (SELECT message FROM finished WHERE at <= ? LIMIT ?)";
+    execute(&database.connection, forget, [when.saturating_sub(REMEMBERED_SECONDS), FORGET_ROWS])?;
+    if is_known(&database.connection, *id, *when)? {
+        return Ok(());
+    }
+    for (destination, recipients) in by_destination(&envelope.recipients) {
+        // One row of the body's, a reference for each of ours.
+        let number = database.keep_body(body, None)?;
+        let row = NewRow {
+            id: *id,
+            destination: destination.as_str(),
+            queued_at: *when,
+            due_at: *when,
+            attempts: 0,
+            set_aside: None,
+            octets: body.len() as u64,
+            body: number,
+            envelope: &KeptEnvelope::new(envelope, recipients).encode()?,
+        };
+        insert(database, &row)?;
+    }
+    Ok(())
+}
+
+/// Whether a message has rows, or had some within the time for which that is remembered.
+pub(super) fn is_known(connection: &Connection, id: QueueId, now: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM outgoing WHERE message = ?1
+        UNION ALL SELECT 1 FROM finished WHERE message = ?1 AND at > ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let since = now.saturating_sub(REMEMBERED_SECONDS);
+    statement.exists(params![id.0.as_bytes(), since]).map_err(storage)
+}
+
+pub(super) fn insert(database: &mut Database, row: &NewRow<'_>) -> Result<(), StoreError> {
+    database.arrived = true;
+    let sql =
+        "INSERT INTO outgoing (message, destination, queued_at, due_at, attempts, unsettled, lease_until, set_aside,
+        octets, body, envelope) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?)";
+    let NewRow { id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope } = row;
+    let (id, octets, body) = (id.0.as_bytes(), signed(*octets), signed(*body));
+    let values = params![id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope];
+    execute(&database.connection, sql, values)
+}
+
+/// Remembers that a message is done.
+pub(super) fn finish(connection: &Connection, id: QueueId, at: i64) -> Result<(), StoreError> {
+    execute(connection, "INSERT OR REPLACE INTO finished (message, at) VALUES (?, ?)", params![id.0.as_bytes(), at])
+}
+
+/// When the longest due row that no worker holds became due.
+pub(super) fn first_due(connection: &Connection, now: i64) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT due_at FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
+        ORDER BY due_at LIMIT 1";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    statement.query_row([now], |row| row.get(0)).optional().map_err(storage)
+}
+
+/// Takes rows as far as `take` has room, which comes back with what is left of it.
+pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Vec<Taken>, Take), StoreError> {
+    let mut taken = Vec::new();
+    for (number, destination) in due(&database.connection, &take)? {
+        let sql = format!("SELECT {COLUMNS}, unsettled FROM outgoing WHERE no = ?");
+        let mut statement = database.connection.prepare_cached(&sql).map_err(storage)?;
+        let mut rows = statement.query([number]).map_err(storage)?;
+        let Some(found) = rows.next().map_err(storage)? else { continue };
+        let (mut row, takings): (QueueRow, u32) = (read_row(found, shard)?, self::number(found, 9)?);
+        if takings >= UNSETTLED_MAX && row.set_aside.is_none() {
+            row.set_aside = Some(unsettled(takings));
+        }
+        if let Some(why) = &row.set_aside {
+            set_aside(&database.connection, &row, why)?;
+            continue;
+        }
+        row.attempts = row.attempts.saturating_add(1);
+        let sql = "UPDATE outgoing SET attempts = ?, unsettled = unsettled + 1, lease_until = ? WHERE no = ?";
+        let until = take.now.saturating_add(take.lease_seconds).max(1);
+        execute(&database.connection, sql, params![row.attempts, until, number])?;
+        take.count(&destination);
+        let claim = Claim { key: row.key, id: row.id, attempt: row.attempts };
+        taken.push(Taken { row, claim });
+    }
+    Ok((taken, take))
+}
+
+/// Numbers and destinations of rows that can be taken, as many as there is room for.
+fn due(connection: &Connection, take: &Take) -> Result<Vec<(i64, Destination)>, StoreError> {
+    let sql = "SELECT no, destination FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
+        ORDER BY due_at, message, destination";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let mut rows = statement.query([take.now]).map_err(storage)?;
+    let (mut due, mut room) = (Vec::new(), take.clone());
+    while room.most > 0
+        && let Some(row) = rows.next().map_err(storage)?
+    {
+        let destination = row.get_ref(1).map_err(storage)?.as_str().map(Destination::kept);
+        let destination = destination.map_err(|_| damaged("destination of a queue row"))?;
+        if room.has_room_for(&destination) {
+            room.count(&destination);
+            due.push((row.get(0).map_err(storage)?, destination));
+        }
+    }
+    Ok(due)
+}
+
+fn set_aside(connection: &Connection, row: &QueueRow, why: &str) -> Result<(), StoreError> {
+    metrics::counter!("queue_set_aside_total").increment(1);
+    metrics::gauge!("queue_set_aside").increment(1.0);
+    tracing::error!(id = %row.id.0, destination = row.destination.as_str(), why, "queue row set aside");
+    let sql = "UPDATE outgoing SET set_aside = ?, lease_until = 0 WHERE no = ?";
+    execute(connection, sql, params![why, row.key.number()])
+}
+
+/// Prolongs a lease, when it would end too soon; false when the row is not the worker's own any more.
+pub(super) fn renew(connection: &Connection, claim: Claim, until: i64) -> Result<bool, StoreError> {
+    let sql = "UPDATE outgoing SET lease_until = max(lease_until, ?) WHERE no = ? AND message = ? AND attempts = ?
+        AND lease_until <> 0";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let held = params![until, claim.key.number(), claim.id.0.as_bytes(), claim.attempt];
+    Ok(statement.execute(held).map_err(storage)? == 1)
+}
+
+/// Until when a row is held by the one who presents the claim; `None` when it is not theirs any more.
+pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT lease_until FROM outgoing WHERE no = ? AND message = ? AND attempts = ? AND lease_until <> 0";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let held = params![claim.key.number(), claim.id.0.as_bytes(), claim.attempt];
+    statement.query_row(held, |row| row.get(0)).optional().map_err(storage)
+}
+
+/// Whether a lease that ends at `held_until` proves enough at `now` without being prolonged.
+pub(super) fn is_long_enough(held_until: i64, now: i64, lease_seconds: i64) -> bool {
+    held_until >= now.saturating_add(lease_seconds).saturating_sub(RENEW_SLACK_SECONDS) && held_until > now
+}
+
+/// Ends a taking; false, and nothing is changed, when the row is not the worker's own any more.
+pub(super) fn settle(
+    database: &mut Database,
+    claim: Claim,
+    left: &Left,
+    caused: &[Outgoing],
+) -> Result<bool, StoreError> {
+    if held_until(&database.connection, claim)?.is_none() {
+        return Ok(false);
+    }
+    match left.recipients.is_empty() {
+        true => remove(&database.connection, claim, left.now)?,
+        false => put_back(&database.connection, claim, left)?,
+    }
+    for outgoing in caused {
+        enqueue(database, outgoing)?;
+    }
+    Ok(true)
+}
+
+fn remove(connection: &Connection, claim: Claim, now: i64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM outgoing WHERE no = ? RETURNING body, queued_at";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let (body, queued_at): (i64, i64) =
+        statement.query_row([claim.key.number()], |row| Ok((row.get(0)?, row.get(1)?))).map_err(storage)?;
+    // False for a body that was lost: its row is free to go all the same.
+    drop_reference(connection, body.unsigned_abs())?;
+    let rest = "SELECT 1 FROM outgoing WHERE message = ?";
+    let mut statement = connection.prepare_cached(rest).map_err(storage)?;
+    match statement.exists([claim.id.0.as_bytes()]).map_err(storage)? {
+        true => Ok(()),
+        false => finish(connection, claim.id, now.max(queued_at)),
+    }
+}
+
+fn put_back(connection: &Connection, claim: Claim, left: &Left) -> Result<(), StoreError> {
+    let sql = "SELECT envelope FROM outgoing WHERE no = ?";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let octets: Vec<u8> = statement.query_row([claim.key.number()], |row| row.get(0)).map_err(storage)?;
+    let kept = KeptEnvelope::decode(&octets).map_err(|why| damaged(format!("queue row {}: {why}", claim.id.0)))?;
+    let envelope = KeptEnvelope { recipients: left.recipients.clone(), ..kept }.encode()?;
+    let sql = "UPDATE outgoing SET due_at = ?, envelope = ?, lease_until = 0, unsettled = 0 WHERE no = ?";
+    execute(connection, sql, params![left.due_at, envelope, claim.key.number()])
+}
+
+/// All rows, oldest first.
+pub(super) fn list(connection: &Connection, shard: u8, most: usize) -> Result<Vec<QueueRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM outgoing ORDER BY queued_at, message, destination LIMIT ?");
+    let mut statement = connection.prepare_cached(&sql).map_err(storage)?;
+    let mut rows = statement.query([signed(most as u64)]).map_err(storage)?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next().map_err(storage)? {
+        listed.push(read_row(row, shard)?);
+    }
+    Ok(listed)
+}
+
+/// The earliest time after `after` at which a row becomes due or a lease ends.
+pub(super) fn next_due(connection: &Connection, after: i64) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT min(at) FROM (
+        SELECT min(due_at) AS at FROM outgoing WHERE set_aside IS NULL AND lease_until = 0 AND due_at > ?1
+        UNION ALL SELECT min(lease_until) FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until > ?1)";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    statement.query_row([after], |row| row.get(0)).map_err(storage)
+}
+
+/// Where a row's body lies. Gone when the row is, damaged when the body is not there.
+pub(super) fn locate(connection: &Connection, key: RowKey, id: QueueId) -> Result<Located, StoreError> {
+    let body = body(connection, key, id)?.ok_or(StoreError::Gone)?;
+    bodies::locate(connection, body)?.ok_or_else(|| damaged(format!("no body {body} of a queue row")))
+}
+
+/// The number of a row's body; `None` when there is no such row.
+pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT body FROM outgoing WHERE no = ? AND message = ?";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let held = params![key.number(), id.0.as_bytes()];
+    let body: Option<i64> = statement.query_row(held, |row| row.get(0)).optional().map_err(storage)?;
+    Ok(body.map(i64::unsigned_abs))
+}
+
+/// A row as it is. One whose envelope cannot be read comes as one that is set aside, whether or not it is so yet.
+fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
+    let id: [u8; 16] = row.get(1).map_err(storage)?;
+    let destination: String = row.get(2).map_err(storage)?;
+    let octets = row.get_ref(8).map_err(storage)?.as_blob().unwrap_or_default();
+    let set_aside: Option<String> = row.get(6).map_err(storage)?;
+    let (kept, unreadable) = match KeptEnvelope::decode(octets) {
+        Ok(kept) => (kept, None),
+        Err(why) => (KeptEnvelope::new(&Envelope::new(None, []), Vec::new()), Some(why)),
+    };
+    Ok(QueueRow {
+        key: RowKey::new(shard, row.get(0).map_err(storage)?),
+        id: QueueId(Uuid::from_bytes(id)),
+        destination: Destination::kept(&destination),
+        reverse_path: kept.reverse_path,
+        recipients: kept.recipients,
+        eight_bit: kept.eight_bit,
+        envelope_id: kept.envelope_id,
+        ret: kept.ret,
+        attempts: number(row, 5)?,
+        queued_at: row.get(3).map_err(storage)?,
+        due_at: row.get(4).map_err(storage)?,
+        octets: number(row, 7)?,
+        set_aside: set_aside.or(unreadable),
+    })
+}
+
+fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+    let run = || connection.prepare_cached(sql)?.execute(params);
+    run().map(drop).map_err(storage)
+}
