@@ -136,7 +136,10 @@ pub enum FileError {
     /// The header misses columns, repeats one, or is no header.
     #[error("line 1: {0}")]
     Header(String),
-    /// The last row is cut (no line end within a quoted field, or fewer fields and no final line end).
+    /// A quoted field reaches to the end of the file: everything behind the mark may be somebody's row.
+    #[error("line {0}: a quotation mark opens here and never closes: it is one too many, or the file is truncated")]
+    Unclosed(u64),
+    /// The last row is cut: fewer fields, or a wrong last one, and no final line end.
     #[error("line {0}: the file looks truncated: its last line is incomplete")]
     Truncated(u64),
     /// Not in the stated encoding.
@@ -185,7 +188,11 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
         cut = field::may_be_cut(&header, &row, &read).then_some(row.line);
         match read {
             Ok(record) => records.push(record),
-            Err(problems) => rejected.extend(problems),
+            Err(problems) => {
+                rejected.extend(problems);
+                rows_read += row.swallowed.len();
+                rejected.extend(row.swallowed.iter().map(|line| swallowed(&row, *line)));
+            }
         }
     }
     if let Some(line) = cut.filter(|_| !text.ends_with('\n')) {
@@ -198,6 +205,13 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
     rejected.sort_by_key(|problem: &RecordError| problem.line);
     let digest = blake3::hash(bytes).to_hex().to_string();
     Ok(Source { name: name.to_owned(), records, rejected, digest, rows_read, repeated, columns: header.columns() })
+}
+
+/// A line that a quotation mark made a part of another row: without its own report, its person would be in none.
+fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
+    let first = row.line;
+    let rule = format!("this line became a part of line {first}: there a quotation mark stands where none belongs");
+    RecordError { line, column: Column::PersonId.name().to_owned(), rule }
 }
 
 /// The form in which two spellings of a person's number are one: the directory compares without case, too.

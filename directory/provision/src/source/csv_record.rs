@@ -17,11 +17,16 @@ pub(super) struct CsvRecord {
     pub(super) line: u64,
     /// Its fields, quotes removed.
     pub(super) fields: StringRecord,
+    /// Lines within it that look like records themselves: a quotation mark that stands where none belongs swallowed them.
+    pub(super) swallowed: Vec<u64>,
 }
 
 /// Reads one record after the other.
 pub(super) struct CsvRecords<'a> {
     text: &'a str,
+    separator: u8,
+    /// Separators in the header, which a line that looks like a record has as well; `None` until the header is read.
+    separators: Option<usize>,
     reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
     /// Up to where lines are counted (octets), and on which line that is.
     counted: (usize, u64),
@@ -35,7 +40,7 @@ impl<'a> CsvRecords<'a> {
             .flexible(true)
             .delimiter(separator)
             .from_reader(text.as_bytes().chain(END_MARK));
-        Self { text, reader, counted: (0, 1) }
+        Self { text, separator, separators: None, reader, counted: (0, 1) }
     }
 
     /// The next record that is not blank; `None` after the last one.
@@ -51,12 +56,30 @@ impl<'a> CsvRecords<'a> {
             }
             let line = self.line_at(fields.position().map_or(0, csv::Position::byte));
             if fields.iter().next_back().is_some_and(|field| field.ends_with('\0')) {
-                return Err(FileError::Truncated(line));
+                let before = fields.iter().take(fields.len() - 1).map(|field| line_ends(field.as_bytes()));
+                return Err(FileError::Unclosed(line + before.sum::<u64>()));
             }
             if fields.len() > 1 || fields.iter().any(|field| !field.trim().is_empty()) {
-                return Ok(Some(CsvRecord { line, fields }));
+                let swallowed = self.swallowed(line, &fields);
+                self.separators.get_or_insert(fields.len() - 1);
+                return Ok(Some(CsvRecord { line, fields, swallowed }));
             }
         }
+    }
+
+    /// The lines within a record that have as many separators as the header.
+    fn swallowed(&self, line: u64, fields: &StringRecord) -> Vec<u64> {
+        let Some(separators) = self.separators.filter(|_| fields.iter().any(|field| field.contains(['\n', '\r'])))
+        else {
+            return Vec::new();
+        };
+        // The reader stands behind the record; the mark of the end is not part of the text.
+        let end = self.reader.position().byte() as usize;
+        let record = self.text.get(self.counted.0..end.min(self.text.len())).unwrap_or_default();
+        let record = record.replace("\r\n", "\n").replace('\r', "\n");
+        let numbered = (line..).zip(record.split('\n')).skip(1);
+        let looks_like_one = |text: &str| text.bytes().filter(|octet| *octet == self.separator).count() == separators;
+        numbered.filter(|(_, text)| looks_like_one(text)).map(|(number, _)| number).collect()
     }
 
     /// The line of the record that the reader found at `octet`, which may be the line end of the record before it.

@@ -80,7 +80,11 @@ fn wrong_count(header: &Header, record: &CsvRecord) -> Option<RecordError> {
     }
     // Where the columns are shifted nobody can say which field is wrong; the first that is missing or too many is named.
     let column = header.at(have).map_or_else(|| format!("field {}", want + 1), |column| column.name().to_owned());
-    Some(RecordError { line: record.line, column, rule: format!("the row has {have} fields, the header {want}") })
+    let mut rule = format!("the row has {have} fields, the header {want}");
+    if let Some(last) = record.swallowed.last() {
+        rule = format!("lines {} to {last} became one row: a quotation mark stands where none belongs", record.line);
+    }
+    Some(RecordError { line: record.line, column, rule })
 }
 
 /// The fields of one record, and what is wrong with them.

@@ -105,8 +105,10 @@ fn files_that_are_refused_whole() {
         (full.replacen("password\n", "\n", 1).into_bytes(), header("unknown column without a name")),
         (cut(20), FileError::Truncated(2)),
         (cut(7), FileError::Truncated(2)),
-        (format!("{HEADER}{GOOD}2,\"Ann").into_bytes(), FileError::Truncated(3)),
-        (format!("{HEADER}{GOOD}2,\"Ann\n\n").into_bytes(), FileError::Truncated(3)),
+        (format!("{HEADER}{GOOD}2,\"Ann").into_bytes(), FileError::Unclosed(3)),
+        (format!("{HEADER}{GOOD}2,\"Ann\n\n").into_bytes(), FileError::Unclosed(3)),
+        (format!("{HEADER}{GOOD}2,\"Ann,Roy,,,staff,,,,\n{GOOD}").into_bytes(), FileError::Unclosed(3)),
+        (format!("{HEADER}2,\"a\nb\",\"Roy,,,staff,,,,\n{GOOD}").into_bytes(), FileError::Unclosed(3)),
         (format!("{full}2").into_bytes(), FileError::Truncated(3)),
         (full.replace('é', "\0").into_bytes(), encoding(2, "a NUL octet: this is no text file")),
         (encoding_rs::WINDOWS_1252.encode(&full).0.into_owned(), encoding(2, not_utf8)),
@@ -196,6 +198,67 @@ fn names_that_are_not_damaged() {
     }
 }
 
+// Cases, registrar/stray-quote: who stands on a line that a quotation mark swallowed is in a report.
+#[test]
+fn lines_that_a_quotation_mark_swallowed_are_named() {
+    let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},,,student,,,,\n");
+    let one = "became one row: a quotation mark stands where none belongs";
+    let part = "this line became a part of line 3";
+    for ends in ["\n", "\r\n", "\r"] {
+        for (rows, expect, good) in [
+            // Opened on line 3, closed on line 6.
+            (
+                [
+                    row(1, "Ann", "Roy"),
+                    row(11, "\"Ann", "Roy"),
+                    row(2, "Bo", "Li"),
+                    row(9, "Cy", "Cole"),
+                    row(12, "Dan", "\"Dee"),
+                    row(13, "Eve", "Ek"),
+                ],
+                vec![(3, one), (4, part), (5, part), (6, part)],
+                2,
+            ),
+            // The row that comes out has as many fields as the header.
+            (
+                [
+                    row(1, "Ann", "Roy"),
+                    row(11, "Ann", "\"Roy"),
+                    row(2, "Bo", "Li\""),
+                    row(9, "Cy", "Cole"),
+                    row(12, "Dan", "Dee"),
+                    row(13, "Eve", "Ek"),
+                ],
+                vec![(3, "a line break within the field"), (4, part)],
+                4,
+            ),
+            // A mark within one line, and marks that belong.
+            (
+                [
+                    row(1, "Ann", "Roy"),
+                    row(11, "\"Ann", "Roy\""),
+                    row(2, "\"Bo\"", "Li"),
+                    row(9, "C\"y", "\"\"\"Cole\""),
+                    row(12, "Dan", "Dee"),
+                    row(13, "Eve", "Ek"),
+                ],
+                vec![(3, "the row has 9 fields, the header 10")],
+                5,
+            ),
+        ] {
+            let source = with_rows(&rows.concat().replace('\n', ends));
+            let found: Vec<(u64, &str)> =
+                source.rejected.iter().map(|error| (error.line, error.rule.as_str())).collect();
+            assert_eq!(found.len(), expect.len(), "{ends:?} {found:?}");
+            assert!(
+                found.iter().zip(&expect).all(|(found, expect)| found.0 == expect.0 && found.1.contains(expect.1)),
+                "{ends:?} {found:?}"
+            );
+            assert_eq!((source.records.len(), source.rows_read), (good, 6), "{ends:?}");
+        }
+    }
+}
+
 #[test]
 fn every_problem_of_a_row_is_named_and_lines_are_physical() {
     for line_end in ["\n", "\r\n"] {
@@ -255,7 +318,7 @@ proptest! {
         let mut at = full.len() - octets;
         while !full.is_char_boundary(at) { at -= 1; }
         match read(&full[..at]) {
-            Err(FileError::Truncated(line)) => prop_assert_eq!(line, 3),
+            Err(FileError::Truncated(line) | FileError::Unclosed(line)) => prop_assert_eq!(line, 3),
             // What cannot be seen: the cut took no more than the end of the last field.
             Ok(source) => prop_assert!(octets <= 1 + "long enough".len() && source.records.len() == 2),
             Err(other) => prop_assert!(false, "{other}"),
