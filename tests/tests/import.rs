@@ -121,6 +121,43 @@ fn dry_run_then_import_then_nothing_more() {
     assert!(json.starts_with('{') && json.contains("\"unchanged\": 3"), "{json}");
 }
 
+// RFC 8265 §4.2: the file states a password in one form, keyboards send it in another.
+#[test]
+fn a_password_logs_in_in_every_form() {
+    let node = start(1);
+    let file = format!("{HEADER}PW3,Pass,Accent,,,student,,,,café café\n");
+    import(&node, "forms.csv", file, &[]).good().unwrap();
+    wait_until_taken(&node, "pass.accent@example.edu");
+    for (typed, expect) in
+        [("café café", true), ("cafe\u{301} cafe\u{301}", true), ("café\u{A0}café", true), ("cafe cafe", false)]
+    {
+        let logs_in = mail::logs_in_by_pop3(node.address(Port::Pop3), "pass.accent", typed).unwrap();
+        assert_eq!(logs_in, expect, "{typed:?}");
+    }
+}
+
+// What a plan would change is shown with its reason, the values before and the values after.
+#[test]
+fn a_plan_says_why_and_what_was_there() {
+    let node = start(1);
+    import(&node, "why.csv", [HEADER, &row("Y1", "Zoé", "Tremblay")].concat(), &[]).good().unwrap();
+    let renamed = write(&node, "why.csv", [HEADER, &row("Y1", "Zoé", "Gagné")].concat());
+    let plan = provost(&node, &["import", &renamed, "--dry-run"]).unwrap();
+    assert_eq!(plan.code, PENDING, "{plan:?}");
+    for words in [
+        "because the name Zoé Tremblay became Zoé Gagné [person.renamed]",
+        "sn: Tremblay -> Gagné [column.family_name]",
+        "mail: zoe.tremblay@example.edu -> zoe.gagne@example.edu [address.primary]",
+    ] {
+        assert!(plan.out.contains(words), "no '{words}' in {}", plan.out);
+    }
+    let json = provost(&node, &["--json", "import", &renamed, "--dry-run"]).unwrap();
+    for words in ["\"rule\": \"person.renamed\"", "\"policies\": \"built-in/1\"", "\"Tremblay\""] {
+        assert!(json.out.contains(words), "no '{words}' in {}", json.out);
+    }
+    assert!(!json.out.contains("secret of"), "{}", json.out);
+}
+
 #[test]
 fn a_changed_name_keeps_the_old_address() {
     let node = start(1);

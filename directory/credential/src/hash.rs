@@ -4,7 +4,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::cost::Prf;
 use crate::digest::Kind;
-use crate::{Secret, cost, crypt, digest};
+use crate::{Secret, cost, crypt, digest, opaque_string};
 
 /// Octets of a new salt. RFC 9106 §3.1 recommends 16 for password hashing.
 const SALT_OCTETS: usize = 16;
@@ -42,7 +42,7 @@ impl From<Choice> for Verdict {
     }
 }
 
-/// Hashes a password for `userPassword`. Slow by design (tens of milliseconds): call it off the async threads.
+/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call it off the async threads.
 ///
 /// Ask [`Secret::is_usable`] first: what it refuses can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {
@@ -51,12 +51,23 @@ pub fn hash(password: &Secret, scheme: Scheme) -> String {
 
 /// Compares in constant time. Slow by design: call it off the async threads.
 ///
+/// The password is compared in the form of [`opaque_string`]; where it was typed in another one, as typed too: other
+/// software may have set it so.
+///
 /// RFC 2307 §5.3: `{scheme}value`, the scheme in any case; a value without a scheme is the clear password, as slapd has it.
 pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
     if !password.is_usable() {
         return Verdict::Mismatch;
     }
-    let password = password.reveal().as_bytes();
+    let typed = password.reveal();
+    let opaque = opaque_string(typed);
+    match verify_octets(opaque.as_bytes(), stored) {
+        Verdict::Mismatch if opaque != typed => verify_octets(typed.as_bytes(), stored),
+        verdict => verdict,
+    }
+}
+
+fn verify_octets(password: &[u8], stored: &[u8]) -> Verdict {
     let Ok(text) = std::str::from_utf8(stored) else { return Verdict::from(password.ct_eq(stored)) };
     let Some((scheme, value)) = split_scheme(text) else { return Verdict::from(password.ct_eq(stored)) };
     match scheme.as_str() {
@@ -92,7 +103,8 @@ pub fn dummy_verify(password: &Secret) {
 
 /// `hash` with chance as an argument.
 fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) -> String {
-    let octets = password.reveal().as_bytes();
+    let opaque = opaque_string(password.reveal());
+    let octets = opaque.as_bytes();
     match scheme {
         Scheme::Argon2 => match cost::argon2_hash(octets, &salt) {
             Some(value) => format!("{{ARGON2}}{value}"),
@@ -135,6 +147,24 @@ mod tests {
             assert!(value.starts_with(head), "{value}");
             assert_eq!(verify(&password, value.as_bytes()), Verdict::Match);
         }
+    }
+
+    // RFC 8265 §4.2: a password set in one form is typed in another.
+    #[test]
+    fn forms_of_one_password_match() {
+        let forms = ["café café", "cafe\u{301} cafe\u{301}", "café\u{A0}café", "cafe\u{301}\u{202F}café"];
+        for set in forms {
+            let stored = hash(&Secret::new(set), Scheme::Ssha);
+            for typed in forms {
+                assert_eq!(verify(&Secret::new(typed), stored.as_bytes()), Verdict::Match, "{set:?} {typed:?}");
+            }
+            for other in ["cafe cafe", "cafécafé", "CAFÉ CAFÉ"] {
+                assert_eq!(verify(&Secret::new(other), stored.as_bytes()), Verdict::Mismatch, "{set:?} {other:?}");
+            }
+        }
+        // Set as typed, by other software or before this rule.
+        let stored = format!("{{SSHA}}{}", digest::salted_sha1("cafe\u{301} cafe\u{301}".as_bytes(), b"saltsalt"));
+        assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verdict::Match);
     }
 
     #[test]

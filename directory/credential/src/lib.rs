@@ -7,9 +7,11 @@ mod cost;
 mod crypt;
 mod digest;
 mod hash;
+mod opaque;
 mod sasl;
 mod secret;
 
 pub use hash::{Scheme, Verdict, dummy_verify, hash, verify};
+pub use opaque::opaque_string;
 pub use sasl::{PLAIN_OCTETS_MAX, PlainError, PlainIdentity, plain};
 pub use secret::{PASSWORD_OCTETS_MAX, Secret};

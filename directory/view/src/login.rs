@@ -217,7 +217,16 @@ fn verify_any(person: &Person, password: &Secret) -> Verdict {
 
 async fn prove_by_bind(person: &Person, directory: Option<&Directory>, password: &Secret) -> Proof {
     let (Some(directory), Ok(dn)) = (directory, Dn::parse(&person.dn)) else { return Proof::Unknown };
-    match directory.bind(&dn, password.reveal()).await {
+    // The form in which we hash passwords; then as typed, for other software may have set it so.
+    let (typed, opaque) = (password.reveal(), provost_credential::opaque_string(password.reveal()));
+    match bind(directory, &dn, &opaque).await {
+        Proof::Wrong if opaque != typed => bind(directory, &dn, typed).await,
+        proof => proof,
+    }
+}
+
+async fn bind(directory: &Directory, dn: &Dn, password: &str) -> Proof {
+    match directory.bind(dn, password).await {
         Ok(()) => Proof::Right,
         Err(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => Proof::Unknown,
         Err(_) => Proof::Wrong,

@@ -111,6 +111,13 @@ async fn logins_by_hash_and_by_bind() {
     for (n, hash) in [(2, "{MD5}vBQOYQbgw7RGdy19kCgFAQ=="), (3, "{MD5}SMt+pOBqDygE9xBtZMHGnQ==")] {
         directory.modify(&person_dn(n), replace(password.clone(), &[hash]), Control::default()).await.unwrap();
     }
+    for n in [4, 5] {
+        directory.add(person(n)).await.unwrap();
+    }
+    let accents = provost_credential::hash(&Secret::new("café café"), provost_credential::Scheme::Ssha);
+    directory.modify(&person_dn(4), replace(password.clone(), &[&accents]), Control::default()).await.unwrap();
+    let as_typed = "as type\u{301}d";
+    directory.modify(&person_dn(5), replace(password.clone(), &[as_typed]), Control::default()).await.unwrap();
     let by_hash = view(folder.path(), directory.clone(), PasswordSource::View);
     let other = tempfile::tempdir().unwrap();
     let by_bind = view(other.path(), directory.clone(), PasswordSource::Bind);
@@ -122,6 +129,12 @@ async fn logins_by_hash_and_by_bind() {
         assert_eq!(login(view, "nobody", "wrong").await, "refused");
         // No hash that we can verify: the directory is asked.
         assert_eq!(login(view, "p2", "password 2").await, "accepted");
+        // RFC 8265 §4.2: whichever form the keyboard sends.
+        for typed in ["café café", "cafe\u{301} café", "café\u{A0}café"] {
+            assert_eq!(login(view, "p4", typed).await, "accepted", "{typed:?}");
+        }
+        assert_eq!(login(view, "p4", "cafe cafe").await, "refused");
+        assert_eq!(login(view, "p5", as_typed).await, "accepted");
     }
     slapd.kill();
     eventually(NOTICE, "noticed", || !by_hash.status().current && !by_bind.status().current).await;
