@@ -14,7 +14,7 @@ pub(super) const READER_CACHE_KIB: i64 = 512;
 /// A checkpoint reads no pages through its cache.
 pub(super) const CHECKPOINT_CACHE_KIB: i64 = 64;
 /// Statements kept prepared per connection: more than there are different ones.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 /// The log file is cut to this when it begins anew after a burst, octets.
 const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
 /// Waiting for another connection of this process (checkpoints only), milliseconds.
