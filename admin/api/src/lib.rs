@@ -1,7 +1,7 @@
 //! REST `/api/v1`: search, person, vacation, addresses, password, import. OpenAPI 3.1 is made from this code.
 //! Also `/metrics`, `/readyz` and `/livez` of the health port.
 //!
-//! A face and nothing more: every change goes through [`Desk`] or through plan and apply, as on the command line. Every
+//! A face and nothing more: every change goes through the desk or through plan and apply, as on the command line. Every
 //! error is an RFC 9457 problem, every change returns its audit id. What must never happen here: a rule about people, or a
 //! decision about who may do what.
 
