@@ -16,7 +16,7 @@ use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Desk, Settings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::{ClientAddress, Server};
-use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Role, SmtpConfig, SmtpSession};
+use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
 use provost_view::View;
 use provost_web::WebState;
@@ -223,14 +223,14 @@ struct Rooms<'a> {
 impl Rooms<'_> {
     async fn listen_mail(&self) -> anyhow::Result<()> {
         let on = &self.config.listeners;
-        for (name, on, role, implicit) in [
-            ("mx", &on.mx, Role::Mx, false),
-            ("submission", &on.submission, Role::Submission, false),
-            ("submissions", &on.submissions, Role::Submission, true),
-            ("lmtp", &on.lmtp, Role::Lmtp, false),
+        for (name, on, service, implicit) in [
+            ("mx", &on.mx, Service::Mx, false),
+            ("submission", &on.submission, Service::Submission, false),
+            ("submissions", &on.submissions, Service::Submission, true),
+            ("lmtp", &on.lmtp, Service::Lmtp, false),
         ] {
             let config = Arc::new(self.smtp());
-            let make = move |peer, transport, tls| SmtpSession::new(role, config.clone(), peer, transport, tls);
+            let make = move |peer, transport, tls| SmtpSession::new(service, config.clone(), peer, transport, tls);
             self.listen(name, on, implicit, make).await?;
         }
         let imap = Arc::new(self.imap());

@@ -1,6 +1,7 @@
 //! The header section of a message as it lies there (RFC 5322 §2.2): read lazily, never copied, never past its bounds.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::address_list::{ListedMailbox, mailboxes};
 use crate::decode_words;
@@ -62,6 +63,13 @@ impl<'a> Headers<'a> {
     /// The first value of that name with its encoded words (RFC 2047) read. No control characters in it.
     pub fn decoded(&self, name: &str) -> Option<String> {
         self.field(name).map(|field| field.decoded())
+    }
+
+    /// Where one of its fields stands in the message, from the first octet of its name to the last of its line ends.
+    pub fn span(&self, field: &Field<'a>) -> Range<usize> {
+        // Both borrow from the same message, the field behind its begin.
+        let start = field.whole.as_ptr().addr().saturating_sub(self.section.as_ptr().addr());
+        start..start + field.whole.len()
     }
 
     /// Where the body begins: after the empty line, or at the end of what is looked at when there is none.
@@ -202,6 +210,14 @@ mod tests {
         assert_eq!(headers.get("X-Raw").as_deref(), Some("a\u{fffd}b"));
         assert_eq!(headers.get("Body"), None);
         assert_eq!(&MESSAGE[headers.body_offset()..], b"Body: no\r\n");
+    }
+
+    #[test]
+    fn knows_where_its_fields_stand() {
+        let headers = Headers::of(MESSAGE);
+        let spans: Vec<&[u8]> = headers.iter().map(|field| &MESSAGE[headers.span(&field)]).collect();
+        assert_eq!(spans.concat(), MESSAGE[..MESSAGE.len() - b"\r\nBody: no\r\n".len()]);
+        assert_eq!(spans[2], b"received: two\r\n");
     }
 
     #[test]

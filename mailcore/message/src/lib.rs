@@ -4,13 +4,15 @@
 //! * `mime`, `transfer`, `charset`: parts, and what is in them.
 //! * `derived` (`column`, `imap_envelope`, `kept_fields`, `thread`, `preview`): what is kept beside each stored message.
 //! * `search_text`: a message as SEARCH sees it.
-//! * `path`, `envelope`, `notification`, `identity`, `received`, `reply`, `report`: envelopes of SMTP, and messages that are built here.
+//! * `arrival`, `verdict`: a message that is arriving, and what the stages of SMTP find on it.
+//! * `path`, `envelope`, `subaddress`, `notification`, `identity`, `received`, `reply`, `report`: envelopes of SMTP, and messages
+//!   that are built here.
 //!
 //! Values and text only: nothing here knows a socket, a mailbox or a clock. What comes from a message is untrusted and
 //! bounded; what is built here cannot be made to carry a header field that a peer chose.
 
 mod address_list;
-
+mod arrival;
 mod charset;
 mod column;
 mod date;
@@ -30,18 +32,23 @@ mod received;
 mod reply;
 mod report;
 mod search_text;
+mod subaddress;
 mod thread;
 mod tokens;
 mod transfer;
+mod verdict;
 
 pub use address_list::{LISTED_MAX, Listed, ListedMailbox, address_list, mailboxes};
-
+pub use arrival::{
+    Arrival, AuthenticationMethod, AuthenticationOutcome, AuthenticationResult, Connection, Hello, HelloVerb, Service,
+    TraceId,
+};
 pub use date::SentDate;
 pub use derived::{DERIVED_VERSION, Derived, derive};
 pub use encoded_word::decode_words;
 pub use envelope::{Envelope, Recipient};
 pub use headers::{Field, Headers, fields, header_end};
-pub use identity::{message_id, rfc5322_date};
+pub use identity::{is_message_id, message_id, rfc5322_date};
 pub use imap_envelope::ImapEnvelope;
 pub use kept_fields::KeptFields;
 pub use mime::{About, Content, Media, PART_DEPTH_MAX, Part};
@@ -54,5 +61,7 @@ pub use received::{Received, is_looping};
 pub use reply::Reply;
 pub use report::{Report, ReportAction, ReportedRecipient};
 pub use search_text::{body_text, field_text, header_text};
+pub use subaddress::without_detail;
 pub use thread::ThreadKeys;
 pub use transfer::decode_transfer;
+pub use verdict::{Effect, Mark, Objection, SmtpReply, Verdict};

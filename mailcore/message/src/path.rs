@@ -27,7 +27,13 @@ pub struct PathError(pub String);
 
 impl Path {
     /// From an unquoted local part and a domain; `postmaster` alone has an empty domain (RFC 5321 §4.5.1).
+    ///
+    /// A dot at the end of a domain says "from the root", as resolvers write it; RFC 5321 §4.1.2 has none, so it goes.
     pub fn new(local: &str, domain: &str) -> Result<Self, PathError> {
+        let domain = match domain.strip_suffix('.') {
+            Some(shorter) if !shorter.is_empty() && !shorter.starts_with('[') => shorter,
+            _ => domain,
+        };
         let domain_fits = if domain.is_empty() { local.eq_ignore_ascii_case("postmaster") } else { is_domain(domain) };
         if !domain_fits || !is_local(local) {
             return Err(refused(&format!("{local}@{domain}")));
@@ -205,6 +211,12 @@ mod tests {
     }
 
     #[test]
+    fn a_dot_at_the_end_goes() {
+        assert_eq!(Path::parse("zoe@example.edu.").unwrap().to_string(), "zoe@example.edu");
+        assert_eq!(Path::parse("\"a b\"@example.edu.").unwrap().domain(), "example.edu");
+    }
+
+    #[test]
     fn refuses() {
         let long_local = format!("{}@example.edu", "a".repeat(65));
         let long_quoted = format!("\"{}\"@example.edu", "a".repeat(65));
@@ -222,7 +234,10 @@ mod tests {
             "a@b@c",
             "a@exam ple.edu",
             "a@x..edu",
-            "a@x.edu.",
+            "a@x.edu..",
+            "a@.",
+            "postmaster@.",
+            "a@[192.0.2.1].",
             "\"a@x.edu",
             "\"a\"x@x.edu",
             "\"a\"@",

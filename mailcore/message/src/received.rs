@@ -5,11 +5,10 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::{Headers, rfc5322_date};
+use crate::{Headers, TraceId, rfc5322_date};
 
-/// Hops after which a message is taken to be looping. RFC 5321 §6.3 asks for at least 100 or so; mail in the field has
-/// less than thirty, and Postfix stops at 50.
-const HOPS_MAX: usize = 50;
+/// Hops before ours after which a message is taken to be looping: RFC 5321 §6.3 asks for at least 100.
+const HOPS_MAX: usize = 100;
 
 /// One Received field. Its `Display` is the whole field with its line ends.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +21,8 @@ pub struct Received<'a> {
     pub hostname: &'a str,
     /// `ESMTP`, `ESMTPSA`, `LMTP`, ... (RFC 3848).
     pub protocol: &'a str,
-    /// Our id of the transaction.
-    pub id: &'a str,
+    /// The message's number here.
+    pub id: TraceId,
     /// When.
     pub at: Timestamp,
 }
@@ -43,7 +42,7 @@ impl fmt::Display for Received<'_> {
     }
 }
 
-/// Whether a message has passed too many hops (RFC 5321 §6.3): 554 5.4.6.
+/// Whether a message as it came, without our own trace field, has passed too many hops (RFC 5321 §6.3): 554 5.4.6.
 pub fn is_looping(message: &[u8]) -> bool {
     Headers::of(message).all("Received").nth(HOPS_MAX).is_some()
 }
@@ -55,15 +54,16 @@ mod tests {
     fn received(helo: &str, remote: &str) -> String {
         let at = Timestamp::from_second(1_700_000_000).unwrap();
         let remote = remote.parse().unwrap();
-        Received { helo, remote, hostname: "mx.example.edu", protocol: "ESMTPS", id: "abc", at }.to_string()
+        Received { helo, remote, hostname: "mx.example.edu", protocol: "ESMTPS", id: uuid::Uuid::nil().into(), at }
+            .to_string()
     }
 
     #[test]
     fn is_written_as_rfc_5321_says() {
         assert_eq!(
             received("client.example.org", "192.0.2.1"),
-            "Received: from client.example.org ([192.0.2.1])\r\n\tby mx.example.edu (Provost) with ESMTPS id abc;\r\n\
-             \tTue, 14 Nov 2023 22:13:20 +0000\r\n"
+            "Received: from client.example.org ([192.0.2.1])\r\n\tby mx.example.edu (Provost) with ESMTPS id \
+             00000000000000000000000000000000;\r\n\tTue, 14 Nov 2023 22:13:20 +0000\r\n"
         );
         assert!(received("[IPv6:2001:db8::1]", "2001:db8::1").contains("from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])"));
         assert!(received("x", "::ffff:192.0.2.1").contains("([192.0.2.1])"));

@@ -1,13 +1,15 @@
 //! Commands, from octets to values (RFC 5321 §4.1.1, §4.1.2).
 
 use bytes::{Buf, BytesMut};
-use provost_message::{EnvelopeId, NotificationError, Notify, OriginalRecipient, Path, Recipient, Return};
+use provost_message::{EnvelopeId, HelloVerb, NotificationError, Notify, OriginalRecipient, Path, Recipient, Return};
 
 use crate::reply::{self, Reply};
 
 /// Longest command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512 octets, extensions add to it: SIZE and BODY 26
 /// and 17 (RFC 1870, 6152), AUTH its base64 (RFC 4954 §4, here as much as a name and a password can need).
 pub(crate) const LINE_OCTETS_MAX: usize = 2048;
+/// Octets in which the first word of a line of HTTP ends: the longest name of a registered field has 40 or so.
+const HTTP_OCTETS_MAX: usize = 64;
 /// Longest domain (RFC 5321 §4.5.3.1.2).
 const DOMAIN_OCTETS_MAX: usize = 255;
 
@@ -15,7 +17,7 @@ const DOMAIN_OCTETS_MAX: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// EHLO, HELO or LHLO, with the name that the peer gives itself.
-    Hello(Hello, String),
+    Hello(HelloVerb, String),
     /// MAIL FROM.
     Mail {
         reverse_path: Option<Path>,
@@ -42,14 +44,6 @@ pub(crate) enum Command {
     },
 }
 
-/// Which greeting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hello {
-    Ehlo,
-    Helo,
-    Lhlo,
-}
-
 /// What the input begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
@@ -59,6 +53,8 @@ pub(crate) enum Line {
     Whole(String),
     /// One line that is no command, taken from the input.
     Wrong(Reply),
+    /// A line of HTTP: a browser or a proxy was made to talk to this port, and what follows is somebody else's choice.
+    Http,
 }
 
 /// Cuts lines off the input.
@@ -76,6 +72,9 @@ impl LineReader {
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> Line {
         let Some(end) = memchr::memmem::find(input, b"\r\n") else {
             if input.len() >= LINE_OCTETS_MAX {
+                if !self.skipping && is_http(input) {
+                    return Line::Http;
+                }
                 // The last octet may be the CR of the end.
                 input.advance(input.len() - usize::from(input.last() == Some(&b'\r')));
                 self.skipping = true;
@@ -84,6 +83,9 @@ impl LineReader {
         };
         let line = input.split_to(end);
         input.advance(2);
+        if !self.skipping && is_http(&line) {
+            return Line::Http;
+        }
         if std::mem::take(&mut self.skipping) || end + 2 > LINE_OCTETS_MAX {
             return Line::Wrong(reply::LINE_TOO_LONG);
         }
@@ -95,6 +97,21 @@ impl LineReader {
     }
 }
 
+/// Whether a line is one of HTTP: of a request (RFC 9112 §3, RFC 9113 §3.4), or a field of one (§5). No command of SMTP and no
+/// answer to a challenge looks like that: a verb is no method, and none ends in a colon.
+fn is_http(line: &[u8]) -> bool {
+    const METHODS: [&[u8]; 10] =
+        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"];
+    let begin = line.get(..HTTP_OCTETS_MAX).unwrap_or(line);
+    let word_end = begin.iter().position(|octet| !octet.is_ascii_alphanumeric() && *octet != b'-');
+    let (word, rest) = begin.split_at(word_end.unwrap_or(begin.len()));
+    let is_request = METHODS.iter().any(|method| word.eq_ignore_ascii_case(method)) && rest.starts_with(b" ");
+    let is_field = !word.is_empty() && rest.starts_with(b":");
+    // A method that is not in the list, as those of WebDAV.
+    let is_versioned = !word.is_empty() && memchr::memmem::find(line.trim_ascii_end(), b" HTTP/").is_some();
+    is_request || is_field || is_versioned
+}
+
 impl Command {
     /// Reads a line; the error is what to answer.
     pub(crate) fn parse(line: &str) -> Result<Self, Reply> {
@@ -102,9 +119,9 @@ impl Command {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim_ascii_start();
         match verb.to_ascii_uppercase().as_str() {
-            "EHLO" => Ok(Self::Hello(Hello::Ehlo, name(rest)?)),
-            "HELO" => Ok(Self::Hello(Hello::Helo, name(rest)?)),
-            "LHLO" => Ok(Self::Hello(Hello::Lhlo, name(rest)?)),
+            "EHLO" => Ok(Self::Hello(HelloVerb::Ehlo, name(rest)?)),
+            "HELO" => Ok(Self::Hello(HelloVerb::Helo, name(rest)?)),
+            "LHLO" => Ok(Self::Hello(HelloVerb::Lhlo, name(rest)?)),
             "MAIL" => mail(rest),
             "RCPT" => rcpt(rest),
             "DATA" => alone(rest, Self::Data),
@@ -268,9 +285,9 @@ mod tests {
             initial: initial.map(str::to_owned),
         };
         for (line, expect) in [
-            ("EHLO client.example", Command::Hello(Hello::Ehlo, "client.example".into())),
-            ("helo [127.0.0.1]", Command::Hello(Hello::Helo, "[127.0.0.1]".into())),
-            ("LHLO x ", Command::Hello(Hello::Lhlo, "x".into())),
+            ("EHLO client.example", Command::Hello(HelloVerb::Ehlo, "client.example".into())),
+            ("helo [127.0.0.1]", Command::Hello(HelloVerb::Helo, "[127.0.0.1]".into())),
+            ("LHLO x ", Command::Hello(HelloVerb::Lhlo, "x".into())),
             ("MAIL FROM:<a@b.example>", mail_command(Some("a@b.example"), None, false)),
             ("mail from:<>", mail_command(None, None, false)),
             ("MAIL FROM: <a@b.example>", mail_command(Some("a@b.example"), None, false)),
@@ -377,6 +394,35 @@ mod tests {
             (&longest, Line::Whole("x".repeat(LINE_OCTETS_MAX - 2))),
         ] {
             assert_eq!(LineReader::default().read(&mut BytesMut::from(input)), expect, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn knows_http() {
+        let long = [&b"GET /"[..], &vec![b'x'; LINE_OCTETS_MAX]].concat();
+        for (input, expect) in [
+            (&b"GET / HTTP/1.1\r\n"[..], true),
+            (b"get /\r\n", true),
+            (b"POST http://mx.example.edu:25/ HTTP/1.0\r\n", true),
+            (b"CONNECT mx.example.edu:25 HTTP/1.1\r\n", true),
+            (b"PRI * HTTP/2.0\r\n", true),
+            (b"PROPFIND / HTTP/1.1\r\n", true),
+            (b"Host: mx.example.edu:25\r\n", true),
+            (b"content-length:10\r\n", true),
+            // Line ends that are none here hide nothing.
+            (b"GET / HTTP/1.1\nHost: x\n\nMAIL FROM:<a@b.example>\r\n", true),
+            (&long, true),
+            (b"EHLO get\r\n", false),
+            (b"HELP GET / HTTP\r\n", false),
+            (b"MAIL FROM:<get@b.example>\r\n", false),
+            (b"RCPT TO:<\"GET / HTTP\"@b.example>\r\n", false),
+            (b"GETTY\r\n", false),
+            (b"GET\r\n", false),
+            (b"em9lOng=\r\n", false),
+            (b"\r\n", false),
+        ] {
+            let line = LineReader::default().read(&mut BytesMut::from(input));
+            assert_eq!(line == Line::Http, expect, "{}", String::from_utf8_lossy(input));
         }
     }
 

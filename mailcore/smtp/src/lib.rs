@@ -12,4 +12,5 @@ mod reply;
 mod server;
 
 pub use client::{CertificatePolicy, RelayClient, RelayConfig};
-pub use server::{Role, SmtpConfig, SmtpSession};
+pub use provost_message::Service;
+pub use server::{SmtpConfig, SmtpSession};

@@ -1,47 +1,6 @@
 //! What the server says (RFC 5321 §4.2, RFC 2034).
 
-use std::borrow::Cow;
-use std::fmt;
-
-/// Characters of one reply text. RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets.
-const TEXT_CHARS_MAX: usize = 400;
-
-/// One reply of one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
-    code: u16,
-    /// Enhanced status (RFC 3463).
-    status: &'static str,
-    text: Cow<'static, str>,
-}
-
-impl Reply {
-    /// Of our own words.
-    pub(crate) const fn of(code: u16, status: &'static str, text: &'static str) -> Self {
-        Self { code, status, text: Cow::Borrowed(text) }
-    }
-
-    /// Of words made up from elsewhere.
-    pub(crate) fn new(code: u16, status: &'static str, text: String) -> Self {
-        Self { code, status, text: Cow::Owned(text) }
-    }
-
-    /// For the counter and the log.
-    pub(crate) fn code(&self) -> u16 {
-        self.code
-    }
-}
-
-impl fmt::Display for Reply {
-    /// With its line end. No control character of a text from elsewhere gets into the stream.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ", self.code, self.status)?;
-        for c in self.text.chars().take(TEXT_CHARS_MAX) {
-            write!(f, "{}", if c.is_ascii_graphic() || c == ' ' { c } else { '?' })?;
-        }
-        f.write_str("\r\n")
-    }
-}
+pub(crate) use provost_message::SmtpReply as Reply;
 
 pub(crate) const BYE: Reply = Reply::of(221, "2.0.0", "Bye");
 pub(crate) const OK: Reply = Reply::of(250, "2.0.0", "OK");
@@ -55,6 +14,7 @@ pub(crate) const HELP: Reply =
     Reply::of(214, "2.0.0", "EHLO HELO LHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH");
 pub(crate) const TOO_MANY_COMMANDS: Reply = Reply::of(421, "4.7.0", "Too many commands without a message");
 pub(crate) const TOO_MANY_ERRORS: Reply = Reply::of(421, "4.7.0", "Too many errors");
+pub(crate) const NOT_HTTP: Reply = Reply::of(421, "4.7.0", "This is SMTP, not HTTP");
 pub(crate) const TRY_LATER: Reply = Reply::of(451, "4.3.0", "Cannot be done now, try again later");
 pub(crate) const NO_ROOM: Reply = Reply::of(452, "4.3.1", "Too many messages at once, try again later");
 pub(crate) const TOO_MANY_RECIPIENTS: Reply = Reply::of(452, "4.5.3", "Too many recipients");
@@ -79,19 +39,9 @@ pub(crate) const LOGIN_FIRST: Reply = Reply::of(530, "5.7.0", "Authentication re
 pub(crate) const LOGIN_REFUSED: Reply = Reply::of(535, "5.7.8", "Authentication credentials invalid");
 pub(crate) const TLS_FIRST: Reply = Reply::of(538, "5.7.11", "Encryption required for this mechanism");
 pub(crate) const BARE_LINE_END: Reply = Reply::of(550, "5.6.11", "Lines must end in CRLF, no bare CR or LF");
+pub(crate) const QUARANTINED: Reply = Reply::of(550, "5.7.1", "Not sent to other sites: quarantined");
 pub(crate) const TOO_LARGE: Reply = Reply::of(552, "5.3.4", "Message too large");
 pub(crate) const NOT_YOUR_ADDRESS: Reply = Reply::of(553, "5.7.1", "Not an address of yours");
 pub(crate) const NUL_IN_MESSAGE: Reply = Reply::of(554, "5.6.0", "NUL in message");
 pub(crate) const LOOPING: Reply = Reply::of(554, "5.4.6", "Too many hops");
 pub(crate) const UNKNOWN_PARAMETER: Reply = Reply::of(555, "5.5.4", "Parameter not recognized");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_cannot_inject_a_reply() {
-        let reply = Reply::new(550, "5.7.1", format!("no\r\n250 é{}", "x".repeat(1000))).to_string();
-        assert!(reply.starts_with("550 5.7.1 no??250 ?x") && reply.ends_with("x\r\n") && reply.len() < 512, "{reply}");
-    }
-}

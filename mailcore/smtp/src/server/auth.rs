@@ -5,11 +5,11 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use provost_credential::PlainIdentity;
-use provost_net::{Output, Step, Transport};
+use provost_net::{Output, Step};
 use provost_store::AccountId;
 use provost_view::{Login, Person, Secret};
 
-use super::{LOGIN_FAILURES_MAX, Role, SmtpSession, State, say};
+use super::{LOGIN_FAILURES_MAX, Service, SmtpSession, State, say};
 use crate::reply;
 
 /// What a 334 has asked for.
@@ -37,18 +37,18 @@ impl Exchange {
 impl SmtpSession {
     /// Whether AUTH is told in EHLO. A password in the clear is for this machine only.
     pub(super) fn can_authenticate(&self) -> bool {
-        let is_private = self.transport == Transport::Tls || self.peer.is_loopback();
-        self.role == Role::Submission && is_private && self.login.is_none()
+        let is_private = self.connection.tls || self.peer.is_loopback();
+        self.connection.service == Service::Submission && is_private && self.connection.login.is_none()
     }
 
     pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<String>, out: &mut Output<'_>) -> Step {
-        if self.role != Role::Submission {
+        if self.connection.service != Service::Submission {
             return self.refuse(reply::NOT_IMPLEMENTED, out);
         }
-        if self.hello.is_none() {
+        if self.connection.hello.is_none() {
             return self.refuse(reply::GREET_FIRST, out);
         }
-        if self.login.is_some() {
+        if self.connection.login.is_some() {
             return self.refuse(reply::LOGGED_IN_ALREADY, out);
         }
         // RFC 4954 §4: not during a transaction.
@@ -111,7 +111,7 @@ impl SmtpSession {
         let (outcome, step) = match login {
             Login::Accepted(person) if self.may_act_as(&person, &identity.authorization) => {
                 self.config.delivery.store.note_login(AccountId(person.entry_uuid), "submission", now.as_second());
-                self.login = Some(person);
+                self.connection_mut().login = Some(person);
                 ("accepted", say(reply::LOGGED_IN, out))
             }
             Login::Accepted(_) | Login::Refused => ("refused", self.login_refused(out)),

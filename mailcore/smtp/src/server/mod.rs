@@ -1,9 +1,14 @@
-//! The server session: what may be said when, in three roles.
+//! The server session: what may be said when, in three services.
+//!
+//! The session keeps the order of commands; whether a message is wanted is for the stages (`stages`) to say.
 
 mod accept;
 mod auth;
+mod complete;
 mod envelope;
 mod patience;
+mod route;
+mod stages;
 mod transaction;
 
 #[cfg(test)]
@@ -15,45 +20,25 @@ use std::time::Duration;
 use bytes::BytesMut;
 use jiff::Timestamp;
 use provost_delivery::Delivery;
+use provost_message::{Arrival, Connection, Envelope, Hello, HelloVerb, Mark, Objection, Service};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_queue::Queue;
-use provost_view::{Person, View};
+use provost_view::View;
 use uuid::Uuid;
 
 use crate::budget::{Budget, RECEIVING};
-use crate::command::{Command, Hello, Line, LineReader};
+use crate::command::{Command, Line, LineReader};
 use crate::data::Progress;
 use crate::reply::{self, Reply};
 use auth::Exchange;
 use patience::{Patience, Tried};
+use stages::{Scene, Stage, Subject, Table, judge};
 use transaction::{Receiving, Transaction};
 
 /// Failed logins in one session before it is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
 /// RFC 5321 §4.5.3.2.7.
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
-
-/// What a listener is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Port 25: mail for our domains from anyone. No AUTH, no relaying.
-    Mx,
-    /// RFC 6409: from our people after AUTH, to anywhere.
-    Submission,
-    /// RFC 2033: from a trusted MTA, one answer per recipient.
-    Lmtp,
-}
-
-impl Role {
-    /// For counters and notes.
-    fn as_label(self) -> &'static str {
-        match self {
-            Self::Mx => "smtp",
-            Self::Submission => "submission",
-            Self::Lmtp => "lmtp",
-        }
-    }
-}
 
 /// Shared by all sessions.
 #[derive(Clone)]
@@ -72,17 +57,17 @@ pub struct SmtpConfig {
 
 /// One conversation.
 pub struct SmtpSession {
-    role: Role,
     config: Arc<SmtpConfig>,
     peer: Peer,
-    transport: Transport,
+    /// Shared with the messages that came through it.
+    connection: Arc<Connection>,
     tls_offered: bool,
     /// The time, as an argument of the session: tests set it.
     clock: fn() -> Timestamp,
     lines: LineReader,
-    hello: Option<(Hello, String)>,
-    login: Option<Arc<Person>>,
     state: State,
+    /// What is judged when: the table of the service; tests set it.
+    stages: &'static Table,
     patience: Patience,
     /// Memory for messages: that of the process; tests set it.
     budget: &'static Budget,
@@ -116,22 +101,48 @@ impl State {
 
 impl SmtpSession {
     /// `tls_offered`: STARTTLS can be told in EHLO.
-    pub fn new(role: Role, config: Arc<SmtpConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
+    pub fn new(service: Service, config: Arc<SmtpConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
+        let connection = Connection {
+            service,
+            remote: peer.remote,
+            local: peer.local,
+            proxy: None,
+            tls: transport == Transport::Tls,
+            hello: None,
+            login: None,
+            marks: Vec::new(),
+        };
         Self {
-            role,
             config,
             peer,
-            transport,
+            connection: Arc::new(connection),
             tls_offered,
             clock: Timestamp::now,
             lines: LineReader::default(),
-            hello: None,
-            login: None,
             state: State::Ready,
+            stages: Table::of(service),
             patience: Patience::new(Timestamp::now()),
             budget: &RECEIVING,
             login_failures: 0,
         }
+    }
+
+    /// Changes what is known of the connection; messages that are still under way keep what they came with.
+    fn connection_mut(&mut self) -> &mut Connection {
+        Arc::make_mut(&mut self.connection)
+    }
+
+    fn scene<'a>(&'a self, subject: Subject<'a>) -> Scene<'a> {
+        Scene { config: &self.config, budget: self.budget, subject }
+    }
+
+    /// Runs stages that judge the connection: there is no message yet. Their marks are those of all messages to come.
+    async fn judge_connection(&self, stages: &[Stage]) -> Result<Vec<Mark>, Objection> {
+        if stages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut arrival = Arrival::through(self.connection.clone(), Uuid::new_v4().into(), Envelope::new(None, []));
+        judge(stages, &mut arrival, self.scene(Subject::Connection)).await.map(|()| arrival.marks)
     }
 
     async fn line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Step {
@@ -139,6 +150,7 @@ impl SmtpSession {
             Line::Part => return Step::NeedMore,
             Line::Whole(line) => line,
             Line::Wrong(reply) => return self.refuse(reply, out),
+            Line::Http => return self.http(out),
         };
         if !self.patience.lasts(Tried::Command) {
             say(reply::TOO_MANY_COMMANDS, out);
@@ -155,12 +167,12 @@ impl SmtpSession {
 
     async fn command(&mut self, command: Command, out: &mut Output<'_>) -> Step {
         match command {
-            Command::Hello(hello, name) => self.hello(hello, name, out),
+            Command::Hello(verb, name) => self.hello(verb, name, out).await,
             Command::Mail { reverse_path, size, eight_bit, envelope_id, ret } => {
-                let (id, recipients) = (Uuid::new_v4(), Vec::new());
-                self.mail(Transaction { id, reverse_path, size, eight_bit, envelope_id, ret, recipients }, out)
+                let envelope = Envelope { reverse_path, recipients: Vec::new(), eight_bit, envelope_id, ret };
+                self.mail(envelope, size, out).await
             }
-            Command::Rcpt(recipient) => self.rcpt(recipient, out),
+            Command::Rcpt(recipient) => self.rcpt(recipient, out).await,
             Command::Data => self.data(out),
             Command::Rset => self.reset(out),
             Command::Noop => say(reply::OK, out),
@@ -173,13 +185,30 @@ impl SmtpSession {
     }
 
     /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither of the others.
-    fn hello(&mut self, hello: Hello, name: String, out: &mut Output<'_>) -> Step {
-        if (hello == Hello::Lhlo) != (self.role == Role::Lmtp) {
+    async fn hello(&mut self, verb: HelloVerb, name: String, out: &mut Output<'_>) -> Step {
+        if (verb == HelloVerb::Lhlo) != (self.connection.service == Service::Lmtp) {
             return self.refuse(reply::UNKNOWN_COMMAND, out);
         }
         self.state = State::Ready;
-        self.hello = Some((hello, name));
-        if hello == Hello::Helo {
+        let hello = Hello { verb, name, marks: Vec::new() };
+        let before = self.connection_mut().hello.replace(hello);
+        match self.judge_connection(self.stages.hello).await {
+            Ok(marks) => {
+                if let (false, Some(hello)) = (marks.is_empty(), &mut self.connection_mut().hello) {
+                    hello.marks = marks;
+                }
+                self.greet(verb, out)
+            }
+            Err(objection) => {
+                // RFC 5321 §4.1.4: a refused greeting leaves the session as it was.
+                self.connection_mut().hello = before;
+                self.object(objection, out)
+            }
+        }
+    }
+
+    fn greet(&self, verb: HelloVerb, out: &mut Output<'_>) -> Step {
+        if verb == HelloVerb::Helo {
             out.put(format!("250 {}\r\n", self.config.hostname));
             return Step::Continue;
         }
@@ -198,9 +227,18 @@ impl SmtpSession {
         Step::Continue
     }
 
-    /// SIZE, octets: the directory's `message-size` of this moment, or less where this node has no memory for it.
+    /// SIZE, octets.
     fn message_octets_max(&self) -> u64 {
-        self.config.view.snapshot().settings().message_size.min(self.budget.message_octets_max())
+        self.scene(Subject::Connection).message_octets_max()
+    }
+
+    /// What follows a line of HTTP was put there by whoever made a browser or a proxy send it: none of it is read.
+    fn http(&self, out: &mut Output<'_>) -> Step {
+        let service = self.connection.service.as_label();
+        metrics::counter!("smtp_http_total", "service" => service).increment(1);
+        tracing::info!(service, peer = %self.connection.remote.ip(), "a peer speaks HTTP, connection closed");
+        say(reply::NOT_HTTP, out);
+        Step::Close
     }
 
     fn reset(&mut self, out: &mut Output<'_>) -> Step {
@@ -215,7 +253,7 @@ impl SmtpSession {
 
     /// RFC 3207 §4.
     fn start_tls(&mut self, out: &mut Output<'_>) -> Step {
-        if self.transport == Transport::Tls {
+        if self.connection.tls {
             return self.refuse(reply::TLS_ALREADY, out);
         }
         if !self.can_start_tls() {
@@ -226,7 +264,7 @@ impl SmtpSession {
     }
 
     fn can_start_tls(&self) -> bool {
-        self.tls_offered && self.transport == Transport::Plain
+        self.tls_offered && !self.connection.tls
     }
 
     /// Answers a command that should not have come; the last of too many closes.
@@ -250,7 +288,16 @@ fn say(reply: Reply, out: &mut Output<'_>) -> Step {
 
 impl Session for SmtpSession {
     async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
-        let protocol = if self.role == Role::Lmtp { "LMTP" } else { "ESMTP" };
+        match self.judge_connection(self.stages.connect).await {
+            Ok(marks) if marks.is_empty() => {}
+            Ok(marks) => self.connection_mut().marks = marks,
+            // RFC 5321 §3.1: 554 in place of the greeting; 4xx in its place says later.
+            Err(objection) => {
+                say(objection.into_reply(), out);
+                return Ok(Step::Close);
+            }
+        }
+        let protocol = if self.connection.service == Service::Lmtp { "LMTP" } else { "ESMTP" };
         out.put(format!("220 {} {protocol} Provost\r\n", self.config.hostname));
         Ok(Step::Continue)
     }
@@ -274,9 +321,10 @@ impl Session for SmtpSession {
     }
 
     fn on_tls(&mut self) {
-        self.transport = Transport::Tls;
-        self.hello = None;
-        self.login = None;
+        let connection = self.connection_mut();
+        connection.tls = true;
+        connection.hello = None;
+        connection.login = None;
         self.state = State::Ready;
         self.lines = LineReader::default();
     }
@@ -300,6 +348,6 @@ impl Session for SmtpSession {
     }
 
     fn account(&self) -> Option<String> {
-        self.login.as_ref().map(|person| person.uid.to_string())
+        self.connection.login.as_ref().map(|person| person.uid.to_string())
     }
 }

@@ -6,3 +6,6 @@ mod broken;
 mod commands;
 mod limits;
 mod site;
+mod stages;
+
+pub(super) use stages::Scripted;

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provost_message::{Address, Envelope, EnvelopeId, Path, Recipient, Return};
-use uuid::Uuid;
+use provost_message::{Arrival, Path, Recipient, Service};
 
-use super::Role;
 use super::patience::elapsed;
+use super::route::Route;
 use crate::data::DataReader;
 
 /// Recipients that one line of the log names.
@@ -21,34 +20,10 @@ const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
 /// Between MAIL and the end of data.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    /// In Received, in the last reply, and as the root of all batch ids.
-    pub(super) id: Uuid,
-    pub(super) reverse_path: Option<Path>,
-    /// SIZE as announced.
-    pub(super) size: Option<u64>,
-    pub(super) eight_bit: bool,
-    /// ENVID.
-    pub(super) envelope_id: Option<EnvelopeId>,
-    /// RET.
-    pub(super) ret: Option<Return>,
-    pub(super) recipients: Vec<RcptTo>,
-}
-
-/// One recipient that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RcptTo {
-    /// As the peer named it, with the parameters of RFC 3461.
-    pub(super) recipient: Recipient,
-    pub(super) destination: Destination,
-}
-
-/// Who carries the message on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Destination {
-    /// We do, to this address.
-    Local(Address),
-    /// The queue.
-    Remote,
+    /// The message, as far as it is known.
+    pub(super) arrival: Arrival,
+    /// Who carries it to each recipient of its envelope, in the same order.
+    pub(super) routes: Vec<Route>,
 }
 
 /// A transaction whose data comes in.
@@ -71,68 +46,51 @@ impl Receiving {
 }
 
 impl Transaction {
-    /// The id as people see it.
-    pub(super) fn name(&self) -> String {
-        self.id.simple().to_string()
+    /// The recipients of the envelope with who carries the message there.
+    pub(super) fn recipients(&self) -> impl Iterator<Item = (&Recipient, &Route)> {
+        self.arrival.envelope.recipients.iter().zip(&self.routes)
     }
 
     /// The reverse-path for people.
     pub(super) fn sender(&self) -> String {
-        format!("<{}>", self.reverse_path.as_ref().map(Path::to_string).unwrap_or_default())
+        format!("<{}>", self.arrival.envelope.reverse_path.as_ref().map(Path::to_string).unwrap_or_default())
     }
 
     /// For people: whom the answer with that number is about, of LMTP one recipient each, else of all.
-    pub(super) fn answered(&self, role: Role, number: usize) -> String {
-        let of_one = (role == Role::Lmtp).then(|| self.recipients.get(number)).flatten();
-        let recipients = of_one.map_or(&self.recipients[..], std::slice::from_ref);
-        let shown = recipients.iter().take(RECIPIENTS_SHOWN_MAX).map(|one| format!("<{}>", one.recipient.path));
+    pub(super) fn answered(&self, service: Service, number: usize) -> String {
+        let recipients = &self.arrival.envelope.recipients;
+        let of_one = (service == Service::Lmtp).then(|| recipients.get(number)).flatten();
+        let recipients = of_one.map_or(&recipients[..], std::slice::from_ref);
+        let shown = recipients.iter().take(RECIPIENTS_SHOWN_MAX).map(|recipient| format!("<{}>", recipient.path));
         let mut text = shown.collect::<Vec<_>>().join(" ");
         if let Some(more @ 1..) = recipients.len().checked_sub(RECIPIENTS_SHOWN_MAX) {
             text.push_str(&format!(" and {more} more"));
         }
         text
     }
-
-    /// Its envelope, without recipients.
-    pub(super) fn envelope(&self) -> Envelope {
-        Envelope {
-            reverse_path: self.reverse_path.clone(),
-            recipients: Vec::new(),
-            eight_bit: self.eight_bit,
-            envelope_id: self.envelope_id.clone(),
-            ret: self.ret,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use provost_message::Envelope;
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn says_whom_an_answer_is_about() {
-        let recipient = |n: usize| RcptTo {
-            recipient: Path::new(&format!("r{n}"), "b.example").unwrap().into(),
-            destination: Destination::Remote,
-        };
-        for (role, recipients, number, expect) in [
-            (Role::Lmtp, 2, 0, "<r0@b.example>"),
-            (Role::Lmtp, 2, 1, "<r1@b.example>"),
-            (Role::Mx, 1, 0, "<r0@b.example>"),
-            (Role::Submission, 2, 0, "<r0@b.example> <r1@b.example>"),
-            (Role::Mx, 23, 0, "<r19@b.example> and 3 more"),
+        let recipient = |n: usize| Path::new(&format!("r{n}"), "b.example").unwrap();
+        for (service, recipients, number, expect) in [
+            (Service::Lmtp, 2, 0, "<r0@b.example>"),
+            (Service::Lmtp, 2, 1, "<r1@b.example>"),
+            (Service::Mx, 1, 0, "<r0@b.example>"),
+            (Service::Submission, 2, 0, "<r0@b.example> <r1@b.example>"),
+            (Service::Mx, 23, 0, "<r19@b.example> and 3 more"),
         ] {
-            let recipients = (0..recipients).map(recipient).collect();
-            let transaction = Transaction {
-                id: Uuid::nil(),
-                reverse_path: None,
-                size: None,
-                eight_bit: false,
-                envelope_id: None,
-                ret: None,
-                recipients,
-            };
-            assert!(transaction.answered(role, number).ends_with(expect), "{expect}");
+            let envelope = Envelope::new(None, (0..recipients).map(recipient));
+            let arrival = Arrival::from_queue(Uuid::nil().into(), envelope, b"");
+            let transaction = Transaction { arrival, routes: Vec::new() };
+            assert!(transaction.answered(service, number).ends_with(expect), "{expect}");
             assert_eq!(transaction.sender(), "<>");
         }
     }

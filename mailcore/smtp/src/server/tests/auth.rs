@@ -5,14 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use provost_net::{Session, Step, Transport};
 
 use super::site::{Talk, site};
-use crate::server::Role;
+use crate::server::Service;
 
 fn plain(authorization: &str, name: &str, password: &str) -> String {
     STANDARD.encode(format!("{authorization}\0{name}\0{password}"))
 }
 
 async fn submission() -> Talk {
-    let mut talk = site().talk(Role::Submission);
+    let mut talk = site().talk(Service::Submission);
     let said = talk.send(b"EHLO x\r\n").await;
     assert!(said.contains("250-AUTH PLAIN LOGIN\r\n"), "{said}");
     talk
@@ -59,17 +59,17 @@ async fn refuses_logins() {
         assert_eq!(talk.session.account(), None);
         talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
     }
-    site().talk(Role::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
+    site().talk(Service::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
 }
 
 #[tokio::test]
 async fn a_password_needs_tls_or_this_machine() {
     let site = site();
     let login = plain("", "zoe", "secret");
-    let mut far = site.talk_from(Role::Submission, "192.0.2.1:9", Transport::Plain, true);
+    let mut far = site.talk_from(Service::Submission, "192.0.2.1:9", Transport::Plain, true);
     far.run("C: HELO x\nS: 250").await;
     far.run(&format!("C: AUTH PLAIN {login}\nS: 538 5.7.11")).await;
-    let mut safe = site.talk_from(Role::Submission, "192.0.2.1:9", Transport::Tls, true);
+    let mut safe = site.talk_from(Service::Submission, "192.0.2.1:9", Transport::Tls, true);
     safe.run("C: HELO x\nS: 250").await;
     safe.run(&format!("C: AUTH PLAIN {login}\nS: 235")).await;
 }

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use provost_net::{Goodbye, Output, Session, Step, Transport};
 
 use super::site::{site, site_with, view_that_cannot_say};
-use crate::server::Role;
+use crate::server::Service;
 
-async fn run(role: Role, conversation: &str) {
+async fn run(role: Service, conversation: &str) {
     site().talk(role).run(conversation).await;
 }
 
@@ -15,9 +15,9 @@ async fn run(role: Role, conversation: &str) {
 async fn greets() {
     let site = site();
     for (role, expect) in [
-        (Role::Mx, "220 mx.example.edu ESMTP Provost\r\n"),
-        (Role::Submission, "220 mx.example.edu ESMTP Provost\r\n"),
-        (Role::Lmtp, "220 mx.example.edu LMTP Provost\r\n"),
+        (Service::Mx, "220 mx.example.edu ESMTP Provost\r\n"),
+        (Service::Submission, "220 mx.example.edu ESMTP Provost\r\n"),
+        (Service::Lmtp, "220 mx.example.edu LMTP Provost\r\n"),
     ] {
         let (mut buffer, mut said) = (BytesMut::new(), Vec::new());
         let mut out = Output::new(&mut buffer, &mut said);
@@ -30,7 +30,7 @@ async fn greets() {
 #[tokio::test]
 async fn tells_its_extensions() {
     run(
-        Role::Mx,
+        Service::Mx,
         "# RFC 5321 §4.1.1.1, RFC 1870, 2920, 6152, 2034, 3207. No AUTH for strangers.
         C: EHLO client.example
         S: 250-mx.example.edu
@@ -44,7 +44,7 @@ async fn tells_its_extensions() {
         S: 250 mx.example.edu",
     )
     .await;
-    let mut far = site().talk_from(Role::Submission, "192.0.2.1:1000", Transport::Plain, false);
+    let mut far = site().talk_from(Service::Submission, "192.0.2.1:1000", Transport::Plain, false);
     far.run(
         "# A password in the clear is for this machine only, TLS only where it can be had.
         C: EHLO client.example
@@ -61,7 +61,7 @@ async fn tells_its_extensions() {
 #[tokio::test]
 async fn keeps_the_order_of_commands() {
     run(
-        Role::Mx,
+        Service::Mx,
         "# RFC 5321 §4.1.4.
         C: MAIL FROM:<a@b.example>
         S: 503 5.5.1
@@ -103,10 +103,10 @@ async fn keeps_the_order_of_commands() {
 
 #[tokio::test]
 async fn each_role_has_its_greeting() {
-    run(Role::Mx, "C: LHLO x\nS: 500 5.5.1").await;
-    run(Role::Lmtp, "# RFC 2033 §4.1.\nC: EHLO x\nS: 500 5.5.1\nC: HELO x\nS: 500 5.5.1").await;
+    run(Service::Mx, "C: LHLO x\nS: 500 5.5.1").await;
+    run(Service::Lmtp, "# RFC 2033 §4.1.\nC: EHLO x\nS: 500 5.5.1\nC: HELO x\nS: 500 5.5.1").await;
     run(
-        Role::Lmtp,
+        Service::Lmtp,
         "C: LHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250-START\nS: 250 ENH",
     )
     .await;
@@ -115,7 +115,7 @@ async fn each_role_has_its_greeting() {
 #[tokio::test]
 async fn answers_the_small_commands() {
     run(
-        Role::Mx,
+        Service::Mx,
         "C: NOOP
         S: 250 2.0.0
         C: VRFY zoe
@@ -139,7 +139,7 @@ async fn answers_the_small_commands() {
 #[tokio::test]
 async fn takes_and_refuses_recipients() {
     run(
-        Role::Mx,
+        Service::Mx,
         "# RFC 5321 §3.6.2: no relaying; RFC 3463.
         C: HELO x
         S: 250 mx
@@ -183,10 +183,10 @@ async fn takes_and_refuses_recipients() {
 #[tokio::test]
 async fn postmaster_needs_no_domain() {
     let nobody = "C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<postmaster>\nS: 550 5.1.1";
-    run(Role::Mx, nobody).await;
+    run(Service::Mx, nobody).await;
     let zoe = provost_view::Person { uid: "postmaster".into(), ..super::site::person("zoe") };
     let site = site_with(provost_view::View::fixed(vec![zoe]));
-    site.talk(Role::Mx)
+    site.talk(Service::Mx)
         .run(
             "C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<Postmaster>\nS: 250 2.1.5
             C: RCPT TO:<POSTMASTER@example.edu>\nS: 250 2.1.5\nC: DATA\nS: 354\nC: hi\nC: .\nS: 250 2.0.0",
@@ -201,8 +201,8 @@ async fn a_directory_that_cannot_say_is_451() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_with(view_that_cannot_say(folder.path()));
     let mail = "MAIL FROM:<>\nS: 250\nC: RCPT TO:<zoe@example.edu>\nS: 451 4.3.0";
-    site.talk(Role::Mx).run(&format!("C: HELO x\nS: 250\nC: {mail}")).await;
-    let mut talk = site.talk(Role::Lmtp);
+    site.talk(Service::Mx).run(&format!("C: HELO x\nS: 250\nC: {mail}")).await;
+    let mut talk = site.talk(Service::Lmtp);
     talk.send(b"LHLO x\r\n").await;
     talk.run(&format!("C: {mail}")).await;
 }
@@ -211,17 +211,36 @@ async fn a_directory_that_cannot_say_is_451() {
 #[tokio::test]
 async fn refuses_lines_that_are_none() {
     for octets in [&b"NOOP\nNOOP\r\n"[..], b"NO\rOP\r\n", b"NO\0OP\r\n", b"NO\xffOP\r\n"] {
-        let said = site().talk(Role::Mx).send(octets).await;
+        let said = site().talk(Service::Mx).send(octets).await;
         assert!(said.starts_with("500 5.5.2") && said.lines().count() == 1, "{octets:?} {said}");
     }
     let long = [b"NOOP ".to_vec(), vec![b'x'; 5000], b"\r\nNOOP\r\n".to_vec()].concat();
-    let said = site().talk(Role::Mx).send(&long).await;
+    let said = site().talk(Service::Mx).send(&long).await;
     assert!(said.starts_with("500 5.5.2 Line too long\r\n250 2.0.0"), "{said}");
+}
+
+/// A browser that is made to send a request to this port sends no mail: the first line of HTTP is the last.
+#[tokio::test]
+async fn http_ends_the_connection() {
+    let smuggled = "EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\nhi\r\n.\r\n";
+    for (service, hello) in [(Service::Mx, "EHLO x"), (Service::Submission, "EHLO x"), (Service::Lmtp, "LHLO x")] {
+        for request in ["POST / HTTP/1.1\r\nHost: mx:25\r\n\r\n", "GET / HTTP/1.1\n", "Content-Length: 100\r\n\r\n"] {
+            for before in ["", &format!("{hello}\r\nMAIL FROM:<>\r\n")] {
+                let site = site();
+                let mut talk = site.talk(service);
+                talk.send(before.as_bytes()).await;
+                let said = talk.send(format!("{request}{smuggled}").as_bytes()).await;
+                assert_eq!(said, "421 4.7.0 This is SMTP, not HTTP\r\n", "{request:?}");
+                assert_eq!(talk.ended, Some(Step::Close));
+                assert_eq!(site.inbox("zoe").await.len(), 0);
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn too_many_errors_close() {
-    let mut talk = site().talk(Role::Mx);
+    let mut talk = site().talk(Service::Mx);
     for _ in 0..20 {
         assert!(talk.send(b"XYZZY\r\n").await.starts_with("500 5.5.1"));
     }
@@ -233,20 +252,20 @@ async fn too_many_errors_close() {
 #[tokio::test]
 async fn starts_tls() {
     let site = site();
-    let mut talk = site.talk(Role::Mx);
+    let mut talk = site.talk(Service::Mx);
     talk.run("C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: STARTTLS x\nS: 501 5.5.4\nC: STARTTLS\nS: 220 2.0.0")
         .await;
     assert_eq!(talk.ended.take(), Some(Step::StartTls));
     talk.session.on_tls();
     talk.run("C: MAIL FROM:<>\nS: 503 5.5.1\nC: STARTTLS\nS: 503 5.5.1").await;
     talk.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250 ENH").await;
-    let mut without = site.talk_from(Role::Mx, "127.0.0.1:1", Transport::Plain, false);
+    let mut without = site.talk_from(Service::Mx, "127.0.0.1:1", Transport::Plain, false);
     without.run("C: STARTTLS\nS: 502 5.5.1").await;
 }
 
 #[tokio::test]
 async fn has_last_words() {
-    let mut talk = site().talk(Role::Mx);
+    let mut talk = site().talk(Service::Mx);
     for (reason, expect) in [
         (Goodbye::Timeout, "421 4.4.2 mx.example.edu Timeout\r\n"),
         (Goodbye::Shutdown, "421 4.3.2 mx.example.edu Shutting down\r\n"),
@@ -267,7 +286,7 @@ proptest! {
 
     #[test]
     fn any_octets_are_answered_without_panic(octets in proptest::collection::vec(any::<u8>(), 0..400)) {
-        block_on(async { site().talk(Role::Submission).send(&octets).await });
+        block_on(async { site().talk(Service::Submission).send(&octets).await });
     }
 
     /// RFC 2920: a group of commands is the same as its commands one by one, wherever the network cuts it.
@@ -280,7 +299,7 @@ proptest! {
         cuts.push(wire.len());
         let (said, bodies) = block_on(async {
             let site = site();
-            let (mut talk, mut said, mut before) = (site.talk(Role::Mx), String::new(), 0);
+            let (mut talk, mut said, mut before) = (site.talk(Service::Mx), String::new(), 0);
             for cut in cuts {
                 said.push_str(&talk.send(&wire[before..cut]).await);
                 before = cut;

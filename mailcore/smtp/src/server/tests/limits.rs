@@ -7,20 +7,20 @@ use provost_net::{Session, Step};
 
 use super::site::{Talk, site};
 use crate::budget::Budget;
-use crate::server::Role;
+use crate::server::Service;
 
 const TO_ZOE: &[u8] = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n";
 
-async fn greeted(role: Role) -> Talk {
+async fn greeted(role: Service) -> Talk {
     let mut talk = site().talk(role);
-    talk.send(if role == Role::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
+    talk.send(if role == Service::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
     talk
 }
 
 /// RFC 5321 §3.8: 421 before closing. A relay that sends message after message is never told so.
 #[tokio::test]
 async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
-    let mut talk = greeted(Role::Lmtp).await;
+    let mut talk = greeted(Service::Lmtp).await;
     for _ in 0..3 {
         assert!(talk.send(&b"NOOP\r\n".repeat(9_000)).await.ends_with("250 2.0.0 OK\r\n"));
         let said = talk.send(&[TO_ZOE, b"hi\r\n.\r\n"].concat()).await;
@@ -35,19 +35,19 @@ async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
 #[tokio::test]
 async fn guessing_recipients_ends() {
     let guess = b"RCPT TO:<nobody@example.edu>\r\n".repeat(101);
-    let mut talk = greeted(Role::Mx).await;
+    let mut talk = greeted(Service::Mx).await;
     talk.send(b"MAIL FROM:<a@b.example>\r\n").await;
     let said = talk.send(&guess).await;
     assert_eq!(said.matches("550 5.1.1").count(), 100);
     assert!(said.ends_with("421 4.7.0 Too many errors\r\n") && talk.ended == Some(Step::Close), "{said}");
-    let mut talk = greeted(Role::Lmtp).await;
+    let mut talk = greeted(Service::Lmtp).await;
     talk.send(b"MAIL FROM:<a@b.example>\r\n").await;
     assert_eq!(talk.send(&guess).await.matches("550 5.1.1").count(), 101);
 }
 
 #[tokio::test]
 async fn data_has_a_slowest_pace() {
-    let mut talk = greeted(Role::Mx).await;
+    let mut talk = greeted(Service::Mx).await;
     talk.send(TO_ZOE).await;
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     assert_eq!(talk.session.idle_limit(), minutes(5));
@@ -67,7 +67,7 @@ async fn messages_beyond_the_memory_are_for_later() {
     let site = site();
     let mut holding = BUDGET.share();
     assert!(holding.grow(39_500));
-    for (role, hello) in [(Role::Mx, "HELO x"), (Role::Lmtp, "LHLO x")] {
+    for (role, hello) in [(Service::Mx, "HELO x"), (Service::Lmtp, "LHLO x")] {
         let mut talk = site.talk(role);
         talk.session.budget = &BUDGET;
         talk.send(format!("{hello}\r\n").as_bytes()).await;
@@ -86,7 +86,7 @@ async fn messages_beyond_the_memory_are_for_later() {
 #[tokio::test]
 async fn no_size_is_told_that_memory_cannot_take() {
     static BUDGET: Budget = Budget::new(1_500);
-    let mut talk = site().talk(Role::Mx);
+    let mut talk = site().talk(Service::Mx);
     talk.session.budget = &BUDGET;
     assert!(talk.send(b"EHLO x\r\n").await.contains("\r\n250-SIZE 750\r\n"));
     talk.run("C: MAIL FROM:<a@b.example> SIZE=751\nS: 552 5.3.4").await;

@@ -14,7 +14,7 @@ use provost_store::{AccountId, Columns, MailboxName, MemoryStore, MessageStore, 
 use provost_view::{Affiliation, Fallback, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
-use crate::server::{Role, SmtpConfig, SmtpSession};
+use crate::server::{Service, SmtpConfig, SmtpSession};
 
 pub(super) struct Site {
     pub(super) store: Arc<MemoryStore>,
@@ -113,11 +113,11 @@ pub(super) struct Talk {
 
 impl Site {
     /// A client on this machine.
-    pub(super) fn talk(&self, role: Role) -> Talk {
+    pub(super) fn talk(&self, role: Service) -> Talk {
         self.talk_from(role, "127.0.0.1:1000", Transport::Plain, true)
     }
 
-    pub(super) fn talk_from(&self, role: Role, remote: &str, transport: Transport, tls_offered: bool) -> Talk {
+    pub(super) fn talk_from(&self, role: Service, remote: &str, transport: Transport, tls_offered: bool) -> Talk {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:25".parse().unwrap() };
         let mut session = SmtpSession::new(role, self.config.clone(), peer, transport, tls_offered);
         session.clock = || Timestamp::from_second(1_700_000_000).unwrap();

@@ -1,0 +1,175 @@
+//! The message as it goes on: our trace fields, then what its sender forgot, then what came.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use provost_message::{Arrival, Headers, Service, is_message_id, message_id, rfc5322_date};
+use uuid::Uuid;
+
+/// How the line begins that mailbox files put before a message (RFC 4155); some programs send it, quoted or not. The fields
+/// stand after it.
+const MAILBOX_LINE: &[u8] = b"From ";
+
+/// `message` begins with `trace_octets` of Received. Copied only when there is something to put in.
+pub(super) fn complete(
+    arrival: &Arrival,
+    message: Bytes,
+    trace_octets: usize,
+    hostname: &str,
+    now: Timestamp,
+) -> Bytes {
+    let (trace, data) = message.split_at_checked(trace_octets).unwrap_or((&[], &message));
+    let headers = Headers::of(data);
+    let marks: String = arrival.marks().map(ToString::to_string).collect();
+    let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
+    let (mut added, wrong_ids) = if is_submission { submitted(&headers, hostname, now) } else { Default::default() };
+    if begins_with_text(&headers, data) {
+        added.push_str("\r\n");
+    }
+    if marks.is_empty() && added.is_empty() && wrong_ids.is_empty() {
+        return message;
+    }
+    let mut whole = BytesMut::with_capacity(message.len() + marks.len() + added.len());
+    for part in [marks.as_bytes(), trace, added.as_bytes()] {
+        whole.extend_from_slice(part);
+    }
+    let mut at = 0;
+    for wrong in wrong_ids {
+        whole.extend_from_slice(data.get(at..wrong.start).unwrap_or_default());
+        at = wrong.end;
+    }
+    whole.extend_from_slice(data.get(at..).unwrap_or_default());
+    whole.freeze()
+}
+
+/// RFC 6409 §8.2, §8.3: a submitted message gets the Date and Message-ID that it lacks; fields of an invalid Message-ID go.
+fn submitted(headers: &Headers<'_>, hostname: &str, now: Timestamp) -> (String, Vec<Range<usize>>) {
+    let mut added = String::new();
+    if headers.field("Date").is_none() {
+        added.push_str(&format!("Date: {}\r\n", rfc5322_date(now)));
+    }
+    let mut wrong = Vec::new();
+    let mut has_id = false;
+    for field in headers.all("Message-ID") {
+        if is_message_id(&field.unfolded()) {
+            has_id = true;
+        } else {
+            wrong.push(headers.span(&field));
+        }
+    }
+    if !has_id {
+        added.push_str(&format!("Message-ID: <{}>\r\n", message_id(now, Uuid::new_v4(), hostname)));
+    }
+    (added, wrong)
+}
+
+/// Whether a message has no header section: without an empty line before it, its text would become one.
+fn begins_with_text(headers: &Headers<'_>, data: &[u8]) -> bool {
+    let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
+    !headers.begins_with_field() && !data.starts_with(b"\r\n") && !is_mailbox_line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use provost_message::{Connection, Envelope, Verdict};
+
+    use super::*;
+
+    fn arrival(service: Service) -> Arrival {
+        let connection = Connection {
+            service,
+            remote: "192.0.2.1:1000".parse().unwrap(),
+            local: "192.0.2.2:25".parse().unwrap(),
+            proxy: None,
+            tls: false,
+            hello: None,
+            login: None,
+            marks: Vec::new(),
+        };
+        Arrival::through(Arc::new(connection), Uuid::nil().into(), Envelope::new(None, []))
+    }
+
+    fn completed(arrival: &Arrival, data: &str) -> String {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let message = Bytes::from(format!("Received: z\r\n{data}"));
+        String::from_utf8(complete(arrival, message, 13, "mx.example.edu", now).to_vec()).unwrap()
+    }
+
+    /// RFC 6409 §8.2, §8.3.
+    #[test]
+    fn a_submission_is_completed() {
+        for (data, has) in [
+            ("Date: x\r\nMessage-ID: <y@z>\r\n\r\nhi\r\n", 0),
+            ("Date: x\r\n\r\nhi\r\n", 1),
+            ("message-id: <y@z>\r\n\r\nhi\r\n", 1),
+            ("Subject: x\r\n\r\nDate: in body\r\n", 2),
+            ("\r\nhi\r\n", 2),
+            ("just text\r\n", 2),
+            ("", 2),
+        ] {
+            let whole = completed(&arrival(Service::Submission), data);
+            let headers = Headers::of(whole.as_bytes());
+            assert!(whole.starts_with("Received: z\r\n"), "{data}");
+            assert_eq!(headers.all("Date").count(), 1, "{data}");
+            assert_eq!(headers.all("Message-ID").count(), 1, "{data}");
+            assert!(whole.ends_with(data), "{data}");
+            let expect = if has == 0 { 13 + data.len() } else { whole.len() };
+            assert_eq!(whole.len(), expect, "{data}");
+            assert!(!headers.iter().any(|field| field.is("just text")));
+        }
+    }
+
+    /// RFC 6409 §8.3: an invalid Message-ID is replaced, wherever it stands and however often; a valid one stays.
+    #[test]
+    fn an_invalid_message_id_is_replaced() {
+        for wrong in ["<>", "", "x", "<x>", "<a@>", "<a@b> <c@d>", "\r\n <\r\n >"] {
+            let data = format!("Date: x\r\nMessage-ID: {wrong}\r\nSubject: Message-ID: {wrong}\r\n\r\nhi\r\n");
+            let whole = completed(&arrival(Service::Submission), &data);
+            let headers = Headers::of(whole.as_bytes());
+            let ids: Vec<_> = headers.all("Message-ID").map(|field| field.value().into_owned()).collect();
+            assert!(ids.len() == 1 && ids[0].ends_with("@mx.example.edu>"), "{wrong}: {ids:?}");
+            assert!(whole.ends_with(&format!("Date: x\r\nSubject: Message-ID: {wrong}\r\n\r\nhi\r\n")), "{whole}");
+        }
+        let twice = "Message-ID: <>\r\nDate: x\r\nMessage-ID: <y@z>\r\nmessage-id:\r\n\r\nhi\r\n";
+        let whole = completed(&arrival(Service::Submission), twice);
+        assert_eq!(whole, "Received: z\r\nDate: x\r\nMessage-ID: <y@z>\r\n\r\nhi\r\n");
+        for service in [Service::Mx, Service::Lmtp] {
+            assert_eq!(completed(&arrival(service), twice), format!("Received: z\r\n{twice}"), "not ours to mend");
+        }
+    }
+
+    /// RFC 5322 §3.5: the text of a message without header section is no field, though it may look like one further down.
+    #[test]
+    fn text_without_header_gets_an_empty_line() {
+        for service in [Service::Mx, Service::Lmtp] {
+            for (data, expect) in [
+                ("just text\r\n", "\r\njust text\r\n"),
+                ("see: http://x\r\n", "see: http://x\r\n"),
+                ("text\r\nA: b\r\n", "\r\ntext\r\nA: b\r\n"),
+                (" folded\r\n", "\r\n folded\r\n"),
+                ("", "\r\n"),
+                ("\r\ntext\r\n", "\r\ntext\r\n"),
+                (
+                    "From x@y Mon Jan  1 00:00:00 2024\r\nA: b\r\n\r\n",
+                    "From x@y Mon Jan  1 00:00:00 2024\r\nA: b\r\n\r\n",
+                ),
+                (">From x\r\nA: b\r\n\r\n", ">From x\r\nA: b\r\n\r\n"),
+            ] {
+                assert_eq!(completed(&arrival(service), data), format!("Received: z\r\n{expect}"), "{data:?}");
+            }
+        }
+    }
+
+    /// Above our Received: so that nobody outside can write one.
+    #[test]
+    fn marks_stand_above_received() {
+        let mut arrival = arrival(Service::Mx);
+        let Verdict::Tag(mark) = Verdict::tag("late", "2.0.0", "came late") else { panic!() };
+        arrival.marks.push(mark);
+        let expect = "Provost-Verdict: tag late 2.0.0\r\n\tcame late\r\nReceived: z\r\nA: b\r\n\r\nhi\r\n";
+        assert_eq!(completed(&arrival, "A: b\r\n\r\nhi\r\n"), expect);
+    }
+}

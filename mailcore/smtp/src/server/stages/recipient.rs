@@ -1,0 +1,48 @@
+//! RCPT: whether the recipient is one that we carry mail for.
+
+use provost_delivery::Refusal;
+use provost_message::{Arrival, SmtpReply, Verdict};
+
+use super::{Scene, Subject, misplaced};
+use crate::reply;
+use crate::server::route::Route;
+
+/// RFC 5321 §4.5.3.1.10: the recipient that is judged is in the envelope already.
+pub(super) async fn count(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
+    if arrival.envelope.recipients.len() > scene.config.recipients_max {
+        Verdict::object("too_many", reply::TOO_MANY_RECIPIENTS)
+    } else {
+        Verdict::Accept
+    }
+}
+
+/// RFC 5321 §3.6.2: no relaying.
+pub(super) async fn relay(scene: Scene<'_>) -> Verdict {
+    match scene.subject {
+        Subject::Recipient(Route::Remote) => Verdict::object("relay", refused(&Refusal::NotLocal)),
+        Subject::Recipient(_) => Verdict::Accept,
+        _ => misplaced("relay"),
+    }
+}
+
+/// Refused for good only when the directory is certain; what it cannot say now is 451.
+pub(super) async fn recipient(scene: Scene<'_>) -> Verdict {
+    match scene.subject {
+        Subject::Recipient(Route::Local(_) | Route::Remote) => Verdict::Accept,
+        Subject::Recipient(Route::Refused(refusal)) => {
+            let label = match refusal {
+                Refusal::NoSuchUser => "unknown",
+                Refusal::Closed => "closed",
+                _ => "refused",
+            };
+            Verdict::object(label, refused(refusal))
+        }
+        Subject::Recipient(Route::Unavailable) => Verdict::object("directory", reply::TRY_LATER),
+        _ => misplaced("recipient"),
+    }
+}
+
+fn refused(refusal: &Refusal) -> SmtpReply {
+    let (code, status, text) = refusal.reply();
+    SmtpReply::new(code, status, text)
+}

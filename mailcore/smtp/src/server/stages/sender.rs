@@ -1,0 +1,37 @@
+//! MAIL on submission: who sends, and as whom.
+
+use provost_message::{Address, Arrival, Verdict, without_detail};
+use provost_view::{AddressKind, Person};
+
+use super::Scene;
+use crate::reply;
+
+/// RFC 6409 §4.3: only people who have logged in. The session has looked them up anew.
+pub(super) async fn login(arrival: &Arrival) -> Verdict {
+    let login = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref());
+    if login.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }
+}
+
+/// RFC 6409 §6.1: only as themselves.
+pub(super) async fn sender(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
+    let Some(person) = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref()) else {
+        return Verdict::object("no_login", reply::LOGIN_FIRST);
+    };
+    match &arrival.envelope.reverse_path {
+        // Read receipts go out with it (RFC 8098 §3), and it is nobody else's address.
+        None => Verdict::Accept,
+        Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, scene)) => Verdict::Accept,
+        Some(_) => Verdict::object("not_theirs", reply::NOT_YOUR_ADDRESS),
+    }
+}
+
+/// Their address, or one with a detail that leads to it.
+fn is_theirs(person: &Person, address: &Address, scene: Scene<'_>) -> bool {
+    let snapshot = scene.config.view.snapshot();
+    let owner = |address: &Address| snapshot.by_address(address);
+    let found = owner(address).or_else(|| without_detail(address).and_then(|user| owner(&user)));
+    match found {
+        Some((_, AddressKind::Quarantined | AddressKind::List)) | None => false,
+        Some((owner, _)) => owner.entry_uuid == person.entry_uuid,
+    }
+}

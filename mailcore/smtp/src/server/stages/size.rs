@@ -1,0 +1,23 @@
+//! MAIL: whether the message can be taken at all, said before it is sent.
+
+use provost_message::{Arrival, Verdict};
+
+use super::Scene;
+use crate::reply;
+
+/// RFC 1870 §6.1: larger than what EHLO offers.
+pub(super) async fn size(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
+    match arrival.announced_octets {
+        Some(octets) if octets > scene.message_octets_max() => Verdict::object("too_large", reply::TOO_LARGE),
+        _ => Verdict::Accept,
+    }
+}
+
+/// Memory is shared by all sessions of the process.
+pub(super) async fn memory(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
+    if scene.budget.has_room(arrival.announced_octets.unwrap_or_default()) {
+        Verdict::Accept
+    } else {
+        Verdict::object("no_room", reply::NO_ROOM)
+    }
+}

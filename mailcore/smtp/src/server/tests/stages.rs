@@ -1,0 +1,248 @@
+//! The stages: what each verdict does at each point, and what a stage that fails does not.
+
+use std::sync::Mutex;
+
+use provost_message::{Arrival, HelloVerb, Service, SmtpReply, Verdict};
+use provost_net::{Output, Session, Step};
+
+use super::site::{Site, Talk, site};
+use crate::server::stages::{Stage, Table};
+
+/// A stage of tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Scripted {
+    Accept,
+    Tag,
+    Quarantine,
+    Defer,
+    Refuse,
+    /// Objects with a reply of success.
+    Contradict,
+    Panic,
+    /// Never ends.
+    Hang,
+    /// Accepts, and notes what it sees.
+    Look(&'static Seen),
+}
+
+/// What a stage has seen.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Seen(Mutex<Vec<Arrival>>);
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Seen {}
+
+impl Scripted {
+    pub(in crate::server) async fn judge(self, arrival: &Arrival) -> Verdict {
+        // As a stage that asks somebody: not ready at once.
+        tokio::task::yield_now().await;
+        match self {
+            Self::Accept => Verdict::Accept,
+            Self::Tag => Verdict::tag("test_tag", "2.0.0", "tagged"),
+            Self::Quarantine => Verdict::quarantine("test_quarantine", "5.7.1", "quarantined"),
+            Self::Defer => Verdict::object("test", SmtpReply::of(450, "4.7.1", "later")),
+            Self::Refuse => Verdict::object("test", SmtpReply::of(554, "5.7.1", "never")),
+            Self::Contradict => Verdict::object("test", SmtpReply::of(250, "2.0.0", "taken")),
+            Self::Panic => panic!("a stage of a test"),
+            Self::Hang => std::future::pending().await,
+            Self::Look(seen) => {
+                seen.0.lock().unwrap().push(arrival.clone());
+                Verdict::Accept
+            }
+        }
+    }
+}
+
+/// Where the stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    Connect,
+    Hello,
+    Mail,
+    Rcpt,
+    DataEnd,
+}
+
+const POINTS: [Point; 5] = [Point::Connect, Point::Hello, Point::Mail, Point::Rcpt, Point::DataEnd];
+
+/// The table of a service with one more stage, at the end of its point.
+fn with_stage(service: Service, point: Point, script: Scripted) -> &'static Table {
+    let table = Table::of(service);
+    let at = |here: Point, stages: &'static [Stage]| -> &'static [Stage] {
+        if here != point {
+            return stages;
+        }
+        Box::leak(stages.iter().copied().chain([Stage::Scripted(script)]).collect())
+    };
+    Box::leak(Box::new(Table {
+        connect: at(Point::Connect, table.connect),
+        hello: at(Point::Hello, table.hello),
+        mail: at(Point::Mail, table.mail),
+        rcpt: at(Point::Rcpt, table.rcpt),
+        data_end: at(Point::DataEnd, table.data_end),
+    }))
+}
+
+/// The greeting, then one message, command by command as far as the server goes along: its last reply.
+async fn converse(talk: &mut Talk, service: Service, to: &[&str]) -> String {
+    let (mut buffer, mut said) = (bytes::BytesMut::new(), Vec::new());
+    let mut out = Output::new(&mut buffer, &mut said);
+    let step = talk.session.open(&mut out).await.unwrap();
+    out.flush().await.unwrap();
+    let mut said = String::from_utf8(said).unwrap();
+    if step == Step::Close {
+        talk.ended = Some(step);
+        return said;
+    }
+    let hello = if service == Service::Lmtp { "LHLO client.example" } else { "EHLO client.example" };
+    let mut commands = vec![hello.to_owned(), "MAIL FROM:<a@b.example>".into()];
+    commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>")));
+    commands.push("DATA".into());
+    commands.push("Subject: hi\r\n\r\nhello\r\n.".into());
+    for command in commands {
+        said = talk.send(format!("{command}\r\n").as_bytes()).await;
+        if !said.starts_with(['2', '3']) {
+            break;
+        }
+    }
+    said
+}
+
+async fn last_reply(site: &Site, service: Service, point: Point, script: Scripted) -> String {
+    let mut talk = site.talk(service);
+    talk.session.stages = with_stage(service, point, script);
+    converse(&mut talk, service, &["zoe@example.edu"]).await
+}
+
+/// Whatever a stage does at whatever point: the peer gets its reply, and nothing was taken unless it accepts. One that
+/// panics, hangs or contradicts itself is 451: an accident is no decision.
+#[tokio::test(start_paused = true)]
+async fn each_verdict_at_each_point() {
+    for service in [Service::Mx, Service::Lmtp] {
+        for point in POINTS {
+            for (script, expect) in [
+                (Scripted::Accept, "250 2."),
+                (Scripted::Tag, "250 2."),
+                (Scripted::Defer, "450 4.7.1 later\r\n"),
+                (Scripted::Refuse, "554 5.7.1 never\r\n"),
+                (Scripted::Contradict, "451 4.3.0 taken\r\n"),
+                (Scripted::Panic, "451 4.3.0 Cannot be done now"),
+                (Scripted::Hang, "451 4.3.0 Cannot be done now"),
+            ] {
+                let site = site();
+                let said = last_reply(&site, service, point, script).await;
+                assert!(said.starts_with(expect), "{service:?} {point:?} {script:?}: {said}");
+                let taken = usize::from(expect.starts_with('2'));
+                assert_eq!(site.inbox("zoe").await.len(), taken, "{service:?} {point:?} {script:?}");
+                assert_eq!(site.queued().await.len(), 0);
+            }
+        }
+    }
+}
+
+/// RFC 2033 §4.2: an objection to the message answers each recipient.
+#[tokio::test]
+async fn lmtp_answers_each_recipient_of_a_refused_message() {
+    let mut talk = site().talk(Service::Lmtp);
+    talk.session.stages = with_stage(Service::Lmtp, Point::DataEnd, Scripted::Refuse);
+    let said = converse(&mut talk, Service::Lmtp, &["zoe@example.edu", "ann@example.edu"]).await;
+    assert_eq!(said, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
+}
+
+/// A session goes on after an objection: only the connection's own stage ends it.
+#[tokio::test]
+async fn an_objection_ends_what_it_is_about() {
+    for (point, next, expect) in [
+        (Point::Hello, "MAIL FROM:<>", "503 5.5.1"),
+        (Point::Mail, "RCPT TO:<zoe@example.edu>", "503 5.5.1"),
+        (Point::Rcpt, "DATA", "503 5.5.1"),
+        (Point::DataEnd, "MAIL FROM:<>", "250 2.1.0"),
+    ] {
+        let mut talk = site().talk(Service::Mx);
+        talk.session.stages = with_stage(Service::Mx, point, Scripted::Refuse);
+        assert!(converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await.starts_with("554"));
+        talk.run(&format!("C: {next}\nS: {expect}")).await;
+    }
+    let mut talk = site().talk(Service::Mx);
+    talk.session.stages = with_stage(Service::Mx, Point::Connect, Scripted::Refuse);
+    converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
+    assert_eq!(talk.ended, Some(Step::Close));
+}
+
+/// A tag is a field above our Received that Sieve can test; on the connection it is on all of its messages.
+#[tokio::test]
+async fn a_tag_is_in_the_message() {
+    for point in POINTS {
+        let site = site();
+        let mut talk = site.talk(Service::Mx);
+        talk.session.stages = with_stage(Service::Mx, point, Scripted::Tag);
+        for _ in 0..2 {
+            converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
+        }
+        let bodies = site.inbox("zoe").await;
+        assert_eq!(bodies.len(), 2, "{point:?}");
+        for body in bodies {
+            let (above, _) = body.split_once("Received: ").unwrap();
+            assert_eq!(
+                above.matches("Provost-Verdict: tag test_tag 2.0.0\r\n\ttagged\r\n").count(),
+                1,
+                "{point:?} {body}"
+            );
+        }
+    }
+}
+
+/// There is no Junk elsewhere to file into: a quarantined message does not leave the site.
+#[tokio::test]
+async fn a_quarantined_message_is_not_relayed() {
+    for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Not sent to other sites")] {
+        let site = site();
+        let mut talk = site.talk(Service::Submission);
+        talk.session.stages = with_stage(Service::Submission, Point::DataEnd, Scripted::Quarantine);
+        talk.send(b"EHLO x\r\nAUTH PLAIN AHpvZQBzZWNyZXQ=\r\n").await;
+        let mail = format!("MAIL FROM:<zoe@example.edu>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+        assert!(talk.send(mail.as_bytes()).await.contains("354"));
+        let said = talk.send(b"Subject: hi\r\n\r\n.\r\n").await;
+        assert!(said.starts_with(expect), "{said}");
+        assert_eq!(site.queued().await.len(), 0);
+    }
+}
+
+/// DESIGN §3a.3: one value carries what was known before a stage.
+#[tokio::test]
+async fn a_stage_sees_what_came_before_it() {
+    let site = site();
+    for point in POINTS {
+        let seen: &'static Seen = Box::leak(Box::default());
+        last_reply(&site, Service::Lmtp, point, Scripted::Look(seen)).await;
+        let arrivals = seen.0.lock().unwrap();
+        assert_eq!(arrivals.len(), 1, "{point:?}");
+        let (arrival, connection) = (&arrivals[0], arrivals[0].connection.as_ref().unwrap());
+        assert_eq!((connection.service, connection.remote.to_string()), (Service::Lmtp, "127.0.0.1:1000".into()));
+        assert!(!connection.tls && connection.login.is_none() && connection.proxy.is_none());
+        let hello = connection.hello.as_ref().map(|hello| (hello.verb, hello.name.as_str()));
+        assert_eq!(hello, (point != Point::Connect).then_some((HelloVerb::Lhlo, "client.example")), "{point:?}");
+        let from = arrival.envelope.reverse_path.as_ref().map(ToString::to_string);
+        let has_sender = !matches!(point, Point::Connect | Point::Hello);
+        assert_eq!(from, has_sender.then(|| "a@b.example".into()), "{point:?}");
+        let to = arrival.envelope.recipients.len();
+        assert_eq!(to, usize::from(matches!(point, Point::Rcpt | Point::DataEnd)), "{point:?}");
+        assert!(arrival.authentication.is_empty());
+    }
+}
+
+/// Every stage of the three tables stands where it can judge: none is one that only defers.
+#[tokio::test]
+async fn the_tables_are_sound() {
+    for service in [Service::Mx, Service::Lmtp] {
+        let site = site();
+        let mut talk = site.talk(service);
+        let said = converse(&mut talk, service, &["zoe@example.edu"]).await;
+        assert!(said.starts_with("250"), "{service:?} {said}");
+    }
+}
