@@ -10,6 +10,7 @@ pub mod line;
 pub mod mail;
 pub mod node;
 pub mod people;
+pub mod settings;
 pub mod sink;
 
 pub use command::{Ran, run};

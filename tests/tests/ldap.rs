@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use provost_tests::ldap::{Ldap, SUFFIX};
-use provost_tests::{Node, Options, Person, Port, Sink, deadline, mail, run};
+use provost_tests::settings::Site;
+use provost_tests::{Node, Options, Person, Port, Sink, command, deadline, mail, run};
 
 const PEOPLE: u32 = 30;
 /// Within this the mail core obeys a change of the directory.
@@ -358,6 +359,33 @@ fn a_state_is_obeyed_within_a_second() {
         let ((), after) = waited.unwrap_or_else(|error| panic!("{state}: {error}: {:?}", standing(&node, &person)));
         println!("{state} obeyed {after:?} after ldapmodify ended");
     }
+}
+
+/// Runs `check` against the node as it is now.
+fn on_site(node: &Node, check: impl FnOnce(&Site<'_>) -> anyhow::Result<()>) {
+    let (ldap, provost) = (Ldap::of(node), |arguments: &[&str]| command::provost(node, arguments).unwrap());
+    let person = Person::of(12).mail();
+    let (lmtp, http, token) = (node.address(Port::Lmtp), node.address(Port::Http), node.secret("api-token"));
+    check(&Site { ldap: &ldap, provost: &provost, lmtp, http, token, person }).unwrap();
+}
+
+/// Shows 6 of the foundations, on the embedded directory.
+#[test]
+fn shared_settings_are_obeyed_within_a_second() {
+    let mut node = node(None);
+    on_site(&node, |site| site.a_default_quota_is_obeyed());
+    on_site(&node, |site| site.a_time_zone_is_obeyed());
+    on_site(&node, |site| site.a_guard_is_obeyed_and_a_bad_one_ignored());
+    let reported = node.log().matches("a setting in the directory is bad and not in force").count();
+    assert_eq!(reported, 1, "{}", node.log());
+    let metrics = format!("http://{}/metrics", node.address(Port::Health));
+    let metrics = run(std::process::Command::new("curl").args(["--silent", &metrics])).unwrap().good().unwrap();
+    assert!(metrics.lines().any(|line| line == "settings_bad 1"), "{metrics}");
+    // The last good value is in force after a restart, too.
+    node.stop().unwrap();
+    node.serve_again(&[Port::Ldap, Port::Lmtp, Port::Http]).unwrap();
+    on_site(&node, |site| site.the_bad_guard_is_reported());
+    on_site(&node, |site| site.the_command_refuses_what_is_bad());
 }
 
 #[test]

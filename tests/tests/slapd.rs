@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, binary, checkout, wait_port};
-use provost_tests::{Port, Ran, Sink, deadline, mail, run};
+use provost_tests::{Port, Ran, Sink, deadline, mail, run, settings};
 use tempfile::TempDir;
 
 /// Within this the mail core obeys a change of the directory.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
 /// How long anything else may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// A token of the REST API, and its BLAKE3 digest in hexadecimal.
+const TOKEN: &str = "076a7f514dfead4c02e8c6c5b836c217";
+const TOKEN_DIGEST: &str = "e5f37fe130be166cb9d69d87171b5c78e8e5bd6155ba5b7f339dfded4583d272";
 /// Exit code: the directory is unavailable.
 const UNAVAILABLE: Option<i32> = Some(5);
 
@@ -107,11 +110,15 @@ impl Site {
         .concat();
         let text = format!(
             "[node]\nhostname = \"mail.example.edu\"\ndata = \"{}\"\n\n{}\n[listeners]\n{listeners}\n\
-             [queue]\nrelay = \"{}\"\n",
+             [queue]\nrelay = \"{}\"\n\n[api]\ntokens_file = \"{}\"\ntoken_file = \"{}\"\n",
             self.folder.path().join("data").display(),
             self.slapd.section,
             relay.relay(),
+            self.folder.path().join("tokens").display(),
+            self.folder.path().join("token").display(),
         );
+        fs::write(self.folder.path().join("tokens"), format!("test:{TOKEN_DIGEST}\n")).unwrap();
+        fs::write(self.folder.path().join("token"), TOKEN).unwrap();
         fs::create_dir_all(self.folder.path().join("data")).unwrap();
         fs::write(self.config(), text).unwrap();
     }
@@ -209,6 +216,16 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     // Shows 3.
     a_person_is_found(&ldap);
     a_change_is_obeyed(&site, &ldap, &sink);
+
+    // Shared settings, Shows 6 of the foundations.
+    let provost = |arguments: &[&str]| site.provost(arguments);
+    let (lmtp, http) = (site.ports.address(Port::Lmtp), site.ports.address(Port::Http));
+    let person = "aoife.nidhomhnaill@example.edu".to_owned();
+    let settings = settings::Site { ldap: &ldap, provost: &provost, lmtp, http, token: TOKEN.to_owned(), person };
+    settings.a_default_quota_is_obeyed().unwrap();
+    settings.a_time_zone_is_obeyed().unwrap();
+    settings.a_guard_is_obeyed_and_a_bad_one_ignored().unwrap();
+    settings.the_command_refuses_what_is_bad().unwrap();
 
     // Without the directory.
     let (known, unknown) = ("zoe.tremblay@example.edu", "nobody.of.that.name@example.edu");

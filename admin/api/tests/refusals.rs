@@ -182,6 +182,7 @@ async fn the_document_tells_every_route() {
         ("/api/v1/imports/{id}/apply", vec!["post"]),
         ("/api/v1/jobs/{id}", vec!["get"]),
         ("/api/v1/queue", vec!["get"]),
+        ("/api/v1/settings", vec!["get"]),
         ("/api/v1/status", vec!["get"]),
     ];
     let paths = document["paths"].as_object().unwrap();

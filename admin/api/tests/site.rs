@@ -291,6 +291,7 @@ async fn every_route_holds_the_table_of_roles() {
         ("post", "/imports/{id}/apply", "", json!({"hash": "h"}), Op::ApplyImport),
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
         ("get", "/queue", "", json!({}), Op::ViewQueue),
+        ("get", "/settings", "", json!({}), Op::ViewSettings),
         ("get", "/status", "", json!({}), Op::ViewNode),
     ];
     let document = send(&api, Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap()).await.json();

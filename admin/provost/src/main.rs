@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{address, audit, directory, doctor, import, person, queue, roles, token, vacation};
+use crate::commands::{address, audit, directory, doctor, import, person, queue, roles, settings, token, vacation};
 use crate::config::Config;
 use crate::exit::Exit;
 
@@ -78,6 +78,9 @@ enum Command {
     /// Mail that waits to be sent on.
     #[command(subcommand)]
     Queue(queue::Command),
+    /// What all nodes share: quotas, limits, time zone.
+    #[command(subcommand)]
+    Settings(settings::Command),
     /// Look at this node and say what is wrong and what to do.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
@@ -138,6 +141,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Token(command) => token::run(&config, command, &print).await,
         Command::Audit(command) => audit::run(&config, command, &print).await,
         Command::Queue(command) => queue::run(&config, command, &print).await,
+        Command::Settings(command) => settings::run(&config, command, &print).await,
         Command::Doctor => doctor::run(&config, &cli.config, &print).await,
     }
 }

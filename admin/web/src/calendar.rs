@@ -1,15 +1,9 @@
 //! Days and moments in the words of the page's language, at the site's clock.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
-use provost_provision::site_time_zone as site;
+use jiff::{Timestamp, ZonedDateTime};
 
 use crate::language::Language;
-
-/// The site's day.
-pub(crate) fn today(now: Timestamp) -> Date {
-    now.to_zoned_datetime(site()).date()
-}
 
 /// "5 janvier 2027", "January 5, 2027".
 pub(crate) fn day(date: Date, language: Language) -> String {
@@ -28,10 +22,10 @@ pub(crate) fn day_of(text: &str, language: Language) -> String {
 }
 
 /// An RFC 3339 moment: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". What is no moment stays as it is.
-pub(crate) fn moment(text: &str, now: Timestamp, language: Language) -> String {
+pub(crate) fn moment(text: &str, now: &ZonedDateTime, language: Language) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
-    let at = time.to_zoned_datetime(site());
-    let today = today(now);
+    let at = time.to_zoned_datetime(now.time_zone().clone());
+    let today = now.date();
     let day = match at.date() {
         date if date == today => language.say("moment.today", &[]),
         date if today.yesterday().is_ok_and(|yesterday| date == yesterday) => language.say("moment.yesterday", &[]),
@@ -47,7 +41,8 @@ mod tests {
 
     #[test]
     fn moments_are_told_as_people_tell_them() {
-        let now = "2026-11-24T02:00:00Z".parse().unwrap(); // Nine in the evening of the 23rd in Toronto.
+        // Nine in the evening of the 23rd in Toronto.
+        let now: ZonedDateTime = "2026-11-23T21:00:00-05:00[America/Toronto]".parse().unwrap();
         for (text, french, english) in [
             ("2026-11-23T20:45:00Z", "aujourd’hui à 15 h 45", "today at 15:45"),
             ("2026-11-24T01:05:00Z", "aujourd’hui à 20 h 05", "today at 20:05"),
@@ -55,8 +50,8 @@ mod tests {
             ("2026-08-01T12:00:00Z", "1er août 2026 à 8 h 00", "August 1, 2026 at 8:00"),
             ("no moment", "no moment", "no moment"),
         ] {
-            assert_eq!(moment(text, now, Language::French), french);
-            assert_eq!(moment(text, now, Language::English), english);
+            assert_eq!(moment(text, &now, Language::French), french);
+            assert_eq!(moment(text, &now, Language::English), english);
         }
         assert_eq!(day_of("2027-01-05", Language::French), "5 janvier 2027");
         assert_eq!(day_of("some day", Language::French), "some day");

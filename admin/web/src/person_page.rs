@@ -2,14 +2,14 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::{AuditRecord, Operation, PersonDetail, Principal, VacationChange};
 use provost_store::{AccountId, Snapshot};
 use serde::Serialize;
 
-use crate::calendar::{day, day_of, moment, today};
+use crate::calendar::{day, day_of, moment};
 use crate::language::Language;
 use crate::page::{desk_failure, page};
 use crate::person_link::{person_url, state_level};
@@ -195,9 +195,9 @@ pub(crate) async fn show(
     let language = visitor.language;
     let directory = web.site.view.snapshot();
     let quota = directory.settings().quota(detail.quota_octets, &detail.summary.affiliation.to_ascii_lowercase());
-    let now = Timestamp::now();
+    let now = &Timestamp::now().to_zoned_datetime(directory.settings().time_zone.clone());
     let mailbox = snapshot.ok().map(|snapshot| mailbox_view(&snapshot, quota, now, language));
-    let vacation = vacation_view(detail.vacation.as_ref(), &mistakes, today(now), language);
+    let vacation = vacation_view(detail.vacation.as_ref(), &mistakes, now.date(), language);
     let glance = glance(&detail, mailbox.as_ref(), &vacation, language);
     let body = PersonPage {
         history: history.into_iter().map(|record| history_line(record, now, language)).collect(),
@@ -241,7 +241,13 @@ fn glance(
     lines.into_iter().map(|(key, value, level)| Glance { label: words(key), value, level }).collect()
 }
 
-fn person_view(detail: &PersonDetail, can: Can, glance: Vec<Glance>, now: Timestamp, language: Language) -> PersonView {
+fn person_view(
+    detail: &PersonDetail,
+    can: Can,
+    glance: Vec<Glance>,
+    now: &ZonedDateTime,
+    language: Language,
+) -> PersonView {
     let summary = &detail.summary;
     let url = person_url(&summary.id);
     let none = || language.say("person.none", &[]);
@@ -379,7 +385,7 @@ fn percent(used: u64, quota: u64) -> u128 {
     u128::from(used) * 100 / u128::from(quota.max(1))
 }
 
-fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, now: Timestamp, language: Language) -> MailboxView {
+fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, now: &ZonedDateTime, language: Language) -> MailboxView {
     let count = snapshot.mailboxes.iter().map(|mailbox| u64::from(mailbox.messages)).sum::<u64>().to_string();
     let used = octets(snapshot.octets, language);
     let quota_text = match quota {
@@ -408,7 +414,7 @@ fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, now: Timestamp, languag
     }
 }
 
-fn history_line(record: AuditRecord, now: Timestamp, language: Language) -> HistoryLine {
+fn history_line(record: AuditRecord, now: &ZonedDateTime, language: Language) -> HistoryLine {
     HistoryLine {
         at: moment(&record.at, now, language),
         at_iso: record.at,
@@ -462,8 +468,15 @@ mod tests {
             last_logins: Vec::new(),
             token: provost_store::Token::default(),
         };
-        let text =
-            |octets, quota| mailbox_view(&snapshot(octets), quota, Timestamp::UNIX_EPOCH, Language::English).quota_text;
+        let text = |octets, quota| {
+            mailbox_view(
+                &snapshot(octets),
+                quota,
+                &Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC),
+                Language::English,
+            )
+            .quota_text
+        };
         assert_eq!(text(500, Some(1000)), "500 bytes of 1.0 kB used (50 %). Messages: 0.");
         assert_eq!(text(500, Some(0)), "500 bytes of 0 bytes used (50000 %). Messages: 0.");
         assert_eq!(text(500, None), "500 bytes used, no quota. Messages: 0.");

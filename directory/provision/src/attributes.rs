@@ -107,8 +107,8 @@ impl<'a> WantedAttributes<'a> {
         };
         let text = |column, value: &'a Option<String>| cell(column, value.as_deref().map(Cow::Borrowed));
         let zone = &policies.time_zone;
-        let start = moment(record, Column::StartDate, record.start_date, |day| calendar::day_begins_in(zone, day))?;
-        let end = moment(record, Column::EndDate, record.end_date, |day| calendar::day_ends_in(zone, day))?;
+        let start = moment(record, Column::StartDate, record.start_date, |day| calendar::day_begins(zone, day))?;
+        let end = moment(record, Column::EndDate, record.end_date, |day| calendar::day_ends(zone, day))?;
         Ok(Self([
             value(Column::GivenName, &record.given_name),
             value(Column::FamilyName, &record.family_name),

@@ -9,6 +9,7 @@ mod address;
 mod detail;
 mod import;
 mod permit;
+mod setting;
 mod target;
 mod vacation;
 
@@ -255,7 +256,7 @@ impl Desk {
     pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
         let found = self.target(principal, Operation::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn()).await?;
-        let mut detail = detail::detail(&found.entry, &addresses)?;
+        let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
         let noted = self.audit.note(principal.actor(), "person.view", &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
             noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))?;

@@ -26,7 +26,6 @@ mod write;
 
 pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
-pub use calendar::site_time_zone;
 pub use desk::{
     AddressInfo, Desk, DeskError, Expected, ImportError, PersonDetail, PersonSummary, PlannedImport, Target,
     VacationChange,

@@ -5,10 +5,11 @@
 //! fields and the version.
 
 use jiff::tz::TimeZone;
+use provost_settings::Values;
 
+use crate::Settings;
 use crate::naming::{LETTERS, RESERVED};
 use crate::source::{Affiliation, Column};
-use crate::{Settings, calendar};
 
 /// Version of the rules that [`Policies::built_in`] holds. It changes whenever one of them does.
 pub const BUILT_IN_POLICIES: &str = "built-in/1";
@@ -55,14 +56,20 @@ impl Policies {
             naming: NamingPolicy::built_in(domain),
             affiliations: AffiliationPolicy { admitted: Affiliation::ALL.to_vec() },
             clearing_columns: vec![Column::Program, Column::StartDate, Column::EndDate],
-            time_zone: calendar::site_time_zone(),
+            time_zone: Values::default().time_zone,
         }
     }
 }
 
 impl From<&Settings> for Policies {
     fn from(settings: &Settings) -> Self {
-        Self::built_in(&settings.domain)
+        let built_in = Self::built_in(&settings.domain);
+        if built_in.time_zone == settings.time_zone {
+            return built_in;
+        }
+        let name = settings.time_zone.iana_name().unwrap_or("unnamed");
+        let version = format!("{BUILT_IN_POLICIES}; time-zone {name}");
+        Self { version, time_zone: settings.time_zone.clone(), ..built_in }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use provost_client::{Directory, DirectoryError, Scope, Search};
 use provost_entry::{Entry, Filter};
 use provost_schema::{attr, class};
@@ -19,12 +20,19 @@ pub struct Settings {
     pub source: String,
     /// How new passwords are stored.
     pub scheme: provost_credential::Scheme,
+    /// Where the days of enrolments and vacations begin and end.
+    pub time_zone: TimeZone,
 }
 
 impl Settings {
     /// Those of the settings that all nodes share.
     pub fn of(shared: &SharedSettings) -> Self {
-        Self { domain: shared.mail_domain.clone(), source: REGISTRAR.to_owned(), scheme: shared.password_scheme }
+        Self {
+            domain: shared.mail_domain.clone(),
+            source: REGISTRAR.to_owned(),
+            scheme: shared.password_scheme,
+            time_zone: shared.time_zone.clone(),
+        }
     }
 }
 

@@ -200,7 +200,12 @@ fn spawn(folder: &Path, port: u16) -> Child {
 }
 
 fn settings() -> Settings {
-    Settings { domain: "example.edu".into(), source: "registrar".into(), scheme: Scheme::Ssha }
+    Settings {
+        domain: "example.edu".into(),
+        source: "registrar".into(),
+        scheme: Scheme::Ssha,
+        time_zone: jiff::tz::TimeZone::UTC,
+    }
 }
 
 fn admin() -> Principal {

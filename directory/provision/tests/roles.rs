@@ -12,6 +12,7 @@ use provost_provision::{
     Settings, TABLE, Target, VacationChange, ensure_tree,
 };
 use provost_server::Server;
+use provost_settings::Fallback;
 use tempfile::TempDir;
 
 const SUFFIX: &str = "dc=example,dc=edu";
@@ -56,7 +57,12 @@ impl Site {
             connect_timeout: Duration::from_secs(2),
             operation_timeout: Duration::from_secs(10),
         });
-        let settings = Settings { domain: "example.edu".into(), source: "registrar".into(), scheme: Scheme::Ssha };
+        let settings = Settings {
+            domain: "example.edu".into(),
+            source: "registrar".into(),
+            scheme: Scheme::Ssha,
+            time_zone: jiff::tz::TimeZone::UTC,
+        };
         ensure_tree(&directory, &settings).await.unwrap();
         let audit = Audit::in_memory();
         let desk = Desk::new(directory, settings, audit.clone(), Journals::new(folder.path().join("journal")));
@@ -105,12 +111,13 @@ async fn ask(desk: &Desk, who: &Principal, operation: Operation) -> Result<(), D
         }
         Operation::ViewAudit => desk.audit_records(who, None, 5).await.map(drop),
         Operation::InitDirectory => desk.ensure_tree(who).await.map(drop),
-        Operation::ViewQueue | Operation::ViewNode | Operation::ViewTokens | Operation::ViewSettings => {
-            desk.permit(who, operation).await
+        Operation::ViewSettings => desk.shared_settings(who, &Fallback::default()).await.map(drop),
+        Operation::ChangeSettings => {
+            desk.set_setting(who, "default-quota", &["5000000".to_owned()]).await?;
+            desk.clear_setting(who, "default-quota").await.map(drop)
         }
-        Operation::ChangeTokens | Operation::ChangeSettings => {
-            desk.permit_change(who, operation, "subject", serde_json::json!({})).await.map(drop)
-        }
+        Operation::ViewQueue | Operation::ViewNode | Operation::ViewTokens => desk.permit(who, operation).await,
+        Operation::ChangeTokens => desk.permit_change(who, operation, "subject", serde_json::json!({})).await.map(drop),
     }
 }
 

@@ -26,7 +26,7 @@ pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
 const RETRY_MAX: i64 = 86_400;
 /// Longest life in the queue, seconds: 30 days.
 const LIFETIME_MAX: i64 = 30 * 86_400;
-/// Longest name of a time zone, role or group, octets.
+/// Longest name of a time zone, octets.
 const NAME_OCTETS_MAX: usize = 64;
 /// Affiliations that a quota class may name.
 const AFFILIATIONS: [&str; 5] = ["student", "faculty", "staff", "alum", "other"];
@@ -176,19 +176,6 @@ pub static DEFINITIONS: &[Definition] = &[
         write: |values| vec![values.removal_guard.to_string()],
     },
     Definition {
-        name: "role-groups",
-        about: "roles that the members of a group below ou=groups have",
-        unit: "",
-        rule: "per value: a role, a space, the name of a group; lower-case letters, digits and hyphens in the role",
-        container: ou::POLICIES,
-        example: "helpdesk service-desk",
-        read: |values, stated| {
-            values.role_groups = stated.iter().map(|text| role_group(text)).collect::<Option<_>>()?;
-            Some(())
-        },
-        write: |values| values.role_groups.iter().map(|(role, group)| format!("{role} {group}")).collect(),
-    },
-    Definition {
         name: "message-size",
         about: "the largest message that is taken",
         unit: "octets",
@@ -279,14 +266,6 @@ fn two_words(text: &str) -> Option<(&str, &str)> {
     Some((first, rest.trim()))
 }
 
-fn role_group(text: &str) -> Option<(String, String)> {
-    let (role, group) = two_words(text)?;
-    let is_role = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
-    let fits = |name: &str| (1..=NAME_OCTETS_MAX).contains(&name.len());
-    let good = fits(role) && fits(group) && role.bytes().all(is_role) && !group.contains(char::is_control);
-    good.then(|| (role.to_owned(), group.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,7 +292,6 @@ mod tests {
             ("quota-classes", "alum none", "alum none"),
             ("removal-guard", "1", "1"),
             ("removal-guard", "100", "100"),
-            ("role-groups", "helpdesk Service desk", "helpdesk Service desk"),
             ("message-size", "65536", "65536"),
             ("message-size", "134217728", "134217728"),
             ("retry-first", "1", "1"),
@@ -348,9 +326,6 @@ mod tests {
             ("removal-guard", "0"),
             ("removal-guard", "101"),
             ("removal-guard", "20 %"),
-            ("role-groups", "helpdesk"),
-            ("role-groups", "Help! desk"),
-            ("role-groups", "helpdesk a\u{7}b"),
             ("message-size", "65535"),
             ("message-size", "134217729"),
             ("retry-first", "0"),

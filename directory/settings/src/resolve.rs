@@ -13,8 +13,7 @@ use crate::{DEFINITIONS, Definition, Values};
 pub const SETTINGS_MAX: usize = 256;
 
 /// Where a value in force comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// This entry of the directory.
     Directory(String),
@@ -24,6 +23,18 @@ pub enum Origin {
     File(String),
     /// Nobody states it.
     Default,
+}
+
+impl Origin {
+    /// Its kind (`directory`, `last-good`, `file`, `default`), and the DN or key.
+    pub fn parts(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Directory(dn) => ("directory", Some(dn)),
+            Self::LastGood(dn) => ("last-good", Some(dn)),
+            Self::File(key) => ("file", Some(key)),
+            Self::Default => ("default", None),
+        }
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -70,7 +81,7 @@ fn is_below(dn: &str, container: &str) -> bool {
 }
 
 /// A value that is stated and not in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Name of the setting, as the entry has it.
     pub name: String,
@@ -104,7 +115,7 @@ impl Fallback {
 }
 
 /// One setting as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingRow {
     /// Its name.
     pub name: String,

@@ -27,8 +27,6 @@ pub struct Values {
     pub quota_classes: BTreeMap<String, Option<u64>>,
     /// `removal-guard`: a refresh of the View that would remove more than this share of all people, percent, is parked.
     pub removal_guard: u8,
-    /// `role-groups`: pairs of a role and the name of the group whose members have it.
-    pub role_groups: Vec<(String, String)>,
     /// `message-size`: the largest message that is taken, octets.
     pub message_size: u64,
     /// `retry-first`: seconds from the first deferral of a queued message to the next attempt; the wait doubles.
@@ -48,7 +46,6 @@ impl Default for Values {
             default_quota: None,
             quota_classes: BTreeMap::new(),
             removal_guard: 20,
-            role_groups: Vec::new(),
             message_size: 50 * 1024 * 1024,
             retry_first: 60,
             retry_max: 3600,

@@ -25,7 +25,7 @@ pub use login::Login;
 pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
-pub use provost_settings::{Fallback, SharedSettings};
+pub use provost_settings::{Fallback, Fault, SettingRow, SharedSettings};
 pub use snapshot::{AddressKind, Recipient, Snapshot};
 pub use status::Status;
 

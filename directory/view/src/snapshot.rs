@@ -158,18 +158,6 @@ impl Snapshot {
         dn_key(&person.dn).is_some_and(|key| group.has(&key))
     }
 
-    /// The person's roles: those of their entry and those of the groups that `role-groups` names.
-    pub fn roles(&self, person: &Person) -> Vec<Box<str>> {
-        let mut roles = person.roles.clone();
-        for (role, group) in &self.settings().role_groups {
-            let held = self.groups.named(group).is_some_and(|group| self.is_member(person, group));
-            if held && !roles.iter().any(|known| **known == **role) {
-                roles.push(role.as_str().into());
-            }
-        }
-        roles
-    }
-
     /// By entryUUID.
     pub fn person(&self, entry_uuid: Uuid) -> Option<Arc<Person>> {
         self.person_by_key(entry_uuid.as_bytes())
@@ -474,14 +462,11 @@ mod tests {
         assert_eq!(snapshot.members(&desk), [uuid(1)], "7 is nobody yet");
         snapshot.put(uuid(7), person(7, "late"));
         assert_eq!(snapshot.members(&desk).len(), 2);
-        let roles = |snapshot: &Snapshot, n| snapshot.roles(&snapshot.person(uuid(n)).unwrap());
-        assert!(roles(&snapshot, 1).is_empty());
-        snapshot.put(uuid(41), setting("role-groups", "helpdesk Help Desk"));
-        assert_eq!(roles(&snapshot, 1), ["helpdesk".into()]);
-        assert!(roles(&snapshot, 2).is_empty());
+        let is_member = |n| snapshot.is_member(&snapshot.person(uuid(n)).unwrap(), &desk);
+        assert!(is_member(1) && is_member(7) && !is_member(2));
         // Renamed: the old name leads nowhere.
         snapshot.put(uuid(31), group(31, "Desk", &[1]));
-        assert!(snapshot.group("help desk").is_none() && roles(&snapshot, 1).is_empty());
+        assert!(snapshot.group("help desk").is_none());
         snapshot.put(uuid(32), group(32, "desk", &[2]));
         assert!(snapshot.remove(uuid(31)));
         assert_eq!(snapshot.group("DESK").unwrap().entry_uuid, uuid(32));

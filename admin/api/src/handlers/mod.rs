@@ -6,5 +6,6 @@ pub(crate) mod jobs;
 pub(crate) mod password;
 pub(crate) mod people;
 pub(crate) mod queue;
+pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod vacation;

@@ -45,7 +45,12 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Reply {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings { domain: "example.edu".into(), source: "registrar".into(), scheme: Scheme::Ssha }
+    Settings {
+        domain: "example.edu".into(),
+        source: "registrar".into(),
+        scheme: Scheme::Ssha,
+        time_zone: jiff::tz::TimeZone::UTC,
+    }
 }
 
 pub(crate) fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> Directory {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use provost_client::{Directory, DirectoryError};
 use provost_provision::DeskError;
+use provost_schema::class;
 use serde::Serialize;
 
 use crate::config::{Config, ListenerConfig};
@@ -150,7 +151,8 @@ async fn schema(config: &Config) -> Finding {
         let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
         let published = directory.subschema().await.map_err(|e| e.to_string())?;
         let known = |name: &str| published.iter().any(|(_, text)| text.contains(&format!("'{name}'")));
-        let needed = [provost_schema::class::PROVOST_ACCOUNT, provost_schema::class::PROVOST_ADDRESS_ENTRY];
+        let needed =
+            [class::PROVOST_ACCOUNT, class::PROVOST_ADDRESS_ENTRY, class::PROVOST_SETTING, class::PROVOST_GROUP];
         let missing: Vec<_> = needed.into_iter().filter(|name| !known(name)).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("not in the server's schema: {}", missing.join(", "))) }
     };

@@ -3,9 +3,10 @@
 use anyhow::bail;
 use clap::Subcommand;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use provost_api::{NewToken, TOKEN_DAYS_MAX, TokenInfo, Tokens};
-use provost_provision::{Role, site_time_zone};
+use provost_provision::Role;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -60,7 +61,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     let tokens = Tokens::new(asking.state.clone(), Vec::new());
     match command {
         Command::Create { name, role, expires } => {
-            let new = NewToken { name: name.clone(), role, expires: end_of(&expires, now)? };
+            let new =
+                NewToken { name: name.clone(), role, expires: end_of(&expires, now, &asking.settings.time_zone)? };
             let (token, audit_id) = tokens.create(desk, who, &new, now).await?;
             let created = Created { name, token, role: role.name(), expires: new.expires, audit_id };
             print.show(&created, |created| {
@@ -84,8 +86,8 @@ fn list(found: &[TokenInfo]) {
     println!("{} in force", found.len());
 }
 
-/// `90d`, or the last day to its end.
-fn end_of(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+/// `90d`, or the last day to its end in that time zone.
+fn end_of(text: &str, now: Timestamp, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
         if !(1..=TOKEN_DAYS_MAX).contains(&days) {
             bail!("--expires: 1d to {TOKEN_DAYS_MAX}d");
@@ -95,7 +97,7 @@ fn end_of(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     let Ok(day) = text.parse::<Date>() else {
         bail!("--expires: a number of days as in 90d, or a day as in 2027-08-31");
     };
-    Ok(site_time_zone().to_timestamp(day.tomorrow()?.at(0, 0, 0, 0))?)
+    Ok(zone.to_timestamp(day.tomorrow()?.at(0, 0, 0, 0))?)
 }
 
 #[cfg(test)]
@@ -104,11 +106,16 @@ mod tests {
 
     #[test]
     fn ends_are_days_or_a_day() {
+        let zone = TimeZone::get("America/Toronto").unwrap();
         let now: Timestamp = "2026-09-01T12:00:00Z".parse().unwrap();
-        assert_eq!(end_of("1d", now).unwrap().to_string(), "2026-09-02T12:00:00Z");
-        assert_eq!(end_of("2026-09-01", now).unwrap().to_string(), "2026-09-02T04:00:00Z", "to the end of the day");
+        assert_eq!(end_of("1d", now, &zone).unwrap().to_string(), "2026-09-02T12:00:00Z");
+        assert_eq!(
+            end_of("2026-09-01", now, &zone).unwrap().to_string(),
+            "2026-09-02T04:00:00Z",
+            "to the end of the day"
+        );
         for text in ["", "0d", "733d", "-1d", "soon", "2026-13-01", "99999999999999999999d"] {
-            assert!(end_of(text, now).is_err(), "{text}");
+            assert!(end_of(text, now, &zone).is_err(), "{text}");
         }
     }
 }

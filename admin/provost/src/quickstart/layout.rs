@@ -99,7 +99,6 @@ servers = [{{ url = "ldap://127.0.0.1:{ldap}", role = "provider" }}]
 suffix = "{suffix}"
 bind_dn = "cn=provost,{suffix}"
 bind_password_file = "{data}/secrets/directory-password"
-domain = "{domain}"
 
 [directory.embedded]
 listen = ["127.0.0.1:{ldap}"]

@@ -1,5 +1,6 @@
 //! Entries as the help desk sees them.
 
+use jiff::tz::TimeZone;
 use provost_entry::Entry;
 use provost_schema::attr;
 
@@ -29,10 +30,10 @@ pub(super) fn summary(entry: &Entry) -> PersonSummary {
     }
 }
 
-/// A person with the address entries of which they are the owner.
-pub(super) fn detail(person: &Entry, addresses: &[Entry]) -> Result<PersonDetail, DeskError> {
+/// A person with the address entries of which they are the owner; days are those of the zone.
+pub(super) fn detail(person: &Entry, addresses: &[Entry], zone: &TimeZone) -> Result<PersonDetail, DeskError> {
     let text = |name: &str| person.first(name).map(str::to_owned);
-    let date = |name: &str| person.first(name).and_then(day_of).map(|date| date.to_string());
+    let date = |name: &str| person.first(name).and_then(|time| day_of(zone, time)).map(|date| date.to_string());
     let time = |name: &str| person.first(name).and_then(rfc3339);
     let summary = summary(person);
     let entry_uuid = person.first(attr::ENTRY_UUID).and_then(|id| id.parse().ok());
@@ -52,7 +53,7 @@ pub(super) fn detail(person: &Entry, addresses: &[Entry]) -> Result<PersonDetail
         end_date: date(attr::PROVOST_END_DATE),
         has_password: !person.values(attr::USER_PASSWORD).is_empty(),
         quota_octets: person.first(attr::MAIL_QUOTA).and_then(|quota| quota.parse().ok()),
-        vacation: vacation::of_entry(person),
+        vacation: vacation::of_entry(person, zone),
         created: time(attr::CREATE_TIMESTAMP),
         modified: time(attr::MODIFY_TIMESTAMP),
         audit_id: String::new(),

@@ -1,5 +1,6 @@
 //! The vacation rule: as people state it, and as the person's attributes hold it.
 
+use jiff::tz::TimeZone;
 use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::attr;
 use serde_json::json;
@@ -29,9 +30,10 @@ impl Desk {
         change: VacationChange,
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Operation::SetVacation, &target.into()).await?;
-        let change = check(change)?;
-        let detail = json!({ "before": of_entry(&person.entry), "after": change });
-        self.change(principal.actor(), "vacation.set", &person, modifications(Some(&change)), detail).await
+        let zone = self.settings.get().time_zone;
+        let change = check(change, &zone)?;
+        let detail = json!({ "before": of_entry(&person.entry, &zone), "after": change });
+        self.change(principal.actor(), "vacation.set", &person, modifications(Some(&change), &zone), detail).await
     }
 
     /// Clears it. Clearing none is no error.
@@ -41,13 +43,14 @@ impl Desk {
         target: impl Into<Target<'_>>,
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Operation::SetVacation, &target.into()).await?;
-        let detail = json!({ "before": of_entry(&person.entry), "after": null });
-        self.change(principal.actor(), "vacation.clear", &person, modifications(None), detail).await
+        let zone = self.settings.get().time_zone;
+        let detail = json!({ "before": of_entry(&person.entry, &zone), "after": null });
+        self.change(principal.actor(), "vacation.clear", &person, modifications(None, &zone), detail).await
     }
 }
 
 /// The rule as it will be kept: blanks trimmed, line ends LF; or which field breaks which rule.
-fn check(change: VacationChange) -> Result<VacationChange, DeskError> {
+fn check(change: VacationChange, zone: &TimeZone) -> Result<VacationChange, DeskError> {
     let invalid = |field, rule: &str| Err(DeskError::Invalid { field, rule: rule.to_owned() });
     let change = VacationChange {
         subject_fr: subject("subject_fr", change.subject_fr)?,
@@ -64,10 +67,10 @@ fn check(change: VacationChange) -> Result<VacationChange, DeskError> {
     {
         return invalid("end", "the end is before the start");
     }
-    if change.start.is_some_and(|date| day_begins(date).is_none()) {
+    if change.start.is_some_and(|date| day_begins(zone, date).is_none()) {
         return invalid("start", "not a day that can be kept");
     }
-    if change.end.is_some_and(|date| day_ends(date).is_none()) {
+    if change.end.is_some_and(|date| day_ends(zone, date).is_none()) {
         return invalid("end", "not a day that can be kept");
     }
     if change.interval_days.is_some_and(|days| !INTERVAL_DAYS.contains(&days)) {
@@ -112,7 +115,7 @@ fn text(field: &'static str, value: Option<String>) -> Result<Option<String>, De
 }
 
 /// The attributes of a rule, or of none.
-fn modifications(change: Option<&VacationChange>) -> Vec<Modification> {
+fn modifications(change: Option<&VacationChange>, zone: &TimeZone) -> Vec<Modification> {
     let set = |name: AttributeDescription, value: Option<String>| {
         Modification::replace(name, value.into_iter().map(String::into_bytes).collect())
     };
@@ -120,10 +123,12 @@ fn modifications(change: Option<&VacationChange>) -> Vec<Modification> {
     let (subject, text) = (attr::MAIL_AUTO_REPLY_SUBJECT, attr::MAIL_AUTO_REPLY_TEXT);
     let field = |get: fn(&VacationChange) -> &Option<String>| change.and_then(|change| get(change).clone());
     let interval = change.and_then(|change| change.interval_days).map(|days| days.to_string());
+    let begins = change.and_then(|change| change.start).and_then(|date| day_begins(zone, date));
+    let ends = change.and_then(|change| change.end).and_then(|date| day_ends(zone, date));
     vec![
         set(of(attr::MAIL_AUTO_REPLY_MODE), change.map(|_| MODE_REPLY.to_owned())),
-        set(of(attr::VACATION_START_DATE), change.and_then(|change| change.start).and_then(day_begins)),
-        set(of(attr::VACATION_END_DATE), change.and_then(|change| change.end).and_then(day_ends)),
+        set(of(attr::VACATION_START_DATE), begins),
+        set(of(attr::VACATION_END_DATE), ends),
         set(of(attr::PROVOST_VACATION_INTERVAL), interval),
         // A text without a language, from elsewhere, would go on being sent beside what people state here.
         set(of(subject), None),
@@ -136,13 +141,13 @@ fn modifications(change: Option<&VacationChange>) -> Vec<Modification> {
 }
 
 /// The rule that an entry holds; `None` when its mode is not `reply`. A text without a language counts as English.
-pub(super) fn of_entry(entry: &Entry) -> Option<VacationChange> {
+pub(super) fn of_entry(entry: &Entry, zone: &TimeZone) -> Option<VacationChange> {
     entry.first(attr::MAIL_AUTO_REPLY_MODE).filter(|mode| mode.eq_ignore_ascii_case(MODE_REPLY))?;
     let tagged = |name: &str, language: &str| entry.first(&format!("{name};lang-{language}")).map(str::to_owned);
     let english = |name: &str| tagged(name, "en").or_else(|| entry.first(name).map(str::to_owned));
     Some(VacationChange {
-        start: entry.first(attr::VACATION_START_DATE).and_then(day_of),
-        end: entry.first(attr::VACATION_END_DATE).and_then(day_of),
+        start: entry.first(attr::VACATION_START_DATE).and_then(|time| day_of(zone, time)),
+        end: entry.first(attr::VACATION_END_DATE).and_then(|time| day_of(zone, time)),
         subject_fr: tagged(attr::MAIL_AUTO_REPLY_SUBJECT, "fr"),
         subject_en: english(attr::MAIL_AUTO_REPLY_SUBJECT),
         text_fr: tagged(attr::MAIL_AUTO_REPLY_TEXT, "fr"),
@@ -156,6 +161,10 @@ mod tests {
     use super::*;
     use jiff::civil::date;
     use provost_entry::Dn;
+
+    fn toronto() -> TimeZone {
+        TimeZone::get("America/Toronto").unwrap()
+    }
 
     fn rule() -> VacationChange {
         VacationChange {
@@ -171,15 +180,15 @@ mod tests {
     #[test]
     fn a_rule_comes_back_as_it_was_set() {
         let mut entry = Entry::new(Dn::root()).with(attr::MAIL_AUTO_REPLY_TEXT, "from elsewhere");
-        for change in modifications(Some(&rule())) {
+        for change in modifications(Some(&rule()), &toronto()) {
             entry.set(change.attribute, change.values);
         }
-        assert_eq!(of_entry(&entry), Some(rule()));
+        assert_eq!(of_entry(&entry, &toronto()), Some(rule()));
         assert_eq!(entry.first(attr::VACATION_END_DATE), Some("20270105045959Z"), "to the end of its last day");
-        for change in modifications(None) {
+        for change in modifications(None, &toronto()) {
             entry.set(change.attribute, change.values);
         }
-        assert_eq!((of_entry(&entry), entry.attributes().count()), (None, 0));
+        assert_eq!((of_entry(&entry, &toronto()), entry.attributes().count()), (None, 0));
     }
 
     #[test]
@@ -203,12 +212,12 @@ mod tests {
             (with(|rule| rule.subject_fr = Some("a\u{200B}b".into())), "subject_fr"),
             (with(|rule| rule.text_fr = Some("a\u{202E}b".into())), "text_fr"),
         ] {
-            match check(change) {
+            match check(change, &toronto()) {
                 Err(DeskError::Invalid { field: refused, .. }) => assert_eq!(refused, field),
                 other => panic!("{field}: {other:?}"),
             }
         }
-        let crlf = check(with(|rule| rule.text_fr = Some("a\r\nb\r\n".into()))).unwrap();
+        let crlf = check(with(|rule| rule.text_fr = Some("a\r\nb\r\n".into())), &toronto()).unwrap();
         assert_eq!(crlf.text_fr.as_deref(), Some("a\nb"));
     }
 }

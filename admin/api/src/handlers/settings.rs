@@ -1,0 +1,80 @@
+//! The settings that all nodes share, as they are in force on this node.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use provost_provision::Operation;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::failures::Failures;
+use crate::problem::Problem;
+use crate::shared::Shared;
+
+/// The settings in force on this node, and what is stated and not in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SettingList {
+    /// Every setting.
+    settings: Vec<Setting>,
+    /// Values in the directory that break their rule.
+    bad: Vec<BadSetting>,
+}
+
+/// One setting.
+#[derive(Debug, Serialize, ToSchema)]
+struct Setting {
+    /// Its name.
+    name: String,
+    /// The values in force.
+    values: Vec<String>,
+    /// Unit of the values; empty where there is none.
+    unit: String,
+    /// `directory`, `last-good`, `file` or `default`.
+    origin: &'static str,
+    /// DN of the entry, or key of the node's file; absent for a default.
+    source: Option<String>,
+    /// What it decides.
+    about: String,
+    /// What a value must be.
+    rule: String,
+}
+
+/// A value in the directory that is not in force.
+#[derive(Debug, Serialize, ToSchema)]
+struct BadSetting {
+    /// Name of the setting, as the entry has it.
+    name: String,
+    /// The entry.
+    dn: String,
+    /// What it states.
+    values: Vec<String>,
+    /// The rule that this breaks.
+    rule: String,
+}
+
+/// Lists the settings that all nodes share, as they are in force on this node, with where each value comes from.
+#[utoipa::path(
+    get, operation_id = "listSettings", path = "/settings", tag = "operation",
+    responses((status = 200, description = "Every setting, and bad values", body = SettingList), Failures)
+)]
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+) -> Result<Json<SettingList>, Problem> {
+    shared.api.desk.permit(&principal, Operation::ViewSettings).await?;
+    let snapshot = shared.api.view.snapshot();
+    let settings = snapshot.settings();
+    let row = |row: provost_view::SettingRow| {
+        let (origin, source) = row.origin.parts();
+        let source = source.map(str::to_owned);
+        Setting { name: row.name, values: row.values, unit: row.unit, origin, source, about: row.about, rule: row.rule }
+    };
+    let bad = |fault: &provost_view::Fault| {
+        let fault = fault.clone();
+        BadSetting { name: fault.name, dn: fault.dn, values: fault.values, rule: fault.rule }
+    };
+    Ok(Json(SettingList {
+        settings: settings.rows().into_iter().map(row).collect(),
+        bad: settings.faults().iter().map(bad).collect(),
+    }))
+}

@@ -1,0 +1,124 @@
+//! `provost settings show|set|unset`: what all nodes share.
+
+use clap::Subcommand;
+use provost_settings::{Fault, SettingRow};
+use serde_json::{Value, json};
+
+use crate::config::{Config, read_secret};
+use crate::exit::Exit;
+use crate::output::Printer;
+
+/// What to do with the settings that all nodes share.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Every setting: value in force, unit, where it comes from; and bad values with the rule that they break.
+    ///
+    /// Asks the running node, whose values these are. Where no node can be asked, shows what the directory states.
+    #[command(after_help = "Example: provost settings show\n         provost --json settings show")]
+    Show,
+    /// State a setting in the directory; in force on every node at once. A bad value is refused.
+    #[command(after_help = "Examples: provost settings set default-quota 5000000000\n          \
+        provost settings set quota-classes 'student 5000000000' 'faculty 20000000000'\n          \
+        provost settings set time-zone America/Montreal")]
+    Set {
+        /// Which: see 'provost settings show'.
+        name: String,
+        /// Its values; one for most settings.
+        #[arg(required = true)]
+        values: Vec<String>,
+    },
+    /// Take a setting out of the directory, so that the default counts again.
+    #[command(after_help = "Example: provost settings unset default-quota")]
+    Unset {
+        /// Which.
+        name: String,
+    },
+}
+
+pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
+    match command {
+        Command::Show => {
+            let shown = match of_node(config).await {
+                Some(shown) => shown,
+                None => of_directory(config).await?,
+            };
+            print.show(&shown, show)?;
+        }
+        Command::Set { name, values } => {
+            let super::Asking { desk, principal, .. } = super::asking(config).await?;
+            let audit = desk.set_setting(&principal, &name, &values).await?;
+            print.show(&json!({ "audit": audit }), |_| println!("set"))?;
+        }
+        Command::Unset { name } => {
+            let super::Asking { desk, principal, .. } = super::asking(config).await?;
+            let audit = desk.clear_setting(&principal, &name).await?;
+            print.show(&json!({ "audit": audit }), |_| println!("unset"))?;
+        }
+    }
+    Ok(Exit::Clean)
+}
+
+/// What the running node says; `None` when it cannot be asked.
+async fn of_node(config: &Config) -> Option<Value> {
+    let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
+    let url = format!("http://{}/api/v1/settings", config.listeners.http.as_ref()?.address);
+    let asked = tokio::task::spawn_blocking(move || super::queue::get(&url, &token)).await;
+    let mut shown = asked.ok()?.ok()?;
+    shown.as_object_mut()?.insert("as_of".to_owned(), "node".into());
+    Some(shown)
+}
+
+/// What the directory states, and what counts without it.
+async fn of_directory(config: &Config) -> anyhow::Result<Value> {
+    let super::Asking { desk, principal, .. } = super::asking(config).await?;
+    let settings = desk.shared_settings(&principal, &config.fallback()).await?;
+    let row = |row: SettingRow| {
+        let (origin, source) = row.origin.parts();
+        json!({
+            "name": row.name, "values": row.values, "unit": row.unit, "origin": origin, "source": source,
+            "about": row.about, "rule": row.rule,
+        })
+    };
+    let bad = |fault: &Fault| json!({ "name": fault.name, "dn": fault.dn, "values": fault.values, "rule": fault.rule });
+    let rows: Vec<Value> = settings.rows().into_iter().map(row).collect();
+    let faults: Vec<Value> = settings.faults().iter().map(bad).collect();
+    Ok(json!({ "settings": rows, "bad": faults, "as_of": "directory" }))
+}
+
+fn show(shown: &Value) {
+    if shown["as_of"] == "directory" {
+        println!("No node was asked (is it running, and are listeners.http and api.token_file set?): this is what the");
+        println!("directory states. A node keeps the last good value of an entry that is bad now.");
+    }
+    for row in list(shown, "settings") {
+        let values: Vec<String> = list(row, "values").iter().map(printable).collect();
+        let value = if values.is_empty() { "-".to_owned() } else { values.join("; ") };
+        let source = match (row["origin"].as_str(), &row["source"]) {
+            (Some("last-good"), source) => format!("last good value of {}", printable(source)),
+            (Some("file"), source) => format!("{} in the node's file", printable(source)),
+            (Some("directory"), source) => printable(source),
+            _ => "default".to_owned(),
+        };
+        println!("{:<16} {value} {}", printable(&row["name"]), printable(&row["unit"]));
+        println!("{:<16}   {}; from: {source}", "", printable(&row["about"]));
+    }
+    for fault in list(shown, "bad") {
+        let values: Vec<String> = list(fault, "values").iter().map(printable).collect();
+        println!(
+            "BAD {}: '{}' is not in force; rule: {}",
+            printable(&fault["name"]),
+            values.join("; "),
+            printable(&fault["rule"])
+        );
+        println!("    {}", printable(&fault["dn"]));
+    }
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Anybody who writes in the directory wrote this: nothing of it may steer the terminal.
+fn printable(value: &Value) -> String {
+    value.as_str().unwrap_or_default().chars().filter(|c| !c.is_control()).collect()
+}

@@ -1,0 +1,172 @@
+//! Changes of the settings that all nodes share, by OpenLDAP's tools, and when a running node obeys them.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::ldap::{Ldap, SUFFIX};
+use crate::{Ran, deadline, mail, run};
+
+/// Within this a node obeys a change of a setting.
+const EFFECT_LIMIT: Duration = Duration::from_secs(1);
+/// Octets of a message that the smaller of the two quotas has no room for.
+const LARGE: usize = 2_500_000;
+
+/// A running node, its directory, and how its command is called.
+pub struct Site<'a> {
+    /// The writable directory.
+    pub ldap: &'a Ldap,
+    /// Runs `provost` with the node's configuration.
+    pub provost: &'a dyn Fn(&[&str]) -> Ran,
+    /// The node's LMTP listener.
+    pub lmtp: SocketAddr,
+    /// The node's HTTP listener.
+    pub http: SocketAddr,
+    /// A token of its REST API.
+    pub token: String,
+    /// Address of a person without a quota of their own and with an empty mailbox.
+    pub person: String,
+}
+
+impl Site<'_> {
+    /// Makes the entry of a setting by `ldapadd`.
+    fn add(&self, container: &str, name: &str, value: &str) -> anyhow::Result<()> {
+        let entry =
+            format!("dn: {}\nobjectClass: provostSetting\ncn: {name}\nprovostValue: {value}\n", dn_of(container, name));
+        self.ldap.feed("ldapadd", &entry)?.good().map(drop)
+    }
+
+    /// Changes it by `ldapmodify`.
+    fn modify(&self, container: &str, name: &str, value: &str) -> anyhow::Result<()> {
+        let dn = dn_of(container, name);
+        let change = format!("dn: {dn}\nchangetype: modify\nreplace: provostValue\nprovostValue: {value}\n");
+        self.ldap.feed("ldapmodify", &change)?.good().map(drop)
+    }
+
+    /// Waits until the node says that the setting has this value from this place; how long that took.
+    fn until_shown(&self, name: &str, value: &str, from: &str) -> anyhow::Result<Duration> {
+        let look = || {
+            let shown = self.show()?;
+            let mut lines = shown.lines().skip_while(|line| !line.split_whitespace().take(2).eq([name, value]));
+            let origin = lines.nth(1).unwrap_or_default();
+            Ok(origin.ends_with(&format!("from: {from}")).then_some(()))
+        };
+        let waited = deadline::until(EFFECT_LIMIT, look).with_context(|| format!("{name} {value} from {from}"));
+        waited.map(|((), after)| after).with_context(|| self.show().unwrap_or_default())
+    }
+
+    /// What `provost settings show` prints; the running node must have answered.
+    fn show(&self) -> anyhow::Result<String> {
+        let shown = (self.provost)(&["settings", "show"]).good()?;
+        ensure!(!shown.contains("No node was asked"), "the node was not asked:\n{shown}");
+        Ok(shown)
+    }
+
+    /// What becomes of a message of [`LARGE`] octets.
+    fn deliver_large(&self) -> anyhow::Result<()> {
+        let text = format!(
+            "Subject: large\r\n\r\n{}",
+            "0123456789abcdef0123456789abcdef012345678901234567890123456789\r\n".repeat(LARGE / 64)
+        );
+        mail::send(self.lmtp, None, "a@example.net", &[&self.person], &text)
+    }
+
+    /// A change of the default quota decides about the next delivery.
+    pub fn a_default_quota_is_obeyed(&self) -> anyhow::Result<()> {
+        let dn = dn_of("policies", "default-quota");
+        ensure!(self.show()?.contains("from: default"), "{}", self.show()?);
+        self.add("policies", "default-quota", "2000000")?;
+        let refused = || match self.deliver_large() {
+            Err(error) if format!("{error:#}").contains("552") => Ok(Some(())),
+            other => other.map(|()| None),
+        };
+        let ((), after) = deadline::until(EFFECT_LIMIT, refused).context("refused as over quota")?;
+        println!("default-quota obeyed by a delivery {after:?} after ldapadd ended");
+        self.until_shown("default-quota", "2000000", &dn)?;
+        self.modify("policies", "default-quota", "90000000")?;
+        let taken = || Ok(self.deliver_large().is_ok().then_some(()));
+        let ((), after) = deadline::until(EFFECT_LIMIT, taken).context("taken again")?;
+        println!("default-quota obeyed by a delivery {after:?} after ldapmodify ended");
+        Ok(())
+    }
+
+    /// A change of the time zone decides about the days that the node shows.
+    pub fn a_time_zone_is_obeyed(&self) -> anyhow::Result<()> {
+        let person = self.ldap.dn(&format!("(mail={})", self.person))?;
+        // Late in the evening of the last day of 2026 in Toronto, the next day in Paris.
+        let vacation = format!(
+            "dn: {person}\nchangetype: modify\nreplace: mailAutoReplyMode\nmailAutoReplyMode: reply\n-\n\
+             replace: vacationStartDate\nvacationStartDate: 20270101040000Z\n-\n\
+             replace: mailAutoReplyText;lang-fr\nmailAutoReplyText;lang-fr: Absente\n"
+        );
+        self.ldap.feed("ldapmodify", &vacation)?.good()?;
+        ensure!(self.vacation()?.contains("\"2026-12-31\""), "{}", self.vacation()?);
+        self.add("policies", "time-zone", "Europe/Paris")?;
+        let next_day = || Ok(self.vacation()?.contains("\"2027-01-01\"").then_some(()));
+        let ((), after) = deadline::until(EFFECT_LIMIT, next_day).context("the day of Paris")?;
+        println!("time-zone obeyed by REST {after:?} after ldapadd ended");
+        self.modify("policies", "time-zone", "America/Toronto")?;
+        let day_before = || Ok(self.vacation()?.contains("\"2026-12-31\"").then_some(()));
+        let ((), after) = deadline::until(EFFECT_LIMIT, day_before).context("the day of Toronto")?;
+        println!("time-zone obeyed by REST {after:?} after ldapmodify ended");
+        Ok(())
+    }
+
+    /// The person with their vacation rule, as REST has them.
+    fn vacation(&self) -> anyhow::Result<String> {
+        let url = format!("http://{}/api/v1/people/{}", self.http, self.person);
+        let token = format!("Authorization: Bearer {}", self.token);
+        run(Command::new("curl").args(["--silent", "--show-error", "--fail", "-H", &token, &url]))?.good()
+    }
+
+    /// A guard limit is in force at once; a bad one is reported and ignored.
+    pub fn a_guard_is_obeyed_and_a_bad_one_ignored(&self) -> anyhow::Result<()> {
+        let dn = dn_of("policies", "removal-guard");
+        self.add("policies", "removal-guard", "20")?;
+        self.modify("policies", "removal-guard", "33")?;
+        println!("removal-guard shown {:?} after ldapmodify ended", self.until_shown("removal-guard", "33", &dn)?);
+        self.modify("policies", "removal-guard", "500")?;
+        let after = self.until_shown("removal-guard", "33", &format!("last good value of {dn}"))?;
+        println!("a bad removal-guard reported {after:?} after ldapmodify ended");
+        self.the_bad_guard_is_reported()
+    }
+
+    /// The report of the bad value in `settings show`; it is 500, and 33 is in force.
+    pub fn the_bad_guard_is_reported(&self) -> anyhow::Result<()> {
+        let dn = dn_of("policies", "removal-guard");
+        self.until_shown("removal-guard", "33", &format!("last good value of {dn}"))?;
+        let shown = self.show()?;
+        let report = "BAD removal-guard: '500' is not in force; rule: a whole number from 1 to 100";
+        ensure!(shown.contains(report) && shown.contains(&dn), "{shown}");
+        Ok(())
+    }
+
+    /// `settings set` refuses a bad value with its rule, and writes a good one; `unset` brings the default back.
+    pub fn the_command_refuses_what_is_bad(&self) -> anyhow::Result<()> {
+        for (arguments, rule) in [
+            (["removal-guard", "101"], "a whole number from 1 to 100"),
+            (["time-zone", "Amerika/Toronto"], "time zone database"),
+            (["mail-domain", "not.served.example"], "a served domain"),
+            (["no-such", "1"], "no setting is named 'no-such'"),
+        ] {
+            let refused = (self.provost)(&["settings", "set", arguments[0], arguments[1]]);
+            ensure!(refused.code == Some(1) && refused.err.contains(rule), "{arguments:?}: {refused:?}");
+        }
+        (self.provost)(&["settings", "set", "removal-guard", "25"]).good()?;
+        let after = self.until_shown("removal-guard", "25", &dn_of("policies", "removal-guard"))?;
+        println!("removal-guard shown {after:?} after 'settings set' ended");
+        ensure!(!self.show()?.contains("BAD"), "{}", self.show()?);
+        (self.provost)(&["settings", "set", "message-size", "1000000"]).good()?;
+        self.until_shown("message-size", "1000000", &dn_of("services", "message-size"))?;
+        (self.provost)(&["settings", "unset", "message-size"]).good()?;
+        self.until_shown("message-size", "52428800", "default")?;
+        ensure!((self.provost)(&["settings", "unset", "message-size"]).code == Some(1), "it is unset already");
+        Ok(())
+    }
+}
+
+fn dn_of(container: &str, name: &str) -> String {
+    format!("cn={name},ou={container},{SUFFIX}")
+}
