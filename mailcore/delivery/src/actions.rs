@@ -29,7 +29,7 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// Runs the person's managed script; nothing is parsed for the many who have none. A broken script keeps.
     pub(crate) fn of(person: &Person, incoming: Incoming<'_>, view: &View) -> Self {
-        let Incoming { envelope, address, message, now, .. } = incoming;
+        let Incoming { arrival, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
             return Self::keep();
         }
@@ -39,8 +39,7 @@ impl Wishes {
         }
         let addresses = view.snapshot().addresses_of(person.entry_uuid);
         let addresses: Vec<Address> = addresses.into_iter().map(|(address, _kind)| address).collect();
-        let reverse_path = envelope.reverse_path.as_ref();
-        let context = Context { reverse_path, recipient: address, addresses: &addresses, now };
+        let context = Context { arrival, recipient: address, addresses: &addresses, now };
         match provost_sieve::run(&script, message, &context) {
             Ok(outcome) => Self::from(outcome),
             Err(error) => Self::keep_after(&error, person),
@@ -49,6 +48,12 @@ impl Wishes {
 
     fn keep() -> Self {
         Self { mailboxes: vec![MailboxName::inbox()], ..Self::default() }
+    }
+
+    /// Into the mailbox for quarantine, and nothing else: no rule of the person's runs, so that nobody is answered and nothing
+    /// is sent on.
+    pub(crate) fn quarantine(junk: MailboxName) -> Self {
+        Self { mailboxes: vec![junk], ..Self::default() }
     }
 
     /// RFC 5228 §2.10.6: an error in a script keeps the message.
@@ -79,7 +84,7 @@ impl Wishes {
         let notify = notify.map(|notify| Notify { success: notify.success && !stays, ..notify });
         let redirect = |to: &Address| {
             let recipient = Recipient { path: Path::from(to), notify, original: incoming.recipient.original.clone() };
-            let envelope = incoming.envelope.with_recipients(vec![recipient]);
+            let envelope = incoming.arrival.envelope.with_recipients(vec![recipient]);
             let id = caused_id(incoming.id, &format!("redirect {to}"));
             let when = incoming.now.as_second();
             Op::Enqueue(Box::new(Outgoing {

@@ -11,8 +11,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Address, Envelope, Path, Recipient, Report, ReportAction, ReportedRecipient};
-use provost_store::{AccountId, Applied, ApplyError, Batch, BatchId, MessageStore, Op, Outgoing, QueueId, Require};
+use provost_message::{
+    Address, Arrival, Envelope, Path, Recipient, Report, ReportAction, ReportedRecipient, without_detail,
+};
+use provost_store::{
+    AccountId, Applied, ApplyError, Batch, BatchId, MailboxName, MessageStore, Op, Outgoing, QueueId, Require,
+    SpecialUse,
+};
 use provost_view::{Person, Recipient as Known, View};
 use uuid::Uuid;
 
@@ -21,14 +26,16 @@ pub use outcome::{Delivered, Refusal};
 
 /// How often a batch with an unknown outcome is tried again with its id before the recipient is told to come later.
 const UNKNOWN_RETRIES_MAX: usize = 3;
+/// Where quarantined messages go in an account that has no mailbox with this use.
+const JUNK: &str = "Junk";
 
 /// One message on its way to one recipient.
 #[derive(Clone, Copy)]
 pub struct Incoming<'a> {
     /// See [`batch_id`]: with the same one again nothing is doubled.
     pub id: BatchId,
-    /// Reverse-path, ENVID, RET; its recipients are not looked at.
-    pub envelope: &'a Envelope,
+    /// The message's way here. Of its envelope reverse-path, ENVID and RET count; its recipients are not looked at.
+    pub arrival: &'a Arrival,
     /// The recipient as the envelope named it.
     pub recipient: &'a Recipient,
     /// The address of this site that it stands for.
@@ -77,7 +84,13 @@ impl Delivery {
     /// when it resolves to `Stored`, as durable as the message.
     pub async fn deliver(&self, incoming: Incoming<'_>) -> Delivered {
         let delivered = match self.person(incoming.address) {
-            Ok(_) if trace::has_come_before(incoming.message, incoming.address) => Delivered::Refused(Refusal::Loop),
+            Ok(_) if trace::is_looping(incoming.message, incoming.address, &self.hostname) => {
+                Delivered::Refused(Refusal::Loop)
+            }
+            Ok(person) if incoming.arrival.is_quarantined() => {
+                let wishes = Wishes::quarantine(self.junk(&person).await);
+                self.carry_out(incoming, &person, wishes).await
+            }
             Ok(person) => {
                 let wishes = Wishes::of(&person, incoming, &self.view);
                 self.carry_out(incoming, &person, wishes).await
@@ -85,11 +98,28 @@ impl Delivery {
             Err(delivered) => delivered,
         };
         metrics::counter!("deliveries_total", "outcome" => delivered.as_label()).increment(1);
+        let id = incoming.arrival.trace_id;
+        tracing::debug!(%id, recipient = %incoming.address, outcome = delivered.as_label(), "local delivery");
         delivered
     }
 
+    /// The person's mailbox for quarantine: the one whose use is `\Junk` (RFC 6154), whatever its name, else one named Junk.
+    async fn junk(&self, person: &Person) -> MailboxName {
+        let snapshot = self.store.snapshot(AccountId(person.entry_uuid), None).await.ok();
+        let by_use = snapshot.and_then(|snapshot| {
+            let mut mailboxes = snapshot.mailboxes.iter();
+            mailboxes.find(|mailbox| mailbox.special_use == Some(SpecialUse::Junk)).map(|mailbox| mailbox.name.clone())
+        });
+        by_use.or_else(|| MailboxName::parse(JUNK)).unwrap_or_else(MailboxName::inbox)
+    }
+
+    /// The person that an address reaches: its own, else, without its detail (RFC 5233), that of its user.
     fn person(&self, recipient: &Address) -> Result<Arc<Person>, Delivered> {
-        match self.view.recipient(recipient) {
+        let known = match (self.view.recipient(recipient), without_detail(recipient)) {
+            (Known::Unknown, Some(user)) => self.view.recipient(&user),
+            (known, _) => known,
+        };
+        match known {
             Known::Person(person) => Ok(person),
             Known::Unknown => Err(Delivered::Refused(Refusal::NoSuchUser)),
             Known::NotLocal => Err(Delivered::Refused(Refusal::NotLocal)),
@@ -103,12 +133,13 @@ impl Delivery {
         if let Some(reason) = wishes.reject {
             return Delivered::Refused(Refusal::Rejected(reason));
         }
-        let Incoming { id, envelope, recipient, address, message, now } = incoming;
+        let Incoming { id, arrival, recipient, address, message, now } = incoming;
+        let envelope = &arrival.envelope;
         let body = trace::with_trace(message, envelope.reverse_path.as_ref(), address);
         let mut ops = wishes.appends(&body, now);
         ops.extend(wishes.redirects(incoming, &body));
         ops.extend(wishes.vacation.as_ref().map(|reply| actions::answer(reply, incoming, person, &self.hostname)));
-        if wishes.ends_here() && recipient.wants_success() {
+        if wishes.ends_here() && recipient.wants_success() && !arrival.is_quarantined() {
             let success = ReportedRecipient { recipient: recipient.clone(), action: ReportAction::Delivered };
             let report = self.report(actions::caused_id(id, "delivered"), envelope, &[success], message, (now, now));
             ops.extend(report.map(|report| Op::Enqueue(Box::new(report))));

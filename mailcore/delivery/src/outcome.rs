@@ -24,7 +24,7 @@ pub enum Refusal {
     Closed,
     /// 552 5.2.2: over quota.
     Full,
-    /// 554 5.4.6: the message has been delivered to this address before.
+    /// 554 5.4.6: the message comes to this address again and again.
     Loop,
     /// 550 5.7.1: the recipient's rule says so, with its text (RFC 5429).
     Rejected(String),
@@ -51,7 +51,7 @@ impl Refusal {
             Self::NotLocal => (550, "5.7.1", "Relaying denied".into()),
             Self::Closed => (550, "5.2.1", "Account closed, takes no mail".into()),
             Self::Full => (552, "5.2.2", "Mailbox full".into()),
-            Self::Loop => (554, "5.4.6", "Mail loop: delivered to this address before".into()),
+            Self::Loop => (554, "5.4.6", "Mail loop: delivered to this address several times before".into()),
             Self::Rejected(text) => (550, "5.7.1", text.clone()),
             Self::Store(text) => (554, "5.3.0", text.clone()),
         }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Address, Envelope, EnvelopeId, Headers, Notify, Path, Recipient};
+use provost_message::{Address, Arrival, Envelope, EnvelopeId, Headers, Notify, Path, Recipient};
 use provost_store::{
     AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MailboxName,
-    MemoryStore, MessageStore, QueueRow, QueueStore, Rows, Snapshot, StoreError, Token, Which,
+    MemoryStore, MessageStore, Op, QueueRow, QueueStore, Rows, Snapshot, StoreError, Token, Which,
 };
 use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
 use uuid::Uuid;
@@ -163,15 +163,20 @@ async fn deliver_to(site: &Site, id: u128, envelope: &Envelope, recipient: &Reci
     let (id, address) = (batch_id(Uuid::from_u128(id), &recipient.path), recipient.path.address().unwrap());
     let message = &Bytes::copy_from_slice(message);
     let now = at(1_700_000_000);
-    site.delivery.deliver(Incoming { id, envelope, recipient, address: &address, message, now }).await
+    let arrival = &Arrival::from_queue(Uuid::nil().into(), envelope.clone(), message);
+    site.delivery.deliver(Incoming { id, arrival, recipient, address: &address, message, now }).await
 }
 
 async fn inbox(site: &Site, local: &str) -> Vec<Bytes> {
+    mailbox(site, local, "INBOX").await
+}
+
+async fn mailbox(site: &Site, local: &str, name: &str) -> Vec<Bytes> {
     let account = AccountId(person(local).entry_uuid);
     let snapshot = site.store.snapshot(account, None).await.unwrap();
-    let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
+    let mailbox = snapshot.mailbox(&MailboxName::parse(name).unwrap()).unwrap().id;
     let mut bodies = Vec::new();
-    for row in site.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+    for row in site.store.read(account, mailbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
         bodies.push(site.store.body(account, row.meta.body, None).await.unwrap());
     }
     bodies
@@ -192,7 +197,8 @@ async fn stores_once_with_its_trace() {
 #[tokio::test]
 async fn refuses_for_good() {
     let site = site(&[]);
-    let looping = [b"Delivered-To: zoe@example.edu\r\n", MESSAGE].concat();
+    let round = "Delivered-To: zoe@example.edu\r\nReceived: from x ([192.0.2.1])\r\n\tby mx.example.edu (Provost) with SMTP\r\n";
+    let looping = [round.repeat(3).as_bytes(), MESSAGE].concat();
     for (to, message, refusal) in [
         ("nobody", MESSAGE, Refusal::NoSuchUser),
         ("closed", MESSAGE, Refusal::Closed),
@@ -203,6 +209,57 @@ async fn refuses_for_good() {
     }
     let elsewhere = Address::parse("zoe@example.com").unwrap();
     assert_eq!(site.delivery.check(&elsewhere), Err(Delivered::Refused(Refusal::NotLocal)));
+}
+
+/// A quarantined message is in the mailbox whose use is Junk, with its mark, and causes nothing: no vacation reply, no report
+/// of success. A tagged one is delivered as any other.
+#[tokio::test]
+async fn a_quarantined_message_goes_into_junk() {
+    let marked = |effect: &str| {
+        let mark = format!("Provost-Verdict: {effect} listed 5.7.1\r\n\ton a list\r\n");
+        [mark.as_bytes(), b"Received: from a\r\n", MESSAGE_TO_AWAY].concat()
+    };
+    for (junk, effect, expect) in
+        [("Junk", "quarantine", (0, 1, 0)), ("Spam", "quarantine", (0, 1, 0)), ("Junk", "tag", (1, 0, 2))]
+    {
+        let site = site(&[]);
+        let (account, now) = (AccountId(person("away").entry_uuid), 1_700_000_000);
+        let to = MailboxName::parse(junk).unwrap();
+        if junk != "Junk" {
+            let ops = vec![Op::RenameMailbox { from: MailboxName::parse("Junk").unwrap(), to }];
+            site.store.apply(Batch { id: None, account, now, require: Vec::new(), ops }).await.unwrap();
+        }
+        let notify = Notify::parse("SUCCESS").ok();
+        let recipient = Recipient { notify, ..Path::parse("away@example.edu").unwrap().into() };
+        let envelope = Envelope::new(Path::parse("ann@example.org").ok(), []);
+        let delivered = deliver_to(&site, 1, &envelope, &recipient, &marked(effect)).await;
+        assert_eq!(delivered, Delivered::Stored, "{junk} {effect}");
+        let filed = mailbox(&site, "away", junk).await;
+        let counts = (inbox(&site, "away").await.len(), filed.len(), site.queued().await.len());
+        assert_eq!(counts, expect, "{junk} {effect}");
+        for body in &filed {
+            assert!(body.ends_with(&marked(effect)), "the mark stays");
+        }
+    }
+}
+
+/// RFC 5233: the detail of an address is the recipient's own affair. An address that is somebody's is nobody's detail.
+#[tokio::test]
+async fn a_detail_reaches_its_user() {
+    let site = site(&[]);
+    for (to, expect) in [
+        ("zoe+lists", Delivered::Stored),
+        ("zoe+a+b", Delivered::Stored),
+        ("zoe+", Delivered::Stored),
+        ("nobody+x", Delivered::Refused(Refusal::NoSuchUser)),
+        ("closed+x", Delivered::Refused(Refusal::Closed)),
+        ("+zoe", Delivered::Refused(Refusal::NoSuchUser)),
+    ] {
+        assert_eq!(deliver(&site, 1, "ann@example.org", to, MESSAGE).await, expect, "{to}");
+    }
+    let bodies = inbox(&site, "zoe").await;
+    assert_eq!(bodies.len(), 3);
+    assert!(String::from_utf8_lossy(&bodies[0]).contains("Delivered-To: zoe+lists@example.edu\r\n"));
 }
 
 /// A suspended person receives, and only cannot log in.

@@ -1,10 +1,13 @@
 //! The trace fields of final delivery: Return-Path (RFC 5321 §4.4) and Delivered-To (RFC 9228).
 
 use bytes::{BufMut, Bytes, BytesMut};
-use provost_message::{Address, Headers, Path};
+use provost_message::{Address, Headers, Path, is_own_received};
 
 /// Room for the two fields around their paths.
 const FIELD_OCTETS: usize = 64;
+/// Deliveries by this host to one address that a message may have behind it. Once or twice is somebody who sends a message
+/// from a mailbox on to its own address again; a loop comes for ever, and each round costs a copy.
+const OWN_DELIVERIES_MAX: usize = 3;
 
 /// The message as this recipient gets it: the one copy of the body that delivery makes.
 pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient: &Address) -> Bytes {
@@ -18,9 +21,21 @@ pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient
     body.freeze()
 }
 
-/// Whether the message was delivered to this address already: it is going round in circles.
-pub(crate) fn has_come_before(message: &[u8], recipient: &Address) -> bool {
-    Headers::of(message).all("Delivered-To").any(|field| field.value().eq_ignore_ascii_case(recipient.as_str()))
+/// Whether the message is going round in circles: this host has delivered it to this address too often already.
+///
+/// Only its own deliveries count: Delivered-To right above a Received that this host wrote. Another server's Delivered-To
+/// with the same address, of mail that moved here or came through a front server, says nothing of a loop.
+pub(crate) fn is_looping(message: &[u8], recipient: &Address, hostname: &str) -> bool {
+    let (mut is_delivered, mut deliveries) = (false, 0);
+    for field in Headers::of(message).iter() {
+        if field.is("Delivered-To") {
+            is_delivered = field.value().eq_ignore_ascii_case(recipient.as_str());
+        } else if field.is("Received") && std::mem::take(&mut is_delivered) && is_own_received(&field.value(), hostname)
+        {
+            deliveries += 1;
+        }
+    }
+    deliveries >= OWN_DELIVERIES_MAX
 }
 
 #[cfg(test)]
@@ -42,7 +57,22 @@ mod tests {
     #[test]
     fn sees_a_loop() {
         let zoe = Address::parse("zoe@example.edu").unwrap();
-        assert!(has_come_before(b"A: b\r\ndelivered-to:  ZOE@example.edu\r\n\r\n", &zoe));
-        assert!(!has_come_before(b"Delivered-To: ann@example.edu\r\n\r\nDelivered-To: zoe@example.edu\r\n", &zoe));
+        let trace = |to: &str, by: &str| {
+            let received = format!("Received: from x ([192.0.2.1])\r\n\tby {by} with SMTP id 1;\r\n\tdate\r\n");
+            format!("Return-Path: <>\r\nDelivered-To: {to}\r\nProvost-Verdict: tag x\r\n{received}")
+        };
+        let own = trace("ZOE@example.edu", "mx.example.edu (Provost)");
+        let other = trace("zoe@example.edu", "old.example.edu (Postfix)");
+        for (what, message, expect) in [
+            ("sent again by oneself", own.repeat(2), false),
+            ("a loop", own.repeat(3), true),
+            ("a loop through another server", format!("{own}{other}{own}{other}{own}"), true),
+            ("an earlier server", other.repeat(9), false),
+            ("an earlier server's field, without a trace", "Delivered-To: zoe@example.edu\r\n".repeat(9), false),
+            ("somebody else", trace("ann@example.edu", "mx.example.edu (Provost)").repeat(9), false),
+            ("a body", format!("\r\n{}", own.repeat(9)), false),
+        ] {
+            assert_eq!(is_looping(message.as_bytes(), &zoe, "mx.example.edu"), expect, "{what}");
+        }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use provost_view::Person;
 use uuid::Uuid;
 
-use crate::{Effect, Envelope, Mark};
+use crate::received::is_own_received;
+use crate::{Effect, Envelope, Headers, Mark};
 
 /// The number of a message on its whole way through this site: in Received, in the reply to the sender, in every line of the
 /// log, and the root of the ids of its deliveries.
@@ -18,6 +19,15 @@ impl TraceId {
     /// The UUID that other ids are made from.
     pub fn as_uuid(self) -> Uuid {
         self.0
+    }
+
+    /// The number that this site gave to a message: that of the topmost Received, when `hostname` wrote it. `None` for what
+    /// was made here (a bounce, a vacation reply) and has no Received.
+    pub fn of_message(message: &[u8], hostname: &str) -> Option<Self> {
+        let received = Headers::of(message).get("Received").filter(|value| is_own_received(value, hostname))?;
+        let (_, after) = received.split_once(" id ")?;
+        let (id, _) = after.split_once(';')?;
+        Uuid::try_parse(id.trim()).ok().map(Self)
     }
 }
 
@@ -84,12 +94,10 @@ pub struct Hello {
 pub struct Connection {
     /// What the listener is for.
     pub service: Service,
-    /// The peer's address; behind a balancer, that of the balancer's client.
+    /// The peer's address; behind a balancer, that of the balancer's client (PROXY protocol).
     pub remote: SocketAddr,
     /// The address that the peer connected to.
     pub local: SocketAddr,
-    /// The balancer, when a PROXY header named the peer.
-    pub proxy: Option<SocketAddr>,
     /// The bytes travel through TLS now.
     pub tls: bool,
     /// The last EHLO, HELO or LHLO.
@@ -227,7 +235,6 @@ mod tests {
             service: Service::Mx,
             remote: "192.0.2.1:1000".parse().unwrap(),
             local: "192.0.2.2:25".parse().unwrap(),
-            proxy: None,
             tls,
             hello: Some(Hello { verb, name: "x".into(), marks: Vec::new() }),
             login: None,

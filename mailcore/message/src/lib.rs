@@ -57,7 +57,7 @@ pub use parameters::Parameterised;
 pub use path::{Path, PathError};
 pub use preview::shown_text;
 pub use provost_view::{Address, AddressError};
-pub use received::{Received, is_looping};
+pub use received::{Received, is_looping, is_own_received};
 pub use reply::Reply;
 pub use report::{Report, ReportAction, ReportedRecipient};
 pub use search_text::{body_text, field_text, header_text};

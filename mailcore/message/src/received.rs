@@ -42,6 +42,13 @@ impl fmt::Display for Received<'_> {
     }
 }
 
+/// Whether a Received value (unfolded) is one that `hostname` wrote, as [`Received`] does.
+pub fn is_own_received(value: &str, hostname: &str) -> bool {
+    // The peer's own words stand before the first `)` and cannot hold one.
+    let by = value.split_once(')').and_then(|(_, rest)| rest.trim_ascii_start().strip_prefix("by "));
+    by.and_then(|by| by.strip_prefix(hostname)).is_some_and(|rest| rest.starts_with(" (Provost) "))
+}
+
 /// Whether a message as it came, without our own trace field, has passed too many hops (RFC 5321 §6.3): 554 5.4.6.
 pub fn is_looping(message: &[u8]) -> bool {
     Headers::of(message).all("Received").nth(HOPS_MAX).is_some()
@@ -74,6 +81,19 @@ mod tests {
         let field = received("a (b)\r\nSubject: c", "192.0.2.1");
         assert!(field.starts_with("Received: from abSubject:c ("), "{field}");
         assert!(received("()", "192.0.2.1").starts_with("Received: from unknown ("));
+    }
+
+    #[test]
+    fn knows_its_own() {
+        let unfolded = received("client.example.org", "192.0.2.1").replace("\r\n\t", " ");
+        let value = unfolded.strip_prefix("Received: ").unwrap();
+        assert!(is_own_received(value, "mx.example.edu"));
+        assert!(!is_own_received(value, "example.edu") && !is_own_received(value, "mx.example.edu.test"));
+        assert!(!is_own_received("from x ([192.0.2.1]) by mx.example.edu (Postfix) with SMTP id 1;", "mx.example.edu"));
+        let id = crate::TraceId::of_message(received("x", "192.0.2.1").as_bytes(), "mx.example.edu");
+        assert_eq!(id, Some(uuid::Uuid::nil().into()));
+        let below = format!("Received: from y\r\n{}", received("x", "192.0.2.1"));
+        assert_eq!(crate::TraceId::of_message(below.as_bytes(), "mx.example.edu"), None, "not the topmost");
     }
 
     #[test]

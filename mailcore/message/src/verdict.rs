@@ -164,6 +164,10 @@ impl Mark {
         &self.label
     }
 
+    /// The name of the trace field. One that a message brings along is not ours: the server takes it out, so that Sieve
+    /// sees only what stages have found.
+    pub const FIELD_NAME: &str = FIELD_NAME;
+
     /// The marks that this site has put on a message: those of the fields above the first Received. What stands below came
     /// with the message, and anybody can have written it.
     pub fn of_message(message: &[u8]) -> Vec<Self> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
-use provost_message::{Address, Envelope, Path, Recipient, ReportAction, ReportedRecipient};
+use provost_message::{Address, Arrival, Envelope, Path, Recipient, ReportAction, ReportedRecipient, TraceId};
 use provost_store::{LeaseError, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, StoreError, Taken};
 use provost_view::SharedSettings;
 use uuid::Uuid;
@@ -47,9 +47,10 @@ impl Queue {
             Err(StoreError::Gone) => return Err(LeaseError::Fenced),
             Err(error) => (Bytes::new(), self.unreadable(row, &error, now)),
         };
+        let id = self.inner.trace_id(row, &body);
         for (one, fate) in row.recipients.iter().zip(&fates) {
             metrics::counter!("queue_attempts_total", "outcome" => fate.as_label()).increment(1);
-            tracing::info!(id = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
+            tracing::info!(%id, row = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
         }
         let verdict = Verdict::of(&self.inner, row, fates, now);
         let caused = self.report(row, &verdict.reported, &body, now);
@@ -89,7 +90,7 @@ impl Queue {
         let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, Route::Remote));
         let remote: Vec<Recipient> = remote.map(|(recipient, _)| recipient.clone()).collect();
         let mut sent = self.send(row.envelope(remote), body, &hold).await.into_iter();
-        let envelope = row.envelope(Vec::new());
+        let arrival = &self.inner.arrival(row, body);
         let mut fates = Vec::with_capacity(routes.len());
         for (recipient, route) in recipients().zip(routes) {
             fates.push(match route {
@@ -97,7 +98,7 @@ impl Queue {
                     hold.renew().await?;
                     let id = batch_id(row.id.0, &recipient.path);
                     let address = &address;
-                    self.deliver(Incoming { id, envelope: &envelope, recipient, address, message: body, now }).await
+                    self.deliver(Incoming { id, arrival, recipient, address, message: body, now }).await
                 }
                 Route::Remote => sent.next().unwrap_or_else(|| Fate::Deferred("the next hop gave no answer".into())),
             });
@@ -142,6 +143,16 @@ impl Inner {
     /// The times of the queue's life, as of this moment.
     pub(crate) fn settings(&self) -> Arc<SharedSettings> {
         Arc::clone(self.delivery.view.snapshot().settings())
+    }
+
+    /// The number of a message in all traces: the one it came in under, else, made here, that of its row.
+    fn trace_id(&self, row: &QueueRow, body: &[u8]) -> TraceId {
+        TraceId::of_message(body, &self.delivery.hostname).unwrap_or_else(|| row.id.0.into())
+    }
+
+    /// What is still known of a message's way here, with the marks that it carries.
+    fn arrival(&self, row: &QueueRow, body: &[u8]) -> Arrival {
+        Arrival::from_queue(self.trace_id(row, body), row.envelope(Vec::new()), body)
     }
 
     /// By the directory of now. A domain that cannot be said to be ours or not waits in local delivery.

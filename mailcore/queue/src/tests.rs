@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::{Delivered, Delivery, Incoming};
-use provost_message::{Address, Envelope, Notify, Path, Recipient, Return};
+use provost_message::{Address, Arrival, Envelope, Notify, Path, Recipient, Return};
 use provost_store::{
     AccountId, BoxFuture, Claim, Columns, LeaseError, Left, MailboxName, MemoryStore, MessageStore, Outgoing, QueueRow,
     QueueStore, StoreError, Take, Taken, UNSETTLED_MAX, Which,
@@ -247,6 +247,20 @@ async fn local_recipients_are_delivered_here() {
     assert_eq!(*site.hop.calls.lock().unwrap(), [["a@far.example"]]);
 }
 
+/// A mark travels in the message: what was put into quarantine before it waited here is in Junk after it.
+#[tokio::test]
+async fn quarantine_outlives_the_queue() {
+    let site = site(Vec::new());
+    let trace = "Provost-Verdict: quarantine listed 5.7.1\r\n\ton a list\r\nReceived: from x ([192.0.2.1])\r\n\tby mx";
+    let envelope = Envelope::new(None, [Path::parse("zoe@example.edu").unwrap()]);
+    site.queue.accept(envelope, Bytes::from(format!("{trace}\r\n\r\nhi\r\n")), at(NOW)).await.unwrap();
+    site.pass(NOW).await;
+    assert_eq!(site.inbox("zoe").await.len(), 0);
+    let snapshot = site.store.snapshot(AccountId(person("zoe").entry_uuid), None).await.unwrap();
+    let junk = snapshot.mailbox(&MailboxName::parse("Junk").unwrap()).unwrap();
+    assert_eq!(junk.messages, 1);
+}
+
 /// A crash after the delivery and before the row was put back: the attempt comes again, the message does not.
 #[tokio::test]
 async fn an_attempt_cut_off_does_not_double() {
@@ -256,8 +270,9 @@ async fn an_attempt_cut_off_does_not_double() {
     let recipient = &row.recipients[0].recipient;
     let id = provost_delivery::batch_id(row.id.0, &recipient.path);
     let message = &site.store.queued_body(&row).await.unwrap();
-    let (envelope, address) = (&row.envelope(Vec::new()), &person("zoe").primary);
-    let incoming = Incoming { id, envelope, recipient, address, message, now: at(NOW) };
+    let arrival = &Arrival::from_queue(row.id.0.into(), row.envelope(Vec::new()), message);
+    let address = &person("zoe").primary;
+    let incoming = Incoming { id, arrival, recipient, address, message, now: at(NOW) };
     assert_eq!(site.queue.inner.delivery.deliver(incoming).await, Delivered::Stored);
     assert_eq!((site.pass(NOW).await, site.waiting().await.len()), (1, 0));
     assert_eq!(site.inbox("zoe").await.len(), 1);

@@ -1,6 +1,6 @@
 //! A program over a message: what is to be done with it. Pure: no clock, no store, no network.
 
-use provost_message::{Field, Headers, ListedMailbox, Path, SentDate};
+use provost_message::{Arrival, Field, Headers, ListedMailbox, Path, SentDate};
 use provost_view::Address;
 
 use crate::SieveError;
@@ -21,14 +21,21 @@ const ADDRESSES_MAX: usize = 1_000;
 /// What a script sees besides the message.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
-    /// Reverse-path of the envelope.
-    pub reverse_path: Option<&'a Path>,
+    /// The message's way here: its envelope, its connection, what the stages of SMTP have found.
+    pub arrival: &'a Arrival,
     /// The recipient as addressed.
     pub recipient: &'a Address,
     /// All addresses of the recipient, lower case, for RFC 5230 §4.5 (`:addresses` known to the implementation).
     pub addresses: &'a [Address],
     /// The time, for `currentdate` (RFC 5260).
     pub now: jiff::Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// Reverse-path of the envelope; `None` is `<>`.
+    pub(crate) fn reverse_path(&self) -> Option<&'a Path> {
+        self.arrival.envelope.reverse_path.as_ref()
+    }
 }
 
 /// What is to be done.
@@ -250,7 +257,7 @@ impl Run<'_> {
             AddressPart::Domain => domain.into(),
         };
         let value = |which: &EnvelopePart| match which {
-            EnvelopePart::From => self.context.reverse_path.map_or_else(String::new, |p| of(p.local(), p.domain())),
+            EnvelopePart::From => self.context.reverse_path().map_or_else(String::new, |p| of(p.local(), p.domain())),
             EnvelopePart::To => of(self.context.recipient.local(), self.context.recipient.domain()),
         };
         let values: Vec<String> = parts.iter().map(value).collect();

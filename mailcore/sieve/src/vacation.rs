@@ -79,7 +79,7 @@ const REFERENCES_OCTETS_MAX: usize = 16 * 1024;
 
 /// The reply of a rule to a message; `None` when nobody is to be answered.
 pub(crate) fn answer(rule: &Vacation, fields: &[Field<'_>], context: &Context<'_>) -> Option<VacationReply> {
-    let to = context.reverse_path?;
+    let to = context.reverse_path()?;
     let message = Message { fields };
     let own = Own { rule, context };
     if is_program(to.local()) || own.is(to.local(), to.domain()) || message.is_automatic() {

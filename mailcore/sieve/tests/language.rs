@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use provost_message::{Address, Path};
+use provost_message::{Address, Arrival, Envelope, Path};
 use provost_sieve::{Action, Context, Outcome, SieveError, run};
 
 const MESSAGE: &str = "Received: from a by b; Thu, 01 Jan 2026 12:00:00 +0000\r\n\
@@ -21,9 +21,10 @@ const MESSAGE: &str = "Received: from a by b; Thu, 01 Jan 2026 12:00:00 +0000\r\
 
 fn outcome(script: &str, message: &str) -> Result<Outcome, SieveError> {
     let recipient = Address::parse("helene@example.edu").unwrap();
-    let reverse_path = Path::parse("bounce-7@One.test").unwrap();
+    let envelope = Envelope::new(Path::parse("bounce-7@One.test").ok(), []);
+    let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, message.as_bytes());
     let context = Context {
-        reverse_path: Some(&reverse_path),
+        arrival: &arrival,
         recipient: &recipient,
         addresses: &[],
         // Saturday, 2026-02-28T22:30:05Z.
@@ -145,7 +146,8 @@ fn tests_that_hold() {
 #[test]
 fn null_reverse_path() {
     let recipient = Address::parse("helene@example.edu").unwrap();
-    let context = Context { reverse_path: None, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
+    let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(None, []), b"");
+    let context = Context { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
     for part in [":all", ":localpart", ":domain"] {
         let script = format!("require \"envelope\"; if envelope {part} \"from\" \"\" {{ discard; }}");
         assert_eq!(run(&script, b"", &context).unwrap().actions, [], "{part}");

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use provost_message::{Address, Path};
+use provost_message::{Address, Arrival, Envelope, Path};
 use provost_sieve::{Action, Context, Script, VacationReply, managed_script};
 use provost_view::{Affiliation, Person, PersonState, Vacation};
 
@@ -43,9 +43,10 @@ fn vacation() -> Vacation {
 fn reply(person: &Person, now: i64) -> Option<VacationReply> {
     let script = managed_script(person);
     let script = Script::compile(&script).unwrap_or_else(|error| panic!("{error}\n{script}"));
-    let reverse_path = Path::parse("ana@one.test").unwrap();
+    let envelope = Envelope::new(Path::parse("ana@one.test").ok(), []);
+    let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, b"");
     let context = Context {
-        reverse_path: Some(&reverse_path),
+        arrival: &arrival,
         recipient: &person.primary,
         addresses: std::slice::from_ref(&person.primary),
         now: Timestamp::from_second(now).unwrap(),

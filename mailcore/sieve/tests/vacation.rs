@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use jiff::Timestamp;
-use provost_message::{Address, Path};
+use provost_message::{Address, Arrival, Envelope, Path};
 use provost_sieve::{Action, Context, VacationReply, run};
 
 const SCRIPT: &str = "require \"vacation\"; vacation \"Absente.\";";
@@ -14,9 +14,10 @@ fn address(text: &str) -> Address {
 }
 
 fn reply_to(script: &str, reverse_path: Option<&str>, message: &str) -> Option<VacationReply> {
-    let reverse_path = reverse_path.map(|path| Path::parse(path).unwrap());
+    let envelope = Envelope::new(reverse_path.map(|path| Path::parse(path).unwrap()), []);
+    let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, message.as_bytes());
     let context = Context {
-        reverse_path: reverse_path.as_ref(),
+        arrival: &arrival,
         recipient: &address("zoe@example.edu"),
         addresses: &[address("zoe.tremblay@example.edu"), address("zoe@example.edu")],
         now: Timestamp::UNIX_EPOCH,

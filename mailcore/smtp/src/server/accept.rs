@@ -205,9 +205,9 @@ impl SmtpSession {
         message: &Bytes,
         now: Timestamp,
     ) -> (&'t Recipient, Delivered) {
-        let envelope = &transaction.arrival.envelope;
-        let id = batch_id(transaction.arrival.trace_id.as_uuid(), &recipient.path);
-        let incoming = Incoming { id, envelope, recipient, address, message, now };
+        let arrival = &transaction.arrival;
+        let id = batch_id(arrival.trace_id.as_uuid(), &recipient.path);
+        let incoming = Incoming { id, arrival, recipient, address, message, now };
         (recipient, self.config.delivery.deliver(incoming).await)
     }
 }

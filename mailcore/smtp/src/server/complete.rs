@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use provost_message::{Arrival, Headers, Service, is_message_id, message_id, rfc5322_date};
+use provost_message::{Arrival, Headers, Mark, Service, is_message_id, message_id, rfc5322_date};
 use uuid::Uuid;
 
 /// How the line begins that mailbox files put before a message (RFC 4155); some programs send it, quoted or not. The fields
@@ -23,11 +23,14 @@ pub(super) fn complete(
     let headers = Headers::of(data);
     let marks: String = arrival.marks().map(ToString::to_string).collect();
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
-    let (mut added, wrong_ids) = if is_submission { submitted(&headers, hostname, now) } else { Default::default() };
+    let (mut added, mut removed) = if is_submission { submitted(&headers, hostname, now) } else { Default::default() };
+    // Only the marks of this server's own stages count, for Sieve as well (as RFC 8601 §5 has it for its field).
+    removed.extend(headers.all(Mark::FIELD_NAME).map(|forged| headers.span(&forged)));
+    removed.sort_unstable_by_key(|range| range.start);
     if begins_with_text(&headers, data) {
         added.push_str("\r\n");
     }
-    if marks.is_empty() && added.is_empty() && wrong_ids.is_empty() {
+    if marks.is_empty() && added.is_empty() && removed.is_empty() {
         return message;
     }
     let mut whole = BytesMut::with_capacity(message.len() + marks.len() + added.len());
@@ -35,9 +38,9 @@ pub(super) fn complete(
         whole.extend_from_slice(part);
     }
     let mut at = 0;
-    for wrong in wrong_ids {
-        whole.extend_from_slice(data.get(at..wrong.start).unwrap_or_default());
-        at = wrong.end;
+    for range in removed {
+        whole.extend_from_slice(data.get(at..range.start).unwrap_or_default());
+        at = range.end;
     }
     whole.extend_from_slice(data.get(at..).unwrap_or_default());
     whole.freeze()
@@ -83,7 +86,6 @@ mod tests {
             service,
             remote: "192.0.2.1:1000".parse().unwrap(),
             local: "192.0.2.2:25".parse().unwrap(),
-            proxy: None,
             tls: false,
             hello: None,
             login: None,
@@ -171,5 +173,9 @@ mod tests {
         arrival.marks.push(mark);
         let expect = "Provost-Verdict: tag late 2.0.0\r\n\tcame late\r\nReceived: z\r\nA: b\r\n\r\nhi\r\n";
         assert_eq!(completed(&arrival, "A: b\r\n\r\nhi\r\n"), expect);
+        let forged = "provost-verdict: quarantine x 5.0.0\r\n\ty\r\n";
+        let data = format!("{forged}A: b\r\n{forged}\r\n{forged}");
+        let clean = expect.replace("hi\r\n", forged);
+        assert_eq!(completed(&arrival, &data), clean, "fields that came with the message go; its text stays");
     }
 }

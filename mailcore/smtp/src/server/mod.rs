@@ -106,7 +106,6 @@ impl SmtpSession {
             service,
             remote: peer.remote,
             local: peer.local,
-            proxy: None,
             tls: transport == Transport::Tls,
             hello: None,
             login: None,

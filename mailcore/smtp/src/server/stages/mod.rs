@@ -133,8 +133,16 @@ impl Scene<'_> {
     }
 }
 
-/// Runs the stages in order up to the first that objects; marks of the others are put on the arrival.
+/// Runs the stages in order and combines their verdicts, by one rule:
+///
+/// 1. The first objection, deferral or refusal, decides: its reply is the answer, and no later stage runs. Nothing outweighs it.
+/// 2. Marks, tag or quarantine, add up on the arrival, in order. One quarantine among them is enough for Junk, and no later
+///    verdict takes a mark back.
+/// 3. What is objected to leaves no marks: those that this run has put go with it.
+///
+/// A stage that panics, is late or contradicts itself counts as one that defers.
 pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, scene: Scene<'_>) -> Result<(), Objection> {
+    let marks_before = arrival.marks.len();
     for stage in stages {
         let verdict = stage.run(arrival, scene).await;
         if verdict == Verdict::Accept {
@@ -144,7 +152,10 @@ pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, scene: Scene<
         match verdict {
             Verdict::Accept => {}
             Verdict::Tag(mark) | Verdict::Quarantine(mark) => arrival.marks.push(mark),
-            Verdict::Defer(objection) | Verdict::Refuse(objection) => return Err(objection),
+            Verdict::Defer(objection) | Verdict::Refuse(objection) => {
+                arrival.marks.truncate(marks_before);
+                return Err(objection);
+            }
         }
     }
     Ok(())

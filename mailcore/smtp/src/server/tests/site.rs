@@ -125,11 +125,15 @@ impl Site {
     }
 
     pub(super) async fn inbox(&self, local: &str) -> Vec<String> {
+        self.mailbox(local, "INBOX").await
+    }
+
+    pub(super) async fn mailbox(&self, local: &str, name: &str) -> Vec<String> {
         let account = AccountId(person(local).entry_uuid);
         let snapshot = self.store.snapshot(account, None).await.unwrap();
-        let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
+        let mailbox = snapshot.mailbox(&MailboxName::parse(name).unwrap()).unwrap().id;
         let mut bodies = Vec::new();
-        for row in self.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+        for row in self.store.read(account, mailbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
             let body = self.store.body(account, row.meta.body, None).await.unwrap();
             bodies.push(String::from_utf8(body.to_vec()).unwrap());
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use provost_message::{Arrival, HelloVerb, Service, SmtpReply, Verdict};
+use provost_message::{Arrival, Envelope, HelloVerb, Service, SmtpReply, Verdict};
 use provost_net::{Output, Session, Step};
 
-use super::site::{Site, Talk, site};
+use super::site::{Site, Talk, person, site};
 use crate::server::stages::{Stage, Table};
 
 /// A stage of tests.
@@ -16,6 +16,8 @@ pub(in crate::server) enum Scripted {
     Quarantine,
     Defer,
     Refuse,
+    QuarantineAnn,
+    RefuseAnn,
     /// Objects with a reply of success.
     Contradict,
     Panic,
@@ -41,12 +43,14 @@ impl Scripted {
     pub(in crate::server) async fn judge(self, arrival: &Arrival) -> Verdict {
         // As a stage that asks somebody: not ready at once.
         tokio::task::yield_now().await;
+        let is_ann = arrival.envelope.recipients.last().is_some_and(|to| to.path.local() == "ann");
         match self {
+            Self::QuarantineAnn | Self::RefuseAnn if !is_ann => Verdict::Accept,
             Self::Accept => Verdict::Accept,
             Self::Tag => Verdict::tag("test_tag", "2.0.0", "tagged"),
-            Self::Quarantine => Verdict::quarantine("test_quarantine", "5.7.1", "quarantined"),
+            Self::Quarantine | Self::QuarantineAnn => Verdict::quarantine("test_quarantine", "5.7.1", "quarantined"),
             Self::Defer => Verdict::object("test", SmtpReply::of(450, "4.7.1", "later")),
-            Self::Refuse => Verdict::object("test", SmtpReply::of(554, "5.7.1", "never")),
+            Self::Refuse | Self::RefuseAnn => Verdict::object("test", SmtpReply::of(554, "5.7.1", "never")),
             Self::Contradict => Verdict::object("test", SmtpReply::of(250, "2.0.0", "taken")),
             Self::Panic => panic!("a stage of a test"),
             Self::Hang => std::future::pending().await,
@@ -72,12 +76,17 @@ const POINTS: [Point; 5] = [Point::Connect, Point::Hello, Point::Mail, Point::Rc
 
 /// The table of a service with one more stage, at the end of its point.
 fn with_stage(service: Service, point: Point, script: Scripted) -> &'static Table {
+    with_stages(service, point, &[script])
+}
+
+/// The same with several.
+fn with_stages(service: Service, point: Point, scripts: &[Scripted]) -> &'static Table {
     let table = Table::of(service);
     let at = |here: Point, stages: &'static [Stage]| -> &'static [Stage] {
         if here != point {
             return stages;
         }
-        Box::leak(stages.iter().copied().chain([Stage::Scripted(script)]).collect())
+        Box::leak(stages.iter().copied().chain(scripts.iter().copied().map(Stage::Scripted)).collect())
     };
     Box::leak(Box::new(Table {
         connect: at(Point::Connect, table.connect),
@@ -197,6 +206,91 @@ async fn a_tag_is_in_the_message() {
     }
 }
 
+/// The rule by which verdicts are combined: the first objection decides and ends the judging; marks add up, and one
+/// quarantine is enough, whatever comes after it.
+#[tokio::test(start_paused = true)]
+async fn verdicts_are_combined_by_one_rule() {
+    use Scripted::{Accept, Defer, Hang, Panic, Quarantine, Refuse, Tag};
+    for (scripts, expect, (tags, quarantines)) in [
+        (&[][..], "250", (0, 0)),
+        (&[Accept, Accept], "250", (0, 0)),
+        (&[Accept, Tag, Accept], "250", (1, 0)),
+        (&[Tag, Tag], "250", (2, 0)),
+        (&[Quarantine, Accept], "250", (0, 1)),
+        (&[Tag, Quarantine, Tag], "250", (2, 1)),
+        (&[Quarantine, Quarantine], "250", (0, 2)),
+        (&[Accept, Refuse], "554 5.7.1", (0, 0)),
+        (&[Tag, Refuse], "554 5.7.1", (0, 0)),
+        (&[Quarantine, Defer], "450 4.7.1", (0, 0)),
+        // In the order of the table: what is deferred may be refused when it comes again, and the other way round.
+        (&[Defer, Refuse], "450 4.7.1", (0, 0)),
+        (&[Refuse, Defer], "554 5.7.1", (0, 0)),
+        (&[Refuse, Panic], "554 5.7.1", (0, 0)),
+        (&[Panic, Refuse], "451 4.3.0", (0, 0)),
+        (&[Tag, Hang, Accept], "451 4.3.0", (0, 0)),
+        (&[Quarantine, Panic], "451 4.3.0", (0, 0)),
+    ] {
+        let site = site();
+        let mut talk = site.talk(Service::Mx);
+        talk.session.stages = with_stages(Service::Mx, Point::DataEnd, scripts);
+        let said = converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
+        assert!(said.starts_with(expect), "{scripts:?}: {said}");
+        let filed = [site.mailbox("zoe", "INBOX").await, site.mailbox("zoe", "Junk").await];
+        let taken = usize::from(expect == "250");
+        let is_junk = usize::from(quarantines > 0);
+        assert_eq!(filed.each_ref().map(Vec::len), [taken - is_junk * taken, is_junk * taken], "{scripts:?}");
+        let text = filed.concat().concat();
+        let count = |effect: &str| text.matches(&format!("Provost-Verdict: {effect} ")).count();
+        assert_eq!((count("tag"), count("quarantine")), (tags, quarantines), "{scripts:?}");
+        // The session and its worker are as before.
+        assert!(talk.send(b"NOOP\r\n").await.starts_with("250"), "{scripts:?}");
+    }
+}
+
+/// A tag is for the rules of the recipient: Sieve reads it, and not one that came with the message.
+#[tokio::test]
+async fn sieve_reads_a_tag() {
+    let script = "require \"fileinto\"; if header :contains \"Provost-Verdict\" \"test_tag\" { fileinto \"Tagged\"; }";
+    for (stage, expect) in [(Scripted::Tag, "Tagged"), (Scripted::Accept, "INBOX")] {
+        let site = site();
+        let mut talk = site.talk(Service::Mx);
+        talk.session.stages = with_stage(Service::Mx, Point::DataEnd, stage);
+        talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n").await;
+        let said = talk.send(b"Provost-Verdict: tag test_tag 2.0.0\r\nA: b\r\n\r\nhi\r\n.\r\n").await;
+        assert!(said.starts_with("250"), "{said}");
+        let body = site.inbox("zoe").await.remove(0);
+        let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(None, []), body.as_bytes());
+        let (recipient, now) = (&person("zoe").primary, jiff::Timestamp::UNIX_EPOCH);
+        let context = provost_sieve::Context { arrival: &arrival, recipient, addresses: &[], now };
+        let outcome = provost_sieve::run(script, body.as_bytes(), &context).unwrap();
+        let filed = outcome.actions.contains(&provost_sieve::Action::FileInto("Tagged".into()));
+        assert_eq!(if filed { "Tagged" } else { "INBOX" }, expect, "{body}");
+        assert_eq!(arrival.marks().count(), usize::from(expect == "Tagged"));
+    }
+}
+
+/// A message has one fate, whichever recipient brought the mark. A recipient that is refused after all brings none.
+#[tokio::test]
+async fn a_mark_of_one_recipient_is_for_all() {
+    for (scripts, to, junk) in [
+        (&[Scripted::Quarantine][..], &["zoe@example.edu", "ann@example.edu"][..], 1),
+        (&[Scripted::QuarantineAnn], &["zoe@example.edu", "ann@example.edu"], 1),
+        (&[Scripted::QuarantineAnn], &["zoe@example.edu"], 0),
+        (&[Scripted::QuarantineAnn, Scripted::RefuseAnn], &["zoe@example.edu", "ann@example.edu"], 0),
+    ] {
+        let site = site();
+        let mut talk = site.talk(Service::Mx);
+        talk.session.stages = with_stages(Service::Mx, Point::Rcpt, scripts);
+        talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
+        for to in to {
+            talk.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
+        }
+        talk.run("C: DATA\nS: 354\nC: A: b\nC: \nC: .\nS: 250").await;
+        let counts = (site.inbox("zoe").await.len(), site.mailbox("zoe", "Junk").await.len());
+        assert_eq!(counts, (1 - junk, junk), "{scripts:?} {to:?}");
+    }
+}
+
 /// There is no Junk elsewhere to file into: a quarantined message does not leave the site.
 #[tokio::test]
 async fn a_quarantined_message_is_not_relayed() {
@@ -224,7 +318,7 @@ async fn a_stage_sees_what_came_before_it() {
         assert_eq!(arrivals.len(), 1, "{point:?}");
         let (arrival, connection) = (&arrivals[0], arrivals[0].connection.as_ref().unwrap());
         assert_eq!((connection.service, connection.remote.to_string()), (Service::Lmtp, "127.0.0.1:1000".into()));
-        assert!(!connection.tls && connection.login.is_none() && connection.proxy.is_none());
+        assert!(!connection.tls && connection.login.is_none());
         let hello = connection.hello.as_ref().map(|hello| (hello.verb, hello.name.as_str()));
         assert_eq!(hello, (point != Point::Connect).then_some((HelloVerb::Lhlo, "client.example")), "{point:?}");
         let from = arrival.envelope.reverse_path.as_ref().map(ToString::to_string);
