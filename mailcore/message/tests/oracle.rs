@@ -169,6 +169,11 @@ fn entity() -> impl Strategy<Value = String> {
     })
 }
 
+/// A message that is nothing but a message: mail-parser 0.11 ends in a debug assertion when such a one is the last part of a
+/// multipart.
+const MESSAGE_IN_MESSAGE: &str =
+    "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nContent-Type: message/rfc822\r\n";
+
 fn message() -> impl Strategy<Value = String> {
     let date = (1..29_u8, 0..24_u8, 0..60_u8, -12..13_i8)
         .prop_map(|(day, hour, minute, zone)| format!("{day} Feb 2024 {hour:02}:{minute:02}:07 {zone:+03}00"));
@@ -184,6 +189,7 @@ proptest! {
 
     #[test]
     fn agrees_over_generated_messages(message in message()) {
+        prop_assume!(!message.contains(MESSAGE_IN_MESSAGE));
         let (ours, theirs): (Outline, Outline) = (ours(message.as_bytes()), theirs(message.as_bytes()));
         prop_assert_eq!(ours, theirs);
     }
