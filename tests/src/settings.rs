@@ -140,6 +140,9 @@ impl Site<'_> {
         let shown = self.show()?;
         let report = "BAD removal-guard: '500' is not in force; rule: a whole number from 1 to 100";
         ensure!(shown.contains(report) && shown.contains(&dn), "{shown}");
+        let doctor = (self.provost)(&["doctor"]);
+        let finding = format!("BAD  {dn}: '500' is not in force; rule: a whole number from 1 to 100");
+        ensure!(doctor.code == Some(1) && doctor.out.contains(&finding), "{doctor:?}");
         Ok(())
     }
 
@@ -150,9 +153,11 @@ impl Site<'_> {
             (["time-zone", "Amerika/Toronto"], "time zone database"),
             (["mail-domain", "not.served.example"], "a served domain"),
             (["no-such", "1"], "no setting is named 'no-such'"),
+            (["default-quota", "5 GB"], "1048576"),
         ] {
             let refused = (self.provost)(&["settings", "set", arguments[0], arguments[1]]);
-            ensure!(refused.code == Some(1) && refused.err.contains(rule), "{arguments:?}: {refused:?}");
+            let names_it = refused.err.contains(rule) && refused.err.contains(arguments[0]);
+            ensure!(refused.code == Some(1) && names_it, "{arguments:?}: {refused:?}");
         }
         (self.provost)(&["settings", "set", "removal-guard", "25"]).good()?;
         let after = self.until_shown("removal-guard", "25", &dn_of("policies", "removal-guard"))?;

@@ -32,6 +32,11 @@ impl Printer {
     }
 }
 
+/// Text that a peer or a writer of the directory chose, without control characters: nothing of it may steer the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// Progress of long work on standard error: a bar on a terminal, JSON lines otherwise.
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use provost_client::{Directory, DirectoryError};
-use provost_provision::DeskError;
+use provost_provision::{DeskError, read_shared_settings};
 use provost_schema::class;
+use provost_settings::Fault;
 use serde::Serialize;
 
 use crate::config::{Config, ListenerConfig};
 use crate::exit::{self, Exit};
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// What to do about a listener that does not accept.
 const START: &str = "start the node: provost --config FILE serve; its log says why a listener does not open";
@@ -42,6 +43,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
         found.push(schema);
     }
     if is_good {
+        found.extend(settings(config).await);
         found.push(postmaster(config).await);
     }
     let bad = found.iter().filter(|finding| !finding.good).count();
@@ -157,6 +159,28 @@ async fn schema(config: &Config) -> Finding {
         if missing.is_empty() { Ok(()) } else { Err(format!("not in the server's schema: {}", missing.join(", "))) }
     };
     finding("schema".to_owned(), asked.await, "load the files of schema/ldif into the server")
+}
+
+/// What the directory states of the settings that nodes share; each value that breaks its rule is a fault of its own.
+async fn settings(config: &Config) -> Vec<Finding> {
+    const WHAT: &str = "shared settings";
+    const MEND: &str =
+        "what counted before is in force; mend it: provost settings set NAME VALUE, or settings unset NAME";
+    let asked = async {
+        let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
+        read_shared_settings(&directory, &config.fallback()).await.map_err(|e| e.to_string())
+    };
+    match asked.await {
+        Err(why) => vec![finding(WHAT.to_owned(), Err(why), "may bind_dn read ou=policies and ou=services?")],
+        Ok(read) if read.faults().is_empty() => vec![finding(WHAT.to_owned(), Ok(()), "")],
+        Ok(read) => {
+            let bad = |fault: &Fault| {
+                let (dn, values) = (printable(&fault.dn), printable(&fault.values.join("; ")));
+                finding(dn, Err(format!("'{values}' is not in force; rule: {}", fault.rule)), MEND)
+            };
+            read.faults().iter().map(bad).collect()
+        }
+    }
 }
 
 /// RFC 5321 §4.5.1: every served domain has a postmaster.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// How long the node may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -74,11 +74,6 @@ fn show(answer: &Value) {
     }
     let set_aside = messages.iter().filter(|message| !message["set_aside"].is_null()).count();
     println!("{} waiting, {set_aside} set aside", messages.len() - set_aside);
-}
-
-/// A peer wrote this: nothing of it may steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// What to do with the settings that all nodes share.
 #[derive(Subcommand)]
@@ -91,26 +91,26 @@ fn show(shown: &Value) {
         println!("directory states. A node keeps the last good value of an entry that is bad now.");
     }
     for row in list(shown, "settings") {
-        let values: Vec<String> = list(row, "values").iter().map(printable).collect();
+        let values: Vec<String> = list(row, "values").iter().map(text).collect();
         let value = if values.is_empty() { "-".to_owned() } else { values.join("; ") };
         let source = match (row["origin"].as_str(), &row["source"]) {
-            (Some("last-good"), source) => format!("last good value of {}", printable(source)),
-            (Some("file"), source) => format!("{} in the node's file", printable(source)),
-            (Some("directory"), source) => printable(source),
+            (Some("last-good"), source) => format!("last good value of {}", text(source)),
+            (Some("file"), source) => format!("{} in the node's file", text(source)),
+            (Some("directory"), source) => text(source),
             _ => "default".to_owned(),
         };
-        println!("{:<16} {value} {}", printable(&row["name"]), printable(&row["unit"]));
-        println!("{:<16}   {}; from: {source}", "", printable(&row["about"]));
+        println!("{:<16} {value} {}", text(&row["name"]), text(&row["unit"]));
+        println!("{:<16}   {}; from: {source}", "", text(&row["about"]));
     }
     for fault in list(shown, "bad") {
-        let values: Vec<String> = list(fault, "values").iter().map(printable).collect();
+        let values: Vec<String> = list(fault, "values").iter().map(text).collect();
         println!(
             "BAD {}: '{}' is not in force; rule: {}",
-            printable(&fault["name"]),
+            text(&fault["name"]),
             values.join("; "),
-            printable(&fault["rule"])
+            text(&fault["rule"])
         );
-        println!("    {}", printable(&fault["dn"]));
+        println!("    {}", text(&fault["dn"]));
     }
 }
 
@@ -118,7 +118,6 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Anybody who writes in the directory wrote this: nothing of it may steer the terminal.
-fn printable(value: &Value) -> String {
-    value.as_str().unwrap_or_default().chars().filter(|c| !c.is_control()).collect()
+fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or_default())
 }
