@@ -17,7 +17,7 @@ pub(crate) enum Failures {
     /// The role of the token does not allow it, or not on this person.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
-    /// No such person, address, import or job.
+    /// No such person, address, import, job or setting.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
     /// Ambiguous key, address in use, entry changed meanwhile, plan changed.

@@ -63,7 +63,7 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 20] = [
         "/api/v1/problems/not-found",
         StatusCode::NOT_FOUND,
         "Not found",
-        "There is no such person, address, import, job or path.",
+        "There is no such person, address, import, job, setting or path.",
     ),
     (
         Kind::MethodNotAllowed,
@@ -274,7 +274,9 @@ impl From<DeskError> for Problem {
     fn from(error: DeskError) -> Self {
         let detail = error.to_string();
         match error {
-            DeskError::NotFound(_) => Self::new(Kind::NotFound, detail),
+            DeskError::NotFound(_) | DeskError::UnknownSetting(_) | DeskError::NotStated(_) => {
+                Self::new(Kind::NotFound, detail)
+            }
             DeskError::Ambiguous(_) => Self::new(Kind::Ambiguous, detail),
             DeskError::Invalid { field, rule } => Self::invalid(format!("/{field}"), rule),
             DeskError::InUse(_) => Self::new(Kind::InUse, detail),
@@ -340,6 +342,8 @@ mod tests {
     fn desk_errors_become_their_status() {
         for (error, status) in [
             (DeskError::NotFound("x".into()), 404),
+            (DeskError::UnknownSetting("x".into()), 404),
+            (DeskError::NotStated("time-zone"), 404),
             (DeskError::Ambiguous("x".into()), 409),
             (DeskError::Invalid { field: "start", rule: "after the end".into() }, 422),
             (DeskError::InUse("a@b".into()), 409),

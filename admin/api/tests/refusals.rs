@@ -115,6 +115,12 @@ async fn every_refusal_is_a_problem() {
         (422, "?wait", Call(Method::POST, &apply_long, json, r#"{"hash":"h"}"#)),
         (404, "", Call(Method::GET, &job, None, "")),
         (422, "?limit", Call(Method::GET, "/api/v1/queue?limit=1001", None, "")),
+        (404, "", Call(Method::PUT, "/api/v1/settings/no-such", json, r#"{"values":["1"]}"#)),
+        (404, "", Call(Method::DELETE, "/api/v1/settings/no-such", None, "")),
+        (422, "", Call(Method::PUT, "/api/v1/settings/removal-guard", json, "{}")),
+        (422, "/values", Call(Method::PUT, "/api/v1/settings/removal-guard", json, r#"{"values":[]}"#)),
+        (422, "/values", Call(Method::PUT, "/api/v1/settings/removal-guard", json, r#"{"values":["101"]}"#)),
+        (422, "/values", Call(Method::PUT, "/api/v1/settings/removal-guard", json, r#"{"values":["1","2"]}"#)),
     ] {
         let path = case.1.to_owned();
         let reply = call(&api, case).await;
@@ -143,6 +149,8 @@ async fn a_directory_that_cannot_answer_is_503_and_never_404() {
         Call(Method::POST, "/api/v1/people/zoe/addresses", json, r#"{"address":"z@example.edu"}"#),
         Call(Method::DELETE, "/api/v1/people/zoe/addresses/z@example.edu", None, ""),
         Call(Method::POST, "/api/v1/people/zoe/password", None, ""),
+        Call(Method::PUT, "/api/v1/settings/removal-guard", json, r#"{"values":["25"]}"#),
+        Call(Method::DELETE, "/api/v1/settings/removal-guard", None, ""),
         Call(Method::POST, "/api/v1/imports", Some("text/csv"), csv),
     ] {
         let path = case.1.to_owned();
@@ -183,6 +191,7 @@ async fn the_document_tells_every_route() {
         ("/api/v1/jobs/{id}", vec!["get"]),
         ("/api/v1/queue", vec!["get"]),
         ("/api/v1/settings", vec!["get"]),
+        ("/api/v1/settings/{name}", vec!["delete", "put"]),
         ("/api/v1/status", vec!["get"]),
     ];
     let paths = document["paths"].as_object().unwrap();

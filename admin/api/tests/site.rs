@@ -123,6 +123,46 @@ async fn sets_and_clears_a_vacation_under_its_version() {
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "clearing none is no error");
 }
 
+/// What `GET /settings` shows of one setting.
+async fn setting(api: &Router, name: &str) -> Value {
+    let shown = get(api, "/api/v1/settings").await.json();
+    shown["settings"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
+}
+
+#[tokio::test]
+async fn sets_and_clears_a_setting() {
+    let site = Site::start().await;
+    let api = api(&site);
+    let path = "/api/v1/settings/message-size";
+    assert_eq!(setting(&api, "message-size").await["origin"], "default");
+    for octets in ["2000000", "3000000"] {
+        let reply = call(&api, Method::PUT, path, "", json!({"values": [octets]})).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        let noted = site.audit.newest(1).await.unwrap().remove(0);
+        assert_eq!((noted.action.as_str(), noted.id.as_str()), ("setting.set", reply.header("x-audit-id")));
+        until(async || setting(&api, "message-size").await["values"] == json!([octets])).await;
+    }
+    let shown = setting(&api, "message-size").await;
+    assert_eq!(
+        (&shown["origin"], &shown["source"]),
+        (&"directory".into(), &"cn=message-size,ou=services,dc=example,dc=edu".into())
+    );
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
+    until(async || setting(&api, "message-size").await["origin"] == "default").await;
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 404, "nothing is stated any more");
+}
+
+/// Waits until it is so, for ten seconds at most.
+async fn until(is_so: impl AsyncFn() -> bool) {
+    for _ in 0..200 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("not within ten seconds");
+}
+
 #[tokio::test]
 async fn gives_and_takes_an_alias() {
     let site = Site::start().await;
@@ -292,6 +332,8 @@ async fn every_route_holds_the_table_of_roles() {
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
         ("get", "/queue", "", json!({}), Op::ViewQueue),
         ("get", "/settings", "", json!({}), Op::ViewSettings),
+        ("put", "/settings/{name}", "", json!({"values": ["2000000"]}), Op::ChangeSettings),
+        ("delete", "/settings/{name}", "", json!({}), Op::ChangeSettings),
         ("get", "/status", "", json!({}), Op::ViewNode),
     ];
     let document = send(&api, Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap()).await.json();
@@ -302,7 +344,11 @@ async fn every_route_holds_the_table_of_roles() {
         let token = token_of(&site, &state, role).await;
         for (method, path, query, body, operation) in &routes {
             assert!(document["paths"][format!("/api/v1{path}")][method].is_object(), "{method} {path}");
-            let path = path.replace("{key}", "zoe.tremblay").replace("{address}", "z@example.edu").replace("{id}", nil);
+            let path = path
+                .replace("{key}", "zoe.tremblay")
+                .replace("{address}", "z@example.edu")
+                .replace("{id}", nil)
+                .replace("{name}", "default-quota");
             let reply =
                 call_as(&api, &token, &method.to_uppercase(), &format!("/api/v1{path}{query}"), body.clone()).await;
             let may = role.grant(*operation) == Grant::Any;

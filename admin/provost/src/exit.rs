@@ -93,6 +93,7 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
         DeskError::NotFound(_) => {
             Some("a person is named by login, address or number; see 'provost person search WORD'")
         }
+        DeskError::UnknownSetting(_) | DeskError::NotStated(_) => Some("see 'provost settings show'"),
         DeskError::Ambiguous(_) => Some("name the person by address; see 'provost person search WORD'"),
         DeskError::InUse(_) => Some("see whose it is with 'provost person show ADDRESS'"),
         DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),

@@ -156,7 +156,9 @@ fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: St
 /// The page of an operation that was not done.
 pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
     let (status, title, text, value) = match error {
-        DeskError::NotFound(_) => (StatusCode::NOT_FOUND, "title.not_found", "error.not_found", ""),
+        DeskError::NotFound(_) | DeskError::UnknownSetting(_) | DeskError::NotStated(_) => {
+            (StatusCode::NOT_FOUND, "title.not_found", "error.not_found", "")
+        }
         DeskError::Ambiguous(_) => (StatusCode::CONFLICT, "title.refused", "error.ambiguous", ""),
         DeskError::Invalid { rule, .. } => {
             let text = rule::in_words(rule, visitor.language);

@@ -142,6 +142,12 @@ pub enum DeskError {
         /// Which rule.
         rule: String,
     },
+    /// No setting has this name.
+    #[error("no setting is named '{0}'")]
+    UnknownSetting(String),
+    /// The directory states nothing of the setting of this name.
+    #[error("the directory states nothing of '{0}'")]
+    NotStated(&'static str),
     /// The address belongs to somebody.
     #[error("{0} is in use")]
     InUse(String),

@@ -1,14 +1,18 @@
-//! The settings that all nodes share, as they are in force on this node.
+//! The settings that all nodes share: as they are in force on this node, and changes of them.
 
 use axum::extract::State;
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
-use provost_provision::Operation;
-use serde::Serialize;
+use provost_provision::{DeskError, Operation};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
+use crate::extract::{JsonBody, PathOf};
 use crate::failures::Failures;
+use crate::model::Changed;
 use crate::problem::Problem;
+use crate::reply::{changed, to_its_end};
 use crate::shared::Shared;
 
 /// The settings in force on this node, and what is stated and not in force.
@@ -77,4 +81,55 @@ pub(crate) async fn list(
         settings: settings.rows().into_iter().map(row).collect(),
         bad: settings.faults().iter().map(bad).collect(),
     }))
+}
+
+/// What a setting shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SettingBody {
+    /// Its values; one for most settings.
+    #[schema(min_items = 1, max_items = 64)]
+    values: Vec<String>,
+}
+
+/// States the values of a setting in the directory, in place of those there are; in force on every node at once. Values that
+/// break the setting's rule are refused with it.
+#[utoipa::path(
+    put, operation_id = "setSetting", path = "/settings/{name}", tag = "operation",
+    params(("name" = String, Path, description = "Name of the setting")),
+    request_body = SettingBody,
+    responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+)]
+pub(crate) async fn set(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    PathOf(name): PathOf<String>,
+    JsonBody(SettingBody { values }): JsonBody<SettingBody>,
+) -> Result<impl IntoResponse, Problem> {
+    let desk = shared.api.desk.clone();
+    let change = async move {
+        let refused_values = |error| match error {
+            // The desk names the setting; the caller looks for the field of its body.
+            DeskError::Invalid { rule, .. } => DeskError::Invalid { field: "values", rule },
+            error => error,
+        };
+        desk.set_setting(&principal, &name, &values).await.map_err(refused_values)
+    };
+    Ok(changed(to_its_end(change).await?))
+}
+
+/// Takes what the directory states of a setting away, so that the default counts again.
+#[utoipa::path(
+    delete, operation_id = "clearSetting", path = "/settings/{name}", tag = "operation",
+    params(("name" = String, Path, description = "Name of the setting")),
+    responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+)]
+pub(crate) async fn clear(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    PathOf(name): PathOf<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let desk = shared.api.desk.clone();
+    let audit_id = to_its_end(async move { desk.clear_setting(&principal, &name).await }).await?;
+    Ok(changed(audit_id))
 }

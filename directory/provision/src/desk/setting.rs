@@ -55,13 +55,13 @@ impl Desk {
     }
 
     /// Takes away what the directory states of a setting, so that the default counts again. Returns the audit id; taking
-    /// away what is not stated is [`DeskError::NotFound`].
+    /// away what is not stated is [`DeskError::NotStated`].
     pub async fn clear_setting(&self, principal: &Principal, name: &str) -> Result<String, DeskError> {
         self.permit(principal, Operation::ChangeSettings).await?;
         let definition = defined(name)?;
         let dn = self.setting_dn(definition);
         let before = tree::read_provider(&self.directory, &dn, &READ).await?;
-        let before = before.ok_or_else(|| DeskError::NotFound(dn.to_string()))?;
+        let before = before.ok_or(DeskError::NotStated(definition.name))?;
         let result = self.directory.delete(&dn, tree::unchanged_since(before.first(attr::ENTRY_CSN))).await;
         let detail = json!({ "before": values_of(&before), "after": null });
         self.note(principal.actor(), "setting.clear", &dn, result, detail).await
@@ -86,8 +86,7 @@ impl Desk {
 }
 
 fn defined(name: &str) -> Result<&'static Definition, DeskError> {
-    let rule = || format!("no setting is named '{name}'; 'provost settings show' lists them");
-    Definition::named(name).ok_or_else(|| DeskError::Invalid { field: "name", rule: rule() })
+    Definition::named(name).ok_or_else(|| DeskError::UnknownSetting(name.to_owned()))
 }
 
 fn new_entry(dn: &Dn, definition: &Definition, values: Vec<Vec<u8>>) -> Entry {
