@@ -209,6 +209,34 @@ mod tests {
         );
     }
 
+    /// The file as a quickstart of version 2 wrote it when it was stopped: two people of a registrar's file and the help desk;
+    /// two groups; three settings, one of them with a bad value.
+    #[test]
+    fn a_file_of_version_2_is_read() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/view/v2.snapshot"));
+        let (found, cookie) = read(path, &Snapshot::default()).unwrap();
+        let cookie = String::from_utf8(cookie.unwrap().0).unwrap();
+        assert!(cookie.ends_with("csn=20261126132215.311496Z#000000#001#000000"), "{cookie}");
+        assert_eq!((found.people(), found.domains()), (3, vec!["example.edu".into()]));
+        let zoe = found.by_login("zoe.tremblay").unwrap();
+        assert_eq!((&*zoe.display_name, zoe.affiliation), ("Zoé Tremblay", Affiliation::Student));
+        assert_eq!(found.quota(&zoe), Some(5_000_000_000), "that of her class");
+        let vacation = zoe.vacation.as_ref().unwrap();
+        assert_eq!(vacation.end, Some(1_798_757_999), "the end of 2026 in Paris");
+        assert_eq!(vacation.text_fr.as_deref(), Some("De retour lundi."));
+        let (owner, _) = found.by_address(&Address::parse("postmaster@example.edu").unwrap()).unwrap();
+        assert_eq!((&*owner.uid, owner.roles.len()), ("helpdesk", 1));
+        let desk = found.group("service desk").unwrap();
+        assert_eq!(found.members(&desk), [zoe.entry_uuid], "the other member is nobody");
+        assert!(found.members(&found.group("Empty").unwrap()).is_empty());
+        let settings = found.settings();
+        assert_eq!((settings.removal_guard, settings.time_zone.iana_name()), (33, Some("Europe/Paris")));
+        let guard = "cn=removal-guard,ou=policies,dc=example,dc=edu".to_owned();
+        assert_eq!(settings.origin("removal-guard"), Origin::LastGood(guard.clone()));
+        let fault = &settings.faults()[0];
+        assert_eq!((&fault.dn, fault.values.as_slice()), (&guard, ["500".to_owned()].as_slice()));
+    }
+
     #[test]
     fn groups_and_last_good_settings_outlive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
