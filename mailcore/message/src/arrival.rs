@@ -8,7 +8,7 @@ use provost_view::Person;
 use uuid::Uuid;
 
 use crate::received::is_own_received;
-use crate::{Effect, Envelope, Headers, Mark};
+use crate::{AuthenticationResult, Effect, Envelope, Headers, Mark};
 
 /// The number of a message on its whole way through this site: in Received, in the reply to the sender, in every line of the
 /// log, and the root of the ids of its deliveries.
@@ -86,7 +86,7 @@ pub struct Hello {
     /// What it calls itself: printable ASCII, at most 255 octets, not verified.
     pub name: String,
     /// What the stages of the greeting have found.
-    pub marks: Vec<Mark>,
+    pub findings: Findings,
 }
 
 /// The connection that a message comes through. Messages of one connection share it.
@@ -105,7 +105,7 @@ pub struct Connection {
     /// Who has logged in (RFC 4954), as the directory had them at the last MAIL.
     pub login: Option<Arc<Person>>,
     /// What the stages of the connection have found.
-    pub marks: Vec<Mark>,
+    pub findings: Findings,
 }
 
 impl Connection {
@@ -124,49 +124,13 @@ impl Connection {
     }
 }
 
-/// One result of a check of who sent a message (RFC 8601 §2.7).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthenticationResult {
-    /// What was checked.
-    pub method: AuthenticationMethod,
-    /// What came of it.
-    pub outcome: AuthenticationOutcome,
-    /// The domain or address that it is about, lower case.
-    pub identity: String,
-}
-
-/// The methods of RFC 8601 §2.7 that this server is to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthenticationMethod {
-    /// RFC 7208.
-    Spf,
-    /// RFC 6376.
-    Dkim,
-    /// RFC 7489.
-    Dmarc,
-    /// RFC 8617.
-    Arc,
-    /// The name of the peer's address, RFC 8601 §3.
-    Iprev,
-}
-
-/// The results of RFC 8601 §2.7.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthenticationOutcome {
-    /// Nothing to check.
-    None,
-    /// It is who it says.
-    Pass,
-    /// It is not.
-    Fail,
-    /// Probably not (SPF).
-    SoftFail,
-    /// The domain says neither.
-    Neutral,
-    /// It could not be checked now.
-    TempError,
-    /// It cannot be checked.
-    PermError,
+/// What stages have found on a connection, a greeting or a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Tags and quarantines.
+    pub marks: Vec<Mark>,
+    /// Who sent it, as far as that was checked.
+    pub authentication: Vec<AuthenticationResult>,
 }
 
 /// One message on its way in. It travels from MAIL through all stages to delivery, Sieve and the trace.
@@ -180,43 +144,42 @@ pub struct Arrival {
     pub envelope: Envelope,
     /// SIZE as announced (RFC 1870), octets.
     pub announced_octets: Option<u64>,
-    /// Who sent it, as far as that was checked: nothing today, SPF, DKIM, DMARC and ARC put their results here.
-    pub authentication: Vec<AuthenticationResult>,
     /// What the stages have found on this message.
-    pub marks: Vec<Mark>,
+    pub findings: Findings,
 }
 
 impl Arrival {
     /// Through a connection; the recipients of its envelope are still to come.
     pub fn through(connection: Arc<Connection>, trace_id: TraceId, envelope: Envelope) -> Self {
-        Self {
-            trace_id,
-            connection: Some(connection),
-            envelope,
-            announced_octets: None,
-            authentication: Vec::new(),
-            marks: Vec::new(),
-        }
+        Self { trace_id, connection: Some(connection), envelope, announced_octets: None, findings: Findings::default() }
     }
 
-    /// Out of the queue, which was given the message by this site: the marks are read from its trace fields.
+    /// Out of the queue, which was given the message by this site: the marks are read from its trace fields;
+    /// authentication results stand in the message only.
     pub fn from_queue(trace_id: TraceId, envelope: Envelope, message: &[u8]) -> Self {
         Self {
             trace_id,
             connection: None,
             envelope,
             announced_octets: None,
-            authentication: Vec::new(),
-            marks: Mark::of_message(message),
+            findings: Findings { marks: Mark::of_message(message), authentication: Vec::new() },
         }
     }
 
     /// All marks: those of the connection first, then those of the greeting.
     pub fn marks(&self) -> impl Iterator<Item = &Mark> {
+        self.findings().flat_map(|findings| &findings.marks)
+    }
+
+    /// All results of checks of who sent it, in the same order.
+    pub fn authentication(&self) -> impl Iterator<Item = &AuthenticationResult> {
+        self.findings().flat_map(|findings| &findings.authentication)
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &Findings> {
         let connection = self.connection.as_deref();
-        let of_hello = connection.and_then(|connection| connection.hello.as_ref()).into_iter();
-        let of_connection = connection.into_iter().flat_map(|connection| &connection.marks);
-        of_connection.chain(of_hello.flat_map(|hello| &hello.marks)).chain(&self.marks)
+        let of_hello = connection.and_then(|connection| connection.hello.as_ref()).map(|hello| &hello.findings);
+        connection.map(|connection| &connection.findings).into_iter().chain(of_hello).chain([&self.findings])
     }
 
     /// Whether it goes into Junk.
@@ -236,9 +199,9 @@ mod tests {
             remote: "192.0.2.1:1000".parse().unwrap(),
             local: "192.0.2.2:25".parse().unwrap(),
             tls,
-            hello: Some(Hello { verb, name: "x".into(), marks: Vec::new() }),
+            hello: Some(Hello { verb, name: "x".into(), findings: Findings::default() }),
             login: None,
-            marks: Vec::new(),
+            findings: Findings::default(),
         }
     }
 
@@ -264,10 +227,13 @@ mod tests {
         let id = TraceId::from(Uuid::nil());
         let mut arrival = Arrival::through(Arc::new(connection(HelloVerb::Ehlo, false)), id, Envelope::new(None, []));
         let Verdict::Tag(tag) = Verdict::tag("late", "2.0.0", "x") else { panic!() };
-        arrival.marks.push(tag);
+        arrival.findings.marks.push(tag);
         assert!(!arrival.is_quarantined());
         let Verdict::Quarantine(mark) = Verdict::quarantine("listed", "5.7.1", "x") else { panic!() };
-        let marked = Connection { marks: vec![mark], ..connection(HelloVerb::Ehlo, false) };
+        let marked = Connection {
+            findings: Findings { marks: vec![mark], ..Findings::default() },
+            ..connection(HelloVerb::Ehlo, false)
+        };
         arrival.connection = Some(Arc::new(marked));
         assert!(arrival.is_quarantined());
         let fields: String = arrival.marks().map(ToString::to_string).collect();

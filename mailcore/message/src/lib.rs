@@ -4,7 +4,7 @@
 //! * `mime`, `transfer`, `charset`: parts, and what is in them.
 //! * `derived` (`column`, `imap_envelope`, `kept_fields`, `thread`, `preview`): what is kept beside each stored message.
 //! * `search_text`: a message as SEARCH sees it.
-//! * `arrival`, `verdict`: a message that is arriving, and what the stages of SMTP find on it.
+//! * `arrival`, `verdict`, `authentication`: a message that is arriving, and what the stages of SMTP find on it.
 //! * `path`, `envelope`, `subaddress`, `notification`, `identity`, `received`, `reply`, `report`: envelopes of SMTP, and messages
 //!   that are built here.
 //!
@@ -13,6 +13,7 @@
 
 mod address_list;
 mod arrival;
+mod authentication;
 mod charset;
 mod column;
 mod date;
@@ -39,10 +40,8 @@ mod transfer;
 mod verdict;
 
 pub use address_list::{LISTED_MAX, Listed, ListedMailbox, address_list, mailboxes};
-pub use arrival::{
-    Arrival, AuthenticationMethod, AuthenticationOutcome, AuthenticationResult, Connection, Hello, HelloVerb, Service,
-    TraceId,
-};
+pub use arrival::{Arrival, Connection, Findings, Hello, HelloVerb, Service, TraceId};
+pub use authentication::{AuthenticationMethod, AuthenticationOutcome, AuthenticationResult};
 pub use date::SentDate;
 pub use derived::{DERIVED_VERSION, Derived, derive};
 pub use encoded_word::decode_words;

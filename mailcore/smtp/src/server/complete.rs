@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use provost_message::{Arrival, Headers, Mark, Service, is_message_id, message_id, rfc5322_date};
+use provost_message::{
+    Arrival, AuthenticationResult, Field, Headers, Mark, Service, is_message_id, message_id, rfc5322_date,
+};
 use uuid::Uuid;
 
 /// How the line begins that mailbox files put before a message (RFC 4155); some programs send it, quoted or not. The fields
@@ -22,19 +24,22 @@ pub(super) fn complete(
     let (trace, data) = message.split_at_checked(trace_octets).unwrap_or((&[], &message));
     let headers = Headers::of(data);
     let marks: String = arrival.marks().map(ToString::to_string).collect();
+    let findings = marks + &AuthenticationResult::field(hostname, arrival.authentication());
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
     let (mut added, mut removed) = if is_submission { submitted(&headers, hostname, now) } else { Default::default() };
-    // Only the marks of this server's own stages count, for Sieve as well (as RFC 8601 §5 has it for its field).
-    removed.extend(headers.all(Mark::FIELD_NAME).map(|forged| headers.span(&forged)));
+    // Only what this server's own stages have found counts, for Sieve as well (RFC 8601 §5).
+    let is_forged =
+        |field: &Field<'_>| field.is(Mark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname);
+    removed.extend(headers.iter().filter(is_forged).map(|forged| headers.span(&forged)));
     removed.sort_unstable_by_key(|range| range.start);
     if begins_with_text(&headers, data) {
         added.push_str("\r\n");
     }
-    if marks.is_empty() && added.is_empty() && removed.is_empty() {
+    if findings.is_empty() && added.is_empty() && removed.is_empty() {
         return message;
     }
-    let mut whole = BytesMut::with_capacity(message.len() + marks.len() + added.len());
-    for part in [marks.as_bytes(), trace, added.as_bytes()] {
+    let mut whole = BytesMut::with_capacity(message.len() + findings.len() + added.len());
+    for part in [findings.as_bytes(), trace, added.as_bytes()] {
         whole.extend_from_slice(part);
     }
     let mut at = 0;
@@ -77,7 +82,7 @@ fn begins_with_text(headers: &Headers<'_>, data: &[u8]) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use provost_message::{Connection, Envelope, Verdict};
+    use provost_message::{Connection, Envelope, Findings, Path, Verdict};
 
     use super::*;
 
@@ -89,7 +94,7 @@ mod tests {
             tls: false,
             hello: None,
             login: None,
-            marks: Vec::new(),
+            findings: Findings::default(),
         };
         Arrival::through(Arc::new(connection), Uuid::nil().into(), Envelope::new(None, []))
     }
@@ -165,12 +170,23 @@ mod tests {
         }
     }
 
+    /// RFC 8601 §5: results under our name are ours; those of others stay.
+    #[test]
+    fn results_stand_above_received() {
+        let mut arrival = arrival(Service::Mx);
+        arrival.findings.authentication.push(AuthenticationResult::of_login(&Path::parse("a@b.example").unwrap()));
+        let other = "Authentication-Results: mx.example.org; dkim=pass header.d=x\r\n";
+        let data = format!("Authentication-Results: MX.example.edu;\r\n\tspf=pass\r\n{other}A: b\r\n\r\nhi\r\n");
+        let ours = "Authentication-Results: mx.example.edu;\r\n\tauth=pass smtp.mailfrom=a@b.example\r\n";
+        assert_eq!(completed(&arrival, &data), format!("{ours}Received: z\r\n{other}A: b\r\n\r\nhi\r\n"));
+    }
+
     /// Above our Received: so that nobody outside can write one.
     #[test]
     fn marks_stand_above_received() {
         let mut arrival = arrival(Service::Mx);
         let Verdict::Tag(mark) = Verdict::tag("late", "2.0.0", "came late") else { panic!() };
-        arrival.marks.push(mark);
+        arrival.findings.marks.push(mark);
         let expect = "Provost-Verdict: tag late 2.0.0\r\n\tcame late\r\nReceived: z\r\nA: b\r\n\r\nhi\r\n";
         assert_eq!(completed(&arrival, "A: b\r\n\r\nhi\r\n"), expect);
         let forged = "provost-verdict: quarantine x 5.0.0\r\n\ty\r\n";

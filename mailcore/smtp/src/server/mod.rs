@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use jiff::Timestamp;
 use provost_delivery::Delivery;
-use provost_message::{Arrival, Connection, Envelope, Hello, HelloVerb, Mark, Objection, Service};
+use provost_message::{Arrival, Connection, Envelope, Findings, Hello, HelloVerb, Objection, Service};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_queue::Queue;
 use provost_view::View;
@@ -109,7 +109,7 @@ impl SmtpSession {
             tls: transport == Transport::Tls,
             hello: None,
             login: None,
-            marks: Vec::new(),
+            findings: Findings::default(),
         };
         Self {
             config,
@@ -135,13 +135,13 @@ impl SmtpSession {
         Scene { config: &self.config, budget: self.budget, subject }
     }
 
-    /// Runs stages that judge the connection: there is no message yet. Their marks are those of all messages to come.
-    async fn judge_connection(&self, stages: &[Stage]) -> Result<Vec<Mark>, Objection> {
+    /// Runs stages that judge the connection: there is no message yet. What they find is found on all messages to come.
+    async fn judge_connection(&self, stages: &[Stage]) -> Result<Findings, Objection> {
         if stages.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Findings::default());
         }
         let mut arrival = Arrival::through(self.connection.clone(), Uuid::new_v4().into(), Envelope::new(None, []));
-        judge(stages, &mut arrival, self.scene(Subject::Connection)).await.map(|()| arrival.marks)
+        judge(stages, &mut arrival, self.scene(Subject::Connection)).await.map(|()| arrival.findings)
     }
 
     async fn line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Step {
@@ -189,12 +189,12 @@ impl SmtpSession {
             return self.refuse(reply::UNKNOWN_COMMAND, out);
         }
         self.state = State::Ready;
-        let hello = Hello { verb, name, marks: Vec::new() };
+        let hello = Hello { verb, name, findings: Findings::default() };
         let before = self.connection_mut().hello.replace(hello);
         match self.judge_connection(self.stages.hello).await {
-            Ok(marks) => {
-                if let (false, Some(hello)) = (marks.is_empty(), &mut self.connection_mut().hello) {
-                    hello.marks = marks;
+            Ok(findings) => {
+                if let Some(hello) = &mut self.connection_mut().hello {
+                    hello.findings = findings;
                 }
                 self.greet(verb, out)
             }
@@ -288,8 +288,7 @@ fn say(reply: Reply, out: &mut Output<'_>) -> Step {
 impl Session for SmtpSession {
     async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
         match self.judge_connection(self.stages.connect).await {
-            Ok(marks) if marks.is_empty() => {}
-            Ok(marks) => self.connection_mut().marks = marks,
+            Ok(findings) => self.connection_mut().findings = findings,
             // RFC 5321 §3.1: 554 in place of the greeting; 4xx in its place says later.
             Err(objection) => {
                 say(objection.into_reply(), out);

@@ -1,6 +1,7 @@
 //! The stages of a transaction: what is judged when, by which small function, and what follows.
 //!
-//! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`]. [`Table`] is the order, per service.
+//! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`], and, when it checks who sent the message,
+//! what it has found out (RFC 8601). [`Table`] is the order, per service.
 //! Each runs under a deadline; one that is late or panics is 451: the peer comes again, nothing is taken by accident and
 //! nothing lost. What a stage must never do: block the thread, write anywhere, hold anything when it is dropped.
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use provost_message::{Arrival, Objection, Service, Verdict};
+use provost_message::{Arrival, AuthenticationResult, Objection, Service, Verdict};
 
 use super::SmtpConfig;
 use super::route::Route;
@@ -24,6 +25,8 @@ use crate::reply;
 
 /// A stage that only looks at memory: the arrival, the View, the message. Generous, for a machine under load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
+/// Authentication results of one message; more are not kept. A message with as many signatures is none of ours to explain.
+const AUTHENTICATION_RESULTS_MAX: usize = 32;
 
 /// One check. Adding one: a variant, its name, its limit, its function, its place in [`Table`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +105,22 @@ impl Table {
     }
 }
 
+/// What a stage returns.
+#[derive(Debug)]
+pub(super) struct Finding {
+    /// What follows for the arrival.
+    pub(super) verdict: Verdict,
+    /// Results of checks of who sent it.
+    pub(super) authentication: Vec<AuthenticationResult>,
+}
+
+impl From<Verdict> for Finding {
+    /// Of a stage that does not check who sent it.
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, authentication: Vec::new() }
+    }
+}
+
 /// What a stage sees besides the arrival.
 #[derive(Clone, Copy)]
 pub(super) struct Scene<'a> {
@@ -138,22 +157,24 @@ impl Scene<'_> {
 /// 1. The first objection, deferral or refusal, decides: its reply is the answer, and no later stage runs. Nothing outweighs it.
 /// 2. Marks, tag or quarantine, add up on the arrival, in order. One quarantine among them is enough for Junk, and no later
 ///    verdict takes a mark back.
-/// 3. What is objected to leaves no marks: those that this run has put go with it.
+/// 3. What is objected to leaves nothing: marks and authentication results of this run go with it.
 ///
 /// A stage that panics, is late or contradicts itself counts as one that defers.
 pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, scene: Scene<'_>) -> Result<(), Objection> {
-    let marks_before = arrival.marks.len();
+    let before = arrival.findings.clone();
     for stage in stages {
-        let verdict = stage.run(arrival, scene).await;
+        let Finding { verdict, authentication } = stage.run(arrival, scene).await;
+        let room = AUTHENTICATION_RESULTS_MAX.saturating_sub(arrival.findings.authentication.len());
+        arrival.findings.authentication.extend(authentication.into_iter().take(room));
         if verdict == Verdict::Accept {
             continue;
         }
         stage.note(&verdict, arrival);
         match verdict {
             Verdict::Accept => {}
-            Verdict::Tag(mark) | Verdict::Quarantine(mark) => arrival.marks.push(mark),
+            Verdict::Tag(mark) | Verdict::Quarantine(mark) => arrival.findings.marks.push(mark),
             Verdict::Defer(objection) | Verdict::Refuse(objection) => {
-                arrival.marks.truncate(marks_before);
+                arrival.findings = before;
                 return Err(objection);
             }
         }
@@ -196,10 +217,10 @@ impl Stage {
         }
     }
 
-    async fn judge(self, arrival: &Arrival, scene: Scene<'_>) -> Verdict {
-        match self {
+    async fn judge(self, arrival: &Arrival, scene: Scene<'_>) -> Finding {
+        let verdict = match self {
+            Self::Sender => return sender::sender(arrival, scene).await,
             Self::Login => sender::login(arrival).await,
-            Self::Sender => sender::sender(arrival, scene).await,
             Self::Size => size::size(arrival, scene).await,
             Self::Memory => size::memory(arrival, scene).await,
             Self::RecipientCount => recipient::count(arrival, scene).await,
@@ -208,23 +229,24 @@ impl Stage {
             Self::Octets => message::octets(scene).await,
             Self::Hops => message::hops(scene).await,
             #[cfg(test)]
-            Self::Scripted(script) => script.judge(arrival).await,
-        }
+            Self::Scripted(script) => return script.judge(arrival).await,
+        };
+        verdict.into()
     }
 
     /// Within its limit, whatever it does.
-    async fn run(self, arrival: &Arrival, scene: Scene<'_>) -> Verdict {
+    async fn run(self, arrival: &Arrival, scene: Scene<'_>) -> Finding {
         // It only reads: nothing is left half done by a panic.
         let work = AssertUnwindSafe(self.judge(arrival, scene)).catch_unwind();
         match tokio::time::timeout(self.limit(), work).await {
-            Ok(Ok(verdict)) => verdict,
+            Ok(Ok(finding)) => finding,
             Ok(Err(_)) => {
                 tracing::error!(id = %arrival.trace_id, stage = self.name(), "a stage panicked, message deferred");
-                Verdict::object("panic", reply::TRY_LATER)
+                Verdict::object("panic", reply::TRY_LATER).into()
             }
             Err(_) => {
                 tracing::warn!(id = %arrival.trace_id, stage = self.name(), "a stage was too late, message deferred");
-                Verdict::object("timeout", reply::TRY_LATER)
+                Verdict::object("timeout", reply::TRY_LATER).into()
             }
         }
     }

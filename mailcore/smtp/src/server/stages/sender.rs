@@ -1,9 +1,9 @@
 //! MAIL on submission: who sends, and as whom.
 
-use provost_message::{Address, Arrival, Verdict, without_detail};
+use provost_message::{Address, Arrival, AuthenticationResult, Verdict, without_detail};
 use provost_view::{AddressKind, Person};
 
-use super::Scene;
+use super::{Finding, Scene};
 use crate::reply;
 
 /// RFC 6409 §4.3: only people who have logged in. The session has looked them up anew.
@@ -12,16 +12,18 @@ pub(super) async fn login(arrival: &Arrival) -> Verdict {
     if login.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }
 }
 
-/// RFC 6409 §6.1: only as themselves.
-pub(super) async fn sender(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
+/// RFC 6409 §6.1: only as themselves. That they are is an authentication result (RFC 8601 §2.7.4).
+pub(super) async fn sender(arrival: &Arrival, scene: Scene<'_>) -> Finding {
     let Some(person) = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref()) else {
-        return Verdict::object("no_login", reply::LOGIN_FIRST);
+        return Verdict::object("no_login", reply::LOGIN_FIRST).into();
     };
     match &arrival.envelope.reverse_path {
         // Read receipts go out with it (RFC 8098 §3), and it is nobody else's address.
-        None => Verdict::Accept,
-        Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, scene)) => Verdict::Accept,
-        Some(_) => Verdict::object("not_theirs", reply::NOT_YOUR_ADDRESS),
+        None => Verdict::Accept.into(),
+        Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, scene)) => {
+            Finding { verdict: Verdict::Accept, authentication: vec![AuthenticationResult::of_login(path)] }
+        }
+        Some(_) => Verdict::object("not_theirs", reply::NOT_YOUR_ADDRESS).into(),
     }
 }
 

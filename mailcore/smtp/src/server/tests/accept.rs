@@ -229,6 +229,8 @@ async fn a_submission_goes_both_ways() {
     let inbox = site.inbox("ann").await;
     let headers = Headers::of(inbox[0].as_bytes());
     assert!(headers.get("Received").unwrap().contains("with ESMTPA id "));
+    let results = headers.get("Authentication-Results").unwrap();
+    assert!(results.starts_with("mx.example.edu;") && results.ends_with("auth=pass smtp.mailfrom=zoe@example.edu"));
     assert_eq!(headers.get("Date").as_deref(), Some("Tue, 14 Nov 2023 22:13:20 +0000"));
     assert!(headers.get("Message-ID").unwrap().ends_with("@mx.example.edu>"));
     let (row, body) = site.queued().await.remove(0);

@@ -2,11 +2,11 @@
 
 use std::sync::Mutex;
 
-use provost_message::{Arrival, Envelope, HelloVerb, Service, SmtpReply, Verdict};
+use provost_message::{Arrival, AuthenticationResult, Envelope, HelloVerb, Service, SmtpReply, Verdict};
 use provost_net::{Output, Session, Step};
 
 use super::site::{Site, Talk, person, site};
-use crate::server::stages::{Stage, Table};
+use crate::server::stages::{Finding, Stage, Table};
 
 /// A stage of tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,11 @@ pub(in crate::server) enum Scripted {
     Quarantine,
     Defer,
     Refuse,
+    /// Of the last recipient.
     QuarantineAnn,
     RefuseAnn,
+    /// Accepts with twenty results that name the last recipient.
+    Authenticate,
     /// Objects with a reply of success.
     Contradict,
     Panic,
@@ -40,11 +43,11 @@ impl PartialEq for Seen {
 impl Eq for Seen {}
 
 impl Scripted {
-    pub(in crate::server) async fn judge(self, arrival: &Arrival) -> Verdict {
+    pub(in crate::server) async fn judge(self, arrival: &Arrival) -> Finding {
         // As a stage that asks somebody: not ready at once.
         tokio::task::yield_now().await;
         let is_ann = arrival.envelope.recipients.last().is_some_and(|to| to.path.local() == "ann");
-        match self {
+        let verdict = match self {
             Self::QuarantineAnn | Self::RefuseAnn if !is_ann => Verdict::Accept,
             Self::Accept => Verdict::Accept,
             Self::Tag => Verdict::tag("test_tag", "2.0.0", "tagged"),
@@ -58,7 +61,13 @@ impl Scripted {
                 seen.0.lock().unwrap().push(arrival.clone());
                 Verdict::Accept
             }
-        }
+            Self::Authenticate => {
+                let path = &arrival.envelope.recipients.last().unwrap().path;
+                let authentication = vec![AuthenticationResult::of_login(path); 20];
+                return Finding { verdict: Verdict::Accept, authentication };
+            }
+        };
+        verdict.into()
     }
 }
 
@@ -247,6 +256,29 @@ async fn verdicts_are_combined_by_one_rule() {
     }
 }
 
+/// RFC 8601: results are in the message, so many and no more; those of a recipient that is refused after all are not.
+#[tokio::test]
+async fn results_are_in_the_message() {
+    for (to, of_zoe, of_full) in [
+        (&["zoe@example.edu"][..], 20, 0),
+        (&["ann@example.edu", "zoe@example.edu"], 20, 0),
+        (&["full@example.edu", "zoe@example.edu"], 12, 20),
+    ] {
+        let site = site();
+        let mut talk = site.talk(Service::Mx);
+        talk.session.stages = with_stages(Service::Mx, Point::Rcpt, &[Scripted::Authenticate, Scripted::RefuseAnn]);
+        talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
+        for to in to {
+            talk.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
+        }
+        talk.run("C: DATA\nS: 354\nC: A: b\nC: \nC: .\nS: 250").await;
+        let body = site.inbox("zoe").await.remove(0);
+        let count = |of: &str| body.matches(&format!("auth=pass smtp.mailfrom={of}@example.edu")).count();
+        assert_eq!(count("ann"), 0, "{body}");
+        assert_eq!((count("zoe"), count("full")), (of_zoe, of_full), "{body}");
+    }
+}
+
 /// A tag is for the rules of the recipient: Sieve reads it, and not one that came with the message.
 #[tokio::test]
 async fn sieve_reads_a_tag() {
@@ -326,7 +358,7 @@ async fn a_stage_sees_what_came_before_it() {
         assert_eq!(from, has_sender.then(|| "a@b.example".into()), "{point:?}");
         let to = arrival.envelope.recipients.len();
         assert_eq!(to, usize::from(matches!(point, Point::Rcpt | Point::DataEnd)), "{point:?}");
-        assert!(arrival.authentication.is_empty());
+        assert_eq!(arrival.authentication().count(), 0, "LMTP checks nobody");
     }
 }
 
