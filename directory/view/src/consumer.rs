@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use provost_client::{Directory, DirectoryError, SyncEvent, SyncStream};
+use provost_schema::{attr, ou};
+use provost_settings::Origin;
 use tokio::time::{Instant, sleep, sleep_until};
+use uuid::Uuid;
 
-use crate::Shared;
 use crate::follower::{Effect, Follower};
+use crate::mapping::{Mapped, map};
+use crate::{Shared, Snapshot};
 
 /// Changes are shown at most so often; what comes meanwhile is shown together.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(25);
@@ -21,6 +25,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Wait after a refresh that was parked: a person has to look, or the directory to recover.
 const PARKED_WAIT: Duration = Duration::from_secs(30);
+/// How often the directory is asked meanwhile for its `removal-guard`, so that a change of it counts at once.
+const GUARD_LOOK: Duration = Duration::from_millis(250);
 /// After so many refusals in a row our cookie is taken for what the server cannot go on from.
 const REFUSALS_MAX: u32 = 5;
 
@@ -28,7 +34,8 @@ const REFUSALS_MAX: u32 = 5;
 enum End {
     Lost(DirectoryError),
     StartOver,
-    Parked,
+    /// With the guard that the refresh was measured by, percent.
+    Parked(u8),
 }
 
 /// Follows the directory for one View.
@@ -41,12 +48,14 @@ pub(crate) struct Consumer {
     due: Option<Instant>,
     complete: bool,
     refusals: u32,
+    /// The guard for which a parked refresh was tried again before its time.
+    guard_tried: Option<u8>,
 }
 
 impl Consumer {
     pub(crate) fn new(shared: Arc<Shared>, directory: Directory, follower: Follower) -> Self {
         let published = Instant::now();
-        Self { shared, directory, follower, published, due: None, complete: false, refusals: 0 }
+        Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, guard_tried: None }
     }
 
     /// Never returns; dropped with the View.
@@ -61,7 +70,7 @@ impl Consumer {
             self.leave();
             backoff = if self.complete { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             match end {
-                End::Parked => sleep(PARKED_WAIT).await,
+                End::Parked(guard) => self.wait_parked(guard).await,
                 End::StartOver => {}
                 End::Lost(error) => {
                     tracing::warn!(%error, "the view does not follow the directory at the moment");
@@ -70,6 +79,32 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// Waits until a parked refresh is worth another try: [`PARKED_WAIT`], or until the directory states another guard.
+    async fn wait_parked(&mut self, guard: u8) {
+        let end = Instant::now() + PARKED_WAIT;
+        while Instant::now() < end {
+            sleep(GUARD_LOOK).await;
+            let stated = self.stated_guard().await.filter(|stated| *stated != guard);
+            // Once for each value: the server that we follow may lag behind the one that was asked.
+            if stated.is_some() && stated != self.guard_tried {
+                self.guard_tried = stated;
+                return;
+            }
+        }
+    }
+
+    /// The `removal-guard` that the directory states now; `None` when it states none or a bad one, or cannot answer.
+    async fn stated_guard(&self) -> Option<u8> {
+        const NAME: &str = "removal-guard";
+        let dn = self.directory.suffix().child(attr::OU, ou::POLICIES).child(attr::CN, NAME);
+        let read = self.directory.read(&dn, &[attr::OBJECT_CLASS, attr::CN, attr::PROVOST_VALUE]).await;
+        let Mapped::Record(record) = map(Uuid::nil(), &read.ok()??) else { return None };
+        let mut alone = Snapshot::default();
+        alone.put(Uuid::nil(), record);
+        let settings = alone.settings();
+        matches!(settings.origin(NAME), Origin::Directory(_)).then_some(settings.removal_guard)
     }
 
     /// Our state may be newer than a provider that was restored from a backup: it refuses us for ever then.
@@ -142,11 +177,11 @@ impl Consumer {
             // It goes with the changes that wait.
             Effect::Saveable => {}
             Effect::Complete => self.completed(),
-            Effect::Parked(reason) => {
+            Effect::Parked { reason, guard } => {
                 tracing::error!(reason, "the refresh of the view is parked");
                 metrics::counter!("view_parked_total").increment(1);
                 self.shared.health.note(|status| status.parked = Some(reason));
-                return Some(End::Parked);
+                return Some(End::Parked(guard));
             }
             Effect::StartOver => return Some(End::StartOver),
         }
@@ -156,6 +191,7 @@ impl Consumer {
     fn completed(&mut self) {
         self.complete = true;
         self.refusals = 0;
+        self.guard_tried = None;
         self.publish();
         metrics::counter!("view_refreshes_total").increment(1);
         self.shared.health.note(|status| status.parked = None);

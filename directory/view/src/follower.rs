@@ -24,7 +24,12 @@ pub(crate) enum Effect {
     /// There is a new cookie for the snapshot as it is.
     Saveable,
     /// The refresh would remove too much: it was not believed, the snapshot is as before.
-    Parked(String),
+    Parked {
+        /// How much it would remove, for the log and the status.
+        reason: String,
+        /// The `removal-guard` that it was measured by, percent.
+        guard: u8,
+    },
     /// The provider cannot go on from our cookie: refresh from nothing.
     StartOver,
 }
@@ -172,9 +177,8 @@ impl Follower {
         let (before, removed) = (self.snapshot.people(), self.snapshot.people_missing_from(&refresh.snapshot));
         let guard = removal_guard(&self.snapshot, &refresh.snapshot);
         if removed > REMOVALS_FREE && removed * 100 > before * usize::from(guard) {
-            return Effect::Parked(format!(
-                "a refresh would remove {removed} of {before} people, the guard is {guard} %"
-            ));
+            let reason = format!("a refresh would remove {removed} of {before} people, the guard is {guard} %");
+            return Effect::Parked { reason, guard };
         }
         self.snapshot = refresh.snapshot;
         self.changes.merge(refresh.changes);
@@ -299,7 +303,7 @@ mod tests {
             follower.apply(SyncEvent::Present((1..=kept).map(uuid).collect()));
             follower.apply(SyncEvent::RefreshPresentDone);
             let effect = follower.apply(SyncEvent::RefreshDone);
-            assert_eq!(matches!(effect, Effect::Parked(_)), parked, "{kept}: {effect:?}");
+            assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{kept}: {effect:?}");
             assert_eq!(follower.snapshot().people() as u128, if parked { 100 } else { kept });
             assert_eq!(follower.cookie(), Some(&Cookie(b"one".to_vec())));
         }
@@ -307,7 +311,7 @@ mod tests {
         let mut follower = following(100);
         follower.begin();
         follower.apply(SyncEvent::Delete((1..=50).map(uuid).collect()));
-        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked(_)));
+        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked { .. }));
     }
 
     fn put_guard(n: u128, value: &str) -> SyncEvent {
@@ -340,7 +344,7 @@ mod tests {
             }
             follower.apply(SyncEvent::RefreshPresentDone);
             let effect = follower.apply(SyncEvent::RefreshDone);
-            assert_eq!(matches!(effect, Effect::Parked(_)), parked, "{before:?} {refreshed:?} {kept}: {effect:?}");
+            assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{before:?} {refreshed:?} {kept}: {effect:?}");
         }
     }
 
@@ -372,7 +376,7 @@ mod tests {
         // A parked one changes nothing.
         follower.begin();
         follower.apply(SyncEvent::Delete((10..=90).map(uuid).collect()));
-        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked(_)));
+        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked { .. }));
         assert!(follower.take_changes().is_empty());
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use provost_client::{Control, Directory};
-use provost_entry::{AttributeDescription, Modification};
-use provost_schema::attr;
+use provost_entry::{AttributeDescription, Entry, Modification};
+use provost_schema::{attr, class};
 use provost_view::{Address, Fallback, Login, PasswordSource, Recipient, Secret, View, ViewConfig};
 use slapd::{Slapd, address, config_of, eventually, person, person_dn};
 
@@ -72,6 +72,12 @@ async fn changes_are_seen_within_a_second() {
     let owner = view.snapshot().by_login("p2").unwrap().entry_uuid;
     let changes = feed.next().await;
     assert!(changes.concerns_account(owner) && !changes.is_everything());
+
+    directory.add(setting("time-zone", "Europe/Paris")).await.unwrap();
+    let zone = || view.snapshot().settings().time_zone.iana_name().map(str::to_owned);
+    eventually(CHANGE, "a setting", || zone().as_deref() == Some("Europe/Paris")).await;
+    let changes = feed.next().await;
+    assert!(changes.concerns_setting("time-zone") && !changes.concerns_account(owner));
 
     let local = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
     directory.modify(&person_dn(3), replace(local, &["short@example.edu"]), Control::default()).await.unwrap();
@@ -226,8 +232,25 @@ async fn deletions_while_away_and_the_guard() {
     for n in 2..=40 {
         directory.delete(&person_dn(n), Control::default()).await.unwrap();
     }
-    let third = view(folder.path(), directory, PasswordSource::View);
+    let third = view(folder.path(), directory.clone(), PasswordSource::View);
     eventually(SETTLE, "parked", || third.status().parked.is_some()).await;
     assert_eq!((third.status().people, at(&third, "p7").as_str()), (39, "p7"));
     assert!(!third.status().current);
+
+    // Another guard counts within a second, although the next try is due after thirty.
+    directory.add(setting("removal-guard", "50")).await.unwrap();
+    let parked_by = |guard: &str| third.status().parked.is_some_and(|why| why.contains(guard));
+    eventually(CHANGE, "parked by the new guard", || parked_by("the guard is 50 %")).await;
+    assert_eq!(third.status().people, 39);
+    let guard = setting("removal-guard", "100");
+    let value = replace(AttributeDescription::of(attr::PROVOST_VALUE), &["100"]);
+    directory.modify(&guard.dn, value, Control::default()).await.unwrap();
+    eventually(CHANGE, "the refresh let pass", || third.status().people == 0 && third.status().parked.is_none()).await;
+}
+
+fn setting(name: &str, value: &str) -> Entry {
+    Entry::new(slapd::below("policies").child(attr::CN, name))
+        .with(attr::OBJECT_CLASS, class::PROVOST_SETTING)
+        .with(attr::CN, name)
+        .with(attr::PROVOST_VALUE, value)
 }
