@@ -60,7 +60,7 @@ pub use received::{Received, is_looping, is_own_received};
 pub use reply::Reply;
 pub use report::{Report, ReportAction, ReportedRecipient};
 pub use search_text::{body_text, field_text, header_text};
-pub use subaddress::without_detail;
+pub use subaddress::{split_detail, without_detail};
 pub use thread::ThreadKeys;
 pub use transfer::decode_transfer;
 pub use verdict::{Effect, Mark, Objection, SmtpReply, Verdict};

@@ -5,9 +5,14 @@ use crate::Address;
 /// What stands between user and detail (RFC 5233 §1 leaves it to the site).
 const SEPARATOR: char = '+';
 
+/// User and detail of a local part (RFC 5233 §4); no detail when it has no separator.
+pub fn split_detail(local: &str) -> (&str, Option<&str>) {
+    local.split_once(SEPARATOR).map_or((local, None), |(user, detail)| (user, Some(detail)))
+}
+
 /// The address without its detail; `None` when it has none, or nothing before it.
 pub fn without_detail(address: &Address) -> Option<Address> {
-    let (user, _detail) = address.local().split_once(SEPARATOR)?;
+    let (user, _) = address.local().split_once(SEPARATOR)?;
     Address::from_parts(user, address.domain()).ok()
 }
 

@@ -26,6 +26,7 @@ const EXTENSIONS: &[&str] = &[
     "vacation",                   // RFC 5230
     "relational",                 // RFC 5231
     "date",                       // RFC 5260
+    "subaddress",                 // RFC 5233
 ];
 
 /// What a script has required so far.

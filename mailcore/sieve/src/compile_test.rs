@@ -193,6 +193,11 @@ impl Tags {
                 "all" if allowed.part => once(&mut tags.part, AddressPart::All, arguments)?,
                 "localpart" if allowed.part => once(&mut tags.part, AddressPart::LocalPart, arguments)?,
                 "domain" if allowed.part => once(&mut tags.part, AddressPart::Domain, arguments)?,
+                "user" | "detail" if allowed.part => {
+                    required.need("subaddress", line)?;
+                    let part = if tag == "user" { AddressPart::User } else { AddressPart::Detail };
+                    once(&mut tags.part, part, arguments)?;
+                }
                 "zone" if allowed.zone => {
                     let text = arguments.text("a zone")?;
                     let seconds = zone(text)

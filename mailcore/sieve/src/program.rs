@@ -81,12 +81,14 @@ pub(crate) enum Test {
     },
 }
 
-/// RFC 5228 §2.7.4.
+/// RFC 5228 §2.7.4; user and detail RFC 5233.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressPart {
     All,
     LocalPart,
     Domain,
+    User,
+    Detail,
 }
 
 /// RFC 5228 §5.4.

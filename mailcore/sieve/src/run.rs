@@ -1,6 +1,6 @@
 //! A program over a message: what is to be done with it. Pure: no clock, no store, no network.
 
-use provost_message::{Arrival, Field, Headers, ListedMailbox, Path, SentDate};
+use provost_message::{Arrival, Field, Headers, ListedMailbox, Path, SentDate, split_detail};
 use provost_view::Address;
 
 use crate::SieveError;
@@ -252,15 +252,17 @@ impl Run<'_> {
     /// RFC 5228 §5.4: the null reverse-path is the empty string, whatever part of it is asked for.
     fn envelope(&mut self, parts: &[EnvelopePart], part: AddressPart, matcher: &Matcher) -> Result<bool, Exhausted> {
         let of = |local: &str, domain: &str| match part {
-            AddressPart::All => format!("{local}@{domain}"),
-            AddressPart::LocalPart => local.into(),
-            AddressPart::Domain => domain.into(),
+            AddressPart::All => Some(format!("{local}@{domain}")),
+            AddressPart::Domain => Some(domain.into()),
+            _ => of_local(local, part),
         };
         let value = |which: &EnvelopePart| match which {
-            EnvelopePart::From => self.context.reverse_path().map_or_else(String::new, |p| of(p.local(), p.domain())),
+            EnvelopePart::From => {
+                self.context.reverse_path().map_or(Some(String::new()), |path| of(path.local(), path.domain()))
+            }
             EnvelopePart::To => of(self.context.recipient.local(), self.context.recipient.domain()),
         };
-        let values: Vec<String> = parts.iter().map(value).collect();
+        let values: Vec<String> = parts.iter().filter_map(value).collect();
         matcher.any(&values, &mut self.budget)
     }
 
@@ -284,7 +286,17 @@ impl Run<'_> {
 fn part_of(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
     match part {
         AddressPart::All => mailbox.address(),
-        AddressPart::LocalPart => Some(String::from_utf8_lossy(&mailbox.local).into_owned()),
         AddressPart::Domain => Some(String::from_utf8_lossy(&mailbox.host).into_owned()),
+        _ => of_local(&String::from_utf8_lossy(&mailbox.local), part),
+    }
+}
+
+/// RFC 5233 §4: without a separator the user is the whole local part, and there is no detail to compare, not an empty one.
+fn of_local(local: &str, part: AddressPart) -> Option<String> {
+    let (user, detail) = split_detail(local);
+    match part {
+        AddressPart::User => Some(user.to_owned()),
+        AddressPart::Detail => detail.map(str::to_owned),
+        _ => Some(local.to_owned()),
     }
 }

@@ -154,6 +154,32 @@ fn null_reverse_path() {
     }
 }
 
+/// RFC 5233 §4: user and detail, of the envelope and of header fields.
+#[test]
+fn subaddresses() {
+    let from = Path::parse("bounce+7+x@one.test").ok();
+    let message = "To: Helene <helene+work@example.edu>\r\n\r\nx\r\n";
+    let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(from, []), message.as_bytes());
+    for (to, test, expect) in [
+        ("helene+lists@example.edu", "envelope :detail \"to\" \"lists\"", true),
+        ("helene+lists@example.edu", "envelope :user \"to\" \"helene\"", true),
+        ("helene+lists@example.edu", "envelope :localpart \"to\" \"helene+lists\"", true),
+        ("helene@example.edu", "envelope :user \"to\" \"helene\"", true),
+        ("helene@example.edu", "envelope :detail \"to\" \"\"", false),
+        ("helene@example.edu", "envelope :detail :matches \"to\" \"*\"", false),
+        ("helene+@example.edu", "envelope :detail \"to\" \"\"", true),
+        ("helene@example.edu", "envelope :detail \"from\" \"7+x\"", true),
+        ("helene@example.edu", "address :detail \"to\" \"work\"", true),
+        ("helene@example.edu", "address :user \"to\" \"helene\"", true),
+    ] {
+        let recipient = Address::parse(to).unwrap();
+        let context = Context { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
+        let script = format!("require [\"envelope\", \"subaddress\"]; if {test} {{ discard; }}");
+        let discarded = run(&script, message.as_bytes(), &context).unwrap().actions.is_empty();
+        assert_eq!(discarded, expect, "{to} {test}");
+    }
+}
+
 /// Every refusal before a run, with its line.
 #[test]
 fn refused_scripts() {
@@ -167,6 +193,7 @@ fn refused_scripts() {
         ("fileinto \"a\";", "line 1: 'fileinto' is used and not required"),
         ("\nreject \"a\";", "line 2: 'reject' is used and not required"),
         ("vacation \"a\";", "line 1: 'vacation' is used and not required"),
+        ("if address :detail \"from\" \"\" {}", "line 1: 'subaddress' is used and not required"),
         ("if envelope \"from\" \"\" {}", "line 1: 'envelope' is used and not required"),
         ("if currentdate \"year\" \"\" {}", "line 1: 'date' is used and not required"),
         ("if header :value \"gt\" \"a\" \"b\" {}", "line 1: 'relational' is used and not required"),
