@@ -78,10 +78,11 @@ impl Principal {
         }
     }
 
-    /// Whether none of `roles` is higher than its own highest one.
+    /// Whether none of `roles` is higher than its own highest one. A role that this version does not know allows nothing,
+    /// and ranks as the highest: another version may allow everything with it.
     pub(crate) fn outranks<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> bool {
         let own = self.roles.iter().max();
-        roles.into_iter().filter_map(Role::parse).max() <= own.copied()
+        roles.into_iter().map(|role| Role::parse(role).unwrap_or(Role::Admin)).max() <= own.copied()
     }
 }
 
@@ -105,8 +106,10 @@ mod tests {
     #[test]
     fn nobody_changes_the_credentials_of_a_higher_role() {
         for (own, other, may) in [
-            (Role::HelpDesk1, "", true),
             (Role::HelpDesk1, "helpdesk1", true),
+            (Role::HelpDesk2, "of a later version", false),
+            (Role::Postmaster, "", false),
+            (Role::Admin, "of a later version", true),
             (Role::HelpDesk1, "helpdesk", false),
             (Role::HelpDesk2, "auditor", false),
             (Role::HelpDesk2, "registrar", false),

@@ -119,9 +119,11 @@ impl Write {
         if let Some(hash) = hash {
             let name = AttributeDescription::of(attr::USER_PASSWORD);
             changes.push(Modification::add(name, vec![hash.as_bytes().to_vec()]));
-            // An identity that may not read passwords takes everybody for one without: the server knows.
-            let none = Filter::Not(Box::new(Filter::present(attr::USER_PASSWORD)));
-            control.assert = Some(Filter::And(control.assert.into_iter().chain([none]).collect()));
+            // An identity that may not read passwords takes everybody for one without: the server knows. A role, which may
+            // have been given since the plan was made, takes the password out of the hands of who imports.
+            let none = |attribute| Filter::Not(Box::new(Filter::present(attribute)));
+            let neither = [none(attr::USER_PASSWORD), none(attr::PROVOST_ROLE)];
+            control.assert = Some(Filter::And(control.assert.into_iter().chain(neither).collect()));
         }
         let last_batch = AttributeDescription::of(attr::PROVOST_LAST_BATCH);
         changes.push(Modification::replace(last_batch, vec![batch.id.clone().into_bytes()]));

@@ -36,6 +36,8 @@ pub(super) struct Person {
     pub(super) local_addresses: Vec<Box<str>>,
     pub(super) sources: Vec<Box<str>>,
     pub(super) has_password: bool,
+    /// Whether any `provostRole` is held.
+    pub(super) has_role: bool,
     pub(super) attributes: HeldAttributes,
 }
 
@@ -60,7 +62,7 @@ impl Actual {
         let suffix = directory.suffix();
         let mut attributes = PERSON_ATTRIBUTES.to_vec();
         attributes.extend([attr::UID, attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_SOURCE_ID]);
-        attributes.extend([attr::USER_PASSWORD, attr::ENTRY_CSN]);
+        attributes.extend([attr::USER_PASSWORD, attr::PROVOST_ROLE, attr::ENTRY_CSN]);
         let people = read_all(directory, tree::people(suffix), class::PROVOST_ACCOUNT, &attributes);
         let attributes = [attr::PROVOST_ADDRESS, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_OWNER];
         let addresses = read_all(directory, tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, &attributes);
@@ -93,6 +95,7 @@ impl Actual {
             local_addresses: all(attr::MAIL_LOCAL_ADDRESS),
             sources: all(attr::PROVOST_SOURCE_ID),
             has_password: !entry.values(attr::USER_PASSWORD).is_empty(),
+            has_role: !entry.values(attr::PROVOST_ROLE).is_empty(),
             attributes: HeldAttributes::of_entry(entry),
         };
         let place = self.people.len();

@@ -123,7 +123,9 @@ impl<'a> Planner<'a> {
             let more = vec![wanted.source_id.clone()];
             attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, held, more, Rule::SourceNumber));
         }
-        let password = (wanted.record.password.is_some() && !person.has_password).then_some(wanted.origin);
+        // Who has a role gets a password from somebody who may reset it: a registrar must not choose an administrator's.
+        let is_to_get_one = !person.has_password && !person.has_role;
+        let password = (wanted.record.password.is_some() && is_to_get_one).then_some(wanted.origin);
         let (kind, reason) = reason(wanted, person, is_renamed, &attributes);
         let what = describe(is_renamed, &label, &attributes, password.is_some(), &writes);
         if !attributes.is_empty() || password.is_some() {

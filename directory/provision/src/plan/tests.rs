@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use provost_entry::{Address, Dn, Entry, Filter, ModOp, Modification};
+use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, ModOp, Modification};
 use provost_schema::{attr, class};
 
 use super::*;
@@ -284,6 +284,23 @@ fn a_first_password_comes_late() {
     let plan = model.import(ZOE);
     assert_eq!((plan.summary.passwords, plan.summary.writes), (1, 1));
     assert_eq!(plan.changes[0].what, "update zoe.tremblay@example.edu (userPassword)");
+}
+
+/// A registrar would choose an administrator's password by it.
+#[test]
+fn who_has_a_role_gets_no_first_password() {
+    let mut model = Model::default();
+    model.import(&ZOE.replace("long enough", ""));
+    let late = model.plan(ZOE);
+    let dn = model.person("1").dn.clone();
+    model.entries.get_mut(&dn).unwrap().push(AttributeDescription::of(attr::PROVOST_ROLE), b"admin".to_vec());
+    assert!(model.plan(ZOE).is_empty(), "{:?}", model.plan(ZOE).changes);
+    // Planned before the role was given: the write carries the condition.
+    let batch = Batch { id: "batch".into(), since: late.since.clone() };
+    let Operation::Modify(_, _, control) = late.changes[0].writes[0].operation(&batch, Some("{SSHA}hash")) else {
+        panic!("{:?}", late.changes)
+    };
+    assert!(control.assert.is_some_and(|filter| !matches(&model.entries[&dn], &filter)));
 }
 
 #[test]
