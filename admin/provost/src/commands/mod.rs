@@ -18,7 +18,7 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 use provost_api::Tokens;
 use provost_client::Directory;
-use provost_provision::{Desk, Journals, Principal, Role, Settings, read_shared_settings};
+use provost_provision::{Audit, Desk, Journals, Operation, Principal, Role, Settings, read_shared_settings};
 use provost_store::{LocalState, StateStore};
 
 use crate::config::{Config, read_secret};
@@ -36,13 +36,28 @@ pub(crate) struct Asking {
 /// Opens what the operations stand on, beside a running node or without one: the directory by the node's own account, the
 /// audit in the shared state.
 pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
-    let state: Arc<dyn StateStore> = Arc::new(LocalState::open(&config.store_folder()).context("shared state")?);
-    let audit = audit_log::open(&config.node.data, state.clone()).await.context("audit")?;
+    let (state, audit) = shared_state(config).await?;
     let principal = principal(config, &state).await?;
     let directory = Directory::new(config.directory_config()?);
     let settings = Settings::of(&read_shared_settings(&directory, &config.fallback()).await?);
     let desk = Desk::new(directory, settings.clone(), audit, journals(config));
     Ok(Asking { desk, settings, principal, state })
+}
+
+/// Lets a command through whose work the running node does, asked with the node's own token: that token must not lend its
+/// role to whoever runs the command. Asks nothing of the directory, which may be down.
+pub(crate) async fn permit(config: &Config, operation: Operation) -> anyhow::Result<()> {
+    let (state, audit) = shared_state(config).await?;
+    let principal = principal(config, &state).await?;
+    let directory = Directory::new(config.directory_config()?);
+    let desk = Desk::new(directory, config.settings(), audit, journals(config));
+    Ok(desk.permit(&principal, operation).await?)
+}
+
+async fn shared_state(config: &Config) -> anyhow::Result<(Arc<dyn StateStore>, Audit)> {
+    let state: Arc<dyn StateStore> = Arc::new(LocalState::open(&config.store_folder()).context("shared state")?);
+    let audit = audit_log::open(&config.node.data, state.clone()).await.context("audit")?;
+    Ok((state, audit))
 }
 
 /// Where imports of this machine are recorded write by write.

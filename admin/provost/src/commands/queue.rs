@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
+use provost_provision::Operation;
 use serde_json::Value;
 
 use crate::config::{Config, read_secret};
@@ -27,6 +28,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { limit } = command;
+    super::permit(config, Operation::ViewQueue).await?;
     let http = config.listeners.http.as_ref();
     let address = http.ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?.address;
     let file = config.as_token.as_ref().or(config.api.token_file.as_ref());

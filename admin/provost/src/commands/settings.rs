@@ -1,6 +1,7 @@
 //! `provost settings show|set|unset`: what all nodes share.
 
 use clap::Subcommand;
+use provost_provision::Operation;
 use provost_settings::{Fault, SettingRow};
 use serde_json::{Value, json};
 
@@ -38,6 +39,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     match command {
         Command::Show => {
+            super::permit(config, Operation::ViewSettings).await?;
             let shown = match of_node(config).await {
                 Some(shown) => shown,
                 None => of_directory(config).await?,
