@@ -28,14 +28,34 @@ impl Desk {
         let address = parse(address)?;
         self.check_served(&address).await?;
         self.check_unused(&address, person.dn()).await?;
-        self.claim(&address, person.dn(), AddressKind::Alias).await?;
+        let is_new = self.claim(&address, person.dn(), AddressKind::Alias).await?;
         let detail = json!({ "address": address });
         if projected(&person.entry, &address).is_some() {
             return self.note(actor, "address.add", person.dn(), Ok(()), detail).await;
         }
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
         let change = Modification::add(name, vec![address.as_str().into()]);
-        self.change(actor, "address.add", &person, vec![change], detail).await
+        let added = self.change(actor, "address.add", &person, vec![change], detail).await;
+        if is_new && matches!(added, Err(DeskError::Stale | DeskError::VersionMismatch(_))) {
+            self.give_back(&address, person.dn()).await;
+        }
+        added
+    }
+
+    /// Takes away an address entry that was made for a change which then lost its race: the caller hears that nothing was
+    /// written. It stays when the faster change was another one that gave the same address.
+    async fn give_back(&self, address: &Address, owner: &Dn) {
+        let taken_back = async {
+            let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
+            if person.is_some_and(|person| projected(&person, address).is_some()) {
+                return Ok(());
+            }
+            self.directory.delete(&tree::address(self.directory.suffix(), address.as_str()), Control::default()).await
+        };
+        let result: Result<(), DirectoryError> = taken_back.await;
+        if let Err(error) = result {
+            tracing::warn!(%error, %address, %owner, "an address stays with its owner, who does not receive by it yet");
+        }
     }
 
     /// Takes an alias (or a retained address) away; the primary one is refused.
@@ -79,13 +99,13 @@ impl Desk {
         Ok(self.directory.search_provider(search).await?)
     }
 
-    /// Makes an address entry, or finds that the owner has it already.
-    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<(), DeskError> {
+    /// Makes an address entry, or finds that the owner has it already. Whether it was made.
+    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<bool, DeskError> {
         let since = generalized(jiff::Timestamp::now());
         let entry = address_entry(self.directory.suffix(), address, owner, kind, &since);
         match self.directory.add(entry).await {
-            Ok(_) => Ok(()),
-            Err(DirectoryError::AlreadyExists(_)) if self.owner_of(address).await?.as_ref() == Some(owner) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(DirectoryError::AlreadyExists(_)) if self.owner_of(address).await?.as_ref() == Some(owner) => Ok(false),
             Err(DirectoryError::AlreadyExists(_)) => Err(DeskError::InUse(address.to_string())),
             Err(error) => Err(error.into()),
         }
