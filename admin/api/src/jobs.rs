@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::turn::{ApplyTurn, TURN_SECONDS};
+use crate::turn::{ApplyTurn, TURN_SECONDS, give_up_turn};
 
 /// Jobs that are remembered, running ones included.
 const JOBS_MAX: usize = 100;
@@ -242,7 +242,8 @@ impl Jobs {
     }
 }
 
-/// Ends the running jobs of a node that has just been started, as failed. Called before the API serves.
+/// Ends the running jobs of a node that has just been started, as failed, and gives up the turn that it held. Called before
+/// the API serves.
 pub async fn end_abandoned_jobs(
     state: &Arc<dyn StateStore>,
     node: &Arc<str>,
@@ -256,7 +257,7 @@ pub async fn end_abandoned_jobs(
             jobs.replace(&record, &job, now).await?;
         }
     }
-    Ok(())
+    give_up_turn(&**state, node, now).await
 }
 
 impl End {
@@ -311,7 +312,7 @@ mod tests {
 
     async fn run(work: impl Future<Output = End> + Send + 'static) -> (Jobs, Job) {
         let (state, jobs) = jobs("a");
-        let turns = Turns::new(state);
+        let turns = Turns::new(state, "a".into());
         let sender = Arc::new(jobs.begin(3, Timestamp::now()).await.unwrap());
         let receiver = sender.subscribe();
         jobs.clone().watch_over(sender, turns.apply().await.unwrap(), oneshot::channel().0, work);

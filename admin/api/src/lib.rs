@@ -12,6 +12,7 @@ mod handlers;
 mod health;
 mod jobs;
 mod model;
+mod operations;
 mod plans;
 mod problem;
 mod reply;

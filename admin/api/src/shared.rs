@@ -8,6 +8,7 @@ use provost_store::{MessageStore, StateStore};
 use provost_view::View;
 
 use crate::jobs::Jobs;
+use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::tokens::Tokens;
 use crate::turn::Turns;
@@ -31,10 +32,12 @@ pub struct ApiState {
     pub node: Arc<str>,
 }
 
-/// The given state and what lives as long as the router.
+/// What the handlers take from the given state, and what lives as long as the router.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub(crate) api: ApiState,
+    pub(crate) desk: Desk,
+    pub(crate) store: Arc<dyn MessageStore>,
+    pub(crate) operations: Operations,
     pub(crate) jobs: Jobs,
     pub(crate) plans: Plans,
     pub(crate) turns: Turns,
@@ -42,11 +45,15 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(api: ApiState) -> Self {
+        let ApiState { desk, store, view, queue, tokens: _, state, node } = api;
+        let jobs = Jobs::new(state.clone(), node.clone());
         Self {
-            jobs: Jobs::new(api.state.clone(), api.node.clone()),
-            plans: Plans::new(api.state.clone()),
-            turns: Turns::new(api.state.clone()),
-            api,
+            operations: Operations::new(desk.clone(), queue, view, jobs.clone()),
+            plans: Plans::new(state.clone()),
+            turns: Turns::new(state, node),
+            desk,
+            store,
+            jobs,
         }
     }
 }

@@ -19,12 +19,14 @@ pub(crate) const TURN_SECONDS: i64 = 30;
 /// The one key of the space.
 const KEY: &str = "apply";
 
-static TURN: StateSpace = StateSpace { name: "turn", records_max: 1, octets_max: 100, when_full: WhenFull::Refuse };
+/// The value is the name of the node that has the turn.
+static TURN: StateSpace = StateSpace { name: "turn", records_max: 1, octets_max: 1024, when_full: WhenFull::Refuse };
 
 /// All turns. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Turns {
     state: Arc<dyn StateStore>,
+    node: Arc<str>,
     planning: Arc<Mutex<()>>,
     applying: Arc<Mutex<()>>,
 }
@@ -32,13 +34,14 @@ pub(crate) struct Turns {
 /// The turn to apply, held until it is ended; when its node stops, until [`TURN_SECONDS`] later.
 pub(crate) struct ApplyTurn {
     state: Arc<dyn StateStore>,
+    node: Arc<str>,
     version: u64,
     _local: OwnedMutexGuard<()>,
 }
 
 impl Turns {
-    pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
-        Self { state, planning: Arc::default(), applying: Arc::default() }
+    pub(crate) fn new(state: Arc<dyn StateStore>, node: Arc<str>) -> Self {
+        Self { state, node, planning: Arc::default(), applying: Arc::default() }
     }
 
     /// The turn to plan: each plan holds its file and the directory's people in memory.
@@ -55,11 +58,12 @@ impl Turns {
         let local = tokio::time::timeout_at(until, self.applying.clone().lock_owned()).await.map_err(|_| busy())?;
         loop {
             let now = Timestamp::now().as_second();
-            let take = StateChange::put(&TURN, KEY, Expect::Absent, "", Some(now + TURN_SECONDS));
+            let take = StateChange::put(&TURN, KEY, Expect::Absent, self.node.to_string(), Some(now + TURN_SECONDS));
             match self.state.change(vec![take], now).await {
                 Ok(made) => {
                     let version = made.first().copied().unwrap_or_default();
-                    return Ok(ApplyTurn { state: self.state.clone(), version, _local: local });
+                    let (state, node) = (self.state.clone(), self.node.clone());
+                    return Ok(ApplyTurn { state, node, version, _local: local });
                 }
                 Err(StateError::Conflict) if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
                 Err(StateError::Conflict) => return Err(busy()),
@@ -74,7 +78,7 @@ impl ApplyTurn {
     pub(crate) async fn renew(&mut self) -> Result<(), StateError> {
         let now = Timestamp::now().as_second();
         let expect = Expect::Version(StateVersion::from(self.version));
-        let put = StateChange::put(&TURN, KEY, expect, "", Some(now + TURN_SECONDS));
+        let put = StateChange::put(&TURN, KEY, expect, self.node.to_string(), Some(now + TURN_SECONDS));
         self.version = self.state.change(vec![put], now).await?.first().copied().unwrap_or_default();
         Ok(())
     }
@@ -87,5 +91,37 @@ impl ApplyTurn {
         if let Err(error) = ended {
             tracing::warn!(%error, "the turn to apply imports ends by itself in {TURN_SECONDS} s");
         }
+    }
+}
+
+/// Gives away the turn that a node held when it stopped. Called when that node has just been started: nothing of it runs.
+pub(crate) async fn give_up_turn(state: &dyn StateStore, node: &str, now: Timestamp) -> Result<(), StateError> {
+    let held = state.record(&TURN, KEY, now.as_second()).await?;
+    let Some(held) = held.filter(|held| *held.value == *node.as_bytes()) else { return Ok(()) };
+    let remove = StateChange::remove(&TURN, KEY, Expect::Version(held.version));
+    match state.change(vec![remove], now.as_second()).await {
+        // It ran out at this moment, and another node has it.
+        Ok(_) | Err(StateError::Conflict) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_store::MemoryState;
+
+    #[tokio::test]
+    async fn a_node_that_starts_again_gives_up_its_own_turn_only() {
+        let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
+        let now = Timestamp::now();
+        let held = Turns::new(state.clone(), "a".into()).apply().await.unwrap();
+        let is_held = async || state.record(&TURN, KEY, now.as_second()).await.unwrap().is_some();
+        give_up_turn(&*state, "b", now).await.unwrap();
+        assert!(is_held().await);
+        drop(held);
+        give_up_turn(&*state, "a", now).await.unwrap();
+        assert!(!is_held().await);
+        give_up_turn(&*state, "a", now).await.unwrap();
     }
 }

@@ -25,7 +25,7 @@ pub(crate) async fn list(
     Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
 ) -> Result<Json<Addresses>, Problem> {
-    let detail = shared.api.desk.person(&principal, &key).await?;
+    let detail = shared.desk.person(&principal, &key).await?;
     Ok(Json(Addresses { addresses: detail.addresses.into_iter().map(Into::into).collect() }))
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn add(
     if_match: IfMatch,
     JsonBody(body): JsonBody<NewAddress>,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = shared.api.desk.clone();
+    let desk = shared.desk.clone();
     let encode = |text: &str| utf8_percent_encode(text.trim(), NON_ALPHANUMERIC).to_string();
     let location = format!("/api/v1/people/{}/addresses/{}", encode(&key), encode(&body.address.to_lowercase()));
     let audit_id =
@@ -72,7 +72,7 @@ pub(crate) async fn remove(
     PathOf(path): PathOf<(String, String)>,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = shared.api.desk.clone();
+    let desk = shared.desk.clone();
     let audit_id =
         to_its_end(async move { desk.remove_alias(&principal, target(&key, if_match), &path.1).await }).await?;
     Ok(changed(audit_id))

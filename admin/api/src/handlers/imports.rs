@@ -184,7 +184,7 @@ pub(crate) async fn upload(
         separator: separator_of(query.separator.as_deref())?,
         hash: String::new(),
     };
-    let desk = &shared.api.desk;
+    let desk = &shared.desk;
     desk.permit(&principal, Operation::PlanImport).await?;
     let _turn = shared.turns.plan().await?;
     let octets = file.octets.clone();
@@ -211,7 +211,7 @@ pub(crate) async fn show(
     Extension(Caller(principal)): Extension<Caller>,
     PathOf(id): PathOf<Uuid>,
 ) -> Result<Json<ImportBody>, Problem> {
-    shared.api.desk.permit(&principal, Operation::ViewImports).await?;
+    shared.desk.permit(&principal, Operation::ViewImports).await?;
     let _turn = shared.turns.plan().await?;
     let PlannedImport { plan, .. } = plan_again(&shared, &principal, id).await?;
     Ok(Json(ImportBody::new(id, &plan)))
@@ -241,7 +241,7 @@ pub(crate) async fn apply(
     if query.wait > WAIT_SECONDS_MAX {
         return Err(Problem::invalid("?wait", format!("0 to {WAIT_SECONDS_MAX}")));
     }
-    shared.api.desk.permit(&principal, Operation::ApplyImport).await?;
+    shared.desk.permit(&principal, Operation::ApplyImport).await?;
     // In a task of its own: a caller that hangs up must not leave the turn behind.
     let begun = tokio::spawn(begin(shared, principal, id, body.hash)).await;
     let (job, audit_id) = begun.map_err(|fault| Problem::internal("an apply ended in a fault", &fault))??;
@@ -290,7 +290,7 @@ async fn prepare(
         return Err(problem);
     }
     let detail = serde_json::json!({ "import": id, "writes": plan.summary().writes });
-    let audit_id = shared.api.desk.permit_change(principal, Operation::ApplyImport, now, detail).await?;
+    let audit_id = shared.desk.permit_change(principal, Operation::ApplyImport, now, detail).await?;
     let sender = shared.jobs.begin(plan.changes().len(), Timestamp::now()).await?;
     Ok((planned, sender, audit_id))
 }
@@ -314,7 +314,7 @@ async fn work(
         // Without a word the sender is gone, and nobody watches over this job any more.
         let _ = stopped.await;
     };
-    let (outcomes, error) = match shared.api.desk.apply_import(stop, &principal, &planned, &mut progress).await {
+    let (outcomes, error) = match shared.desk.apply_import(stop, &principal, &planned, &mut progress).await {
         Ok(Ok(outcomes)) if outcomes.interrupted => (Some(outcomes), Some("it was stopped before its end".to_owned())),
         Ok(Ok(outcomes)) => (Some(outcomes), None),
         Ok(Err((outcomes, error))) => (Some(outcomes), Some(error.to_string())),
@@ -329,7 +329,7 @@ async fn work(
 
 async fn plan_again(shared: &Shared, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
     let (waiting, octets) = shared.plans.read(id, Timestamp::now()).await?;
-    Ok(shared.api.desk.review_import(principal, octets, waiting.options()).await?)
+    Ok(shared.desk.review_import(principal, octets, waiting.options()).await?)
 }
 
 impl From<PlansError> for Problem {

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use provost_provision::Operation;
 use uuid::Uuid;
 
 use crate::auth::Caller;
@@ -24,8 +23,7 @@ pub(crate) async fn show(
     Extension(Caller(principal)): Extension<Caller>,
     PathOf(id): PathOf<Uuid>,
 ) -> Result<Json<Job>, Problem> {
-    shared.api.desk.permit(&principal, Operation::ViewImports).await?;
-    match shared.jobs.find(id, Timestamp::now()).await? {
+    match shared.operations.job(&principal, id, Timestamp::now()).await? {
         Some(job) => Ok(Json(job)),
         None => Err(Problem::new(Kind::NotFound, "there is no such job (any more)")),
     }

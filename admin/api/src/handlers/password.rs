@@ -30,7 +30,7 @@ pub(crate) async fn reset(
     if_match: IfMatch,
     OptionalJsonBody(body): OptionalJsonBody<PasswordBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = shared.api.desk.clone();
+    let desk = shared.desk.clone();
     let generate = body.password.is_none();
     let wanted = body.password.map(Secret::new);
     let (password, audit_id) =

@@ -54,7 +54,7 @@ pub(crate) async fn search(
     if !(1..=PEOPLE_MAX).contains(&limit) {
         return Err(Problem::invalid("?limit", format!("1 to {PEOPLE_MAX}")));
     }
-    let mut found = shared.api.desk.search(&principal, text, limit + 1).await?;
+    let mut found = shared.desk.search(&principal, text, limit + 1).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     Ok(Json(PeopleFound { people: found.into_iter().map(Into::into).collect(), more }))
@@ -76,7 +76,7 @@ pub(crate) async fn show(
     Extension(Caller(principal)): Extension<Caller>,
     Key(key): Key,
 ) -> Result<impl IntoResponse, Problem> {
-    let detail = shared.api.desk.person(&principal, &key).await?;
+    let detail = shared.desk.person(&principal, &key).await?;
     let audit_id = detail.audit_id.clone();
     let mailbox = mailbox_facts(&shared, &detail).await;
     let etag = HeaderValue::from_str(&format!("\"{}\"", detail.version)).ok();
@@ -86,7 +86,7 @@ pub(crate) async fn show(
 
 /// What the store says; `None` when it cannot say now, which must not hide the person.
 async fn mailbox_facts(shared: &Shared, detail: &PersonDetail) -> Option<MailboxFacts> {
-    match shared.api.store.snapshot(AccountId(detail.entry_uuid), None).await {
+    match shared.store.snapshot(AccountId(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),
         Err(error) => {
             tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use provost_provision::Operation;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,7 +9,7 @@ use crate::auth::Caller;
 use crate::extract::QueryOf;
 use crate::failures::Failures;
 use crate::model::QueuedMessage;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::shared::Shared;
 
 /// Most messages in one answer.
@@ -42,12 +41,10 @@ pub(crate) async fn list(
     Extension(Caller(principal)): Extension<Caller>,
     QueryOf(query): QueryOf<QueueQuery>,
 ) -> Result<Json<QueueList>, Problem> {
-    shared.api.desk.permit(&principal, Operation::ViewQueue).await?;
     let limit = query.limit.unwrap_or(QUEUE_DEFAULT);
     if !(1..=QUEUE_MAX).contains(&limit) {
         return Err(Problem::invalid("?limit", format!("1 to {QUEUE_MAX}")));
     }
-    let items =
-        shared.api.queue.list(limit).await.map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))?;
+    let items = shared.operations.queue(&principal, limit).await?;
     Ok(Json(QueueList { messages: items.into_iter().map(Into::into).collect() }))
 }

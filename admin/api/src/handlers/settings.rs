@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
-use provost_provision::{DeskError, Operation};
+use provost_provision::DeskError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -65,8 +65,7 @@ pub(crate) async fn list(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
 ) -> Result<Json<SettingList>, Problem> {
-    shared.api.desk.permit(&principal, Operation::ViewSettings).await?;
-    let snapshot = shared.api.view.snapshot();
+    let snapshot = shared.operations.settings(&principal).await?;
     let settings = snapshot.settings();
     let row = |row: provost_view::SettingRow| {
         let (origin, source) = row.origin.parts();
@@ -106,7 +105,7 @@ pub(crate) async fn set(
     PathOf(name): PathOf<String>,
     JsonBody(SettingBody { values }): JsonBody<SettingBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = shared.api.desk.clone();
+    let desk = shared.desk.clone();
     let change = async move {
         let refused_values = |error| match error {
             // The desk names the setting; the caller looks for the field of its body.
@@ -129,7 +128,7 @@ pub(crate) async fn clear(
     Extension(Caller(principal)): Extension<Caller>,
     PathOf(name): PathOf<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = shared.api.desk.clone();
+    let desk = shared.desk.clone();
     let audit_id = to_its_end(async move { desk.clear_setting(&principal, &name).await }).await?;
     Ok(changed(audit_id))
 }

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use provost_provision::Operation;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,6 +52,6 @@ pub(crate) async fn show(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
 ) -> Result<Json<StatusBody>, Problem> {
-    shared.api.desk.permit(&principal, Operation::ViewNode).await?;
-    Ok(Json(StatusBody { version: env!("CARGO_PKG_VERSION"), view: shared.api.view.status().into() }))
+    let view = shared.operations.status(&principal).await?.into();
+    Ok(Json(StatusBody { version: env!("CARGO_PKG_VERSION"), view }))
 }

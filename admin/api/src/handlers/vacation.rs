@@ -29,7 +29,7 @@ pub(crate) async fn set(
     if_match: IfMatch,
     JsonBody(body): JsonBody<VacationBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = shared.api.desk.clone();
+    let desk = shared.desk.clone();
     let audit_id =
         to_its_end(async move { desk.set_vacation(&principal, target(&key, if_match), body.into()).await }).await?;
     Ok(changed(audit_id))
@@ -50,7 +50,7 @@ pub(crate) async fn clear(
     Key(key): Key,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
-    let desk = shared.api.desk.clone();
+    let desk = shared.desk.clone();
     let audit_id = to_its_end(async move { desk.clear_vacation(&principal, target(&key, if_match)).await }).await?;
     Ok(changed(audit_id))
 }
