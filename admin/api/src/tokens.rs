@@ -30,6 +30,8 @@ pub struct FixedToken {
     pub digest: blake3::Hash,
     /// What it may do.
     pub role: Role,
+    /// From when it is no longer in force; `None` for a line of the form that earlier versions wrote, which has no end.
+    pub expires: Option<Timestamp>,
 }
 
 /// A token to create.
@@ -107,7 +109,8 @@ impl Tokens {
         let fixed =
             self.fixed.iter().fold(None, |found, fixed| if fixed.digest == digest { Some(fixed) } else { found });
         if let Some(fixed) = fixed {
-            return Ok(Some(Principal::token(&fixed.name, fixed.role)));
+            let is_in_force = fixed.expires.is_none_or(|end| now < end);
+            return Ok(is_in_force.then(|| Principal::token(&fixed.name, fixed.role)));
         }
         let Some((name, _)) = token.split_once('.').filter(|(name, _)| is_name(name)) else { return Ok(None) };
         let Some(record) = self.state.record(&TOKENS, name, now.as_second()).await? else { return Ok(None) };
@@ -205,6 +208,17 @@ fn read(record: &StateRecord) -> Result<Stored, StateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_token_of_the_file_ends_as_well() {
+        let end: Timestamp = "2027-09-01T00:00:00Z".parse().unwrap();
+        let digest = blake3::hash(b"secret");
+        let fixed = FixedToken { name: "node".into(), digest, role: Role::Auditor, expires: Some(end) };
+        let tokens = Tokens::new(Arc::new(provost_store::MemoryState::default()), vec![fixed]);
+        let before = end - SignedDuration::from_secs(1);
+        assert!(tokens.principal("secret", before).await.unwrap().is_some());
+        assert!(tokens.principal("secret", end).await.unwrap().is_none());
+    }
 
     #[test]
     fn names_and_ends_are_checked() {

@@ -30,7 +30,8 @@ fn api_on(site: &Site, state: Arc<dyn StateStore>) -> Router {
     let store = support::store();
     let delivery = Delivery { view: site.view.clone(), store: store.clone(), hostname: "mx".into() };
     let config = QueueConfig { concurrency: 1, per_destination: 1 };
-    let token = FixedToken { name: "tests".into(), digest: blake3::hash(TOKEN.as_bytes()), role: Role::Admin };
+    let token =
+        FixedToken { name: "tests".into(), digest: blake3::hash(TOKEN.as_bytes()), role: Role::Admin, expires: None };
     router(ApiState {
         desk: site.desk.clone(),
         store,

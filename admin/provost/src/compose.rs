@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use provost_api::{ApiState, Tokens};
+use provost_api::{ApiState, FixedToken, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
@@ -297,7 +297,7 @@ impl Rooms<'_> {
                 store: store.clone(),
                 view: self.view.clone(),
                 queue: self.queue.clone(),
-                tokens: Tokens::new(self.state.clone(), self.config.fixed_tokens()?),
+                tokens: Tokens::new(self.state.clone(), self.fixed_tokens()?),
                 state: self.state.clone(),
                 node: self.hostname.clone(),
             };
@@ -314,6 +314,15 @@ impl Rooms<'_> {
             self.serve_http("health", on.address, proxies, pages).await?;
         }
         Ok(())
+    }
+
+    /// The tokens of the node's file; those without an end are named in the log.
+    fn fixed_tokens(&self) -> anyhow::Result<Vec<FixedToken>> {
+        let tokens = self.config.fixed_tokens()?;
+        for token in tokens.iter().filter(|token| token.expires.is_none()) {
+            tracing::warn!(name = token.name, role = %token.role, "a token of api.tokens_file has no end: add its last day");
+        }
+        Ok(tokens)
     }
 
     async fn serve_http(

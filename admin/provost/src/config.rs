@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use provost_api::FixedToken;
 use provost_client::{DirectoryConfig, ServerConfig, ServerRole};
 use provost_entry::Dn;
@@ -191,7 +194,8 @@ impl Default for Queue {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Api {
-    /// Who may call without end: one `name:blake3-of-token:role` a line; without a role it is admin.
+    /// Who may call: one `name:blake3-of-token:role:last-day` a line. Without a last day it has no end, and without a role it
+    /// is admin, as in earlier versions.
     pub(crate) tokens_file: Option<PathBuf>,
     /// The token with which commands on this machine ask the node.
     pub(crate) token_file: Option<PathBuf>,
@@ -296,7 +300,7 @@ impl Config {
         let text = read_bounded(file)?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let token = |(number, line): (usize, &str)| {
-            let wrong = || format!("{}, line {}: want name:blake3-in-hex:role", file.display(), number + 1);
+            let wrong = || format!("{}, line {}: want name:blake3-in-hex:role:YYYY-MM-DD", file.display(), number + 1);
             fixed_token(line).with_context(wrong)
         };
         lines.map(token).collect()
@@ -358,12 +362,22 @@ fn domain_of(suffix: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("."))
 }
 
-/// `name:digest` or `name:digest:role`. Without a role it may do everything, as in earlier versions.
+/// `name:digest:role:last-day`, or less of it as in earlier versions: without a last day it has no end, and without a role
+/// it may do everything. The last day is one of UTC: what the site's zone is, only the directory knows.
 fn fixed_token(line: &str) -> Option<FixedToken> {
-    let mut parts = line.trim().splitn(3, ':');
+    let mut parts = line.trim().splitn(4, ':');
     let (name, digest) = (parts.next()?, parts.next()?);
     let role = parts.next().map_or(Some(PersonRole::Admin), PersonRole::parse)?;
-    Some(FixedToken { name: name.to_owned(), digest: blake3::Hash::from_hex(digest).ok()?, role })
+    let expires = match parts.next() {
+        Some(day) => Some(end_of_day(day)?),
+        None => None,
+    };
+    Some(FixedToken { name: name.to_owned(), digest: blake3::Hash::from_hex(digest).ok()?, role, expires })
+}
+
+fn end_of_day(day: &str) -> Option<Timestamp> {
+    let after = day.parse::<Date>().ok()?.tomorrow().ok()?;
+    TimeZone::UTC.to_timestamp(after.at(0, 0, 0, 0)).ok()
 }
 
 /// Reads a small text file.
@@ -441,12 +455,16 @@ domain = "example.edu"
     }
 
     #[test]
-    fn tokens_of_the_file_have_a_role() {
+    fn tokens_of_the_file_have_a_role_and_an_end() {
         let digest = blake3::hash(b"x").to_hex();
         let role = |line: String| fixed_token(&line).map(|token| token.role);
         assert_eq!(role(format!("a:{digest}")), Some(PersonRole::Admin));
         assert_eq!(role(format!(" a:{digest}:helpdesk1 ")), Some(PersonRole::HelpDesk1));
-        for line in ["a".to_owned(), "a:12".to_owned(), format!("a:{digest}:king"), format!("a:{digest}:")] {
+        let end = fixed_token(&format!("a:{digest}:auditor:2027-08-31")).and_then(|token| token.expires);
+        assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "the end of its last day");
+        let bad = ["", "2027-13-01", "9999-12-31", "2027-08-31:x"].map(|day| format!("a:{digest}:auditor:{day}"));
+        let others = ["a".to_owned(), "a:12".to_owned(), format!("a:{digest}:king"), format!("a:{digest}:")];
+        for line in others.into_iter().chain(bad) {
             assert_eq!(role(line.clone()), None, "{line}");
         }
     }

@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use jiff::{Span, Timestamp};
+use provost_api::TOKEN_DAYS_MAX;
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::Dn;
 
@@ -58,7 +60,9 @@ impl Layout {
         make_secret(&secrets.join("directory-password"), random_text())?;
         let token = fs::read_to_string(&self.api_token_file)?;
         let digest = blake3::hash(token.trim().as_bytes()).to_hex();
-        fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}:admin\n"))?;
+        // Renewed by each quickstart.
+        let last_day = Timestamp::now().checked_add(Span::new().try_hours(24 * TOKEN_DAYS_MAX)?)?.strftime("%F");
+        fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}:admin:{last_day}\n"))?;
         let password = fs::read_to_string(secrets.join("directory-password"))?;
         let stored = hash(&Secret::new(password.trim()), Scheme::Argon2);
         make_secret(&secrets.join("directory-password-hash"), stored)
