@@ -5,6 +5,7 @@
 pub mod command;
 pub mod conversation;
 pub mod deadline;
+pub mod http;
 pub mod ldap;
 pub mod line;
 pub mod mail;

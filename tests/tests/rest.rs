@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use provost_tests::http::two_puts_with_one_etag;
 use provost_tests::{Node, Options, Person, Port, Ran, Sink, binary, deadline, mail, run};
 
 /// How long a change may take to the mail core, a reply to the relay.
@@ -102,7 +103,7 @@ fn the_readmes_commands_do_what_it_says() {
     refusals_are_problems(&api);
     document_is_openapi(&api);
     tokens_have_a_role_and_an_end(&node, &api);
-    two_puts_with_one_etag(&node, &api);
+    two_puts_with_one_etag(node.address(Port::Http), &node.secret("api-token"), &ONE.uid(), 200).unwrap();
 }
 
 fn finds_and_shows(api: &Api<'_>) {
@@ -248,7 +249,8 @@ fn document_is_openapi(api: &Api<'_>) {
     let mut unique = names.clone();
     unique.sort();
     unique.dedup();
-    assert_eq!((unique.len(), names.len()), (14, 14), "OpenAPI 3.1 §4.8.10: an operationId is unique: {names:?}");
+    assert!(names.len() > 10, "{names:?}");
+    assert_eq!(unique.len(), names.len(), "OpenAPI 3.1 §4.8.10: an operationId is unique: {names:?}");
     let file: PathBuf = api.0.folder().join("openapi.json");
     std::fs::write(&file, &document.body).unwrap();
     let script = "import sys\ntry: import openapi_spec_validator as v, json\nexcept ImportError: sys.exit(0)\n\
@@ -306,23 +308,4 @@ fn make_admin(node: &Node, uid: &str) {
     let mut modify = Command::new("ldapmodify");
     modify.args(["-x", "-H", &url, "-D", "cn=provost,dc=example,dc=edu", "-y"]).arg(password).arg("-f").arg(change);
     run(&mut modify).unwrap().good().unwrap();
-}
-
-fn two_puts_with_one_etag(node: &Node, api: &Api<'_>) {
-    let path = format!("/people/{}/vacation", ONE.uid());
-    for round in 0..20 {
-        let etag = format!("If-Match: {}", api.good("200", &[], &format!("/people/{}", ONE.uid())).header("etag"));
-        let put = |text: &str| {
-            let body = format!(r#"{{"text_fr":"{text}"}}"#);
-            let arguments: Vec<_> = with("PUT", &["-H", &etag]).into_iter().chain(json(&body)).collect();
-            Api(node).curl(&arguments, &path).status
-        };
-        let mut statuses = std::thread::scope(|scope| {
-            let one = scope.spawn(|| put("un"));
-            let two = scope.spawn(|| put("deux"));
-            [one.join().unwrap(), two.join().unwrap()]
-        });
-        statuses.sort();
-        assert_eq!(statuses, ["200", "412"], "round {round}");
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, binary, checkout, wait_port};
-use provost_tests::{Port, Ran, Sink, deadline, mail, run, settings};
+use provost_tests::{Port, Ran, Sink, deadline, http, mail, run, settings};
 use tempfile::TempDir;
 
 /// Within this the mail core obeys a change of the directory.
@@ -216,6 +216,9 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     // Shows 3.
     a_person_is_found(&ldap);
     a_change_is_obeyed(&site, &ldap, &sink);
+
+    // Shows 8 of the foundations.
+    http::two_puts_with_one_etag(site.ports.address(Port::Http), TOKEN, "zoe.tremblay", 200).unwrap();
 
     // Shared settings, Shows 6 of the foundations.
     let provost = |arguments: &[&str]| site.provost(arguments);

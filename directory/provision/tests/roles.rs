@@ -14,6 +14,7 @@ use provost_provision::{
 use provost_server::Server;
 use provost_settings::Fallback;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 const SUFFIX: &str = "dc=example,dc=edu";
 const FILE: &str =
@@ -121,24 +122,56 @@ async fn ask(desk: &Desk, who: &Principal, operation: Operation) -> Result<(), D
     }
 }
 
+/// The table as `docs/roles.md` has it, apart from the code: role, operation, cell.
+fn documented() -> Vec<(String, String, String)> {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/roles.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut lines = page.split("```\n").nth(1).unwrap().lines();
+    let roles: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    let rows = lines.filter(|line| line.split(' ').next().is_some_and(|name| name.contains('.')));
+    let cells = rows.flat_map(|line| {
+        let mut words = line.split_whitespace();
+        let operation = words.next().unwrap();
+        let words: Vec<&str> = words.collect();
+        assert_eq!(words.len(), roles.len(), "{line}");
+        roles.iter().zip(words).map(move |(role, cell)| ((*role).to_owned(), operation.to_owned(), cell.to_owned()))
+    });
+    cells.collect()
+}
+
+#[test]
+fn the_table_is_that_of_the_page() {
+    let documented = documented();
+    assert_eq!(documented.len(), TABLE.len() * ROLES.len());
+    for (role, operation, cell) in documented {
+        let known = ROLES.into_iter().find(|known| known.name() == role).unwrap();
+        let (asked, _) = TABLE.iter().find(|(asked, _)| asked.name() == operation).expect(&operation);
+        let word = match known.grant(*asked) {
+            Grant::Any => "yes",
+            Grant::Own => "own",
+            Grant::No => "-",
+        };
+        assert_eq!(word, cell, "{role} {operation}");
+    }
+}
+
+/// The page decides what is expected, not the table that the operations look into.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cell_of_the_table_holds() {
     let site = Site::start().await;
     let zoe = site.desk.person(&admin(), "zoe.roy").await.unwrap().entry_uuid;
-    for (operation, _) in TABLE {
-        for role in ROLES {
-            let (own, other) = match role {
-                Role::Oneself => {
-                    let hers = Principal::person("zoe.roy", zoe, []);
-                    (Some(hers), Principal::person("hal.desk", uuid::Uuid::from_u128(7), []))
-                }
-                role => (None, Principal::token("t", role)),
-            };
-            let grant = role.grant(operation);
-            check(&site, &other, operation, grant == Grant::Any).await;
-            if let Some(own) = own {
-                check(&site, &own, operation, grant != Grant::No).await;
-            }
+    for (role, operation, cell) in documented() {
+        let (operation, _) = *TABLE.iter().find(|(known, _)| known.name() == operation).expect(&operation);
+        // As a token has the role, and as a person who is signed in has it.
+        let others = match Role::parse(&role) {
+            Some(known) => vec![Principal::token("t", known), Principal::person("pat", Uuid::from_u128(8), [&*role])],
+            None => vec![Principal::person("hal.desk", Uuid::from_u128(7), [])],
+        };
+        for other in others {
+            check(&site, &other, operation, cell == "yes").await;
+        }
+        if role == "self" {
+            check(&site, &Principal::person("zoe.roy", zoe, []), operation, cell != "-").await;
         }
     }
 }
@@ -183,6 +216,20 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
     assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "one's own");
 }
 
+/// A file must not be a way to an administrator's password: the administrator has none yet, and the registrar's file has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_gives_nobody_with_a_role_a_password() {
+    let site = Site::start().await;
+    let registrar = Principal::token("registrar", Role::Registrar);
+    let file = "person_id,given_name,family_name,affiliation,password\n\
+        1,Zoé,Roy,student,chosen by them\n2,Ida,Admin,staff,chosen by them\n3,Hal,Desk,staff,chosen by them\n";
+    let plan = site.desk.plan_import(&registrar, file, CsvOptions::default()).await.unwrap();
+    assert_eq!(plan.plan.summary().passwords, 1, "zoe's alone: {:?}", plan.plan.changes());
+    site.desk.apply_import(std::future::pending(), &registrar, &plan, &mut |_| {}).await.unwrap().unwrap();
+    let has_one = async |uid: &str| site.desk.person(&admin(), uid).await.unwrap().has_password;
+    assert_eq!((has_one("zoe.roy").await, has_one("ida.admin").await, has_one("hal.desk").await), (true, false, false));
+}
+
 /// Two that read the same version and write at the same time: one is done, the other is told, always.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_changes_of_one_version_one_is_made() {
@@ -201,6 +248,33 @@ async fn of_two_changes_of_one_version_one_is_made() {
         assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "{one:?} {two:?}");
         let lost = if one.is_ok() { two } else { one };
         assert!(matches!(lost, Err(DeskError::VersionMismatch(_))), "{lost:?}");
+    }
+}
+
+/// Of two aliases that are given under one version, one is given; the other one is nobody's afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_that_lost_its_race_is_free_again() {
+    let site = Site::start().await;
+    for round in 0..20 {
+        let before = site.desk.person(&admin(), "zoe.roy").await.unwrap();
+        let give = |name: &str| {
+            let (desk, version) = (site.desk.clone(), before.version.clone());
+            let address = format!("{name}{round}@example.edu");
+            tokio::spawn(async move {
+                let target = Target::new("zoe.roy", Expected::OneOf(vec![version]));
+                desk.add_alias(&admin(), target, &address).await
+            })
+        };
+        let (one, two) = tokio::join!(give("one"), give("two"));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        let lost = match (&one, &two) {
+            (Ok(_), Err(DeskError::VersionMismatch(_))) => format!("two{round}@example.edu"),
+            (Err(DeskError::VersionMismatch(_)), Ok(_)) => format!("one{round}@example.edu"),
+            other => panic!("{other:?}"),
+        };
+        let after = site.desk.person(&admin(), "zoe.roy").await.unwrap();
+        assert!(after.addresses.iter().all(|info| info.address != lost), "{lost}: {:?}", after.addresses);
+        site.desk.add_alias(&admin(), "hal.desk", &lost).await.unwrap();
     }
 }
 

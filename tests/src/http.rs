@@ -1,0 +1,98 @@
+//! HTTP/1.1 over one connection per request: quick enough that two requests truly meet.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+/// How long a reply may take: longer than the longest `?wait=`.
+const REPLY_LIMIT: Duration = Duration::from_secs(90);
+
+/// A request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// GET, PUT, ...
+    pub method: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    /// Header lines without their line ends.
+    pub headers: &'a [&'a str],
+    /// The body; empty for none.
+    pub body: &'a str,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// 200, 412, ...
+    pub status: u16,
+    /// Status line and header lines.
+    pub head: String,
+    /// The body as it was sent: not decoded when it is chunked.
+    pub body: String,
+}
+
+impl Reply {
+    /// The value of a header; empty without it.
+    pub fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// What stands between `before` and `after` in the body, where it does so first; empty where it does not.
+    pub fn between(&self, before: &str, after: &str) -> &str {
+        self.body.split(before).nth(1).and_then(|rest| rest.split(after).next()).unwrap_or_default()
+    }
+}
+
+/// Sends one request and reads the reply to its end.
+pub fn send(address: SocketAddr, request: Request<'_>) -> anyhow::Result<Reply> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(REPLY_LIMIT))?;
+    let Request { method, path, headers, body } = request;
+    let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let length = body.len();
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n{body}"
+    );
+    stream.write_all(text.as_bytes())?;
+    let mut octets = Vec::new();
+    stream.read_to_end(&mut octets)?;
+    let text = String::from_utf8_lossy(&octets);
+    let (head, body) = text.split_once("\r\n\r\n").with_context(|| format!("no end of headers: {text}"))?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+    Ok(Reply { status, head: head.to_owned(), body: body.to_owned() })
+}
+
+/// Two PUTs of a person's vacation rule at once under the same ETag, `rounds` times: each time one is done and the other
+/// one is refused as 412.
+pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, person: &str, rounds: usize) -> anyhow::Result<()> {
+    let bearer = format!("Authorization: Bearer {token}");
+    let path = format!("/api/v1/people/{person}");
+    for round in 0..rounds {
+        let shown = send(http, Request { method: "GET", path: &path, headers: &[&bearer], body: "" })?;
+        let etag = format!("If-Match: {}", shown.header("etag"));
+        ensure!(shown.status == 200 && etag.len() > 20, "{shown:?}");
+        let put = |text: &str| {
+            let headers = [&*bearer, &*etag, "Content-Type: application/json"];
+            let (path, body) = (format!("{path}/vacation"), format!(r#"{{"text_fr":"{text} {round}"}}"#));
+            send(http, Request { method: "PUT", path: &path, headers: &headers, body: &body })
+        };
+        let both = std::thread::scope(|scope| {
+            let one = scope.spawn(|| put("un"));
+            let two = scope.spawn(|| put("deux"));
+            (one.join(), two.join())
+        });
+        let (Ok(one), Ok(two)) = both else { anyhow::bail!("a request ended in a panic") };
+        let mut statuses = [one?.status, two?.status];
+        statuses.sort_unstable();
+        ensure!(statuses == [200, 412], "round {round}: {statuses:?}");
+    }
+    println!("{rounds} pairs of PUTs with one ETag: one 200 and one 412 each time");
+    Ok(())
+}

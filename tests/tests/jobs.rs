@@ -1,0 +1,81 @@
+//! Imports over REST and kill -9: what was uploaded still waits, and what was being applied is known to have ended.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use provost_tests::http::{Reply, Request, send};
+use provost_tests::people::HEADER;
+use provost_tests::{Node, Options, Port, deadline};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Rows of the file whose apply is interrupted: some seconds of it.
+const ROWS: usize = 4000;
+
+fn ask(node: &Node, method: &str, path: &str, (kind, body): (&str, &str)) -> Reply {
+    let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
+    let kind = format!("Content-Type: {kind}");
+    send(node.address(Port::Http), Request { method, path, headers: &[&bearer, &kind], body }).unwrap()
+}
+
+fn get(node: &Node, path: &str) -> Reply {
+    ask(node, "GET", path, ("text/plain", ""))
+}
+
+/// Uploads a file; the path of its plan, and the plan's hash.
+fn upload(node: &Node, rows: &str) -> (String, String) {
+    let plan = ask(node, "POST", "/api/v1/imports", ("text/csv", &format!("{HEADER}{rows}")));
+    assert_eq!(plan.status, 201, "{plan:?}");
+    (plan.header("location").to_owned(), plan.between("\"hash\":\"", "\"").to_owned())
+}
+
+fn apply(node: &Node, (path, hash): (&str, &str), wait: u32) -> Reply {
+    let body = format!(r#"{{"hash":"{hash}"}}"#);
+    ask(node, "POST", &format!("{path}/apply?wait={wait}"), ("application/json", &body))
+}
+
+#[test]
+fn plans_and_jobs_survive_kill_9() {
+    let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let other = upload(&node, "O1,Other,Person,,,student,,,,\n");
+    let mut rows = String::new();
+    for number in 0..ROWS {
+        writeln!(rows, "J{number},Jo,Row{},,,student,,,,", letters(number)).unwrap();
+    }
+    let plan = upload(&node, &rows);
+    let job = apply(&node, (&plan.0, &plan.1), 0);
+    assert_eq!(job.status, 202, "{job:?}");
+    let place = job.header("location").to_owned();
+    let is_under_way = || Ok((!get(&node, &place).between("\"done\":", ",").starts_with('0')).then_some(()));
+    deadline::until(LIMIT, is_under_way).unwrap();
+    assert!(get(&node, &place).body.contains("\"state\":\"running\""), "it ended before it could be interrupted");
+    node.kill().unwrap();
+    node.serve_again(&[Port::Http]).unwrap();
+
+    let ended = get(&node, &place);
+    assert!(ended.body.contains("\"state\":\"failed\"") && ended.body.contains("has stopped"), "{ended:?}");
+    let waiting = get(&node, &other.0);
+    assert_eq!((waiting.status, waiting.between("\"hash\":\"", "\"")), (200, &*other.1), "{waiting:?}");
+
+    // The plan of what is left to do. Its apply does not wait until the turn of the node that was killed has run out.
+    let left = get(&node, &plan.0);
+    let (creates, hash) = (left.between("\"create\":", ","), left.between("\"hash\":\"", "\""));
+    let creates: usize = creates.parse().unwrap();
+    assert!((1..ROWS).contains(&creates), "{creates}");
+    let began = Instant::now();
+    let job = apply(&node, (&plan.0, hash), 60);
+    assert!(job.status == 200 && job.body.contains("\"state\":\"done\""), "{job:?}");
+    assert_eq!(get(&node, &plan.0).status, 404, "an applied file waits no longer");
+    let done = apply(&node, (&other.0, &other.1), 60);
+    assert!(done.status == 200 && done.body.contains("\"failed\":0"), "{done:?}");
+    println!(
+        "killed with {creates} of {ROWS} rows to do; the job ended as failed, and the rest was applied in {:?}",
+        began.elapsed()
+    );
+}
+
+/// A number in letters: names have no digits.
+fn letters(number: usize) -> String {
+    let letter = |value: usize| char::from(b'a' + u8::try_from(value % 26).unwrap_or_default());
+    [letter(number / 676), letter(number / 26), letter(number)].iter().collect()
+}
