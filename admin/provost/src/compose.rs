@@ -199,7 +199,7 @@ fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
     let relay = config.queue.relay.clone()?;
     let hostname = config.node.hostname.clone();
     let config = RelayConfig { relay, hostname, certificates: CertificatePolicy::Any };
-    Some(Arc::new(RelayClient { config }))
+    Some(Arc::new(RelayClient::new(config)))
 }
 
 fn queue_config(config: &Config) -> QueueConfig {

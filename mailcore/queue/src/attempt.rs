@@ -1,6 +1,7 @@
 //! One attempt at one row: every recipient to its fate, then what is left and what is reported, in one transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,8 @@ use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
 use provost_message::{Address, Arrival, Envelope, Path, Recipient, ReportAction, ReportedRecipient, TraceId};
 use provost_store::{LeaseError, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, StoreError, Taken};
 use provost_view::SharedSettings;
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::hold::RowHold;
@@ -21,6 +24,10 @@ const BODY_UNIT_OCTETS: u64 = 1024;
 /// How long an attempt waits for that room before it is put off: with the client's limit for one message it stays below
 /// the limit of an attempt, which would cut it off in the middle.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
+/// How long an outcome is tried to be recorded: longer than any lease, so that the row is still the worker's own or another's.
+const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// The pause between two tries of it.
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Who carries a message to a recipient.
 enum Route {
@@ -30,44 +37,87 @@ enum Route {
     Remote,
 }
 
+/// One fate for each recipient of a row, and what is needed to report them.
+pub(crate) struct Tried<'a> {
+    fates: Vec<Fate>,
+    /// Empty when it could not be had: a report names the message by its envelope then.
+    body: Bytes,
+    /// The memory of the body.
+    _room: Option<SemaphorePermit<'a>>,
+}
+
+impl Tried<'_> {
+    /// Nothing came of it, for any recipient.
+    pub(crate) fn deferred(row: &QueueRow, why: &str) -> Self {
+        Self { fates: vec![Fate::Deferred(why.into()); row.recipients.len()], body: Bytes::new(), _room: None }
+    }
+}
+
 impl Queue {
     /// Attempts one row that was taken, and settles it. An error leaves it to who holds it now, or to its lease's end.
+    #[cfg(test)]
     pub(crate) async fn attempt(&self, taken: &Taken, now: Timestamp) -> Result<(), LeaseError> {
+        let handed_over = AtomicBool::new(false);
+        let tried = self.try_all(taken, now, &handed_over).await?;
+        self.conclude(taken, tried, now).await
+    }
+
+    /// Brings each recipient of a row to its fate. Sets `handed_over` before the next hop can have the message. Fenced when the
+    /// row is not the worker's own any more.
+    pub(crate) async fn try_all(
+        &self,
+        taken: &Taken,
+        now: Timestamp,
+        handed_over: &AtomicBool,
+    ) -> Result<Tried<'_>, LeaseError> {
         let row = &taken.row;
         let room = self.inner.bodies.acquire_many(body_units(row.octets));
-        let Ok(_room) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
-            let due_at = next_attempt(&self.inner.settings(), 1, now);
-            return self.put_back(taken, "no memory for the message", due_at, now).await;
+        let Ok(Ok(room)) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
+            return Ok(Tried::deferred(row, "no memory for the message"));
         };
         let (body, fates) = match self.inner.store.queued_body(row).await {
             Ok(body) => {
-                let fates = self.fates(taken, &body, now).await?;
+                let hold = RowHold { inner: &self.inner, claim: taken.claim, handed_over };
+                let fates = self.fates(row, &hold, &body, now).await?;
                 (body, fates)
             }
             Err(StoreError::Gone) => return Err(LeaseError::Fenced),
             Err(error) => (Bytes::new(), self.unreadable(row, &error, now)),
         };
-        let id = self.inner.trace_id(row, &body);
+        Ok(Tried { fates, body, _room: Some(room) })
+    }
+
+    /// Puts what was tried on record: who is left, and the reports that follow.
+    ///
+    /// What was handed over and is not on record goes out again, so a store that cannot do it now is asked again until the
+    /// lease ends.
+    pub(crate) async fn conclude(&self, taken: &Taken, tried: Tried<'_>, now: Timestamp) -> Result<(), LeaseError> {
+        let (row, Tried { fates, body, _room }) = (&taken.row, tried);
         for (one, fate) in row.recipients.iter().zip(&fates) {
             metrics::counter!("queue_attempts_total", "outcome" => fate.as_label()).increment(1);
-            tracing::info!(%id, row = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
+            tracing::info!(id = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
         }
         let verdict = Verdict::of(&self.inner, row, fates, now);
         let caused = self.report(row, &verdict.reported, &body, now);
-        self.inner.store.settle(taken.claim, verdict.left(row, &self.inner, now), caused).await
+        let left = verdict.left(row, &self.inner, now);
+        let end = Instant::now() + SETTLE_MAX;
+        loop {
+            match self.inner.store.settle(taken.claim, left.clone(), caused.clone()).await {
+                Err(LeaseError::Unavailable(why)) if Instant::now() < end => {
+                    tracing::error!(id = %row.id.0, why, "outcome of an attempt cannot be recorded, trying again");
+                    tokio::time::sleep(SETTLE_PAUSE).await;
+                }
+                settled => return settled,
+            }
+        }
     }
 
-    /// Ends a taking with nothing done.
-    pub(crate) async fn put_back(
-        &self,
-        taken: &Taken,
-        why: &str,
-        due_at: i64,
-        now: Timestamp,
-    ) -> Result<(), LeaseError> {
+    /// Ends a taking with nothing done, at a stop of the node: the row is due at once.
+    pub(crate) async fn put_back(&self, taken: &Taken, why: &str, now: Timestamp) -> Result<(), LeaseError> {
         let again = |one: &QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one.clone() };
         let recipients = taken.row.recipients.iter().map(again).collect();
-        self.inner.store.settle(taken.claim, Left { recipients, due_at, now: now.as_second() }, Vec::new()).await
+        let left = Left { recipients, due_at: now.as_second(), now: now.as_second() };
+        self.inner.store.settle(taken.claim, left, Vec::new()).await
     }
 
     /// A body that cannot be read for the whole life of its message will not be: the sender has to know.
@@ -82,14 +132,18 @@ impl Queue {
     }
 
     /// One fate per recipient, in order.
-    async fn fates(&self, taken: &Taken, body: &Bytes, now: Timestamp) -> Result<Vec<Fate>, LeaseError> {
-        let row = &taken.row;
-        let hold = RowHold { inner: &self.inner, claim: taken.claim };
+    async fn fates(
+        &self,
+        row: &QueueRow,
+        hold: &RowHold<'_>,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Result<Vec<Fate>, LeaseError> {
         let recipients = || row.recipients.iter().map(|one| &one.recipient);
         let routes: Vec<Route> = recipients().map(|recipient| self.inner.route(&recipient.path)).collect();
         let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, Route::Remote));
         let remote: Vec<Recipient> = remote.map(|(recipient, _)| recipient.clone()).collect();
-        let mut sent = self.send(row.envelope(remote), body, &hold).await.into_iter();
+        let mut sent = self.send(row.envelope(remote), body, hold).await.into_iter();
         let arrival = &self.inner.arrival(row, body);
         let mut fates = Vec::with_capacity(routes.len());
         for (recipient, route) in recipients().zip(routes) {

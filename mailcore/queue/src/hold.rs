@@ -1,5 +1,7 @@
 //! A worker's proof that a row is still its own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use provost_store::{BoxFuture, Claim, LeaseError};
 
 use crate::{Hold, Inner};
@@ -11,6 +13,8 @@ pub(crate) const LEASE_SECONDS: i64 = 15 * 60;
 pub(crate) struct RowHold<'a> {
     pub(crate) inner: &'a Inner,
     pub(crate) claim: Claim,
+    /// Set by a proof: from then on the message may be the next hop's.
+    pub(crate) handed_over: &'a AtomicBool,
 }
 
 impl RowHold<'_> {
@@ -26,7 +30,10 @@ impl Hold for RowHold<'_> {
     fn prove(&self) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             match self.renew().await {
-                Ok(()) => true,
+                Ok(()) => {
+                    self.handed_over.store(true, Ordering::Relaxed);
+                    true
+                }
                 Err(error) => {
                     metrics::counter!("queue_holds_lost_total").increment(1);
                     tracing::warn!(%error, "not sent: the queue row may be another worker's by now");

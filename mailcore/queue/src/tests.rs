@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::hold::LEASE_SECONDS;
-use crate::work::Running;
+use crate::work::{Cut, Running};
 use crate::{Fate, Hold, NextHop, Queue, QueueConfig};
 
 const NOW: i64 = 1_700_000_000;
@@ -52,6 +52,8 @@ struct Scripted {
     taken: Mutex<Vec<String>>,
     /// The first call waits here, before it proves its hold.
     frozen: Option<Arc<Semaphore>>,
+    /// Each call waits here for the reply to a message that was handed over.
+    unanswered: Option<Arc<Semaphore>>,
 }
 
 impl NextHop for Scripted {
@@ -73,6 +75,9 @@ impl NextHop for Scripted {
             }
             let sent = |(path, fate): (&String, &Fate)| matches!(fate, Fate::Sent { .. }).then(|| path.clone());
             self.taken.lock().unwrap().extend(paths.iter().zip(&fates).filter_map(sent));
+            if let Some(unanswered) = &self.unanswered {
+                unanswered.acquire().await.unwrap().forget();
+            }
             fates
         })
     }
@@ -338,6 +343,8 @@ struct Torn {
     bodies_damaged: bool,
     /// Reading a body panics, as a message may make a bug do.
     panics: bool,
+    /// So many outcomes cannot be recorded.
+    unsettled: AtomicI64,
 }
 
 impl QueueStore for Torn {
@@ -358,7 +365,10 @@ impl QueueStore for Torn {
         self.rows.prove(claim, now, lease)
     }
     fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
-        self.rows.settle(claim, left, caused)
+        match self.unsettled.fetch_sub(1, Ordering::Relaxed) > 0 {
+            true => Box::pin(async { Err(LeaseError::Unavailable("disk full".into())) }),
+            false => self.rows.settle(claim, left, caused),
+        }
     }
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
         self.rows.list(most)
@@ -372,8 +382,13 @@ impl QueueStore for Torn {
 }
 
 fn torn(bodies_damaged: bool, panics: bool) -> Site {
-    let Site { store, hop, .. } = site(Vec::new());
-    let torn = Arc::new(Torn { rows: store.clone(), bodies_damaged, panics });
+    torn_with(Vec::new(), |torn| Torn { bodies_damaged, panics, ..torn })
+}
+
+fn torn_with(fates: Vec<Vec<Fate>>, tear: impl FnOnce(Torn) -> Torn) -> Site {
+    let Site { store, hop, .. } = site(fates);
+    let whole = Torn { rows: store.clone(), bodies_damaged: false, panics: false, unsettled: AtomicI64::new(0) };
+    let torn = Arc::new(tear(whole));
     let (queue, clock) = queue(torn, store.clone(), Some(hop.clone()));
     Site { queue, store, hop, clock }
 }
@@ -541,18 +556,98 @@ async fn a_stop_puts_back_what_it_cuts_off() {
     let site = site_with(Scripted { fates, frozen: Some(Arc::new(Semaphore::new(0))), ..Scripted::default() });
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let taken = site.take(NOW).await.remove(0);
-    let (cut, is_cut) = watch::channel(false);
+    let (cut, cuts) = watch::channel(Cut::Nothing);
     let queue = site.queue.clone();
-    let attempt = tokio::spawn(async move { queue.attempt_within_limit(taken, at(NOW), is_cut).await });
+    let attempt = tokio::spawn(async move { queue.attempt_within_limit(taken, at(NOW), cuts).await });
     while site.hop.calls.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
-    cut.send_replace(true);
+    cut.send_replace(Cut::BeforeHandOver);
     attempt.await.unwrap();
     let row = site.waiting().await.remove(0);
     assert_eq!(row.recipients[0].last_error.as_deref(), Some("the node was stopped"));
     assert_eq!((row.attempts, row.due_at), (1, NOW));
     assert_eq!(site.take(NOW).await.len(), 1, "no lease is left");
+}
+
+/// What the next hop may have already is not cut off while its reply can still come in time: it would be sent again.
+#[tokio::test]
+async fn a_stop_waits_for_the_reply_to_a_whole_message() {
+    let reply = Arc::new(Semaphore::new(0));
+    for (cut_off, left) in [(Cut::BeforeHandOver, 0), (Cut::All, 1)] {
+        let fates = Mutex::new(VecDeque::from([vec![SENT]]));
+        let site = site_with(Scripted { fates, unanswered: Some(reply.clone()), ..Scripted::default() });
+        site.accept("zoe@example.edu", &["a@far.example"]).await;
+        let taken = site.take(NOW).await.remove(0);
+        let (cut, cuts) = watch::channel(Cut::Nothing);
+        let queue = site.queue.clone();
+        let attempt = tokio::spawn(async move { queue.attempt_within_limit(taken, at(NOW), cuts).await });
+        while site.hop.taken.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        cut.send_replace(cut_off);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(attempt.is_finished(), left == 1, "{cut_off:?}");
+        reply.add_permits(1);
+        attempt.await.unwrap();
+        assert_eq!(site.waiting().await.len(), left, "{cut_off:?}");
+    }
+}
+
+/// An attempt that takes too long is a deferral like any other: it does not repeat for ever, and its sender gets a report.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_take_too_long_end_in_a_bounce() {
+    let store = Arc::new(MemoryStore::default());
+    let (queue, clock) = queue(store.clone(), store.clone(), Some(Arc::new(Stuck::default())));
+    let site = Site { queue, clock, store, hop: Arc::default() };
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let (_cut, cuts) = watch::channel(Cut::Nothing);
+    for (now, left) in [(NOW, 1), (NOW + 6 * DAY, 1)] {
+        let taken = site.take(now).await.remove(0);
+        site.queue.attempt_within_limit(taken, at(now), cuts.clone()).await;
+        assert_eq!(site.waiting().await.len(), left, "{now}");
+    }
+    let bounce = site.waiting().await.remove(0);
+    assert_eq!((&bounce.reverse_path, bounce.destination.as_str()), (&None, "example.edu"));
+    site.pass(NOW + 6 * DAY).await;
+    let inbox = site.inbox("zoe").await;
+    assert!(inbox[0].contains("Status: 4.4.7") && inbox[0].contains("took too long"), "{inbox:?}");
+}
+
+/// The next hop has the message: a store that cannot record it is asked again, before the message is sent again.
+#[tokio::test(start_paused = true)]
+async fn an_outcome_waits_for_the_store() {
+    let site = torn_with(vec![vec![SENT]], |torn| Torn { unsettled: AtomicI64::new(3), ..torn });
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let taken = site.take(NOW).await.remove(0);
+    site.queue.attempt(&taken, at(NOW)).await.unwrap();
+    assert_eq!((site.waiting().await.len(), site.hop.calls.lock().unwrap().len()), (0, 1));
+}
+
+/// A process frozen while the reply to a whole message comes, and thawed when the lease is over: it reads the reply, and does
+/// not take its own row again before.
+#[tokio::test]
+async fn a_process_that_thaws_does_not_send_again() {
+    let reply = Arc::new(Semaphore::new(0));
+    let fates = Mutex::new(VecDeque::from([vec![SENT], vec![SENT]]));
+    let site = site_with(Scripted { fates, unanswered: Some(reply.clone()), ..Scripted::default() });
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let (_cut, cuts) = watch::channel(Cut::Nothing);
+    let mut running = Running::default();
+    site.queue.begin_due(&mut running, &cuts).await;
+    while site.hop.taken.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    site.clock.store(NOW + 2 * LEASE_SECONDS, Ordering::Relaxed);
+    site.queue.begin_due(&mut running, &cuts).await;
+    reply.add_permits(2);
+    running.finish().await;
+    site.queue.begin_due(&mut running, &cuts).await;
+    running.finish().await;
+    assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"], "once");
+    assert_eq!(site.waiting().await.len(), 0);
 }
 
 /// A domain that does not answer leaves room for the others.
@@ -567,10 +662,10 @@ async fn a_destination_has_its_share_of_attempts() {
     }
     let envelope = Envelope::new(None, [Path::parse("a@other.example").unwrap()]);
     queue.accept(envelope, Bytes::from_static(b"\r\n"), at(NOW)).await.unwrap();
-    let (_cut, is_cut) = watch::channel(false);
+    let (_cut, cuts) = watch::channel(Cut::Nothing);
     let mut running = Running::default();
     for _ in 0..3 {
-        queue.begin_due(&mut running, &is_cut).await;
+        queue.begin_due(&mut running, &cuts).await;
     }
     while hop.count("other.example") == 0 {
         tokio::task::yield_now().await;

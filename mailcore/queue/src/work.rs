@@ -2,32 +2,59 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provost_store::{Destination, LeaseError, Take, Taken};
+use provost_store::{Destination, LeaseError, RowKey, Take, Taken};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::Queue;
+use crate::attempt::Tried;
 use crate::hold::LEASE_SECONDS;
-use crate::{Queue, next_attempt};
 
-/// After this an attempt is cut off: before its lease ends, so that no other takes the row meanwhile.
-const ATTEMPT_MAX: Duration = Duration::from_secs(14 * 60);
+/// After this an attempt is cut off. More than the client takes when each step takes its whole limit: 45 s for memory, 13 min
+/// up to the end mark, which are less than the lease, and 13 min for the reply to it, which are less than a proof gives.
+const ATTEMPT_MAX: Duration = Duration::from_secs(28 * 60);
 /// The longest sleep: another process, or a clock that was set, may have made something due.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// The pause after the rows could not be read.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How long running attempts may take when the node stops. What is cut off is put back.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+const STOP_GRACE: Duration = Duration::from_secs(3);
+/// How long those may take further that wait for the next hop's reply to a whole message: cut off, they make the message
+/// come twice. With the others below the time that a node gives to its parts.
+const REPLY_GRACE: Duration = Duration::from_secs(9);
 /// How long putting back may take then.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
+
+/// Which attempts go on while the node stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// All.
+    Nothing,
+    /// Those whose message the next hop may have by now.
+    BeforeHandOver,
+    /// None.
+    All,
+}
+
+impl Cut {
+    fn ends(self, handed_over: &AtomicBool) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::BeforeHandOver => !handed_over.load(Ordering::Relaxed),
+            Self::All => true,
+        }
+    }
+}
 
 /// Attempts under way.
 #[derive(Default)]
 pub(crate) struct Running {
     tasks: JoinSet<()>,
-    destinations: HashMap<Id, Destination>,
+    rows: HashMap<Id, (RowKey, Destination)>,
 }
 
 impl Queue {
@@ -36,9 +63,9 @@ impl Queue {
         let mut stop = pin!(stop);
         let mut running = Running::default();
         let mut arrivals = self.inner.store.arrivals();
-        let (cut, is_cut) = watch::channel(false);
+        let (cut, cuts) = watch::channel(Cut::Nothing);
         loop {
-            let pause = self.begin_due(&mut running, &is_cut).await;
+            let pause = self.begin_due(&mut running, &cuts).await;
             tokio::select! {
                 () = &mut stop => break,
                 Ok(()) = arrivals.changed() => {}
@@ -46,17 +73,20 @@ impl Queue {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        if tokio::time::timeout(STOP_GRACE, running.finish()).await.is_err() {
-            tracing::warn!("queue attempts cut off by the stop");
-            cut.send_replace(true);
-            if tokio::time::timeout(PUT_BACK_GRACE, running.finish()).await.is_err() {
-                tracing::warn!("queue rows left as they are: the next start frees them");
+        for (grace, next) in [(STOP_GRACE, Cut::BeforeHandOver), (REPLY_GRACE, Cut::All)] {
+            if tokio::time::timeout(grace, running.finish()).await.is_ok() {
+                return;
             }
+            tracing::warn!(?next, "queue attempts cut off by the stop");
+            cut.send_replace(next);
+        }
+        if tokio::time::timeout(PUT_BACK_GRACE, running.finish()).await.is_err() {
+            tracing::warn!("queue rows left as they are: the next start frees them");
         }
     }
 
     /// Starts what is due as far as there is room; returns how long nothing more can be due.
-    pub(crate) async fn begin_due(&self, running: &mut Running, is_cut: &watch::Receiver<bool>) -> Duration {
+    pub(crate) async fn begin_due(&self, running: &mut Running, cuts: &watch::Receiver<Cut>) -> Duration {
         let now = (self.inner.clock)();
         let config = &self.inner.config;
         let most = config.concurrency.max(1).saturating_sub(running.tasks.len());
@@ -69,6 +99,7 @@ impl Queue {
             lease_seconds: LEASE_SECONDS,
             per_destination: config.per_destination.max(1),
             running: running.by_destination(),
+            held: running.rows.values().map(|(key, _)| *key).collect(),
         };
         let due = match self.inner.store.take_due(take).await {
             Ok(due) => due,
@@ -78,9 +109,10 @@ impl Queue {
             }
         };
         for taken in due {
-            let (queue, is_cut, destination) = (self.clone(), is_cut.clone(), taken.row.destination.clone());
-            let task = running.tasks.spawn(async move { queue.attempt_within_limit(taken, now, is_cut).await });
-            running.destinations.insert(task.id(), destination);
+            let (queue, cuts) = (self.clone(), cuts.clone());
+            let row = (taken.row.key, taken.row.destination.clone());
+            let task = running.tasks.spawn(async move { queue.attempt_within_limit(taken, now, cuts).await });
+            running.rows.insert(task.id(), row);
         }
         // What is due and was not taken waits for the end of an attempt, which wakes this.
         match self.inner.store.next_due(now.as_second()).await {
@@ -90,25 +122,33 @@ impl Queue {
         }
     }
 
-    pub(crate) async fn attempt_within_limit(&self, taken: Taken, now: Timestamp, mut is_cut: watch::Receiver<bool>) {
+    /// One attempt, to an outcome on record. One that takes too long is a deferral like any other: counted, put off further
+    /// each time, reported to the sender when the message's life is over.
+    pub(crate) async fn attempt_within_limit(&self, taken: Taken, now: Timestamp, mut cuts: watch::Receiver<Cut>) {
         let id = taken.row.id.0;
-        let attempt = tokio::time::timeout(ATTEMPT_MAX, self.attempt(&taken, now));
-        let (why, due_at) = tokio::select! {
-            outcome = attempt => match outcome {
-                Ok(outcome) => return note_outcome(id, outcome),
-                Err(_) => ("the attempt took too long", next_attempt(&self.inner.settings(), taken.row.attempts, now)),
-            },
-            _ = is_cut.wait_for(|cut| *cut) => ("the node was stopped", (self.inner.clock)().as_second()),
+        let handed_over = AtomicBool::new(false);
+        let attempt = tokio::time::timeout(ATTEMPT_MAX, self.try_all(&taken, now, &handed_over));
+        let tried = tokio::select! {
+            tried = attempt => Some(tried),
+            _ = cuts.wait_for(|cut| cut.ends(&handed_over)) => None,
         };
-        tracing::warn!(%id, why, "attempt cut off");
-        note_outcome(id, self.put_back(&taken, why, due_at, now).await);
+        let outcome = match tried {
+            Some(Ok(Ok(tried))) => self.conclude(&taken, tried, now).await,
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(_)) => {
+                tracing::warn!(%id, "attempt took too long, cut off");
+                self.conclude(&taken, Tried::deferred(&taken.row, "the attempt took too long"), now).await
+            }
+            None => self.put_back(&taken, "the node was stopped", (self.inner.clock)()).await,
+        };
+        note_outcome(id, outcome);
     }
 }
 
 impl Running {
     fn by_destination(&self) -> HashMap<Destination, usize> {
         let mut count = HashMap::new();
-        for destination in self.destinations.values() {
+        for (_, destination) in self.rows.values() {
             *count.entry(destination.clone()).or_default() += 1;
         }
         count
@@ -124,7 +164,7 @@ impl Running {
         true
     }
 
-    async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         while self.reap().await {}
     }
 
@@ -134,7 +174,7 @@ impl Running {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
         };
-        self.destinations.remove(&id);
+        self.rows.remove(&id);
         if let Err(error) = ended
             && error.is_panic()
         {

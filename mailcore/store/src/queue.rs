@@ -10,7 +10,7 @@
 //! 4. A row that cannot be read, or was taken [`UNSETTLED_MAX`] times without an outcome, is set aside: kept and listed,
 //!    never taken again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use provost_message::{Envelope, EnvelopeId, Path, Recipient, Return};
@@ -161,12 +161,15 @@ pub struct Take {
     pub per_destination: usize,
     /// How many attempts run, by destination.
     pub running: HashMap<Destination, usize>,
+    /// Rows whose attempts this worker has under way. They are not taken, also when their leases have ended: a worker that
+    /// was frozen after a message was handed over has its outcome still to read, and must not send it once more.
+    pub held: HashSet<RowKey>,
 }
 
 impl Take {
     /// Up to `most`, whatever their destinations.
     pub fn any(now: i64, most: usize, lease_seconds: i64) -> Self {
-        Self { now, most, lease_seconds, per_destination: usize::MAX, running: HashMap::new() }
+        Self { now, most, lease_seconds, per_destination: usize::MAX, running: HashMap::new(), held: HashSet::new() }
     }
 
     /// Whether one more row of a destination may be taken.

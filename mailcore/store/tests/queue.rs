@@ -18,6 +18,7 @@ conformance![
     the_same_id_again_changes_nothing,
     parameters_of_notifications_are_kept,
     what_is_due_is_taken_once,
+    what_a_worker_has_under_way_it_does_not_take_again,
     a_destination_takes_no_more_than_its_share,
     settling_puts_back_or_ends,
     an_attempt_and_what_it_causes_are_one,
@@ -142,6 +143,17 @@ async fn what_is_due_is_taken_once(one: One) {
     one.store.settle(again[0].claim, later(&again[0].row, 270), Vec::new()).await.unwrap();
     assert_eq!(one.store.next_due(260).await.unwrap(), Some(270));
     assert_eq!(one.take(270, 10).await.len(), 1, "settling ends it");
+}
+
+/// A worker that was frozen past its own lease has that attempt still, and its outcome may be one of a message handed over.
+async fn what_a_worker_has_under_way_it_does_not_take_again(one: One) {
+    one.put(1, &["a@x.example"], 0).await;
+    one.put(2, &["a@y.example"], 0).await;
+    let under_way = one.take(0, 1).await.remove(0);
+    let take = Take { held: [under_way.row.key].into(), ..Take::any(60, 10, 60) };
+    let taken = one.store.take_due(take).await.unwrap();
+    assert_eq!(taken.iter().map(|taken| taken.row.id).collect::<Vec<_>>(), [id(2)]);
+    one.store.settle(under_way.claim, done(60), Vec::new()).await.unwrap();
 }
 
 async fn a_destination_takes_no_more_than_its_share(one: One) {
@@ -317,6 +329,47 @@ async fn a_restart_frees_leases_and_keeps_the_count() {
     let one = One::new(local(folder.path()));
     assert!(one.take(10, 10).await.is_empty(), "a message that ends each start does not end the next one");
     assert!(one.rows().await[0].set_aside.is_some());
+}
+
+/// Whatever column of a row is damaged: it is set aside once, listed with the reason, and the rows of others go on.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stops_no_other() {
+    for damage in [
+        "envelope = x'ff00'",
+        "envelope = x''",
+        "message = x'01'",
+        "destination = CAST(x'ff' AS TEXT)",
+        "attempts = -1",
+        "octets = -1",
+        "unsettled = -1",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let one = One::new(local(folder.path()));
+        let numbers = 1..=20;
+        for number in numbers.clone() {
+            one.put(number, &["a@x.example"], 0).await;
+        }
+        let mut damaged = 0;
+        for shard in std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path().join("meta.sqlite")) {
+            if shard.exists() {
+                let shard = rusqlite::Connection::open(shard).unwrap();
+                let sql = format!("UPDATE outgoing SET {damage} WHERE no = (SELECT min(no) FROM outgoing)");
+                damaged += shard.execute(&sql, []).unwrap();
+            }
+        }
+        assert!(damaged > 0);
+        let taken = one.take(10, 100).await;
+        let is_readable = damage.starts_with("destination");
+        let set_aside = if is_readable { 0 } else { damaged };
+        assert_eq!(taken.len(), numbers.count() - set_aside, "{damage}");
+        for taken in taken {
+            one.store.settle(taken.claim, done(10), Vec::new()).await.unwrap();
+        }
+        let rows = one.rows().await;
+        assert_eq!(rows.len(), set_aside, "{damage}: kept");
+        assert!(rows.iter().all(|row| row.set_aside.is_some()), "{damage}: {rows:?}");
+        assert_eq!(one.store.next_due(-1).await.unwrap(), None, "{damage}: no poll for it");
+    }
 }
 
 /// What two workers do.

@@ -4,12 +4,15 @@ mod connection;
 mod stuffing;
 mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use provost_message::{Envelope, Path, Recipient};
 use provost_queue::{Fate, Hold, NextHop};
 use provost_store::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use connection::{Connection, Reply, Trouble};
 #[cfg(test)]
@@ -24,9 +27,12 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(5 * 60);
 const DATA_BLOCK_LIMIT: Duration = Duration::from_secs(3 * 60);
 /// RFC 5321 §4.5.3.2.6: the reply to the end of data.
 const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// How long the politeness of QUIT is worth.
+/// The reply to QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
-/// All of one message: below the lease of the queue, whatever the single steps took.
+/// Connections that wait for the reply to QUIT at once; beyond them a connection is closed without it.
+const QUITS_MAX: usize = 64;
+/// All of one message up to its end mark: below the lease of the queue, whatever the single steps took. The reply to the end
+/// mark has a limit of its own: given up early, it makes the message come twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
 
 /// Which relay.
@@ -47,6 +53,16 @@ pub struct RelayConfig {
 pub struct RelayClient {
     /// Where to.
     pub config: RelayConfig,
+    /// Room for connections that wait for the reply to QUIT.
+    quits: Arc<Semaphore>,
+}
+
+/// How far a transaction came before its end mark.
+enum Offered {
+    /// The relay has all of the message but its end mark.
+    AllButEnd,
+    /// Its reply decides already.
+    Decided(Reply),
 }
 
 /// One transaction's message.
@@ -61,7 +77,7 @@ impl NextHop for RelayClient {
     fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, hold: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>> {
         Box::pin(async move {
             let mut fates = Vec::with_capacity(envelope.recipients.len());
-            let deadline = tokio::time::Instant::now() + MESSAGE_LIMIT;
+            let deadline = Instant::now() + MESSAGE_LIMIT;
             for recipients in envelope.recipients.chunks(RECIPIENTS_MAX) {
                 let message = Message { envelope, recipients, body: &body, hold };
                 fates.extend(self.send_one(&message, deadline).await);
@@ -74,15 +90,14 @@ impl NextHop for RelayClient {
 impl RelayClient {
     /// To the relay of `config`.
     pub fn new(config: RelayConfig) -> Self {
-        Self { config }
+        Self { config, quits: Arc::new(Semaphore::new(QUITS_MAX)) }
     }
 
     /// One transaction of at most [`RECIPIENTS_MAX`] recipients: one fate for each, whatever happens.
-    async fn send_one(&self, message: &Message<'_>, deadline: tokio::time::Instant) -> Vec<Fate> {
+    async fn send_one(&self, message: &Message<'_>, deadline: Instant) -> Vec<Fate> {
         // What is known of a recipient stays known when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
-        let attempt = tokio::time::timeout_at(deadline, self.converse(message, &mut known)).await;
-        let rest = match attempt.unwrap_or(Err(Trouble::Timeout("the whole message"))) {
+        let rest = match self.converse(message, &mut known, deadline).await {
             Ok((reply, reports)) => reply.fate(reports),
             Err(trouble) => Fate::Deferred(trouble.to_string()),
         };
@@ -91,12 +106,37 @@ impl RelayClient {
 
     /// The reply that decides about all recipients whose fate is not in `known`, and whether the relay takes the parameters
     /// of RFC 3461.
-    async fn converse(&self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<(Reply, bool), Trouble> {
-        let mut connection = self.connect().await?;
-        let decided = connection.transact(message, known).await?;
-        // The message's fate is decided: what happens to QUIT changes nothing.
-        let _ = connection.exchange("QUIT\r\n", QUIT_LIMIT).await;
-        Ok((decided, connection.offers.notifications))
+    async fn converse(
+        &self,
+        message: &Message<'_>,
+        known: &mut [Option<Fate>],
+        deadline: Instant,
+    ) -> Result<(Reply, bool), Trouble> {
+        let offer = async {
+            let mut connection = self.connect().await?;
+            let offered = connection.offer(message, known).await?;
+            Ok((connection, offered))
+        };
+        let offered = tokio::time::timeout_at(deadline, offer).await;
+        let (mut connection, offered) = offered.unwrap_or(Err(Trouble::Timeout("the whole message")))?;
+        let decided = match offered {
+            Offered::AllButEnd => connection.hand_over(message).await?,
+            Offered::Decided(reply) => reply,
+        };
+        let reports = connection.offers.notifications;
+        self.quit(connection);
+        Ok((decided, reports))
+    }
+
+    /// Ends a connection in the background. The message's fate is decided: a node that dies before the queue has it on disk
+    /// sends the message again, so nothing may delay that.
+    fn quit(&self, mut connection: Connection) {
+        if let Ok(room) = Arc::clone(&self.quits).try_acquire_owned() {
+            tokio::spawn(async move {
+                let _ = connection.exchange("QUIT\r\n", QUIT_LIMIT).await;
+                drop(room);
+            });
+        }
     }
 
     /// A failure of TLS is for the operator, and an attack all the more: the queue only shows them to who looks.
@@ -111,10 +151,11 @@ impl RelayClient {
 }
 
 impl Connection {
-    async fn transact(&mut self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Reply, Trouble> {
+    /// All of the transaction that comes before the end mark.
+    async fn offer(&mut self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Offered, Trouble> {
         let octets = message.body.len();
         if self.offers.size_max.is_some_and(|most| most > 0 && octets > most) {
-            return Ok(Reply::local(552, "5.3.4 Message too large for the relay"));
+            return Ok(Offered::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
         }
         let mail = self.mail_command(message);
         if !self.offers.pipelining {
@@ -137,15 +178,15 @@ impl Connection {
             known.fill(None);
         }
         let is_wanted = mail.is_positive() && known.iter().any(Option::is_none);
-        if data.code == 354 {
-            // RFC 2920 §3.1: a server may ask for data that nobody is left for; it gets none.
-            let end = match is_wanted {
-                true => self.send_data(message).await?,
-                false => self.end_data(b".\r\n").await?,
-            };
-            return Ok(if mail.is_positive() { end } else { mail });
+        if data.code != 354 {
+            return Ok(Offered::Decided(if mail.is_positive() { data } else { mail }.into_failure()));
         }
-        Ok(if mail.is_positive() { data } else { mail }.into_failure())
+        if is_wanted {
+            return self.send_data(message).await;
+        }
+        // RFC 2920 §3.1: a server may ask for data that nobody is left for; it gets none.
+        let end = self.end_data(b".\r\n").await?;
+        Ok(Offered::Decided(if mail.is_positive() { end } else { mail }))
     }
 
     async fn step_by_step(
@@ -153,21 +194,21 @@ impl Connection {
         mail: &str,
         message: &Message<'_>,
         known: &mut [Option<Fate>],
-    ) -> Result<Reply, Trouble> {
+    ) -> Result<Offered, Trouble> {
         let mail = self.exchange(mail, COMMAND_LIMIT).await?;
         if !mail.is_positive() {
-            return Ok(mail.into_failure());
+            return Ok(Offered::Decided(mail.into_failure()));
         }
         for (recipient, fate) in message.recipients.iter().zip(known.iter_mut()) {
             let command = self.rcpt_command(recipient);
             *fate = self.exchange(&command, COMMAND_LIMIT).await?.recipient_fate();
         }
         if known.iter().all(Option::is_some) {
-            return Ok(mail);
+            return Ok(Offered::Decided(mail));
         }
         let data = self.exchange("DATA\r\n", COMMAND_LIMIT).await?;
         if data.code != 354 {
-            return Ok(data.into_failure());
+            return Ok(Offered::Decided(data.into_failure()));
         }
         self.send_data(message).await
     }
@@ -199,13 +240,17 @@ impl Connection {
         command + "\r\n"
     }
 
-    /// The message, and its end only when the hold on it is proven right before: a message without its end is not taken
-    /// (RFC 5321 §4.1.1.4), so a worker that was frozen until another took its place hands nothing over.
-    async fn send_data(&mut self, message: &Message<'_>) -> Result<Reply, Trouble> {
+    async fn send_data(&mut self, message: &Message<'_>) -> Result<Offered, Trouble> {
         for part in stuffing::stuffed(message.body) {
             self.put(part, DATA_BLOCK_LIMIT).await?;
         }
         self.write(b"", DATA_BLOCK_LIMIT).await?;
+        Ok(Offered::AllButEnd)
+    }
+
+    /// The end of the message, only when the hold on it is proven right before: a message without its end is not taken
+    /// (RFC 5321 §4.1.1.4), so a worker that was frozen until another took its place hands nothing over.
+    async fn hand_over(&mut self, message: &Message<'_>) -> Result<Reply, Trouble> {
         if !message.hold.prove().await {
             return Err(Trouble::NotOurs);
         }

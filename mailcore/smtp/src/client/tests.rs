@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{CertificatePolicy, RelayClient, RelayConfig};
+use super::{CertificatePolicy, QUIT_LIMIT, RelayClient, RelayConfig};
 
 const HELLO: &str = "S: 220 relay ready\nC: EHLO mx.example.edu\nS: 250-relay\n";
 
@@ -172,6 +172,30 @@ async fn without_its_hold_it_ends_no_message() {
     let fates = client.send(&envelope(&["a@far.example"]), message(), &Held(false)).await;
     assert_eq!(deferred(&fates[0]), "another worker has taken the message over");
     assert_eq!(server.await.unwrap(), "", "nothing follows the message");
+}
+
+/// The fate is known when the message is taken. What waits for QUIT delays the record of it, and a crash before that sends
+/// the message again.
+#[tokio::test]
+async fn no_fate_waits_for_quit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(listener.local_addr().unwrap().to_string());
+    let script = format!(
+        "{HELLO}S: 250 PIPELINING\nC: MAIL FROM:<zoe@example.edu>\nC: RCPT TO:<a@far.example>\nC: DATA
+        S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot\nC: .\nS: 250 taken\nC: QUIT"
+    );
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        play(&mut stream, &script).await;
+        ended.await.unwrap();
+        stream
+    });
+    // The server answers no QUIT and keeps the connection until the fate is there.
+    let fates = tokio::time::timeout(QUIT_LIMIT / 2, send(&client, &["a@far.example"])).await;
+    assert_eq!(fates.unwrap(), [SENT]);
+    end.send(()).unwrap();
+    server.await.unwrap();
 }
 
 /// What each refusal means for the recipients.

@@ -138,12 +138,13 @@ pub(super) fn first_due(connection: &Connection, now: i64) -> Result<Option<i64>
 /// Takes rows as far as `take` has room, which comes back with what is left of it.
 pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Vec<Taken>, Take), StoreError> {
     let mut taken = Vec::new();
-    for (number, destination) in due(&database.connection, &take)? {
+    for (number, destination) in due(&database.connection, shard, &take)? {
         let sql = format!("SELECT {COLUMNS}, unsettled FROM outgoing WHERE no = ?");
         let mut statement = database.connection.prepare_cached(&sql).map_err(storage)?;
         let mut rows = statement.query([number]).map_err(storage)?;
         let Some(found) = rows.next().map_err(storage)? else { continue };
-        let (mut row, takings): (QueueRow, u32) = (read_row(found, shard)?, self::number(found, 9)?);
+        // A count that cannot be one says nothing good about the row.
+        let (mut row, takings) = (read_row(found, shard)?, self::number(found, 9).unwrap_or(UNSETTLED_MAX));
         if takings >= UNSETTLED_MAX && row.set_aside.is_none() {
             row.set_aside = Some(unsettled(takings));
         }
@@ -163,7 +164,7 @@ pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Ve
 }
 
 /// Numbers and destinations of rows that can be taken, as many as there is room for.
-fn due(connection: &Connection, take: &Take) -> Result<Vec<(i64, Destination)>, StoreError> {
+fn due(connection: &Connection, shard: u8, take: &Take) -> Result<Vec<(i64, Destination)>, StoreError> {
     let sql = "SELECT no, destination FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
         ORDER BY due_at, message, destination";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -172,11 +173,10 @@ fn due(connection: &Connection, take: &Take) -> Result<Vec<(i64, Destination)>, 
     while room.most > 0
         && let Some(row) = rows.next().map_err(storage)?
     {
-        let destination = row.get_ref(1).map_err(storage)?.as_str().map(Destination::kept);
-        let destination = destination.map_err(|_| damaged("destination of a queue row"))?;
-        if room.has_room_for(&destination) {
+        let (number, destination) = (row.get(0).map_err(storage)?, Destination::kept(&text(row, 1)?));
+        if room.has_room_for(&destination) && !take.held.contains(&RowKey::new(shard, number)) {
             room.count(&destination);
-            due.push((row.get(0).map_err(storage)?, destination));
+            due.push((number, destination));
         }
     }
     Ok(due)
@@ -293,31 +293,40 @@ pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<
     Ok(body.map(i64::unsigned_abs))
 }
 
-/// A row as it is. One whose envelope cannot be read comes as one that is set aside, whether or not it is so yet.
+/// A row as it is. One that cannot be read comes as one that is set aside, whether or not it is so yet: an error here would
+/// stop the rows of all others.
 fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
-    let id: [u8; 16] = row.get(1).map_err(storage)?;
-    let destination: String = row.get(2).map_err(storage)?;
-    let octets = row.get_ref(8).map_err(storage)?.as_blob().unwrap_or_default();
-    let set_aside: Option<String> = row.get(6).map_err(storage)?;
-    let (kept, unreadable) = match KeptEnvelope::decode(octets) {
+    let id = row.get_ref(1).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
+    let (attempts, octets) = (number(row, 5).ok(), number(row, 7).ok());
+    let set_aside: Option<String> = row.get(6).unwrap_or_else(|_| Some("unreadable: why it was set aside".into()));
+    let envelope = row.get_ref(8).map_err(storage)?.as_blob().unwrap_or_default();
+    let (kept, fault) = match KeptEnvelope::decode(envelope) {
         Ok(kept) => (kept, None),
         Err(why) => (KeptEnvelope::new(&Envelope::new(None, []), Vec::new()), Some(why)),
     };
+    let faults = [(id.is_none(), "message id"), (attempts.is_none(), "attempts"), (octets.is_none(), "octets")];
+    let fault = fault.or_else(|| faults.iter().find(|(is, _)| *is).map(|(_, column)| format!("unreadable: {column}")));
     Ok(QueueRow {
         key: RowKey::new(shard, row.get(0).map_err(storage)?),
-        id: QueueId(Uuid::from_bytes(id)),
-        destination: Destination::kept(&destination),
+        id: QueueId(id.unwrap_or_default()),
+        destination: Destination::kept(&text(row, 2)?),
         reverse_path: kept.reverse_path,
         recipients: kept.recipients,
         eight_bit: kept.eight_bit,
         envelope_id: kept.envelope_id,
         ret: kept.ret,
-        attempts: number(row, 5)?,
+        attempts: attempts.unwrap_or_default(),
         queued_at: row.get(3).map_err(storage)?,
         due_at: row.get(4).map_err(storage)?,
-        octets: number(row, 7)?,
-        set_aside: set_aside.or(unreadable),
+        octets: octets.unwrap_or_default(),
+        set_aside: set_aside.or(fault),
     })
+}
+
+/// A column of text; octets that are none are replaced.
+fn text(row: &Row<'_>, column: usize) -> Result<String, StoreError> {
+    let octets = row.get_ref(column).map_err(storage)?;
+    Ok(octets.as_bytes().map(String::from_utf8_lossy).unwrap_or_default().into_owned())
 }
 
 fn execute(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {

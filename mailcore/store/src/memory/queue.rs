@@ -61,7 +61,8 @@ impl Queue {
 
     fn take(&mut self, mut take: Take) -> Vec<Taken> {
         let is_due = |kept: &&mut Kept| {
-            kept.row.set_aside.is_none() && kept.row.due_at <= take.now && kept.lease_until <= take.now
+            let is_free = kept.lease_until <= take.now && !take.held.contains(&kept.row.key);
+            kept.row.set_aside.is_none() && kept.row.due_at <= take.now && is_free
         };
         let mut due: Vec<&mut Kept> = self.rows.values_mut().filter(is_due).collect();
         due.sort_by(|a, b| {
