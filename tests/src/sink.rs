@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::deadline;
 
@@ -21,6 +21,21 @@ pub struct Taken {
     pub recipients: Vec<String>,
     /// As it came, without dot-stuffing.
     pub text: Vec<u8>,
+    /// When it was taken.
+    pub at: Instant,
+}
+
+/// Where in a conversation a sink can fall silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before its greeting.
+    Greeting,
+    /// Before the reply to RCPT.
+    Recipient,
+    /// Before the reply to DATA.
+    Data,
+    /// Before the reply to the end mark; the message is not taken.
+    End,
 }
 
 #[derive(Default)]
@@ -28,6 +43,8 @@ struct State {
     taken: Mutex<Vec<Taken>>,
     answers: Mutex<HashMap<String, String>>,
     asked: Mutex<Vec<String>>,
+    /// Where it falls silent, and how many conversations have come there.
+    silence: Mutex<(Option<Stage>, usize)>,
     over: AtomicBool,
 }
 
@@ -74,6 +91,16 @@ impl Sink {
         };
     }
 
+    /// Falls silent at a stage from now on, until the node closes the connection; `None` ends that.
+    pub fn fall_silent(&self, at: Option<Stage>) {
+        *lock(&self.state.silence) = (at, 0);
+    }
+
+    /// How many conversations have met the silence.
+    pub fn silenced(&self) -> usize {
+        lock(&self.state.silence).1
+    }
+
     /// All that was taken.
     pub fn taken(&self) -> Vec<Taken> {
         lock(&self.state.taken).clone()
@@ -114,14 +141,39 @@ fn converse(socket: TcpStream, state: &State) {
     let _ = talk(&socket, state);
 }
 
+/// Whether the conversation ends at this stage: then it waits until the node closes the connection.
+fn is_silent(socket: &TcpStream, state: &State, stage: Stage) -> bool {
+    {
+        let mut silence = lock(&state.silence);
+        if silence.0 != Some(stage) {
+            return false;
+        }
+        silence.1 += 1;
+    }
+    let mut rest = [0; 1024];
+    while matches!(io::Read::read(&mut &*socket, &mut rest), Ok(octets) if octets > 0) {}
+    true
+}
+
 fn talk(socket: &TcpStream, state: &State) -> io::Result<()> {
     let mut out = socket;
+    if is_silent(socket, state, Stage::Greeting) {
+        return Ok(());
+    }
     let mut lines = BufReader::new(socket);
     let (mut reverse_path, mut recipients) = (String::new(), Vec::new());
     out.write_all(b"220 sink.invalid ESMTP\r\n")?;
     while let Some(line) = next(&mut lines)? {
         let line = String::from_utf8_lossy(&line).into_owned();
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        let stage = match verb.as_str() {
+            "RCPT" => Some(Stage::Recipient),
+            "DATA" => Some(Stage::Data),
+            _ => None,
+        };
+        if stage.is_some_and(|stage| is_silent(socket, state, stage)) {
+            return Ok(());
+        }
         let reply = match verb.as_str() {
             "EHLO" => "250-sink.invalid\r\n250-PIPELINING\r\n250 8BITMIME".to_owned(),
             "HELO" | "NOOP" => "250 sink.invalid".to_owned(),
@@ -149,9 +201,11 @@ fn talk(socket: &TcpStream, state: &State) -> io::Result<()> {
             "DATA" => {
                 out.write_all(b"354 go on\r\n")?;
                 let text = data(&mut lines)?;
-                let taken = Taken { reverse_path: reverse_path.clone(), recipients: recipients.clone(), text };
-                recipients.clear();
-                lock(&state.taken).push(taken);
+                if is_silent(socket, state, Stage::End) {
+                    return Ok(());
+                }
+                let (reverse_path, recipients) = (reverse_path.clone(), std::mem::take(&mut recipients));
+                lock(&state.taken).push(Taken { reverse_path, recipients, text, at: Instant::now() });
                 "250 2.0.0 taken".to_owned()
             }
             "QUIT" => {

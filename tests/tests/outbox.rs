@@ -1,0 +1,254 @@
+//! kill -9 between a delivery and what it causes: vacation replies, reports of success, messages to a relay and bounces go
+//! out exactly once.
+//!
+//! One thing no sender of SMTP can mend (RFC 1047): the relay has taken a message, and the node dies before its queue has
+//! that on disk. The message goes out again then, with the same Message-ID. The tests let a second copy pass only when the
+//! first was taken less than [`WINDOW`] before a kill.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use provost_tests::command::provost;
+use provost_tests::mail::inbox;
+use provost_tests::sink::{Stage, Taken};
+use provost_tests::{Line, Node, Options, Person, Port, Sink, deadline};
+
+/// How long anything may take that the tests wait for.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Between the relay's reply and the queue's commit: one sync of the disk, on a machine that has other things to do.
+const WINDOW: Duration = Duration::from_millis(500);
+/// How often the node is killed at random. `PROVOST_KILL_ROUNDS` sets another number.
+const ROUNDS: u32 = 8;
+/// The longest time from the start of a round to its kill.
+const KILL_WITHIN: Duration = Duration::from_millis(400);
+/// Retries come at once: the tests watch what they bring.
+const RETRY: &str = "[queue]\nretry_first = 1\nretry_max = 1\n";
+
+/// What stands before the recipient in a bounce.
+const BOUNCE: &str = "Final-Recipient: rfc822; ";
+
+/// On vacation.
+const AWAY: u32 = 2;
+/// Submits mail, and gets the bounces.
+const WRITER: u32 = 3;
+
+fn start(sink: &Sink) -> Node {
+    let options = Options { people: Some(3), relay: Some(sink.relay()), ..Options::default() };
+    let mut node = Node::start_with(options).unwrap();
+    provost(&node, &["vacation", "set", &Person::of(AWAY).uid(), "--text-fr", "Absente."]).unwrap().good().unwrap();
+    node.stop().unwrap();
+    node.configure(|text| text.replace("[queue]\n", RETRY)).unwrap();
+    serve(&mut node);
+    node
+}
+
+fn serve(node: &mut Node) {
+    node.serve_again(&[Port::Http, Port::Mx, Port::Submission, Port::Imap]).unwrap();
+}
+
+/// A connection after the greetings.
+fn open(node: &Node, port: Port) -> anyhow::Result<Line> {
+    let mut line = Line::open(node.address(port))?;
+    line.until(&["220 "])?;
+    line.ask("EHLO client.example.net", &["250 "])?;
+    Ok(line)
+}
+
+fn submission(node: &Node) -> anyhow::Result<Line> {
+    let (mut line, writer) = (open(node, Port::Submission)?, Person::of(WRITER));
+    let plain = format!("\0{}\0{}", writer.mail(), writer.password());
+    line.ask(&format!("AUTH PLAIN {}", provost_tests::conversation::base64(plain.as_bytes())), &["235"])?;
+    Ok(line)
+}
+
+/// One message; it is acknowledged when this is `Ok`.
+fn transact(line: &mut Line, from: &str, to: &str, rcpt: &str, token: &str) -> anyhow::Result<()> {
+    line.ask(&format!("MAIL FROM:<{from}>"), &["250"])?;
+    line.ask(&format!("RCPT TO:<{to}>{rcpt}"), &["250"])?;
+    line.ask("DATA", &["354"])?;
+    let text = format!("From: {from}\r\nTo: {to}\r\nSubject: {token}\r\nX-Token: {token}\r\n\r\nhello\r\n.");
+    line.ask(&text, &["250"])?;
+    Ok(())
+}
+
+/// What a message is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To somebody on vacation, with NOTIFY=SUCCESS: causes a reply and a report.
+    Answered,
+    /// To outside.
+    Relayed,
+    /// To outside, where it is refused: causes a bounce.
+    Bounced,
+}
+
+impl Purpose {
+    const ALL: [Self; 3] = [Self::Answered, Self::Relayed, Self::Bounced];
+
+    fn send(self, line: &mut Line, sink: &Sink, token: &str) -> anyhow::Result<()> {
+        let (away, writer, outside) = (Person::of(AWAY).mail(), Person::of(WRITER).mail(), outside(token));
+        match self {
+            Self::Answered => transact(line, &outside, &away, " NOTIFY=SUCCESS,FAILURE", token),
+            Self::Relayed => transact(line, &writer, &outside, "", token),
+            Self::Bounced => {
+                sink.answer(&outside, Some("550 5.1.1 No such user here"));
+                transact(line, &writer, &outside, "", token)
+            }
+        }
+    }
+
+    fn open(self, node: &Node) -> anyhow::Result<Line> {
+        if self == Self::Answered { open(node, Port::Mx) } else { submission(node) }
+    }
+}
+
+fn outside(token: &str) -> String {
+    format!("{token}@example.net")
+}
+
+fn is_report(taken: &Taken) -> bool {
+    String::from_utf8_lossy(&taken.text).contains("report-type")
+}
+
+fn wait_for_empty_queue(node: &Node) {
+    let listed = || {
+        let listed = provost(node, &["queue", "list"])?.good()?;
+        Ok(listed.lines().last().is_some_and(|last| last.starts_with("0 waiting")).then_some(listed))
+    };
+    let (listed, _) = deadline::until(LIMIT, listed).unwrap();
+    assert!(!listed.contains("SET ASIDE"), "{listed}");
+}
+
+/// All tokens of a person's messages, with how often each is there; bounces by the recipient that they name.
+fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String, usize> {
+    let person = Person::of(number);
+    let mut found = HashMap::new();
+    for message in inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
+        let named = message.lines().find_map(|line| line.strip_prefix(before)?.strip_suffix(after));
+        *found.entry(named.unwrap_or_else(|| panic!("no '{before}' in {message}")).to_owned()).or_default() += 1;
+    }
+    found
+}
+
+/// Copies of one message that the relay took: one, or another one for each kill right after which it was sent again.
+fn check_once(copies: &[Taken], is_expected: bool, kills: &[Instant], what: &str) -> usize {
+    assert!(!is_expected || !copies.is_empty(), "{what}: lost");
+    let mut again = 0;
+    for pair in copies.windows(2) {
+        let at = pair[0].at;
+        let near = kills.iter().any(|kill| at <= *kill && kill.duration_since(at) < WINDOW);
+        assert!(near, "{what}: {} copies, none of them taken right before a kill", copies.len());
+        let id = |taken: &Taken| {
+            let text = String::from_utf8_lossy(&taken.text).into_owned();
+            text.lines().find(|line| line.starts_with("Message-ID")).map(str::to_owned)
+        };
+        assert_eq!(id(&pair[0]), id(&pair[1]), "{what}: the receiver can tell that it is the same");
+        again += 1;
+    }
+    again
+}
+
+#[test]
+fn what_a_delivery_causes_survives_kill_9_exactly_once() {
+    let asked = std::env::var("PROVOST_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let sink = Sink::start().unwrap();
+    let mut node = start(&sink);
+    let (mut kills, mut acknowledged) = (Vec::new(), Vec::new());
+    for round in 0..asked.unwrap_or(ROUNDS) {
+        acknowledged.extend(send_until_killed(&mut node, &sink, round));
+        kills.push(Instant::now());
+        serve(&mut node);
+        // A row that is held at two kills in sequence waits a quarter of an hour.
+        wait_for_empty_queue(&node);
+    }
+    let (kept, bounced) = (tokens(&node, AWAY, "X-Token: ", ""), tokens(&node, WRITER, BOUNCE, "@example.net"));
+    let mut again = 0;
+    for (purpose, token) in &acknowledged {
+        let copies = sink.taken_for(&outside(token));
+        let (reports, others): (Vec<_>, Vec<_>) = copies.into_iter().partition(is_report);
+        let once =
+            |copies: &[Taken], is_expected| check_once(copies, is_expected, &kills, &format!("{purpose:?} {token}"));
+        match purpose {
+            Purpose::Answered => {
+                assert_eq!(kept.get(token), Some(&1), "{token} is kept");
+                again += once(&others, true) + once(&reports, true);
+            }
+            Purpose::Relayed => again += once(&others, true),
+            Purpose::Bounced => assert_eq!(bounced.get(token), Some(&1), "{token} is bounced"),
+        }
+    }
+    // What was not acknowledged is there with all that it causes, or not at all.
+    for (token, copies) in &kept {
+        assert_eq!(*copies, 1, "{token}");
+        let (reports, replies): (Vec<_>, Vec<_>) = sink.taken_for(&outside(token)).into_iter().partition(is_report);
+        assert!(!reports.is_empty() && !replies.is_empty(), "{token} is kept and not answered");
+    }
+    assert!(bounced.values().all(|copies| *copies == 1), "{bounced:?}");
+    let count = |wanted| acknowledged.iter().filter(|(purpose, _)| *purpose == wanted).count();
+    for purpose in Purpose::ALL {
+        assert!(count(purpose) > 0, "{purpose:?} was tested");
+        println!("{purpose:?}: {} acknowledged, {} kills", count(purpose), kills.len());
+    }
+    println!("{again} sent again: taken by the relay within {WINDOW:?} before a kill");
+}
+
+/// Messages of all purposes, several at a time, until the node is killed at a random moment; those that it acknowledged.
+fn send_until_killed(node: &mut Node, sink: &Sink, round: u32) -> Vec<(Purpose, String)> {
+    let (acknowledged, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let kill_at = Instant::now() + KILL_WITHIN.mul_f64(rand::random_range(0.02..1.0));
+    std::thread::scope(|scope| {
+        for (number, purpose) in Purpose::ALL.into_iter().cycle().take(6).enumerate() {
+            let (node, acknowledged, over) = (&*node, &acknowledged, &over);
+            scope.spawn(move || {
+                let Ok(mut line) = purpose.open(node) else { return };
+                for message in 0.. {
+                    let token = format!("r{round}-{number}-{message}");
+                    if over.load(Ordering::Relaxed) || purpose.send(&mut line, sink, &token).is_err() {
+                        return;
+                    }
+                    acknowledged.lock().unwrap().push((purpose, token));
+                }
+            });
+        }
+        let pid = node.pid().to_string();
+        while Instant::now() < kill_at {
+            std::thread::yield_now();
+        }
+        let killed = std::process::Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap();
+        over.store(true, Ordering::Relaxed);
+        assert!(killed.success());
+    });
+    node.kill().unwrap();
+    acknowledged.into_inner().unwrap()
+}
+
+/// At each point of the relay's conversation at which the message is not the relay's yet: it goes out once, and only after.
+#[test]
+fn kill_9_at_each_stage_of_an_attempt_sends_once() {
+    let sink = Sink::start().unwrap();
+    let mut node = start(&sink);
+    for (number, stage) in [Stage::Greeting, Stage::Recipient, Stage::Data, Stage::End].into_iter().enumerate() {
+        sink.fall_silent(Some(stage));
+        for purpose in Purpose::ALL {
+            let token = format!("stage{number}-{purpose:?}").to_lowercase();
+            purpose.send(&mut purpose.open(&node).unwrap(), &sink, &token).unwrap();
+        }
+        // A reply, a report and a message to the relay; the one that is refused gets as far as RCPT.
+        let met = if matches!(stage, Stage::Greeting | Stage::Recipient) { 4 } else { 3 };
+        deadline::until(LIMIT, || Ok((sink.silenced() >= met).then_some(()))).unwrap();
+        node.kill().unwrap();
+        let answered = outside(&format!("stage{number}-answered"));
+        assert!(sink.taken_for(&answered).is_empty(), "{stage:?}");
+        sink.fall_silent(None);
+        serve(&mut node);
+        wait_for_empty_queue(&node);
+        let (reports, replies): (Vec<_>, Vec<_>) = sink.taken_for(&answered).into_iter().partition(is_report);
+        let relayed = sink.taken_for(&outside(&format!("stage{number}-relayed")));
+        assert_eq!((reports.len(), replies.len(), relayed.len()), (1, 1, 1), "{stage:?}");
+        let bounced = tokens(&node, WRITER, BOUNCE, "@example.net");
+        assert_eq!(bounced.get(&format!("stage{number}-bounced")), Some(&1), "{stage:?}");
+    }
+}
