@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 
 use super::committer::{Committer, Failure, Reply, Worker, answer};
 use super::reader::Readers;
-use super::{damaged, make_folder, schema, unavailable};
+use super::{damaged, make_folder, schema, sync_folder, unavailable};
 use crate::state::{STATE_READ_MAX, check};
 use crate::{
     BoxFuture, Expect, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion,
@@ -21,8 +21,6 @@ use crate::{
 
 /// Name of the database within the store's folder.
 const FILE: &str = "state.sqlite";
-/// Version of the tables, in `user_version`.
-const VERSION: i64 = 1;
 /// How long a transaction waits for another process, milliseconds: as long as a long list of changes takes to sync.
 const BUSY_MS: i64 = 10_000;
 /// SQLite's log file is cut to this when it begins anew after an upload, octets.
@@ -43,6 +41,9 @@ CREATE INDEX entry_subject ON entry (log, subject);
 CREATE TABLE counter (value INTEGER NOT NULL) STRICT;
 INSERT INTO counter VALUES (0);
 ";
+
+/// The first makes the tables; each further one brings them to the next version. How many were done is in `user_version`.
+const STEPS: [&str; 1] = [TABLES];
 
 /// The local engine of shared state. Dropping it waits for what is being committed.
 pub struct LocalState {
@@ -73,7 +74,7 @@ impl LocalState {
         let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         made.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
         let mut connection = connect(&path)?;
-        create(&mut connection)?;
+        bring_forward(&mut connection, &path, &STEPS)?;
         let committer = Committer::start("state".into(), Writer { connection }).map_err(unavailable)?;
         Ok(Self { committer, readers: Readers::new(path) })
     }
@@ -96,16 +97,39 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Two processes may do this at once: the second one finds the tables made.
-fn create(connection: &mut Connection) -> Result<(), StoreError> {
+/// Does the steps that were not done yet, all or none, after a copy of what is there. Two processes may do this at once: the
+/// second one finds it done. Damaged when a later version wrote the database.
+fn bring_forward(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(schema::storage)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(schema::storage)?;
-    match found {
-        VERSION => return Ok(()),
-        0 => transaction.execute_batch(&format!("{TABLES}PRAGMA user_version={VERSION};")).map_err(schema::storage)?,
-        _ => return Err(damaged(format!("{FILE} is of version {found}, and this program reads {VERSION}"))),
+    let found = schema::version(&transaction)?;
+    let to_do = usize::try_from(found).ok().and_then(|done| steps.get(done..));
+    let to_do = to_do.ok_or_else(|| {
+        damaged(format!("{FILE} is of version {found}, and this program reads up to {}", steps.len()))
+    })?;
+    if to_do.is_empty() {
+        return Ok(());
     }
+    if found > 0 {
+        // The transaction keeps other writers away until the steps are done: nothing is written after the copy.
+        back_up(path, found)?;
+    }
+    let sql = to_do.concat();
+    transaction.execute_batch(&format!("{sql}PRAGMA user_version={};", steps.len())).map_err(schema::storage)?;
     transaction.commit().map_err(schema::storage)
+}
+
+/// Writes a whole, durable copy beside the database: `state.sqlite.backup-vN`. To put it back, stop the node, give it the
+/// database's name, and remove `state.sqlite-wal` and `state.sqlite-shm`.
+fn back_up(path: &Path, version: i64) -> Result<(), StoreError> {
+    let (draft, backup) = (path.with_extension("sqlite.new"), path.with_extension(format!("sqlite.backup-v{version}")));
+    // An empty file of our own mode: SQLite writes into it, and nobody else may read what is in there.
+    let made = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft);
+    let file = made.map_err(|error| unavailable(format!("{}: {error}", draft.display())))?;
+    let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(schema::storage)?;
+    source.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(schema::storage)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let kept = file.sync_all().and_then(|()| std::fs::rename(&draft, &backup)).and_then(|()| sync_folder(folder));
+    kept.map_err(|error| unavailable(format!("{}: {error}", backup.display())))
 }
 
 struct Writer {
@@ -358,5 +382,44 @@ impl StateStore for LocalState {
             };
             Ok(self.readers.read(read).await?)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEXT: &str = "ALTER TABLE counter ADD COLUMN more INTEGER;";
+    const WRONG: &str = "CREATE TABLE more (value INTEGER) STRICT; CREATE TABLE counter (value INTEGER);";
+
+    fn count(path: &Path, sql: &str) -> i64 {
+        Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn tables_are_brought_forward_whole_or_not_at_all_after_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(LocalState::open(folder.path()).unwrap());
+        let path = folder.path().join(FILE);
+        let mut connection = connect(&path).unwrap();
+        connection.execute("INSERT INTO entry VALUES (1, 'audit', 'zoe', x'00')", []).unwrap();
+        let backup = folder.path().join("state.sqlite.backup-v1");
+
+        assert!(bring_forward(&mut connection, &path, &[TABLES, WRONG]).is_err());
+        assert_eq!(schema::version(&connection).unwrap(), 1, "nothing of a step that failed is kept");
+        assert_eq!(count(&path, "SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
+
+        connection.execute("INSERT INTO entry VALUES (2, 'audit', 'ida', x'00')", []).unwrap();
+        bring_forward(&mut connection, &path, &[TABLES, NEXT]).unwrap();
+        bring_forward(&mut connection, &path, &[TABLES, NEXT]).unwrap();
+        assert_eq!(schema::version(&connection).unwrap(), 2);
+        assert_eq!(count(&path, "SELECT count(more) + count(*) FROM counter"), 1);
+        assert_eq!(count(&backup, "SELECT count(*) FROM entry"), 2, "the copy is of now");
+        assert_eq!(count(&backup, "PRAGMA user_version"), 1);
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+
+        drop(connection);
+        assert!(matches!(LocalState::open(folder.path()), Err(StateError::Damaged(_))), "a later version wrote it");
     }
 }
