@@ -241,6 +241,8 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     let refused = site.provost(&["import", file.to_str().unwrap()]);
     assert_eq!(refused.code, UNAVAILABLE, "{refused:?}");
 
+    tokens_and_audit_need_no_directory(&site);
+
     // A restart in the middle of it.
     site.kill();
     site.serve();
@@ -264,6 +266,19 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     site.serve();
     site.wait_for("library@example.edu", "250", LIMIT);
     site.wait_for("aoife.nidhomhnaill@example.edu", "550", LIMIT);
+}
+
+/// A token that was stolen is revoked at once, whatever else is down.
+fn tokens_and_audit_need_no_directory(site: &Site) {
+    let token = site.provost(&["token", "create", "desk", "--role", "helpdesk1", "--expires", "1d"]).good().unwrap();
+    let bearer = format!("Authorization: Bearer {}", token.trim());
+    let request = http::Request { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
+    let status = || http::send(site.ports.address(Port::Http), request).unwrap().status;
+    assert_eq!(status(), 200);
+    assert!(site.provost(&["token", "list"]).good().unwrap().contains("desk"));
+    site.provost(&["token", "revoke", "desk"]).good().unwrap();
+    assert_eq!(status(), 401);
+    assert!(site.provost(&["audit", "list"]).good().unwrap().contains("token:desk"));
 }
 
 fn alias_entry(alias: &str, owner: &str) -> String {

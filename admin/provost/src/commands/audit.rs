@@ -30,7 +30,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { person, subject, limit } = command;
-    let asking = super::asking(config).await?;
+    let asking = super::asking_without_directory(config).await?;
     let subject = match person {
         Some(person) => Some(asking.desk.person(&asking.principal, &person).await?.dn),
         None => subject,

@@ -36,10 +36,28 @@ pub(crate) struct Asking {
 /// Opens what the operations stand on, beside a running node or without one: the directory by the node's own account, the
 /// audit in the shared state.
 pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
-    let (state, audit) = shared_state(config).await?;
-    let principal = principal(config, &state).await?;
     let directory = Directory::new(config.directory_config()?);
     let settings = Settings::of(&read_shared_settings(&directory, &config.fallback()).await?);
+    open(config, directory, settings).await
+}
+
+/// The same for commands whose work is in the shared state alone: a token must be revoked, and the audit read, while the
+/// directory is down. The settings are then those that count where the directory states nothing.
+pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<Asking> {
+    let directory = Directory::new(config.directory_config()?);
+    let settings = match read_shared_settings(&directory, &config.fallback()).await {
+        Ok(shared) => Settings::of(&shared),
+        Err(error) => {
+            tracing::warn!(%error, "the settings of the directory cannot be read");
+            config.settings()
+        }
+    };
+    open(config, directory, settings).await
+}
+
+async fn open(config: &Config, directory: Directory, settings: Settings) -> anyhow::Result<Asking> {
+    let (state, audit) = shared_state(config).await?;
+    let principal = principal(config, &state).await?;
     let desk = Desk::new(directory, settings.clone(), audit, journals(config));
     Ok(Asking { desk, settings, principal, state })
 }
@@ -47,10 +65,8 @@ pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
 /// Lets a command through whose work the running node does, asked with the node's own token: that token must not lend its
 /// role to whoever runs the command. Asks nothing of the directory, which may be down.
 pub(crate) async fn permit(config: &Config, operation: Operation) -> anyhow::Result<()> {
-    let (state, audit) = shared_state(config).await?;
-    let principal = principal(config, &state).await?;
     let directory = Directory::new(config.directory_config()?);
-    let desk = Desk::new(directory, config.settings(), audit, journals(config));
+    let Asking { desk, principal, .. } = open(config, directory, config.settings()).await?;
     Ok(desk.permit(&principal, operation).await?)
 }
 

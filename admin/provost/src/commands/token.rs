@@ -56,7 +56,7 @@ struct Created {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let asking = super::asking(config).await?;
+    let asking = super::asking_without_directory(config).await?;
     let (desk, who, now) = (&asking.desk, &asking.principal, Timestamp::now());
     let tokens = Tokens::new(asking.state.clone(), Vec::new());
     match command {
