@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use provost_api::{ApiState, FixedToken, NewToken, Tokens, end_abandoned_jobs, router};
 use provost_delivery::Delivery;
-use provost_provision::{Grant, Operation, ROLES, Role};
+use provost_provision::{Grant, Operation, Principal, ROLES, Role};
 use provost_queue::{Queue, QueueConfig};
 use provost_store::{MemoryStore, StateStore};
 use serde_json::{Value, json};
@@ -356,6 +356,30 @@ async fn every_route_holds_the_table_of_roles() {
             assert_eq!(reply.status != 403, may, "{role} {method} {path}: {} {}", reply.status, reply.text);
             assert!(!may || reply.status.is_success() || reply.status == 404, "{role} {path}: {}", reply.text);
         }
+    }
+}
+
+/// Tokens have no route; they are asked for on the command line.
+#[tokio::test]
+async fn tokens_hold_the_table_of_roles() {
+    let site = Site::start().await;
+    let tokens = Tokens::new(support::state(), Vec::new());
+    let now = jiff::Timestamp::now();
+    for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
+        let who = Principal::token("t", role);
+        let expires = now + jiff::SignedDuration::from_hours(1);
+        let new = NewToken { name: format!("of-{role}"), role: Role::Auditor, expires };
+        let created = tokens.create(&site.desk, &who, &new, now).await.is_ok();
+        let listed = tokens.list(&site.desk, &who, now).await.is_ok();
+        // One that somebody else created.
+        let other = NewToken { name: format!("other-{role}"), ..new };
+        tokens.create(&site.desk, &support::admin(), &other, now).await.unwrap();
+        let revoked = tokens.revoke(&site.desk, &who, &other.name, now).await.is_ok();
+        let (may_change, may_view) = (role.grant(Operation::ChangeTokens), role.grant(Operation::ViewTokens));
+        assert_eq!((created, revoked), (may_change == Grant::Any, may_change == Grant::Any), "{role}");
+        assert_eq!(listed, may_view == Grant::Any, "{role}");
+        let left = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
+        assert_eq!(left.iter().any(|token| token.name == other.name), !revoked, "{role}");
     }
 }
 

@@ -9,6 +9,8 @@ mod support;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use provost_provision::{Grant, Operation, ROLES, Role};
+use provost_view::Person;
 use provost_web::{WebState, router};
 use site::{Site, give_role};
 use support::{Reply, send};
@@ -336,4 +338,36 @@ async fn a_session_goes_on_at_another_node() {
     assert_eq!(reply.status, 303, "{}", reply.text);
     browser.web = node();
     assert!(browser.get(&person).await.text.contains("role=\"status\""), "the message is shown");
+}
+
+/// Every page and form asks for the operation that is its own: of each role, exactly those of the table get in.
+#[tokio::test]
+async fn every_page_holds_the_table_of_roles() {
+    use Operation as Op;
+    let site = Site::start().await;
+    let pages = [
+        ("get", "", "", Op::ViewPerson),
+        ("post", "/vacation", "text_fr=Absente", Op::SetVacation),
+        ("post", "/vacation/clear", "", Op::SetVacation),
+        ("post", "/addresses", "address=z@example.edu", Op::ChangeAddresses),
+        ("get", "/addresses/remove?address=z@example.edu", "", Op::ChangeAddresses),
+        ("post", "/addresses/remove", "address=z@example.edu", Op::ChangeAddresses),
+        ("get", "/password", "", Op::ResetPassword),
+        ("post", "/password", "", Op::ResetPassword),
+        ("get", "/password/new", "", Op::ResetPassword),
+    ];
+    for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
+        give_role(&site.directory, "rita.registrar", role.name()).await;
+        let has_it = |rita: &Person| rita.roles.iter().any(|held| &**held == role.name());
+        site.wait_for(|view| view.snapshot().by_login("rita.registrar").is_some_and(|rita| has_it(&rita))).await;
+        let browser = Browser::sign_in(web(&site), "rita.registrar", "fr").await;
+        let person = browser.find("tremblay").await;
+        for (method, path, body, operation) in pages {
+            let path = format!("{person}{path}");
+            let reply = if method == "get" { browser.get(&path).await } else { browser.post(&path, body).await };
+            let may = role.grant(operation) == Grant::Any;
+            assert_eq!(reply.status != 403, may, "{role} {method} {path}: {}", reply.status);
+            assert!(!may || [200, 303].contains(&reply.status.as_u16()), "{role} {method} {path}: {}", reply.text);
+        }
+    }
 }
