@@ -123,8 +123,8 @@ fn addresses(family: u8, block: &[u8]) -> Result<Header, ProxyError> {
             let block: [u8; IPV4_BLOCK_OCTETS] = leading(block)?;
             let [a, b, c, d, e, f, g, h, source_high, source_low, high, low] = block;
             Ok(Header::Proxied {
-                source: socket(Ipv4Addr::new(a, b, c, d), [source_high, source_low]),
-                destination: socket(Ipv4Addr::new(e, f, g, h), [high, low]),
+                source: end(Ipv4Addr::new(a, b, c, d), [source_high, source_low]),
+                destination: end(Ipv4Addr::new(e, f, g, h), [high, low]),
             })
         }
         0x21 => {
@@ -133,8 +133,8 @@ fn addresses(family: u8, block: &[u8]) -> Result<Header, ProxyError> {
             let destination: [u8; 16] = leading(block.get(16..).unwrap_or_default())?;
             let [source_high, source_low, high, low] = leading(block.get(32..).unwrap_or_default())?;
             Ok(Header::Proxied {
-                source: socket(Ipv6Addr::from(source), [source_high, source_low]),
-                destination: socket(Ipv6Addr::from(destination), [high, low]),
+                source: end(Ipv6Addr::from(source), [source_high, source_low]),
+                destination: end(Ipv6Addr::from(destination), [high, low]),
             })
         }
         // Unspecified, datagrams, UNIX sockets. §2.2 lets a receiver refuse them; to take the balancer's address instead
@@ -148,9 +148,14 @@ fn leading<const N: usize>(octets: &[u8]) -> Result<[u8; N], ProxyError> {
     octets.first_chunk().copied().ok_or(ProxyError::Short)
 }
 
-/// An IPv4 address in IPv6 form is kept as IPv4, so that it is counted and compared as what it is.
-fn socket(address: impl Into<IpAddr>, port: [u8; 2]) -> SocketAddr {
-    SocketAddr::new(address.into().to_canonical(), u16::from_be_bytes(port))
+fn end(address: impl Into<IpAddr>, port: [u8; 2]) -> SocketAddr {
+    canonical(SocketAddr::new(address.into(), u16::from_be_bytes(port)))
+}
+
+/// An IPv4 address in IPv6 form, as a socket that serves both families reports it, is kept as IPv4: it is counted,
+/// compared and logged as what it is.
+fn canonical(end: SocketAddr) -> SocketAddr {
+    SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 
 /// The networks whose connections begin with a header. Empty: nobody's.
@@ -178,15 +183,23 @@ impl ProxyNetworks {
     }
 
     async fn find_peer(&self, socket: &mut TcpStream, remote: SocketAddr) -> Result<Peer, ProxyError> {
-        let own = Peer { remote, local: socket.local_addr()? };
+        let own = Peer { remote: canonical(remote), local: canonical(socket.local_addr()?) };
         if !self.trusts(remote.ip()) {
             return Ok(own);
         }
         let read = tokio::time::timeout(PROXY_HEADER_LIMIT, read_header(socket));
-        match read.await.map_err(|_| ProxyError::Late)?? {
-            Header::Local => Ok(own),
-            Header::Proxied { source, destination } => Ok(Peer { remote: source, local: destination }),
-        }
+        Ok(ends(own, read.await.map_err(|_| ProxyError::Late)??))
+    }
+}
+
+/// Both ends of a connection that came with this header, `own` being those of its socket.
+fn ends(own: Peer, header: Header) -> Peer {
+    match header {
+        Header::Local => own,
+        // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, and
+        // it must not be taken for a client on this one, who may log in in the clear.
+        Header::Proxied { source, .. } if source.ip().is_loopback() && !own.is_loopback() => own,
+        Header::Proxied { source, destination } => Peer { remote: source, local: destination },
     }
 }
 

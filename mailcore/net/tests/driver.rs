@@ -87,6 +87,11 @@ async fn start(limits: Limits, idle: Duration) -> Running {
 
 /// With connections from the network `proxies`, if any, beginning with a PROXY header.
 async fn start_behind(proxies: &str, limits: Limits, idle: Duration) -> Running {
+    start_as(proxies, false, limits, idle).await
+}
+
+/// The same, with TLS from the first octet or not.
+async fn start_as(proxies: &str, implicit_tls: bool, limits: Limits, idle: Duration) -> Running {
     let proxies = ProxyNetworks(proxies.parse().into_iter().collect());
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -95,7 +100,7 @@ async fn start_behind(proxies: &str, limits: Limits, idle: Duration) -> Running 
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let tls = provost_net::server_config(&chain, &key).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let listener = Listener { name: "echo", address, implicit_tls: false, tls: Some(tls), proxies, limits };
+    let listener = Listener { name: "echo", address, implicit_tls, tls: Some(tls), proxies, limits };
     let drain = Drain::new();
     let open = Arc::new(AtomicUsize::new(0));
     let counted = open.clone();
@@ -179,8 +184,8 @@ async fn drain_says_goodbye_and_waits() {
     assert!(TcpStream::connect(node.address).await.is_err());
 }
 
-/// Reads the greeting and the answer to `tls`, then takes the client's part of the handshake.
-async fn handshake(node: &Running, mut socket: TcpStream) -> tokio_rustls::client::TlsStream<TcpStream> {
+/// Trusts the node's certificate.
+fn client_config(node: &Running) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(node.certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -189,9 +194,14 @@ async fn handshake(node: &Running, mut socket: TcpStream) -> tokio_rustls::clien
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Arc::new(config)
+}
+
+/// Reads the greeting and the answer to `tls`, then takes the client's part of the handshake.
+async fn handshake(node: &Running, mut socket: TcpStream) -> tokio_rustls::client::TlsStream<TcpStream> {
     let mut heard = vec![0; "hello\r\ngo\r\n".len()];
     socket.read_exact(&mut heard).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connector = tokio_rustls::TlsConnector::from(client_config(node));
     connector.connect("localhost".try_into().unwrap(), socket).await.unwrap()
 }
 
@@ -295,4 +305,26 @@ async fn tls_follows_the_proxy_header() {
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await.unwrap();
     assert_eq!(heard, "203.0.113.7:40000 false\r\n");
+}
+
+// A balancer may send its header and the client's first octets in one segment: those of TLS are TLS's.
+#[tokio::test]
+async fn tls_begins_in_the_segment_of_the_proxy_header() {
+    use std::io::{Read as _, Write as _};
+    let node = start_as("127.0.0.0/8", true, Limits::default(), LONG).await;
+    let (config, address) = (client_config(&node), node.address);
+    let client = move || {
+        let mut client = rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+        let mut segment = proxy_header([203, 0, 113, 7]);
+        client.write_tls(&mut segment).unwrap();
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.write_all(&segment).unwrap();
+        let mut stream = rustls::Stream::new(&mut client, &mut socket);
+        stream.write_all(b"peer\r\nquit\r\n").unwrap();
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).unwrap();
+        heard
+    };
+    let heard = tokio::task::spawn_blocking(client).await.unwrap();
+    assert_eq!(heard, "hello\r\n203.0.113.7:40000 false\r\n");
 }

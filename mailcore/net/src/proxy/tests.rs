@@ -73,6 +73,26 @@ fn headers_that_are_refused() {
     }
 }
 
+// "Loopback" in the header of a balancer elsewhere is the balancer's machine.
+#[test]
+fn the_loopback_of_another_machine_is_not_ours() {
+    let far = "192.0.2.10:50000";
+    for (balancer, header, expect) in [
+        (far, proxied("203.0.113.7:40000", "192.0.2.1:143"), "203.0.113.7:40000"),
+        (far, proxied("127.0.0.1:40000", "127.0.0.1:143"), far),
+        (far, proxied("[::1]:40000", "[::1]:143"), far),
+        (far, Header::Local, far),
+        ("127.0.0.1:50000", proxied("127.0.0.1:40000", "127.0.0.1:143"), "127.0.0.1:40000"),
+        ("[::1]:50000", proxied("203.0.113.7:40000", "192.0.2.1:143"), "203.0.113.7:40000"),
+    ] {
+        let own = Peer { remote: balancer.parse().unwrap(), local: "192.0.2.21:143".parse().unwrap() };
+        let found = ends(own, header);
+        assert_eq!(found.remote, expect.parse().unwrap(), "{header:?} from {balancer}");
+        assert_eq!(found.is_loopback(), found.remote.ip().is_loopback());
+    }
+    assert_eq!(canonical("[::ffff:203.0.113.7]:40000".parse().unwrap()), "203.0.113.7:40000".parse().unwrap());
+}
+
 proptest! {
     #[test]
     fn any_octets_end_in_an_answer(octets in proptest::collection::vec(any::<u8>(), 0..64)) {
