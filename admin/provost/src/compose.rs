@@ -305,13 +305,13 @@ impl Rooms<'_> {
             let web = WebState { desk, store, state, view };
             let pages = provost_web::router(web).merge(provost_api::router(api));
             let proxies = self.config.listeners.proxies(on);
-            self.serve_http("http", on.address, proxies, pages).await?;
+            self.serve_http("http", on, proxies, pages).await?;
         }
         if let Some(on) = &self.config.listeners.health {
             let pages = provost_api::health_router(self.view.clone(), metrics);
             // Balancers and monitors ask here for themselves: only a list of its own counts.
             let proxies = ProxyNetworks(on.proxy_networks.clone().unwrap_or_default());
-            self.serve_http("health", on.address, proxies, pages).await?;
+            self.serve_http("health", on, proxies, pages).await?;
         }
         Ok(())
     }
@@ -328,11 +328,14 @@ impl Rooms<'_> {
     async fn serve_http(
         &self,
         name: &'static str,
-        address: SocketAddr,
+        on: &ListenerConfig,
         proxies: ProxyNetworks,
         pages: axum::Router,
     ) -> anyhow::Result<()> {
-        let served = crate::http::serve(name, address, proxies, pages, self.drain).await;
+        let address = on.address;
+        let connections_per_address = on.connections_per_address.unwrap_or(Limits::default().connections_per_address);
+        let place = crate::http::Place { name, address, proxies, connections_per_address };
+        let served = crate::http::serve(place, pages, self.drain).await;
         served.with_context(|| format!("listener {name} {address}"))
     }
 }

@@ -2,13 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::serve::IncomingStream;
-use provost_net::{Drain, ProxyNetworks};
+use provost_net::{Drain, ProxyNetworks, SourcePlace, Sources};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -18,16 +21,21 @@ const WAITING_MAX: usize = 1_024;
 /// How long accepting rests when the system has no descriptors or memory left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// Where a web listener is, and whom it serves.
+pub(crate) struct Place {
+    /// For logs and metrics.
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    /// Networks whose connections begin with a PROXY header.
+    pub(crate) proxies: ProxyNetworks,
+    /// Open connections from one address; further ones are closed without an answer.
+    pub(crate) connections_per_address: usize,
+}
+
 /// Serves `pages` until `drain` stops. Handlers find the client's address, not the balancer's, in `ConnectInfo<SocketAddr>`.
-pub(crate) async fn serve(
-    name: &'static str,
-    address: SocketAddr,
-    proxies: ProxyNetworks,
-    pages: Router,
-    drain: &Drain,
-) -> io::Result<()> {
-    let socket = TcpListener::bind(address).await?;
-    let listener = Listener { name, socket, proxies, waiting: JoinSet::new() };
+pub(crate) async fn serve(place: Place, pages: Router, drain: &Drain) -> io::Result<()> {
+    let socket = TcpListener::bind(place.address).await?;
+    let listener = Listener { socket, place, sources: Sources::new(), waiting: JoinSet::new() };
     let pages = pages.layer(axum::middleware::map_request(own_address));
     let service = pages.into_make_service_with_connect_info::<Client>();
     let stopping = drain.clone();
@@ -59,31 +67,33 @@ async fn own_address(mut request: Request) -> Request {
 }
 
 struct Listener {
-    name: &'static str,
     socket: TcpListener,
-    proxies: ProxyNetworks,
+    place: Place,
+    sources: Sources,
     /// Connections whose PROXY header has not come: one that is slow holds up no other.
     waiting: JoinSet<Option<(TcpStream, SocketAddr)>>,
 }
 
 impl axum::serve::Listener for Listener {
-    type Io = TcpStream;
+    type Io = Counted;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    async fn accept(&mut self) -> (Counted, SocketAddr) {
         loop {
             tokio::select! {
                 Some(ready) = self.waiting.join_next() => {
-                    if let Ok(Some(connection)) = ready {
-                        return connection;
+                    if let Ok(Some((socket, client))) = ready
+                        && let Some(counted) = self.count(socket, client)
+                    {
+                        return (counted, client);
                     }
                 }
                 accepted = self.socket.accept(), if self.waiting.len() < WAITING_MAX => match accepted {
                     Ok((socket, remote)) => {
-                        _ = self.waiting.spawn(with_client(socket, remote, self.proxies.clone(), self.name));
+                        _ = self.waiting.spawn(with_client(socket, remote, self.place.proxies.clone(), self.place.name));
                     }
                     Err(error) => {
-                        tracing::warn!(listener = self.name, %error, "accept failed");
+                        tracing::warn!(listener = self.place.name, %error, "accept failed");
                         tokio::time::sleep(ACCEPT_REST).await;
                     }
                 },
@@ -93,6 +103,55 @@ impl axum::serve::Listener for Listener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+}
+
+impl Listener {
+    /// `None` when `client` has as many connections open as one address may have.
+    fn count(&self, socket: TcpStream, client: SocketAddr) -> Option<Counted> {
+        let place = self.sources.enter(client.ip(), self.place.connections_per_address);
+        if place.is_none() {
+            metrics::counter!("net_refused_total", "listener" => self.place.name).increment(1);
+        }
+        Some(Counted { socket, _place: place? })
+    }
+}
+
+/// A connection that counts for its client's address until it is closed.
+struct Counted {
+    socket: TcpStream,
+    _place: SourcePlace,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, octets)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
 
@@ -115,6 +174,20 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
+    /// A header for a client whose address ends so, with port 40000.
+    fn header(last: u8) -> Vec<u8> {
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71"[..], &[last], b"\xc0\0\x02\x01\x9c\x40\0\x50"].concat()
+    }
+
+    /// Serves a page with the client's address behind a balancer on loopback.
+    async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
+        let pages = Router::new().route("/", get(async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.to_string()));
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let proxies = ProxyNetworks(vec!["127.0.0.0/8".parse().unwrap()]);
+        serve(Place { name: "http", address, proxies, connections_per_address }, pages, drain).await.unwrap();
+        address
+    }
+
     async fn ask(address: SocketAddr, say: &[u8]) -> String {
         let mut socket = TcpStream::connect(address).await.unwrap();
         socket.write_all(say).await.unwrap();
@@ -126,18 +199,33 @@ mod tests {
 
     #[tokio::test]
     async fn handlers_see_the_client_of_the_header() {
-        let pages = Router::new().route("/", get(async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.to_string()));
         let drain = Drain::new();
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let proxies = ProxyNetworks(vec!["127.0.0.0/8".parse().unwrap()]);
-        serve("http", address, proxies, pages, &drain).await.unwrap();
-        let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\xc0\0\x02\x01\x9c\x40\0\x50";
+        let address = start(&drain, 10).await;
         // One that says nothing holds up nobody.
         let _silent = TcpStream::connect(address).await.unwrap();
-        let answer = ask(address, &[&header[..], REQUEST].concat()).await;
+        let answer = ask(address, &[&header(7)[..], REQUEST].concat()).await;
         assert!(answer.ends_with("\r\n203.0.113.7:40000"), "{answer}");
         assert_eq!(ask(address, REQUEST).await, "");
         drain.stop();
         assert!(drain.finished(Duration::from_secs(10)).await);
+    }
+
+    #[tokio::test]
+    async fn connections_of_the_client_are_counted() {
+        let drain = Drain::new();
+        let address = start(&drain, 1).await;
+        let mut held = TcpStream::connect(address).await.unwrap();
+        held.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
+        held.read_exact(&mut [0; 12]).await.unwrap();
+        let asked = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
+        assert_eq!(asked(7).await, "");
+        assert!(asked(8).await.contains(" 200 "));
+        drop(held);
+        let freed = async {
+            while asked(7).await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
     }
 }

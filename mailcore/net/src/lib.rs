@@ -15,7 +15,7 @@ mod stream;
 mod tls;
 
 pub use drain::Drain;
-pub use limits::Limits;
+pub use limits::{Limits, SourcePlace, Sources};
 pub use listener::{Listener, Serve, serve};
 pub use network::{Network, NetworkError};
 pub use output::{OUTPUT_OCTETS_HIGH, Output, Sink};

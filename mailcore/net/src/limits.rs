@@ -39,8 +39,37 @@ impl Default for Limits {
 /// The network bits of an IPv6 address (RFC 4291 §2.5.1); the rest a host chooses, anew for each connection if it likes.
 const NETWORK_BITS: u128 = !0 << 64;
 
+/// Open connections of one listener by source: an address, or an IPv6 network of 64 bits. Cheap to clone; clones count
+/// together.
+#[derive(Clone, Debug)]
+pub struct Sources(Counts<IpAddr>);
+
+/// One connection counted in [`Sources`], until it is dropped.
+#[derive(Debug)]
+pub struct SourcePlace {
+    _place: Place<IpAddr>,
+}
+
+impl Sources {
+    /// Nobody is counted yet.
+    pub fn new() -> Self {
+        Self(Counts::new())
+    }
+
+    /// Counts one more connection from `address`; `None` when its source has `most` already.
+    pub fn enter(&self, address: IpAddr, most: usize) -> Option<SourcePlace> {
+        Some(SourcePlace { _place: self.0.enter(source(address), most)? })
+    }
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Whom an address is counted as.
-pub(crate) fn source(address: IpAddr) -> IpAddr {
+fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_BITS).into(),
         address => address,

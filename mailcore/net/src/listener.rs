@@ -1,7 +1,7 @@
 //! Accepting connections within bounds.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::conversation::{Conversation, refuse};
-use crate::limits::{Counts, source};
-use crate::{Drain, Limits, Peer, ProxyNetworks, Session, Transport};
+use crate::limits::Counts;
+use crate::{Drain, Limits, Peer, ProxyNetworks, Session, Sources, Transport};
 
 /// How long accepting rests when the system has no descriptors or memory left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -42,7 +42,7 @@ pub struct Serve {
 pub(crate) struct Shared {
     pub(crate) listener: Listener,
     pub(crate) drain: Drain,
-    pub(crate) addresses: Counts<IpAddr>,
+    pub(crate) sources: Sources,
     pub(crate) accounts: Counts<String>,
 }
 
@@ -58,7 +58,7 @@ where
     }
     let socket = TcpListener::bind(listener.address).await?;
     let address = socket.local_addr()?;
-    let shared = Arc::new(Shared { listener, drain: drain.clone(), addresses: Counts::new(), accounts: Counts::new() });
+    let shared = Arc::new(Shared { listener, drain: drain.clone(), sources: Sources::new(), accounts: Counts::new() });
     drain.spawn(accept_all(socket, shared, Arc::new(make)));
     Ok(Serve { address })
 }
@@ -119,7 +119,7 @@ where
     let transport = if listener.implicit_tls { Transport::Tls } else { Transport::Plain };
     let session = make(peer, transport, listener.tls.is_some() && !listener.implicit_tls);
     let most = listener.limits.connections_per_address;
-    let Some(_place) = shared.addresses.enter(source(peer.remote.ip()), most) else {
+    let Some(_place) = shared.sources.enter(peer.remote.ip(), most) else {
         return refuse(socket, session, &shared).await;
     };
     Conversation::new(socket, session, &shared).hold(peer).await;
