@@ -105,3 +105,18 @@ fn hup_reloads_at_once_and_ends_nothing() {
     assert!(log.contains(&chain.display().to_string()), "{log}");
     open.ask("a NOOP", &["a OK"]).unwrap();
 }
+
+// Without a terminal the quickstart is a service as any: HUP does not end it.
+#[test]
+fn hup_reloads_in_the_quickstart_too() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let (chain, key) = files(&node);
+    let (mut open, _) = session(&node);
+    let second = pair();
+    fs::write(&chain, &second.chain).unwrap();
+    fs::write(&key, &second.key).unwrap();
+    node.signal("HUP").unwrap();
+    wait_for(&node, &second.certificate);
+    wait_for_log(&node, RELOADED, 1);
+    open.ask("a NOOP", &["a OK"]).unwrap();
+}

@@ -21,6 +21,7 @@ use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStor
 use provost_view::View;
 use provost_web::WebState;
 use tokio::net::TcpStream;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit_log;
 use crate::config::{Config, ListenerConfig, read_secret};
@@ -45,26 +46,22 @@ pub(crate) struct Node {
 
 /// `provost serve`: runs until INT or TERM; HUP reloads certificate and key.
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<Exit> {
-    use tokio::signal::unix::{SignalKind, signal};
     // From the first moment: a HUP that nobody waits for ends the process.
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut hangup = hangup_signal()?;
     let node = Node::start(config).await?;
     tracing::info!(hostname = config.node.hostname, "serving");
-    let stop = stop_signal();
-    tokio::pin!(stop);
-    loop {
-        tokio::select! {
-            stopped = &mut stop => break stopped?,
-            _ = hangup.recv() => node.reload().await,
-        }
-    }
+    node.wait_for_stop(&mut hangup).await?;
     node.stop().await;
     Ok(Exit::Clean)
 }
 
+/// Hangups from now on.
+pub(crate) fn hangup_signal() -> anyhow::Result<Signal> {
+    Ok(signal(SignalKind::hangup())?)
+}
+
 /// Resolves at INT or TERM.
 pub(crate) async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -127,6 +124,18 @@ impl Node {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }
         Ok(Self { drain, view, server, certificates, desk })
+    }
+
+    /// Resolves at INT or TERM; reloads at each HUP until then.
+    pub(crate) async fn wait_for_stop(&self, hangup: &mut Signal) -> anyhow::Result<()> {
+        let stop = stop_signal();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                stopped = &mut stop => return stopped,
+                _ = hangup.recv() => self.reload().await,
+            }
+        }
     }
 
     /// Reads certificate and key again and logs what came of it. Open sessions go on.

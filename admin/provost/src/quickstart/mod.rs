@@ -3,6 +3,7 @@
 mod layout;
 mod proof;
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use provost_provision::{Desk, DeskError, Principal, Role};
 pub(crate) use proof::{Arguments as ProofArguments, run as proof};
 
 use crate::allocator::OWN_PROGRAM;
-use crate::compose::{Node, stop_signal};
+use crate::compose::{Node, hangup_signal, stop_signal};
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
 use layout::Layout;
@@ -68,11 +69,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     };
     let layout = Layout::prepare(&data, arguments.port_base, &arguments.domain, arguments.relay.as_deref())?;
     let config = Config::read(&layout.config_file)?;
+    let mut hangup = hangup_signal()?;
     let node = Node::start(&config).await?;
     let ended = demonstrate(&arguments, &config, &layout, &node).await;
     if ended.is_ok() && !arguments.once {
         println!("\nServing until interrupted (INT or TERM).");
-        stop_signal().await?;
+        if std::io::stdin().is_terminal() {
+            // Whoever closes the terminal ends what was started in it.
+            tokio::select! {
+                stopped = stop_signal() => stopped?,
+                _ = hangup.recv() => tracing::info!("the terminal was closed: stopping"),
+            }
+        } else {
+            node.wait_for_stop(&mut hangup).await?;
+        }
     }
     node.stop().await;
     ended.map(|()| Exit::Clean)
