@@ -195,13 +195,70 @@ fn counts_traces_and_pages_name_the_client() {
     pop3s.until(&["+OK"]).unwrap();
     pop3s.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
     pop3s.ask("PASS wrong", &["-ERR"]).unwrap();
-    let refused = node.log().lines().any(|line| line.contains("login refused") && line.contains("203.0.113.7"));
-    assert!(refused, "{}", node.log());
+    let mut imap = balancer.open(Port::Imaps, CLIENT);
+    imap.start_tls().unwrap();
+    imap.until(&["* OK"]).unwrap();
+    imap.ask(&format!("a LOGIN {} wrong", person.mail()), &["a NO"]).unwrap();
+    let mut ldap = balancer.open(Port::Ldap, CLIENT);
+    ldap.send(&ldap_bind("wrong")).unwrap();
+    ldap.octets(10).unwrap();
+    for words in ["POP3 login refused", "IMAP login refused", "LDAP bind refused"] {
+        let is_named = |line: &str| line.contains(words) && line.contains("203.0.113.7");
+        assert!(node.log().lines().any(is_named), "{words}: {}", node.log());
+    }
+}
 
-    // The web listener answers through HAProxy.
-    let mut http = balancer.open(Port::Http, CLIENT);
-    http.send(b"GET /api/v1/openapi.json HTTP/1.0\r\n\r\n").unwrap();
-    assert!(http.next().unwrap().unwrap().contains(" 200 "));
+/// Signs in at the pages with a wrong password as the client at `source`; the status line.
+fn sign_in(balancer: &Balancer, source: [u8; 4], name: &str) -> String {
+    let body = format!("name={name}&password=wrong");
+    let request = format!(
+        "POST /sign-in HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut http = balancer.open(Port::Http, source);
+    http.send(request.as_bytes()).unwrap();
+    http.next().unwrap().unwrap()
+}
+
+#[test]
+fn failed_sign_ins_are_counted_by_client() {
+    let node = node();
+    let balancer = Balancer::start(&node);
+    let person = Person::of(1).mail();
+    // Five a minute for a name from one address.
+    for _ in 0..5 {
+        let refused = sign_in(&balancer, CLIENT, &person);
+        assert!(refused.contains(" 422 "), "{refused}");
+    }
+    let throttled = sign_in(&balancer, CLIENT, &person);
+    assert!(throttled.contains(" 429 "), "{throttled}");
+    let other = sign_in(&balancer, OTHER, &person);
+    assert!(other.contains(" 422 "), "all come from HAProxy's address: {other}");
+}
+
+#[test]
+fn a_header_from_elsewhere_is_only_octets() {
+    let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    node.stop().unwrap();
+    let trusted = "[listeners]\nproxy_networks = [\"192.0.2.10\"]\n";
+    node.configure(|text| text.replace("[listeners]\n", trusted)).unwrap();
+    node.serve_again(&[Port::Imap]).unwrap();
+    for (name, port) in BALANCED {
+        let mut line = Line::open(node.address(port)).unwrap();
+        line.send(&header(CLIENT)).unwrap();
+        match name {
+            "mx" | "submission" | "lmtp" => _ = line.until(&["220 "]).unwrap(),
+            "imap" => _ = line.until(&["* OK"]).unwrap(),
+            "pop3" => _ = line.until(&["+OK"]).unwrap(),
+            "http" => assert!(!line.next().unwrap().unwrap_or_default().contains(" 200 ")),
+            // A TLS alert or the end: no handshake goes on behind a header.
+            _ => assert!(line.octets(64).is_err(), "{name}"),
+        }
+    }
+    assert!(!node.log().contains("203.0.113.7"), "{}", node.log());
+    // What its own clients may do does not change.
+    let person = Person::of(1);
+    assert!(mail::logs_in_by_imap(node.address(Port::Imap), &person.mail(), &person.password()).unwrap());
 }
 
 #[test]

@@ -278,7 +278,10 @@ impl Session {
                 self.identity = Arc::new(identity);
                 reply::success()
             }
-            Err(refusal) => refusal,
+            Err(refusal) => {
+                tracing::info!(peer = %self.peer, code = ?refusal.code, "LDAP bind refused");
+                refusal
+            }
         };
         output.answer(reply::result(id, BIND_RESPONSE, &result, &[]));
     }

@@ -16,7 +16,7 @@ const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 /// One client's connection.
 pub(crate) struct Connection {
     pub(crate) config: Arc<ImapConfig>,
-    peer: Peer,
+    pub(crate) peer: Peer,
     pub(crate) transport: Transport,
     tls_offered: bool,
     /// The time; tests set their own.

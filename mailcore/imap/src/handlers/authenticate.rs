@@ -144,6 +144,7 @@ fn accept(here: &Connection, person: &PersonRef, now: i64) -> Answer {
 /// The same words whatever was wrong, slower after the first time, and not for ever.
 async fn refuse(here: &Connection, failures: &mut u8, out: &mut Output<'_>) -> Answer {
     metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "refused").increment(1);
+    tracing::info!(peer = %here.peer.remote, "IMAP login refused");
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;
