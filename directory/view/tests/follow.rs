@@ -191,6 +191,33 @@ async fn with_nothing_at_all_it_cannot_say() {
     assert!(!view.status().complete);
 }
 
+/// An earlier program put back finds a file that it does not know: it asks the directory, and writes a file of its own.
+#[tokio::test]
+async fn a_file_of_a_later_version_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_slapd, directory) = filled().await;
+    let first = view(folder.path(), directory.clone(), PasswordSource::View);
+    current(&first).await;
+    first.save().await.unwrap();
+    drop(first);
+
+    let file = folder.path().join("view");
+    let known = std::fs::read(&file).unwrap();
+    let mut later = known.clone();
+    later[..16].copy_from_slice(b"provost-view 99\n");
+    let body = later.len() - blake3::OUT_LEN;
+    let digest = blake3::hash(&later[..body]);
+    later[body..].copy_from_slice(digest.as_bytes());
+    std::fs::write(&file, later).unwrap();
+
+    let second = view(folder.path(), directory, PasswordSource::View);
+    assert_eq!((second.status().complete, at(&second, "p1").as_str()), (false, "unavailable"));
+    current(&second).await;
+    assert_eq!(at(&second, "p1"), "p1");
+    second.save().await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap()[..16], known[..16]);
+}
+
 #[tokio::test]
 async fn a_frozen_server_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
