@@ -64,6 +64,8 @@ pub enum Require {
     },
     /// Nothing happened to the account since this moment; else [`ApplyError::Conflict`].
     Unchanged(Token),
+    /// Every message that the batch stores flags of, copies or moves is there; else [`ApplyError::Conflict`].
+    Present,
 }
 
 /// One change.

@@ -100,8 +100,8 @@ pub(crate) fn apply(
     account.modseq.0 = account.modseq.0.saturating_add(u64::from(existed)).max(greatest_restored(batch));
     let mut run = Run { account, rows, now: batch.now, grown: 0 };
     run.require(batch, before)?;
-    let effects = batch.ops.iter().map(|op| run.op(op)).collect::<Result<_, _>>()?;
-    run.check_growth(batch)?;
+    let effects = batch.ops.iter().map(|op| run.op(op)).collect::<Result<Vec<_>, _>>()?;
+    run.check(batch, &effects)?;
     let applied = Applied { modseq: run.account.modseq, effects };
     Ok(((!delete).then_some(run.account), applied))
 }
@@ -131,16 +131,24 @@ impl<R: AccountRows> Run<'_, R> {
                 Require::Lease { name, epoch } => self.rows.require_lease(name, *epoch)?,
                 Require::Unchanged(token) if before == Some(*token) => (),
                 Require::Unchanged(_) => return Err(ApplyError::Conflict("the account has changed".into())),
+                // Known when the ops have been done.
+                Require::Present => (),
             }
         }
         Ok(())
     }
 
-    /// What is copied is known only now; RFC 9208 §3.1 counts it like what is appended.
-    fn check_growth(&self, batch: &Batch) -> Result<(), ApplyError> {
+    /// The conditions that only the effects can answer. What is copied counts like what is appended (RFC 9208 §3.1).
+    fn check(&self, batch: &Batch, effects: &[Effect]) -> Result<(), ApplyError> {
         for require in &batch.require {
-            if let Require::QuotaOctets(quota) = require {
-                within_quota(self.account.octets.saturating_sub(self.grown), self.grown, *quota)?;
+            match require {
+                Require::QuotaOctets(quota) => {
+                    within_quota(self.account.octets.saturating_sub(self.grown), self.grown, *quota)?;
+                }
+                Require::Present if batch.ops.iter().zip(effects).any(|(op, effect)| is_partial(op, effect)) => {
+                    return Err(ApplyError::Conflict("a message is no longer there".into()));
+                }
+                _ => (),
             }
         }
         Ok(())
@@ -357,6 +365,16 @@ fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), ApplyError> {
         true => Err(ApplyError::OverQuota),
         false => Ok(()),
     }
+}
+
+/// Whether an op named messages that are not there.
+fn is_partial(op: &Op, effect: &Effect) -> bool {
+    let (named, found) = match (op, effect) {
+        (Op::Copy { uids, .. } | Op::Move { uids, .. }, Effect::Copied { uids: found, .. }) => (uids, found.len()),
+        (Op::Store { uids, .. }, Effect::Stored { messages, modified }) => (uids, messages.len() + modified.len()),
+        _ => return false,
+    };
+    named.count() != found as u64
 }
 
 fn appended_octets(op: &Op) -> u64 {

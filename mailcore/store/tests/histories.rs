@@ -98,6 +98,7 @@ fn batches() -> impl Strategy<Value = Batch> {
         1 => (0u64..800).prop_map(|quota| vec![Require::QuotaOctets(quota)]),
         1 => mailbox_ids().prop_map(|id| vec![Require::Mailbox(id)]),
         1 => (0u64..30).prop_map(|modseq| vec![Require::Unchanged(Token(Modseq(modseq)))]),
+        1 => Just(vec![Require::Present]),
         1 => (0u64..3).prop_map(|epoch| vec![Require::Lease { name: "held by nobody".into(), epoch }]),
     ];
     let id = prop::option::weighted(0.3, 0u128..6).prop_map(|id| id.map(|id| BatchId(Uuid::from_u128(id))));

@@ -15,6 +15,7 @@ conformance!(
     columns_are_derived_from_the_message,
     a_token_asks_for_a_moment,
     an_unchanged_account_is_required,
+    present_messages_are_required,
     a_lease_guards_writes,
     leases_are_renewed,
     accounts_are_listed,
@@ -113,6 +114,25 @@ async fn an_unchanged_account_is_required(one: One) {
     assert!(matches!(with(seen, vec![append("INBOX", "b")]).await, Err(ApplyError::Conflict(_))));
     with(next.token(), vec![append("INBOX", "b")]).await.unwrap();
     assert_eq!(one.listing("INBOX").await, ["1 a", "2 b"]);
+}
+
+async fn present_messages_are_required(one: One) {
+    one.apply(vec![append("INBOX", "a"), append("INBOX", "b"), append("INBOX", "c")]).await.unwrap();
+    let (from, to) = (one.id("INBOX").await, name("Trash"));
+    one.done(Op::Expunge { mailbox: from, uids: Some(uids([2])), only_deleted: false }).await;
+    let with = |op| one.store.apply(Batch { require: vec![Require::Present], ..batch(one.account, vec![op]) });
+    let before = one.snapshot().await;
+    let change = FlagChange::Add(Flags::none());
+    for op in [
+        Op::Copy { from, uids: uids(1..=3), to: to.clone() },
+        Op::Move { from, uids: uids(1..=3), to: to.clone() },
+        Op::Store { mailbox: from, uids: uids(1..=3), change, unchanged_since: None },
+    ] {
+        assert!(matches!(with(op).await, Err(ApplyError::Conflict(_))));
+    }
+    assert_eq!(one.snapshot().await, before, "nothing is copied, and nothing counted");
+    with(Op::Copy { from, uids: uids([1, 3]), to }).await.unwrap();
+    assert_eq!(one.listing("Trash").await, ["1 a", "2 c"]);
 }
 
 async fn a_lease_guards_writes(one: One) {

@@ -1,16 +1,17 @@
 //! COPY (RFC 3501 §6.4.7), MOVE (RFC 6851), COPYUID (RFC 4315 §3).
 
 use provost_net::Output;
-use provost_store::{Effect, Op};
+use provost_store::{ApplyError, Effect, Op, Require};
 
-use crate::codec::command::{Messages, NamedMailbox, Transfer};
+use crate::codec::command::{Messages, NamedMailbox, Numbers, Transfer};
 use crate::codec::{Reply, sequence};
 use crate::mailbox::{Access, Selected};
 use crate::world::{World, refused};
 
-use super::expunge::read_only;
+use super::expunge::{expunge_issued, read_only};
 
-/// COPY and MOVE, all or nothing.
+/// COPY and MOVE, all or nothing: a message number of which the message is gone refuses them (RFC 2180 §4.4.1), a UID is
+/// passed over (RFC 3501 §6.4.8).
 pub(crate) async fn copy(
     world: &World<'_>,
     selected: &Selected,
@@ -32,12 +33,16 @@ pub(crate) async fn copy(
         return done;
     }
     // Moving makes an account no larger: also who is over quota may move mail to the trash.
-    let (require, op) = match manner {
+    let (mut require, op) = match manner {
         Transfer::Copy => (world.quota(), Op::Copy { from, uids, to }),
         Transfer::Move => (Vec::new(), Op::Move { from, uids, to }),
     };
+    if messages.numbers == Numbers::Sequence {
+        require.push(Require::Present);
+    }
     let effects = match world.apply_once(require, vec![op]).await {
         Ok(applied) => applied.effects,
+        Err(ApplyError::Conflict(_)) => return expunge_issued(),
         Err(error) => return refused(error, "TRYCREATE"),
     };
     let Some(code) = copy_uid(effects) else { return done };

@@ -56,3 +56,8 @@ pub(crate) async fn unselect(world: &World<'_>, selected: &Selected) -> Answer {
 pub(crate) fn read_only() -> Reply {
     Reply::no("READ-ONLY", "The mailbox is read-only")
 }
+
+/// RFC 5530 §3: the client's numbers are older than an expunge that it has not been told of.
+pub(crate) fn expunge_issued() -> Reply {
+    Reply::no("EXPUNGEISSUED", "Some of the messages are no longer there")
+}

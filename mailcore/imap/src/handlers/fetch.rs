@@ -3,6 +3,7 @@
 //! Flags and UIDs are known; for everything else the rows of the messages asked for are read, with the derived columns that
 //! the items need, some at a time. Octets of bodies are read in pieces while they are sent.
 
+mod expunged;
 mod item;
 mod plan;
 mod response;
@@ -41,7 +42,7 @@ pub(crate) async fn fetch(
     let seen =
         if items.iter().any(marks_seen) { mark_seen(world, selected, &indices, out).await } else { BTreeSet::new() };
     let plan = Plan::of(&items);
-    let mut failure = None;
+    let (mut failure, mut is_partial) = (None, false);
     for indices in indices.chunks(plan.rows_at_once()) {
         let rows = match read_rows(world, selected, indices, &plan).await {
             Ok(rows) => rows,
@@ -53,16 +54,24 @@ pub(crate) async fn fetch(
             let row = rows.next_if(|row| row.meta.uid == message.uid);
             let is_recent = selected.is_recent(message.uid);
             let response = Response { world, index: *index, described: Described { message, is_recent, row } };
-            if let Err(error) = response.send(&items, &plan, &seen, out).await? {
-                failure = Some(error);
+            match response.send(&items, &plan, &seen, out).await? {
+                Ok(()) => {}
+                // RFC 3501 §6.4.8: a UID that is not there is passed over.
+                Err(StoreError::Gone) if fetch.messages.numbers == Numbers::Uid => {}
+                Err(StoreError::Gone) => {
+                    is_partial = true;
+                    out.put(expunged::response(*index, &items, &response.described));
+                }
+                Err(error) => failure = Some(error),
             }
             out.relieve().await?;
         }
     }
+    let done = Reply::ok("FETCH completed");
     Ok(match failure {
-        None => Reply::ok("FETCH completed"),
         // RFC 5530 §3: the client's numbers are older than an expunge that it has not been told.
-        Some(StoreError::Gone) => Reply::no("EXPUNGEISSUED", "Some messages are no longer there"),
+        None if is_partial => done.with_code("EXPUNGEISSUED"),
+        None => done,
         Some(error) => crate::world::unreadable(&error),
     })
 }

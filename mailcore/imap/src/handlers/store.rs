@@ -4,13 +4,13 @@ use provost_net::{Output, SessionError};
 use provost_store::{Effect, FlagChange, MessageMeta, Op};
 
 use crate::codec::Reply;
-use crate::codec::command::{self, StoreChange};
+use crate::codec::command::{self, Numbers, StoreChange};
 use crate::mailbox::{Access, Selected};
 use crate::world::{World, refused};
 
-use super::expunge::read_only;
+use super::expunge::{expunge_issued, read_only};
 
-/// STORE.
+/// STORE. A message number of which the message is gone makes it NO; the flags of the others are stored (RFC 2180 §4.2.2).
 pub(crate) async fn store(
     world: &World<'_>,
     selected: &mut Selected,
@@ -33,14 +33,17 @@ pub(crate) async fn store(
         StoreChange::Add => FlagChange::Add(store.flags),
         StoreChange::Remove => FlagChange::Remove(store.flags),
     };
+    let named = uids.count();
     let op = Op::Store { mailbox: selected.id, uids, change, unchanged_since: None };
     let effects = match world.apply(vec![op]).await {
         Ok(applied) => applied.effects,
         Err(error) => return Ok(refused(error, "NONEXISTENT")),
     };
     let known_flags = selected.flags_lines();
+    let messages = stored(effects);
+    let is_whole = messages.len() as u64 == named;
     let mut lines = Vec::new();
-    for message in stored(effects) {
+    for message in messages {
         let uid = message.uid;
         selected.note(&message);
         lines.extend(selected.index_of(uid));
@@ -55,7 +58,7 @@ pub(crate) async fn store(
             out.relieve().await?;
         }
     }
-    Ok(done)
+    Ok(if is_whole || store.messages.numbers == Numbers::Uid { done } else { expunge_issued() })
 }
 
 /// The messages that a Store op was about.

@@ -161,7 +161,7 @@ fn literal(label: &str, octets: &[u8], partial: Option<Partial>) -> Prepared {
 }
 
 /// `BODY[1.HEADER.FIELDS (From)]<0>`: the section as asked for, and the origin only (RFC 3501 §7.4.2).
-fn label(section: &Section, partial: Option<Partial>) -> String {
+pub(super) fn label(section: &Section, partial: Option<Partial>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {
         SectionText::All => {}

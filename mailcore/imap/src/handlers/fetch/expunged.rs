@@ -1,0 +1,57 @@
+//! The response for a message that another session has expunged.
+//!
+//! RFC 2180 §4.1.2: the client has not been told of the expunge, and may not be told during FETCH. It gets what is known of
+//! the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the server.
+
+use provost_message::{ImapEnvelope, Part};
+
+use crate::codec::command::{FetchItem, Section};
+use crate::codec::date;
+use crate::codec::envelope::envelope;
+use crate::codec::structure::{Detail, structure};
+
+use super::item::{Described, label};
+
+/// `* 2 FETCH (...)` of a message of which only flags and UID are known.
+pub(super) fn response(index: usize, items: &[FetchItem], described: &Described) -> Vec<u8> {
+    let mut wire = format!("* {} FETCH (", index + 1).into_bytes();
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            wire.push(b' ');
+        }
+        put(&mut wire, item, described);
+    }
+    wire.extend_from_slice(b")\r\n");
+    wire
+}
+
+fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &Described) {
+    let text = match item {
+        FetchItem::Flags => format!("FLAGS {}", described.flags()),
+        FetchItem::Uid => format!("UID {}", described.message.uid),
+        FetchItem::Rfc822Size => "RFC822.SIZE 0".to_owned(),
+        FetchItem::InternalDate => format!("INTERNALDATE \"{}\"", date::format_date_time(0)),
+        FetchItem::Rfc822 => "RFC822 NIL".to_owned(),
+        FetchItem::Rfc822Header => "RFC822.HEADER NIL".to_owned(),
+        FetchItem::Rfc822Text => "RFC822.TEXT NIL".to_owned(),
+        FetchItem::Section { section, .. } => nil_section(section),
+        FetchItem::Envelope => {
+            wire.extend_from_slice(b"ENVELOPE ");
+            return envelope(wire, &ImapEnvelope::default());
+        }
+        FetchItem::Body => {
+            wire.extend_from_slice(b"BODY ");
+            return structure(wire, &Part::of(b""), Detail::Basic);
+        }
+        FetchItem::BodyStructure => {
+            wire.extend_from_slice(b"BODYSTRUCTURE ");
+            return structure(wire, &Part::of(b""), Detail::Extended);
+        }
+    };
+    wire.extend_from_slice(text.as_bytes());
+}
+
+/// RFC 3501 §7.4.2: NIL has no origin.
+fn nil_section(section: &Section) -> String {
+    format!("{} NIL", label(section, None))
+}
