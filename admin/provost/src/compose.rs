@@ -291,6 +291,7 @@ impl Rooms<'_> {
             store: self.store.clone(),
             literals: provost_imap::LiteralBudget::default(),
             rosters: provost_imap::Rosters::default(),
+            recents: provost_imap::Recents::default(),
         }
     }
 

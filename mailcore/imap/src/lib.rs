@@ -4,7 +4,8 @@
 //! * `session`: the conversation; `state`: the four states of RFC 3501 §3; `dispatch`: the table of what each allows;
 //!   `news`: what a client is told of its mailbox.
 //! * `mailbox`: the selected mailbox as the client
-//!   numbers it; `roster`: what is kept of each of its messages; `rosters`: those of mailboxes selected lately.
+//!   numbers it; `roster`: what is kept of each of its messages; `rosters`: those of mailboxes selected lately; `recents`: which messages are
+//!   `\\Recent` in some session already.
 //! * `handlers`: what each command asks of the directory and of the store.
 //! * `section`, `source`: parts of messages, read in ranges. What a message is made of is known by `provost_message`.
 //!
@@ -13,11 +14,13 @@
 mod account;
 mod budget;
 mod codec;
+mod config;
 mod connection;
 mod dispatch;
 mod handlers;
 mod mailbox;
 mod news;
+mod recents;
 mod roster;
 mod rosters;
 mod section;
@@ -28,26 +31,8 @@ mod state;
 mod tests;
 mod world;
 
-use std::sync::Arc;
-
-use provost_store::MessageStore;
-use provost_view::View;
-
 pub use budget::LiteralBudget;
+pub use config::ImapConfig;
+pub use recents::Recents;
 pub use rosters::Rosters;
 pub use session::ImapSession;
-
-/// Shared by all sessions.
-#[derive(Clone)]
-pub struct ImapConfig {
-    /// Our name.
-    pub hostname: Arc<str>,
-    /// The directory.
-    pub view: View,
-    /// The store.
-    pub store: Arc<dyn MessageStore>,
-    /// Memory for messages that are being received; the same for all listeners.
-    pub literals: LiteralBudget,
-    /// Mailboxes selected lately; the same for all listeners.
-    pub rosters: Rosters,
-}

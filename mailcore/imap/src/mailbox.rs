@@ -1,10 +1,11 @@
 //! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is told when it changes.
 
-use provost_store::{Flag, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity};
+use provost_store::{AccountId, Flag, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity};
 
 use crate::codec::command::{Messages, Numbers};
 use crate::codec::cursor::ParseError;
 use crate::codec::encode;
+use crate::recents::Recents;
 use crate::roster::Roster;
 
 /// Whether EXPUNGE responses may be sent now (RFC 3501 §7.4.1).
@@ -23,6 +24,16 @@ pub(crate) enum Access {
     ReadOnly,
 }
 
+impl Access {
+    /// The first message of a mailbox that is `\Recent` in no session yet. RFC 3501 §6.3.2: EXAMINE leaves it so.
+    pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
+        match self {
+            Self::ReadWrite => recents.take(account, mailbox),
+            Self::ReadOnly => recents.first(account, mailbox),
+        }
+    }
+}
+
 /// A selected mailbox.
 #[derive(Debug)]
 pub(crate) struct Selected {
@@ -32,8 +43,8 @@ pub(crate) struct Selected {
     pub(crate) uid_next: Uid,
     /// What happened up to here is in `messages` and `gone`.
     pub(crate) modseq: Modseq,
-    /// Messages from here on are `\Recent` in this session.
-    pub(crate) recent_from: Uid,
+    /// What is `\Recent` in this session, with what has been expunged of it.
+    recent: UidSet,
     /// Up to here `\Recent` was taken from other sessions.
     pub(crate) recent_cleared: Uid,
     /// As the client counts: ascending UID, number = index + 1. Holds those of `gone` too.
@@ -43,15 +54,15 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// With everything that is in the mailbox now.
-    pub(crate) fn open(info: &MailboxInfo, messages: Roster, access: Access) -> Self {
+    /// With everything that is in the mailbox now; from `first_recent` on it is `\Recent`.
+    pub(crate) fn open(info: &MailboxInfo, messages: Roster, access: Access, first_recent: Uid) -> Self {
         Self {
             id: info.id,
             access,
             uid_validity: info.uid_validity,
             uid_next: info.uid_next,
             modseq: info.highest_modseq,
-            recent_from: info.recent_from,
+            recent: new_messages(first_recent, info.uid_next),
             recent_cleared: info.recent_from,
             messages,
             gone: Vec::new(),
@@ -65,12 +76,13 @@ impl Selected {
 
     /// How many of them are `\Recent`.
     pub(crate) fn recent(&self) -> usize {
-        self.messages.len() - self.messages.count_below(self.recent_from.0.get())
+        let ranges = self.recent.ranges().iter();
+        ranges.map(|(low, high)| self.messages.count_up_to(*high).saturating_sub(self.messages.count_below(*low))).sum()
     }
 
     /// Whether a message is `\Recent`.
     pub(crate) fn is_recent(&self, uid: Uid) -> bool {
-        uid >= self.recent_from
+        self.recent.contains(uid)
     }
 
     /// The number of the first message without `\Seen`.
@@ -157,11 +169,14 @@ impl Selected {
         !self.gone.is_empty()
     }
 
-    /// Takes over what has changed, and returns what the client is told of it.
-    pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges) -> String {
+    /// Takes over what has changed, and returns what the client is told of it. What is new from `first_recent` on is
+    /// `\Recent`.
+    pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges, first_recent: Uid) -> String {
         let mut told = String::new();
         let before = self.messages.len();
         self.modseq = self.modseq.max(changes.info.highest_modseq);
+        let arrived = new_messages(self.uid_next.max(first_recent), changes.info.uid_next);
+        self.recent.extend(&arrived);
         self.uid_next = changes.info.uid_next;
         let mut is_new_keyword = false;
         for row in &changes.rows {
@@ -209,4 +224,10 @@ impl Selected {
         }
         self.messages.remove(&gone, |number| told.push_str(&format!("* {number} EXPUNGE\r\n")));
     }
+}
+
+/// From `first` on, up to what is there.
+fn new_messages(first: Uid, uid_next: Uid) -> UidSet {
+    let last = Uid::new(uid_next.get() - 1).filter(|last| *last >= first);
+    UidSet::from_ranges(last.map(|last| (first, last)))
 }

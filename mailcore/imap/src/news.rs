@@ -63,7 +63,8 @@ pub(crate) async fn report(
     let which = Which::ChangedSince(selected.modseq);
     match config.store.read(account.id, selected.id, which, Columns::NONE, None).await {
         Ok(changes) => {
-            out.put(selected.sync(&changes, look.expunges));
+            let first_recent = selected.access.first_recent(&config.recents, account.id, &changes.info);
+            out.put(selected.sync(&changes, look.expunges, first_recent));
             if !selected.has_untold() {
                 let modseq = selected.modseq;
                 config.rosters.share(account.id, &changes.info, modseq, &mut selected.messages);

@@ -108,6 +108,15 @@ impl UidSet {
         }
     }
 
+    /// Adds those of another set.
+    pub fn extend(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        let ranges = self.0.iter().chain(&other.0).filter_map(|(low, high)| Some((Uid::new(*low)?, Uid::new(*high)?)));
+        *self = Self::from_ranges(ranges);
+    }
+
     /// Whether it holds `uid`.
     pub fn contains(&self, uid: Uid) -> bool {
         let number = uid.get();
@@ -196,6 +205,10 @@ mod tests {
             let set: UidSet = numbers.iter().map(|&n| uid(n)).collect();
             let mut grown = UidSet::default();
             numbers.iter().for_each(|&n| grown.insert(uid(n)));
+            let (one, other) = numbers.split_at(numbers.len() / 2);
+            let mut joined: UidSet = one.iter().map(|&n| uid(n)).collect();
+            joined.extend(&other.iter().map(|&n| uid(n)).collect());
+            prop_assert_eq!(&joined, &set);
             prop_assert_eq!(&set, &grown);
             prop_assert_eq!(set.count(), model.len() as u64);
             prop_assert_eq!(set.iter().map(Uid::get).collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());

@@ -47,7 +47,8 @@ async fn examine(
         Err(error) => return (unreadable(&error), None),
     };
     let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
-    let mut selected = Selected::open(&info, roster, access);
+    let first_recent = access.first_recent(&world.config.recents, world.account.id, &info);
+    let mut selected = Selected::open(&info, roster, access, first_recent);
     out.put(selected.flags_lines());
     out.put(selected.size_lines());
     if let Some(number) = selected.first_unseen() {

@@ -43,12 +43,13 @@ pub(crate) async fn status_line(world: &World<'_>, info: &MailboxInfo, items: &[
     Ok(format!("* STATUS {} ({})\r\n", encode::mailbox(&info.name), words.join(" ")))
 }
 
-/// The store knows from where messages are recent; how many of them are still there has to be looked up.
+/// It is known from where messages are recent; how many of them are still there has to be looked up.
 async fn recent(world: &World<'_>, info: &MailboxInfo) -> Result<usize, Reply> {
-    if info.recent_from >= info.uid_next || info.messages == 0 {
+    let first = world.config.recents.first(world.account.id, info);
+    if first >= info.uid_next || info.messages == 0 {
         return Ok(0);
     }
-    let uids = UidSet::from_ranges([(info.recent_from, Uid::LAST)]);
+    let uids = UidSet::from_ranges([(first, Uid::LAST)]);
     let read = world.config.store.read(world.account.id, info.id, Which::Uids(uids), Columns::NONE, None).await;
     Ok(read.map_err(|error| unreadable(&error))?.rows.len())
 }

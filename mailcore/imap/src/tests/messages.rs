@@ -241,6 +241,75 @@ async fn store_of_the_expunged() {
     hold(&mut talks, script).await;
 }
 
+/// RFC 3501 §2.3.2: what one session was notified of is not recent in another, also while both stay.
+#[tokio::test]
+async fn recent_in_one_session() {
+    let world = World::new();
+    let mut talks = [world.logged_in().await, world.logged_in().await];
+    talks[0].send("s SELECT INBOX\r\n").await;
+    talks[0].take();
+    world.deliver("INBOX", MESSAGE).await;
+    let script = r"
+        2C: a STATUS INBOX (RECENT)
+        2S: * STATUS INBOX (RECENT 1)
+        2S: a OK ~
+        C: b NOOP
+        S: * 1 EXISTS
+        S: * 1 RECENT
+        S: b OK ~
+        2C: c STATUS INBOX (RECENT)
+        2S: * STATUS INBOX (RECENT 0)
+        2S: c OK ~
+        2C: d SELECT INBOX
+        2S: * FLAGS ~
+        2S: * OK [PERMANENTFLAGS ~
+        2S: * 1 EXISTS
+        2S: * 0 RECENT
+        2S: * OK [UNSEEN 1] ~
+        2S: * OK [UIDVALIDITY ~
+        2S: * OK [UIDNEXT 2] ~
+        2S: d OK ~";
+    hold(&mut talks, script).await;
+    world.deliver("INBOX", MESSAGE).await;
+    let script = r"
+        2C: e NOOP
+        2S: * 2 EXISTS
+        2S: * 1 RECENT
+        2S: e OK ~
+        2C: f SEARCH RECENT
+        2S: * SEARCH 2
+        2S: f OK ~
+        C: g NOOP
+        S: * 2 EXISTS
+        S: * 1 RECENT
+        S: g OK ~
+        C: h FETCH 1:2 FLAGS
+        S: * 1 FETCH (FLAGS (\Recent))
+        S: * 2 FETCH (FLAGS ())
+        S: h OK ~";
+    hold(&mut talks, script).await;
+    world.deliver("INBOX", MESSAGE).await;
+    // EXAMINE takes nothing (§6.3.2).
+    let script = r"
+        2C: i EXAMINE INBOX
+        2S: * FLAGS ~
+        2S: * OK [PERMANENTFLAGS ~
+        2S: * 3 EXISTS
+        2S: * 1 RECENT
+        2S: * OK [UNSEEN 1] ~
+        2S: * OK [UIDVALIDITY ~
+        2S: * OK [UIDNEXT 4] ~
+        2S: i OK ~
+        C: j NOOP
+        S: * 3 EXISTS
+        S: * 2 RECENT
+        S: j OK ~
+        C: k SEARCH RECENT
+        S: * SEARCH 1 3
+        S: k OK ~";
+    hold(&mut talks, script).await;
+}
+
 #[tokio::test]
 async fn close_expunges_silently() {
     let script = r"
@@ -299,8 +368,9 @@ async fn copy_and_move() {
         2C: h NOOP
         2S: * 1 EXPUNGE
         2S: * 2 EXPUNGE
+        # RFC 3501 §2.3.2: the copy is recent in the session that was told of it first
         2S: * 2 EXISTS
-        2S: * 1 RECENT
+        2S: * 0 RECENT
         2S: h OK NOOP completed
         2C: i CHECK
         2S: i OK CHECK completed";

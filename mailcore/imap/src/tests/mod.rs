@@ -71,6 +71,7 @@ impl World {
             store: Arc::new(MemoryStore::default()),
             literals: crate::LiteralBudget::new(250_000),
             rosters: crate::Rosters::default(),
+            recents: crate::Recents::default(),
         };
         Self { config: Arc::new(config) }
     }

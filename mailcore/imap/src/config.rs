@@ -1,0 +1,27 @@
+//! What all sessions of a node share.
+
+use std::sync::Arc;
+
+use provost_store::MessageStore;
+use provost_view::View;
+
+use crate::budget::LiteralBudget;
+use crate::recents::Recents;
+use crate::rosters::Rosters;
+
+/// Shared by all sessions.
+#[derive(Clone)]
+pub struct ImapConfig {
+    /// Our name.
+    pub hostname: Arc<str>,
+    /// The directory.
+    pub view: View,
+    /// The store.
+    pub store: Arc<dyn MessageStore>,
+    /// Memory for messages that are being received; the same for all listeners.
+    pub literals: LiteralBudget,
+    /// Mailboxes selected lately; the same for all listeners.
+    pub rosters: Rosters,
+    /// Which messages are `\Recent` in some session; the same for all listeners.
+    pub recents: Recents,
+}
