@@ -228,11 +228,9 @@ impl Account {
         Ok(id)
     }
 
-    /// RFC 3501 §6.3.5, for all but INBOX: the mailbox and those below it get new names, or none does.
+    /// RFC 3501 §6.3.5, for all but INBOX: the mailbox and those below it get new names, or none does. A name that only has
+    /// mailboxes below it, because the one of that name was deleted, is renamed with them.
     pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: i64) -> Result<(), ApplyError> {
-        if self.find(from).is_none() {
-            return Err(ApplyError::NoMailbox(from.to_string()));
-        }
         if to.is_below(from) {
             return Err(ApplyError::Refused(format!("{from} cannot move below itself")));
         }
@@ -242,6 +240,12 @@ impl Account {
                 true => renamed.push((*id, mailbox.name.moved(from, to))),
                 false => drop(stay.insert(&mailbox.name)),
             }
+        }
+        if renamed.is_empty() {
+            return Err(ApplyError::NoMailbox(from.to_string()));
+        }
+        if stay.contains(to) {
+            return Err(ApplyError::MailboxExists(to.to_string()));
         }
         let mut names = Vec::with_capacity(renamed.len());
         for (id, name) in renamed {

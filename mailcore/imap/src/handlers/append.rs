@@ -35,27 +35,22 @@ pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply 
     }
 }
 
-/// The store holds CRLF line ends only: SMTP, POP3 and the offsets of `BODY[n]` rely on it. Clients that copy from a
-/// file with bare LF get them mended; others pay nothing.
+/// In the store every LF ends a line and has its CR: SMTP, POP3 and the offsets of `BODY[n]` rely on it. Clients that copy
+/// from a file with bare LF get them mended; others pay nothing. A CR that no LF follows ends no line, and stays: a message
+/// is not changed more than its lines need.
 fn with_crlf(message: Bytes) -> Bytes {
-    let is_sound = |at: usize, octet: u8| match octet {
-        b'\n' => at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r'),
-        b'\r' => message.get(at + 1) == Some(&b'\n'),
-        _ => true,
-    };
-    if message.iter().enumerate().all(|(at, octet)| is_sound(at, *octet)) {
+    let follows_cr = |at: usize| at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r');
+    if message.iter().enumerate().all(|(at, octet)| *octet != b'\n' || follows_cr(at)) {
         return message;
     }
     let mut mended = Vec::with_capacity(message.len() + message.len() / 32);
-    let mut octets = message.iter().peekable();
-    while let Some(octet) = octets.next() {
-        match octet {
-            b'\r' => {
-                octets.next_if(|next| **next == b'\n');
+    for line in message.split_inclusive(|octet| *octet == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(text) => {
+                mended.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
                 mended.extend_from_slice(b"\r\n");
             }
-            b'\n' => mended.extend_from_slice(b"\r\n"),
-            other => mended.push(*other),
+            None => mended.extend_from_slice(line),
         }
     }
     mended.into()
@@ -70,8 +65,9 @@ mod tests {
         for (message, expect) in [
             ("a\r\nb\r\n", "a\r\nb\r\n"),
             ("a\nb", "a\r\nb"),
-            ("a\rb\r", "a\r\nb\r\n"),
-            ("\n\r\n\r\r\n", "\r\n\r\n\r\n\r\n"),
+            ("a\rb\r", "a\rb\r"),
+            ("a\rb\n\rc\r\n", "a\rb\r\n\rc\r\n"),
+            ("\n\r\n\r\r\n", "\r\n\r\n\r\r\n"),
         ] {
             assert_eq!(with_crlf(Bytes::from_static(message.as_bytes())), expect);
         }

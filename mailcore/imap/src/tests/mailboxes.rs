@@ -129,6 +129,23 @@ async fn create_delete_rename() {
         S: h OK RENAME completed
         C: i RENAME x y
         S: i NO [NONEXISTENT] ~
+        # RFC 3501 §6.3.5: a name with mailboxes below it and none of its own
+        C: i2 CREATE rn/y
+        S: i2 OK ~
+        C: i3 DELETE rn
+        S: i3 OK ~
+        C: i4 RENAME rn y
+        S: i4 NO [ALREADYEXISTS] ~
+        C: i5 RENAME rn rn2
+        S: i5 OK ~
+        C: i6 LIST "" rn*
+        S: * LIST (~) "/" rn2
+        S: * LIST (~) "/" rn2/y
+        S: i6 OK ~
+        C: i7 DELETE rn2/y
+        S: i7 OK ~
+        C: i8 DELETE rn2
+        S: i8 ~
         C: j RENAME y INBOX
         S: j NO [ALREADYEXISTS] ~
         C: k RENAME y "%"
