@@ -68,6 +68,7 @@ fn back_up(store: &Path, shards: &[PathBuf]) -> Result<(), StoreError> {
     }
     let finish = || {
         std::fs::copy(store.join("format"), draft.join("format"))?;
+        File::open(draft.join("format"))?.sync_all()?;
         sync_folder(&draft)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         std::fs::rename(&draft, store.join(format!("{BACKUP}{now}")))?;
