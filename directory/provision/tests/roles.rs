@@ -188,6 +188,21 @@ async fn check(site: &Site, who: &Principal, operation: Operation, may: bool) {
     assert!(last.detail["operation"].is_string(), "{last:?}");
 }
 
+/// Who may see themselves alone cannot find out whom else there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_does_not_say_who_exists() {
+    let site = Site::start().await;
+    let zoe = site.desk.person(&admin(), "zoe.roy").await.unwrap();
+    let (zoe, nobody) = (Principal::person("zoe.roy", zoe.entry_uuid, []), Principal::command("mallory", None));
+    for key in ["hal.desk", "nobody.at.all", "Hal Desk", "registrar:3", "registrar:99"] {
+        for who in [&zoe, &nobody] {
+            let asked = site.desk.person(who, key).await.map(drop);
+            assert_eq!(asked, Err(DeskError::NotAllowed(Operation::ViewPerson)), "{key}");
+        }
+    }
+    site.desk.person(&zoe, "zoe.roy").await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_help_desk_changes_no_credentials_above_its_own() {
     let site = Site::start().await;

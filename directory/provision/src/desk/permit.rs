@@ -65,11 +65,17 @@ impl Desk {
         operation: Operation,
         target: &Target<'_>,
     ) -> Result<Found, DeskError> {
-        // Who may do this to nobody does not learn who exists.
-        if principal.grant(operation) == Grant::No {
+        // Who may do this to nobody, or to themselves alone, does not learn who else exists.
+        let grant = principal.grant(operation);
+        if grant == Grant::No {
             return self.refuse(principal, operation, target.key).await;
         }
-        let mut found = self.find(target.key).await?;
+        let mut found = match self.find(target.key).await {
+            Err(DeskError::NotFound(_) | DeskError::Ambiguous(_)) if grant == Grant::Own => {
+                return self.refuse(principal, operation, target.key).await;
+            }
+            found => found?,
+        };
         self.permit_on(principal, operation, found.dn().as_str(), found.entry_uuid(), found.roles()).await?;
         if let Expected::OneOf(versions) = &target.expected {
             let current = found.csn().unwrap_or_default();
