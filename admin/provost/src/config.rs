@@ -5,7 +5,7 @@
 mod listeners;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -132,6 +132,19 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
+    /// A network of `proxy_networks` from which the node itself asks its directory, without a header.
+    fn shuts_out_its_node(&self) -> Option<String> {
+        let own = self.listen.iter().map(|listen| match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            // A connection to an address of this machine comes from that address.
+            ip => ip,
+        });
+        let mut shut_out = own.filter(|ip| self.proxy_networks.iter().any(|network| network.contains(*ip)));
+        let ip = shut_out.next()?;
+        Some(format!("directory.embedded.proxy_networks: {ip} is this node, which asks its directory without a header"))
+    }
+
     /// The networks whose LDAP connections begin with a PROXY header.
     pub(crate) fn proxies(&self) -> ProxyNetworks {
         ProxyNetworks(self.proxy_networks.clone())
@@ -234,6 +247,7 @@ impl Config {
         if self.tls.is_none() && implicit.iter().any(|listener| listener.is_some()) {
             found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
+        found.extend(self.directory.embedded.as_ref().and_then(Embedded::shuts_out_its_node));
         for (user, role) in self.cli.iter().flat_map(|cli| &cli.roles) {
             if PersonRole::parse(role).is_none() {
                 found.push(format!("cli.roles: '{role}' of {user} is no role; see 'provost roles show'"));
@@ -430,6 +444,23 @@ domain = "example.edu"
     fn unknown_keys_are_refused_with_their_line() {
         let error = read(&format!("{GOOD}colour = \"red\"\n")).unwrap_err();
         assert!(error.contains("line 11") && error.contains("colour"), "{error}");
+    }
+
+    #[test]
+    fn a_node_that_would_shut_itself_out_of_its_directory_is_refused() {
+        let with = |listen: &str, networks: &str| {
+            let embedded = "root_dn = \"cn=root\"\nroot_password_file = \"/tmp/x/hash\"\n";
+            read(&format!(
+                "{GOOD}[directory.embedded]\nlisten = [\"{listen}\"]\nproxy_networks = [\"{networks}\"]\n{embedded}"
+            ))
+        };
+        for (listen, networks) in [("127.0.0.1:389", "127.0.0.0/8"), ("0.0.0.0:389", "127.0.0.1"), ("[::]:389", "::/0")]
+        {
+            let error = with(listen, networks).unwrap_err();
+            assert!(error.contains("which asks its directory without a header"), "{listen} {networks}: {error}");
+        }
+        with("0.0.0.0:389", "127.0.0.2").unwrap();
+        with("192.0.2.21:389", "192.0.2.10").unwrap();
     }
 
     #[test]
