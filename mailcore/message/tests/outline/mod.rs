@@ -4,7 +4,7 @@ use mail_parser::{Addr, Address, MessageParser, MimeHeaders, PartType};
 use provost_message::{Content, Headers, ImapEnvelope, Listed, Part, SentDate, decode_words};
 
 /// A message as a reader sees it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outline {
     subject: Option<String>,
     /// Seconds since 1970.
@@ -42,6 +42,19 @@ fn excerpt<'a>(name: &'a str, one: &str, other: &str) -> (&'a str, String, Strin
 /// White space made one space: folding and trailing spaces are no matter of this comparison.
 fn spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// As the store holds it: with CRLF line ends.
+pub(crate) fn with_crlf(message: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(message.len());
+    for line in message.split_inclusive(|octet| *octet == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        stored.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+        if line.ends_with(b"\n") {
+            stored.extend_from_slice(b"\r\n");
+        }
+    }
+    stored
 }
 
 /// Ours.
@@ -91,7 +104,8 @@ fn collect(message: &[u8], part: &Part, leaves: &mut Vec<String>) {
 
 /// mail-parser's.
 pub(crate) fn theirs(message: &[u8]) -> Outline {
-    let parsed = MessageParser::default().parse(message).unwrap_or_default();
+    // It finds no message in some files.
+    let Some(parsed) = MessageParser::default().parse(message) else { return Outline::default() };
     let mut leaves = Vec::new();
     collect_theirs(&parsed, 0, &mut leaves);
     Outline {
