@@ -174,13 +174,15 @@ impl Directory {
     {
         let sticky = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
         let mut last = DirectoryError::Unavailable("every server failed just now, or none is configured".to_owned());
-        for index in self.order(sticky.load(Ordering::Relaxed), role) {
+        let first = sticky.load(Ordering::Relaxed);
+        for index in self.order(first, role) {
             let Some(server) = self.inner.servers.get(index).filter(|server| server.allowed()) else { continue };
             let outcome = ask(server).await;
             server.report(&outcome);
             match outcome {
                 Ok(value) => {
-                    sticky.store(index, Ordering::Relaxed);
+                    // A return to the preferred server while this one answered stands.
+                    let _ = sticky.compare_exchange(first, index, Ordering::Relaxed, Ordering::Relaxed);
                     self.return_later();
                     return Ok(value);
                 }
