@@ -14,13 +14,16 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::hold::RowHold;
+use crate::hold::{LEASE_SECONDS, RowHold};
 use crate::schedule::is_expired;
 use crate::{Fate, Inner, Queue, next_attempt};
 
 /// Bodies of all attempts at once, in units of 1 KiB: 64 MiB. Attempts beyond it wait, each in its turn.
 pub(crate) const BODY_UNITS_MAX: usize = 64 * 1024;
 const BODY_UNIT_OCTETS: u64 = 1024;
+/// Recipients that are tried together, and put on record together before the next ones are tried: those of one SMTP
+/// transaction (RFC 5321 §4.5.3.1.8), so that a crash sends no more than one again.
+const PART_RECIPIENTS_MAX: usize = 100;
 /// How long an attempt waits for that room before it is put off: with the client's limit for one message it stays below
 /// the limit of an attempt, which would cut it off in the middle.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
@@ -37,13 +40,38 @@ enum Route {
     Remote,
 }
 
-/// One fate for each recipient of a row, and what is needed to report them.
+/// One fate for each recipient of a part of a row, and what is needed to report them.
 pub(crate) struct Tried<'a> {
     fates: Vec<Fate>,
     /// Empty when it could not be had: a report names the message by its envelope then.
     body: Bytes,
     /// The memory of the body.
     _room: Option<SemaphorePermit<'a>>,
+}
+
+/// The recipients of a row besides those of the part that is tried.
+pub(crate) struct Rest {
+    deferred: Vec<QueuedRecipient>,
+    untried: Vec<QueuedRecipient>,
+}
+
+impl Rest {
+    /// Nothing is tried yet.
+    pub(crate) fn of(row: &QueueRow) -> Self {
+        Self { deferred: Vec::new(), untried: row.recipients.clone() }
+    }
+
+    /// The row with the next recipients that are tried together.
+    pub(crate) fn next_part(&mut self, taken: &Taken) -> Taken {
+        let some = self.untried.len().min(PART_RECIPIENTS_MAX);
+        let recipients = self.untried.drain(..some).collect();
+        Taken { row: QueueRow { recipients, ..taken.row.clone() }, claim: taken.claim }
+    }
+
+    /// Whether all have been tried.
+    pub(crate) fn is_done(&self) -> bool {
+        self.untried.is_empty()
+    }
 }
 
 impl Tried<'_> {
@@ -57,14 +85,13 @@ impl Queue {
     /// Attempts one row that was taken, and settles it. An error leaves it to who holds it now, or to its lease's end.
     #[cfg(test)]
     pub(crate) async fn attempt(&self, taken: &Taken, now: Timestamp) -> Result<(), LeaseError> {
-        let handed_over = AtomicBool::new(false);
-        let tried = self.try_all(taken, now, &handed_over).await?;
-        self.conclude(taken, tried, now).await
+        let (_cut, cuts) = tokio::sync::watch::channel(crate::work::Cut::Nothing);
+        self.attempt_parts(taken, now, cuts).await
     }
 
-    /// Brings each recipient of a row to its fate. Sets `handed_over` before the next hop can have the message. Fenced when the
+    /// Brings each recipient of a part of a row to its fate. Sets `handed_over` before the next hop can have the message. Fenced when the
     /// row is not the worker's own any more.
-    pub(crate) async fn try_all(
+    pub(crate) async fn try_part(
         &self,
         taken: &Taken,
         now: Timestamp,
@@ -87,37 +114,56 @@ impl Queue {
         Ok(Tried { fates, body, _room: Some(room) })
     }
 
-    /// Puts what was tried on record: who is left, and the reports that follow.
+    /// Puts what was tried of a part on record: who is left, and the reports that follow. The last part ends the taking.
     ///
     /// What was handed over and is not on record goes out again, so a store that cannot do it now is asked again until the
     /// lease ends.
-    pub(crate) async fn conclude(&self, taken: &Taken, tried: Tried<'_>, now: Timestamp) -> Result<(), LeaseError> {
-        let (row, Tried { fates, body, _room }) = (&taken.row, tried);
+    pub(crate) async fn conclude(
+        &self,
+        part: &Taken,
+        tried: Tried<'_>,
+        rest: &mut Rest,
+        now: Timestamp,
+    ) -> Result<(), LeaseError> {
+        let (row, Tried { fates, body, _room }) = (&part.row, tried);
         for (one, fate) in row.recipients.iter().zip(&fates) {
             metrics::counter!("queue_attempts_total", "outcome" => fate.as_label()).increment(1);
             tracing::info!(id = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
         }
         let verdict = Verdict::of(&self.inner, row, fates, now);
         let caused = self.report(row, &verdict.reported, &body, now);
-        let left = verdict.left(row, &self.inner, now);
+        rest.deferred.extend(verdict.deferred);
+        let due_at = next_attempt(&self.inner.settings(), row.attempts, now);
         let end = Instant::now() + SETTLE_MAX;
         loop {
-            match self.inner.store.settle(taken.claim, left.clone(), caused.clone()).await {
+            let caused = caused.clone();
+            let recorded = match rest.untried.is_empty() {
+                true => {
+                    let left = Left { recipients: rest.deferred.clone(), due_at, now: now.as_second() };
+                    self.inner.store.settle(part.claim, left, caused).await
+                }
+                false => {
+                    let left = rest.deferred.iter().chain(&rest.untried).cloned().collect();
+                    let until = (self.inner.clock)().as_second().saturating_add(LEASE_SECONDS);
+                    self.inner.store.advance(part.claim, left, until, caused).await
+                }
+            };
+            match recorded {
                 Err(LeaseError::Unavailable(why)) if Instant::now() < end => {
                     tracing::error!(id = %row.id.0, why, "outcome of an attempt cannot be recorded, trying again");
                     tokio::time::sleep(SETTLE_PAUSE).await;
                 }
-                settled => return settled,
+                recorded => return recorded,
             }
         }
     }
 
-    /// Ends a taking with nothing done, at a stop of the node: the row is due at once.
-    pub(crate) async fn put_back(&self, taken: &Taken, why: &str, now: Timestamp) -> Result<(), LeaseError> {
-        let again = |one: &QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one.clone() };
-        let recipients = taken.row.recipients.iter().map(again).collect();
-        let left = Left { recipients, due_at: now.as_second(), now: now.as_second() };
-        self.inner.store.settle(taken.claim, left, Vec::new()).await
+    /// Ends a taking at a stop of the node: the row is due at once, for all who are left.
+    pub(crate) async fn put_back(&self, part: &Taken, rest: Rest, why: &str, now: Timestamp) -> Result<(), LeaseError> {
+        let left = rest.deferred.into_iter().chain(part.row.recipients.iter().cloned()).chain(rest.untried);
+        let again = |one: QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one };
+        let left = Left { recipients: left.map(again).collect(), due_at: now.as_second(), now: now.as_second() };
+        self.inner.store.settle(part.claim, left, Vec::new()).await
     }
 
     /// A body that cannot be read for the whole life of its message will not be: the sender has to know.
@@ -256,12 +302,6 @@ impl Verdict {
             verdict.reported.push(ReportedRecipient { recipient: one.recipient.clone(), action });
         }
         verdict
-    }
-
-    /// The row as it goes back.
-    fn left(self, row: &QueueRow, inner: &Inner, now: Timestamp) -> Left {
-        let due_at = next_attempt(&inner.settings(), row.attempts, now);
-        Left { recipients: self.deferred, due_at, now: now.as_second() }
     }
 }
 

@@ -11,7 +11,7 @@ use provost_delivery::{Delivered, Delivery, Incoming};
 use provost_message::{Address, Arrival, Envelope, Notify, Path, Recipient, Return};
 use provost_store::{
     AccountId, BoxFuture, Claim, Columns, LeaseError, Left, MailboxName, MemoryStore, MessageStore, Outgoing, QueueRow,
-    QueueStore, StoreError, Take, Taken, UNSETTLED_MAX, Which,
+    QueueStore, QueuedRecipient, StoreError, Take, Taken, UNSETTLED_MAX, Which,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use tokio::sync::{Semaphore, watch};
@@ -364,6 +364,15 @@ impl QueueStore for Torn {
     fn prove(&self, claim: Claim, now: i64, lease: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.rows.prove(claim, now, lease)
     }
+    fn advance(
+        &self,
+        claim: Claim,
+        left: Vec<QueuedRecipient>,
+        held_until: i64,
+        caused: Vec<Outgoing>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.rows.advance(claim, left, held_until, caused)
+    }
     fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
         match self.unsettled.fetch_sub(1, Ordering::Relaxed) > 0 {
             true => Box::pin(async { Err(LeaseError::Unavailable("disk full".into())) }),
@@ -558,7 +567,7 @@ async fn a_stop_puts_back_what_it_cuts_off() {
     let taken = site.take(NOW).await.remove(0);
     let (cut, cuts) = watch::channel(Cut::Nothing);
     let queue = site.queue.clone();
-    let attempt = tokio::spawn(async move { queue.attempt_within_limit(taken, at(NOW), cuts).await });
+    let attempt = tokio::spawn(async move { queue.attempt_to_end(taken, at(NOW), cuts).await });
     while site.hop.calls.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -581,7 +590,7 @@ async fn a_stop_waits_for_the_reply_to_a_whole_message() {
         let taken = site.take(NOW).await.remove(0);
         let (cut, cuts) = watch::channel(Cut::Nothing);
         let queue = site.queue.clone();
-        let attempt = tokio::spawn(async move { queue.attempt_within_limit(taken, at(NOW), cuts).await });
+        let attempt = tokio::spawn(async move { queue.attempt_to_end(taken, at(NOW), cuts).await });
         while site.hop.taken.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
@@ -606,7 +615,7 @@ async fn attempts_that_take_too_long_end_in_a_bounce() {
     let (_cut, cuts) = watch::channel(Cut::Nothing);
     for (now, left) in [(NOW, 1), (NOW + 6 * DAY, 1)] {
         let taken = site.take(now).await.remove(0);
-        site.queue.attempt_within_limit(taken, at(now), cuts.clone()).await;
+        site.queue.attempt_to_end(taken, at(now), cuts.clone()).await;
         assert_eq!(site.waiting().await.len(), left, "{now}");
     }
     let bounce = site.waiting().await.remove(0);
@@ -648,6 +657,39 @@ async fn a_process_that_thaws_does_not_send_again() {
     running.finish().await;
     assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"], "once");
     assert_eq!(site.waiting().await.len(), 0);
+}
+
+/// A message to many is on record transaction by transaction: what is cut off in the second is not sent again for the first.
+#[tokio::test]
+async fn many_recipients_are_recorded_in_parts() {
+    let reply = Arc::new(Semaphore::new(1));
+    let fates = |count| vec![SENT; count];
+    let first = [vec![Fate::Deferred("451 later".into())], fates(98), vec![Fate::Failed("550 no".into())]].concat();
+    let script = Mutex::new(VecDeque::from([first, fates(100), fates(100), fates(51)]));
+    let site = site_with(Scripted { fates: script, unanswered: Some(reply.clone()), ..Scripted::default() });
+    let to: Vec<String> = (0..250).map(|number| format!("a{number}@far.example")).collect();
+    site.accept("zoe@example.edu", &to.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let taken = site.take(NOW).await.remove(0);
+    let queue = site.queue.clone();
+    let attempt = tokio::spawn(async move { queue.attempt(&taken, at(NOW)).await });
+    while site.hop.calls.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // As a crash does, in the middle of the second part.
+    attempt.abort();
+    assert!(attempt.await.unwrap_err().is_cancelled());
+    let rows = site.waiting().await;
+    assert_eq!(rows.iter().map(|row| row.recipients.len()).collect::<Vec<_>>().iter().sum::<usize>(), 151 + 1);
+    reply.add_permits(10);
+    site.pass(NOW + LEASE_SECONDS).await;
+    assert_eq!(site.waiting().await.len(), 0);
+    let calls = site.hop.calls.lock().unwrap().clone();
+    let again: Vec<&String> = calls[2..].iter().flatten().collect();
+    assert_eq!(again.iter().filter(|path| path.as_str() == "a0@far.example").count(), 1, "the deferred one");
+    assert!((1..100).all(|number| !again.contains(&&format!("a{number}@far.example"))), "no other of the first part");
+    assert_eq!(again.len(), 151);
+    let inbox = site.inbox("zoe").await;
+    assert!(inbox.len() == 1 && inbox[0].contains("a99@far.example"), "one bounce: {inbox:?}");
 }
 
 /// A domain that does not answer leaves room for the others.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Queue;
-use crate::attempt::Tried;
+use crate::attempt::{Rest, Tried};
 use crate::hold::LEASE_SECONDS;
 
 /// After this an attempt is cut off. More than the client takes when each step takes its whole limit: 45 s for memory, 13 min
@@ -111,7 +111,7 @@ impl Queue {
         for taken in due {
             let (queue, cuts) = (self.clone(), cuts.clone());
             let row = (taken.row.key, taken.row.destination.clone());
-            let task = running.tasks.spawn(async move { queue.attempt_within_limit(taken, now, cuts).await });
+            let task = running.tasks.spawn(async move { queue.attempt_to_end(taken, now, cuts).await });
             running.rows.insert(task.id(), row);
         }
         // What is due and was not taken waits for the end of an attempt, which wakes this.
@@ -122,26 +122,37 @@ impl Queue {
         }
     }
 
-    /// One attempt, to an outcome on record. One that takes too long is a deferral like any other: counted, put off further
-    /// each time, reported to the sender when the message's life is over.
-    pub(crate) async fn attempt_within_limit(&self, taken: Taken, now: Timestamp, mut cuts: watch::Receiver<Cut>) {
-        let id = taken.row.id.0;
-        let handed_over = AtomicBool::new(false);
-        let attempt = tokio::time::timeout(ATTEMPT_MAX, self.try_all(&taken, now, &handed_over));
-        let tried = tokio::select! {
-            tried = attempt => Some(tried),
-            _ = cuts.wait_for(|cut| cut.ends(&handed_over)) => None,
-        };
-        let outcome = match tried {
-            Some(Ok(Ok(tried))) => self.conclude(&taken, tried, now).await,
-            Some(Ok(Err(error))) => Err(error),
-            Some(Err(_)) => {
-                tracing::warn!(%id, "attempt took too long, cut off");
-                self.conclude(&taken, Tried::deferred(&taken.row, "the attempt took too long"), now).await
+    pub(crate) async fn attempt_to_end(&self, taken: Taken, now: Timestamp, cuts: watch::Receiver<Cut>) {
+        note_outcome(taken.row.id.0, self.attempt_parts(&taken, now, cuts).await);
+    }
+
+    /// One attempt, to an outcome on record: part after part of the recipients. A part that takes too long is a deferral like
+    /// any other: counted, put off further each time, reported to the sender when the message's life is over.
+    pub(crate) async fn attempt_parts(
+        &self,
+        taken: &Taken,
+        now: Timestamp,
+        mut cuts: watch::Receiver<Cut>,
+    ) -> Result<(), LeaseError> {
+        let mut rest = Rest::of(&taken.row);
+        loop {
+            let part = rest.next_part(taken);
+            let handed_over = AtomicBool::new(false);
+            let attempt = tokio::time::timeout(ATTEMPT_MAX, self.try_part(&part, now, &handed_over));
+            let tried = tokio::select! {
+                tried = attempt => Some(tried),
+                _ = cuts.wait_for(|cut| cut.ends(&handed_over)) => None,
+            };
+            let tried = match tried {
+                Some(Ok(tried)) => tried?,
+                Some(Err(_)) => Tried::deferred(&part.row, "the attempt took too long"),
+                None => return self.put_back(&part, rest, "the node was stopped", (self.inner.clock)()).await,
+            };
+            self.conclude(&part, tried, &mut rest, now).await?;
+            if rest.is_done() {
+                return Ok(());
             }
-            None => self.put_back(&taken, "the node was stopped", (self.inner.clock)()).await,
-        };
-        note_outcome(id, outcome);
+        }
     }
 }
 

@@ -212,6 +212,16 @@ pub trait QueueStore: Send + Sync + 'static {
     /// another worker has taken or settled it: nothing may be sent any more.
     fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>>;
 
+    /// Records what a part of an attempt came to: those who are left, tried or not, and what the part caused, both or neither.
+    /// The taking goes on, until `held_until` at least, seconds since 1970. Fenced as in [`QueueStore::settle`].
+    fn advance(
+        &self,
+        claim: Claim,
+        left: Vec<QueuedRecipient>,
+        held_until: i64,
+        caused: Vec<Outgoing>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>>;
+
     /// Ends a taking: puts the row back with what is left and puts in what the attempt caused, both or neither. Fenced when
     /// the row is not the worker's own any more; nothing is changed then.
     fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>>;

@@ -22,6 +22,7 @@ conformance![
     a_destination_takes_no_more_than_its_share,
     settling_puts_back_or_ends,
     an_attempt_and_what_it_causes_are_one,
+    a_part_of_an_attempt_is_kept,
     a_frozen_worker_is_fenced,
     a_proof_prolongs_the_lease,
     what_never_ends_is_set_aside,
@@ -205,6 +206,21 @@ async fn an_attempt_and_what_it_causes_are_one(one: One) {
 }
 
 /// Two workers on one row: the one that was frozen past its lease and thaws can do nothing to it any more.
+/// What a part of an attempt came to is there when the rest of it never comes.
+async fn a_part_of_an_attempt_is_kept(one: One) {
+    one.put(1, &["a@x.example", "b@x.example"], 0).await;
+    let taken = one.take(0, 10).await.remove(0);
+    let left = vec![taken.row.recipients[1].clone()];
+    let bounce = vec![outgoing(2, &["sender@y.example"], 0)];
+    one.store.advance(taken.claim, left.clone(), 2 * LEASE, bounce.clone()).await.unwrap();
+    assert_eq!(one.take(LEASE, 10).await.iter().map(|taken| taken.row.id).collect::<Vec<_>>(), [id(2)], "held on");
+    let again = one.take(2 * LEASE, 10).await.into_iter().find(|taken| taken.row.id == id(1)).unwrap();
+    assert_eq!((&again.row.recipients, again.row.attempts), (&left, 2));
+    let late = one.store.advance(taken.claim, Vec::new(), 9 * LEASE, bounce).await;
+    assert_eq!(late, Err(LeaseError::Fenced));
+    assert_eq!(one.rows().await.iter().find(|row| row.id == id(1)).unwrap().recipients, left, "nothing is changed");
+}
+
 async fn a_frozen_worker_is_fenced(one: One) {
     one.put(1, &["a@x.example"], 100).await;
     let frozen = one.take(100, 1).await.remove(0);

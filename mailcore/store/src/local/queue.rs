@@ -6,9 +6,13 @@
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::database::Database;
 use super::shard::Shard;
 use super::{LocalStore, queue_rows};
-use crate::{BoxFuture, Claim, LeaseError, Left, Outgoing, QueueRow, QueueStore, RowKey, StoreError, Take, Taken};
+use crate::{
+    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueRow, QueueStore, QueuedRecipient, RowKey, StoreError, Take,
+    Taken,
+};
 
 impl LocalStore {
     fn shard_of(&self, key: RowKey) -> Result<&Shard, StoreError> {
@@ -113,6 +117,21 @@ impl QueueStore for LocalStore {
 
     fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
         Box::pin(self.prolong(claim, now, lease_seconds))
+    }
+
+    fn advance(
+        &self,
+        claim: Claim,
+        left: Vec<QueuedRecipient>,
+        held_until: i64,
+        caused: Vec<Outgoing>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>> {
+        let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
+        let advance = move |database: &mut Database| queue_rows::advance(database, claim, left, held_until, &caused);
+        Box::pin(async move {
+            let is_held = self.shard_of(claim.key)?.change(octets, advance).await?;
+            is_held.then_some(()).ok_or(LeaseError::Fenced)
+        })
     }
 
     fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {

@@ -11,7 +11,10 @@ use super::rows::{number, signed};
 use super::schema::storage;
 use crate::batch::REMEMBERED_SECONDS;
 use crate::queue::{KeptEnvelope, RENEW_SLACK_SECONDS, by_destination, unsettled};
-use crate::{Claim, Destination, Left, Outgoing, QueueId, QueueRow, RowKey, StoreError, Take, Taken, UNSETTLED_MAX};
+use crate::{
+    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, RowKey, StoreError, Take, Taken,
+    UNSETTLED_MAX,
+};
 
 /// Tables of the queue.
 ///
@@ -252,13 +255,38 @@ fn remove(connection: &Connection, claim: Claim, now: i64) -> Result<(), StoreEr
 }
 
 fn put_back(connection: &Connection, claim: Claim, left: &Left) -> Result<(), StoreError> {
+    let envelope = envelope_for(connection, claim, left.recipients.clone())?;
+    let sql = "UPDATE outgoing SET due_at = ?, envelope = ?, lease_until = 0, unsettled = 0 WHERE no = ?";
+    execute(connection, sql, params![left.due_at, envelope, claim.key.number()])
+}
+
+/// Records what a part of an attempt came to; false, and nothing is changed, when the row is not the worker's own any more.
+pub(super) fn advance(
+    database: &mut Database,
+    claim: Claim,
+    left: Vec<QueuedRecipient>,
+    held_until: i64,
+    caused: &[Outgoing],
+) -> Result<bool, StoreError> {
+    if self::held_until(&database.connection, claim)?.is_none() {
+        return Ok(false);
+    }
+    let envelope = envelope_for(&database.connection, claim, left)?;
+    let sql = "UPDATE outgoing SET envelope = ?, lease_until = max(lease_until, ?) WHERE no = ?";
+    execute(&database.connection, sql, params![envelope, held_until, claim.key.number()])?;
+    for outgoing in caused {
+        enqueue(database, outgoing)?;
+    }
+    Ok(true)
+}
+
+/// A row's envelope with those recipients that are left.
+fn envelope_for(connection: &Connection, claim: Claim, left: Vec<QueuedRecipient>) -> Result<Vec<u8>, StoreError> {
     let sql = "SELECT envelope FROM outgoing WHERE no = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let octets: Vec<u8> = statement.query_row([claim.key.number()], |row| row.get(0)).map_err(storage)?;
     let kept = KeptEnvelope::decode(&octets).map_err(|why| damaged(format!("queue row {}: {why}", claim.id.0)))?;
-    let envelope = KeptEnvelope { recipients: left.recipients.clone(), ..kept }.encode()?;
-    let sql = "UPDATE outgoing SET due_at = ?, envelope = ?, lease_until = 0, unsettled = 0 WHERE no = ?";
-    execute(connection, sql, params![left.due_at, envelope, claim.key.number()])
+    KeptEnvelope { recipients: left, ..kept }.encode()
 }
 
 /// All rows, oldest first.

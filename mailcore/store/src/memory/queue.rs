@@ -9,8 +9,8 @@ use super::{MemoryStore, ready};
 use crate::batch::REMEMBERED_SECONDS;
 use crate::queue::{RENEW_SLACK_SECONDS, by_destination, unsettled};
 use crate::{
-    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueId, QueueRow, QueueStore, RowKey, StoreError, Take, Taken,
-    UNSETTLED_MAX,
+    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueId, QueueRow, QueueStore, QueuedRecipient, RowKey, StoreError,
+    Take, Taken, UNSETTLED_MAX,
 };
 
 /// All rows, and what is remembered of those that went.
@@ -88,6 +88,20 @@ impl Queue {
         self.rows.get_mut(&claim.key).filter(is_held).ok_or(LeaseError::Fenced)
     }
 
+    fn advance(
+        &mut self,
+        claim: Claim,
+        left: Vec<QueuedRecipient>,
+        held_until: i64,
+        caused: &[Outgoing],
+    ) -> Result<(), LeaseError> {
+        let kept = self.held(claim)?;
+        kept.row.recipients = left;
+        kept.lease_until = kept.lease_until.max(held_until);
+        caused.iter().for_each(|outgoing| self.enqueue(outgoing));
+        Ok(())
+    }
+
     fn settle(&mut self, claim: Claim, left: Left, caused: &[Outgoing]) -> Result<(), LeaseError> {
         let kept = self.held(claim)?;
         if left.recipients.is_empty() {
@@ -153,6 +167,18 @@ impl QueueStore for MemoryStore {
                 kept.lease_until = kept.lease_until.max(until);
             }
         }))
+    }
+
+    fn advance(
+        &self,
+        claim: Claim,
+        left: Vec<QueuedRecipient>,
+        held_until: i64,
+        caused: Vec<Outgoing>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>> {
+        let advanced = self.state().queue.advance(claim, left, held_until, &caused);
+        self.notices.tell_arrival();
+        ready(advanced)
     }
 
     fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use provost_store::{
     AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Claim, Columns, Lease, LeaseError, Left, MailboxId,
-    MemoryStore, MessageStore, Outgoing, QueueRow, QueueStore, Rows, Snapshot, StoreError, Take, Taken, Token, Which,
+    MemoryStore, MessageStore, Outgoing, QueueRow, QueueStore, QueuedRecipient, Rows, Snapshot, StoreError, Take,
+    Taken, Token, Which,
 };
 use provost_view::View;
 
@@ -66,6 +67,15 @@ impl QueueStore for Down {
         down()
     }
     fn prove(&self, _: Claim, _: i64, _: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
+        Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
+    }
+    fn advance(
+        &self,
+        _: Claim,
+        _: Vec<QueuedRecipient>,
+        _: i64,
+        _: Vec<Outgoing>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>> {
         Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
     }
     fn settle(&self, _: Claim, _: Left, _: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
