@@ -1,5 +1,10 @@
 //! `provost`: the one binary. Commands, configuration, composition of the rooms.
 
+#![deny(clippy::print_stdout)]
+
+#[macro_use]
+mod output;
+
 mod allocator;
 mod audit_log;
 mod commands;
@@ -8,7 +13,6 @@ mod config;
 mod exit;
 mod http;
 mod machine_user;
-mod output;
 mod quickstart;
 
 use std::io::IsTerminal;

@@ -1,8 +1,26 @@
 //! What commands print: text for people, JSON for programs.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::exit::Exit;
+
+/// A line on standard output, as `println!`, which panics when the reader has gone (`provost settings show | head`).
+macro_rules! out {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+
+/// Writes a line. A reader that has gone wants no more of it, and the work goes on; any other failure (a full disk) ends the
+/// program with exit code 1, for what it printed is not whole.
+pub(crate) fn line(text: std::fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("provost: standard output: {error}");
+        std::process::exit(Exit::Failed as i32);
+    }
+}
 
 /// Prints results to standard output.
 pub(crate) struct Printer {
@@ -17,7 +35,7 @@ impl Printer {
     /// `value` as JSON, or what `text` makes of it.
     pub(crate) fn show<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T)) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(value)?);
+            out!("{}", serde_json::to_string_pretty(value)?);
         } else {
             text(value);
         }
@@ -27,7 +45,7 @@ impl Printer {
     /// A line for people only.
     pub(crate) fn line(&self, text: &str) {
         if !self.json {
-            println!("{text}");
+            out!("{text}");
         }
     }
 }

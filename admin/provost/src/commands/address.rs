@@ -42,11 +42,11 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         }
         Command::Add { person, address } => {
             let audit = desk.add_alias(&principal, &person, &address).await?;
-            print.show(&audit, |_| println!("{address} added"))?;
+            print.show(&audit, |_| out!("{address} added"))?;
         }
         Command::Remove { person, address } => {
             let audit = desk.remove_alias(&principal, &person, &address).await?;
-            print.show(&audit, |_| println!("{address} removed"))?;
+            print.show(&audit, |_| out!("{address} removed"))?;
         }
     }
     Ok(Exit::Clean)
@@ -54,6 +54,6 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 pub(crate) fn show(addresses: &[AddressInfo]) {
     for info in addresses {
-        println!("  {:<10} {} since {}", info.kind, info.address, info.since.as_deref().unwrap_or("-"));
+        out!("  {:<10} {} since {}", info.kind, info.address, info.since.as_deref().unwrap_or("-"));
     }
 }

@@ -42,6 +42,6 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 fn show(record: &AuditRecord) {
     let AuditRecord { id, at, actor, via, action, subject, detail } = record;
-    println!("{at} {actor} ({via}) {action} {subject}");
-    println!("  {id} {detail}");
+    out!("{at} {actor} ({via}) {action} {subject}");
+    out!("  {id} {detail}");
 }

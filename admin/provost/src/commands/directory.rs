@@ -40,8 +40,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         Command::Init => {
             let made = desk.ensure_tree(&principal).await?;
             print.show(&made, |made| {
-                made.iter().for_each(|dn| println!("made {dn}"));
-                println!("{} made", made.len());
+                made.iter().for_each(|dn| out!("made {dn}"));
+                out!("{} made", made.len());
             })?;
         }
     }
@@ -68,9 +68,9 @@ async fn status(directory: &Directory) -> anyhow::Result<Status> {
 }
 
 fn show(status: &Status) {
-    println!("suffix      {}", status.suffix);
+    out!("suffix      {}", status.suffix);
     let csn = if status.context_csn.is_empty() { "none: not ready".to_owned() } else { status.context_csn.join(" ") };
-    println!("contextCSN  {csn}");
-    println!("people      {}", status.people);
-    println!("addresses   {}", status.addresses);
+    out!("contextCSN  {csn}");
+    out!("people      {}", status.people);
+    out!("addresses   {}", status.addresses);
 }

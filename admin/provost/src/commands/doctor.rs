@@ -49,9 +49,9 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let bad = found.iter().filter(|finding| !finding.good).count();
     print.show(&found, |found| {
         for finding in found {
-            println!("{} {}", if finding.good { "good" } else { "BAD " }, finding.what);
+            out!("{} {}", if finding.good { "good" } else { "BAD " }, finding.what);
             if !finding.good {
-                println!("       {}", finding.advice);
+                out!("       {}", finding.advice);
             }
         }
     })?;

@@ -160,31 +160,40 @@ fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
 
 fn show_end(report: &Report<'_>, dry_run: bool) {
     let plan = report.plan;
-    println!(
+    out!(
         "{} rows: {} to create, {} to update ({} with a new primary address), {} unchanged, {} left out; {} writes",
-        plan.rows, plan.create, plan.update, plan.rename, plan.unchanged, plan.rejected, plan.writes
+        plan.rows,
+        plan.create,
+        plan.update,
+        plan.rename,
+        plan.unchanged,
+        plan.rejected,
+        plan.writes
     );
-    println!("plan {}", report.hash);
+    out!("plan {}", report.hash);
     match report.outcomes {
-        None if dry_run => println!("nothing was changed (--dry-run)"),
-        None => println!("nothing to do"),
+        None if dry_run => out!("nothing was changed (--dry-run)"),
+        None => out!("nothing to do"),
         Some(outcomes) => show_outcomes(outcomes, plan.create + plan.update),
     }
 }
 
 fn show_outcomes(outcomes: &Outcomes, people: usize) {
     for (line, why) in &outcomes.failed {
-        println!("line {line}: not applied: {why}");
+        out!("line {line}: not applied: {why}");
     }
     let share = if outcomes.seconds > 0.0 { outcomes.hashing_seconds / outcomes.seconds * 100.0 } else { 0.0 };
-    println!(
+    out!(
         "applied: {} of {people} people, {} writes in {:.1} s (password hashing {:.1} s, {share:.0} %)",
-        outcomes.applied, outcomes.writes, outcomes.seconds, outcomes.hashing_seconds
+        outcomes.applied,
+        outcomes.writes,
+        outcomes.seconds,
+        outcomes.hashing_seconds
     );
     if outcomes.interrupted {
-        println!("interrupted; the same command again goes on where it stopped");
+        out!("interrupted; the same command again goes on where it stopped");
     }
-    println!("batch {}: correct the file and import it again to change what it set", outcomes.batch);
+    out!("batch {}: correct the file and import it again to change what it set", outcomes.batch);
 }
 
 fn exit_of(plan: &Plan, outcomes: Option<&Outcomes>, dry_run: bool) -> Exit {

@@ -51,7 +51,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         Command::ResetPassword { person } => {
             let (password, audit_id) = desk.reset_password(&principal, &person, None).await?;
             let reset = Reset { password: password.reveal().to_owned(), audit_id };
-            print.show(&reset, |reset| println!("{}", reset.password))?;
+            print.show(&reset, |reset| out!("{}", reset.password))?;
         }
     }
     Ok(Exit::Clean)
@@ -59,34 +59,34 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 fn list(found: &[PersonSummary], limit: usize) {
     for person in found {
-        println!("{:<40} {:<30} {:<8} {}", person.mail, person.display_name, person.affiliation, person.state);
+        out!("{:<40} {:<30} {:<8} {}", person.mail, person.display_name, person.affiliation, person.state);
     }
-    println!("{} found", found.len());
+    out!("{} found", found.len());
     if found.len() >= limit {
-        println!("There may be more: name another word, or raise --limit.");
+        out!("There may be more: name another word, or raise --limit.");
     }
 }
 
 fn show(person: &PersonDetail) {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    println!("{} ({}, {})", person.summary.display_name, person.summary.affiliation, person.summary.state);
-    println!("  login      {}", person.summary.uid);
-    println!("  id         {}", person.summary.id);
-    println!("  number     {}", person.sources.join(", "));
+    out!("{} ({}, {})", person.summary.display_name, person.summary.affiliation, person.summary.state);
+    out!("  login      {}", person.summary.uid);
+    out!("  id         {}", person.summary.id);
+    out!("  number     {}", person.sources.join(", "));
     if !person.roles.is_empty() {
-        println!("  roles      {}", person.roles.join(", "));
+        out!("  roles      {}", person.roles.join(", "));
     }
-    println!("  programme  {}", or_dash(&person.program));
-    println!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
-    println!("  password   {}", if person.has_password { "set" } else { "none: cannot sign in" });
+    out!("  programme  {}", or_dash(&person.program));
+    out!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
+    out!("  password   {}", if person.has_password { "set" } else { "none: cannot sign in" });
     if let Some(octets) = person.quota_octets {
-        println!("  quota      {} MiB", octets >> 20);
+        out!("  quota      {} MiB", octets >> 20);
     }
-    println!("  created    {}", or_dash(&person.created));
-    println!("  changed    {}", or_dash(&person.modified));
+    out!("  created    {}", or_dash(&person.created));
+    out!("  changed    {}", or_dash(&person.modified));
     super::address::show(&person.addresses);
     match &person.vacation {
         Some(vacation) => super::vacation::show(vacation),
-        None => println!("  vacation   none"),
+        None => out!("  vacation   none"),
     }
 }

@@ -60,22 +60,18 @@ fn show(answer: &Value) {
             destination => destination,
         };
         let since = word(message, "queued_at");
-        println!(
-            "{} to {destination}, from <{from}>, {} octets, since {since}",
-            word(message, "id"),
-            message["octets"]
-        );
+        out!("{} to {destination}, from <{from}>, {} octets, since {since}", word(message, "id"), message["octets"]);
         match message["set_aside"].as_str() {
-            Some(why) => println!("  SET ASIDE: {}", printable(why)),
-            None => println!("  tried {} times, next at {}", message["attempts"], word(message, "due_at")),
+            Some(why) => out!("  SET ASIDE: {}", printable(why)),
+            None => out!("  tried {} times, next at {}", message["attempts"], word(message, "due_at")),
         }
         for recipient in list(message, "recipients") {
             let why = printable(word(recipient, "last_error"));
-            println!("  <{}> {why}", word(recipient, "address"));
+            out!("  <{}> {why}", word(recipient, "address"));
         }
     }
     let set_aside = messages.iter().filter(|message| !message["set_aside"].is_null()).count();
-    println!("{} waiting, {set_aside} set aside", messages.len() - set_aside);
+    out!("{} waiting, {set_aside} set aside", messages.len() - set_aside);
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {

@@ -49,10 +49,10 @@ fn word(grant: Grant) -> &'static str {
 
 fn table(rows: &[Row]) {
     let heads: Vec<String> = ROLES.iter().map(|role| format!("{:<11}", role.name())).collect();
-    println!("{:<18}{}", "", heads.concat().trim_end());
+    out!("{:<18}{}", "", heads.concat().trim_end());
     for row in rows {
         let cells = ROLES.iter().map(|role| format!("{:<11}", row.roles.get(role.name()).copied().unwrap_or("-")));
-        println!("{:<18}{}", row.operation, cells.collect::<String>().trim_end());
+        out!("{:<18}{}", row.operation, cells.collect::<String>().trim_end());
     }
-    println!("Nobody changes the password or the roles of a person who has a higher role than their own.");
+    out!("Nobody changes the password or the roles of a person who has a higher role than their own.");
 }

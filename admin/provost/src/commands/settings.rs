@@ -49,12 +49,12 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         Command::Set { name, values } => {
             let super::Asking { desk, principal, .. } = super::asking(config).await?;
             let audit = desk.set_setting(&principal, &name, &values).await?;
-            print.show(&json!({ "audit": audit }), |_| println!("set"))?;
+            print.show(&json!({ "audit": audit }), |_| out!("set"))?;
         }
         Command::Unset { name } => {
             let super::Asking { desk, principal, .. } = super::asking(config).await?;
             let audit = desk.clear_setting(&principal, &name).await?;
-            print.show(&json!({ "audit": audit }), |_| println!("unset"))?;
+            print.show(&json!({ "audit": audit }), |_| out!("unset"))?;
         }
     }
     Ok(Exit::Clean)
@@ -89,8 +89,8 @@ async fn of_directory(config: &Config) -> anyhow::Result<Value> {
 
 fn show(shown: &Value) {
     if shown["as_of"] == "directory" {
-        println!("No node was asked (is it running, and are listeners.http and api.token_file set?): this is what the");
-        println!("directory states. A node keeps the last good value of an entry that is bad now.");
+        out!("No node was asked (is it running, and are listeners.http and api.token_file set?): this is what the");
+        out!("directory states. A node keeps the last good value of an entry that is bad now.");
     }
     for row in list(shown, "settings") {
         let values: Vec<String> = list(row, "values").iter().map(text).collect();
@@ -101,18 +101,13 @@ fn show(shown: &Value) {
             (Some("directory"), source) => text(source),
             _ => "default".to_owned(),
         };
-        println!("{:<16} {value} {}", text(&row["name"]), text(&row["unit"]));
-        println!("{:<16}   {}; from: {source}", "", text(&row["about"]));
+        out!("{:<16} {value} {}", text(&row["name"]), text(&row["unit"]));
+        out!("{:<16}   {}; from: {source}", "", text(&row["about"]));
     }
     for fault in list(shown, "bad") {
         let values: Vec<String> = list(fault, "values").iter().map(text).collect();
-        println!(
-            "BAD {}: '{}' is not in force; rule: {}",
-            text(&fault["name"]),
-            values.join("; "),
-            text(&fault["rule"])
-        );
-        println!("    {}", text(&fault["dn"]));
+        out!("BAD {}: '{}' is not in force; rule: {}", text(&fault["name"]), values.join("; "), text(&fault["rule"]));
+        out!("    {}", text(&fault["dn"]));
     }
 }
 

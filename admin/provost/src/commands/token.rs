@@ -66,14 +66,14 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             let (token, audit_id) = tokens.create(desk, who, &new, now).await?;
             let created = Created { name, token, role: role.name(), expires: new.expires, audit_id };
             print.show(&created, |created| {
-                println!("{}", created.token);
+                out!("{}", created.token);
                 eprintln!("This is shown once. Role {}, in force until {}.", created.role, created.expires);
             })?;
         }
         Command::List => print.show(&tokens.list(desk, who, now).await?, |found| list(found))?,
         Command::Revoke { name } => {
             let audit_id = tokens.revoke(desk, who, &name, now).await?;
-            print.show(&audit_id, |_| println!("{name} revoked"))?;
+            print.show(&audit_id, |_| out!("{name} revoked"))?;
         }
     }
     Ok(Exit::Clean)
@@ -81,9 +81,9 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 fn list(found: &[TokenInfo]) {
     for token in found {
-        println!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, token.created_by);
+        out!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, token.created_by);
     }
-    println!("{} in force", found.len());
+    out!("{} in force", found.len());
 }
 
 /// `90d`, or the last day to its end in that time zone.

@@ -72,18 +72,18 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
                 interval_days: set.interval_days,
             };
             let audit = desk.set_vacation(&principal, &set.person, change).await?;
-            print.show(&audit, |_| println!("vacation of {} set", set.person))?;
+            print.show(&audit, |_| out!("vacation of {} set", set.person))?;
         }
         Command::Show { person } => {
             let vacation = desk.person(&principal, &person).await?.vacation;
             print.show(&vacation, |vacation| match vacation {
                 Some(vacation) => show(vacation),
-                None => println!("  vacation   none"),
+                None => out!("  vacation   none"),
             })?;
         }
         Command::Clear { person } => {
             let audit = desk.clear_vacation(&principal, &person).await?;
-            print.show(&audit, |_| println!("vacation of {person} cleared"))?;
+            print.show(&audit, |_| out!("vacation of {person} cleared"))?;
         }
     }
     Ok(Exit::Clean)
@@ -92,7 +92,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 pub(crate) fn show(vacation: &VacationChange) {
     let day = |date: &Option<Date>, none: &str| date.map_or_else(|| none.to_owned(), |date| date.to_string());
     let (from, to) = (day(&vacation.start, "now"), day(&vacation.end, "until cleared"));
-    println!("  vacation   {from} to {to}");
+    out!("  vacation   {from} to {to}");
     let parts = [
         ("subject fr", &vacation.subject_fr),
         ("subject en", &vacation.subject_en),
@@ -102,7 +102,7 @@ pub(crate) fn show(vacation: &VacationChange) {
     for (name, value) in parts {
         if let Some(value) = value {
             // A text of several lines stays under its name.
-            println!("    {name:<10} {}", value.replace('\n', "\n               "));
+            out!("    {name:<10} {}", value.replace('\n', "\n               "));
         }
     }
 }

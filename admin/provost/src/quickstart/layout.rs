@@ -152,23 +152,24 @@ token_file = "{data}/secrets/api-token"
             |listener: &Option<ListenerConfig>| listener.as_ref().map(|on| on.address.to_string()).unwrap_or_default();
         let data = self.data.display();
         let suffix = &config.directory.suffix;
-        println!("\n== This node");
-        println!("  Help desk    http://{}/   sign in: {operator} / {password}", of(&at.http));
-        println!("  REST         http://{}/api/v1/openapi.json   token: {data}/secrets/api-token", of(&at.http));
-        println!("  SMTP (MX)    {}    LMTP {}", of(&at.mx), of(&at.lmtp));
-        println!("  Submission   {} (STARTTLS)   {} (TLS)", of(&at.submission), of(&at.submissions));
-        println!("  IMAP         {} (STARTTLS)   {} (TLS)", of(&at.imap), of(&at.imaps));
-        println!("  POP3         {} (STLS)       {} (TLS)", of(&at.pop3), of(&at.pop3s));
+        out!("\n== This node");
+        out!("  Help desk    http://{}/   sign in: {operator} / {password}", of(&at.http));
+        out!("  REST         http://{}/api/v1/openapi.json   token: {data}/secrets/api-token", of(&at.http));
+        out!("  SMTP (MX)    {}    LMTP {}", of(&at.mx), of(&at.lmtp));
+        out!("  Submission   {} (STARTTLS)   {} (TLS)", of(&at.submission), of(&at.submissions));
+        out!("  IMAP         {} (STARTTLS)   {} (TLS)", of(&at.imap), of(&at.imaps));
+        out!("  POP3         {} (STLS)       {} (TLS)", of(&at.pop3), of(&at.pop3s));
         let ldap = config.directory.embedded.as_ref().and_then(|server| server.listen.first());
         let ldap = ldap.map(|address| address.to_string()).unwrap_or_default();
-        println!("  LDAP         {}   {}", ldap, config.directory.bind_dn);
-        println!("  Health       http://{}/readyz   /metrics", of(&at.health));
-        println!("\n== Next");
-        println!("  provost --config {data}/provost.toml person search tremblay");
-        println!("  provost --config {data}/provost.toml vacation set PERSON --text-fr 'De retour lundi.'");
-        println!(
+        out!("  LDAP         {}   {}", ldap, config.directory.bind_dn);
+        out!("  Health       http://{}/readyz   /metrics", of(&at.health));
+        out!("\n== Next");
+        out!("  provost --config {data}/provost.toml person search tremblay");
+        out!("  provost --config {data}/provost.toml vacation set PERSON --text-fr 'De retour lundi.'");
+        out!(
             "  ldapsearch -x -H ldap://{} -D '{}' -y {data}/secrets/directory-password -b '{suffix}' uid=PERSON",
-            ldap, config.directory.bind_dn
+            ldap,
+            config.directory.bind_dn
         );
     }
 }

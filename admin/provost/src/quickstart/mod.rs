@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let node = Node::start(&config).await?;
     let ended = demonstrate(&arguments, &config, &layout, &node).await;
     if ended.is_ok() && !arguments.once {
-        println!("\nServing until interrupted (INT or TERM).");
+        out!("\nServing until interrupted (INT or TERM).");
         if std::io::stdin().is_terminal() {
             // Whoever closes the terminal ends what was started in it.
             tokio::select! {
@@ -94,14 +94,14 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
         bail!("the view of the directory did not become ready in {} s", READY_LIMIT.as_secs());
     }
     let file = arguments.import.as_ref().unwrap_or(&arguments.sample);
-    println!("== Import {}", file.display());
+    out!("== Import {}", file.display());
     child(layout, &["import".as_ref(), file.as_os_str()], &[0, 4]).await?;
-    println!("\n== Proof: a message in by SMTP, out by IMAP and POP3");
+    out!("\n== Proof: a message in by SMTP, out by IMAP and POP3");
     let proved = child(layout, &["proof".as_ref(), "--import".as_ref(), file.as_os_str()], &[0]).await;
     match proved {
         Err(error) if arguments.once => return Err(error),
         // On a folder that was used before, a password may have been changed since the file was written.
-        Err(error) => println!("The proof did not succeed: {error:#}"),
+        Err(error) => out!("The proof did not succeed: {error:#}"),
         Ok(()) => {}
     }
     layout.print_summary(config, OPERATOR_UID, operator.reveal());

@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     let bytes = tokio::fs::read(&arguments.import).await?;
     let source = read_source("registrar", &bytes, &CsvOptions::default())?;
     let Some(reader) = reader(config, &source.records).await? else {
-        println!("No row of the file has a password, so nobody of it can log in yet; the proof is left out.");
+        out!("No row of the file has a password, so nobody of it can log in yet; the proof is left out.");
         return Ok(Exit::Clean);
     };
     let on = &config.listeners;
@@ -48,13 +48,13 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     };
     let token = uuid::Uuid::new_v4().simple().to_string();
     send(address(&on.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
-    println!("SMTP  {} took a message for {} <{}>", address(&on.mx, "mx")?, reader.name, reader.mail);
+    out!("SMTP  {} took a message for {} <{}>", address(&on.mx, "mx")?, reader.name, reader.mail);
     let by_imap = read_imap(address(&on.imap, "imap")?, &reader, &token).await.context("IMAP")?;
-    println!("IMAP  {} found it in the INBOX of {}:\n", address(&on.imap, "imap")?, reader.mail);
-    by_imap.lines().for_each(|line| println!("    {line}"));
+    out!("IMAP  {} found it in the INBOX of {}:\n", address(&on.imap, "imap")?, reader.mail);
+    by_imap.lines().for_each(|line| out!("    {line}"));
     let by_pop3 = read_pop3(address(&on.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
     ensure!(by_imap == by_pop3, "IMAP and POP3 do not show the same message");
-    println!("\nPOP3  {} found the same {} octets", address(&on.pop3, "pop3")?, by_pop3.len());
+    out!("\nPOP3  {} found the same {} octets", address(&on.pop3, "pop3")?, by_pop3.len());
     Ok(Exit::Clean)
 }
 
