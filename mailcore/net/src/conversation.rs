@@ -73,6 +73,9 @@ impl<'a, S: Session> Conversation<'a, S> {
             match step.map_err(|error| self.end_of(&error, peer))? {
                 Step::Close => return Ok(()),
                 Step::Continue => {
+                    // A peer that asks for much at once and reads nothing waits for itself, not in our memory.
+                    let mut out = Output::new(&mut self.output, &mut self.stream);
+                    out.relieve().await.map_err(|_| End::Lost)?;
                     let before = self.input.len();
                     step =
                         self.session.step(&mut self.input, &mut Output::new(&mut self.output, &mut self.stream)).await;

@@ -15,13 +15,19 @@ use provost_net::{
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Answers each line with itself; `peer` asks who that is, `tls` starts TLS, `quit` ends, `bug` fails, `panic` panics.
+/// What `much` is answered with, octets.
+const MUCH_OCTETS: usize = 64 * 1024;
+
+/// Answers each line with itself; `peer` asks who that is, `much` for much, `tls` starts TLS, `quit` ends, `bug` fails, `panic`
+/// panics.
 struct Echo {
     transport: Transport,
     idle: Duration,
     peer: Peer,
     line: Option<String>,
     open: Arc<AtomicUsize>,
+    /// Lines answered, of all sessions.
+    answered: Arc<AtomicUsize>,
 }
 
 impl Drop for Echo {
@@ -39,7 +45,9 @@ impl Session for Echo {
     async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
         let Some(end) = input.iter().position(|b| *b == b'\n') else { return Ok(Step::NeedMore) };
         let line = input.split_to(end + 1);
+        self.answered.fetch_add(1, Ordering::SeqCst);
         match line.trim_ascii() {
+            b"much" => out.put([b'x'; MUCH_OCTETS]),
             b"tls" => {
                 out.put("go\r\n");
                 return Ok(Step::StartTls);
@@ -79,6 +87,7 @@ struct Running {
     drain: Drain,
     certificate: rustls::pki_types::CertificateDer<'static>,
     open: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
 }
 
 async fn start(limits: Limits, idle: Duration) -> Running {
@@ -102,14 +111,14 @@ async fn start_as(proxies: &str, implicit_tls: bool, limits: Limits, idle: Durat
     let address = "127.0.0.1:0".parse().unwrap();
     let listener = Listener { name: "echo", address, implicit_tls, tls: Some(tls), proxies, limits };
     let drain = Drain::new();
-    let open = Arc::new(AtomicUsize::new(0));
-    let counted = open.clone();
+    let (open, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, counted_lines) = (open.clone(), answered.clone());
     let make = move |peer: Peer, transport, _| {
         counted.fetch_add(1, Ordering::SeqCst);
-        Echo { transport, idle, peer, line: None, open: counted.clone() }
+        Echo { transport, idle, peer, line: None, open: counted.clone(), answered: counted_lines.clone() }
     };
     let serve = serve(listener, drain.clone(), make).await.unwrap();
-    Running { address: serve.address, drain, certificate: made.cert.der().clone(), open }
+    Running { address: serve.address, drain, certificate: made.cert.der().clone(), open, answered }
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -122,6 +131,24 @@ async fn all_of(address: SocketAddr, say: &str) -> String {
 async fn pipelined_commands_are_answered_in_order() {
     let node = start(Limits::default(), LONG).await;
     assert_eq!(all_of(node.address, "a\r\na\r\nquit\r\n").await, "hello\r\na\r\na\r\n");
+}
+
+/// Commands that came together are not all carried out for a peer that reads nothing: their answers would fill the memory.
+#[tokio::test]
+async fn answers_that_nobody_reads_do_not_pile_up() {
+    const COMMANDS: usize = 1_000;
+    let node = start(Limits { write: Duration::from_millis(200), ..Limits::default() }, LONG).await;
+    let mut peer = TcpStream::connect(node.address).await.unwrap();
+    peer.write_all("much\r\n".repeat(COMMANDS).as_bytes()).await.unwrap();
+    let lost = async {
+        while node.answered.load(Ordering::SeqCst) == 0 || node.open.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, lost).await.unwrap();
+    // What the system's buffers hold is some MiB; all answers are 64.
+    let answered = node.answered.load(Ordering::SeqCst);
+    assert!(answered < COMMANDS / 2, "{answered} commands were carried out");
 }
 
 #[tokio::test]
