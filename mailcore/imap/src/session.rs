@@ -22,10 +22,15 @@ use crate::state::{Answer, Exchange, State, Waiting};
 const LINE_OCTETS_MAX_BEFORE_LOGIN: usize = 8 * 1024;
 /// Octets of one literal before login: a name or a password.
 const LITERAL_OCTETS_MAX_BEFORE_LOGIN: u64 = 4 * 1024;
+/// Octets of one command before login, its literals together: LOGIN with both as literals. Strangers may have many connections
+/// open, and what they send by pieces stays in memory.
+const COMMAND_OCTETS_MAX_BEFORE_LOGIN: usize = 16 * 1024;
 /// Octets of one line after login: room for long sequence sets.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
 /// Octets of one literal after login, APPEND's message aside.
 const LITERAL_OCTETS_MAX: u64 = 64 * 1024;
+/// Octets of one command after login, APPEND's message aside.
+const COMMAND_OCTETS_MAX: usize = 256 * 1024;
 /// Octets of one line within AUTHENTICATE and IDLE. RFC 4616 with our longest password needs far less.
 const ANSWER_OCTETS_MAX: usize = 8 * 1024;
 /// Silence before login.
@@ -67,12 +72,16 @@ impl ImapSession {
 
     fn bounds(&self) -> Bounds {
         match &self.state {
-            State::NotAuthenticated { .. } | State::Logout => {
-                Bounds { line: LINE_OCTETS_MAX_BEFORE_LOGIN, literal: LITERAL_OCTETS_MAX_BEFORE_LOGIN, append: None }
-            }
+            State::NotAuthenticated { .. } | State::Logout => Bounds {
+                line: LINE_OCTETS_MAX_BEFORE_LOGIN,
+                literal: LITERAL_OCTETS_MAX_BEFORE_LOGIN,
+                command: COMMAND_OCTETS_MAX_BEFORE_LOGIN,
+                append: None,
+            },
             State::Authenticated(_) | State::Selected(..) => Bounds {
                 line: LINE_OCTETS_MAX,
                 literal: LITERAL_OCTETS_MAX,
+                command: COMMAND_OCTETS_MAX,
                 append: Some(self.connection.config.view.snapshot().settings().message_size),
             },
         }

@@ -6,8 +6,6 @@ use crate::budget::Share;
 
 /// Literals in one command. A command that we know needs at most a few; SEARCH may carry one per string.
 const LITERALS_MAX: usize = 64;
-/// Octets of one command without an APPEND's message.
-const COMMAND_OCTETS_MAX: usize = 256 * 1024;
 /// Longest tag that is told back when a command is refused before it was parsed.
 const TAG_OCTETS_MAX: usize = 64;
 /// A line that is not whole yet stays in the driver's buffer up to here: octets that trickle in are then no sign of life
@@ -25,6 +23,8 @@ pub(crate) struct Bounds {
     pub(crate) line: usize,
     /// Octets of one literal.
     pub(crate) literal: u64,
+    /// Octets of one command without an APPEND's message.
+    pub(crate) command: usize,
     /// Octets of a literal of APPEND; `None` where APPEND is not allowed.
     pub(crate) append: Option<u64>,
 }
@@ -155,7 +155,7 @@ impl Framer {
         if announced.octets > append.unwrap_or(bounds.literal) {
             self.refuse(Refusal::LiteralTooBig);
         } else if self.literals > LITERALS_MAX
-            || self.buffer.len() as u64 + announced.octets > COMMAND_OCTETS_MAX as u64 + append.unwrap_or_default()
+            || self.buffer.len() as u64 + announced.octets > bounds.command as u64 + append.unwrap_or_default()
         {
             self.refuse(Refusal::CommandTooLong);
         }
@@ -226,7 +226,7 @@ pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Opti
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { line: 64, literal: 10, append: Some(100) };
+    const BOUNDS: Bounds = Bounds { line: 64, literal: 10, command: 512, append: Some(100) };
 
     fn frames(bytes: &[u8], chunk: usize) -> Vec<String> {
         let mut framer = Framer::default();
@@ -275,5 +275,14 @@ mod tests {
     fn bounds_the_number_of_literals() {
         let many = format!("a X{}\r\n", " {1+}\r\nz".repeat(LITERALS_MAX + 1));
         assert_eq!(frames(many.as_bytes(), 5), ["a CommandTooLong"]);
+    }
+
+    /// Many small literals are no way around the bound of one.
+    #[test]
+    fn bounds_the_octets_of_all_literals() {
+        let some = format!("a X{}\r\nb NOOP\r\n", " {9+}\r\n012345678".repeat(20));
+        assert!(frames(some.as_bytes(), 5)[0].starts_with("a X {9+}"));
+        let more = format!("a X{}\r\nb NOOP\r\n", " {9+}\r\n012345678".repeat(40));
+        assert_eq!(frames(more.as_bytes(), 5), ["a CommandTooLong", "b NOOP"]);
     }
 }
