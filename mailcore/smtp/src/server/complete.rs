@@ -1,11 +1,9 @@
 //! The message as it goes on: our trace fields, then what its sender forgot, then what came.
 
-use std::ops::Range;
-
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use provost_message::{
-    Arrival, AuthenticationResult, Field, Headers, Mark, Service, is_message_id, message_id, rfc5322_date,
+    Arrival, AuthenticationResult, Field, Headers, Mark, Service, fields, is_message_id, message_id, rfc5322_date,
 };
 use uuid::Uuid;
 
@@ -26,16 +24,16 @@ pub(super) fn complete(
     let marks: String = arrival.marks().map(ToString::to_string).collect();
     let findings = marks + &AuthenticationResult::field(hostname, arrival.authentication());
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
-    let (mut added, mut removed) = if is_submission { submitted(&headers, hostname, now) } else { Default::default() };
+    let mut added = if is_submission { submitted(&headers, hostname, now) } else { String::new() };
     // Only what this server's own stages have found counts, for Sieve as well (RFC 8601 §5).
     let is_forged =
         |field: &Field<'_>| field.is(Mark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname);
-    removed.extend(headers.iter().filter(is_forged).map(|forged| headers.span(&forged)));
-    removed.sort_unstable_by_key(|range| range.start);
+    // In the whole header section, beyond the bounds of `Headers` too: clients read all of it.
+    let is_removed = |field: &Field<'_>| is_forged(field) || is_submission && is_invalid_id(field);
     if begins_with_text(&headers, data) {
         added.push_str("\r\n");
     }
-    if findings.is_empty() && added.is_empty() && removed.is_empty() {
+    if findings.is_empty() && added.is_empty() && !fields(data).any(|field| is_removed(&field)) {
         return message;
     }
     let mut whole = BytesMut::with_capacity(message.len() + findings.len() + added.len());
@@ -43,7 +41,8 @@ pub(super) fn complete(
         whole.extend_from_slice(part);
     }
     let mut at = 0;
-    for range in removed {
+    for field in fields(data).filter(is_removed) {
+        let range = headers.span(&field);
         whole.extend_from_slice(data.get(at..range.start).unwrap_or_default());
         at = range.end;
     }
@@ -51,25 +50,21 @@ pub(super) fn complete(
     whole.freeze()
 }
 
-/// RFC 6409 §8.2, §8.3: a submitted message gets the Date and Message-ID that it lacks; fields of an invalid Message-ID go.
-fn submitted(headers: &Headers<'_>, hostname: &str, now: Timestamp) -> (String, Vec<Range<usize>>) {
+/// RFC 6409 §8.2, §8.3: the Date and Message-ID that a submitted message lacks.
+fn submitted(headers: &Headers<'_>, hostname: &str, now: Timestamp) -> String {
     let mut added = String::new();
     if headers.field("Date").is_none() {
         added.push_str(&format!("Date: {}\r\n", rfc5322_date(now)));
     }
-    let mut wrong = Vec::new();
-    let mut has_id = false;
-    for field in headers.all("Message-ID") {
-        if is_message_id(&field.unfolded()) {
-            has_id = true;
-        } else {
-            wrong.push(headers.span(&field));
-        }
-    }
-    if !has_id {
+    if !headers.all("Message-ID").any(|field| !is_invalid_id(&field)) {
         added.push_str(&format!("Message-ID: <{}>\r\n", message_id(now, Uuid::new_v4(), hostname)));
     }
-    (added, wrong)
+    added
+}
+
+/// A Message-ID that goes, so that another can stand in its place (RFC 6409 §8.3).
+fn is_invalid_id(field: &Field<'_>) -> bool {
+    field.is("Message-ID") && !is_message_id(&field.unfolded())
 }
 
 /// Whether a message has no header section: without an empty line before it, its text would become one.
@@ -193,5 +188,19 @@ mod tests {
         let data = format!("{forged}A: b\r\n{forged}\r\n{forged}");
         let clean = expect.replace("hi\r\n", forged);
         assert_eq!(completed(&arrival, &data), clean, "fields that came with the message go; its text stays");
+    }
+
+    /// What stands behind the fields and octets that the server itself looks at is read by clients all the same.
+    #[test]
+    fn a_forged_field_is_found_behind_any_number_of_others() {
+        let arrival = arrival(Service::Mx);
+        let forged = "Authentication-Results: mx.example.edu;\r\n\tdkim=pass header.d=bank.example\r\n";
+        for before in ["X: y\r\n".repeat(1_001), format!("X:{}", " y\r\n".repeat(100_000))] {
+            for forged in [forged, "Provost-Verdict: tag clean 2.0.0\r\n"] {
+                let whole = completed(&arrival, &format!("{before}{forged}A: b\r\n\r\n{forged}"));
+                let expect = format!("Received: z\r\n{before}A: b\r\n\r\n{forged}");
+                assert!(whole == expect, "{forged} behind {} octets", before.len());
+            }
+        }
     }
 }
