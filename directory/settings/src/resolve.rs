@@ -155,7 +155,8 @@ impl SharedSettings {
             settings.take(definition, &[value.as_str()], Origin::File(key.clone()));
         }
         let mut entries: Vec<&Stated> = stated.into_iter().collect();
-        entries.sort_by(|a, b| a.dn.cmp(&b.dn));
+        // Good ones first: the last good value of a bad entry must not keep out the good one of another.
+        entries.sort_by_cached_key(|entry| (entry.broken_rule().is_some(), &entry.dn));
         for entry in entries {
             settings.take_stated(entry);
         }
@@ -172,8 +173,8 @@ impl SharedSettings {
         let definition = Definition::named(&entry.name);
         let before = definition.and_then(|definition| self.origins.get(definition.name));
         if let Some(Origin::Directory(dn) | Origin::LastGood(dn)) = before {
-            let rule = format!("stated by two entries; {dn} is in force");
-            self.faults.push(fault(rule));
+            let of_two = || format!("stated by two entries; {dn} is in force");
+            self.faults.push(fault(entry.broken_rule().unwrap_or_else(of_two)));
             return;
         }
         let broken = entry.broken_rule();
@@ -284,6 +285,18 @@ mod tests {
             assert!(rules.iter().any(|rule| rule.contains("no setting of that name")));
             assert!(rules.iter().any(|rule| rule.contains("two entries")));
         }
+    }
+
+    /// An entry in the wrong place has the last good value of the one in the right place when it appears.
+    #[test]
+    fn an_entry_elsewhere_does_not_keep_out_a_good_one() {
+        let elsewhere = "cn=removal-guard,ou=extra,dc=example,dc=edu";
+        let entries = [stated("removal-guard", elsewhere, "50", Some("5")), stated("removal-guard", GUARD, "7", None)];
+        let settings = SharedSettings::resolve(&Fallback::default(), &entries);
+        assert_eq!(settings.removal_guard, 7);
+        assert_eq!(settings.origin("removal-guard"), Origin::Directory(GUARD.to_owned()));
+        let faults: Vec<(&str, &str)> = settings.faults().iter().map(|f| (f.dn.as_str(), f.rule.as_str())).collect();
+        assert_eq!(faults, [(elsewhere, "its place is cn=removal-guard,ou=policies")]);
     }
 
     #[test]
