@@ -14,10 +14,14 @@ use provost_net::{Drain, ProxyNetworks, SourcePlace, Sources};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep};
 
 /// Connections that may wait for their PROXY header at once; with more, no further one is accepted. Each waits for five
 /// seconds at most.
 const WAITING_MAX: usize = 1_024;
+/// How long a connection may carry nothing, in either direction: longer than the longest request, in which nothing is said
+/// while it is worked on. Whoever went away without a word holds its place no longer.
+const SILENCE_MAX: Duration = Duration::from_secs(150);
 /// How long accepting rests when the system has no descriptors or memory left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -113,25 +117,44 @@ impl Listener {
         if place.is_none() {
             metrics::counter!("net_refused_total", "listener" => self.place.name).increment(1);
         }
-        Some(Counted { socket, _place: place? })
+        Some(Counted::new(socket, place?, SILENCE_MAX))
     }
 }
 
-/// A connection that counts for its client's address until it is closed.
+/// A connection that counts for its client's address until it is closed, and ends when it is silent for too long.
 struct Counted {
     socket: TcpStream,
+    silence_max: Duration,
+    silence: Pin<Box<Sleep>>,
     _place: SourcePlace,
+}
+
+impl Counted {
+    fn new(socket: TcpStream, place: SourcePlace, silence_max: Duration) -> Self {
+        Self { socket, silence_max, silence: Box::pin(tokio::time::sleep(silence_max)), _place: place }
+    }
+
+    /// What the socket says; while it says nothing, whether that has lasted too long.
+    fn or_silent<T>(&mut self, context: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if said.is_ready() {
+            self.silence.as_mut().reset(Instant::now() + self.silence_max);
+            return said;
+        }
+        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl AsyncRead for Counted {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, into)
+        let said = Pin::new(&mut self.socket).poll_read(context, into);
+        self.or_silent(context, said)
     }
 }
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, octets)
+        let said = Pin::new(&mut self.socket).poll_write(context, octets);
+        self.or_silent(context, said)
     }
 
     fn poll_write_vectored(
@@ -139,7 +162,8 @@ impl AsyncWrite for Counted {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, parts)
+        let said = Pin::new(&mut self.socket).poll_write_vectored(context, parts);
+        self.or_silent(context, said)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -227,5 +251,29 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
+    }
+
+    /// A client that says nothing, or reads nothing.
+    #[tokio::test]
+    async fn a_silent_connection_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connected = async || {
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (socket, from) = listener.accept().await.unwrap();
+            let place = Sources::new().enter(from.ip(), 1).unwrap();
+            (peer, Counted::new(socket, place, Duration::from_millis(50)))
+        };
+        let (mut peer, mut counted) = connected().await;
+        peer.write_all(b"x").await.unwrap();
+        assert_eq!(counted.read(&mut [0; 1]).await.unwrap(), 1);
+        assert_eq!(counted.read(&mut [0; 1]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (_peer, mut counted) = connected().await;
+        let endless = async {
+            loop {
+                counted.write_all(&[0; 64 * 1024]).await?;
+            }
+        };
+        let ended: io::Result<()> = endless.await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }
