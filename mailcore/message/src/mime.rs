@@ -116,11 +116,6 @@ impl Media {
 }
 
 impl Part {
-    /// Splits a message. Linear in its octets, bounded in depth and number of parts.
-    pub fn of(message: &[u8]) -> Self {
-        split::split(message)
-    }
-
     /// Its header in a message whose structure this is.
     pub fn header_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
         slice(message, &self.header)

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::Address;
+use provost_view::Address;
 
 /// Longest local part. RFC 5321 §4.5.3.1.1.
 const LOCAL_PART_OCTETS_MAX: usize = 64;

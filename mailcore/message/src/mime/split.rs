@@ -15,9 +15,11 @@ const BOUNDARY_OCTETS_MAX: usize = 1_000;
 /// Parameters, languages and addresses kept of all parts together: each is many times larger on our side than in the message.
 const ITEMS_MAX: usize = 65_536;
 
-/// See [`Part::of`].
-pub(super) fn split(message: &[u8]) -> Part {
-    Splitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }.part(0, false).0
+impl Part {
+    /// Splits a message. Linear in its octets, bounded in depth and number of parts.
+    pub fn of(message: &[u8]) -> Self {
+        Splitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }.part(0, false).0
+    }
 }
 
 /// Why a run of lines ended.
@@ -237,21 +239,21 @@ mod tests {
             ),
         ] {
             let message = message.as_bytes();
-            assert_eq!(outline(message, &split(message)), expect, "{}", String::from_utf8_lossy(message));
+            assert_eq!(outline(message, &Part::of(message)), expect, "{}", String::from_utf8_lossy(message));
         }
     }
 
     #[test]
     fn bounds_depth_and_number() {
         let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(5_000);
-        let mut part = &split(deep.as_bytes());
+        let mut part = &Part::of(deep.as_bytes());
         let mut depth = 0;
         while let Content::Message(inner, _) = &part.content {
             (part, depth) = (inner, depth + 1);
         }
         assert_eq!(depth, PART_DEPTH_MAX);
         let wide = mixed(&"--b\r\n\r\n".repeat(PARTS_MAX + 100));
-        let Content::Multipart(parts) = split(wide.as_bytes()).content else { panic!("no parts") };
+        let Content::Multipart(parts) = Part::of(wide.as_bytes()).content else { panic!("no parts") };
         assert_eq!(parts.len(), PARTS_MAX - 1);
     }
 
@@ -272,7 +274,7 @@ mod tests {
             "a,".repeat(4_000)
         );
         let message = mixed(&inner.repeat(100));
-        assert!(items(&split(message.as_bytes())) <= ITEMS_MAX + PARTS_MAX);
+        assert!(items(&Part::of(message.as_bytes())) <= ITEMS_MAX + PARTS_MAX);
     }
 
     fn check_ranges(message: &[u8], part: &Part) {
@@ -293,7 +295,7 @@ mod tests {
             Just("Content-Type: multipart/mixed; boundary=bc"), Just("Content-Type: message/rfc822"),
         ], 0..60), end in prop_oneof![Just("\r\n"), Just("\n")]) {
             let message = lines.join(end);
-            check_ranges(message.as_bytes(), &split(message.as_bytes()));
+            check_ranges(message.as_bytes(), &Part::of(message.as_bytes()));
         }
     }
 }

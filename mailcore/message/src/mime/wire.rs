@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use super::split::PART_DEPTH_MAX;
 use super::{About, Content, Media, Part};
 use crate::ImapEnvelope;
 use crate::column::{Reader, Writer};
-use crate::mime::PART_DEPTH_MAX;
 use crate::parameters::Parameterised;
 
 /// Tags of [`Content`] in a column.
