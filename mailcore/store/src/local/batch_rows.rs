@@ -6,13 +6,12 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
 use super::bodies::{add_reference, buffer_key, drop_reference};
-use super::damaged;
 use super::database::Database;
 use super::derive::DerivedBodies;
+use super::fault::{damaged, storage};
 use super::messages;
 use super::queue_rows;
 use super::rows::{AccountNo, signed};
-use super::schema::storage;
 use crate::interpret::AccountRows;
 use crate::lease::{Leases, Pin};
 use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};

@@ -15,10 +15,9 @@ use bytes::Bytes;
 use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
-use super::pack::{PackWriter, Place};
+use super::fault::{damaged, storage, unavailable};
+use super::pack::{Located, PackWriter, Place};
 use super::rows::signed;
-use super::schema::storage;
-use super::{damaged, unavailable};
 use crate::StoreError;
 
 /// Numbers that are set aside at once, so that not every commit writes the counter.
@@ -188,15 +187,6 @@ pub(super) fn name_pack(connection: &Connection, number: u32) -> Result<(), Stor
 /// Runs a statement that returns nothing, prepared once; how many rows it changed.
 pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
     connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(storage)
-}
-
-/// Where the octets of a body are found.
-#[derive(Debug)]
-pub(super) enum Located {
-    /// In the database: here they are.
-    Inline(Bytes),
-    /// In a pack.
-    Pack(Place),
 }
 
 /// Where a body lies; `None` when there is no such body.

@@ -10,9 +10,10 @@ use rusqlite::{Connection, ErrorCode};
 use super::bodies::{self, Destination, Incoming, name_pack};
 use super::checkpoint::{Checkpointer, Log};
 use super::committer::Failure;
+use super::fault::{storage, unavailable};
+use super::folder::make_folder;
 use super::pack::{PackNumbers, PackWriter};
-use super::schema::{self, Tables, storage};
-use super::{make_folder, unavailable};
+use super::schema::{self, Tables};
 use crate::StoreError;
 
 /// What a committer thread writes to.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use provost_message::{Derived, derive};
 
 use super::bodies::{BufferKey, buffer_key};
-use super::unavailable;
+use super::fault::unavailable;
 use crate::{Batch, Op, StoreError};
 
 /// Octets of bodies that are looked through on the caller's own thread: about a millisecond.

@@ -6,9 +6,8 @@ use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row as SqlRow, params};
 
-use super::damaged;
+use super::fault::{damaged, storage};
 use super::rows::{AccountNo, load, number, signed, uid};
-use super::schema::storage;
 use crate::{
     AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, Modseq, Row, Rows, StoreError, Token, Uid, UidSet, Which,
 };

@@ -22,6 +22,8 @@ mod checkpoint;
 mod committer;
 mod database;
 mod derive;
+mod fault;
+mod folder;
 mod messages;
 mod migration;
 mod pack;
@@ -36,9 +38,8 @@ mod upkeep;
 mod writer;
 
 use std::fs::File;
-use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ use uuid::Uuid;
 
 use self::checkpoint::Checkpointer;
 use self::database::Database;
+use self::fault::unavailable;
+use self::folder::{FORMAT, Format, lock, make_folder};
 use self::shard::{House, Shard};
 pub use self::state::LocalState;
 use self::upkeep::Upkeep;
@@ -238,82 +241,5 @@ impl MessageStore for LocalStore {
         if let Ok(shard) = self.shard(account) {
             shard.note_login(account, protocol, now);
         }
-    }
-}
-
-fn unavailable(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(error.to_string())
-}
-
-/// Something stored is not what was written: counted, never served.
-fn damaged(what: impl Into<String>) -> StoreError {
-    let what = what.into();
-    metrics::counter!("store_damaged_total").increment(1);
-    tracing::error!(what, "store damaged");
-    StoreError::Damaged(what)
-}
-
-/// Makes a folder that survives a power cut.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
-}
-
-/// Makes the names in a folder durable.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Two writers would number messages twice.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
-    let file = file.map_err(unavailable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(error) => Err(unavailable(format!("{} is in use: {error}", folder.display()))),
-    }
-}
-
-/// The format that this program writes.
-const FORMAT: u8 = 2;
-
-/// What `FOLDER/format` says.
-struct Format {
-    version: u8,
-    shards: u8,
-}
-
-impl Format {
-    /// The number of shards is `wanted` at first, what is written there afterwards.
-    fn read_or_make(folder: &Path, wanted: u8) -> Result<Self, StoreError> {
-        let path = folder.join("format");
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let known = |format: &Self| (1..=FORMAT).contains(&format.version) && format.shards > 0;
-                let unknown = || damaged(format!("{} is not of a format that this program knows", path.display()));
-                Self::parse(&text).filter(known).ok_or_else(unknown)
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let format = Self { version: FORMAT, shards: wanted };
-                format.write(folder).map_err(unavailable)?;
-                Ok(format)
-            }
-            Err(error) => Err(unavailable(error)),
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (version, shards) = text.strip_prefix("provost local store ")?.split_once(", shards ")?;
-        Some(Self { version: version.parse().ok()?, shards: shards.trim_end().parse().ok()? })
-    }
-
-    /// Under another name first: a power cut leaves all of it or nothing.
-    fn write(&self, folder: &Path) -> std::io::Result<()> {
-        let draft = folder.join("format.new");
-        let mut file = File::create(&draft)?;
-        writeln!(file, "provost local store {}, shards {}", self.version, self.shards)?;
-        file.sync_all()?;
-        std::fs::rename(&draft, folder.join("format"))?;
-        sync_folder(folder)
     }
 }

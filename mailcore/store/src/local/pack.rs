@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::bodies::Located;
-use super::{damaged, sync_folder, unavailable};
+use super::fault::{damaged, unavailable};
+use super::folder::sync_folder;
 use crate::StoreError;
 use crate::mailbox::clip;
 
@@ -292,6 +292,15 @@ fn write_all(file: &File, mut at: u64, placed: &[(Place, Bytes)]) -> io::Result<
         write(body)?;
     }
     write(&gathered)
+}
+
+/// Where the octets of a body are found.
+#[derive(Debug)]
+pub(super) enum Located {
+    /// In the database: here they are.
+    Inline(Bytes),
+    /// In a pack.
+    Pack(Place),
 }
 
 /// The reading end, shared by all readers.

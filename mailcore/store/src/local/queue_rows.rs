@@ -4,11 +4,11 @@ use provost_message::Envelope;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::bodies::{self, Located, drop_reference};
-use super::damaged;
+use super::bodies::{self, drop_reference};
 use super::database::Database;
+use super::fault::{damaged, storage};
+use super::pack::Located;
 use super::rows::{number, signed};
-use super::schema::storage;
 use crate::batch::REMEMBERED_SECONDS;
 use crate::queue::{KeptEnvelope, RENEW_SLACK_SECONDS, by_destination, unsettled};
 use crate::{

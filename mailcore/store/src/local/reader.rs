@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{schema, unavailable};
+use super::fault::{storage, unavailable};
+use super::schema;
 use crate::StoreError;
 
 /// Connections per database: two cores read from four shards; more would only cost memory.
@@ -73,7 +74,7 @@ impl Shared {
         let kept = idle().pop();
         let connection = kept.map_or_else(|| schema::connect_to_read(&self.database), Ok)?;
         let result = {
-            let _view = connection.unchecked_transaction().map_err(schema::storage)?;
+            let _view = connection.unchecked_transaction().map_err(storage)?;
             read(&connection)
         };
         idle().push(connection);

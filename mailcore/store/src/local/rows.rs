@@ -6,8 +6,7 @@ use std::num::NonZeroU32;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::damaged;
-use super::schema::storage;
+use super::fault::{damaged, storage};
 use crate::account::{Account, Mailbox, default_subscriptions};
 use crate::{AccountId, MailboxId, MailboxName, Modseq, SpecialUse, StoreError, Uid, UidValidity};
 

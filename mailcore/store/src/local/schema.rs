@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{damaged, queue_rows, unavailable};
+use super::fault::{damaged, storage};
+use super::queue_rows;
 use crate::StoreError;
 
 /// Page cache of a committer's connection, KiB.
@@ -130,19 +131,5 @@ pub(super) fn create(connection: &Connection, tables: &Tables) -> Result<(), Sto
         }
         found if found == *wanted => Ok(()),
         found => Err(damaged(format!("tables of version {found}, not {wanted}"))),
-    }
-}
-
-/// A wrong row or page is damage; everything else may work later.
-pub(super) fn storage(error: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    match &error {
-        rusqlite::Error::SqliteFailure(cause, _) if matches!(cause.code, DatabaseCorrupt | NotADatabase) => {
-            damaged(error.to_string())
-        }
-        rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::InvalidColumnType(..) => damaged(error.to_string()),
-        _ => unavailable(error),
     }
 }

@@ -8,17 +8,16 @@ use bytes::Bytes;
 use provost_message::derive;
 use rusqlite::Connection;
 
-use super::bodies::Located;
 use super::change::change;
 use super::committer::{Committer, Reply, answer};
 use super::database::{self, Database};
 use super::derive::derive_bodies;
-use super::pack::PackReader;
+use super::fault::{damaged, storage, unavailable};
+use super::pack::{Located, PackReader};
 use super::reader::Readers;
-use super::schema::storage;
 use super::upkeep::{Load, ShardUpkeep, Signal, UpkeepConfig};
 use super::writer::{BatchJob, Job, Logins, Writer};
-use super::{bodies, damaged, messages, rows, unavailable};
+use super::{bodies, messages, rows};
 use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{

@@ -11,8 +11,10 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::committer::{Committer, Failure, Reply, Worker, answer};
+use super::fault::{damaged, storage, unavailable};
+use super::folder::{make_folder, sync_folder};
 use super::reader::Readers;
-use super::{damaged, make_folder, schema, sync_folder, unavailable};
+use super::schema;
 use crate::state::{STATE_READ_MAX, check};
 use crate::{
     BoxFuture, Expect, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion,
@@ -82,7 +84,7 @@ impl LocalState {
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(schema::storage)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(storage)?;
     let tune = || {
         connection.pragma_update_and_check(None, "busy_timeout", BUSY_MS, |_| Ok(()))?;
         // Uploads come and go: their room is given back. Has an effect before the first table only.
@@ -93,14 +95,14 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")
     };
-    tune().map_err(schema::storage)?;
+    tune().map_err(storage)?;
     Ok(connection)
 }
 
 /// Does the steps that were not done yet, all or none, after a copy of what is there. Two processes may do this at once: the
 /// second one finds it done. Damaged when a later version wrote the database.
 fn bring_forward(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(schema::storage)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(storage)?;
     let found = schema::version(&transaction)?;
     let to_do = usize::try_from(found).ok().and_then(|done| steps.get(done..));
     let to_do = to_do.ok_or_else(|| {
@@ -114,8 +116,8 @@ fn bring_forward(connection: &mut Connection, path: &Path, steps: &[&str]) -> Re
         back_up(path, found)?;
     }
     let sql = to_do.concat();
-    transaction.execute_batch(&format!("{sql}PRAGMA user_version={};", steps.len())).map_err(schema::storage)?;
-    transaction.commit().map_err(schema::storage)
+    transaction.execute_batch(&format!("{sql}PRAGMA user_version={};", steps.len())).map_err(storage)?;
+    transaction.commit().map_err(storage)
 }
 
 /// Writes a whole, durable copy beside the database: `state.sqlite.backup-vN`. To put it back, stop the node, give it the
@@ -125,8 +127,8 @@ fn back_up(path: &Path, version: i64) -> Result<(), StoreError> {
     // An empty file of our own mode: SQLite writes into it, and nobody else may read what is in there.
     let made = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft);
     let file = made.map_err(|error| unavailable(format!("{}: {error}", draft.display())))?;
-    let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(schema::storage)?;
-    source.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(schema::storage)?;
+    let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(storage)?;
+    source.execute("VACUUM INTO ?1", [draft.to_string_lossy()]).map_err(storage)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let kept = file.sync_all().and_then(|()| std::fs::rename(&draft, &backup)).and_then(|()| sync_folder(folder));
     kept.map_err(|error| unavailable(format!("{}: {error}", backup.display())))
@@ -159,7 +161,7 @@ impl Writer {
     /// All of a group in one transaction, each list in a savepoint. An error is that of the whole group.
     fn write(&mut self, group: Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let mut transaction = match begun.map_err(schema::storage) {
+        let mut transaction = match begun.map_err(storage) {
             Ok(transaction) => transaction,
             Err(error) => {
                 answers.extend(group.into_iter().map(|job| (job.reply, Err(error.clone().into()))));
@@ -170,15 +172,15 @@ impl Writer {
         for Job { changes, now: at, mut reply } in group {
             now = now.max(at);
             reply.doubt();
-            let result = transaction.savepoint().map_err(|error| schema::storage(error).into()).and_then(|savepoint| {
+            let result = transaction.savepoint().map_err(|error| storage(error).into()).and_then(|savepoint| {
                 let made = apply(&savepoint, changes, at)?;
-                savepoint.commit().map_err(schema::storage)?;
+                savepoint.commit().map_err(storage)?;
                 Ok(made)
             });
             answers.push((reply, result));
         }
         sweep(&transaction, now)?;
-        transaction.commit().map_err(schema::storage)
+        transaction.commit().map_err(storage)
     }
 }
 
@@ -223,7 +225,7 @@ fn check_expected(
     let found: Option<i64> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row(params![space.name, key, now], |row| row.get(0)).optional())
-        .map_err(schema::storage)?;
+        .map_err(storage)?;
     let found = found.map(from_row).transpose()?;
     let so = match expect {
         Expect::Any => true,
@@ -256,29 +258,25 @@ fn make_room(connection: &Connection, space: &'static StateSpace, now: i64) -> R
 fn count(connection: &Connection, space: &StateSpace) -> Result<i64, StoreError> {
     let sql = "SELECT count(*) FROM record WHERE space = ?";
     let counted = connection.prepare_cached(sql).and_then(|mut s| s.query_row([space.name], |row| row.get(0)));
-    counted.map_err(schema::storage)
+    counted.map_err(storage)
 }
 
 /// Removes some of what has expired, so that the file does not grow by it.
 fn sweep(connection: &Connection, now: i64) -> Result<(), StoreError> {
     let sql = "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE expires <= ? LIMIT ?)";
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut s| s.execute(params![now, SWEPT_MAX]))
-        .map(drop)
-        .map_err(schema::storage)
+    connection.prepare_cached(sql).and_then(|mut s| s.execute(params![now, SWEPT_MAX])).map(drop).map_err(storage)
 }
 
 fn next(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "UPDATE counter SET value = value + 1 RETURNING value";
     let value: i64 =
-        connection.prepare_cached(sql).and_then(|mut s| s.query_row([], |row| row.get(0))).map_err(schema::storage)?;
+        connection.prepare_cached(sql).and_then(|mut s| s.query_row([], |row| row.get(0))).map_err(storage)?;
     from_row(value)
 }
 
 fn execute(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), StateError> {
     let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values));
-    Ok(done.map(drop).map_err(schema::storage)?)
+    Ok(done.map(drop).map_err(storage)?)
 }
 
 fn from_row(value: i64) -> Result<u64, StoreError> {
@@ -326,7 +324,7 @@ impl StateStore for LocalState {
                 let found = connection
                     .prepare_cached(sql)
                     .and_then(|mut s| s.query_row(params![space.name, key, now], record_of).optional());
-                found.map_err(schema::storage)?.map(to_record).transpose()
+                found.map_err(storage)?.map(to_record).transpose()
             };
             Ok(self.readers.read(read).await?)
         })
@@ -348,7 +346,7 @@ impl StateStore for LocalState {
                     let rows = statement.query_map(params![space.name, after, now, limit(most)], record_of)?;
                     rows.collect::<rusqlite::Result<Vec<_>>>()
                 });
-                rows.map_err(schema::storage)?.into_iter().map(to_record).collect()
+                rows.map_err(storage)?.into_iter().map(to_record).collect()
             };
             Ok(self.readers.read(read).await?)
         })
@@ -378,7 +376,7 @@ impl StateStore for LocalState {
                 let entry = |(sequence, subject, value): (i64, String, Vec<u8>)| {
                     Ok(LogEntry { sequence: from_row(sequence)?, subject, value: value.into() })
                 };
-                rows.map_err(schema::storage)?.into_iter().map(entry).collect()
+                rows.map_err(storage)?.into_iter().map(entry).collect()
             };
             Ok(self.readers.read(read).await?)
         })

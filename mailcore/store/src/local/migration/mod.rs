@@ -23,8 +23,10 @@ use std::time::{Instant, SystemTime};
 
 use rusqlite::Connection;
 
-use super::schema::{self, storage};
-use super::{database, sync_folder, unavailable};
+use super::database;
+use super::fault::{storage, unavailable};
+use super::folder::sync_folder;
+use super::schema;
 use crate::StoreError;
 
 pub(super) use queue_v1::move_into as move_queue;

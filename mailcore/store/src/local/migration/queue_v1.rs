@@ -15,10 +15,11 @@ use uuid::Uuid;
 use super::super::bodies::Destination;
 use super::super::committer::Failure;
 use super::super::database::{self, Database};
+use super::super::fault::{storage, unavailable};
 use super::super::pack::{PackReader, Place};
+use super::super::place_by_hash;
 use super::super::queue_rows::{self, NewRow};
-use super::super::schema::{self, storage};
-use super::super::{place_by_hash, unavailable};
+use super::super::schema;
 use crate::queue::{KeptEnvelope, by_destination};
 use crate::{QueueId, StoreError};
 

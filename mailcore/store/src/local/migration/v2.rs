@@ -6,8 +6,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::damaged;
-use super::super::schema::{self, storage};
+use super::super::fault::{damaged, storage};
+use super::super::schema;
 use crate::{Applied, Effect, StoreError};
 
 /// The version that this step starts from.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::Connection;
 
-use super::super::bodies::{Located, locate};
+use super::super::bodies::locate;
 use super::super::change::change;
 use super::super::committer::Committer;
 use super::super::database::{self, Database};
-use super::super::pack::{PackNumbers, PackReader};
-use super::super::schema::{self, storage};
-use super::super::unavailable;
+use super::super::fault::{storage, unavailable};
+use super::super::pack::{Located, PackNumbers, PackReader};
+use super::super::schema;
 use super::super::writer::Job;
 use crate::StoreError;
 

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
+use super::super::fault::{damaged, storage, unavailable};
 use super::super::pack::{PackWriter, Place, path, record_octets};
 use super::super::rows::number;
-use super::super::schema::storage;
-use super::super::{bodies, damaged, database, unavailable};
+use super::super::{bodies, database};
 use super::UpkeepConfig;
 use super::access::Access;
 use super::moving::{Moving, STEP_BODIES, STEP_OCTETS, move_bodies};

@@ -4,8 +4,8 @@ use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::bodies::{execute, insert_derived};
+use super::super::fault::storage;
 use super::super::rows::{number, signed};
-use super::super::schema::storage;
 use super::access::Access;
 use crate::StoreError;
 

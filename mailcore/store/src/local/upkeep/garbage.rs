@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::bodies::execute;
+use super::super::fault::storage;
 use super::super::pack::record_octets;
 use super::super::rows::{number, signed};
-use super::super::schema::storage;
 use super::access::Access;
 use crate::StoreError;
 

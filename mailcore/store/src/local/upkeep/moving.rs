@@ -4,10 +4,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use super::super::bodies::{execute, name_pack};
+use super::super::fault::{storage, unavailable};
 use super::super::pack::{PackWriter, Place, record_octets};
 use super::super::rows::{number, signed};
-use super::super::schema::storage;
-use super::super::unavailable;
 use super::access::Access;
 use crate::StoreError;
 

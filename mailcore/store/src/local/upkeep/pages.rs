@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::super::schema::storage;
+use super::super::fault::storage;
 use super::UpkeepConfig;
 use super::access::Access;
 use crate::StoreError;

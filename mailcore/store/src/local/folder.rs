@@ -1,0 +1,73 @@
+//! The store's own folder: its lock, its format file, and names in it that survive a power cut.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use super::fault::{damaged, unavailable};
+use crate::StoreError;
+
+/// Makes a folder that survives a power cut.
+pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Two writers would number messages twice.
+pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
+    let file = file.map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(error) => Err(unavailable(format!("{} is in use: {error}", folder.display()))),
+    }
+}
+
+/// The format that this program writes.
+pub(super) const FORMAT: u8 = 2;
+
+/// What `FOLDER/format` says.
+pub(super) struct Format {
+    pub(super) version: u8,
+    pub(super) shards: u8,
+}
+
+impl Format {
+    /// The number of shards is `wanted` at first, what is written there afterwards.
+    pub(super) fn read_or_make(folder: &Path, wanted: u8) -> Result<Self, StoreError> {
+        let path = folder.join("format");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let known = |format: &Self| (1..=FORMAT).contains(&format.version) && format.shards > 0;
+                let unknown = || damaged(format!("{} is not of a format that this program knows", path.display()));
+                Self::parse(&text).filter(known).ok_or_else(unknown)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let format = Self { version: FORMAT, shards: wanted };
+                format.write(folder).map_err(unavailable)?;
+                Ok(format)
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (version, shards) = text.strip_prefix("provost local store ")?.split_once(", shards ")?;
+        Some(Self { version: version.parse().ok()?, shards: shards.trim_end().parse().ok()? })
+    }
+
+    /// Under another name first: a power cut leaves all of it or nothing.
+    pub(super) fn write(&self, folder: &Path) -> std::io::Result<()> {
+        let draft = folder.join("format.new");
+        let mut file = File::create(&draft)?;
+        writeln!(file, "provost local store {}, shards {}", self.version, self.shards)?;
+        file.sync_all()?;
+        std::fs::rename(&draft, folder.join("format"))?;
+        sync_folder(folder)
+    }
+}
