@@ -1,8 +1,6 @@
 //! A tree of names to a program: what is unknown, misplaced or not required is found here, with its line, before any
 //! message is touched (RFC 5228 §2.10.5, §3.2).
 
-use std::collections::HashSet;
-
 use provost_view::Address;
 
 use crate::SieveError;
@@ -10,49 +8,11 @@ use crate::arguments::Arguments;
 use crate::compile_test::test;
 use crate::compile_vacation::vacation;
 use crate::program::{Statement, Test, Verb};
+use crate::require::Required;
 use crate::syntax::{Command, parse};
 
 /// Longest mailbox name, in octets: what the store takes.
 const MAILBOX_OCTETS_MAX: usize = 255;
-
-/// What `require` can ask for.
-const EXTENSIONS: &[&str] = &[
-    "fileinto",                   // RFC 5228 §4.1
-    "envelope",                   // RFC 5228 §5.4
-    "comparator-i;octet",         // RFC 5228 §2.7.3
-    "comparator-i;ascii-casemap", // RFC 5228 §2.7.3
-    "comparator-i;ascii-numeric", // RFC 4790 §9.1
-    "reject",                     // RFC 5429
-    "vacation",                   // RFC 5230
-    "relational",                 // RFC 5231
-    "date",                       // RFC 5260
-    "subaddress",                 // RFC 5233
-];
-
-/// What a script has required so far.
-#[derive(Debug, Default)]
-pub(crate) struct Required(HashSet<&'static str>);
-
-impl Required {
-    /// RFC 5228 §2.10.5: an extension that is used but not required is an error.
-    pub(crate) fn need(&self, extension: &str, line: usize) -> Result<(), SieveError> {
-        if self.0.contains(extension) {
-            return Ok(());
-        }
-        Err(SieveError::new(line, format!("'{extension}' is used and not required")))
-    }
-
-    fn take(&mut self, command: &Command) -> Result<(), SieveError> {
-        let mut arguments = Arguments::of(command);
-        for name in arguments.strings("capabilities")? {
-            let Some(known) = EXTENSIONS.iter().find(|known| **known == name) else {
-                return Err(arguments.error(format_args!("the extension {name:?} is not supported")));
-            };
-            self.0.insert(known);
-        }
-        arguments.finish()
-    }
-}
 
 /// Reads and checks a whole script.
 pub(crate) fn compile(script: &str) -> Result<Vec<Statement>, SieveError> {

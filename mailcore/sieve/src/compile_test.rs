@@ -2,10 +2,10 @@
 
 use crate::SieveError;
 use crate::arguments::{Arguments, once};
-use crate::compile::Required;
 use crate::date::{DatePart, zone};
 use crate::matching::{Comparator, MatchType, Matcher, Relation};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Test};
+use crate::require::Required;
 use crate::syntax::Command;
 
 /// Fields that hold an address list (RFC 5228 §5.1), and the trace fields that hold one address.

@@ -14,6 +14,7 @@ mod lexer;
 mod managed;
 mod matching;
 mod program;
+mod require;
 mod run;
 mod syntax;
 mod vacation;
