@@ -3,6 +3,7 @@
 //! Protocol logic never sees a socket: it implements [`Session`], takes bytes from a buffer and puts bytes into an
 //! [`Output`]. What must never happen here: knowledge of any protocol.
 
+mod accept;
 mod conversation;
 mod drain;
 mod limits;
@@ -14,9 +15,10 @@ mod session;
 mod stream;
 mod tls;
 
+pub use accept::{Serve, serve};
 pub use drain::Drain;
 pub use limits::{Limits, SourcePlace, Sources};
-pub use listener::{Listener, Serve, serve};
+pub use listener::Listener;
 pub use network::{Network, NetworkError};
 pub use output::{OUTPUT_OCTETS_HIGH, Output, Sink};
 pub use proxy::{PROXY_HEADER_LIMIT, ProxyNetworks};
