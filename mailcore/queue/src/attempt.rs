@@ -82,13 +82,6 @@ impl Tried<'_> {
 }
 
 impl Queue {
-    /// Attempts one row that was taken, and settles it. An error leaves it to who holds it now, or to its lease's end.
-    #[cfg(test)]
-    pub(crate) async fn attempt(&self, taken: &Taken, now: Timestamp) -> Result<(), LeaseError> {
-        let (_cut, cuts) = tokio::sync::watch::channel(crate::work::Cut::Nothing);
-        self.attempt_parts(taken, now, cuts).await
-    }
-
     /// Brings each recipient of a part of a row to its fate. Sets `handed_over` before the next hop can have the message. Fenced when the
     /// row is not the worker's own any more.
     pub(crate) async fn try_part(

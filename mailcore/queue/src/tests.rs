@@ -24,6 +24,14 @@ use crate::{Fate, Hold, NextHop, Queue, QueueConfig};
 const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 24 * 60 * 60;
 
+impl Queue {
+    /// Attempts one row that was taken, and settles it, while nothing stops the node.
+    async fn attempt(&self, taken: &Taken, now: Timestamp) -> Result<(), LeaseError> {
+        let (_cut, cuts) = watch::channel(Cut::Nothing);
+        self.attempt_parts(taken, now, cuts).await
+    }
+}
+
 fn person(local: &str) -> Person {
     Person {
         entry_uuid: Uuid::new_v5(&Uuid::NAMESPACE_DNS, local.as_bytes()),
