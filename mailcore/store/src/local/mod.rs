@@ -24,6 +24,7 @@ mod database;
 mod derive;
 mod fault;
 mod folder;
+mod load;
 mod messages;
 mod migration;
 mod pack;

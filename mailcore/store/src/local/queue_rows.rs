@@ -16,23 +16,6 @@ use crate::{
     UNSETTLED_MAX,
 };
 
-/// Tables of the queue.
-///
-/// `attempts` is the number of the last taking; a row is held while `lease_until` is not zero and later than now.
-/// `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages that have no row any more, so
-/// that none is sent twice. `outgoing_due` has all that decides whether a row can be taken, so that rows of a destination
-/// which has enough attempts are passed over without being read.
-pub(super) const TABLES: &str = "
-CREATE TABLE outgoing (no INTEGER PRIMARY KEY, message BLOB NOT NULL, destination TEXT NOT NULL, queued_at INTEGER NOT NULL,
-  due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, unsettled INTEGER NOT NULL, lease_until INTEGER NOT NULL,
-  set_aside TEXT, octets INTEGER NOT NULL, body INTEGER NOT NULL, envelope BLOB NOT NULL,
-  UNIQUE (message, destination)) STRICT;
-CREATE INDEX outgoing_due ON outgoing (due_at, message, destination, lease_until) WHERE set_aside IS NULL;
-CREATE INDEX outgoing_queued ON outgoing (queued_at, message, destination);
-CREATE TABLE finished (message BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX finished_at ON finished (at);
-";
-
 /// Ids of finished messages that each new one makes forget, when they are old enough.
 const FORGET_ROWS: i64 = 20;
 /// Takings without an outcome from which a row that was held at a start waits for the end of its lease.

@@ -5,7 +5,6 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{damaged, storage};
-use super::queue_rows;
 use crate::StoreError;
 
 /// Page cache of a committer's connection, KiB.
@@ -73,7 +72,24 @@ CREATE TABLE derived (body INTEGER PRIMARY KEY, version INTEGER NOT NULL, sent I
 CREATE TABLE pack (number INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO counter VALUES ('body', 1), ('start', 0);
-", queue_rows::TABLES];
+", QUEUE];
+
+/// Tables of the queue.
+///
+/// `attempts` is the number of the last taking; a row is held while `lease_until` is not zero and later than now.
+/// `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages that have no row any more, so
+/// that none is sent twice. `outgoing_due` has all that decides whether a row can be taken, so that rows of a destination
+/// which has enough attempts are passed over without being read.
+const QUEUE: &str = "
+CREATE TABLE outgoing (no INTEGER PRIMARY KEY, message BLOB NOT NULL, destination TEXT NOT NULL, queued_at INTEGER NOT NULL,
+  due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, unsettled INTEGER NOT NULL, lease_until INTEGER NOT NULL,
+  set_aside TEXT, octets INTEGER NOT NULL, body INTEGER NOT NULL, envelope BLOB NOT NULL,
+  UNIQUE (message, destination)) STRICT;
+CREATE INDEX outgoing_due ON outgoing (due_at, message, destination, lease_until) WHERE set_aside IS NULL;
+CREATE INDEX outgoing_queued ON outgoing (queued_at, message, destination);
+CREATE TABLE finished (message BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX finished_at ON finished (at);
+";
 
 /// Opens for writing; the file is made when missing.
 pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreError> {

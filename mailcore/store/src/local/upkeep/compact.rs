@@ -13,8 +13,8 @@ use super::super::fault::{damaged, storage, unavailable};
 use super::super::pack::{PackWriter, Place, path, record_octets};
 use super::super::rows::number;
 use super::super::{bodies, database};
-use super::UpkeepConfig;
 use super::access::Access;
+use super::config::UpkeepConfig;
 use super::moving::{Moving, STEP_BODIES, STEP_OCTETS, move_bodies};
 use crate::StoreError;
 

@@ -16,140 +16,28 @@
 
 mod access;
 mod compact;
+mod config;
 mod derive;
 mod garbage;
 mod moving;
 mod pages;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::access::Access;
 use self::compact::Compaction;
+pub use self::config::UpkeepConfig;
 use self::derive::Walk;
 use self::garbage::Garbage;
 use self::pages::FreePages;
 use super::committer::Committer;
-use super::pack::{PACK_OCTETS_MAX, PackNumbers, PackReader, PackWriter};
+use super::load::{INLINE_MOVED_AT, Load, Signal};
+use super::pack::{PackNumbers, PackReader, PackWriter};
 use super::writer::Job;
 use crate::StoreError;
-
-/// Octets of inline bodies of one shard at which they are moved, however busy it is.
-const INLINE_MOVED_AT: u64 = 8 * 1024 * 1024;
-/// Octets of inline bodies of one shard beyond which none are added: the upkeep cannot keep up, or the disk refuses it.
-pub(super) const INLINE_HELD_MAX: u64 = 64 * 1024 * 1024;
-
-/// How a store keeps house.
-#[derive(Clone, Copy, Debug)]
-pub struct UpkeepConfig {
-    /// How often it looks for something to do. Default 1 s.
-    pub every: Duration,
-    /// How long a body is kept after its last message was expunged, for those who are reading it. Default 5 s; up to twice.
-    pub grace: Duration,
-    /// Octets at which a pack is full. Default 256 MiB.
-    pub pack_octets_max: u64,
-    /// Octets of live bodies that compaction copies in a second. Default 32 MiB: a sixth of what a small disk writes.
-    pub copied_octets_per_second: u64,
-    /// Octets of inline bodies that a shard may keep while nothing else happens. Default 1 MiB: a body that comes alone is not
-    /// moved alone.
-    pub inline_octets_kept: u64,
-    /// Octets of free pages that a database may keep. Default 16 MiB: inline bodies come and go in them.
-    pub free_octets_kept: u64,
-}
-
-impl Default for UpkeepConfig {
-    fn default() -> Self {
-        Self {
-            every: Duration::from_secs(1),
-            grace: Duration::from_secs(5),
-            pack_octets_max: PACK_OCTETS_MAX,
-            copied_octets_per_second: 32 * 1024 * 1024,
-            inline_octets_kept: 1024 * 1024,
-            free_octets_kept: 16 * 1024 * 1024,
-        }
-    }
-}
-
-/// How the thread is woken and ended.
-#[derive(Default)]
-pub(super) struct Signal {
-    state: Mutex<SignalState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct SignalState {
-    woken: bool,
-    stopped: bool,
-}
-
-impl Signal {
-    fn wake(&self) {
-        self.state().woken = true;
-        self.changed.notify_all();
-    }
-
-    fn stop(&self) {
-        self.state().stopped = true;
-        self.changed.notify_all();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.state().stopped
-    }
-
-    /// Waits for some time, or until woken.
-    fn wait(&self, time: Duration) {
-        let quiet = |state: &mut SignalState| !state.woken && !state.stopped;
-        let wait = self.changed.wait_timeout_while(self.state(), time, quiet);
-        wait.unwrap_or_else(PoisonError::into_inner).0.woken = false;
-    }
-
-    fn state(&self) -> MutexGuard<'_, SignalState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a committer reports to the upkeep.
-pub(super) struct Load {
-    signal: Arc<Signal>,
-    inline_octets: AtomicU64,
-    commits: AtomicU64,
-}
-
-impl Load {
-    pub(super) fn new(signal: &Arc<Signal>) -> Self {
-        Self { signal: Arc::clone(signal), inline_octets: AtomicU64::new(0), commits: AtomicU64::new(0) }
-    }
-
-    /// After a commit; octets of bodies that it put into the database.
-    pub(super) fn committed(&self, inline_octets: u64) {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        let held = self.inline_octets.fetch_add(inline_octets, Ordering::Relaxed);
-        if held < INLINE_MOVED_AT && held + inline_octets >= INLINE_MOVED_AT {
-            self.signal.wake();
-        }
-    }
-
-    /// About the octets of inline bodies.
-    pub(super) fn inline_octets(&self) -> u64 {
-        self.inline_octets.load(Ordering::Relaxed)
-    }
-
-    /// What an earlier process left.
-    fn found(&self, octets: u64) {
-        self.inline_octets.fetch_add(octets, Ordering::Relaxed);
-    }
-
-    fn moved(&self, octets: u64) {
-        let less = |held: u64| Some(held.saturating_sub(octets));
-        // Refused batches are counted in: what is left over when nothing is left to move is forgotten.
-        let _ = self.inline_octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-}
 
 /// The thread. Dropping it lets it finish its step, and waits for that.
 pub(super) struct Upkeep {
@@ -248,14 +136,14 @@ impl ShardUpkeep {
         if self.commits_seen.is_none() {
             self.load.found(self.access.read(moving::inline_octets)?);
         }
-        let commits = self.load.commits.load(Ordering::Relaxed);
+        let commits = self.load.commits();
         let is_quiet = self.commits_seen.replace(commits) == Some(commits);
         let held = self.load.inline_octets();
         if held < INLINE_MOVED_AT && !(is_quiet && held > kept) {
             return Ok(false);
         }
         let Some(moved) = moving::move_inline(&mut self.access, &mut self.writer)? else {
-            self.load.inline_octets.store(0, Ordering::Relaxed);
+            self.load.emptied();
             return Ok(false);
         };
         self.load.moved(moved.octets);

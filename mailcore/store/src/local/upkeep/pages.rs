@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::super::fault::storage;
-use super::UpkeepConfig;
 use super::access::Access;
+use super::config::UpkeepConfig;
 use crate::StoreError;
 
 /// Octets of a page, SQLite's default.

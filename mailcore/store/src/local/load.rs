@@ -1,0 +1,99 @@
+//! What a shard's committer reports to the upkeep: commits, and octets of bodies that lie in the database for a while.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Octets of inline bodies of one shard at which they are moved, however busy it is.
+pub(super) const INLINE_MOVED_AT: u64 = 8 * 1024 * 1024;
+/// Octets of inline bodies of one shard beyond which none are added: the upkeep cannot keep up, or the disk refuses it.
+pub(super) const INLINE_HELD_MAX: u64 = 64 * 1024 * 1024;
+
+/// Wakes and ends the thread of the upkeep.
+#[derive(Default)]
+pub(super) struct Signal {
+    state: Mutex<SignalState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct SignalState {
+    woken: bool,
+    stopped: bool,
+}
+
+impl Signal {
+    fn wake(&self) {
+        self.state().woken = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn stop(&self) {
+        self.state().stopped = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+
+    /// Waits for some time, or until woken.
+    pub(super) fn wait(&self, time: Duration) {
+        let quiet = |state: &mut SignalState| !state.woken && !state.stopped;
+        let wait = self.changed.wait_timeout_while(self.state(), time, quiet);
+        wait.unwrap_or_else(PoisonError::into_inner).0.woken = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, SignalState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a committer reports to the upkeep.
+pub(super) struct Load {
+    signal: Arc<Signal>,
+    inline_octets: AtomicU64,
+    commits: AtomicU64,
+}
+
+impl Load {
+    pub(super) fn new(signal: &Arc<Signal>) -> Self {
+        Self { signal: Arc::clone(signal), inline_octets: AtomicU64::new(0), commits: AtomicU64::new(0) }
+    }
+
+    /// After a commit; octets of bodies that it put into the database.
+    pub(super) fn committed(&self, inline_octets: u64) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        let held = self.inline_octets.fetch_add(inline_octets, Ordering::Relaxed);
+        if held < INLINE_MOVED_AT && held + inline_octets >= INLINE_MOVED_AT {
+            self.signal.wake();
+        }
+    }
+
+    /// About the octets of inline bodies.
+    pub(super) fn inline_octets(&self) -> u64 {
+        self.inline_octets.load(Ordering::Relaxed)
+    }
+
+    /// Commits since the start.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Octets of inline bodies that an earlier process left.
+    pub(super) fn found(&self, octets: u64) {
+        self.inline_octets.fetch_add(octets, Ordering::Relaxed);
+    }
+
+    /// Octets that the upkeep moved to a pack.
+    pub(super) fn moved(&self, octets: u64) {
+        let less = |held: u64| Some(held.saturating_sub(octets));
+        // Refused batches are counted in, until `emptied`.
+        let _ = self.inline_octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// No inline body is left: what refused batches had counted in is forgotten.
+    pub(super) fn emptied(&self) {
+        self.inline_octets.store(0, Ordering::Relaxed);
+    }
+}
