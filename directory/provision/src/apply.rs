@@ -4,6 +4,7 @@
 //! interruption anywhere, the same plan goes on where it stopped, and any other plan first finds out what the interrupted
 //! one has done.
 
+mod error;
 mod perform;
 
 use std::collections::VecDeque;
@@ -12,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use provost_client::{Directory, DirectoryError};
+use provost_client::Directory;
 use provost_credential::{Scheme, Secret};
 use serde_json::json;
 
-use self::perform::{Found, Performer};
+pub use self::error::ApplyError;
+use self::error::Failure;
+use self::perform::{Found, Performer, now};
 use crate::journal::{End, Journal, JournalError, Journals};
 use crate::{Actor, Audit, Change, Passwords, Plan};
 
@@ -53,37 +56,6 @@ pub struct Outcomes {
     pub seconds: f64,
     /// Of those, spent with hashing (wall share, all cores at work).
     pub hashing_seconds: f64,
-}
-
-/// Why an apply did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The plan cannot be applied here, or not with these passwords; nothing was written.
-    #[error("{0}")]
-    Refused(String),
-    /// The directory. The same plan can be applied again.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// The audit or the journal cannot be written: nothing goes into the directory without them.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-impl From<JournalError> for ApplyError {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::InUse(_) => Self::Refused(error.to_string()),
-            error => Self::Unavailable(error.to_string()),
-        }
-    }
-}
-
-/// Why a person's writes did not come to their end.
-enum Failure {
-    /// This person only.
-    Person(String),
-    /// No use in going on.
-    Stop(ApplyError),
 }
 
 /// A change with its place in the plan.
@@ -227,11 +199,6 @@ impl Applier<'_> {
             tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit file");
         }
     }
-}
-
-/// RFC 3339, UTC.
-fn now() -> String {
-    jiff::Timestamp::now().to_string()
 }
 
 /// What all people of one apply share.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use provost_entry::{AttributeDescription, Entry};
 use provost_schema::attr;
 
-use crate::plan::{AttributeChange, How};
+use crate::attribute_change::{AttributeChange, How};
 use crate::source::{Column, Record, RecordError, Source};
 use crate::{Policies, Rule, calendar};
 

@@ -6,6 +6,7 @@
 //! [`Desk`] takes a [`Principal`] and decides what it may do.
 
 mod apply;
+mod attribute_change;
 mod attributes;
 mod audit;
 mod calendar;
@@ -20,11 +21,13 @@ mod role;
 mod rule;
 mod settings;
 mod source;
+mod text_form;
 mod tree;
 mod wanted;
 mod write;
 
 pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
+pub use attribute_change::{AttributeChange, How};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
     AddressInfo, Desk, DeskError, Expected, ImportError, PersonDetail, PersonSummary, PlannedImport, Target,
@@ -33,8 +36,8 @@ pub use desk::{
 pub use journal::{Begin, End, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::fold_name;
 pub use plan::{
-    Actual, AttributeChange, Change, ChangeKind, How, PLAN_OCTETS_MAX, PLAN_VERSION, Plan, PlanError, PlanFileError,
-    PlanSummary, Reason, SourceStamp, plan,
+    Actual, Change, ChangeKind, PLAN_OCTETS_MAX, PLAN_VERSION, Plan, PlanError, PlanFileError, PlanSummary, Reason,
+    SourceStamp, plan,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
 pub use principal::Principal;

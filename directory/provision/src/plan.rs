@@ -7,7 +7,7 @@
 mod actual;
 mod change;
 mod planner;
-pub(crate) mod serial;
+mod serial;
 
 use provost_entry::Dn;
 use provost_entry::time::generalized;
@@ -17,7 +17,7 @@ use crate::source::{RecordError, Source};
 use crate::wanted::State;
 
 pub use actual::Actual;
-pub use change::{AttributeChange, Change, ChangeKind, How, Reason};
+pub use change::{Change, ChangeKind, Reason};
 use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};

@@ -7,9 +7,9 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modificati
 use provost_schema::{attr, class};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{AttributeChange, How, serial};
+use crate::attribute_change::{AttributeChange, How};
 use crate::source::RecordRef;
-use crate::tree;
+use crate::{text_form, tree};
 
 /// What an address is to its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl AddressKind {
 #[serde(deny_unknown_fields)]
 pub struct Write {
     /// The entry.
-    #[serde(with = "serial::dn")]
+    #[serde(with = "text_form::dn")]
     pub dn: Dn,
     /// What is done to it, and under which condition.
     pub action: Action,

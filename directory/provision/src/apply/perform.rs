@@ -7,7 +7,7 @@ use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use uuid::Uuid;
 
-use super::{Failure, now};
+use super::error::{ApplyError, Failure};
 use crate::journal::{End, Journal, JournalError, Receipt, WriteOutcome};
 use crate::write::{Action, Batch, Operation, Write};
 use crate::{Plan, tree};
@@ -76,7 +76,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Sends until it is known what came of it. An error ends the apply: the outcome stays unknown, without a receipt.
-    async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, Answer), super::ApplyError> {
+    async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, Answer), ApplyError> {
         let mut unknown = None;
         for _ in 0..SENT_MAX {
             let error = match self.request(write.operation(&self.batch, hash)).await {
@@ -134,7 +134,7 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
 }
 
 /// A refusal of one person's write, or what ends the apply.
-fn refused(error: DirectoryError) -> Result<(WriteOutcome, Answer), super::ApplyError> {
+fn refused(error: DirectoryError) -> Result<(WriteOutcome, Answer), ApplyError> {
     match error {
         DirectoryError::Unavailable(_) | DirectoryError::Unknown(_) | DirectoryError::InvalidCredentials => {
             Err(error.into())
@@ -211,4 +211,9 @@ pub(super) async fn settle(journal: &Journal, plan: &Plan, found: &Found) -> std
         failed += usize::from(!all);
     }
     Ok(End { at: now(), applied, failed })
+}
+
+/// RFC 3339, UTC.
+pub(super) fn now() -> String {
+    jiff::Timestamp::now().to_string()
 }

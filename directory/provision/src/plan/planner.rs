@@ -7,7 +7,8 @@ use provost_schema::attr;
 use uuid::Uuid;
 
 use super::actual::{Actual, Known, Person};
-use super::{AttributeChange, Change, ChangeKind, Reason};
+use super::{Change, ChangeKind, Reason};
+use crate::attribute_change::AttributeChange;
 use crate::naming::{is_numbered, numbered};
 use crate::source::{Column, RecordError, person_key};
 use crate::wanted::{State, WantedPerson, refuse};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, PlanSummary};
 use crate::attributes::PERSON_ATTRIBUTES;
 use crate::source::RecordError;
-use crate::{Change, SourceStamp, tree};
+use crate::{Change, SourceStamp, text_form, tree};
 
 /// Version of the form. A plan of another version is refused: what its writes mean is not known.
 pub const PLAN_VERSION: u32 = 1;
@@ -60,7 +60,7 @@ struct Versioned {
 struct Written<'a> {
     version: u32,
     hash: &'a str,
-    #[serde(with = "dn")]
+    #[serde(with = "text_form::dn")]
     suffix: &'a Dn,
     sources: &'a [SourceStamp],
     policies: &'a str,
@@ -76,7 +76,7 @@ struct Read {
     #[serde(rename = "version")]
     _version: u32,
     hash: String,
-    #[serde(with = "dn")]
+    #[serde(with = "text_form::dn")]
     suffix: Dn,
     sources: Vec<SourceStamp>,
     policies: String,
@@ -158,35 +158,5 @@ impl Plan {
             }
         }
         Ok(())
-    }
-}
-
-/// A DN as its text.
-pub(crate) mod dn {
-    use provost_entry::Dn;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(dn: &Dn, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(dn.as_str())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dn, D::Error> {
-        Dn::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
-/// An attribute description as its text.
-pub(crate) mod attribute {
-    use provost_entry::AttributeDescription;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(name: &AttributeDescription, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(name.as_str())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AttributeDescription, D::Error> {
-        AttributeDescription::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

@@ -6,7 +6,7 @@ use provost_schema::{attr, class};
 
 use super::*;
 use crate::write::{Batch, Operation};
-use crate::{CsvOptions, Policies, read_source, wanted};
+use crate::{AttributeChange, CsvOptions, Policies, read_source, wanted};
 
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,end_date,password\n";

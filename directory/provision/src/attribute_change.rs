@@ -1,0 +1,85 @@
+//! One attribute before and after, and what asks the directory for it.
+
+use std::fmt;
+
+use provost_entry::{AttributeDescription, Filter, Modification};
+use serde::{Deserialize, Serialize};
+
+use crate::{Rule, text_form};
+
+/// How an attribute is changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// The values after take the place of all there are.
+    #[default]
+    Set,
+    /// The values after that were not there before are added; others stay, whether the plan knew of them or not.
+    Add,
+}
+
+/// One attribute of one entry: its values before and after, and the rule that leads from one to the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttributeChange {
+    /// Which attribute.
+    #[serde(with = "text_form::attribute")]
+    pub name: AttributeDescription,
+    /// How.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub how: How,
+    /// Values that the directory held when the plan was made; none for a new entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<String>,
+    /// Values that it will hold; none takes the attribute away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// Why.
+    pub rule: Rule,
+}
+
+fn is_default(how: &How) -> bool {
+    *how == How::default()
+}
+
+impl AttributeChange {
+    /// An attribute of a new entry.
+    pub(crate) fn new(name: &'static str, after: Vec<String>, rule: Rule) -> Self {
+        Self { name: AttributeDescription::of(name), how: How::Set, before: Vec::new(), after, rule }
+    }
+
+    /// Values that join those that are held.
+    pub(crate) fn add(name: &'static str, held: Vec<String>, more: Vec<String>, rule: Rule) -> Self {
+        let after = held.iter().cloned().chain(more).collect();
+        Self { name: AttributeDescription::of(name), how: How::Add, before: held, after, rule }
+    }
+
+    /// The modification of RFC 4511 §4.6.
+    pub(crate) fn modification(&self) -> Modification {
+        let octets = |value: &String| value.clone().into_bytes();
+        match self.how {
+            How::Set => Modification::replace(self.name.clone(), self.after.iter().map(octets).collect()),
+            How::Add => {
+                let new = self.after.iter().filter(|value| !self.before.contains(value)).map(octets).collect();
+                Modification::add(self.name.clone(), new)
+            }
+        }
+    }
+
+    /// The condition that the entry still holds the values before.
+    pub(crate) fn is_as_before(&self) -> Filter {
+        if self.before.is_empty() {
+            return Filter::Not(Box::new(Filter::Present(self.name.clone())));
+        }
+        let equal = |value: &String| Filter::Equal(self.name.clone(), value.clone().into_bytes());
+        Filter::And(self.before.iter().map(equal).collect())
+    }
+}
+
+impl fmt::Display for AttributeChange {
+    /// `sn: Roy -> Côté [column.family_name]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(", ") };
+        write!(f, "{}: {} -> {} [{}]", self.name, shown(&self.before), shown(&self.after), self.rule)
+    }
+}
