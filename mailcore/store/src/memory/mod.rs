@@ -13,9 +13,8 @@ use bytes::Bytes;
 use provost_message::derive;
 use tokio::sync::watch;
 
-use self::rows::{Bodies, MemoryRows};
+use self::rows::{Bodies, MemoryAccount, MemoryRows};
 pub use self::state::MemoryState;
-use crate::account::Account;
 use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED_SECONDS};
 use crate::interpret;
 use crate::lease::Leases;
@@ -23,7 +22,7 @@ use crate::mailbox::clip;
 use crate::notices::Notices;
 use crate::{
     AccountId, Applied, ApplyError, Batch, BatchId, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
-    MessageMeta, MessageStore, Modseq, Row, Rows, Snapshot, StoreError, Token, Uid, Which,
+    MessageMeta, MessageStore, Modseq, Row, Rows, Snapshot, StoreError, Token, Which,
 };
 
 /// Keeps everything in memory, loses it with the process.
@@ -68,15 +67,6 @@ struct State {
     batches: HashMap<(AccountId, BatchId), (i64, Applied)>,
     logins: BTreeMap<(AccountId, &'static str), i64>,
     queue: queue::Queue,
-}
-
-#[derive(Default)]
-struct MemoryAccount {
-    account: Account,
-    messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
-    /// Tombstones per mailbox.
-    gone: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
-    replies: BTreeMap<(String, String), i64>,
 }
 
 impl State {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::MemoryAccount;
+use crate::account::Account;
 use crate::interpret::AccountRows;
 use crate::lease::{Leases, Pin};
 use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
@@ -21,6 +21,16 @@ pub(super) struct Body {
 pub(super) struct Bodies {
     pub(super) kept: HashMap<u64, Body>,
     last: u64,
+}
+
+/// What the engine keeps of one account.
+#[derive(Default)]
+pub(super) struct MemoryAccount {
+    pub(super) account: Account,
+    pub(super) messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
+    /// Tombstones per mailbox.
+    pub(super) gone: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
+    pub(super) replies: BTreeMap<(String, String), i64>,
 }
 
 /// How to take one change of rows back.
