@@ -60,7 +60,7 @@ impl Sink {
         Self::start_at("127.0.0.1:0")
     }
 
-    /// Listens where it is told to.
+    /// Listens at the given address.
     pub fn start_at(address: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let (address, state) = (listener.local_addr()?, Arc::new(State::default()));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 /// `/metrics`, `/readyz`, `/livez`.
 ///
-/// Ready means that the View was complete once; that it is current is told and not asked for, as the mail core runs on
+/// Ready means that the View was complete once; that it is current is reported and not required, as the mail core runs on
 /// from its snapshot while the directory is down.
 pub fn health_router(view: View, metrics: PrometheusHandle) -> Router {
     Router::new()

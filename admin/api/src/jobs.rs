@@ -51,7 +51,7 @@ pub(crate) enum JobState {
 pub(crate) struct OutcomesBody {
     /// Id of the batch, on every entry written.
     batch: String,
-    /// People done.
+    /// People whose writes are all done.
     applied: usize,
     /// LDAP writes done.
     writes: usize,
@@ -70,7 +70,7 @@ pub(crate) struct OutcomesBody {
 pub(crate) struct FailureBody {
     /// Line in the file.
     line: u64,
-    /// Why.
+    /// Why the writes of this person failed.
     reason: String,
 }
 
@@ -99,12 +99,12 @@ impl From<Outcomes> for OutcomesBody {
 /// An apply that runs or has run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Job {
-    /// Its id.
+    /// Id of the job.
     #[schema(value_type = String, format = "uuid")]
     pub(crate) id: Uuid,
-    /// Where it is.
+    /// How far the job is.
     pub(crate) state: JobState,
-    /// People done.
+    /// People whose writes are all done.
     pub(crate) done: usize,
     /// People to do.
     pub(crate) total: usize,

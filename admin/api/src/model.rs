@@ -10,11 +10,11 @@ use uuid::Uuid;
 /// A person in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonItem {
-    /// Immutable id.
+    /// provostPersonId: it never changes.
     id: String,
-    /// Login.
+    /// Login name (`uid`).
     uid: String,
-    /// Name.
+    /// Name as it is shown: given name and family name.
     display_name: String,
     /// Primary address.
     mail: String,
@@ -43,11 +43,11 @@ pub(crate) struct PeopleFound {
 /// One address of a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AddressItem {
-    /// The address.
+    /// The address, `local@domain`.
     address: String,
     /// primary, alias, retained, ...
     kind: String,
-    /// RFC 3339.
+    /// Since when it is given, RFC 3339.
     since: Option<String>,
 }
 
@@ -129,7 +129,7 @@ pub(crate) struct MailboxFacts {
     quota_octets: Option<u64>,
     /// Messages in all folders.
     messages: u64,
-    /// By protocol.
+    /// The last login by each protocol.
     last_logins: Vec<LastLogin>,
 }
 
@@ -148,11 +148,11 @@ impl MailboxFacts {
 /// All that is known of one person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonBody {
-    /// Immutable id.
+    /// provostPersonId: it never changes.
     id: String,
-    /// Login.
+    /// Login name (`uid`).
     uid: String,
-    /// Name.
+    /// Name as it is shown: given name and family name.
     display_name: String,
     /// Primary address.
     mail: String,
@@ -175,9 +175,9 @@ pub(crate) struct PersonBody {
     sources: Vec<String>,
     /// Programme or unit.
     program: Option<String>,
-    /// Date.
+    /// First day, YYYY-MM-DD.
     start_date: Option<String>,
-    /// Date.
+    /// Last day, YYYY-MM-DD.
     end_date: Option<String>,
     /// Whether a password is set.
     has_password: bool,
@@ -185,9 +185,9 @@ pub(crate) struct PersonBody {
     addresses: Vec<AddressItem>,
     /// The vacation rule when one is set.
     vacation: Option<VacationBody>,
-    /// RFC 3339.
+    /// When the entry was made, RFC 3339.
     created: Option<String>,
-    /// RFC 3339.
+    /// When the entry was last changed, RFC 3339.
     modified: Option<String>,
     /// `null` while the store cannot say.
     mailbox: Option<MailboxFacts>,
@@ -295,7 +295,7 @@ pub(crate) struct QueuedMessage {
 /// A recipient that is still to do.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueuedRecipient {
-    /// Whom.
+    /// Address of the recipient.
     address: String,
     /// What the peer said last.
     last_error: Option<String>,

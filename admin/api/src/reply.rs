@@ -8,7 +8,7 @@ use provost_provision::DeskError;
 use crate::model::Changed;
 use crate::problem::Problem;
 
-/// The header that tells the audit id.
+/// The header that carries the audit id.
 pub(crate) const X_AUDIT_ID: HeaderName = HeaderName::from_static("x-audit-id");
 
 /// A reply with its audit id as a header.
@@ -21,7 +21,7 @@ pub(crate) fn audited<T>(audit_id: &str, reply: T) -> Audited<T> {
     (AppendHeaders(value.map(|value| (X_AUDIT_ID, value)).into_iter().collect()), reply)
 }
 
-/// The reply to a change that tells nothing but its audit id.
+/// The reply to a change that carries nothing but its audit id.
 pub(crate) fn changed(audit_id: String) -> Audited<Json<Changed>> {
     audited(&audit_id.clone(), Json(Changed { audit_id }))
 }

@@ -48,7 +48,7 @@ pub struct NewToken {
 /// A token in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenInfo {
-    /// Its name.
+    /// Name of the token; the audit shows it.
     pub name: String,
     /// Name of its role.
     pub role: String,

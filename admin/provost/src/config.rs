@@ -215,7 +215,7 @@ pub(crate) struct Api {
 }
 
 impl Config {
-    /// Reads and checks a file; every complaint names the file and, where TOML can tell, the line.
+    /// Reads and checks a file; every complaint names the file and, where TOML reports it, the line.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
         let text = read_bounded(file)?;
         let config: Self = toml::from_str(&text).map_err(|e| anyhow!("{}: {e}", file.display()))?;

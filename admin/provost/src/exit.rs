@@ -1,4 +1,4 @@
-//! Exit codes, and how a failure is told.
+//! Exit codes, and how a failure is reported.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use provost_provision::{ApplyError, DeskError};
 pub(crate) enum Exit {
     /// Done, or nothing to do.
     Clean = 0,
-    /// Not done as asked, and told already: an import that was interrupted, a check of the doctor.
+    /// Not done as asked, and reported already: an import that was interrupted, a check of the doctor.
     Failed = 1,
     /// `--dry-run` found changes to make.
     ChangesPending = 2,

@@ -101,7 +101,7 @@ struct VisitorView<'a> {
     csrf: &'a str,
 }
 
-/// Renders a page. A status of 400 and above is told in its title too.
+/// Renders a page. A status of 400 and above is in its title too.
 pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
     let user = visitor.user.as_ref();
     let page = Page {
@@ -133,7 +133,7 @@ pub(crate) fn failure(
     told(visitor, status, title_key, visitor.language.say(text_key, values))
 }
 
-/// The page of an error, told in these words.
+/// The page of an error, in these words.
 fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
     struct Message {

@@ -1,4 +1,4 @@
-//! The rules of the operations, in the page's language: what a clerk can break must be told in the clerk's words.
+//! The rules of the operations, in the page's language: what a clerk can break is reported in the clerk's language.
 
 use crate::language::Language;
 

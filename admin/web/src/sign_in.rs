@@ -41,7 +41,7 @@ struct SignInPage<'a> {
     error: Option<String>,
 }
 
-/// The form; somebody who is signed in already is sent on.
+/// The form; a signed-in user is sent on.
 pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
     let next = way_back(&query.next);
     if visitor.user.is_some() {

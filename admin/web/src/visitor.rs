@@ -25,7 +25,7 @@ const COOKIES_MAX: usize = 64;
 pub(crate) struct Visitor {
     /// Theirs: chosen, remembered, or as the browser asks; else French.
     pub(crate) language: Language,
-    /// Where they come from, when the listener tells.
+    /// Where they come from, when the listener reports it.
     pub(crate) address: Option<IpAddr>,
     /// Path and query of the page, for the language switch and the way back after a sign-in.
     pub(crate) here: String,

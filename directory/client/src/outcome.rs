@@ -25,7 +25,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// As told to the caller of a read: nothing can have been done.
+    /// As returned to the caller of a read: nothing can have been done.
     pub(crate) fn of_read(self, url: &str) -> DirectoryError {
         match self {
             Self::Decided(error) | Self::Topology(error) => error,
@@ -35,7 +35,7 @@ impl Failure {
         }
     }
 
-    /// As told to the caller of a write.
+    /// As returned to the caller of a write.
     pub(crate) fn of_write(self, url: &str) -> DirectoryError {
         match self {
             Self::Lost(reason) => DirectoryError::Unknown(format!("{url}: {reason}")),

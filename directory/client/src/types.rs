@@ -21,7 +21,7 @@ pub struct ServerConfig {
 pub enum ServerRole {
     /// The writable provider.
     Provider,
-    /// Reads only.
+    /// Takes reads only; writes go to a provider.
     Replica,
 }
 
@@ -32,7 +32,7 @@ pub struct DirectoryConfig {
     pub servers: Vec<ServerConfig>,
     /// Identity; empty binds anonymously.
     pub bind_dn: String,
-    /// Its password.
+    /// Password of `bind_dn`.
     pub bind_password: String,
     /// The site's suffix.
     pub suffix: Dn,
@@ -49,7 +49,7 @@ pub struct DirectoryConfig {
 pub enum Scope {
     /// The base itself.
     Base,
-    /// Its children.
+    /// The direct children of the base.
     One,
     /// The base and all below it.
     Subtree,
@@ -58,11 +58,11 @@ pub enum Scope {
 /// A search request. Paged underneath (RFC 2696) unless the scope is `Base`.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// Where.
+    /// Base of the search.
     pub base: Dn,
-    /// How deep.
+    /// How far below the base.
     pub scope: Scope,
-    /// What.
+    /// Which entries.
     pub filter: Filter,
     /// Which attributes; empty means all user attributes. `*` and `+` work.
     pub attributes: Vec<String>,
@@ -92,16 +92,16 @@ pub enum DirectoryError {
     /// Result 32. Only from a server that answers for certain.
     #[error("no such entry: {0}")]
     NoSuchObject(String),
-    /// Result 68.
+    /// entryAlreadyExists (68, RFC 4511 §4.1.9).
     #[error("the entry exists already: {0}")]
     AlreadyExists(String),
-    /// Result 122.
+    /// assertionFailed (122, RFC 4528).
     #[error("the entry has changed meanwhile")]
     AssertionFailed,
     /// Results 49, 48, 53 on bind.
     #[error("the credentials were refused")]
     InvalidCredentials,
-    /// Result 50.
+    /// insufficientAccessRights (50, RFC 4511 §4.1.9).
     #[error("not permitted: {0}")]
     InsufficientAccess(String),
     /// Any other refusal that repeating will not mend: result code and the server's words.

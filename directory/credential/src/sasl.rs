@@ -15,7 +15,7 @@ pub struct PlainIdentity {
     pub authorization: String,
     /// Who is proving it.
     pub authentication: String,
-    /// With what.
+    /// The password as it was sent.
     pub password: Secret,
 }
 

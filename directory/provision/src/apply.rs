@@ -31,7 +31,7 @@ const HASHED_AHEAD: usize = 64;
 /// How far an apply is. Called from one task, often.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// People done.
+    /// People whose writes are all done, or refused.
     pub done: usize,
     /// People to do.
     pub total: usize,
@@ -44,7 +44,7 @@ pub struct Outcomes {
     pub batch: String,
     /// Whether it went on with a batch that had been interrupted; people of earlier runs count as applied.
     pub resumed: bool,
-    /// People done.
+    /// People whose writes are all done.
     pub applied: usize,
     /// LDAP writes done.
     pub writes: usize,
@@ -69,7 +69,7 @@ type Ended = (u64, usize, Option<Failure>);
 
 /// Everything that applying takes besides the plan.
 pub struct Applier<'a> {
-    /// Where to.
+    /// The directory that is written to.
     pub directory: &'a Directory,
     /// How initial passwords are stored.
     pub scheme: Scheme,
@@ -81,7 +81,7 @@ pub struct Applier<'a> {
     pub journals: &'a Journals,
 }
 
-/// The caller's ear for [`Progress`].
+/// Called with [`Progress`] as people are done.
 pub type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 impl Applier<'_> {

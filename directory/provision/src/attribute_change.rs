@@ -22,10 +22,10 @@ pub enum How {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttributeChange {
-    /// Which attribute.
+    /// Name of the attribute.
     #[serde(with = "text_form::attribute")]
     pub name: AttributeDescription,
-    /// How.
+    /// Whether the values after replace those held, or join them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub how: How,
     /// Values that the directory held when the plan was made; none for a new entry.
@@ -34,7 +34,7 @@ pub struct AttributeChange {
     /// Values that it will hold; none takes the attribute away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
-    /// Why.
+    /// The rule that leads to the values after.
     pub rule: Rule,
 }
 

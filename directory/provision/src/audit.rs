@@ -24,9 +24,9 @@ pub struct AuditRecord {
     pub id: String,
     /// RFC 3339, UTC.
     pub at: String,
-    /// Who.
+    /// Who asked: a login, the name of a token, a user of the machine.
     pub actor: String,
-    /// Through what.
+    /// The face that was used.
     pub via: String,
     /// `vacation.set`, `address.add`, `password.reset`, `person.view`, `import.apply`, `operation.refused`, ...
     pub action: String,

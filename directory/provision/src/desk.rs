@@ -60,7 +60,7 @@ pub struct AddressInfo {
     pub address: String,
     /// primary, alias, retained, ...
     pub kind: String,
-    /// RFC 3339.
+    /// Since when the address is given, RFC 3339.
     pub since: Option<String>,
 }
 
@@ -111,15 +111,15 @@ pub struct PersonDetail {
     pub end_date: Option<String>,
     /// Whether a password is set.
     pub has_password: bool,
-    /// Octets.
+    /// Quota in octets, where the entry states one.
     pub quota_octets: Option<u64>,
     /// Addresses, primary first.
     pub addresses: Vec<AddressInfo>,
     /// Vacation rule when one is set.
     pub vacation: Option<VacationChange>,
-    /// RFC 3339.
+    /// When the entry was made, RFC 3339.
     pub created: Option<String>,
-    /// RFC 3339.
+    /// When the entry was last changed, RFC 3339.
     pub modified: Option<String>,
     /// Id of the audit record of this look.
     pub audit_id: String,
@@ -137,9 +137,9 @@ pub enum DeskError {
     /// A field is wrong: field name and rule.
     #[error("{field}: {rule}")]
     Invalid {
-        /// Which input.
+        /// Name of the input.
         field: &'static str,
-        /// Which rule.
+        /// The rule that the input breaks.
         rule: String,
     },
     /// No setting has this name.

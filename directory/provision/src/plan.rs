@@ -163,7 +163,7 @@ impl Plan {
         &self.changes
     }
 
-    /// Counts.
+    /// Counts of rows, people and writes.
     pub fn summary(&self) -> &PlanSummary {
         &self.summary
     }

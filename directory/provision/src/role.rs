@@ -20,7 +20,7 @@ pub enum Role {
     Registrar,
     /// Routing of mail: addresses, the queue.
     Postmaster,
-    /// Everything.
+    /// May do everything.
     Admin,
 }
 
@@ -75,11 +75,11 @@ impl fmt::Display for Role {
 /// What a cell of the table allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// Nothing.
+    /// On no entry.
     No,
     /// On one's own entry.
     Own,
-    /// On any.
+    /// On every entry.
     Any,
 }
 
@@ -116,7 +116,7 @@ pub enum Operation {
     ChangeTokens,
     /// See the settings that all nodes share.
     ViewSettings,
-    /// Change them.
+    /// Change the settings that nodes share.
     ChangeSettings,
     /// Make the containers of the directory.
     InitDirectory,

@@ -81,7 +81,7 @@ pub struct Record {
     pub given_name: String,
     /// NFC, single spaces between words.
     pub family_name: String,
-    /// YYYYMMDD.
+    /// Date of birth, YYYYMMDD.
     pub birth_date: Option<String>,
     /// Address outside.
     pub private_email: Option<String>,
@@ -145,9 +145,9 @@ pub enum FileError {
     /// Not in the stated encoding.
     #[error("line {line}: {rule}")]
     Encoding {
-        /// Where.
+        /// Line of the file.
         line: u64,
-        /// What.
+        /// The rule that the file breaks.
         rule: String,
     },
     /// Larger than we read.

@@ -58,7 +58,7 @@ pub(crate) fn prepare(
             Some(existing(tree, &parse_dn(dn)?)?)
         }
     };
-    // RFC 4528 §3: before anything else that could refuse, or a stale writer would be told something else.
+    // RFC 4528 §3: before anything else that could refuse, or a stale writer would get another result.
     check_assertion(tree, target, author.identity, controls)?;
     let draft = match (operation, target) {
         (WriteOperation::Add { dn, attributes }, _) => Some(add(tree, dn, attributes, author)?),

@@ -1,4 +1,4 @@
-//! The one writer: turns all waiting write requests into one transaction, then tells everybody.
+//! The one writer: turns all waiting write requests into one transaction, then notifies every watcher.
 //!
 //! Commit first, then memory, then watchers, then answers: nobody ever sees what a crash could take back.
 

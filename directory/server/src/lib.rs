@@ -5,7 +5,7 @@
 //!
 //! The way of a request: `session` cuts frames, `message` reads one, `search` and `sync` answer from the `tree` in
 //! memory; writes go through the one `committer`, which checks them (`change`), makes them durable (`storage`), puts
-//! them into the tree, tells the watchers and only then answers.
+//! them into the tree, notifies the watchers and only then answers.
 
 mod access;
 mod ber;

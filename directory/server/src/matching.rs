@@ -10,7 +10,7 @@ use crate::tree::{Subject, Tree};
 
 /// Something that has attributes.
 pub(crate) trait Source {
-    /// Shows each value that `wanted` covers, until `visit` says that it has seen enough; tells whether it said so.
+    /// Shows each value that `wanted` covers, until `visit` says that it has seen enough; returns whether it did.
     fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
 }
 

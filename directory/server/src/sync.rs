@@ -22,7 +22,7 @@ use crate::watch::Watch;
 /// UUIDs in one Sync Info message.
 const ID_SET_MAX: usize = 512;
 
-/// How the refresh tells what is gone (RFC 4533 §3.3.2).
+/// How the refresh reports what is gone (RFC 4533 §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// No cookie: the whole content.
@@ -213,16 +213,16 @@ impl Sync<'_> {
             return None;
         }
         let mut w = Writer::default();
-        self.tell(&tree, refresh, first, &mut w);
+        self.write(&tree, refresh, first, &mut w);
         while w.len() < CHUNK_OCTETS {
             let Some(change) = changes.next_now() else { break };
-            self.tell(&tree, refresh, &change, &mut w);
+            self.write(&tree, refresh, &change, &mut w);
         }
         Some(w.into_octets())
     }
 
     /// Writes what a change means for this content (RFC 4533 §3.4).
-    fn tell(&self, tree: &Tree, refresh: &mut Refresh, change: &Change, w: &mut Writer) {
+    fn write(&self, tree: &Tree, refresh: &mut Refresh, change: &Change, w: &mut Writer) {
         refresh.context.advance(change.csn);
         let children = tree.subject(change.place).map_or(0, |subject| subject.children);
         let side = |side: &Option<(Place, Record)>| {

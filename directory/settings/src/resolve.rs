@@ -85,9 +85,9 @@ fn is_below(dn: &str, container: &str) -> bool {
 pub struct Fault {
     /// Name of the setting, as the entry has it.
     pub name: String,
-    /// The entry.
+    /// DN of the entry.
     pub dn: String,
-    /// What it states.
+    /// The values that the entry states.
     pub values: Vec<String>,
     /// The rule that this breaks.
     pub rule: String,
@@ -117,7 +117,7 @@ impl Fallback {
 /// One setting as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingRow {
-    /// Its name.
+    /// Name of the setting.
     pub name: String,
     /// The values in force.
     pub values: Vec<String>,

@@ -330,7 +330,7 @@ mod tests {
             assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await, "{other}");
         }
         publish(&view, 1, PersonState::Suspended);
-        // It stays so until somebody looks.
+        // It stays so until an operator acts.
         assert!(is_woken(&mut watch, &view).await && is_woken(&mut watch, &view).await && watch.has_changed(&view));
         assert_eq!(watch.look(&view).unwrap().state, PersonState::Suspended);
         assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await);

@@ -25,7 +25,7 @@ const PASSWORD_OCTETS_MAX: usize = 512;
 pub enum Login {
     /// This is the person, and they may log in.
     Accepted(Arc<Person>),
-    /// Wrong name or password, or not allowed to log in: not told which.
+    /// Wrong name or password, or not allowed to log in: the reply does not show which.
     Refused,
     /// Cannot be verified now.
     Unavailable,

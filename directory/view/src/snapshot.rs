@@ -18,7 +18,7 @@ use crate::{Group, Person};
 pub enum AddressKind {
     /// The one they send from.
     Primary,
-    /// Another.
+    /// An alias: reaches the person beside the primary address.
     Alias,
     /// An earlier primary one.
     Retained,
@@ -158,7 +158,7 @@ impl Snapshot {
         dn_key(&person.dn).is_some_and(|key| group.has(&key))
     }
 
-    /// By entryUUID.
+    /// The person with this entryUUID.
     pub fn person(&self, entry_uuid: Uuid) -> Option<Arc<Person>> {
         self.person_by_key(entry_uuid.as_bytes())
     }

@@ -39,12 +39,12 @@ pub(crate) struct UploadQuery {
 /// What an import would do.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImportBody {
-    /// Its id.
+    /// Id of the plan, for the paths below `/imports`.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
     /// Name of exactly this plan: state it to apply.
     hash: String,
-    /// Counts.
+    /// Counts of rows, changes and writes.
     summary: SummaryBody,
     /// The first 1000 changes.
     changes: Vec<ChangeBody>,
@@ -85,9 +85,9 @@ impl From<&PlanSummary> for SummaryBody {
 pub(crate) struct ChangeBody {
     /// Line of the row.
     line: u64,
-    /// In words.
+    /// The change in words.
     what: String,
-    /// Why.
+    /// Why the change is made.
     reason: ReasonBody,
     /// The attributes of the person and of their addresses, before and after. Passwords are not among them.
     attributes: Vec<AttributeBody>,
@@ -105,7 +105,7 @@ pub(crate) struct ReasonBody {
 /// One attribute that changes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AttributeBody {
-    /// LDAP name.
+    /// LDAP name of the attribute.
     attribute: String,
     /// Values that are held now; none for a new entry.
     before: Vec<String>,

@@ -23,10 +23,10 @@ pub(crate) struct QueueQuery {
     limit: Option<usize>,
 }
 
-/// The queue.
+/// Rows of the queue: those that wait and those set aside.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueueList {
-    /// Oldest first.
+    /// One row for each message and destination, oldest first.
     messages: Vec<QueuedMessage>,
 }
 

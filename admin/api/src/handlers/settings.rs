@@ -18,7 +18,7 @@ use crate::shared::Shared;
 /// The settings in force on this node, and what is stated and not in force.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SettingList {
-    /// Every setting.
+    /// Every setting that this version knows.
     settings: Vec<Setting>,
     /// Values in the directory that break their rule.
     bad: Vec<BadSetting>,
@@ -27,7 +27,7 @@ pub(crate) struct SettingList {
 /// One setting.
 #[derive(Debug, Serialize, ToSchema)]
 struct Setting {
-    /// Its name.
+    /// Name of the setting (`cn` of its entry).
     name: String,
     /// The values in force.
     values: Vec<String>,
@@ -48,7 +48,7 @@ struct Setting {
 struct BadSetting {
     /// Name of the setting, as the entry has it.
     name: String,
-    /// The entry.
+    /// DN of the entry.
     dn: String,
     /// What it states.
     values: Vec<String>,

@@ -19,7 +19,7 @@ pub(crate) enum Command {
     /// Give an alias.
     #[command(after_help = "Example: provost address add zoe.tremblay dean@example.edu")]
     Add {
-        /// Whom.
+        /// Login, address, registrar's number, or provostPersonId.
         person: String,
         /// The new address, in a served domain.
         address: String,
@@ -27,9 +27,9 @@ pub(crate) enum Command {
     /// Take an alias away; the primary address cannot be taken.
     #[command(after_help = "Example: provost address remove zoe.tremblay dean@example.edu")]
     Remove {
-        /// Whose.
+        /// Login, address, registrar's number, or provostPersonId.
         person: String,
-        /// Which.
+        /// The alias to take away.
         address: String,
     },
 }

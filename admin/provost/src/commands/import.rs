@@ -18,7 +18,7 @@ use crate::output::{Printer, ProgressLine};
 
 /// Largest file, octets.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// So many changes are shown in words; the counts tell the rest.
+/// So many changes are shown in words; the counts cover the rest.
 const CHANGES_SHOWN: usize = 50;
 
 /// Arguments of the command.

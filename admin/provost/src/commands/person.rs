@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Search {
         /// Words; accents and case do not matter.
         text: String,
-        /// Most results.
+        /// People printed at most.
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },

@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// What waits and what is set aside, oldest first: a message and destination each.
     #[command(after_help = "Example: provost queue list --limit 20")]
     List {
-        /// Most items.
+        /// Lines printed at most.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },

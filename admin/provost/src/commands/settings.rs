@@ -22,7 +22,7 @@ pub(crate) enum Command {
         provost settings set quota-classes 'student 5000000000' 'faculty 20000000000'\n          \
         provost settings set time-zone America/Montreal")]
     Set {
-        /// Which: see 'provost settings show'.
+        /// Name of the setting, as 'provost settings show' prints it.
         name: String,
         /// Its values; one for most settings.
         #[arg(required = true)]
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Take a setting out of the directory, so that the default counts again.
     #[command(after_help = "Example: provost settings unset default-quota")]
     Unset {
-        /// Which.
+        /// Name of the setting, as 'provost settings show' prints it.
         name: String,
     },
 }

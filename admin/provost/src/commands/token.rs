@@ -37,7 +37,7 @@ What each role may do: provost roles show")]
     /// End one at once, on every node.
     #[command(after_help = "Example: provost token revoke ticket-system")]
     Revoke {
-        /// Its name.
+        /// Name of the token, as 'provost token list' prints it.
         name: String,
     },
 }

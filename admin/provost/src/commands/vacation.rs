@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// Stop answering.
     #[command(after_help = "Example: provost vacation clear zoe.tremblay")]
     Clear {
-        /// Whose.
+        /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
 }

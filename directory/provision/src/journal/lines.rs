@@ -16,7 +16,7 @@ const LINE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The disk.
+    /// The disk refused a read or a write.
     #[error("the journal cannot be read or written: {0}")]
     Io(#[from] io::Error),
     /// There is no such batch, or it was removed.
@@ -86,7 +86,7 @@ pub struct Receipt {
     pub dn: String,
     /// When the outcome was known: RFC 3339, UTC.
     pub at: String,
-    /// The outcome.
+    /// What came of the write.
     pub outcome: WriteOutcome,
     /// entryCSN of the entry after the write (RFC 4527 post-read, or as looked up), where the server shows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,9 +38,9 @@ pub struct Change {
     pub line: u64,
     /// For people: `create zoe.tremblay@example.edu (Zoé Tremblay, student)`.
     pub what: String,
-    /// For counting.
+    /// Which count of [`crate::PlanSummary`] it belongs to.
     pub kind: ChangeKind,
-    /// Why.
+    /// Why the change is made.
     pub reason: Reason,
     /// The writes, in the order that keeps every state between them valid.
     pub writes: Vec<Write>,
