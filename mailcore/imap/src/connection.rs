@@ -25,7 +25,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `tls_offered`: STARTTLS can be told in CAPABILITY.
+    /// `tls_offered`: STARTTLS can be offered in CAPABILITY.
     pub(crate) fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         Self { config, peer, transport, tls_offered, clock: Timestamp::now, penalty: LOGIN_PENALTY }
     }

@@ -2,7 +2,7 @@
 //!
 //! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
 //! * `session`: the conversation; `state`: the four states of RFC 3501 §3; `dispatch`: the table of what each allows;
-//!   `news`: what a client is told of its mailbox.
+//!   `news`: what a client is sent about its mailbox.
 //! * `mailbox`: the selected mailbox as the client
 //!   numbers it; `roster`: what is kept of each of its messages; `rosters`: those of mailboxes selected lately; `recents`: which messages are
 //!   `\\Recent` in some session already.

@@ -1,4 +1,4 @@
-//! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is told when it changes.
+//! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is sent when it changes.
 
 use provost_store::{AccountId, Flag, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity};
 
@@ -49,7 +49,7 @@ pub(crate) struct Selected {
     pub(crate) recent_cleared: Uid,
     /// As the client counts: ascending UID, number = index + 1. Holds those of `gone` too.
     pub(crate) messages: Roster,
-    /// Expunged and not told yet, ascending.
+    /// Expunged and not reported yet, ascending.
     gone: Vec<Uid>,
 }
 
@@ -127,7 +127,7 @@ impl Selected {
         UidSet::from_uids(indices.iter().filter_map(|at| self.messages.uid(*at)))
     }
 
-    /// Takes a message's new state over, so that a later look at the changes does not tell it again.
+    /// Takes a message's new state over, so that a later look at the changes does not report it again.
     pub(crate) fn note(&mut self, changed: &MessageMeta) {
         if let Some(at) = self.index_of(changed.uid) {
             self.messages.set_flags(at, &changed.flags);
@@ -169,7 +169,7 @@ impl Selected {
         !self.gone.is_empty()
     }
 
-    /// Takes over what has changed, and returns what the client is told of it. What is new from `first_recent` on is
+    /// Takes over what has changed, and returns what is sent to the client about it. What is new from `first_recent` on is
     /// `\Recent`.
     pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges, first_recent: Uid) -> String {
         let mut told = String::new();
@@ -198,7 +198,7 @@ impl Selected {
         }
         let added = self.messages.len() > before;
         if expunges == Expunges::Told {
-            self.tell_expunges(&mut told);
+            self.write_expunges(&mut told);
         }
         if added {
             told.push_str(&self.size_lines());
@@ -206,7 +206,7 @@ impl Selected {
         told
     }
 
-    /// Adds messages that are gone to those that the client is not told of yet.
+    /// Adds messages that are gone to those that are not reported to the client yet.
     fn hold_back(&mut self, expunged: &[Uid]) {
         let before = self.gone.len();
         self.gone.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
@@ -217,7 +217,7 @@ impl Selected {
     }
 
     /// RFC 3501 §7.4.1: each EXPUNGE shifts the numbers of those behind it.
-    fn tell_expunges(&mut self, told: &mut String) {
+    fn write_expunges(&mut self, told: &mut String) {
         let gone = std::mem::take(&mut self.gone);
         if gone.is_empty() {
             return;

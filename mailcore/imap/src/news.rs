@@ -1,4 +1,4 @@
-//! What a client is told of its selected mailbox at the end of a command, and while it listens (RFC 3501 §7).
+//! What a client is sent about its selected mailbox at the end of a command, and while it listens (RFC 3501 §7).
 
 use provost_net::Output;
 use provost_store::{Columns, StoreError, Which};

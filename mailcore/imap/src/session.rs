@@ -57,7 +57,7 @@ pub struct ImapSession {
 }
 
 impl ImapSession {
-    /// `tls_offered`: STARTTLS can be told in CAPABILITY.
+    /// `tls_offered`: STARTTLS can be offered in CAPABILITY.
     pub fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         let share = Share::new(&config.literals);
         Self {
@@ -153,7 +153,7 @@ impl ImapSession {
         Step::Close
     }
 
-    /// RFC 3501 §2.2.1: parse, do, tell what changed, then the tagged reply.
+    /// RFC 3501 §2.2.1: parse, do, report what changed, then the tagged reply.
     async fn run(&mut self, parsed: Parsed, out: &mut Output<'_>) -> Result<Step, SessionError> {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);

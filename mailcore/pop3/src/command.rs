@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Quit,
 }
 
-/// Why a line is no command, as the client is told.
+/// Why a line is no command, as sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 

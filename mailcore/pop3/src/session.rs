@@ -51,7 +51,7 @@ struct Authorization {
 }
 
 impl Pop3Session {
-    /// `tls_offered`: STLS can be told in CAPA.
+    /// `tls_offered`: STLS can be offered in CAPA.
     pub fn new(config: Arc<Pop3Config>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         let state = State::Authorization(Authorization::default());
         Self { config, peer, transport, tls_offered, login_failures: 0, malformed: 0, state }
@@ -100,7 +100,7 @@ impl Pop3Session {
                 out.put("-ERR [SYS/PERM] login needs TLS: use STLS\r\n");
             }
             Command::User(name) => {
-                // RFC 1939 §13: whether the name is known is not told.
+                // RFC 1939 §13: the reply does not show whether the name is known.
                 self.state = State::Authorization(Authorization { user: Some(name), awaits_response: false });
                 out.put("+OK\r\n");
             }

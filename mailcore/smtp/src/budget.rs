@@ -1,6 +1,6 @@
 //! Memory for the messages that are coming in: one bound for all sessions of the process.
 //!
-//! Connections times the largest message would be more than any machine has. A peer beyond the bound is told 452 and
+//! Connections times the largest message would be more than any machine has. A peer beyond the bound gets 452 and
 //! comes again; small messages still get through while large ones have to wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -65,7 +65,7 @@ pub(crate) struct LineReader {
 }
 
 impl LineReader {
-    /// The next line. A line that grows past its limit is dropped as it comes, and told once, when it ends.
+    /// The next line. A line that grows past its limit is dropped as it comes, and reported once, when it ends.
     ///
     /// RFC 5321 §2.3.8: only CRLF ends a line. A bare CR or LF is part of a line that is wrong as a whole: what stands
     /// on either side of it is no command. Taking it for an end is how SMTP smuggling works.

@@ -9,7 +9,7 @@ const FIRST_OCTETS: usize = 16 * 1024;
 
 /// Why the data cannot be a message. Its end is waited for all the same.
 ///
-/// Ascending: of several faults the last here is told, wherever in the message each was found.
+/// Ascending: of several faults the last here is reported, wherever in the message each was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DataFault {
     /// The process has no memory left for messages.

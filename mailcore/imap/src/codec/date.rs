@@ -34,7 +34,7 @@ pub(crate) fn parse_date_time(text: &str) -> Option<i64> {
     }
     let mut fields = time.split(':');
     let (hour, minute, second) = (fields.next()?, fields.next()?, fields.next()?);
-    // A leap second is told as the one before it.
+    // A leap second is written as the one before it.
     let second = number::<i8>(second)?.min(59);
     let (hour, minute) = (number(hour)?, number(minute)?);
     let at = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;

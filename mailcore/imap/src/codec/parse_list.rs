@@ -74,7 +74,7 @@ fn select_options(cursor: &mut Cursor<'_>) -> Result<ListSelect> {
     Ok(select)
 }
 
-/// RFC 5258 §3.2, RFC 5819 §2. CHILDREN and SPECIAL-USE attributes are told always.
+/// RFC 5258 §3.2, RFC 5819 §2. CHILDREN and SPECIAL-USE attributes are always sent.
 fn return_options(cursor: &mut Cursor<'_>, list: &mut List) -> Result<()> {
     if cursor.word()? != "RETURN" {
         return Err(ParseError("RETURN was expected"));

@@ -59,7 +59,7 @@ impl Writer<'_> {
     }
 
     fn leaf(&mut self, part: &Part) {
-        // The grammar has no multipart without parts and no message without envelope: such a part is told as text.
+        // The grammar has no multipart without parts and no message without envelope: such a part is sent as text.
         let is_told = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
         let plain = Media::plain_text();
         let media = if is_told { &part.media } else { &plain };

@@ -57,7 +57,7 @@ pub(crate) fn read_only() -> Reply {
     Reply::no("READ-ONLY", "The mailbox is read-only")
 }
 
-/// RFC 5530 §3: the client's numbers are older than an expunge that it has not been told of.
+/// RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
 pub(crate) fn expunge_issued() -> Reply {
     Reply::no("EXPUNGEISSUED", "Some of the messages are no longer there")
 }

@@ -69,7 +69,7 @@ pub(crate) async fn fetch(
     }
     let done = Reply::ok("FETCH completed");
     Ok(match failure {
-        // RFC 5530 §3: the client's numbers are older than an expunge that it has not been told.
+        // RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
         None if is_partial => done.with_code("EXPUNGEISSUED"),
         None => done,
         Some(error) => crate::world::unreadable(&error),

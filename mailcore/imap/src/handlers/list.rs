@@ -28,7 +28,7 @@ struct Listed<'a> {
     subscribed_below: bool,
 }
 
-/// Every name that can be told: mailboxes, subscriptions, and the levels above them.
+/// Every name that can be listed: mailboxes, subscriptions, and the levels above them.
 fn names(snapshot: &Snapshot) -> BTreeMap<&str, Listed<'_>> {
     let mut names: BTreeMap<&str, Listed<'_>> = BTreeMap::new();
     for mailbox in &snapshot.mailboxes {
@@ -128,7 +128,7 @@ pub(crate) async fn lsub(world: &World<'_>, reference: Pattern, pattern: Pattern
     };
     let Some(glob) = Glob::new(&reference, &pattern) else { return Reply::ok("LSUB completed") };
     let names = names(&snapshot);
-    // RFC 3501 §6.3.9: with `%`, a level above a subscribed name is told as \Noselect.
+    // RFC 3501 §6.3.9: with `%`, a level above a subscribed name is listed as \Noselect.
     let levels_count = glob.pattern.contains('%') && !glob.pattern.contains('*');
     for (name, listed) in in_order(&names) {
         if glob.matches(name) && (listed.subscribed || (levels_count && listed.subscribed_below)) {

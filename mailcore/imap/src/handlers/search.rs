@@ -83,7 +83,7 @@ async fn in_turn(
     let indices: Vec<usize> = undecided.iter().map(|(index, _)| *index).collect();
     let mut rows = world.rows(selected, selected.uids(&indices), columns).await?.into_iter().peekable();
     for (index, mut subject) in undecided {
-        // Without a row it was gone meanwhile, which the client has not been told: not found.
+        // Without a row it was gone meanwhile, which was not reported to the client: not found.
         subject.row = rows.next_if(|row| row.meta.uid == subject.message.uid);
         match is_match(world, key, &subject).await {
             Ok(true) => found.push(index),

@@ -45,7 +45,7 @@ pub(super) enum Trouble {
     NotOurs,
 }
 
-/// What EHLO told.
+/// The extensions that the reply to EHLO offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offers {
     pub(super) pipelining: bool,

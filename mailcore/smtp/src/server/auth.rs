@@ -35,7 +35,7 @@ impl Exchange {
 }
 
 impl SmtpSession {
-    /// Whether AUTH is told in EHLO. A password in the clear is for this machine only.
+    /// Whether AUTH is offered in EHLO. A password in the clear is for this machine only.
     pub(super) fn can_authenticate(&self) -> bool {
         let is_private = self.connection.tls || self.peer.is_loopback();
         self.connection.service == Service::Submission && is_private && self.connection.login.is_none()

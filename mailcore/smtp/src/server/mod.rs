@@ -100,7 +100,7 @@ impl State {
 }
 
 impl SmtpSession {
-    /// `tls_offered`: STARTTLS can be told in EHLO.
+    /// `tls_offered`: STARTTLS can be offered in EHLO.
     pub fn new(service: Service, config: Arc<SmtpConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         let connection = Connection {
             service,

@@ -274,7 +274,7 @@ impl Stage {
     }
 }
 
-/// What `Subject` a stage was made for does not fit: a table is wrong. The peer comes again, somebody looks.
+/// What `Subject` a stage was made for does not fit: a table is wrong. The peer tries again; the log names the fault.
 fn misplaced(stage: &'static str) -> Verdict {
     tracing::error!(stage, "a stage stands in the wrong place of its table");
     Verdict::object("misplaced", reply::TRY_LATER)
