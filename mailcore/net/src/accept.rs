@@ -22,7 +22,7 @@ pub struct Serve {
     pub address: SocketAddr,
 }
 
-/// Binds and serves until `drain` stops: `make` builds one session per connection, told how its bytes travel and
+/// Binds and serves until `drain` stops: `make` builds one session per connection, from how its bytes travel and
 /// whether STARTTLS can be offered.
 pub async fn serve<S, F>(listener: Listener, drain: Drain, make: F) -> io::Result<Serve>
 where
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// A session that panicked took nothing down with it: count it, so that somebody looks.
+/// A session that panicked took nothing down with it: count it, so that monitoring shows it.
 fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

@@ -23,12 +23,12 @@ pub(crate) struct Conversation<'a, S> {
 
 /// Why a conversation ended other than by the session's own wish.
 enum End {
-    Said(Goodbye),
+    Goodbye(Goodbye),
     Lost,
 }
 
-/// What waiting for the peer brought.
-enum Heard {
+/// What ended the wait for the peer.
+enum Wakeup {
     Bytes,
     Event,
 }
@@ -45,7 +45,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
     }
 
-    /// Talks until one side ends it.
+    /// Runs the session until one side ends it.
     pub(crate) async fn hold(mut self, peer: Peer) {
         let listener = &self.shared.listener;
         if listener.implicit_tls
@@ -53,8 +53,8 @@ impl<'a, S: Session> Conversation<'a, S> {
         {
             return note_tls_failure(listener.name, peer, &error);
         }
-        let ended = self.talk(peer).await;
-        if let Err(End::Said(why)) = &ended {
+        let ended = self.exchange(peer).await;
+        if let Err(End::Goodbye(why)) = &ended {
             let words = self.session.goodbye(*why);
             self.output.extend_from_slice(&words);
         }
@@ -66,7 +66,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
     }
 
-    async fn talk(&mut self, peer: Peer) -> Result<(), End> {
+    async fn exchange(&mut self, peer: Peer) -> Result<(), End> {
         let mut step = self.session.open(&mut Output::new(&mut self.output, &mut self.stream)).await;
         let mut deadline = Instant::now() + self.session.idle_limit();
         loop {
@@ -87,16 +87,16 @@ impl<'a, S: Session> Conversation<'a, S> {
                 }
                 Step::NeedMore => {
                     self.stream.drain(&mut self.output).await.map_err(|_| End::Lost)?;
-                    step = match self.hear(deadline).await? {
-                        Heard::Bytes => Ok(Step::Continue),
-                        Heard::Event => {
+                    step = match self.wait(deadline).await? {
+                        Wakeup::Bytes => Ok(Step::Continue),
+                        Wakeup::Event => {
                             self.session.on_event(&mut Output::new(&mut self.output, &mut self.stream)).await
                         }
                     };
                 }
                 Step::StartTls => {
                     self.stream.drain(&mut self.output).await.map_err(|_| End::Lost)?;
-                    // RFC 3207 §4.2, RFC 2595 §4: what came before the handshake was said by nobody in particular.
+                    // RFC 3207 §4.2, RFC 2595 §4: octets from before the handshake are not authenticated: they are discarded.
                     self.input.clear();
                     if let Err(error) = self.start_tls().await {
                         note_tls_failure(self.shared.listener.name, peer, &error);
@@ -116,9 +116,9 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 
     /// Waits for bytes, an event of the session, its deadline, or the end of the node.
-    async fn hear(&mut self, deadline: Instant) -> Result<Heard, End> {
+    async fn wait(&mut self, deadline: Instant) -> Result<Wakeup, End> {
         if self.input.len() >= self.shared.listener.limits.input_octets {
-            return Err(End::Said(Goodbye::TooMuch));
+            return Err(End::Goodbye(Goodbye::TooMuch));
         }
         if self.input.is_empty() && self.input.capacity() > IDLE_BUFFER_OCTETS_MAX {
             self.input = BytesMut::new();
@@ -128,13 +128,13 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
         tokio::select! {
             biased;
-            () = self.shared.drain.stopping() => Err(End::Said(Goodbye::Shutdown)),
+            () = self.shared.drain.stopping() => Err(End::Goodbye(Goodbye::Shutdown)),
             read = self.stream.read(&mut self.input) => match read {
                 Ok(0) | Err(_) => Err(End::Lost),
-                Ok(_) => Ok(Heard::Bytes),
+                Ok(_) => Ok(Wakeup::Bytes),
             },
-            () = self.session.event() => Ok(Heard::Event),
-            () = tokio::time::sleep_until(deadline) => Err(End::Said(Goodbye::Timeout)),
+            () = self.session.event() => Ok(Wakeup::Event),
+            () = tokio::time::sleep_until(deadline) => Err(End::Goodbye(Goodbye::Timeout)),
         }
     }
 
@@ -146,7 +146,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         let Some(name) = self.session.account() else { return Ok(()) };
         let most = self.shared.listener.limits.connections_per_account;
         self.account = self.shared.accounts.enter(name, most);
-        if self.account.is_none() { Err(End::Said(Goodbye::TooMuch)) } else { Ok(()) }
+        if self.account.is_none() { Err(End::Goodbye(Goodbye::TooMuch)) } else { Ok(()) }
     }
 
     fn end_of(&self, error: &SessionError, peer: Peer) -> End {
@@ -156,7 +156,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                 let name = self.shared.listener.name;
                 metrics::counter!("net_bugs_total", "listener" => name).increment(1);
                 tracing::error!(listener = name, peer = %peer.remote, what, "a session failed");
-                End::Said(Goodbye::Internal)
+                End::Goodbye(Goodbye::Internal)
             }
         }
     }
@@ -167,7 +167,7 @@ fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
     tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
 }
 
-/// Tells a connection beyond the bounds so, in its protocol's words, and closes it.
+/// Refuses a connection beyond the bounds in its protocol's words, and closes it.
 pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &Shared) {
     metrics::counter!("net_refused_total", "listener" => shared.listener.name).increment(1);
     if shared.listener.implicit_tls {

@@ -1,4 +1,4 @@
-//! Stopping: told once, heard by every listener and session.
+//! Stopping: one signal, which every listener and session waits for.
 
 use std::time::Duration;
 
