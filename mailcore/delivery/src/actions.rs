@@ -13,12 +13,12 @@ use crate::Incoming;
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// What is to be done with one message for one person.
+/// What is done with one message for one person (RFC 5228 §2.10): the actions of their script, or an implicit keep.
 #[derive(Debug, Default)]
-pub(crate) struct Wishes {
-    /// Where it goes; none is discarded.
+pub(crate) struct Disposition {
+    /// Mailboxes it is filed into; with none and no redirect it is discarded.
     pub(crate) mailboxes: Vec<MailboxName>,
-    /// Sent on to.
+    /// Addresses it is sent on to (RFC 5228 §4.2).
     pub(crate) redirects: Vec<Address>,
     /// Refused with this text.
     pub(crate) reject: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Wishes {
     pub(crate) vacation: Option<VacationReply>,
 }
 
-impl Wishes {
+impl Disposition {
     /// Runs the person's managed script; nothing is parsed for the many who have none. A broken script keeps.
     pub(crate) fn of(person: &Person, incoming: Incoming<'_>, view: &View) -> Self {
         let Incoming { arrival, address, message, now, .. } = incoming;
@@ -103,23 +103,25 @@ impl Wishes {
     }
 }
 
-impl From<Outcome> for Wishes {
+impl From<Outcome> for Disposition {
     fn from(outcome: Outcome) -> Self {
-        let mut wishes = Self { vacation: outcome.vacation, ..Self::default() };
+        let mut disposition = Self { vacation: outcome.vacation, ..Self::default() };
         for action in outcome.actions {
             match action {
-                Action::Keep => wishes.file(MailboxName::inbox()),
+                Action::Keep => disposition.file(MailboxName::inbox()),
                 // RFC 5228 §4.1: a mailbox that cannot be is no reason to lose the message.
-                Action::FileInto(name) => wishes.file(MailboxName::parse(&name).unwrap_or_else(MailboxName::inbox)),
-                Action::Redirect(to) => wishes.redirects.push(to),
-                Action::Reject(text) => wishes.reject = Some(text),
+                Action::FileInto(name) => {
+                    disposition.file(MailboxName::parse(&name).unwrap_or_else(MailboxName::inbox))
+                }
+                Action::Redirect(to) => disposition.redirects.push(to),
+                Action::Reject(text) => disposition.reject = Some(text),
             }
         }
-        wishes
+        disposition
     }
 }
 
-impl Wishes {
+impl Disposition {
     /// RFC 5228 §2.10.3: the same mailbox twice is one copy.
     fn file(&mut self, mailbox: MailboxName) {
         if !self.mailboxes.contains(&mailbox) {

@@ -21,10 +21,10 @@ use provost_store::{
 use provost_view::{Person, Recipient as Known, View};
 use uuid::Uuid;
 
-use actions::Wishes;
+use actions::Disposition;
 pub use outcome::{Delivered, Refusal};
 
-/// How often a batch with an unknown outcome is tried again with its id before the recipient is told to come later.
+/// How often a batch with an unknown outcome is tried again with its id before the recipient is deferred.
 const UNKNOWN_RETRIES_MAX: usize = 3;
 /// Where quarantined messages go in an account that has no mailbox with this use.
 const JUNK: &str = "Junk";
@@ -88,12 +88,12 @@ impl Delivery {
                 Delivered::Refused(Refusal::Loop)
             }
             Ok(person) if incoming.arrival.is_quarantined() => {
-                let wishes = Wishes::quarantine(self.junk(&person).await);
-                self.carry_out(incoming, &person, wishes).await
+                let disposition = Disposition::quarantine(self.junk(&person).await);
+                self.carry_out(incoming, &person, disposition).await
             }
             Ok(person) => {
-                let wishes = Wishes::of(&person, incoming, &self.view);
-                self.carry_out(incoming, &person, wishes).await
+                let disposition = Disposition::of(&person, incoming, &self.view);
+                self.carry_out(incoming, &person, disposition).await
             }
             Err(delivered) => delivered,
         };
@@ -129,17 +129,17 @@ impl Delivery {
     }
 
     /// One batch: the message into its mailboxes, and what it causes into the queue; all or nothing.
-    async fn carry_out(&self, incoming: Incoming<'_>, person: &Person, wishes: Wishes) -> Delivered {
-        if let Some(reason) = wishes.reject {
+    async fn carry_out(&self, incoming: Incoming<'_>, person: &Person, disposition: Disposition) -> Delivered {
+        if let Some(reason) = disposition.reject {
             return Delivered::Refused(Refusal::Rejected(reason));
         }
         let Incoming { id, arrival, recipient, address, message, now } = incoming;
         let envelope = &arrival.envelope;
         let body = trace::with_trace(message, envelope.reverse_path.as_ref(), address);
-        let mut ops = wishes.appends(&body, now);
-        ops.extend(wishes.redirects(incoming, &body));
-        ops.extend(wishes.vacation.as_ref().map(|reply| actions::answer(reply, incoming, person, &self.hostname)));
-        if wishes.ends_here() && recipient.wants_success() && !arrival.is_quarantined() {
+        let mut ops = disposition.appends(&body, now);
+        ops.extend(disposition.redirects(incoming, &body));
+        ops.extend(disposition.vacation.as_ref().map(|reply| actions::answer(reply, incoming, person, &self.hostname)));
+        if disposition.ends_here() && recipient.wants_success() && !arrival.is_quarantined() {
             let success = ReportedRecipient { recipient: recipient.clone(), action: ReportAction::Delivered };
             let report = self.report(actions::caused_id(id, "delivered"), envelope, &[success], message, (now, now));
             ops.extend(report.map(|report| Op::Enqueue(Box::new(report))));
@@ -154,7 +154,7 @@ impl Delivery {
     }
 
     /// A report to the sender of a message that arrived at the first of two times, made at the second (RFC 3464); `None` when
-    /// nobody is to hear of it.
+    /// no report is due.
     pub fn report(
         &self,
         id: QueueId,
