@@ -131,7 +131,7 @@ impl Mailbox {
 
 /// One account.
 ///
-/// `changed` and `subscriptions_changed` tell an engine which rows to write; it clears them when it has.
+/// `changed` and `subscriptions_changed` mark for an engine the rows to write; it clears them when it has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
     /// Of the last batch.

@@ -148,7 +148,7 @@ pub enum Op {
         /// Only those with `\Deleted` (RFC 3501 EXPUNGE); POP3 says no.
         only_deleted: bool,
     },
-    /// Messages below this UID have been told as `\Recent` by somebody.
+    /// Messages below this UID were reported as `\Recent` to one session (RFC 3501 §2.3.2).
     ClearRecent {
         /// Where.
         mailbox: MailboxId,
@@ -247,7 +247,7 @@ pub enum FlagChange {
 /// What came of one op, in the order of the ops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
-    /// Nothing to tell.
+    /// Nothing to report.
     Done,
     /// The mailbox made.
     Mailbox(Box<MailboxInfo>),

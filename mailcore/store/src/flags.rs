@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// System flags (RFC 3501 §2.3.2). `\Recent` is not kept: the first session that sees a message tells it.
+/// System flags (RFC 3501 §2.3.2). `\Recent` is not kept: the first session that sees a message reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flag {
     /// `\Seen`

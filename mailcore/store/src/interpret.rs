@@ -313,7 +313,7 @@ impl<R: AccountRows> Run<'_, R> {
 
     fn clear_recent(&mut self, id: MailboxId, up_to: Uid) -> Result<Effect, ApplyError> {
         let mailbox = self.account.mailbox(id)?;
-        // Not beyond UIDNEXT: a message that is not there yet has been told by nobody.
+        // Not beyond UIDNEXT: a message that is not there yet was reported by no session.
         let up_to = up_to.min(mailbox.uid_next());
         if up_to > mailbox.recent_from {
             self.account.mailbox_mut(id)?.recent_from = up_to;

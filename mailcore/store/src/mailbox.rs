@@ -74,7 +74,7 @@ pub struct MailboxInfo {
     pub unseen: u32,
     /// Octets of all.
     pub octets: u64,
-    /// Messages with a UID at or above this one have not been told as `\Recent` yet.
+    /// Messages with a UID at or above this one have not been reported as `\Recent` yet.
     pub recent_from: Uid,
 }
 

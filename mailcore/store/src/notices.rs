@@ -40,18 +40,19 @@ impl Notices {
         self.arrivals.subscribe()
     }
 
-    /// After they are durable, as [`Notices::tell`].
-    pub(crate) fn tell_arrival(&self) {
+    /// Counts messages that came into the queue; called when they are durable, as [`Notices::publish`].
+    pub(crate) fn publish_arrival(&self) {
         self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// After the batch is durable, never before: a watcher looks at once.
-    pub(crate) fn tell(&self, account: AccountId, modseq: Modseq) {
+    /// Publishes the modseq of a batch to the account's watchers. Called when the batch is durable, never before: a watcher reads at
+    /// once.
+    pub(crate) fn publish(&self, account: AccountId, modseq: Modseq) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = watched.senders.get(&account) else { return };
         match sender.receiver_count() {
             0 => drop(watched.senders.remove(&account)),
-            // Never back: a batch that was replayed tells the modseq it once had.
+            // Never back: a batch that was replayed has the modseq it once had.
             _ => drop(sender.send_if_modified(|last| {
                 let newer = modseq.0 > *last;
                 *last = modseq.0.max(*last);
@@ -68,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn watchers_are_told_and_forgotten() {
+    fn watchers_are_notified_and_forgotten() {
         let notices = Notices::default();
         let account = AccountId(Uuid::from_u128(1));
         let receiver = notices.watch(account);
-        notices.tell(account, Modseq(3));
+        notices.publish(account, Modseq(3));
         assert_eq!(*receiver.borrow(), 3);
         drop(receiver);
-        notices.tell(account, Modseq(4));
+        notices.publish(account, Modseq(4));
         assert!(notices.watched.lock().unwrap().senders.is_empty());
         for number in 0..10_000 {
             drop(notices.watch(AccountId(Uuid::from_u128(number))));

@@ -6,7 +6,7 @@
 //!
 //! A body has one row, however many messages have it, also when they belong to several accounts of the shard. The row says
 //! where the octets lie and how many references there are; a row without any is garbage and is taken away in the
-//! background. Numbers are never used again, also not after a crash: whoever still has an old one gets nothing, never
+//! background. Numbers are never used again, also not after a crash: a read by an old number returns nothing, never
 //! another body.
 
 use std::collections::HashMap;

@@ -148,7 +148,7 @@ pub(super) enum Failure {
     Unknown,
 }
 
-/// The way back to a caller. Unanswered at its end, it tells a failure: no caller ever hangs.
+/// The way back to a caller. Dropped without an answer, it reports a failure: no caller waits for ever.
 pub(super) struct Reply<T, E: From<Failure>> {
     sender: Option<oneshot::Sender<Result<T, E>>>,
     in_doubt: bool,

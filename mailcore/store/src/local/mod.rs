@@ -52,7 +52,7 @@ use self::checkpoint::Checkpointer;
 use self::database::Database;
 use self::fault::unavailable;
 use self::folder::{FORMAT, Format, lock, make_folder};
-use self::shard::{House, Shard};
+use self::shard::{Shard, ShardContext};
 pub use self::state::LocalState;
 use self::upkeep::Upkeep;
 pub use self::upkeep::UpkeepConfig;
@@ -65,7 +65,7 @@ use crate::{
     Rows, Snapshot, StoreError, Token, Which,
 };
 
-/// Where and how.
+/// Folder, number of shards, bounds.
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
     /// The store's own folder; made when missing.
@@ -74,7 +74,7 @@ pub struct LocalConfig {
     pub shards: u8,
     /// Largest message in octets. Default 50 MiB.
     pub message_octets_max: u64,
-    /// How it keeps house.
+    /// Pace and bounds of its upkeep.
     pub upkeep: UpkeepConfig,
 }
 
@@ -121,15 +121,15 @@ impl LocalStore {
         free_queue(&databases)?;
         let leases = Arc::new(Leases::new(first_epoch(&databases)?));
         let (notices, signal) = (Arc::default(), Arc::default());
-        let house = House { notices, leases, signal, upkeep: config.upkeep };
-        let start = |(folder, database): (&PathBuf, Database)| Shard::start(folder, database, &house);
+        let context = ShardContext { notices, leases, signal, upkeep: config.upkeep };
+        let start = |(folder, database): (&PathBuf, Database)| Shard::start(folder, database, &context);
         let started = folders.iter().zip(databases).map(start).collect::<Result<Vec<_>, _>>()?;
         let (shards, upkeep): (Vec<_>, Vec<_>) = started.into_iter().unzip();
         Ok(Self {
-            _upkeep: Upkeep::start(upkeep, config.upkeep, &house.signal).map_err(unavailable)?,
+            _upkeep: Upkeep::start(upkeep, config.upkeep, &context.signal).map_err(unavailable)?,
             shards,
-            notices: house.notices,
-            leases: house.leases,
+            notices: context.notices,
+            leases: context.leases,
             message_octets_max: config.message_octets_max,
             _checkpointer: checkpointer,
             _lock: lock,

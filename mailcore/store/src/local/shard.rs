@@ -31,14 +31,14 @@ const LOGINS_WAITING_MAX: usize = 16_384;
 const LOOKS: usize = 4;
 
 /// What all shards of a store share.
-pub(super) struct House {
+pub(super) struct ShardContext {
     pub(super) notices: Arc<Notices>,
     pub(super) leases: Arc<Leases>,
     pub(super) signal: Arc<Signal>,
     pub(super) upkeep: UpkeepConfig,
 }
 
-/// See the module.
+/// One shard: its committer, its reading connections and its packs.
 pub(super) struct Shard {
     committer: Arc<Committer<Job>>,
     readers: Readers,
@@ -48,15 +48,19 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Starts the committer; what the upkeep needs comes with it.
-    pub(super) fn start(folder: &Path, database: Database, house: &House) -> Result<(Self, ShardUpkeep), StoreError> {
+    pub(super) fn start(
+        folder: &Path,
+        database: Database,
+        context: &ShardContext,
+    ) -> Result<(Self, ShardUpkeep), StoreError> {
         let (logins, numbers) = (Logins::default(), Arc::clone(&database.numbers));
-        let load = Arc::new(Load::new(&house.signal));
-        let (notices, leases) = (Arc::clone(&house.notices), Arc::clone(&house.leases));
+        let load = Arc::new(Load::new(&context.signal));
+        let (notices, leases) = (Arc::clone(&context.notices), Arc::clone(&context.leases));
         let writer = Writer::new(database, notices, leases, Arc::clone(&load), Arc::clone(&logins));
         let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let committer = Arc::new(Committer::start(name, writer).map_err(unavailable)?);
         let packs = Arc::new(PackReader::new(folder));
-        let upkeep = ShardUpkeep::new(folder, &committer, &packs, &numbers, &load, &house.upkeep);
+        let upkeep = ShardUpkeep::new(folder, &committer, &packs, &numbers, &load, &context.upkeep);
         Ok((Self { committer, readers: Readers::new(database::path(folder)), packs, logins }, upkeep))
     }
 
@@ -130,7 +134,7 @@ impl Shard {
         let mut found = self.readers.read(read).await?;
         for at in found.missing {
             let Some(row) = found.rows.rows.get_mut(at) else { continue };
-            // Empty columns stand for "read the body": whoever does gets the failure that is passed over here.
+            // Empty columns stand for "read the body": that read returns the failure that is passed over here.
             let derived = self.with_body(account, row.meta.body, None, move |body| columns.pick(&derive(&body))).await;
             row.derived = Some(Box::new(derived.unwrap_or_default()));
         }

@@ -118,7 +118,7 @@ impl Worker for Writer {
                 metrics::counter!("store_commits_total").increment(1);
                 self.load.committed(if destination == Destination::Inline { octets as u64 } else { 0 });
                 if self.database.arrived {
-                    self.notices.tell_arrival();
+                    self.notices.publish_arrival();
                 }
                 group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.answer(job, outcome));
                 self.database.committed();
@@ -185,7 +185,7 @@ impl Writer {
         match (job, outcome) {
             (Job::Batch(job), Outcome::Batch(result)) => {
                 if let Ok(applied) = &result {
-                    self.notices.tell(job.batch.account, applied.modseq);
+                    self.notices.publish(job.batch.account, applied.modseq);
                 }
                 job.reply.send(result);
             }
@@ -311,7 +311,7 @@ impl Writer {
 
     fn hold(&mut self, id: AccountId, no: AccountNo, account: Account) {
         while self.mailboxes_held + account.mailboxes.len() > MAILBOXES_HELD {
-            // Any one: the table of a hash map is in no order that somebody outside could use.
+            // Evict an arbitrary entry: hash order is random, so a client cannot choose the victim.
             let Some(other) = self.held.keys().next().copied() else { return };
             self.forget(other);
         }

@@ -52,9 +52,9 @@ impl MemoryStore {
     fn apply_now(&self, batch: &Batch) -> Result<Applied, ApplyError> {
         interpret::check(batch, self.message_octets_max)?;
         let applied = self.state().apply(batch, &self.leases)?;
-        self.notices.tell(batch.account, applied.modseq);
+        self.notices.publish(batch.account, applied.modseq);
         if batch.ops.iter().any(|op| op.outgoing().is_some()) {
-            self.notices.tell_arrival();
+            self.notices.publish_arrival();
         }
         Ok(applied)
     }

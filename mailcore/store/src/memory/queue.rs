@@ -145,7 +145,7 @@ impl Kept {
 impl QueueStore for MemoryStore {
     fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
         self.state().queue.enqueue(&outgoing);
-        self.notices.tell_arrival();
+        self.notices.publish_arrival();
         ready(Ok(()))
     }
 
@@ -177,13 +177,13 @@ impl QueueStore for MemoryStore {
         caused: Vec<Outgoing>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let advanced = self.state().queue.advance(claim, left, held_until, &caused);
-        self.notices.tell_arrival();
+        self.notices.publish_arrival();
         ready(advanced)
     }
 
     fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
         let settled = self.state().queue.settle(claim, left, &caused);
-        self.notices.tell_arrival();
+        self.notices.publish_arrival();
         ready(settled)
     }
 

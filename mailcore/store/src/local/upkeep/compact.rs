@@ -35,7 +35,7 @@ pub(super) struct Compaction {
     dead: Option<HashMap<u32, u64>>,
     /// The pack that is being rewritten, and what of it is not yet.
     current: Option<(u32, Vec<(u64, Place)>)>,
-    /// Packs with damaged records: they are kept, for whoever can mend them.
+    /// Packs with damaged records: they are kept, for repair by hand.
     kept: BTreeSet<u32>,
     look_at: Option<Instant>,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::pack::PACK_OCTETS_MAX;
 
-/// How a store keeps house.
+/// How a store does its upkeep.
 #[derive(Clone, Copy, Debug)]
 pub struct UpkeepConfig {
     /// How often it looks for something to do. Default 1 s.

@@ -42,7 +42,7 @@ impl Walk {
         let last = bodies.last().copied().unwrap_or(after);
         let mut derived: Vec<(u64, Derived)> = Vec::with_capacity(bodies.len());
         for body in bodies {
-            // What is gone or damaged has no columns: whoever reads it is told.
+            // What is gone or damaged has no columns: a read of it returns the failure.
             if let Ok(Some(content)) = access.body(body) {
                 derived.push((body, provost_message::derive(&content)));
             }
