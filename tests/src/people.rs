@@ -40,11 +40,6 @@ impl Person {
 pub const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
-/// Writes the registrar's file with all of them.
-pub fn write_csv(folder: &Path) -> anyhow::Result<PathBuf> {
-    write_first(folder, PEOPLE)
-}
-
 /// Writes the registrar's file with the first so many: most tests need few, and each costs a password hash.
 pub fn write_first(folder: &Path, count: u32) -> anyhow::Result<PathBuf> {
     let mut text = HEADER.to_owned();

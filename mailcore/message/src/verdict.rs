@@ -36,12 +36,6 @@ impl SmtpReply {
         self.code
     }
 
-    /// The same code and status with other words.
-    #[must_use]
-    pub fn with_text(&self, text: String) -> Self {
-        Self { text: Cow::Owned(text), ..*self }
-    }
-
     /// The words.
     pub fn text(&self) -> &str {
         &self.text

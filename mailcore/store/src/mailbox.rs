@@ -98,10 +98,6 @@ impl Snapshot {
     pub fn mailbox(&self, name: &MailboxName) -> Option<&MailboxInfo> {
         self.mailboxes.iter().find(|m| m.name == *name)
     }
-    /// By key.
-    pub fn mailbox_by_id(&self, id: MailboxId) -> Option<&MailboxInfo> {
-        self.mailboxes.iter().find(|m| m.id == id)
-    }
 }
 
 /// The part of a body of `octets` that a range asks for, cut at its end.
