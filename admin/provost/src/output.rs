@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
 
 use crate::exit::Exit;
 
@@ -48,6 +49,11 @@ impl Printer {
             out!("{text}");
         }
     }
+}
+
+/// The list in a field of a JSON answer; empty when there is none.
+pub(crate) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Text that a peer or a writer of the directory chose, without control characters: nothing of it may steer the terminal.

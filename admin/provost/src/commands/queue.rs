@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
-use crate::output::{Printer, printable};
+use crate::output::{Printer, items, printable};
 
 /// How long the node may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -35,8 +35,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     let file = file.ok_or_else(|| anyhow!("api.token_file is not set"))?;
     let token = read_secret(file)?;
     let url = format!("http://{address}/api/v1/queue?limit={limit}");
-    let items = tokio::task::spawn_blocking(move || get(&url, &token)).await??;
-    print.show(&items, show)?;
+    let answer = tokio::task::spawn_blocking(move || get(&url, &token)).await??;
+    print.show(&answer, show)?;
     Ok(Exit::Clean)
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<Value> {
 }
 
 fn show(answer: &Value) {
-    let messages = list(answer, "messages");
+    let messages = items(answer, "messages");
     for message in messages {
         let from = message["reverse_path"].as_str().unwrap_or_default();
         let destination = match word(message, "destination") {
@@ -65,17 +65,13 @@ fn show(answer: &Value) {
             Some(why) => out!("  SET ASIDE: {}", printable(why)),
             None => out!("  tried {} times, next at {}", message["attempts"], word(message, "due_at")),
         }
-        for recipient in list(message, "recipients") {
+        for recipient in items(message, "recipients") {
             let why = printable(word(recipient, "last_error"));
             out!("  <{}> {why}", word(recipient, "address"));
         }
     }
     let set_aside = messages.iter().filter(|message| !message["set_aside"].is_null()).count();
     out!("{} waiting, {set_aside} set aside", messages.len() - set_aside);
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn word<'a>(value: &'a Value, name: &str) -> &'a str {

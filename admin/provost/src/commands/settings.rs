@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
-use crate::output::{Printer, printable};
+use crate::output::{Printer, items, printable};
 
 /// What to do with the settings that all nodes share.
 #[derive(Subcommand)]
@@ -92,8 +92,8 @@ fn show(shown: &Value) {
         out!("No node was asked (is it running, and are listeners.http and api.token_file set?): this is what the");
         out!("directory states. A node keeps the last good value of an entry that is bad now.");
     }
-    for row in list(shown, "settings") {
-        let values: Vec<String> = list(row, "values").iter().map(text).collect();
+    for row in items(shown, "settings") {
+        let values: Vec<String> = items(row, "values").iter().map(text).collect();
         let value = if values.is_empty() { "-".to_owned() } else { values.join("; ") };
         let source = match (row["origin"].as_str(), &row["source"]) {
             (Some("last-good"), source) => format!("last good value of {}", text(source)),
@@ -104,15 +104,11 @@ fn show(shown: &Value) {
         out!("{:<16} {value} {}", text(&row["name"]), text(&row["unit"]));
         out!("{:<16}   {}; from: {source}", "", text(&row["about"]));
     }
-    for fault in list(shown, "bad") {
-        let values: Vec<String> = list(fault, "values").iter().map(text).collect();
+    for fault in items(shown, "bad") {
+        let values: Vec<String> = items(fault, "values").iter().map(text).collect();
         out!("BAD {}: '{}' is not in force; rule: {}", text(&fault["name"]), values.join("; "), text(&fault["rule"]));
         out!("    {}", text(&fault["dn"]));
     }
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn text(value: &Value) -> String {
