@@ -97,7 +97,7 @@ pub mod attr {
     pub const PROVOST_UNTIL: &str = "provostUntil";
     /// Where mail to a role address goes.
     pub const PROVOST_TARGET: &str = "provostTarget";
-    /// GeneralizedTime: when the writer last said that it lives.
+    /// GeneralizedTime: when the writer last confirmed that it runs.
     pub const PROVOST_HEARTBEAT: &str = "provostHeartbeat";
     /// Netscape: where mail is forwarded to.
     pub const MAIL_FORWARDING_ADDRESS: &str = "mailForwardingAddress";

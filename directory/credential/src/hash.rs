@@ -42,7 +42,8 @@ impl From<Choice> for Verdict {
     }
 }
 
-/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call it off the async threads.
+/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call it
+/// off the async threads.
 ///
 /// Ask [`Secret::is_usable`] first: what it refuses can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {

@@ -203,7 +203,7 @@ impl Found {
         self.entry.texts(attr::PROVOST_ROLE)
     }
 
-    /// The write asserts the entryCSN that was compared with what the caller expects: when somebody else was faster, the
+    /// The write asserts the entryCSN that was compared with what the caller expects: when another writer was faster, the
     /// caller's version is no longer the current one.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {

@@ -16,7 +16,7 @@ use crate::{Shared, Snapshot};
 
 /// Changes are shown at most so often; what comes meanwhile is shown together.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(25);
-/// A session on which nothing came for so long is asked whether it lives: RFC 4533 has no heartbeat.
+/// A session on which nothing came for so long is probed: RFC 4533 has no heartbeat.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a changed snapshot is saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);

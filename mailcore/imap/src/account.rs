@@ -31,6 +31,6 @@ async fn ticked(watched: &mut watch::Receiver<u64>) {
     if watched.changed().await.is_err() {
         return std::future::pending().await;
     }
-    // `changed` marks the value as seen: whoever looks next must still find it new.
+    // `changed` marks the value as seen: the next look must still find it new.
     watched.mark_changed();
 }

@@ -7,7 +7,8 @@ use crate::connection::Connection;
 use crate::handlers;
 use crate::state::{Answer, State};
 
-/// The table, one row for each command and state: its length is their number. A row that comes first wins: behind the refusals of a section, its states do not occur any more.
+/// The table, one row for each command and state: its length is their number. A row that comes first wins: behind the
+/// refusals of a section, its states do not occur any more.
 pub(crate) async fn dispatch(
     here: &Connection,
     state: &mut State,

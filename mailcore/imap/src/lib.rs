@@ -3,9 +3,8 @@
 //! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
 //! * `session`: the conversation; `state`: the four states of RFC 3501 §3; `dispatch`: the table of what each allows;
 //!   `news`: what a client is sent about its mailbox.
-//! * `mailbox`: the selected mailbox as the client
-//!   numbers it; `roster`: what is kept of each of its messages; `rosters`: those of mailboxes selected lately; `recents`: which messages are
-//!   `\\Recent` in some session already.
+//! * `mailbox`: the selected mailbox as the client numbers it; `roster`: what is kept of each of its messages; `rosters`:
+//!   those of mailboxes selected lately; `recents`: which messages are `\\Recent` in some session already.
 //! * `handlers`: what each command asks of the directory and of the store.
 //! * `section`, `source`: parts of messages, read in ranges. What a message is made of is known by `provost_message`.
 //!

@@ -141,7 +141,7 @@ impl ImapSession {
         Step::Close
     }
 
-    /// Ends a conversation of nothing but commands that are none: whoever goes on speaks another language, or attacks.
+    /// Ends a connection that sends only unknown commands: the client speaks another protocol, or attacks.
     fn count_bad(&mut self, reply: &Reply, out: &mut Output<'_>) -> Step {
         let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
         self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };

@@ -22,7 +22,7 @@ pub struct AuthenticationResult {
 /// The methods of RFC 8601 §2.7 that this server is to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationMethod {
-    /// RFC 4954: somebody logged in, and the reverse-path is theirs.
+    /// RFC 4954: the client logged in, and the reverse-path belongs to that person.
     Auth,
     /// RFC 7208.
     Spf,

@@ -19,7 +19,7 @@ const THREAD_OCTETS_MAX: usize = 16 * 1024;
 /// Octets of header fields that are kept.
 const FIELDS_OCTETS_MAX: usize = 16 * 1024;
 
-/// Columns derived from one message. An empty column is not kept: whoever wants it reads the body.
+/// Columns derived from one message. An empty column is not kept: a reader that wants it reads the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Derived {
     /// The Date field, seconds since 1970 (RFC 5322 §3.6.1).

@@ -48,12 +48,12 @@ impl Envelope {
 }
 
 impl Recipient {
-    /// Whether the sender is to hear that the message did not get there (RFC 3461 §4.1: unless NOTIFY says otherwise).
+    /// Whether the sender gets a report when the message was not delivered (RFC 3461 §4.1: unless NOTIFY says otherwise).
     pub fn wants_failure(&self) -> bool {
         self.notify.is_none_or(|notify| notify.failure)
     }
 
-    /// Whether the sender is to hear that it did.
+    /// Whether the sender gets a report when it was.
     pub fn wants_success(&self) -> bool {
         self.notify.is_some_and(|notify| notify.success)
     }

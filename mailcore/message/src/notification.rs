@@ -18,7 +18,7 @@ pub enum Return {
     Headers,
 }
 
-/// NOTIFY (RFC 3461 §4.1): what the sender wants to be told about one recipient.
+/// NOTIFY (RFC 3461 §4.1): which reports the sender asks for about one recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
     /// SUCCESS: a report when the message was delivered.

@@ -1,4 +1,4 @@
-//! Delivery status notifications (RFC 3461 §6, RFC 3462, RFC 3464): what a sender is told about recipients.
+//! Delivery status notifications (RFC 3461 §6, RFC 3462, RFC 3464): what is reported to a sender about recipients.
 
 use std::fmt::Write as _;
 
@@ -49,7 +49,7 @@ pub enum ReportAction {
 }
 
 impl ReportAction {
-    /// Whether the sender wants to hear of it (RFC 3461 §4.1).
+    /// Whether the sender asked for a report of it (RFC 3461 §4.1).
     fn is_wanted(&self, recipient: &Recipient) -> bool {
         match self {
             Self::Failed { .. } => recipient.wants_failure(),
@@ -78,7 +78,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Envelope and whole message, CRLF line ends. `None` when nobody is to hear: the reverse-path is null, or NOTIFY says so
+    /// Envelope and whole message, CRLF line ends. `None` when no report is due: the reverse-path is null, or NOTIFY says so
     /// for each recipient.
     pub fn build(&self) -> Option<(Envelope, Vec<u8>)> {
         let to = self.envelope.reverse_path.as_ref()?;
@@ -285,7 +285,7 @@ mod tests {
         assert!(message.contains("Auto-Submitted: auto-replied\r\n") && message.is_ascii());
     }
 
-    /// RFC 3461 §4.1, RFC 5321 §6.1: who is not to hear gets no report, whatever happened.
+    /// RFC 3461 §4.1, RFC 5321 §6.1: no report goes to a sender who asked for none, whatever happened.
     #[test]
     fn reports_what_is_wanted() {
         let actions = [

@@ -5,8 +5,8 @@
 //! *failed* (taken out, in a report that is committed with the row). A row without recipients is gone. A row that cannot be
 //! read, or whose attempts end without an outcome again and again, is *set aside*.
 //!
-//! What must never happen here: a recipient taken out before somebody else has taken responsibility, a bounce for the null
-//! reverse-path, anything sent by a worker whose lease has passed to another.
+//! What must never happen here: a recipient taken out before another server, or a mailbox, has taken responsibility, a
+//! bounce for the null reverse-path, anything sent by a worker whose lease has passed to another.
 
 mod attempt;
 mod fate;

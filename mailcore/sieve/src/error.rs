@@ -2,7 +2,7 @@
 
 /// The script is wrong, with its line; or it went past a bound.
 ///
-/// RFC 5228 §2.10.6: whoever runs scripts keeps the message when one fails.
+/// RFC 5228 §2.10.6: the caller keeps the message when a script fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {rule}")]
 pub struct SieveError {

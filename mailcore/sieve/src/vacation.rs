@@ -27,7 +27,7 @@ pub struct VacationReply {
     pub references: Option<String>,
 }
 
-/// Fields of mailing lists (RFC 2369, RFC 2919, RFC 8058): whoever sends them is not one person.
+/// Fields of mailing lists (RFC 2369, RFC 2919, RFC 8058): a message that has one does not come from one person.
 const LIST_FIELDS: &[&str] = &[
     "List-Id",
     "List-Help",

@@ -53,7 +53,7 @@ pub(crate) enum Line {
     Whole(String),
     /// One line that is no command, taken from the input.
     Wrong(Reply),
-    /// A line of HTTP: a browser or a proxy was made to talk to this port, and what follows is somebody else's choice.
+    /// A line of HTTP: a browser or a proxy was made to talk to this port, and what follows was chosen by a third party.
     Http,
 }
 

@@ -1,8 +1,8 @@
 //! The store: three traits (messages, queue, shared state), two engines of each, one conformance suite.
 //!
 //! The account is the unit of transaction. All that the mail core knows of storage stands in [`MessageStore`] and
-//! [`QueueStore`]; what nodes share beside mail is in [`StateStore`]. An engine never knows a protocol; a protocol never knows an engine. What an
-//! op means is written once (`interpret`, `restore`), over the rows that an engine keeps (`memory`, `local`).
+//! [`QueueStore`]; what nodes share beside mail is in [`StateStore`]. An engine never knows a protocol; a protocol never knows
+//! an engine. What an op means is written once (`interpret`, `restore`), over the rows that an engine keeps (`memory`, `local`).
 
 mod account;
 mod batch;

@@ -45,8 +45,8 @@ impl Notices {
         self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Publishes the modseq of a batch to the account's watchers. Called when the batch is durable, never before: a watcher reads at
-    /// once.
+    /// Publishes the modseq of a batch to the account's watchers. Called when the batch is durable, never before: a watcher
+    /// reads at once.
     pub(crate) fn publish(&self, account: AccountId, modseq: Modseq) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = watched.senders.get(&account) else { return };

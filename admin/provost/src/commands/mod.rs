@@ -63,7 +63,7 @@ async fn open(config: &Config, directory: Directory, settings: Settings) -> anyh
 }
 
 /// Lets a command through whose work the running node does, asked with the node's own token: that token must not lend its
-/// role to whoever runs the command. Asks nothing of the directory, which may be down.
+/// role to the user who runs the command. Asks nothing of the directory, which may be down.
 pub(crate) async fn permit(config: &Config, operation: Operation) -> anyhow::Result<()> {
     let directory = Directory::new(config.directory_config()?);
     let Asking { desk, principal, .. } = open(config, directory, config.settings()).await?;

@@ -45,7 +45,7 @@ impl Desk {
                 self.directory.modify(&dn, vec![change], control).await
             }
             None => match self.directory.add(new_entry(&dn, definition, stated)).await {
-                // Made by somebody else since we looked.
+                // Made by another writer since it was read.
                 Err(DirectoryError::AlreadyExists(_)) => return Err(DeskError::Stale),
                 result => result,
             },

@@ -178,7 +178,7 @@ impl<'a> Planner<'a> {
             && !self.claimed.contains(address.as_str())
     }
 
-    /// Whether an address of ours stands on a person and has no entry of its own: somebody wrote past us.
+    /// Whether an address of ours stands on a person and has no entry of its own: it was written by other means.
     fn lacks_entry(&self, held: &Address) -> bool {
         let holding = self.actual.addresses.get(held.as_str());
         held.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())

@@ -231,7 +231,7 @@ impl SmtpSession {
         self.scene(Subject::Connection).message_octets_max()
     }
 
-    /// What follows a line of HTTP was put there by whoever made a browser or a proxy send it: none of it is read.
+    /// What follows a line of HTTP was chosen by the page or host that made a browser or proxy send it: none of it is read.
     fn http(&self, out: &mut Output<'_>) -> Step {
         let service = self.connection.service.as_label();
         metrics::counter!("smtp_http_total", "service" => service).increment(1);

@@ -251,7 +251,7 @@ impl Stage {
         }
     }
 
-    /// Counts what is not simply accepted. What marks a message is logged: whoever looks for it in Junk asks why.
+    /// Counts what is not simply accepted. What marks a message is logged, so that the log explains why it is in Junk.
     fn note(self, verdict: &Verdict, arrival: &Arrival) {
         let service = arrival.connection.as_ref().map_or("queue", |connection| connection.service.as_label());
         let (id, stage, outcome) = (arrival.trace_id, self.name(), verdict.as_label());

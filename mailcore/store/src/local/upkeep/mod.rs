@@ -12,7 +12,7 @@
 //!   again.
 //! - Only packs that stand in table `pack` are removed: those that this database made. A pack that is not there may be all that
 //!   is left of another database.
-//! - A body without references is taken away some seconds after it was seen as such, so that whoever reads it gets to the end.
+//! - A body without references is taken away some seconds after it was seen as such, so that a session that reads it gets to the end.
 
 mod access;
 mod compact;
