@@ -288,10 +288,10 @@ fn read(record: &StateRecord) -> Result<Stored, StateError> {
     serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("job {}: {error}", record.key)))
 }
 
-/// Waits until the job has ended, at most `patience`, and returns how it stands.
-pub(crate) async fn wait(mut job: watch::Receiver<Job>, patience: Duration) -> Job {
-    // Neither a job that outlasts the patience nor one whose task is gone changes what is answered: how it stands.
-    let _ = tokio::time::timeout(patience, job.wait_for(|job| job.state != JobState::Running)).await;
+/// Waits until the job has ended, at most `limit`, and returns how it stands.
+pub(crate) async fn wait(mut job: watch::Receiver<Job>, limit: Duration) -> Job {
+    // Neither a job that outlasts the limit nor one whose task is gone changes what is answered: how it stands.
+    let _ = tokio::time::timeout(limit, job.wait_for(|job| job.state != JobState::Running)).await;
     job.borrow().clone()
 }
 

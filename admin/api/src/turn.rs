@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::problem::{Kind, Problem};
 
 /// How long a request waits for a turn.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// How often it looks whether another node has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Seconds for which a turn is held without being renewed: its node has stopped then.
@@ -46,7 +46,7 @@ impl Turns {
 
     /// The turn to plan: each plan holds its file and the directory's people in memory.
     pub(crate) async fn plan(&self) -> Result<OwnedMutexGuard<()>, Problem> {
-        let turn = tokio::time::timeout(PATIENCE, self.planning.clone().lock_owned()).await;
+        let turn = tokio::time::timeout(WAIT_LIMIT, self.planning.clone().lock_owned()).await;
         turn.map_err(|_| Problem::new(Kind::Busy, "another import is being planned"))
     }
 
@@ -54,7 +54,7 @@ impl Turns {
     /// of a directory that is no more.
     pub(crate) async fn apply(&self) -> Result<ApplyTurn, Problem> {
         let busy = || Problem::new(Kind::Busy, "another import is being applied");
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + WAIT_LIMIT;
         let local = tokio::time::timeout_at(until, self.applying.clone().lock_owned()).await.map_err(|_| busy())?;
         loop {
             let now = Timestamp::now().as_second();
