@@ -7,7 +7,8 @@ use provost_queue::Fate;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::TcpStream;
 
-use super::{RelayConfig, tls};
+use super::config::RelayConfig;
+use super::tls;
 
 /// Longest reply line. RFC 5321 §4.5.3.1.5 has 512 octets; servers in the field write longer ones.
 const REPLY_LINE_OCTETS_MAX: usize = 2048;

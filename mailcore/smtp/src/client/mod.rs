@@ -1,5 +1,6 @@
 //! The client: messages to a relay (RFC 5321 §4.5.4). The one place in this room that owns a socket.
 
+mod config;
 mod connection;
 mod stuffing;
 mod tls;
@@ -14,6 +15,7 @@ use provost_store::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub use config::RelayConfig;
 use connection::{Connection, Reply, Trouble};
 #[cfg(test)]
 pub(crate) use stuffing::{end_of, stuffed};
@@ -34,17 +36,6 @@ const QUITS_MAX: usize = 64;
 /// All of one message up to its end mark: below the lease of the queue, whatever the single steps took. The reply to the end
 /// mark has a limit of its own: given up early, it makes the message come twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
-
-/// Which relay.
-#[derive(Clone, Debug)]
-pub struct RelayConfig {
-    /// `host:port`.
-    pub relay: String,
-    /// Our name in EHLO.
-    pub hostname: String,
-    /// Which certificates of the relay are taken.
-    pub certificates: CertificatePolicy,
-}
 
 /// Sends to one relay (implements `provost_queue::NextHop`), one connection per message.
 ///

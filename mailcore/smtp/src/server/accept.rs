@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::SmtpSession;
 use super::complete::complete;
-use super::patience::Patience;
+use super::error_budget::ErrorBudget;
 use super::route::Route;
 use super::stages::{judge, message_of};
 use super::transaction::Transaction;
@@ -41,7 +41,7 @@ impl SmtpSession {
             Err(reply) => vec![reply],
         };
         if replies.iter().any(|reply| reply.code() < 300) {
-            self.patience = Patience::new(now);
+            self.error_budget = ErrorBudget::new(now);
         }
         for (number, reply) in replies.iter().enumerate() {
             let outcome = if reply.code() < 300 { "accepted" } else { "refused" };
@@ -74,8 +74,8 @@ impl SmtpSession {
         trace_octets: usize,
         now: Timestamp,
     ) -> Result<Bytes, Reply> {
-        let scene = self.scene(message_of(&data, trace_octets));
-        let judged = judge(self.stages.data_end, &mut transaction.arrival, scene).await;
+        let input = self.stage_input(message_of(&data, trace_octets));
+        let judged = judge(self.stages.data_end, &mut transaction.arrival, input).await;
         judged.map_err(provost_message::Objection::into_reply)?;
         // Whatever the stages say: without octets there is no message.
         let message = data.map_err(|_| reply::TRY_LATER)?;

@@ -7,9 +7,9 @@ use provost_net::{Output, Step};
 use provost_view::PersonState;
 use uuid::Uuid;
 
-use super::patience::Tried;
+use super::error_budget::Spent;
 use super::route::Route;
-use super::stages::{Scene, Subject, judge};
+use super::stages::{StageInput, Subject, judge};
 use super::transaction::{Receiving, Transaction};
 use super::{Service, SmtpSession, State, say};
 use crate::data::DataReader;
@@ -27,7 +27,7 @@ impl SmtpSession {
         self.renew_login();
         let mut arrival = Arrival::through(self.connection.clone(), Uuid::new_v4().into(), envelope);
         arrival.announced_octets = announced;
-        match judge(self.stages.mail, &mut arrival, self.scene(Subject::Sender)).await {
+        match judge(self.stages.mail, &mut arrival, self.stage_input(Subject::Sender)).await {
             Ok(()) => {
                 self.state = State::Transaction(Transaction { arrival, routes: Vec::new() });
                 say(reply::SENDER_OK, out)
@@ -60,11 +60,11 @@ impl SmtpSession {
         let route = Route::to(&recipient.path, &self.config);
         transaction.arrival.envelope.recipients.push(recipient);
         let subject = Subject::Recipient(&route);
-        let scene = Scene { config: &self.config, budget: self.budget, subject };
-        match judge(self.stages.rcpt, &mut transaction.arrival, scene).await {
+        let input = StageInput { config: &self.config, budget: self.budget, subject };
+        match judge(self.stages.rcpt, &mut transaction.arrival, input).await {
             Ok(()) => {
                 transaction.routes.push(route);
-                self.patience.forgive_command();
+                self.error_budget.give_back_command();
                 say(reply::RECIPIENT_OK, out)
             }
             Err(objection) => {
@@ -79,7 +79,7 @@ impl SmtpSession {
         metrics::counter!("smtp_recipients_refused_total", "role" => service.as_label()).increment(1);
         let reply = objection.into_reply();
         let is_permanent = reply.code() >= 500;
-        if is_permanent && service != Service::Lmtp && !self.patience.lasts(Tried::RefusedRecipient) {
+        if is_permanent && service != Service::Lmtp && !self.error_budget.spend(Spent::RefusedRecipient) {
             say(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }

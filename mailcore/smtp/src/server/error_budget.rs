@@ -1,4 +1,4 @@
-//! What a peer may do before it is shown the door, counted since its last message that was taken.
+//! What a peer may do before its session is closed, counted since its last message that was taken.
 //!
 //! A relay that keeps one connection for thousands of messages never comes near these bounds; a peer that only asks,
 //! guesses or keeps the line busy does.
@@ -19,43 +19,43 @@ const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tried {
-    /// Any line.
+pub(super) enum Spent {
+    /// Any command line.
     Command,
-    /// One that should not have come.
+    /// A line that is refused: unknown, malformed or out of order.
     Error,
-    /// A recipient that there is not.
+    /// A recipient that does not exist.
     RefusedRecipient,
 }
 
 /// The counts of one session.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct ErrorBudget {
     since: Timestamp,
     commands: u32,
     errors: u32,
     recipients_refused: u32,
 }
 
-impl Patience {
-    /// Whole: at the begin, and after each message that was taken.
+impl ErrorBudget {
+    /// A full budget: at the begin, and after each message that was taken.
     pub(super) fn new(now: Timestamp) -> Self {
         Self { since: now, commands: 0, errors: 0, recipients_refused: 0 }
     }
 
     /// Counts one more; `false` when that was one too many, and the session is to be closed.
-    pub(super) fn lasts(&mut self, tried: Tried) -> bool {
-        let (count, most) = match tried {
-            Tried::Command => (&mut self.commands, COMMANDS_MAX),
-            Tried::Error => (&mut self.errors, ERRORS_MAX),
-            Tried::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
+    pub(super) fn spend(&mut self, spent: Spent) -> bool {
+        let (count, most) = match spent {
+            Spent::Command => (&mut self.commands, COMMANDS_MAX),
+            Spent::Error => (&mut self.errors, ERRORS_MAX),
+            Spent::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
         };
         *count = count.saturating_add(1);
         *count <= most
     }
 
-    /// The last command was a recipient that was taken.
-    pub(super) fn forgive_command(&mut self) {
+    /// Gives the last command back: it was a recipient that was taken.
+    pub(super) fn give_back_command(&mut self) {
         self.commands = self.commands.saturating_sub(1);
     }
 
@@ -65,7 +65,7 @@ impl Patience {
     }
 }
 
-/// Nothing when the clock was set back.
+/// Time between the two; zero when the clock was set back.
 pub(super) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     now.duration_since(since).try_into().unwrap_or_default()
 }
@@ -80,17 +80,17 @@ mod tests {
 
     #[test]
     fn counts_each_kind_by_itself() {
-        for (tried, most) in [(Tried::Command, 10_000), (Tried::Error, 20), (Tried::RefusedRecipient, 100)] {
-            let mut patience = Patience::new(at(0));
-            assert_eq!((0..most + 5).filter(|_| patience.lasts(tried)).count(), most, "{tried:?}");
+        for (spent, most) in [(Spent::Command, 10_000), (Spent::Error, 20), (Spent::RefusedRecipient, 100)] {
+            let mut budget = ErrorBudget::new(at(0));
+            assert_eq!((0..most + 5).filter(|_| budget.spend(spent)).count(), most, "{spent:?}");
         }
     }
 
     #[test]
     fn a_session_without_a_message_ends_within_the_hour() {
-        let patience = Patience::new(at(1_000));
+        let budget = ErrorBudget::new(at(1_000));
         for (now, left) in [(1_000, 3_600), (0, 3_600), (4_000, 600), (4_600, 0), (9_999, 0)] {
-            assert_eq!(patience.time_left(at(now)).as_secs(), left, "{now}");
+            assert_eq!(budget.time_left(at(now)).as_secs(), left, "{now}");
         }
     }
 }

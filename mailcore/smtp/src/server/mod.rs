@@ -1,12 +1,13 @@
-//! The server session: what may be said when, in three services.
+//! The server session: which command is taken when, in three services.
 //!
-//! The session keeps the order of commands; whether a message is wanted is for the stages (`stages`) to say.
+//! The session keeps the order of commands; the stages (`stages`) decide whether a message is taken.
 
 mod accept;
 mod auth;
 mod complete;
+mod config;
 mod envelope;
-mod patience;
+mod error_budget;
 mod route;
 mod stages;
 mod transaction;
@@ -19,11 +20,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use provost_delivery::Delivery;
 use provost_message::{Arrival, Connection, Envelope, Findings, Hello, HelloVerb, Objection, Service};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
-use provost_queue::Queue;
-use provost_view::View;
 use uuid::Uuid;
 
 use crate::budget::{Budget, RECEIVING};
@@ -31,8 +29,9 @@ use crate::command::{Command, Line, LineReader};
 use crate::data::Progress;
 use crate::reply::{self, Reply};
 use auth::Exchange;
-use patience::{Patience, Tried};
-use stages::{Scene, Stage, Subject, Table, judge};
+pub use config::SmtpConfig;
+use error_budget::{ErrorBudget, Spent};
+use stages::{Stage, StageInput, Subject, Table, judge};
 use transaction::{Receiving, Transaction};
 
 /// Failed logins in one session before it is closed. Clients try several mechanisms with one password.
@@ -40,22 +39,7 @@ const LOGIN_FAILURES_MAX: u32 = 6;
 /// RFC 5321 §4.5.3.2.7.
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Shared by all sessions.
-#[derive(Clone)]
-pub struct SmtpConfig {
-    /// Our name in greetings and Received.
-    pub hostname: Arc<str>,
-    /// Recipients in one transaction.
-    pub recipients_max: usize,
-    /// The directory.
-    pub view: View,
-    /// Local delivery.
-    pub delivery: Delivery,
-    /// Everything else.
-    pub queue: Queue,
-}
-
-/// One conversation.
+/// One session: the state of one connection.
 pub struct SmtpSession {
     config: Arc<SmtpConfig>,
     peer: Peer,
@@ -68,7 +52,7 @@ pub struct SmtpSession {
     state: State,
     /// What is judged when: the table of the service; tests set it.
     stages: &'static Table,
-    patience: Patience,
+    error_budget: ErrorBudget,
     /// Memory for messages: that of the process; tests set it.
     budget: &'static Budget,
     login_failures: u32,
@@ -120,7 +104,7 @@ impl SmtpSession {
             lines: LineReader::default(),
             state: State::Ready,
             stages: Table::of(service),
-            patience: Patience::new(Timestamp::now()),
+            error_budget: ErrorBudget::new(Timestamp::now()),
             budget: &RECEIVING,
             login_failures: 0,
         }
@@ -131,8 +115,8 @@ impl SmtpSession {
         Arc::make_mut(&mut self.connection)
     }
 
-    fn scene<'a>(&'a self, subject: Subject<'a>) -> Scene<'a> {
-        Scene { config: &self.config, budget: self.budget, subject }
+    fn stage_input<'a>(&'a self, subject: Subject<'a>) -> StageInput<'a> {
+        StageInput { config: &self.config, budget: self.budget, subject }
     }
 
     /// Runs stages that judge the connection: there is no message yet. What they find is found on all messages to come.
@@ -141,7 +125,7 @@ impl SmtpSession {
             return Ok(Findings::default());
         }
         let mut arrival = Arrival::through(self.connection.clone(), Uuid::new_v4().into(), Envelope::new(None, []));
-        judge(stages, &mut arrival, self.scene(Subject::Connection)).await.map(|()| arrival.findings)
+        judge(stages, &mut arrival, self.stage_input(Subject::Connection)).await.map(|()| arrival.findings)
     }
 
     async fn line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Step {
@@ -151,7 +135,7 @@ impl SmtpSession {
             Line::Wrong(reply) => return self.refuse(reply, out),
             Line::Http => return self.http(out),
         };
-        if !self.patience.lasts(Tried::Command) {
+        if !self.error_budget.spend(Spent::Command) {
             say(reply::TOO_MANY_COMMANDS, out);
             return Step::Close;
         }
@@ -228,7 +212,7 @@ impl SmtpSession {
 
     /// SIZE, octets.
     fn message_octets_max(&self) -> u64 {
-        self.scene(Subject::Connection).message_octets_max()
+        self.stage_input(Subject::Connection).message_octets_max()
     }
 
     /// What follows a line of HTTP was chosen by the page or host that made a browser or proxy send it: none of it is read.
@@ -268,7 +252,7 @@ impl SmtpSession {
 
     /// Answers a command that should not have come; the last of too many closes.
     fn refuse(&mut self, reply: Reply, out: &mut Output<'_>) -> Step {
-        if !self.patience.lasts(Tried::Error) {
+        if !self.error_budget.spend(Spent::Error) {
             say(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
@@ -331,7 +315,7 @@ impl Session for SmtpSession {
         let now = self.now();
         match &self.state {
             State::Data(receiving) => receiving.time_left(now).min(IDLE_LIMIT),
-            _ => self.patience.time_left(now).min(IDLE_LIMIT),
+            _ => self.error_budget.time_left(now).min(IDLE_LIMIT),
         }
     }
 

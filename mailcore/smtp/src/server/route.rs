@@ -3,7 +3,7 @@
 use provost_delivery::{Delivered, Refusal};
 use provost_message::{Address, Path};
 
-use super::SmtpConfig;
+use super::config::SmtpConfig;
 
 /// Who carries the message on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use provost_message::{Arrival, Path, Recipient, Service};
 
-use super::patience::elapsed;
+use super::error_budget::elapsed;
 use super::route::Route;
 use crate::data::DataReader;
 

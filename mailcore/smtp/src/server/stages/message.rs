@@ -2,13 +2,13 @@
 
 use provost_message::{Verdict, is_looping};
 
-use super::{Scene, Subject, misplaced};
+use super::{StageInput, Subject, misplaced};
 use crate::data::DataFault;
 use crate::reply;
 
 /// RFC 5321 §2.3.8, RFC 5322 §4, RFC 1870 §6.1.
-pub(super) async fn octets(scene: Scene<'_>) -> Verdict {
-    match scene.subject {
+pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
+    match input.subject {
         Subject::Message(Ok(_)) => Verdict::Accept,
         Subject::Message(Err(DataFault::NoRoom)) => Verdict::object("no_room", reply::NO_ROOM),
         Subject::Message(Err(DataFault::TooLong)) => Verdict::object("too_large", reply::TOO_LARGE),
@@ -19,8 +19,8 @@ pub(super) async fn octets(scene: Scene<'_>) -> Verdict {
 }
 
 /// RFC 5321 §6.3.
-pub(super) async fn hops(scene: Scene<'_>) -> Verdict {
-    match scene.subject {
+pub(super) async fn hops(input: StageInput<'_>) -> Verdict {
+    match input.subject {
         Subject::Message(Ok(message)) if is_looping(message) => Verdict::object("loop", reply::LOOPING),
         Subject::Message(Ok(_)) => Verdict::Accept,
         _ => misplaced("hops"),

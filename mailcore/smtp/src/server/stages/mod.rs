@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use provost_message::{Arrival, AuthenticationResult, Objection, Service, Verdict};
 
-use super::SmtpConfig;
+use super::config::SmtpConfig;
 use super::route::Route;
 use crate::budget::Budget;
 use crate::data::DataFault;
@@ -123,7 +123,7 @@ impl From<Verdict> for Finding {
 
 /// What a stage sees besides the arrival.
 #[derive(Clone, Copy)]
-pub(super) struct Scene<'a> {
+pub(super) struct StageInput<'a> {
     /// The site.
     pub(super) config: &'a SmtpConfig,
     /// Memory for messages.
@@ -145,7 +145,7 @@ pub(super) enum Subject<'a> {
     Message(Result<&'a [u8], DataFault>),
 }
 
-impl Scene<'_> {
+impl StageInput<'_> {
     /// SIZE, octets: the directory's `message-size` of this moment, or less where this node has no memory for it.
     pub(super) fn message_octets_max(&self) -> u64 {
         self.config.view.snapshot().settings().message_size.min(self.budget.message_octets_max())
@@ -160,10 +160,10 @@ impl Scene<'_> {
 /// 3. What is objected to leaves nothing: marks and authentication results of this run go with it.
 ///
 /// A stage that panics, is late or contradicts itself counts as one that defers.
-pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, scene: Scene<'_>) -> Result<(), Objection> {
+pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageInput<'_>) -> Result<(), Objection> {
     let before = arrival.findings.clone();
     for stage in stages {
-        let Finding { verdict, authentication } = stage.run(arrival, scene).await;
+        let Finding { verdict, authentication } = stage.run(arrival, input).await;
         let room = AUTHENTICATION_RESULTS_MAX.saturating_sub(arrival.findings.authentication.len());
         arrival.findings.authentication.extend(authentication.into_iter().take(room));
         if verdict == Verdict::Accept {
@@ -217,17 +217,17 @@ impl Stage {
         }
     }
 
-    async fn judge(self, arrival: &Arrival, scene: Scene<'_>) -> Finding {
+    async fn judge(self, arrival: &Arrival, input: StageInput<'_>) -> Finding {
         let verdict = match self {
-            Self::Sender => return sender::sender(arrival, scene).await,
+            Self::Sender => return sender::sender(arrival, input).await,
             Self::Login => sender::login(arrival).await,
-            Self::Size => size::size(arrival, scene).await,
-            Self::Memory => size::memory(arrival, scene).await,
-            Self::RecipientCount => recipient::count(arrival, scene).await,
-            Self::Relay => recipient::relay(scene).await,
-            Self::Recipient => recipient::recipient(scene).await,
-            Self::Octets => message::octets(scene).await,
-            Self::Hops => message::hops(scene).await,
+            Self::Size => size::size(arrival, input).await,
+            Self::Memory => size::memory(arrival, input).await,
+            Self::RecipientCount => recipient::count(arrival, input).await,
+            Self::Relay => recipient::relay(input).await,
+            Self::Recipient => recipient::recipient(input).await,
+            Self::Octets => message::octets(input).await,
+            Self::Hops => message::hops(input).await,
             #[cfg(test)]
             Self::Scripted(script) => return script.judge(arrival).await,
         };
@@ -235,9 +235,9 @@ impl Stage {
     }
 
     /// Within its limit, whatever it does.
-    async fn run(self, arrival: &Arrival, scene: Scene<'_>) -> Finding {
+    async fn run(self, arrival: &Arrival, input: StageInput<'_>) -> Finding {
         // It only reads: nothing is left half done by a panic.
-        let work = AssertUnwindSafe(self.judge(arrival, scene)).catch_unwind();
+        let work = AssertUnwindSafe(self.judge(arrival, input)).catch_unwind();
         match tokio::time::timeout(self.limit(), work).await {
             Ok(Ok(finding)) => finding,
             Ok(Err(_)) => {

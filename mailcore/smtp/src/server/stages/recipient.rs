@@ -3,13 +3,13 @@
 use provost_delivery::Refusal;
 use provost_message::{Arrival, SmtpReply, Verdict};
 
-use super::{Scene, Subject, misplaced};
+use super::{StageInput, Subject, misplaced};
 use crate::reply;
 use crate::server::route::Route;
 
 /// RFC 5321 §4.5.3.1.10: the recipient that is judged is in the envelope already.
-pub(super) async fn count(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
-    if arrival.envelope.recipients.len() > scene.config.recipients_max {
+pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
+    if arrival.envelope.recipients.len() > input.config.recipients_max {
         Verdict::object("too_many", reply::TOO_MANY_RECIPIENTS)
     } else {
         Verdict::Accept
@@ -17,8 +17,8 @@ pub(super) async fn count(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
 }
 
 /// RFC 5321 §3.6.2: no relaying.
-pub(super) async fn relay(scene: Scene<'_>) -> Verdict {
-    match scene.subject {
+pub(super) async fn relay(input: StageInput<'_>) -> Verdict {
+    match input.subject {
         Subject::Recipient(Route::Remote) => Verdict::object("relay", refused(&Refusal::NotLocal)),
         Subject::Recipient(_) => Verdict::Accept,
         _ => misplaced("relay"),
@@ -26,8 +26,8 @@ pub(super) async fn relay(scene: Scene<'_>) -> Verdict {
 }
 
 /// Refused for good only when the directory is certain; what it cannot say now is 451.
-pub(super) async fn recipient(scene: Scene<'_>) -> Verdict {
-    match scene.subject {
+pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
+    match input.subject {
         Subject::Recipient(Route::Local(_) | Route::Remote) => Verdict::Accept,
         Subject::Recipient(Route::Refused(refusal)) => {
             let label = match refusal {

@@ -3,7 +3,7 @@
 use provost_message::{Address, Arrival, AuthenticationResult, Verdict, without_detail};
 use provost_view::{AddressKind, Person};
 
-use super::{Finding, Scene};
+use super::{Finding, StageInput};
 use crate::reply;
 
 /// RFC 6409 §4.3: only people who have logged in. The session has looked them up anew.
@@ -13,14 +13,14 @@ pub(super) async fn login(arrival: &Arrival) -> Verdict {
 }
 
 /// RFC 6409 §6.1: only as themselves. That they are is an authentication result (RFC 8601 §2.7.4).
-pub(super) async fn sender(arrival: &Arrival, scene: Scene<'_>) -> Finding {
+pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> Finding {
     let Some(person) = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref()) else {
         return Verdict::object("no_login", reply::LOGIN_FIRST).into();
     };
     match &arrival.envelope.reverse_path {
         // Read receipts go out with it (RFC 8098 §3), and it is nobody else's address.
         None => Verdict::Accept.into(),
-        Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, scene)) => {
+        Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, input)) => {
             Finding { verdict: Verdict::Accept, authentication: vec![AuthenticationResult::of_login(path)] }
         }
         Some(_) => Verdict::object("not_theirs", reply::NOT_YOUR_ADDRESS).into(),
@@ -28,8 +28,8 @@ pub(super) async fn sender(arrival: &Arrival, scene: Scene<'_>) -> Finding {
 }
 
 /// Their address, or one with a detail that leads to it.
-fn is_theirs(person: &Person, address: &Address, scene: Scene<'_>) -> bool {
-    let snapshot = scene.config.view.snapshot();
+fn is_theirs(person: &Person, address: &Address, input: StageInput<'_>) -> bool {
+    let snapshot = input.config.view.snapshot();
     let owner = |address: &Address| snapshot.by_address(address);
     let found = owner(address).or_else(|| without_detail(address).and_then(|user| owner(&user)));
     match found {

@@ -2,20 +2,20 @@
 
 use provost_message::{Arrival, Verdict};
 
-use super::Scene;
+use super::StageInput;
 use crate::reply;
 
 /// RFC 1870 §6.1: larger than what EHLO offers.
-pub(super) async fn size(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
+pub(super) async fn size(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     match arrival.announced_octets {
-        Some(octets) if octets > scene.message_octets_max() => Verdict::object("too_large", reply::TOO_LARGE),
+        Some(octets) if octets > input.message_octets_max() => Verdict::object("too_large", reply::TOO_LARGE),
         _ => Verdict::Accept,
     }
 }
 
 /// Memory is shared by all sessions of the process.
-pub(super) async fn memory(arrival: &Arrival, scene: Scene<'_>) -> Verdict {
-    if scene.budget.has_room(arrival.announced_octets.unwrap_or_default()) {
+pub(super) async fn memory(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
+    if input.budget.has_room(arrival.announced_octets.unwrap_or_default()) {
         Verdict::Accept
     } else {
         Verdict::object("no_room", reply::NO_ROOM)
