@@ -106,20 +106,20 @@ impl ChangeSet {
     }
 }
 
-/// Where those wait whom changes concern.
-pub(crate) struct Bell {
+/// Sends change sets to their readers, and wakes those who wait for a change of one account.
+pub(crate) struct ChangeSenders {
     sets: broadcast::Sender<Arc<ChangeSet>>,
     accounts: Box<[watch::Sender<()>]>,
 }
 
-impl Bell {
+impl ChangeSenders {
     pub(crate) fn new() -> Self {
         let accounts = (0..CHANNELS).map(|_| watch::Sender::new(())).collect();
         Self { sets: broadcast::Sender::new(BEHIND_MAX), accounts }
     }
 
     /// Wakes those whom the change concerns.
-    pub(crate) fn ring(&self, changes: ChangeSet) {
+    pub(crate) fn publish(&self, changes: ChangeSet) {
         if changes.everything {
             for channel in &self.accounts {
                 channel.send_replace(());
@@ -130,7 +130,7 @@ impl Bell {
                 channel.send_replace(());
             }
         }
-        // An error says that nobody listens.
+        // An error means that there is no reader.
         let _ = self.sets.send(Arc::new(changes));
     }
 
@@ -227,13 +227,13 @@ fn is_same(now: &Option<PersonRef>, seen: &Option<PersonRef>) -> bool {
 impl View {
     /// Reads what each publish changes, from now on.
     pub fn changes(&self) -> ChangeFeed {
-        ChangeFeed { sets: self.inner.shared.bell.sets.subscribe() }
+        ChangeFeed { sets: self.inner.shared.change_senders.sets.subscribe() }
     }
 
     /// Waits for changes of `person`, as a login returned them: one that came after the login is seen too.
     pub fn watch(&self, person: &PersonRef) -> AccountWatch {
         let account = person.entry_uuid;
-        let mut ticks = self.inner.shared.bell.subscribe(&account);
+        let mut ticks = self.inner.shared.change_senders.subscribe(&account);
         if let Some(ticks) = &mut ticks {
             ticks.mark_changed();
         }

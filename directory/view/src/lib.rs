@@ -37,7 +37,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use change::Bell;
+use change::ChangeSenders;
 use consumer::Consumer;
 use follower::Follower;
 use login::Verifier;
@@ -96,7 +96,7 @@ impl Drop for Inner {
 struct Shared {
     snapshot: ArcSwap<Snapshot>,
     health: Health,
-    bell: Bell,
+    change_senders: ChangeSenders,
     /// `None` in a View that follows nothing.
     saver: Option<Arc<Saver>>,
 }
@@ -107,7 +107,7 @@ impl Shared {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             health: Health::default(),
-            bell: Bell::new(),
+            change_senders: ChangeSenders::new(),
             saver: saver.map(Arc::new),
         }
     }
@@ -138,7 +138,7 @@ impl Shared {
         if !Arc::ptr_eq(before.settings(), snapshot.settings()) {
             report_faults(before.settings(), snapshot.settings());
         }
-        self.bell.ring(changes);
+        self.change_senders.publish(changes);
     }
 }
 

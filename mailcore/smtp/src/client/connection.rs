@@ -25,7 +25,7 @@ const GREETING_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum ConnectionError {
     #[error("no connection: {0}")]
     Connect(String),
     #[error("connection lost: {0}")]
@@ -118,19 +118,19 @@ impl Connection {
     }
 
     /// Up to the point where MAIL may come. A relay that offers STARTTLS is spoken to inside TLS, or not at all.
-    pub(super) async fn open(config: &RelayConfig) -> Result<Self, Trouble> {
+    pub(super) async fn open(config: &RelayConfig) -> Result<Self, ConnectionError> {
         let connect = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&config.relay)).await;
         let socket = match connect {
             Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return Err(Trouble::Connect(error.to_string())),
-            Err(_) => return Err(Trouble::Timeout("connect")),
+            Ok(Err(error)) => return Err(ConnectionError::Connect(error.to_string())),
+            Err(_) => return Err(ConnectionError::Timeout("connect")),
         };
         // MAIL, RCPT and DATA go out in one write each way: waiting to fill segments only adds delay.
         let _ = socket.set_nodelay(true);
         let mut connection = Self::over(Box::new(socket));
         let greeting = connection.reply(GREETING_LIMIT).await?;
         if !greeting.is_positive() {
-            return Err(Trouble::Refused(greeting.words()));
+            return Err(ConnectionError::Refused(greeting.words()));
         }
         connection.hello(&config.hostname).await?;
         if connection.offers.start_tls {
@@ -141,7 +141,7 @@ impl Connection {
     }
 
     /// EHLO, and HELO for a server that does not know it (RFC 5321 §3.2).
-    async fn hello(&mut self, hostname: &str) -> Result<(), Trouble> {
+    async fn hello(&mut self, hostname: &str) -> Result<(), ConnectionError> {
         let ehlo = self.exchange(&format!("EHLO {hostname}\r\n"), GREETING_LIMIT).await?;
         if ehlo.is_positive() {
             self.offers = Offers::read(&ehlo.text);
@@ -149,62 +149,62 @@ impl Connection {
         }
         self.offers = Offers::default();
         let helo = self.exchange(&format!("HELO {hostname}\r\n"), GREETING_LIMIT).await?;
-        if helo.is_positive() { Ok(()) } else { Err(Trouble::Refused(helo.words())) }
+        if helo.is_positive() { Ok(()) } else { Err(ConnectionError::Refused(helo.words())) }
     }
 
     /// RFC 3207 §4.
-    async fn start_tls(mut self, config: &RelayConfig) -> Result<Self, Trouble> {
+    async fn start_tls(mut self, config: &RelayConfig) -> Result<Self, ConnectionError> {
         // What answers a command before it is sent is not the relay's answer.
         self.expect_silence()?;
         let reply = self.exchange("STARTTLS\r\n", GREETING_LIMIT).await?;
         if reply.code != 220 {
-            return Err(Trouble::Tls(reply.words()));
+            return Err(ConnectionError::Tls(reply.words()));
         }
         self.expect_silence()?;
         let socket = self.stream.into_inner().into_inner();
         let handshake = tls::connect(socket, &config.relay, config.certificates);
         match tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await {
             Ok(Ok(stream)) => Ok(Self::over(Box::new(stream))),
-            Ok(Err(error)) => Err(Trouble::Tls(error.to_string())),
-            Err(_) => Err(Trouble::Tls("handshake timed out".into())),
+            Ok(Err(error)) => Err(ConnectionError::Tls(error.to_string())),
+            Err(_) => Err(ConnectionError::Tls("handshake timed out".into())),
         }
     }
 
     /// Nothing may be in the buffer on either side of STARTTLS: anybody on the way can have put it there.
-    fn expect_silence(&self) -> Result<(), Trouble> {
+    fn expect_silence(&self) -> Result<(), ConnectionError> {
         match self.stream.buffer().len() {
             0 => Ok(()),
-            octets => Err(Trouble::Injected(octets)),
+            octets => Err(ConnectionError::Injected(octets)),
         }
     }
 
     /// One command and its reply.
-    pub(super) async fn exchange(&mut self, command: &str, limit: Duration) -> Result<Reply, Trouble> {
+    pub(super) async fn exchange(&mut self, command: &str, limit: Duration) -> Result<Reply, ConnectionError> {
         self.write(command.as_bytes(), limit).await?;
         self.reply(limit).await
     }
 
     /// Into the buffer, which is sent when it is full.
-    pub(super) async fn put(&mut self, octets: &[u8], limit: Duration) -> Result<(), Trouble> {
+    pub(super) async fn put(&mut self, octets: &[u8], limit: Duration) -> Result<(), ConnectionError> {
         within(limit, "write", self.stream.write_all(octets)).await
     }
 
     /// Into the buffer, and sent.
-    pub(super) async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), Trouble> {
+    pub(super) async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), ConnectionError> {
         self.put(octets, limit).await?;
         within(limit, "write", self.stream.flush()).await
     }
 
     /// One whole reply (RFC 5321 §4.2.1).
-    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Trouble> {
-        tokio::time::timeout(limit, self.read_reply()).await.unwrap_or(Err(Trouble::Timeout("reply")))
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, ConnectionError> {
+        tokio::time::timeout(limit, self.read_reply()).await.unwrap_or(Err(ConnectionError::Timeout("reply")))
     }
 
-    async fn read_reply(&mut self) -> Result<Reply, Trouble> {
+    async fn read_reply(&mut self) -> Result<Reply, ConnectionError> {
         let mut text = String::new();
         for _ in 0..REPLY_LINES_MAX {
             let line = self.read_line().await?;
-            let (code, is_last, words) = split_reply(&line).ok_or(Trouble::NoReply("no code"))?;
+            let (code, is_last, words) = split_reply(&line).ok_or(ConnectionError::NoReply("no code"))?;
             if !text.is_empty() {
                 text.push('\n');
             }
@@ -213,21 +213,21 @@ impl Connection {
                 return Ok(Reply { code, text });
             }
         }
-        Err(Trouble::NoReply("too many lines"))
+        Err(ConnectionError::NoReply("too many lines"))
     }
 
-    async fn read_line(&mut self) -> Result<String, Trouble> {
+    async fn read_line(&mut self) -> Result<String, ConnectionError> {
         let mut line = Vec::new();
         loop {
             let buffer = self.stream.fill_buf().await?;
             if buffer.is_empty() {
-                return Err(Trouble::Lost(io::ErrorKind::UnexpectedEof.into()));
+                return Err(ConnectionError::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
             let end = memchr::memchr(b'\n', buffer);
             let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
             let used = part.len() + usize::from(end.is_some());
             if line.len() + part.len() > REPLY_LINE_OCTETS_MAX {
-                return Err(Trouble::NoReply("line too long"));
+                return Err(ConnectionError::NoReply("line too long"));
             }
             line.extend_from_slice(part);
             self.stream.consume(used);
@@ -242,10 +242,10 @@ async fn within<T>(
     limit: Duration,
     what: &'static str,
     work: impl Future<Output = io::Result<T>>,
-) -> Result<T, Trouble> {
+) -> Result<T, ConnectionError> {
     match tokio::time::timeout(limit, work).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(Trouble::Timeout(what)),
+        Err(_) => Err(ConnectionError::Timeout(what)),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use config::RelayConfig;
-use connection::{Connection, Reply, Trouble};
+use connection::{Connection, ConnectionError, Reply};
 #[cfg(test)]
 pub(crate) use stuffing::{end_of, stuffed};
 pub use tls::CertificatePolicy;
@@ -102,14 +102,14 @@ impl RelayClient {
         message: &Message<'_>,
         known: &mut [Option<Fate>],
         deadline: Instant,
-    ) -> Result<(Reply, bool), Trouble> {
+    ) -> Result<(Reply, bool), ConnectionError> {
         let offer = async {
             let mut connection = self.connect().await?;
             let offered = connection.offer(message, known).await?;
             Ok((connection, offered))
         };
         let offered = tokio::time::timeout_at(deadline, offer).await;
-        let (mut connection, offered) = offered.unwrap_or(Err(Trouble::Timeout("the whole message")))?;
+        let (mut connection, offered) = offered.unwrap_or(Err(ConnectionError::Timeout("the whole message")))?;
         let decided = match offered {
             Offered::AllButEnd => connection.hand_over(message).await?,
             Offered::Decided(reply) => reply,
@@ -131,9 +131,9 @@ impl RelayClient {
     }
 
     /// A failure of TLS is for the operator, and an attack all the more: the queue only shows them to who looks.
-    async fn connect(&self) -> Result<Connection, Trouble> {
+    async fn connect(&self) -> Result<Connection, ConnectionError> {
         let connection = Connection::open(&self.config).await;
-        if let Err(trouble @ (Trouble::Tls(_) | Trouble::Injected(_))) = &connection {
+        if let Err(trouble @ (ConnectionError::Tls(_) | ConnectionError::Injected(_))) = &connection {
             metrics::counter!("smtp_relay_tls_failures_total").increment(1);
             tracing::warn!(relay = %self.config.relay, %trouble, "the relay offers TLS and there is none, message deferred");
         }
@@ -143,7 +143,7 @@ impl RelayClient {
 
 impl Connection {
     /// All of the transaction that comes before the end mark.
-    async fn offer(&mut self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Offered, Trouble> {
+    async fn offer(&mut self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Offered, ConnectionError> {
         let octets = message.body.len();
         if self.offers.size_max.is_some_and(|most| most > 0 && octets > most) {
             return Ok(Offered::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
@@ -185,7 +185,7 @@ impl Connection {
         mail: &str,
         message: &Message<'_>,
         known: &mut [Option<Fate>],
-    ) -> Result<Offered, Trouble> {
+    ) -> Result<Offered, ConnectionError> {
         let mail = self.exchange(mail, COMMAND_LIMIT).await?;
         if !mail.is_positive() {
             return Ok(Offered::Decided(mail.into_failure()));
@@ -231,7 +231,7 @@ impl Connection {
         command + "\r\n"
     }
 
-    async fn send_data(&mut self, message: &Message<'_>) -> Result<Offered, Trouble> {
+    async fn send_data(&mut self, message: &Message<'_>) -> Result<Offered, ConnectionError> {
         for part in stuffing::stuffed(message.body) {
             self.put(part, DATA_BLOCK_LIMIT).await?;
         }
@@ -241,14 +241,14 @@ impl Connection {
 
     /// The end of the message, only when the hold on it is proven right before: a message without its end is not taken
     /// (RFC 5321 §4.1.1.4), so a worker that was frozen until another took its place hands nothing over.
-    async fn hand_over(&mut self, message: &Message<'_>) -> Result<Reply, Trouble> {
+    async fn hand_over(&mut self, message: &Message<'_>) -> Result<Reply, ConnectionError> {
         if !message.hold.prove().await {
-            return Err(Trouble::NotOurs);
+            return Err(ConnectionError::NotOurs);
         }
         self.end_data(stuffing::end_of(message.body)).await
     }
 
-    async fn end_data(&mut self, end: &[u8]) -> Result<Reply, Trouble> {
+    async fn end_data(&mut self, end: &[u8]) -> Result<Reply, ConnectionError> {
         self.write(end, DATA_BLOCK_LIMIT).await?;
         self.reply(END_OF_DATA_LIMIT).await
     }
