@@ -7,7 +7,7 @@ use provost_schema::attr;
 use uuid::Uuid;
 
 use super::actual::{Actual, Known, Person};
-use super::{Change, ChangeKind, Reason};
+use super::change::{Change, ChangeKind, Reason};
 use crate::attribute_change::AttributeChange;
 use crate::naming::{is_numbered, numbered};
 use crate::source::{Column, RecordError, person_key};

@@ -4,8 +4,8 @@ use std::io::{Chain, Read};
 
 use csv::StringRecord;
 
-use super::FileError;
 use super::decode::line_ends;
+use super::record::FileError;
 
 /// Appended to the text as a record of its own. A file that ends within a quoted field swallows it, and shows itself
 /// thereby; no good file holds it, since NUL is refused before.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Encoding, FileError};
+use super::record::{Encoding, FileError};
 
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 

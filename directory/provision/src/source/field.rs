@@ -6,8 +6,8 @@ use provost_entry::Address;
 use unicode_normalization::UnicodeNormalization;
 
 use super::csv_record::CsvRecord;
-use super::header::Header;
-use super::{Affiliation, Column, Record, RecordError};
+use super::header::{Column, Header};
+use super::record::{Affiliation, Record, RecordError};
 use crate::calendar::parse_date;
 use crate::invisible::is_invisible;
 

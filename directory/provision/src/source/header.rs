@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::FileError;
 use super::csv_record::CsvRecord;
+use super::record::FileError;
 
 /// A column that we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
