@@ -11,7 +11,6 @@ use provost_api::TOKEN_DAYS_MAX;
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::Dn;
 
-use super::exists;
 use crate::config::{Config, ListenerConfig};
 
 /// The default ports, in the order of their offsets; ManageSieve's (+10) is not served yet.
@@ -187,4 +186,9 @@ fn make_secret(file: &Path, text: String) -> anyhow::Result<()> {
 fn random_text() -> String {
     let octets: [u8; SECRET_OCTETS] = rand::random();
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Whether a file is there.
+fn exists(file: &Path) -> bool {
+    file.symlink_metadata().is_ok()
 }

@@ -133,8 +133,3 @@ async fn child(layout: &Layout, arguments: &[&std::ffi::OsStr], good: &[i32]) ->
         _ => bail!("provost {name} ended with {status}"),
     }
 }
-
-/// Whether a file is there.
-fn exists(file: &Path) -> bool {
-    file.symlink_metadata().is_ok()
-}

@@ -13,7 +13,7 @@ use crate::codec::Reply;
 use crate::connection::Connection;
 use crate::state::{Answer, Exchange, Waiting};
 
-use super::capabilities;
+use super::capability::capabilities;
 
 /// Refused logins that end the connection.
 const LOGIN_FAILURES_MAX: u8 = 5;
