@@ -1,7 +1,7 @@
 //! Applies that run or have run, in the shared state: every node can show them, and a restart forgets none.
 //!
-//! A job is watched over by the node that began it. It ends as failed when its task ends by a panic, when its node was
-//! restarted, and when its node has not been heard of for a while.
+//! The node that began a job renews its record. It ends as failed when its task ends by a panic, when its node was
+//! restarted, and when its node has not renewed its record for a while.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,19 +22,19 @@ const JOBS_MAX: usize = 100;
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Failures of single people that a job lists.
 const FAILURES_MAX: usize = 1000;
-/// Octets of their reasons, which a server words.
+/// Octets of their reasons, whose text a server chose.
 const FAILURES_OCTETS_MAX: usize = 128 * 1024;
 /// How often a running job's progress is written and its turn renewed.
 const TICK: Duration = Duration::from_secs(1);
 /// Tries to write the end of a job, one each [`TICK`]; then it ends as abandoned.
 const LAST_TRIES: usize = 20;
-/// What a job says whose node has stopped.
+/// The error of a job whose node has stopped.
 const ABANDONED: &str = "the node that applied it has stopped; what was done is done: plan and apply the file again";
 
 static JOBS: StateSpace =
     StateSpace { name: "job", records_max: JOBS_MAX, octets_max: 512 * 1024, when_full: WhenFull::Refuse };
 
-/// Where a job is.
+/// Whether a job runs or has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum JobState {
@@ -102,7 +102,7 @@ pub(crate) struct Job {
     /// Id of the job.
     #[schema(value_type = String, format = "uuid")]
     pub(crate) id: Uuid,
-    /// How far the job is.
+    /// Whether it runs, is done or has failed.
     pub(crate) state: JobState,
     /// People whose writes are all done.
     pub(crate) done: usize,
@@ -118,7 +118,7 @@ pub(crate) struct Job {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     job: Job,
-    /// The node that watches over it.
+    /// The node that began it.
     node: String,
     /// A running job whose record was not written until then is abandoned.
     alive_until: Timestamp,

@@ -225,7 +225,7 @@ mod tests {
     async fn handlers_see_the_client_of_the_header() {
         let drain = Drain::new();
         let address = start(&drain, 10).await;
-        // One that says nothing holds up nobody.
+        // A connection that sends nothing holds up no other.
         let _silent = TcpStream::connect(address).await.unwrap();
         let answer = ask(address, &[&header(7)[..], REQUEST].concat()).await;
         assert!(answer.ends_with("\r\n203.0.113.7:40000"), "{answer}");

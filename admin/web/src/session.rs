@@ -100,7 +100,7 @@ impl Sessions {
         Ok(cookie)
     }
 
-    /// The session of a cookie, which lives on by it; `None` when it is unknown or over. Takes the message when asked to.
+    /// The session of a cookie, which is prolonged by it; `None` when it is unknown or over. Takes the message when asked to.
     pub(crate) async fn visit(
         &self,
         cookie: &str,

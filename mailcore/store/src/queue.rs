@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{BoxFuture, LeaseError, StoreError};
 
 /// Takings of a row in sequence that end without an outcome (a crash, a panic) before it is set aside. One crash may have
-/// any cause; five with the same row have that row for theirs.
+/// any cause; five in a row while the same row is taken are its fault.
 pub const UNSETTLED_MAX: u32 = 5;
 /// A lease that has less than this to lose by it is not prolonged, seconds: most attempts take no second, and spare a commit.
 pub(crate) const RENEW_SLACK_SECONDS: i64 = 60;
@@ -32,10 +32,10 @@ const ROW_VERSION: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct QueueId(pub Uuid);
 
-/// A message that shall be sent on.
+/// A message that comes into the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Its key.
+    /// Key of the message: the same id again changes nothing.
     pub id: QueueId,
     /// To at least one recipient; to none it is dropped.
     pub envelope: Envelope,
@@ -50,7 +50,7 @@ pub struct Outgoing {
 pub struct Destination(Box<str>);
 
 impl Destination {
-    /// Of a recipient.
+    /// The domain of a recipient.
     pub fn of(path: &Path) -> Self {
         Self(path.domain().to_ascii_lowercase().into())
     }

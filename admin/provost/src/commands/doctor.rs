@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let Told(shut_out, told) = directory(config).await;
     let mut is_good = told.good;
     found.push(told);
-    // A directory that lets nobody in has no schema and no people to look at: one fault, said once.
+    // A directory that lets nobody in has no schema and no people to look at: one fault, reported once.
     if shut_out.is_none() {
         let schema = schema(config).await;
         is_good &= schema.good;
