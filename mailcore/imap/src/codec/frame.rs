@@ -6,7 +6,7 @@ use crate::budget::Share;
 
 /// Literals in one command. A command that we know needs at most a few; SEARCH may carry one per string.
 const LITERALS_MAX: usize = 64;
-/// Longest tag that is told back when a command is refused before it was parsed.
+/// Longest tag that is sent back when a command is refused before it was parsed.
 const TAG_OCTETS_MAX: usize = 64;
 /// A line that is not whole yet stays in the driver's buffer up to here: octets that trickle in are then no sign of life
 /// to it.
