@@ -21,7 +21,7 @@ use crate::StoreError;
 /// A pack is rewritten when less than this share of it is live, percent: each live octet that is copied gives back at least
 /// as many.
 const LIVE_PERCENT_MIN: u64 = 50;
-/// Dead octets below which a pack is left alone, as a part of a full pack.
+/// Dead octets below which a pack in which anything lives is left alone, as a part of a full pack.
 const DEAD_PARTS: u64 = 64;
 /// How often packs are looked through while there is nothing to do, in rounds of the upkeep.
 const LOOK_ROUNDS: u32 = 2;
@@ -144,7 +144,7 @@ impl Compaction {
         let dead = self.dead.as_ref().and_then(|dead| dead.get(&pack.number)).copied().unwrap_or(0);
         let live = pack.octets.saturating_sub(dead);
         let is_mostly_dead = live.saturating_mul(100) < pack.octets.saturating_mul(LIVE_PERCENT_MIN);
-        is_mostly_dead && dead >= self.dead_octets_min && !self.kept.contains(&pack.number)
+        is_mostly_dead && (live == 0 || dead >= self.dead_octets_min) && !self.kept.contains(&pack.number)
     }
 
     /// Copies some bodies, from the begin of the pack to its end.
