@@ -20,9 +20,9 @@ pub(crate) enum Command {
     /// What waits and what is set aside, oldest first: a message and destination each.
     #[command(after_help = "Example: provost queue list --limit 20")]
     List {
-        /// Lines printed at most.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        /// Lines printed at most, 1 to 1000.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
     },
 }
 
