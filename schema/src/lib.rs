@@ -29,9 +29,9 @@ pub mod attr {
     pub const OBJECT_CLASS: &str = "objectClass";
     /// Common name: given and family name.
     pub const CN: &str = "cn";
-    /// Family name.
+    /// Family name (RFC 4519 §2.32).
     pub const SN: &str = "sn";
-    /// Given name.
+    /// Given name (RFC 4519 §2.12).
     pub const GIVEN_NAME: &str = "givenName";
     /// The name as shown.
     pub const DISPLAY_NAME: &str = "displayName";
@@ -43,7 +43,7 @@ pub mod attr {
     pub const MAIL_LOCAL_ADDRESS: &str = "mailLocalAddress";
     /// The institution's number for the person: `person_id` of the registrar.
     pub const EMPLOYEE_NUMBER: &str = "employeeNumber";
-    /// `en`, `fr`.
+    /// Language of the person's messages and letters: `en` or `fr` (RFC 2798 §2.7).
     pub const PREFERRED_LANGUAGE: &str = "preferredLanguage";
     /// Password hash with its scheme in braces.
     pub const USER_PASSWORD: &str = "userPassword";
@@ -51,7 +51,7 @@ pub mod attr {
     pub const EDU_PERSON_AFFILIATION: &str = "eduPersonAffiliation";
     /// The one that decides.
     pub const EDU_PERSON_PRIMARY_AFFILIATION: &str = "eduPersonPrimaryAffiliation";
-    /// SCHAC: YYYYMMDD.
+    /// Birth date, YYYYMMDD (SCHAC).
     pub const SCHAC_DATE_OF_BIRTH: &str = "schacDateOfBirth";
     /// Netscape: quota in octets, absent is the default.
     pub const MAIL_QUOTA: &str = "mailQuota";
@@ -77,9 +77,9 @@ pub mod attr {
     pub const PROVOST_PRIVATE_MAIL: &str = "provostPrivateMail";
     /// Programme or unit, as the registrar names it.
     pub const PROVOST_PROGRAM: &str = "provostProgram";
-    /// GeneralizedTime.
+    /// First day of the person's affiliation, GeneralizedTime.
     pub const PROVOST_START_DATE: &str = "provostStartDate";
-    /// GeneralizedTime.
+    /// Last day of the person's affiliation, GeneralizedTime.
     pub const PROVOST_END_DATE: &str = "provostEndDate";
     /// `registrar`, `helpdesk`, `postmaster`, `admin`, `auditor` on people; `mailcore`, `provisioner` on services.
     pub const PROVOST_ROLE: &str = "provostRole";
@@ -105,7 +105,7 @@ pub mod attr {
     pub const MAIL_DELIVERY_OPTION: &str = "mailDeliveryOption";
     /// Sun: a Sieve script.
     pub const MAIL_SIEVE_RULE_SOURCE: &str = "mailSieveRuleSource";
-    /// X.520.
+    /// Text for people (RFC 4519 §2.5).
     pub const DESCRIPTION: &str = "description";
     /// RDN of the suffix.
     pub const DC: &str = "dc";
@@ -129,21 +129,21 @@ pub mod attr {
     pub const CREATORS_NAME: &str = "creatorsName";
     /// Operational: identity that last changed it.
     pub const MODIFIERS_NAME: &str = "modifiersName";
-    /// Operational.
+    /// Structural class of the entry; operational, the server's own (RFC 4512 §3.4.6).
     pub const STRUCTURAL_OBJECT_CLASS: &str = "structuralObjectClass";
     /// Operational: where the schema is published.
     pub const SUBSCHEMA_SUBENTRY: &str = "subschemaSubentry";
     /// Operational (X.501): whether anything stands below.
     pub const HAS_SUBORDINATES: &str = "hasSubordinates";
-    /// Operational.
+    /// When the entry was made, GeneralizedTime; operational (RFC 4512 §3.4.2).
     pub const CREATE_TIMESTAMP: &str = "createTimestamp";
-    /// Operational.
+    /// When the entry last changed, GeneralizedTime; operational (RFC 4512 §3.4.4).
     pub const MODIFY_TIMESTAMP: &str = "modifyTimestamp";
 }
 
 /// Names of object classes.
 pub mod class {
-    /// Every entry's.
+    /// Abstract class that every entry has (RFC 4512 §2.4.1).
     pub const TOP: &str = "top";
     /// Superior of `organizationalPerson`.
     pub const PERSON: &str = "person";
@@ -161,9 +161,9 @@ pub mod class {
     pub const PROVOST_SYSTEM_ENTRY: &str = "provostSystemEntry";
     /// Structural class of a person.
     pub const INET_ORG_PERSON: &str = "inetOrgPerson";
-    /// Auxiliary (eduPerson).
+    /// Auxiliary class of people: affiliation at the university (eduPerson).
     pub const EDU_PERSON: &str = "eduPerson";
-    /// Auxiliary (LASER).
+    /// Auxiliary class of mail routing, for servers that know LASER.
     pub const INET_LOCAL_MAIL_RECIPIENT: &str = "inetLocalMailRecipient";
     /// Auxiliary: Netscape mail attributes (vacation, quota).
     pub const MAIL_RECIPIENT: &str = "mailRecipient";
@@ -185,15 +185,15 @@ pub mod class {
 
 /// Containers below the suffix.
 pub mod ou {
-    /// People.
+    /// `ou` below the suffix that holds people.
     pub const PEOPLE: &str = "people";
-    /// Addresses.
+    /// `ou` below the suffix that holds addresses: one entry each.
     pub const ADDRESSES: &str = "addresses";
     /// Groups and lists.
     pub const GROUPS: &str = "groups";
-    /// Served domains.
+    /// `ou` below the suffix that holds the domains served here.
     pub const DOMAINS: &str = "domains";
-    /// Policies.
+    /// `ou` below the suffix that holds policies: settings that all nodes share.
     pub const POLICIES: &str = "policies";
     /// Service identities and settings shared by nodes.
     pub const SERVICES: &str = "services";

@@ -39,24 +39,24 @@ const SEARCH_RESULTS_MAX: usize = 500;
 /// A person in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PersonSummary {
-    /// provostPersonId.
+    /// Key that never changes and is never given again (provostPersonId).
     pub id: String,
-    /// Login.
+    /// Login name (uid).
     pub uid: String,
-    /// Name.
+    /// Name as it is shown (displayName).
     pub display_name: String,
-    /// Primary address.
+    /// Primary address (mail).
     pub mail: String,
-    /// Affiliation.
+    /// Affiliation that decides: eduPerson's word.
     pub affiliation: String,
-    /// State.
+    /// `active`, `suspended` or `closed` (provostState).
     pub state: String,
 }
 
 /// One address of a person.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct AddressInfo {
-    /// The address.
+    /// Address in full, with its domain.
     pub address: String,
     /// primary, alias, retained, ...
     pub kind: String,
@@ -86,24 +86,24 @@ pub struct VacationChange {
 /// All that the directory knows of one person, for the help desk.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PersonDetail {
-    /// Summary.
+    /// What a search shows of the person.
     #[serde(flatten)]
     pub summary: PersonSummary,
-    /// DN.
+    /// Name of the person's entry.
     pub dn: String,
     /// Account key in the store.
     pub entry_uuid: uuid::Uuid,
     /// entryCSN: the version of what was read, for conditional writes.
     pub version: String,
-    /// Given name.
+    /// Given name (givenName).
     pub given_name: String,
-    /// Family name.
+    /// Family name (sn).
     pub family_name: String,
     /// Source ids (`registrar:12345`).
     pub sources: Vec<String>,
     /// Roles: helpdesk, postmaster, ...
     pub roles: Vec<String>,
-    /// Programme.
+    /// Programme of study, as the source names it.
     pub program: Option<String>,
     /// RFC 3339 date.
     pub start_date: Option<String>,

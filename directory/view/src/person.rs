@@ -10,15 +10,15 @@ use uuid::Uuid;
 /// eduPerson affiliations that Provost knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Affiliation {
-    /// Enrolled.
+    /// Somebody enrolled.
     Student,
-    /// Teaching.
+    /// Somebody who teaches.
     Faculty,
-    /// Employed.
+    /// Somebody employed.
     Staff,
     /// Graduated: keeps account and address.
     Alum,
-    /// Anything else.
+    /// Any affiliation that this version does not know.
     Other,
 }
 
@@ -42,7 +42,7 @@ pub enum PersonState {
     Active,
     /// Receives, does not log in.
     Suspended,
-    /// Neither.
+    /// Neither receives nor logs in.
     Closed,
 }
 
@@ -55,15 +55,15 @@ pub struct Vacation {
     pub end: Option<i64>,
     /// Subject without language, `fr`, `en`.
     pub subject: Option<Box<str>>,
-    /// In French.
+    /// Subject of the reply in French.
     pub subject_fr: Option<Box<str>>,
-    /// In English.
+    /// Subject of the reply in English.
     pub subject_en: Option<Box<str>>,
     /// Text without language.
     pub text: Option<Box<str>>,
-    /// In French.
+    /// Text of the reply in French.
     pub text_fr: Option<Box<str>>,
-    /// In English.
+    /// Text of the reply in English.
     pub text_en: Option<Box<str>>,
     /// Days between two replies to one sender.
     pub interval_days: u16,
@@ -83,11 +83,11 @@ pub struct Person {
     pub entry_uuid: Uuid,
     /// Their DN, for a bind.
     pub dn: Box<str>,
-    /// Login.
+    /// Login name (uid, RFC 4519 §2.39), unique at the site.
     pub uid: Box<str>,
     /// Name as shown.
     pub display_name: Box<str>,
-    /// Primary address.
+    /// Primary address: the one of the person's that pages and letters show.
     pub primary: Address,
     /// What they may do.
     pub state: PersonState,
@@ -101,7 +101,7 @@ pub struct Person {
     pub quota_octets: Option<u64>,
     /// The vacation rule, on or not yet or no longer.
     pub vacation: Option<Box<Vacation>>,
-    /// provostRole values.
+    /// Values of provostRole as they are in the directory.
     pub roles: Vec<Box<str>>,
 }
 

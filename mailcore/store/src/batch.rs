@@ -25,7 +25,7 @@ pub struct BatchId(pub Uuid);
 pub struct Batch {
     /// `Some` for whatever may be tried again after an unknown outcome (deliveries). `None` is not remembered.
     pub id: Option<BatchId>,
-    /// Whose.
+    /// The account that is changed; no batch spans two.
     pub account: AccountId,
     /// The time of the change: seconds since 1970 (seeds UIDVALIDITY, expires handles).
     pub now: i64,
@@ -68,31 +68,31 @@ pub enum Require {
     Present,
 }
 
-/// One change.
+/// One change to an account. Its doc names the [`Effect`] where that is not `Done`.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// RFC 3501 §6.3.3. Makes missing parents too. Effect::Mailbox.
     CreateMailbox {
-        /// Its name.
+        /// Full name, from the top of the hierarchy.
         name: MailboxName,
         /// RFC 6154 CREATE-SPECIAL-USE.
         special_use: Option<SpecialUse>,
     },
     /// RFC 3501 §6.3.4. INBOX is refused; children stay. Its messages' tombstones go with it.
     DeleteMailbox {
-        /// Which.
+        /// Full name of the mailbox to delete.
         name: MailboxName,
     },
     /// RFC 3501 §6.3.5. Children move along; renaming INBOX moves its messages to the new mailbox and leaves it empty.
     RenameMailbox {
-        /// From.
+        /// Name that it has now: NoMailbox when there is none.
         from: MailboxName,
-        /// To.
+        /// Name that it gets: MailboxExists when that is taken.
         to: MailboxName,
     },
     /// RFC 3501 §6.3.6, §6.3.7. The mailbox need not exist.
     Subscribe {
-        /// Which name.
+        /// Name to subscribe or unsubscribe, whether or not the mailbox exists.
         name: MailboxName,
         /// On or off.
         on: bool,
@@ -105,25 +105,25 @@ pub enum Op {
         create: bool,
         /// The whole message, CRLF line ends.
         body: Bytes,
-        /// Initial flags.
+        /// System flags and keywords that the message has from the start.
         flags: Flags,
         /// INTERNALDATE, seconds since 1970.
         internal_date: i64,
     },
     /// RFC 3501 §6.4.6, RFC 7162 §3.1.3. Effect::Stored.
     Store {
-        /// Where.
+        /// Mailbox that holds the messages.
         mailbox: MailboxId,
         /// Which; those that are not there are passed over.
         uids: UidSet,
-        /// What.
+        /// How their flags change (RFC 3501 §6.4.6).
         change: FlagChange,
         /// Messages changed after this are left alone and listed.
         unchanged_since: Option<Modseq>,
     },
     /// RFC 3501 §6.4.7. Bodies are shared. Effect::Copied.
     Copy {
-        /// From.
+        /// Mailbox that the messages are copied out of.
         from: MailboxId,
         /// Which; those that are not there are passed over.
         uids: UidSet,
@@ -132,16 +132,16 @@ pub enum Op {
     },
     /// RFC 6851. As Copy and Expunge of the same, at once. Effect::Copied.
     Move {
-        /// From.
+        /// Mailbox that the messages leave.
         from: MailboxId,
-        /// Which.
+        /// UIDs to move; those that are not there are passed over.
         uids: UidSet,
-        /// To.
+        /// Target; must exist: NoMailbox (TRYCREATE).
         to: MailboxName,
     },
     /// Takes messages away for good. Effect::Expunged.
     Expunge {
-        /// Where.
+        /// Mailbox that the messages are taken out of.
         mailbox: MailboxId,
         /// Which of them; `None` is all.
         uids: Option<UidSet>,
@@ -150,7 +150,7 @@ pub enum Op {
     },
     /// Messages below this UID were reported as `\Recent` to one session (RFC 3501 §2.3.2).
     ClearRecent {
-        /// Where.
+        /// Mailbox whose `\Recent` mark moves on.
         mailbox: MailboxId,
         /// recent_from becomes this (never lower).
         up_to: Uid,
@@ -161,11 +161,11 @@ pub enum Op {
     RememberReply {
         /// Which vacation rule.
         handle: String,
-        /// Whom, normalised.
+        /// Address that is answered, in the normalised form of the caller: compared octet for octet.
         correspondent: String,
         /// Until when, seconds since 1970.
         until: i64,
-        /// The reply.
+        /// Message to send when the answer is new; `None` only remembers.
         reply: Option<Box<Outgoing>>,
     },
     /// Puts a message into the queue, so that it is durable exactly when the rest of the batch is. One with an id that came
@@ -178,7 +178,7 @@ pub enum Op {
     /// it knows: there with another UIDVALIDITY and UIDs given; or a UIDVALIDITY not above that of every mailbox of this
     /// account that was deleted or renamed after it had given UIDs.
     RestoreMailbox {
-        /// Its name.
+        /// Full name, from the top of the hierarchy.
         name: MailboxName,
         /// Its UIDVALIDITY there.
         uid_validity: UidValidity,
@@ -202,7 +202,7 @@ pub enum Op {
         uid: Uid,
         /// The modseq to keep; the account's modseqs go on above it.
         modseq: Modseq,
-        /// Flags.
+        /// System flags and keywords that it had there.
         flags: Flags,
         /// INTERNALDATE, seconds since 1970.
         internal_date: i64,
@@ -236,11 +236,11 @@ impl Op {
 /// RFC 3501 STORE.
 #[derive(Clone, Debug)]
 pub enum FlagChange {
-    /// FLAGS
+    /// `FLAGS`: exactly these, all others go.
     Replace(Flags),
-    /// +FLAGS
+    /// `+FLAGS`: these as well.
     Add(Flags),
-    /// -FLAGS
+    /// `-FLAGS`: all but these.
     Remove(Flags),
 }
 
@@ -253,32 +253,32 @@ pub enum Effect {
     Mailbox(Box<MailboxInfo>),
     /// Where the message went: mailbox, its UIDVALIDITY (as number), the UID.
     Appended {
-        /// Mailbox.
+        /// Mailbox that the message is in now.
         mailbox: MailboxId,
-        /// UIDVALIDITY.
+        /// UIDVALIDITY of that mailbox (RFC 3501 §2.3.1.1).
         uid_validity: UidValidity,
-        /// UID.
+        /// UID that the message got there.
         uid: Uid,
     },
     /// Messages as they are now (only those that were in the set), and those left alone by `unchanged_since`.
     Stored {
         /// Changed or already so.
         messages: Vec<MessageMeta>,
-        /// Left alone.
+        /// UIDs that changed after `unchanged_since`, and stay as they are (RFC 7162 §3.1.3, MODIFIED).
         modified: Vec<Uid>,
     },
     /// UIDs there and here, pairwise.
     Copied {
-        /// Target mailbox.
+        /// Mailbox that the copies are in.
         mailbox: MailboxId,
-        /// Its UIDVALIDITY.
+        /// UIDVALIDITY of the target mailbox (RFC 4315 COPYUID).
         uid_validity: UidValidity,
         /// (source UID, target UID), ascending.
         uids: Vec<(Uid, Uid)>,
     },
-    /// Gone.
+    /// UIDs that were taken away.
     Expunged(Vec<Uid>),
-    /// See [`Op::RememberReply`].
+    /// Whether the answer was new, so that a reply went out: see [`Op::RememberReply`].
     Remembered(bool),
 }
 

@@ -19,18 +19,18 @@ pub struct MailboxId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Modseq(pub u64);
 
-/// RFC 6154.
+/// What a mailbox is for (RFC 6154 §2): at most one mailbox of an account has each use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SpecialUse {
-    /// `\Drafts`
+    /// `\Drafts`: messages that are being written.
     Drafts,
-    /// `\Sent`
+    /// `\Sent`: copies of what was sent.
     Sent,
-    /// `\Trash`
+    /// `\Trash`: deleted messages.
     Trash,
-    /// `\Junk`
+    /// `\Junk`: spam, and what delivery puts into quarantine.
     Junk,
-    /// `\Archive`
+    /// `\Archive`: messages put aside.
     Archive,
 }
 
@@ -41,32 +41,32 @@ pub struct MessageMeta {
     pub uid: Uid,
     /// Of its last change.
     pub modseq: Modseq,
-    /// Its flags.
+    /// System flags and keywords, as they are now.
     pub flags: Flags,
     /// INTERNALDATE, seconds since 1970.
     pub internal_date: i64,
     /// RFC822.SIZE in octets.
     pub octets: u64,
-    /// Its body.
+    /// Key of the message's octets: see [`MessageStore::body`](crate::MessageStore::body).
     pub body: BodyId,
 }
 
 /// One mailbox of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxInfo {
-    /// Its key.
+    /// Key that stays when the mailbox is renamed.
     pub id: MailboxId,
-    /// Its name.
+    /// Full name, from the top of the hierarchy.
     pub name: MailboxName,
-    /// RFC 6154.
+    /// Use that LIST reports (RFC 6154); `None` for most.
     pub special_use: Option<SpecialUse>,
-    /// LSUB.
+    /// Whether LSUB lists the name.
     pub subscribed: bool,
-    /// UIDVALIDITY.
+    /// UIDVALIDITY (RFC 3501 §2.3.1.1): grows when a mailbox of this name is made anew.
     pub uid_validity: UidValidity,
     /// UIDNEXT: the next one given, never lower than any given before.
     pub uid_next: Uid,
-    /// HIGHESTMODSEQ.
+    /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1): modseq of the last change in it.
     pub highest_modseq: Modseq,
     /// Messages in it.
     pub messages: u32,
@@ -94,7 +94,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// By name.
+    /// The mailbox of this name; `None` when there is none.
     pub fn mailbox(&self, name: &MailboxName) -> Option<&MailboxInfo> {
         self.mailboxes.iter().find(|m| m.name == *name)
     }

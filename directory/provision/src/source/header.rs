@@ -8,25 +8,25 @@ use super::record::FileError;
 /// A column that we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Column {
-    /// `person_id`, required.
+    /// `person_id`, required: the source's key of the person.
     PersonId,
-    /// `given_name`, required.
+    /// `given_name`, required: login and address are made of it.
     GivenName,
-    /// `family_name`, required.
+    /// `family_name`, required: login and address are made of it.
     FamilyName,
-    /// `birth_date`.
+    /// `birth_date`: what a caller is verified by.
     BirthDate,
-    /// `private_email`.
+    /// `private_email`: an address elsewhere.
     PrivateEmail,
-    /// `affiliation`, required.
+    /// `affiliation`, required: eduPerson's word, as `student`.
     Affiliation,
-    /// `program`.
+    /// `program`: programme of study.
     Program,
-    /// `start_date`.
+    /// `start_date`: first day of the affiliation.
     StartDate,
-    /// `end_date`.
+    /// `end_date`: last day of the affiliation.
     EndDate,
-    /// `password`.
+    /// `password`: initial password, for who has none yet.
     Password,
 }
 
