@@ -77,8 +77,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                     let mut out = Output::new(&mut self.output, &mut self.stream);
                     out.relieve().await.map_err(|_| End::Lost)?;
                     let before = self.input.len();
-                    step =
-                        self.session.step(&mut self.input, &mut Output::new(&mut self.output, &mut self.stream)).await;
+                    step = self.session.step(&mut self.input, &mut out).await;
                     // Bytes that trickle in without making a command do not extend the peer's time.
                     if self.input.len() < before {
                         deadline = Instant::now() + self.session.idle_limit();
