@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use provost_net::{Output, SessionError, Step};
-use provost_store::{AccountId, ApplyError, Batch, BatchId, Lease, MessageStore, Op};
+use provost_store::{AccountId, ApplyError, Batch, BatchId, Lease, LeaseError, MessageStore, Op, Require};
 use provost_view::{Person, PersonState, View};
 use uuid::Uuid;
 
@@ -37,7 +37,7 @@ pub(crate) struct Transaction {
     pub(crate) uid: String,
     account: AccountId,
     maildrop: Maildrop,
-    /// `None` while it is being renewed, when that failed, and after UPDATE.
+    /// `None` when it has ended, and after UPDATE.
     pub(crate) lease: Option<Lease>,
     leased_at: Instant,
 }
@@ -76,11 +76,17 @@ impl Transaction {
         if now.duration_since(self.leased_at) < LEASE_RENEWAL {
             return Ok(());
         }
-        // There is no renewing while it is held: given back and taken again, with nothing in between here.
-        self.lease = None;
-        self.lease = take_lease(store, self.account).await.ok();
-        self.leased_at = now;
-        if self.lease.is_some() { Ok(()) } else { Err("-ERR [SYS/TEMP] the maildrop is lost to another session\r\n") }
+        let Some(lease) = &self.lease else { return Err(LOST) };
+        match store.renew(lease, LEASE_TTL).await {
+            Ok(()) => self.leased_at = now,
+            Err(LeaseError::Fenced) => {
+                self.lease = None;
+                return Err(LOST);
+            }
+            // It is in force until it runs out, and the next command tries again; UPDATE requires it in any case.
+            Err(error) => tracing::warn!(account = %self.account.0, %error, "the maildrop's lease is not renewed"),
+        }
+        Ok(())
     }
 
     /// One command.
@@ -200,18 +206,20 @@ impl Transaction {
         Ok(Step::Continue)
     }
 
-    /// UPDATE (RFC 1939 §6): takes away what is marked. The answer is `+OK` only when that is durable.
+    /// UPDATE (RFC 1939 §6): takes away what is marked, while the maildrop is this session's. The answer is `+OK` only when
+    /// that is durable.
     async fn update(&self, config: &Pop3Config) -> &'static str {
         const BYE: &str = "+OK bye\r\n";
         let uids = self.maildrop.deleted();
         if uids.is_empty() {
             return BYE;
         }
+        let Some(lease) = &self.lease else { return NOT_REMOVED };
         let batch = Batch {
             id: Some(BatchId(Uuid::new_v4())),
             account: self.account,
             now: crate::clock::now().as_second(),
-            require: Vec::new(),
+            require: vec![Require::Lease { name: lease.name().to_owned(), epoch: lease.epoch }],
             ops: vec![Op::Expunge { mailbox: self.maildrop.mailbox, uids: Some(uids), only_deleted: false }],
         };
         let mut result = config.store.apply(batch.clone()).await;
@@ -225,12 +233,14 @@ impl Transaction {
             Ok(_) => BYE,
             Err(error) => {
                 tracing::warn!(account = %self.account.0, %error, "messages are not deleted");
-                "-ERR [SYS/TEMP] some deleted messages are not removed\r\n"
+                NOT_REMOVED
             }
         }
     }
 }
 
+const LOST: &str = "-ERR [SYS/TEMP] the maildrop is lost to another session\r\n";
+const NOT_REMOVED: &str = "-ERR [SYS/TEMP] some deleted messages are not removed\r\n";
 const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
 
 async fn take_lease(store: &dyn MessageStore, account: AccountId) -> Result<Lease, OpenError> {

@@ -8,12 +8,14 @@ mod world;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use proptest::prelude::*;
-use provost_net::{Goodbye, Session, Step, Transport};
-use provost_store::MessageStore;
+use provost_net::{Goodbye, Output, Session, Step, Transport};
+use provost_store::{MemoryStore, MessageStore};
 use provost_view::{PersonState, View};
 use world::{Client, World, ZOE, person};
 
+use crate::command::Command;
 use crate::transaction::Transaction;
 
 const ONE: &str = "Subject: one\r\n\r\nfirst\r\n.second\r\nthird\r\n";
@@ -513,6 +515,31 @@ async fn the_lease_is_renewed() {
     let _other = Transaction::open(&*world.store, &zoe).await.unwrap();
     let now = now + Duration::from_secs(11 * 60);
     let words = transaction.may_go_on(&world.config.view, &*world.store, now).await.unwrap_err();
+    assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
+}
+
+/// A session that was frozen past its lease takes nothing away: the maildrop is another one's.
+#[tokio::test]
+async fn an_update_without_the_lease_removes_nothing() {
+    let world = World::new();
+    world.deliver(&[ONE, TWO]).await;
+    let zoe = person(1, "zoe", PersonState::Active);
+    let mut transaction = Transaction::open(&*world.store, &zoe).await.unwrap();
+    // A lease of the same name that is not in force here.
+    let name = transaction.lease.as_ref().unwrap().name().to_owned();
+    transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
+    let _next = Transaction::open(&*world.store, &zoe).await.unwrap();
+
+    let (mut octets, mut rest) = (BytesMut::new(), Vec::new());
+    let mut out = Output::new(&mut octets, &mut rest);
+    transaction.handle(Command::Dele(1), &world.config, &mut out).await.unwrap();
+    transaction.handle(Command::Quit, &world.config, &mut out).await.unwrap();
+    assert_eq!(octets, "+OK marked\r\n-ERR [SYS/TEMP] some deleted messages are not removed\r\n");
+    assert_eq!(world.uids().await.len(), 2);
+
+    transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
+    let later = Instant::now() + Duration::from_secs(11 * 60);
+    let words = transaction.may_go_on(&world.config.view, &*world.store, later).await.unwrap_err();
     assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
 }
 
