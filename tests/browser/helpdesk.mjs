@@ -190,11 +190,13 @@ const STEPS = {
   async keyboard() {
     const page = await open();
     await page.goto(`${BASE}/sign-in`);
-    await page.keyboard.type(NAME); // The first field has the focus.
+    await page.locator("#name:focus").waitFor(); // The first field gets the focus a moment after the page is loaded.
+    await page.keyboard.type(NAME);
     await page.keyboard.press("Tab");
     await page.keyboard.type(PASSWORD);
     await page.keyboard.press("Enter");
     await shows(page, "Recherche de personnes");
+    await page.locator("#q:focus").waitFor();
     await page.keyboard.type(PERSON);
     await page.keyboard.press("Enter");
     await shows(page, `Une personne trouvée pour « ${PERSON} »`);
