@@ -171,20 +171,20 @@ impl Delivery {
 
     /// Applies; falls back to INBOX when a mailbox that a rule names cannot be had, so that no rule loses a message.
     async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Applied, ApplyError> {
-        match self.settle(batch.clone()).await {
+        match self.settle(&batch).await {
             Err(ApplyError::NoMailbox(_) | ApplyError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
                 tracing::warn!(account = %batch.account.0, "a rule's mailbox cannot be had, kept in INBOX");
                 let internal_date = batch.now;
                 let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
                 let ops = std::iter::once(actions::keep(body.clone(), internal_date)).chain(kept).collect();
-                self.settle(Batch { ops, ..batch }).await
+                self.settle(&Batch { ops, ..batch }).await
             }
             outcome => outcome,
         }
     }
 
     /// Tries again with the same id while the outcome is unknown.
-    async fn settle(&self, batch: Batch) -> Result<Applied, ApplyError> {
+    async fn settle(&self, batch: &Batch) -> Result<Applied, ApplyError> {
         let mut outcome = self.store.apply(batch.clone()).await;
         for _ in 0..UNKNOWN_RETRIES_MAX {
             if outcome != Err(ApplyError::Unknown) {

@@ -2,10 +2,17 @@
 //! column comes from a disk.
 
 /// Writes a column.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Writer(Vec<u8>);
 
+/// Most columns are smaller, octets.
+const COLUMN_OCTETS: usize = 512;
+
 impl Writer {
+    pub(crate) fn new() -> Self {
+        Self(Vec::with_capacity(COLUMN_OCTETS))
+    }
+
     /// What was written; empty ("not kept") when it is more than `octets_max`.
     pub(crate) fn finish(self, octets_max: usize) -> Vec<u8> {
         if self.0.len() <= octets_max { self.0 } else { Vec::new() }
@@ -104,7 +111,7 @@ mod tests {
 
     #[test]
     fn gives_back_what_it_took() {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new();
         for number in [0, 1, 127, 128, 300, u64::MAX] {
             writer.number(number);
         }
@@ -126,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_not_kept() {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new();
         writer.octets(&[0; 100]);
         assert_eq!(writer.finish(100), b"");
     }

@@ -25,7 +25,7 @@ impl SentDate {
     /// the week is not compared; a time or zone that is missing is midnight, UTC. `None` when it is no date.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = without_comments(value.get(..DATE_OCTETS_MAX).unwrap_or(value));
-        let text = String::from_utf8_lossy(text.rsplit(|octet| *octet == b';').next()?).into_owned();
+        let text = String::from_utf8_lossy(text.rsplit(|octet| *octet == b';').next()?);
         let mut words = text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|word| !word.is_empty());
         let mut word = words.next()?;
         if word.starts_with(|c: char| c.is_ascii_alphabetic()) && month(word).is_none() {

@@ -10,6 +10,8 @@ use crate::{ImapEnvelope, Part, SentDate, ThreadKeys};
 /// of another version are derived again.
 pub const DERIVED_VERSION: u16 = 2;
 
+/// Most messages have fewer header fields.
+const FIELDS: usize = 32;
 /// Octets of an encoded envelope that are kept: hundreds of addresses.
 const ENVELOPE_OCTETS_MAX: usize = 32 * 1024;
 /// Octets of an encoded structure that are kept: hundreds of parts.
@@ -40,7 +42,8 @@ pub struct Derived {
 /// Derives the columns of a message with CRLF line ends. Never fails: what cannot be derived is left empty. Linear in the
 /// octets of the message, and bounded in what it keeps.
 pub fn derive(message: &[u8]) -> Derived {
-    let fields: Vec<Field<'_>> = Headers::of(message).iter().collect();
+    let mut fields: Vec<Field<'_>> = Vec::with_capacity(FIELDS);
+    fields.extend(Headers::of(message).iter());
     let part = Part::of(message);
     let date = fields.iter().find(|field| field.is("Date"));
     Derived {
@@ -54,7 +57,7 @@ pub fn derive(message: &[u8]) -> Derived {
 }
 
 fn encoded(octets_max: usize, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut writer = Writer::default();
+    let mut writer = Writer::new();
     write(&mut writer);
     writer.finish(octets_max)
 }

@@ -157,7 +157,7 @@ mod tests {
     fn survives_its_column() {
         let header = b"Date: d\r\nFrom: A (x) <a@x>, <@r:b@c>\r\nTo: g: c@d;\r\nMessage-ID: \r\n\r\n";
         let envelope = ImapEnvelope::of(header);
-        let mut writer = Writer::default();
+        let mut writer = Writer::new();
         envelope.write(&mut writer);
         let column = writer.finish(1_000);
         assert_eq!(ImapEnvelope::decode(&column), Some(envelope));

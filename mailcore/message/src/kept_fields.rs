@@ -75,7 +75,7 @@ impl<'a> KeptFields<'a> {
 /// Makes the column: empty when it would have more than `octets_max`.
 pub(crate) fn keep(message: &[u8], octets_max: usize) -> Vec<u8> {
     let end = header_end(message).unwrap_or(message.len());
-    let mut writer = Writer::default();
+    let mut writer = Writer::new();
     writer.number(end as u64);
     for field in fields(message.get(..end).unwrap_or_default()).filter(is_kept) {
         writer.rest(field.whole());

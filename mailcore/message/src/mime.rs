@@ -133,7 +133,21 @@ impl Part {
 
     /// Its body as text, with transfer encoding and charset undone.
     pub fn text_in(&self, message: &[u8]) -> String {
-        crate::charset::decode(&self.decoded_in(message), &self.media.parameter("charset").unwrap_or_default())
+        self.text_of(self.body_in(message))
+    }
+
+    /// What the first `octets_max` octets of its body say as text.
+    pub(crate) fn beginning_in(&self, message: &[u8], octets_max: usize) -> String {
+        let body = self.body_in(message);
+        let is_inside = |end: usize| body.get(end).is_some_and(|octet| octet & 0b1100_0000 == 0b1000_0000);
+        // Not within a character of UTF-8, whose octets would be read as another charset.
+        let end = (octets_max.saturating_sub(3)..=octets_max).rev().find(|end| !is_inside(*end)).unwrap_or(octets_max);
+        self.text_of(body.get(..end).unwrap_or(body))
+    }
+
+    fn text_of(&self, body: &[u8]) -> String {
+        let decoded = crate::decode_transfer(body, &self.encoding);
+        crate::charset::decode(&decoded, &self.media.parameter("charset").unwrap_or_default())
     }
 }
 
@@ -199,7 +213,8 @@ impl About {
         if field.is("Content-Disposition") && self.disposition.is_none() {
             self.disposition = Some(Parameterised::parse(&field.unfolded())).filter(|read| !read.value.is_empty());
         } else if field.is("Content-Language") && self.languages.is_empty() {
-            let value = without_comments(&field.unfolded());
+            let unfolded = field.unfolded();
+            let value = without_comments(&unfolded);
             let tags = value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty());
             self.languages = tags.take(LANGUAGES_MAX).map(<[u8]>::to_vec).collect();
         }
@@ -208,6 +223,7 @@ impl About {
 
 /// The first word of a structured field: comments are dropped.
 fn token(field: &Field<'_>) -> Vec<u8> {
-    let value = without_comments(&field.unfolded());
+    let unfolded = field.unfolded();
+    let value = without_comments(&unfolded);
     value.trim_ascii().split(|octet| octet.is_ascii_whitespace() || *octet == b';').next().unwrap_or_default().to_vec()
 }

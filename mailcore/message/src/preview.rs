@@ -22,7 +22,10 @@ fn shown_part(root: &Part) -> Option<&Part> {
 }
 
 fn text_of(message: &[u8], part: &Part) -> String {
-    let text = part.text_in(message);
+    as_shown(part, part.text_in(message))
+}
+
+fn as_shown(part: &Part, text: String) -> String {
     if part.media.is_exactly("text", "html") { without_tags(&text) } else { text }
 }
 
@@ -30,16 +33,18 @@ fn text_of(message: &[u8], part: &Part) -> String {
 pub(crate) fn preview(message: &[u8], root: &Part) -> String {
     let Some(part) = shown_part(root) else { return String::new() };
     let octets = if part.media.is_exactly("text", "html") { HTML_OCTETS_MAX } else { PLAIN_OCTETS_MAX };
-    let shown = text_of(message, &beginning(part, octets));
-    let mut preview = String::new();
+    let shown = as_shown(part, part.beginning_in(message, octets));
+    let mut preview = String::with_capacity(PREVIEW_CHARS_MAX);
     let mut left = PREVIEW_CHARS_MAX;
     for word in shown.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !preview.is_empty() {
             preview.push(' ');
             left = left.saturating_sub(1);
         }
-        preview.extend(word.chars().take(left));
-        left = left.saturating_sub(word.chars().count());
+        let end = word.char_indices().nth(left).map_or(word.len(), |(at, _)| at);
+        let taken = word.get(..end).unwrap_or_default();
+        preview.push_str(taken);
+        left -= taken.chars().count();
         if left == 0 {
             break;
         }
@@ -59,13 +64,6 @@ fn find<'a>(part: &'a Part, subtype: &str) -> Option<&'a Part> {
             (part.media.is_exactly("text", subtype) && !is_attached).then_some(part)
         }
     }
-}
-
-/// The part as if its body ended after so many octets.
-fn beginning(part: &Part, octets: usize) -> Part {
-    let mut part = part.clone();
-    part.body.end = part.body.end.min(part.body.start + octets as u64);
-    part
 }
 
 /// HTML without tags, comments, scripts and style sheets; the usual entities read.

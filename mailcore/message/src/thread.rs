@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn survives_its_column() {
         let keys = keys("Message-ID: <m@x>\r\nReferences: <a@x> <b@x>\r\nSubject: Re: x\r\n");
-        let mut writer = Writer::default();
+        let mut writer = Writer::new();
         keys.write(&mut writer);
         let column = writer.finish(1_000);
         assert_eq!(ThreadKeys::decode(&column), Some(keys));

@@ -1,5 +1,7 @@
 //! The lexical elements of structured header fields (RFC 5322 §3.2): quoted strings, comments, words, white space.
 
+use std::borrow::Cow;
+
 /// Nested comments; deeper ones are read as text of this depth.
 const COMMENT_DEPTH_MAX: usize = 64;
 
@@ -127,7 +129,10 @@ impl<'a> Tokens<'a> {
 
 /// A value with its comments taken out; what stands in quotes is left alone. For fields whose tokens are read by white
 /// space (dates, Content-Transfer-Encoding).
-pub(crate) fn without_comments(value: &[u8]) -> Vec<u8> {
+pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'(', value).is_none() {
+        return value.into();
+    }
     let mut tokens = Tokens::new(value);
     let mut text = Vec::with_capacity(value.len());
     while let Some(octet) = tokens.peek() {
@@ -144,7 +149,7 @@ pub(crate) fn without_comments(value: &[u8]) -> Vec<u8> {
             _ => text.extend_from_slice(tokens.run_until(b"(\"")),
         }
     }
-    text
+    text.into()
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ mod tests {
         --b\r\nContent-ID: <i>\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ntext\r\n--b--\r\n";
 
     fn encoded(part: &Part) -> Vec<u8> {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new();
         part.write(&mut writer);
         writer.finish(100_000)
     }

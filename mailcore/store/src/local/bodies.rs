@@ -54,6 +54,7 @@ pub(super) struct Incoming {
 }
 
 /// How far a group had come.
+#[derive(PartialEq, Eq)]
 pub(super) struct Mark {
     numbers: (u64, u64),
     bodies: usize,

@@ -31,7 +31,10 @@ pub(super) struct Database {
 }
 
 /// How far a transaction had come when something began that may be taken back alone.
+#[derive(PartialEq, Eq)]
 pub(super) struct Mark {
+    /// Rows changed since the database was opened.
+    changes: u64,
     placed: usize,
     incoming: bodies::Mark,
 }
@@ -85,7 +88,17 @@ impl Database {
     /// Begins a part that may be taken back alone.
     pub(super) fn begin_part(&mut self) -> rusqlite::Result<Mark> {
         self.run("SAVEPOINT one")?;
-        Ok(Mark { placed: self.pack.mark(), incoming: self.incoming.mark() })
+        Ok(self.mark())
+    }
+
+    /// How far the transaction has come.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { changes: self.connection.total_changes(), placed: self.pack.mark(), incoming: self.incoming.mark() }
+    }
+
+    /// Whether nothing has been written after the mark, and the transaction is still there.
+    pub(super) fn is_at(&self, mark: &Mark) -> bool {
+        self.in_transaction() && self.mark() == *mark
     }
 
     /// Ends a part: keeps it, or takes it back.

@@ -280,7 +280,8 @@ fn write_all(file: &File, mut at: u64, placed: &[(Place, Bytes)]) -> io::Result<
         at += buffer.len() as u64;
         Ok::<_, io::Error>(())
     };
-    let mut gathered = Vec::new();
+    let octets: u64 = placed.iter().map(|(place, _)| record_octets(place.octets)).sum();
+    let mut gathered = Vec::with_capacity(usize::try_from(octets).unwrap_or(WRITE_OCTETS).min(WRITE_OCTETS));
     for (_, body) in placed {
         write_head(&mut gathered, body);
         if gathered.len() + body.len() < WRITE_OCTETS {
