@@ -19,6 +19,9 @@ const READ_OCTETS_MIN: usize = 2 * 1024;
 /// Read buffer of a connection that sends much, octets.
 const READ_OCTETS_MAX: usize = 64 * 1024;
 
+/// How much larger the next buffer is while what is there fills it.
+const READ_GROWTH: usize = 8;
+
 enum Bytes {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -58,7 +61,10 @@ impl Stream {
             Bytes::Tls(stream) => stream.read_buf(input).await?,
             Bytes::Closed => 0,
         };
-        self.read_octets = if read == room { READ_OCTETS_MAX } else { READ_OCTETS_MIN };
+        self.read_octets = match read == room {
+            true => (self.read_octets * READ_GROWTH).min(READ_OCTETS_MAX),
+            false => READ_OCTETS_MIN,
+        };
         Ok(read)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -28,8 +28,8 @@ const CHUNK_OCTETS: u64 = 64 * 1024;
 const SUM_OCTETS: usize = 8;
 const MAGIC: [u8; 4] = *b"PVb1";
 const HEAD_OCTETS: u64 = 12;
-/// Records are gathered to writes of about this many octets.
-const WRITE_OCTETS: usize = 1024 * 1024;
+/// Bodies of one write, each with its head: a call takes 1,024 pieces (IOV_MAX).
+const WRITE_BODIES: usize = 512;
 /// Packs held open for reading.
 const FILES_OPEN_MAX: usize = 64;
 
@@ -65,10 +65,13 @@ fn sum(chunk: &[u8]) -> [u8; SUM_OCTETS] {
     sum
 }
 
-fn write_head(buffer: &mut Vec<u8>, body: &[u8]) {
-    buffer.extend_from_slice(&MAGIC);
-    buffer.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    body.chunks(CHUNK_OCTETS as usize).for_each(|chunk| buffer.extend_from_slice(&sum(chunk)));
+/// What stands before a body in its record.
+fn head(body: &[u8]) -> Vec<u8> {
+    let mut head = Vec::with_capacity(prefix_octets(body.len() as u64) as usize);
+    head.extend_from_slice(&MAGIC);
+    head.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    body.chunks(CHUNK_OCTETS as usize).for_each(|chunk| head.extend_from_slice(&sum(chunk)));
+    head
 }
 
 /// Numbers of a folder's packs: a number is given once in the life of a process, and while a pack may still be appended to it
@@ -273,26 +276,27 @@ impl PackWriter {
     }
 }
 
-/// Small bodies are gathered to one write; a large one is written from where it is.
-fn write_all(file: &File, mut at: u64, placed: &[(Place, Bytes)]) -> io::Result<()> {
-    let mut write = |buffer: &[u8]| {
-        file.write_all_at(buffer, at)?;
-        at += buffer.len() as u64;
-        Ok::<_, io::Error>(())
-    };
-    let octets: u64 = placed.iter().map(|(place, _)| record_octets(place.octets)).sum();
-    let mut gathered = Vec::with_capacity(usize::try_from(octets).unwrap_or(WRITE_OCTETS).min(WRITE_OCTETS));
-    for (_, body) in placed {
-        write_head(&mut gathered, body);
-        if gathered.len() + body.len() < WRITE_OCTETS {
-            gathered.extend_from_slice(body);
-            continue;
-        }
-        write(&gathered)?;
-        gathered.clear();
-        write(body)?;
+/// Bodies are written from where they are, many by one call.
+fn write_all(mut file: &File, at: u64, placed: &[(Place, Bytes)]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    for some in placed.chunks(WRITE_BODIES) {
+        let heads: Vec<Vec<u8>> = some.iter().map(|(_, body)| head(body)).collect();
+        let both = heads.iter().zip(some).flat_map(|(head, (_, body))| [IoSlice::new(head), IoSlice::new(body)]);
+        write_all_of(file, &mut both.collect::<Vec<_>>())?;
     }
-    write(&gathered)
+    Ok(())
+}
+
+fn write_all_of(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !slices.is_empty() {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(octets) => IoSlice::advance_slices(&mut slices, octets),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Where the octets of a body are found.
