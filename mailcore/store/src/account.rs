@@ -149,9 +149,19 @@ pub(crate) struct Account {
     /// Mailboxes made, changed or deleted.
     pub(crate) changed: BTreeSet<MailboxId>,
     pub(crate) subscriptions_changed: bool,
+    /// [`Self::numbers`] as an engine has written them.
+    pub(crate) numbers_saved: Option<Numbers>,
 }
 
+/// The last mailbox key given, the greatest UIDVALIDITY and the greatest one that is retired.
+pub(crate) type Numbers = (u64, u32, u32);
+
 impl Account {
+    /// See [`Numbers`].
+    pub(crate) fn numbers(&self) -> Numbers {
+        (self.mailbox_last, self.uid_validity_last, self.uid_validity_retired)
+    }
+
     /// With the default mailboxes, as part of its first batch.
     pub(crate) fn new(now: i64) -> Result<Self, ApplyError> {
         let mut account = Self { modseq: Modseq(1), subscribed: default_subscriptions(), ..Self::default() };

@@ -30,6 +30,9 @@ pub(super) struct Tables {
 
 /// Tables of a shard.
 ///
+/// `account.modseq` and `account.octets` are as of the last batch that changed more of the account than mailboxes: the modseq of
+/// an account is the highest of its row and its mailboxes, its octets are the sum of those of its mailboxes.
+///
 /// `account.no` is short where `uuid` is long: it leads each key, so that what belongs to an account lies together. `born` is
 /// the modseq of the batch that a message came with: it ascends with the UID, so what is new is at the end of a mailbox, and
 /// only messages whose flags changed later need the index. Rows of bodies are in the order in which the bodies came, so

@@ -498,6 +498,43 @@ mod tests {
         assert_eq!(bodies, 8);
     }
 
+    /// Also when the last change was to a mailbox that is gone, or to none.
+    #[test]
+    fn what_is_saved_is_what_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        let name = || MailboxName::parse("a").unwrap();
+        let into_a = || match append(1, None, 0).ops.remove(0) {
+            Op::Append { body, flags, internal_date, .. } => {
+                Op::Append { mailbox: name(), create: true, body, flags, internal_date }
+            }
+            other => other,
+        };
+        let subscribe = |on| Op::Subscribe { name: name(), on };
+        let changes = [
+            vec![into_a()],
+            vec![subscribe(true)],
+            append(1, None, 0).ops,
+            vec![into_a(), into_a()],
+            vec![Op::DeleteMailbox { name: name() }],
+            vec![subscribe(false)],
+            append(1, None, 0).ops,
+            vec![Op::CreateMailbox { name: name(), special_use: None }, Op::DeleteMailbox { name: name() }],
+        ];
+        let id = AccountId(Uuid::from_u128(1));
+        for (number, ops) in changes.into_iter().enumerate() {
+            let what = format!("change {number}: {ops:?}");
+            let batch = Batch { ops, ..append(1, None, 0) };
+            assert!(commit(&mut writer, vec![batch])[0].is_ok(), "{what}");
+            let (_, saved) = rows::load(&writer.database.connection, id).unwrap().unwrap();
+            let (_, held) = &writer.held[&id];
+            let all =
+                |account: &Account| (account.modseq, account.octets, account.numbers(), account.mailboxes.clone());
+            assert_eq!(all(&saved), all(held), "{what}");
+        }
+    }
+
     /// Room for the rows of some groups beside the empty tables, not for those of all.
     const SPARE_PAGES: i64 = 20;
 
