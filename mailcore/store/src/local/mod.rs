@@ -1,7 +1,7 @@
 //! The local engine: SQLite shards with one committer thread each, bodies in append-only packs.
 //!
 //! An account lives in one shard, chosen by its key. The shard's committer takes all batches that wait, applies them in
-//! one SQLite transaction (a savepoint each, so that one refusal takes back nothing else), and commits once. The bodies of a
+//! one SQLite transaction (one refusal takes back nothing else), and commits once. The bodies of a
 //! small group go into the database with it; those of a large one are appended to the shard's pack, which is synced before.
 //! So the number of syncs does not grow with the number of callers, and a single caller waits for one. Reads go to a few
 //! read-only connections per shard on blocking threads, and to the packs by position. `upkeep` does the rest beside them.
