@@ -1,12 +1,12 @@
 //! How derived columns are encoded: numbers as LEB128, octets behind their length. Read back with every step checked: a
 //! column comes from a disk.
 
+/// Most columns are smaller, octets.
+const COLUMN_OCTETS: usize = 512;
+
 /// Writes a column.
 #[derive(Debug)]
 pub(crate) struct Writer(Vec<u8>);
-
-/// Most columns are smaller, octets.
-const COLUMN_OCTETS: usize = 512;
 
 impl Writer {
     pub(crate) fn new() -> Self {

@@ -115,6 +115,9 @@ impl Media {
     }
 }
 
+/// Octets of a character of UTF-8 behind its first (RFC 3629 §3).
+const CONTINUATION_OCTETS_MAX: usize = 3;
+
 impl Part {
     /// Its header in a message whose structure this is.
     pub fn header_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
@@ -141,7 +144,10 @@ impl Part {
         let body = self.body_in(message);
         let is_inside = |end: usize| body.get(end).is_some_and(|octet| octet & 0b1100_0000 == 0b1000_0000);
         // Not within a character of UTF-8, whose octets would be read as another charset.
-        let end = (octets_max.saturating_sub(3)..=octets_max).rev().find(|end| !is_inside(*end)).unwrap_or(octets_max);
+        let end = (octets_max.saturating_sub(CONTINUATION_OCTETS_MAX)..=octets_max)
+            .rev()
+            .find(|end| !is_inside(*end))
+            .unwrap_or(octets_max);
         self.text_of(body.get(..end).unwrap_or(body))
     }
 

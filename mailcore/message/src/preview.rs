@@ -128,6 +128,11 @@ mod tests {
             assert_eq!(of(message), expect, "{message}");
         }
         assert_eq!(of(&format!("\r\n{}", "é".repeat(1_000))).chars().count(), PREVIEW_CHARS_MAX);
+        // The last octet that is looked at is the first of two.
+        assert_eq!(
+            of(&format!("\r\na{}", "é".repeat(PLAIN_OCTETS_MAX))),
+            format!("a{}", "é".repeat(PREVIEW_CHARS_MAX - 1))
+        );
         assert_eq!(of(&format!("\r\n{}", "ab ".repeat(1_000))).chars().count(), PREVIEW_CHARS_MAX);
     }
 

@@ -18,7 +18,6 @@ use crate::Sink;
 const READ_OCTETS_MIN: usize = 2 * 1024;
 /// Read buffer of a connection that sends much, octets.
 const READ_OCTETS_MAX: usize = 64 * 1024;
-
 /// How much larger the next buffer is while what is there fills it.
 const READ_GROWTH: usize = 8;
 
