@@ -1,5 +1,5 @@
-//! A store of format 1, made by commit 8c43545, is brought forward: nothing in it changes for its readers, whatever happens
-//! on the way.
+//! A store of format 1, made by commit 8c43545, is brought forward, and so is one of format 2: nothing in it changes for its
+//! readers, whatever happens on the way.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod engines;
@@ -170,10 +170,35 @@ async fn the_backup_can_be_put_back() {
     assert_eq!(listing(&local(again.path())).await, expected());
 }
 
+/// Gives a store of format 3 the numbers of format 2, whose rows are right in both.
+fn number_2(folder: &Path) {
+    for shard in ["shard-00", "shard-01"] {
+        let database = rusqlite::Connection::open(folder.join(shard).join("meta.sqlite")).unwrap();
+        database.pragma_update(None, "user_version", 2).unwrap();
+    }
+    std::fs::write(folder.join("format"), "provost local store 2, shards 2\n").unwrap();
+}
+
+#[tokio::test]
+async fn format_2_becomes_3() {
+    let folder = old_store();
+    drop(local(folder.path()));
+    let [first] = backups(folder.path()).try_into().unwrap();
+    number_2(folder.path());
+    assert_eq!(listing(&local(folder.path())).await, expected());
+    let format = |folder: &Path| std::fs::read_to_string(folder.join("format")).unwrap();
+    assert_eq!(format(folder.path()), "provost local store 3, shards 2\n");
+    let [second] = backups(folder.path()).into_iter().filter(|path| *path != first).collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(format(&second), "provost local store 2, shards 2\n", "each step has its own backup");
+    let again = tempfile::tempdir().unwrap();
+    copy(&second, again.path());
+    assert_eq!(listing(&local(again.path())).await, expected());
+}
+
 #[tokio::test]
 async fn an_unknown_format_is_refused() {
     let folder = old_store();
-    std::fs::write(folder.path().join("format"), "provost local store 3, shards 2\n").unwrap();
+    std::fs::write(folder.path().join("format"), "provost local store 4, shards 2\n").unwrap();
     let opened = LocalStore::open(&LocalConfig::new(folder.path()));
     assert!(matches!(opened, Err(StoreError::Damaged(_))));
     assert!(backups(folder.path()).is_empty(), "and left alone");

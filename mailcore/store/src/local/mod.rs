@@ -11,7 +11,7 @@
 //! FOLDER/format                   version and number of shards
 //! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches, queue, new bodies; open it with sqlite3
 //! FOLDER/shard-00/pack-00000001   bodies
-//! FOLDER/backup-v1-...            a store of format 1 as it was before it was brought forward (`migration`)
+//! FOLDER/backup-v2-...            a store of format 2 as it was before it was brought forward (`migration`)
 //! FOLDER/state.sqlite             what nodes share beside mail; outside of the lock
 //! ```
 
@@ -107,8 +107,8 @@ impl LocalStore {
         let lock = lock(folder)?;
         let Format { version, shards } = Format::read_or_make(folder, config.shards.max(1))?;
         let folders: Vec<PathBuf> = (0..shards).map(|number| folder.join(format!("shard-{number:02}"))).collect();
-        if version == 1 {
-            migration::from_v1(folder, &folders)?;
+        if version < FORMAT {
+            migration::bring_forward(folder, &folders, version)?;
         }
         let checkpointer = Checkpointer::start().map_err(unavailable)?;
         let pack_octets_max = config.upkeep.pack_octets_max;
@@ -116,6 +116,8 @@ impl LocalStore {
         let mut databases = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         if version == 1 {
             migration::move_queue(folder, &mut databases)?;
+        }
+        if version < FORMAT {
             Format { version: FORMAT, shards }.write(folder).map_err(unavailable)?;
         }
         free_queue(&databases)?;

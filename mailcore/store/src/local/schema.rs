@@ -30,6 +30,7 @@ pub(super) struct Tables {
 
 /// Tables of a shard.
 ///
+/// Version 3 has the columns of version 2 and gives two of them another meaning:
 /// `account.modseq` and `account.octets` are as of the last batch that changed more of the account than mailboxes: the modseq of
 /// an account is the highest of its row and its mailboxes, its octets are the sum of those of its mailboxes.
 ///
@@ -39,7 +40,7 @@ pub(super) struct Tables {
 /// that a delivery writes to the end of `body` and `derived`, whosever it is; both are apart, so that reference counts and
 /// places of all bodies are read without a column of text. `pack` names the pack files that this database has made: one that
 /// is not here is never removed. `counter` holds the last body number set aside and the starts of the store.
-pub(super) const SHARD: Tables = Tables { version: 2, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], name_packs: true };
+pub(super) const SHARD: Tables = Tables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], name_packs: true };
 
 /// What version 1 had as well.
 const KEPT_FROM_1: &str = "

@@ -3,7 +3,7 @@
 //! The format stands in `FOLDER/format`, the version of a shard's tables in its `user_version`. The order makes a crash at any
 //! point harmless:
 //!
-//! 1. `FOLDER/backup-v1-TIME` is made under another name, synced, and renamed when it is whole. A whole backup that is there
+//! 1. `FOLDER/backup-vN-TIME`, N being the old format, is made under another name, synced, and renamed when it is whole. A whole backup that is there
 //!    is the one from before the first step: no other is made.
 //! 2. Each shard goes from one version to the next in one transaction. A shard that has been brought forward is passed over.
 //!    Then the queue moves into the shards.
@@ -15,6 +15,7 @@
 
 mod queue_v1;
 mod v2;
+mod v3;
 
 use std::fs::File;
 use std::io;
@@ -31,18 +32,14 @@ use crate::StoreError;
 
 pub(super) use queue_v1::move_into as move_queue;
 
-/// Of a folder that is a whole backup of a store of the first format.
-const BACKUP: &str = "backup-v1-";
-/// Of one that is being made.
-const DRAFT: &str = "backup-v1.new";
 /// Page cache while tables are rewritten, KiB.
 const CACHE_KIB: i64 = 64 * 1024;
 
-/// Backs the store up and brings its shards from version 1 of their tables to version 2.
-pub(super) fn from_v1(store: &Path, shards: &[PathBuf]) -> Result<(), StoreError> {
+/// Backs a store of an older format up and brings the tables of its shards forward.
+pub(super) fn bring_forward(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreError> {
     let start = Instant::now();
-    tracing::info!(store = %store.display(), "the store is of an older format and is being brought forward");
-    back_up(store, shards)?;
+    tracing::info!(store = %store.display(), format, "the store is of an older format and is being brought forward");
+    back_up(store, shards, format)?;
     let epoch = lease_epoch(&store.join("queue"))?;
     for shard in shards {
         bring_shard_forward(shard, epoch)?;
@@ -51,11 +48,12 @@ pub(super) fn from_v1(store: &Path, shards: &[PathBuf]) -> Result<(), StoreError
     Ok(())
 }
 
-fn back_up(store: &Path, shards: &[PathBuf]) -> Result<(), StoreError> {
-    if has_backup(store).map_err(unavailable)? {
+fn back_up(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreError> {
+    let name = format!("backup-v{format}");
+    if has_backup(store, &name).map_err(unavailable)? {
         return Ok(());
     }
-    let draft = store.join(DRAFT);
+    let draft = store.join(format!("{name}.new"));
     match std::fs::remove_dir_all(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unavailable(error)),
         _ => (),
@@ -65,23 +63,23 @@ fn back_up(store: &Path, shards: &[PathBuf]) -> Result<(), StoreError> {
     for folder in shards.iter().chain([&queue]).filter(|folder| folder.exists()) {
         // The whole database is then in one file.
         checkpoint(folder)?;
-        let name = folder.file_name().unwrap_or_default();
-        copy_folder(folder, &draft.join(name)).map_err(unavailable)?;
+        let target = draft.join(folder.file_name().unwrap_or_default());
+        copy_folder(folder, &target).map_err(unavailable)?;
     }
     let finish = || {
         std::fs::copy(store.join("format"), draft.join("format"))?;
         File::open(draft.join("format"))?.sync_all()?;
         sync_folder(&draft)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        std::fs::rename(&draft, store.join(format!("{BACKUP}{now}")))?;
+        std::fs::rename(&draft, store.join(format!("{name}-{now}")))?;
         sync_folder(store)
     };
     finish().map_err(unavailable)
 }
 
-fn has_backup(store: &Path) -> io::Result<bool> {
+fn has_backup(store: &Path, name: &str) -> io::Result<bool> {
     for entry in std::fs::read_dir(store)? {
-        if entry?.file_name().to_string_lossy().starts_with(BACKUP) {
+        if entry?.file_name().to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with('-')) {
             return Ok(true);
         }
     }
@@ -144,6 +142,9 @@ fn bring_shard_forward(folder: &Path, epoch: i64) -> Result<(), StoreError> {
         let start = Instant::now();
         v2::bring_forward(&mut connection, &super::pack::numbers(folder).map_err(unavailable)?, epoch)?;
         tracing::info!(shard = %folder.display(), seconds = start.elapsed().as_secs_f32(), "shard brought forward");
+    }
+    if schema::version(&connection)? == v3::FROM {
+        v3::bring_forward(&connection)?;
     }
     // Also after a crash that came between the two. Pages that the old tables had go back to the disk as well.
     give_pages_back(&connection)?;

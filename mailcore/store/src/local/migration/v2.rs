@@ -12,6 +12,8 @@ use crate::{Applied, Effect, StoreError};
 
 /// The version that this step starts from.
 pub(super) const FROM: i64 = 1;
+/// The one that it leaves.
+const TO: i64 = 2;
 
 /// Tables that have other columns now. All others of version 1 are kept as they are.
 const REPLACED: [&str; 3] = ["account", "mailbox", "message"];
@@ -59,7 +61,7 @@ pub(super) fn bring_forward(connection: &mut Connection, packs: &[u32], epoch: i
     for table in REPLACED {
         transaction.execute_batch(&format!("DROP TABLE old_{table}")).map_err(storage)?;
     }
-    transaction.pragma_update(None, "user_version", schema::SHARD.version).map_err(storage)?;
+    transaction.pragma_update(None, "user_version", TO).map_err(storage)?;
     transaction.commit().map_err(storage)
 }
 
