@@ -188,7 +188,8 @@ async fn format_2_becomes_3() {
     assert_eq!(listing(&local(folder.path())).await, expected());
     let format = |folder: &Path| std::fs::read_to_string(folder.join("format")).unwrap();
     assert_eq!(format(folder.path()), "provost local store 3, shards 2\n");
-    let [second] = backups(folder.path()).into_iter().filter(|path| *path != first).collect::<Vec<_>>().try_into().unwrap();
+    let [second] =
+        backups(folder.path()).into_iter().filter(|path| *path != first).collect::<Vec<_>>().try_into().unwrap();
     assert_eq!(format(&second), "provost local store 2, shards 2\n", "each step has its own backup");
     let again = tempfile::tempdir().unwrap();
     copy(&second, again.path());
