@@ -26,6 +26,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::audit_log;
 use crate::config::{Config, ListenerConfig, read_secret};
 use crate::exit::Exit;
+use crate::private;
 
 /// How long running commands may take to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
@@ -76,6 +77,13 @@ impl Node {
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         let data = &config.node.data;
         std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+        match private::tighten(data) {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::warn!(count, data = %data.display(), "others could reach what is in the data folder; no longer");
+            }
+            Err(error) => tracing::error!(%error, data = %data.display(), "the data folder is not this user's alone"),
+        }
         let certificates = match &config.tls {
             Some(tls) => Some(Certificates::open(&tls.certificate, &tls.key)?),
             None => None,

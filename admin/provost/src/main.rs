@@ -13,6 +13,7 @@ mod config;
 mod exit;
 mod http;
 mod machine_user;
+mod private;
 mod quickstart;
 
 use std::io::IsTerminal;
@@ -91,6 +92,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    private::make_files_private();
     let cli = Cli::parse();
     let serving = matches!(cli.command, Command::Serve | Command::Quickstart(_));
     if serving {

@@ -164,7 +164,7 @@ pub static DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "removal-guard",
-        about: "a refresh of the View that would remove more than this share of all people is parked",
+        about: "the View is parked where more than this share of people, addresses, groups, domains or settings would go",
         unit: "percent",
         rule: "a whole number from 1 to 100",
         container: ou::POLICIES,

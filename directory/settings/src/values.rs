@@ -25,7 +25,7 @@ pub struct Values {
     pub default_quota: Option<u64>,
     /// `quota-classes`: the same by primary affiliation.
     pub quota_classes: BTreeMap<String, Option<u64>>,
-    /// `removal-guard`: a refresh of the View that would remove more than this share of all people, percent, is parked.
+    /// `removal-guard`: the View is parked where more than this share of one kind of entry, percent, would go.
     pub removal_guard: u8,
     /// `message-size`: the largest message that is taken, octets.
     pub message_size: u64,

@@ -73,7 +73,7 @@ impl ChangeSet {
             return;
         }
         match snapshot.record(entry_uuid) {
-            None => {}
+            None | Some(Record::Container(_)) => {}
             Some(Record::Person(_)) => {
                 self.accounts.insert(entry_uuid);
             }

@@ -100,7 +100,7 @@ impl Consumer {
         const NAME: &str = "removal-guard";
         let dn = self.directory.suffix().child(attr::OU, ou::POLICIES).child(attr::CN, NAME);
         let read = self.directory.read(&dn, &[attr::OBJECT_CLASS, attr::CN, attr::PROVOST_VALUE]).await;
-        let Mapped::Record(record) = map(Uuid::nil(), &read.ok()??) else { return None };
+        let Mapped::Record(record) = map(Uuid::nil(), &read.ok()??, self.directory.suffix()) else { return None };
         let mut alone = Snapshot::default();
         alone.put(Uuid::nil(), record);
         let settings = alone.settings();
@@ -163,7 +163,7 @@ impl Consumer {
 
     /// Takes one event in; `Some` ends the session.
     fn take(&mut self, event: SyncEvent) -> Option<End> {
-        match self.follower.apply(event) {
+        match self.follower.apply(event, Instant::now().into_std()) {
             Effect::Nothing => {}
             Effect::Changed => {
                 let next = self.published + PUBLISH_INTERVAL;
@@ -178,7 +178,7 @@ impl Consumer {
             Effect::Saveable => {}
             Effect::Complete => self.completed(),
             Effect::Parked { reason, guard } => {
-                tracing::error!(reason, "the refresh of the view is parked");
+                tracing::error!(reason, "the view is parked: it stays as it is");
                 metrics::counter!("view_parked_total").increment(1);
                 self.shared.health.note(|status| status.parked = Some(reason));
                 return Some(End::Parked(guard));

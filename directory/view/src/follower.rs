@@ -1,16 +1,16 @@
 //! What the events of RFC 4533 make of a snapshot. No socket, no clock.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use provost_client::{Cookie, SyncEvent};
+use provost_entry::Dn;
 use provost_settings::Origin;
 use uuid::Uuid;
 
+use crate::guard::{Counts, Guard, Kind, Recent};
 use crate::mapping::{Mapped, map};
 use crate::{ChangeSet, Snapshot};
-
-/// So few removals are always believed, whatever share of a small site they are.
-const REMOVALS_FREE: usize = 20;
 
 /// What an event calls for.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub(crate) enum Effect {
     Complete,
     /// There is a new cookie for the snapshot as it is.
     Saveable,
-    /// The refresh would remove too much: it was not believed, the snapshot is as before.
+    /// Too much would be removed: it was not believed, the snapshot is as before.
     Parked {
-        /// How much it would remove, for the log and the status.
+        /// How much of what, for the log and the status.
         reason: String,
         /// The `removal-guard` that it was measured by, percent.
         guard: u8,
@@ -35,13 +35,16 @@ pub(crate) enum Effect {
 }
 
 /// The consumer's state.
-#[derive(Default)]
 pub(crate) struct Follower {
+    suffix: Dn,
     snapshot: Snapshot,
     cookie: Option<Cookie>,
     /// What has changed since it was taken last.
     changes: ChangeSet,
     refresh: Option<Refresh>,
+    /// What was removed outside a refresh, lately.
+    recent: Recent,
+    is_parked: bool,
     unmappable: u64,
 }
 
@@ -57,8 +60,9 @@ struct Refresh {
 }
 
 impl Follower {
-    pub(crate) fn new(snapshot: Snapshot, cookie: Option<Cookie>) -> Self {
-        Self { snapshot, cookie, ..Self::default() }
+    pub(crate) fn new(suffix: Dn, snapshot: Snapshot, cookie: Option<Cookie>) -> Self {
+        let (changes, recent) = (ChangeSet::default(), Recent::default());
+        Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false, unmappable: 0 }
     }
 
     /// What has changed in the whole state since this was asked last.
@@ -96,16 +100,16 @@ impl Follower {
     }
 
     /// Takes one event in.
-    pub(crate) fn apply(&mut self, event: SyncEvent) -> Effect {
+    pub(crate) fn apply(&mut self, event: SyncEvent, now: Instant) -> Effect {
         match event {
             SyncEvent::Put(uuid, entry) => {
                 self.mention(&[uuid]);
-                match map(uuid, &entry) {
+                match map(uuid, &entry, &self.suffix) {
                     Mapped::Record(record) => self.change(uuid, |target| {
                         target.put(uuid, record);
                         true
                     }),
-                    Mapped::Other => self.change(uuid, |target| target.remove(uuid)),
+                    Mapped::Other => self.remove(uuid, now),
                     // What was known of it stays: a slip in one attribute must not bounce anybody's mail.
                     Mapped::Unmappable(why) => {
                         self.unmappable += 1;
@@ -120,8 +124,15 @@ impl Follower {
                 Effect::Nothing
             }
             SyncEvent::Delete(uuids) => {
-                let effects = uuids.into_iter().map(|uuid| self.change(uuid, |target| target.remove(uuid)));
-                effects.fold(Effect::Nothing, |all, one| if one == Effect::Nothing { all } else { one })
+                let mut all = Effect::Nothing;
+                for uuid in uuids {
+                    match self.remove(uuid, now) {
+                        Effect::Nothing => {}
+                        parked @ Effect::Parked { .. } => return parked,
+                        changed => all = changed,
+                    }
+                }
+                all
             }
             SyncEvent::RefreshPresentDone => {
                 self.remove_unmentioned();
@@ -153,6 +164,30 @@ impl Follower {
         if done { effect } else { Effect::Nothing }
     }
 
+    /// Takes one entry out. In a refresh the whole is measured at its end; afterwards each removal is, with those before it.
+    fn remove(&mut self, uuid: Uuid, now: Instant) -> Effect {
+        if self.refresh.is_none()
+            && let Some(record) = self.snapshot.record(uuid)
+        {
+            let kind = Kind::of(record);
+            let percent = self.snapshot.settings().removal_guard;
+            if let Some(reason) = self.guard(percent).objection(&Counts::one(kind)) {
+                return self.park(reason, percent);
+            }
+            self.recent.note(kind, now);
+        }
+        self.change(uuid, |target| target.remove(uuid))
+    }
+
+    fn guard(&self, percent: u8) -> Guard<'_> {
+        Guard { percent, standing: self.snapshot.counts(), recent: self.recent.sum() }
+    }
+
+    fn park(&mut self, reason: String, guard: u8) -> Effect {
+        self.is_parked = true;
+        Effect::Parked { reason, guard }
+    }
+
     fn mention(&mut self, uuids: &[Uuid]) {
         if let Some(refresh) = &mut self.refresh {
             refresh.mentioned.extend(uuids);
@@ -174,11 +209,13 @@ impl Follower {
             self.remove_unmentioned();
         }
         let Some(refresh) = self.refresh.take() else { return Effect::Nothing };
-        let (before, removed) = (self.snapshot.people(), self.snapshot.people_missing_from(&refresh.snapshot));
-        let guard = removal_guard(&self.snapshot, &refresh.snapshot);
-        if removed > REMOVALS_FREE && removed * 100 > before * usize::from(guard) {
-            let reason = format!("a refresh would remove {removed} of {before} people, the guard is {guard} %");
-            return Effect::Parked { reason, guard };
+        let removed = self.snapshot.missing_from(&refresh.snapshot);
+        let percent = removal_guard(&self.snapshot, &refresh.snapshot);
+        if let Some(reason) = self.guard(percent).objection(&removed) {
+            return self.park(reason, percent);
+        }
+        if std::mem::take(&mut self.is_parked) {
+            self.recent.forget();
         }
         self.snapshot = refresh.snapshot;
         self.changes.merge(refresh.changes);
@@ -201,10 +238,21 @@ fn removal_guard(before: &Snapshot, after: &Snapshot) -> u8 {
 #[cfg(test)]
 mod tests {
     use provost_entry::{Address, Dn, Entry};
+    use std::time::Duration;
+
     use provost_schema::{attr, class};
 
     use super::*;
-    use crate::testing::{person_dn, uuid};
+    use crate::AddressKind;
+    use crate::testing::{self, person_dn, suffix, uuid};
+
+    impl Follower {
+        /// All at one moment.
+        fn take(&mut self, event: SyncEvent) -> Effect {
+            static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+            self.apply(event, *START)
+        }
+    }
 
     fn put(n: u128) -> SyncEvent {
         let entry = Entry::new(Dn::parse(&person_dn(n)).unwrap())
@@ -223,15 +271,15 @@ mod tests {
 
     /// A follower of `people` persons that has seen a whole refresh.
     fn following(people: u128) -> Follower {
-        let mut follower = Follower::new(Snapshot::default(), None);
+        let mut follower = Follower::new(suffix(), Snapshot::default(), None);
         follower.begin();
         for n in 1..=people {
-            assert_eq!(follower.apply(put(n)), Effect::Nothing);
+            assert_eq!(follower.take(put(n)), Effect::Nothing);
         }
         assert_eq!(follower.snapshot().people(), 0, "nothing is seen before the refresh is complete");
-        follower.apply(SyncEvent::RefreshPresentDone);
-        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
-        assert_eq!(follower.apply(SyncEvent::Cookie(Cookie(b"one".to_vec()))), Effect::Saveable);
+        follower.take(SyncEvent::RefreshPresentDone);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::Cookie(Cookie(b"one".to_vec()))), Effect::Saveable);
         assert_eq!(follower.snapshot().people() as u128, people);
         follower
     }
@@ -239,25 +287,25 @@ mod tests {
     #[test]
     fn changes_after_the_refresh_show_at_once() {
         let mut follower = following(3);
-        assert_eq!(follower.apply(put(4)), Effect::Changed);
-        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1), uuid(99)])), Effect::Changed);
-        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1)])), Effect::Nothing);
+        assert_eq!(follower.take(put(4)), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1), uuid(99)])), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1)])), Effect::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
         // RFC 4533 §3.4 knows no present phase here: it must not empty the View.
-        assert_eq!(follower.apply(SyncEvent::RefreshPresentDone), Effect::Nothing);
-        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Nothing);
+        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
     }
 
     #[test]
     fn an_entry_that_cannot_be_mapped_stays_as_it_was() {
         let mut follower = following(3);
-        assert_eq!(follower.apply(unusable(2)), Effect::Nothing);
-        assert_eq!(follower.apply(unusable(9)), Effect::Nothing);
+        assert_eq!(follower.take(unusable(2)), Effect::Nothing);
+        assert_eq!(follower.take(unusable(9)), Effect::Nothing);
         assert!(follower.snapshot().by_address(&Address::parse("p2@example.edu").unwrap()).is_some());
         // An entry that is no account any longer goes.
         let other = Entry::new(Dn::parse(&person_dn(2)).unwrap()).with(attr::OBJECT_CLASS, "device");
-        assert_eq!(follower.apply(SyncEvent::Put(uuid(2), other)), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::Put(uuid(2), other)), Effect::Changed);
         assert_eq!(follower.snapshot().people(), 2);
     }
 
@@ -265,12 +313,12 @@ mod tests {
     fn a_present_phase_removes_what_it_does_not_mention() {
         let mut follower = following(30);
         follower.begin();
-        follower.apply(SyncEvent::Present((1..=15).map(uuid).collect()));
-        follower.apply(put(31));
-        assert_eq!(follower.apply(SyncEvent::RefreshPresentDone), Effect::Nothing);
+        follower.take(SyncEvent::Present((1..=15).map(uuid).collect()));
+        follower.take(put(31));
+        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
         assert_eq!(follower.snapshot().people(), 30);
         // 15 of 30 are many, yet few enough to be always believed.
-        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.snapshot().people(), 16);
     }
 
@@ -279,9 +327,9 @@ mod tests {
         let mut follower = following(3);
         follower.forget_cookie();
         follower.begin();
-        follower.apply(put(2));
-        follower.apply(put(4));
-        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        follower.take(put(2));
+        follower.take(put(4));
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.snapshot().people(), 2);
     }
 
@@ -289,9 +337,9 @@ mod tests {
     fn a_delete_phase_removes_only_what_it_names() {
         let mut follower = following(5);
         follower.begin();
-        follower.apply(put(6));
-        follower.apply(SyncEvent::Delete(vec![uuid(1)]));
-        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        follower.take(put(6));
+        follower.take(SyncEvent::Delete(vec![uuid(1)]));
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.snapshot().people(), 5);
     }
 
@@ -300,9 +348,9 @@ mod tests {
         for (kept, parked) in [(0, true), (79, true), (80, false), (100, false)] {
             let mut follower = following(100);
             follower.begin();
-            follower.apply(SyncEvent::Present((1..=kept).map(uuid).collect()));
-            follower.apply(SyncEvent::RefreshPresentDone);
-            let effect = follower.apply(SyncEvent::RefreshDone);
+            follower.take(SyncEvent::Present((1..=kept).map(uuid).collect()));
+            follower.take(SyncEvent::RefreshPresentDone);
+            let effect = follower.take(SyncEvent::RefreshDone);
             assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{kept}: {effect:?}");
             assert_eq!(follower.snapshot().people() as u128, if parked { 100 } else { kept });
             assert_eq!(follower.cookie(), Some(&Cookie(b"one".to_vec())));
@@ -310,8 +358,8 @@ mod tests {
         // The same by a delete phase.
         let mut follower = following(100);
         follower.begin();
-        follower.apply(SyncEvent::Delete((1..=50).map(uuid).collect()));
-        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        follower.take(SyncEvent::Delete((1..=50).map(uuid).collect()));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
     }
 
     fn put_guard(n: u128, value: &str) -> SyncEvent {
@@ -335,48 +383,118 @@ mod tests {
         ] {
             let mut follower = following(100);
             if let Some(value) = before {
-                assert_eq!(follower.apply(put_guard(500, value)), Effect::Changed);
+                assert_eq!(follower.take(put_guard(500, value)), Effect::Changed);
             }
             follower.begin();
-            follower.apply(SyncEvent::Present((1..=kept).map(uuid).collect()));
+            follower.take(SyncEvent::Present((1..=kept).map(uuid).collect()));
             if let Some(value) = refreshed {
-                follower.apply(put_guard(500, value));
+                follower.take(put_guard(500, value));
             }
-            follower.apply(SyncEvent::RefreshPresentDone);
-            let effect = follower.apply(SyncEvent::RefreshDone);
+            follower.take(SyncEvent::RefreshPresentDone);
+            let effect = follower.take(SyncEvent::RefreshDone);
             assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{before:?} {refreshed:?} {kept}: {effect:?}");
         }
+    }
+
+    /// A follower of 100 people with their addresses, two domains, a setting, and what holds them.
+    fn following_a_site() -> Follower {
+        let mut snapshot = Snapshot::default();
+        for n in 0..100 {
+            snapshot.put(uuid(n), testing::person(n, &format!("p{n}")));
+            let address = format!("p{n}@example.edu");
+            snapshot.put(uuid(1000 + n), testing::address_entry(1000 + n, &address, AddressKind::Primary, Some(n)));
+        }
+        for (n, domain) in [(2000, "example.edu"), (2001, "alumni.example.edu")] {
+            snapshot.put(uuid(n), testing::domain(domain));
+        }
+        snapshot.put(uuid(3000), testing::setting("time-zone", "America/Montreal"));
+        for (n, name) in (4000..).zip(["people", "addresses", "domains", "policies"]) {
+            snapshot.put(uuid(n), testing::container(name));
+        }
+        Follower::new(suffix(), snapshot, Some(Cookie(b"one".to_vec())))
+    }
+
+    const SITE: usize = 100 + 100 + 2 + 1 + 4;
+
+    #[test]
+    fn a_refresh_that_lost_a_part_of_the_tree_is_parked() {
+        for (lost, what) in [
+            (1000..1100, "100 of 100 addresses"),
+            (2000..2002, "2 of 2 domains"),
+            (4003..4004, "1 of 4 containers"),
+            (0..21, "21 of 100 people"),
+        ] {
+            let mut follower = following_a_site();
+            follower.begin();
+            follower.take(SyncEvent::Delete(lost.map(uuid).collect()));
+            let Effect::Parked { reason, .. } = follower.take(SyncEvent::RefreshDone) else { panic!("{what}") };
+            assert!(reason.starts_with(what), "{reason}");
+            assert_eq!(follower.snapshot().len(), SITE, "as before");
+        }
+        let mut follower = following_a_site();
+        follower.begin();
+        follower.take(SyncEvent::Delete(vec![uuid(3000), uuid(2001), uuid(7), uuid(1007)]));
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete, "what is done every day");
+    }
+
+    #[test]
+    fn what_goes_one_by_one_is_measured_as_well() {
+        let mut follower = following_a_site();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for n in 0..20 {
+            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(n as u64)), Effect::Changed);
+        }
+        let parked = follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(30));
+        assert!(matches!(parked, Effect::Parked { .. }), "{parked:?}");
+        assert_eq!(follower.snapshot().len(), SITE - 20);
+        // The next refresh would bring the rest: it does not pass for being less by itself.
+        follower.begin();
+        follower.take(SyncEvent::Delete((1020..1035).map(uuid).collect()));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        // What was lost is there again.
+        follower.begin();
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), Effect::Changed);
+        // So many in a long time are believed.
+        let mut follower = following_a_site();
+        for n in 0..60 {
+            let effect = follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(60 * n as u64));
+            assert_eq!(effect, Effect::Changed, "{n}");
+        }
+        let last = follower.apply(SyncEvent::Delete(vec![uuid(2000), uuid(2001)]), at(9999));
+        assert!(matches!(last, Effect::Parked { .. }), "the last domain");
     }
 
     #[test]
     fn changes_are_named_once_and_only_when_believed() {
         let mut follower = following(100);
         assert!(follower.take_changes().is_everything(), "a refresh from nothing");
-        follower.apply(put(1));
-        follower.apply(SyncEvent::Delete(vec![uuid(2), uuid(999)]));
+        follower.take(put(1));
+        follower.take(SyncEvent::Delete(vec![uuid(2), uuid(999)]));
         let changes = follower.take_changes();
         assert!(changes.concerns_account(uuid(1)) && changes.concerns_account(uuid(2)));
         assert!(!changes.concerns_account(uuid(3)) && !changes.concerns_account(uuid(999)));
         assert!(follower.take_changes().is_empty());
-        follower.apply(put_guard(500, "30"));
+        follower.take(put_guard(500, "30"));
         assert!(follower.take_changes().concerns_setting("removal-guard"));
 
         // Half a refresh changes nothing; a whole one what it brought.
         follower.begin();
-        follower.apply(put(4));
+        follower.take(put(4));
         assert!(follower.take_changes().is_empty());
         follower.end();
         follower.begin();
-        follower.apply(put(5));
-        follower.apply(SyncEvent::Delete(vec![uuid(6)]));
-        assert_eq!(follower.apply(SyncEvent::RefreshDone), Effect::Complete);
+        follower.take(put(5));
+        follower.take(SyncEvent::Delete(vec![uuid(6)]));
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         let changes = follower.take_changes();
         assert!(changes.concerns_account(uuid(5)) && changes.concerns_account(uuid(6)));
         assert!(!changes.concerns_account(uuid(4)));
         // A parked one changes nothing.
         follower.begin();
-        follower.apply(SyncEvent::Delete((10..=90).map(uuid).collect()));
-        assert!(matches!(follower.apply(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        follower.take(SyncEvent::Delete((10..=90).map(uuid).collect()));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
         assert!(follower.take_changes().is_empty());
     }
 
@@ -384,11 +502,11 @@ mod tests {
     fn a_session_that_breaks_in_its_refresh_leaves_nothing() {
         let mut follower = following(3);
         follower.begin();
-        follower.apply(SyncEvent::Delete(vec![uuid(1), uuid(2), uuid(3)]));
+        follower.take(SyncEvent::Delete(vec![uuid(1), uuid(2), uuid(3)]));
         follower.end();
         assert_eq!(follower.snapshot().people(), 3);
         follower.begin();
-        assert_eq!(follower.apply(SyncEvent::RefreshRequired), Effect::StartOver);
+        assert_eq!(follower.take(SyncEvent::RefreshRequired), Effect::StartOver);
         assert_eq!((follower.cookie(), follower.snapshot().people()), (None, 3));
     }
 }

@@ -8,6 +8,7 @@ mod consumer;
 mod file;
 mod follower;
 mod group;
+mod guard;
 mod login;
 mod mapping;
 mod person;
@@ -166,7 +167,7 @@ impl View {
         if complete {
             shared.health.set_complete();
         }
-        let follower = Follower::new(snapshot, cookie);
+        let follower = Follower::new(directory.suffix().clone(), snapshot, cookie);
         let consumer = Consumer::new(Arc::clone(&shared), directory.clone(), follower);
         let consumer = Some(tokio::spawn(consumer.run()).abort_handle());
         let verifier = Verifier::new(config.passwords, config.credential_ttl);
@@ -219,6 +220,13 @@ impl View {
     /// Whether `domain` (lower case) is served here.
     pub fn serves(&self, domain: &str) -> bool {
         self.inner.shared.snapshot.load().serves(domain)
+    }
+
+    /// Whether `domain` (lower case) is certainly not served here. Neither this nor [`View::serves`] is true of one that may be new
+    /// since the directory was heard last.
+    pub fn is_foreign(&self, domain: &str) -> bool {
+        let shared = &self.inner.shared;
+        shared.health.certain() && !shared.snapshot.load().serves(domain)
     }
 
     /// Verifies a login by address or `uid` and password. Hashing runs off the async threads, bounded to the cores.
@@ -288,6 +296,9 @@ mod tests {
             assert_eq!(answer(address), current, "{address}");
             view.inner.shared.health.set_current(false);
             assert_eq!(answer(address), stale, "{address}, stale");
+            assert!(!view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"), "it may be new");
+            view.inner.shared.health.set_current(true);
+            assert!(view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"));
         }
     }
 }

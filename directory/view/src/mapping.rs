@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use provost_entry::{Address, Entry, time};
+use provost_entry::{Address, Dn, Entry, time};
 use provost_schema::{attr, class, ou};
 use provost_settings::{Stated, VALUE_OCTETS_MAX, VALUES_MAX};
 use uuid::Uuid;
@@ -45,8 +45,8 @@ pub(crate) enum Mapped {
     Unmappable(&'static str),
 }
 
-/// Reads one entry.
-pub(crate) fn map(entry_uuid: Uuid, entry: &Entry) -> Mapped {
+/// Reads one entry of the directory below `suffix`.
+pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> Mapped {
     let mapped = if entry.has_class(class::PROVOST_ACCOUNT) {
         person(entry_uuid, entry)
     } else if entry.has_class(class::PROVOST_ADDRESS_ENTRY) {
@@ -57,6 +57,8 @@ pub(crate) fn map(entry_uuid: Uuid, entry: &Entry) -> Mapped {
         setting(entry)
     } else if is_group(entry) {
         group(entry_uuid, entry)
+    } else if let Some(name) = container(entry, suffix) {
+        Ok(Record::Container(name.into()))
     } else {
         return Mapped::Other;
     };
@@ -179,6 +181,13 @@ fn setting(entry: &Entry) -> Result<Record, &'static str> {
     Ok(Record::Setting(Arc::new(Stated { name, dn, values, last_good: None })))
 }
 
+/// The `ou` of an entry right below the suffix that holds what the mail core reads.
+fn container(entry: &Entry, suffix: &Dn) -> Option<&'static str> {
+    let name = entry.dn.rdn_value(attr::OU).filter(|_| entry.dn.parent().as_ref() == Some(suffix))?;
+    let known = [ou::PEOPLE, ou::ADDRESSES, ou::GROUPS, ou::DOMAINS, ou::POLICIES, ou::SERVICES];
+    known.into_iter().find(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// Groups elsewhere in the tree are other programs' affair.
 fn is_group(entry: &Entry) -> bool {
     let has_class = entry.has_class(class::GROUP_OF_NAMES) || entry.has_class(class::PROVOST_GROUP);
@@ -213,10 +222,10 @@ fn short(text: &str) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
-    use provost_entry::{AttributeDescription, Dn};
+    use provost_entry::AttributeDescription;
 
     use super::*;
-    use crate::testing::{person_dn, uuid};
+    use crate::testing::{person_dn, suffix, uuid};
 
     fn base() -> Entry {
         Entry::new(Dn::parse(&person_dn(1)).unwrap())
@@ -227,7 +236,7 @@ mod tests {
     }
 
     fn mapped(entry: &Entry) -> Person {
-        match map(uuid(1), entry) {
+        match map(uuid(1), entry, &suffix()) {
             Mapped::Record(Record::Person(record)) => (*record.person).clone(),
             other => panic!("{other:?}"),
         }
@@ -290,7 +299,7 @@ mod tests {
         for n in 0..100 {
             entry.push(AttributeDescription::of(attr::PROVOST_VALUE), format!("{n}{}", "é".repeat(1000)).into());
         }
-        let Mapped::Record(Record::Setting(record)) = map(uuid(1), &entry) else { panic!("no setting") };
+        let Mapped::Record(Record::Setting(record)) = map(uuid(1), &entry, &suffix()) else { panic!("no setting") };
         assert_eq!((&*record.name, record.values.len()), ("removal-guard", VALUES_MAX + 1));
         assert!(record.values.iter().all(|value| value.len() > VALUE_OCTETS_MAX));
     }
@@ -309,11 +318,29 @@ mod tests {
             ("cn=Staff,ou=other,dc=example,dc=edu", class::GROUP_OF_NAMES, false),
             ("cn=Staff,ou=groups,dc=example,dc=edu", "device", false),
         ] {
-            match map(uuid(7), &bare(dn, class)) {
+            match map(uuid(7), &bare(dn, class), &suffix()) {
                 Mapped::Record(Record::Group(group)) if is_group => {
                     assert_eq!((&*group.name, group.members.len()), ("Staff", 2), "{dn}");
                 }
                 Mapped::Other if !is_group => {}
+                other => panic!("{dn}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn containers_are_those_right_below_the_suffix() {
+        for (dn, expect) in [
+            ("ou=people,dc=example,dc=edu", Some("people")),
+            ("OU=Policies,DC=example,dc=edu", Some("policies")),
+            ("ou=people,ou=lab,dc=example,dc=edu", None),
+            ("ou=printers,dc=example,dc=edu", None),
+            ("cn=people,dc=example,dc=edu", None),
+        ] {
+            let entry = Entry::new(Dn::parse(dn).unwrap()).with(attr::OBJECT_CLASS, "organizationalUnit");
+            match map(uuid(1), &entry, &suffix()) {
+                Mapped::Record(Record::Container(name)) => assert_eq!(Some(&*name), expect, "{dn}"),
+                Mapped::Other => assert!(expect.is_none(), "{dn}"),
                 other => panic!("{dn}: {other:?}"),
             }
         }
@@ -334,16 +361,18 @@ mod tests {
             bare(class::PROVOST_DOMAIN_ENTRY),
             bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "not a domain"),
         ] {
-            assert!(matches!(map(uuid(1), &entry), Mapped::Unmappable(_)), "{entry:?}");
+            assert!(matches!(map(uuid(1), &entry, &suffix()), Mapped::Unmappable(_)), "{entry:?}");
         }
-        assert!(matches!(map(uuid(1), &bare("organizationalUnit")), Mapped::Other));
+        assert!(matches!(map(uuid(1), &bare("organizationalUnit"), &suffix()), Mapped::Other));
         let long = format!("cn={}", "x".repeat(300));
         for class in [class::PROVOST_SETTING, class::PROVOST_GROUP] {
             let dn = Dn::parse(&format!("{long},ou=groups,dc=example,dc=edu")).unwrap();
             let entry = Entry::new(dn).with(attr::OBJECT_CLASS, class);
-            assert!(matches!(map(uuid(1), &entry), Mapped::Unmappable(_)), "{class}");
+            assert!(matches!(map(uuid(1), &entry, &suffix()), Mapped::Unmappable(_)), "{class}");
         }
         let served = bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "Example.EDU");
-        assert!(matches!(map(uuid(1), &served), Mapped::Record(Record::Domain(domain)) if &*domain == "example.edu"));
+        assert!(
+            matches!(map(uuid(1), &served, &suffix()), Mapped::Record(Record::Domain(domain)) if &*domain == "example.edu")
+        );
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::group::Groups;
+use crate::guard::{Counts, Kind};
 use crate::setting::Settings;
 use crate::shards::{Key, Shards, key_of};
 use crate::{Group, Person};
@@ -65,6 +66,8 @@ pub(crate) enum Record {
     Domain(Arc<str>),
     Group(Arc<Group>),
     Setting(Arc<Stated>),
+    /// An entry right below the suffix that holds entries of one kind, by its `ou` in lower case.
+    Container(Arc<str>),
 }
 
 /// A person with what only the indexes need.
@@ -116,7 +119,7 @@ pub struct Snapshot {
     domains: Arc<BTreeMap<Arc<str>, Key>>,
     groups: Arc<Groups>,
     settings: Arc<Settings>,
-    people: usize,
+    counts: Counts,
 }
 
 impl Snapshot {
@@ -192,7 +195,7 @@ impl Snapshot {
 
     /// How many people there are.
     pub fn people(&self) -> usize {
-        self.people
+        self.counts.of(Kind::Person)
     }
 
     /// The domains served here.
@@ -237,21 +240,34 @@ impl Snapshot {
         self.entries.iter()
     }
 
-    /// How many entries it holds: people, addresses, domains, groups and settings.
+    /// How many entries of each kind it holds.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How many entries it holds, of all kinds.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// How many people stand here that do not stand in `next`.
-    pub(crate) fn people_missing_from(&self, next: &Self) -> usize {
-        let is_person = |record: &Record| matches!(record, Record::Person(_));
-        self.entries.iter().filter(|(key, r)| is_person(r) && !next.entries.get(key).is_some_and(is_person)).count()
+    /// What stands here and, as what it is, not in `next`.
+    pub(crate) fn missing_from(&self, next: &Self) -> Counts {
+        let mut missing = Counts::default();
+        for (key, record) in self.entries.iter() {
+            let kind = Kind::of(record);
+            if next.entries.get(key).map(Kind::of) != Some(kind) {
+                missing.add(kind);
+            }
+        }
+        missing
     }
 
     fn person_by_key(&self, key: &Key) -> Option<Arc<Person>> {
         match self.entries.get(key)? {
             Record::Person(record) => Some(Arc::clone(&record.person)),
-            Record::Address(_) | Record::Domain(_) | Record::Group(_) | Record::Setting(_) => None,
+            Record::Address(_) | Record::Domain(_) | Record::Group(_) | Record::Setting(_) | Record::Container(_) => {
+                None
+            }
         }
     }
 
@@ -271,24 +287,28 @@ impl Snapshot {
             }
             Record::Group(group) => Arc::make_mut(&mut self.groups).insert(key, Arc::clone(group)),
             Record::Setting(stated) => Arc::make_mut(&mut self.settings).insert(key, Arc::clone(stated)),
+            Record::Container(_) => {}
         }
+        self.counts.add(Kind::of(&record));
         self.entries.insert(key, record);
     }
 
     /// Takes an entry out; whether it was there.
     pub(crate) fn remove(&mut self, entry_uuid: Uuid) -> bool {
         let key = *entry_uuid.as_bytes();
-        match self.entries.remove(&key) {
-            None => return false,
-            Some(Record::Person(record)) => self.forget_person(&key, &record),
-            Some(Record::Address(record)) => self.forget_address(&record),
-            Some(Record::Domain(domain)) => {
+        let Some(record) = self.entries.remove(&key) else { return false };
+        self.counts.subtract(Kind::of(&record));
+        match record {
+            Record::Person(record) => self.forget_person(&key, &record),
+            Record::Address(record) => self.forget_address(&record),
+            Record::Domain(domain) => {
                 if self.domains.get(&domain) == Some(&key) {
                     Arc::make_mut(&mut self.domains).remove(&domain);
                 }
             }
-            Some(Record::Group(group)) => Arc::make_mut(&mut self.groups).remove(&key, &group),
-            Some(Record::Setting(_)) => Arc::make_mut(&mut self.settings).remove(&key),
+            Record::Group(group) => Arc::make_mut(&mut self.groups).remove(&key, &group),
+            Record::Setting(_) => Arc::make_mut(&mut self.settings).remove(&key),
+            Record::Container(_) => {}
         }
         true
     }
@@ -304,7 +324,6 @@ impl Snapshot {
     }
 
     fn index_person(&mut self, key: Key, record: &PersonRecord) {
-        self.people += 1;
         if let Some(name) = dn_key(&record.person.dn) {
             self.names.insert(name, key);
         }
@@ -316,7 +335,6 @@ impl Snapshot {
 
     /// An index entry is taken out only if it is this person's: another may have taken the name over meanwhile.
     fn forget_person(&mut self, key: &Key, record: &PersonRecord) {
-        self.people -= 1;
         if let Some(name) = dn_key(&record.person.dn) {
             forget(&mut self.names, &name, key);
         }
@@ -515,7 +533,7 @@ mod tests {
         let mut snapshot = filled();
         let copy = snapshot.clone();
         snapshot.remove(uuid(1));
-        assert_eq!(copy.people_missing_from(&snapshot), 1);
+        assert_eq!(copy.missing_from(&snapshot).of(Kind::Person), 1);
         assert_eq!(at(&copy, "zoe.tremblay@example.edu"), "zoe");
         assert_eq!((copy.people(), snapshot.people()), (2, 1));
     }

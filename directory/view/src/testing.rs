@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use provost_entry::Address;
+use provost_entry::{Address, Dn};
 use provost_settings::{Definition, Stated};
 use uuid::Uuid;
 
@@ -11,6 +11,10 @@ use crate::{AddressKind, Affiliation, Group, Person, PersonState};
 
 pub(crate) fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(n)
+}
+
+pub(crate) fn suffix() -> Dn {
+    Dn::parse("dc=example,dc=edu").unwrap()
 }
 
 pub(crate) fn person_dn(n: u128) -> String {
@@ -57,6 +61,10 @@ pub(crate) fn group(n: u128, name: &str, people: &[u128]) -> Record {
     members.sort_unstable();
     let dn = format!("cn={name},ou=groups,dc=example,dc=edu").into();
     Record::Group(Arc::new(Group { entry_uuid: uuid(n), name: name.into(), dn, members: members.into() }))
+}
+
+pub(crate) fn container(name: &str) -> Record {
+    Record::Container(name.into())
 }
 
 /// A setting in its place.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::config::{Config, ListenerConfig};
 use crate::exit::{self, Exit};
 use crate::output::{Printer, printable};
+use crate::private;
 
 /// What to do about a listener that does not accept.
 const START: &str = "start the node: provost --config FILE serve; its log says why a listener does not open";
@@ -31,6 +32,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let mut found = vec![finding(format!("configuration {}", file.display()), Ok(()), "")];
     found.extend(moved_keys(config));
     found.push(folder(&config.node.data));
+    found.push(privacy(&config.node.data));
     found.extend(listeners(config));
     found.extend(certificate(config));
     let Told(shut_out, told) = directory(config).await;
@@ -84,6 +86,17 @@ fn moved_keys(config: &Config) -> Vec<Finding> {
 fn folder(data: &Path) -> Finding {
     let tried = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
     finding(format!("data folder {}", data.display()), tried, "make it, and let the node's user write there")
+}
+
+/// Mail, password hashes and the audit are in it.
+fn privacy(data: &Path) -> Finding {
+    let looked = match private::open_to_others(data) {
+        Ok(None) => Ok(()),
+        Ok(Some(path)) => Err(format!("others may reach {}", path.display())),
+        Err(error) => Err(error.to_string()),
+    };
+    let advice = format!("chmod -R go= {}; the node does it when it starts", data.display());
+    finding("data folder is private".to_owned(), looked, &advice)
 }
 
 fn listeners(config: &Config) -> Vec<Finding> {

@@ -224,7 +224,7 @@ impl Stage {
             Self::Size => size::size(arrival, input).await,
             Self::Memory => size::memory(arrival, input).await,
             Self::RecipientCount => recipient::count(arrival, input).await,
-            Self::Relay => recipient::relay(input).await,
+            Self::Relay => recipient::relay(arrival, input).await,
             Self::Recipient => recipient::recipient(input).await,
             Self::Octets => message::octets(input).await,
             Self::Hops => message::hops(input).await,

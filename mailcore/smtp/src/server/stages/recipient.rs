@@ -16,10 +16,15 @@ pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// RFC 5321 §3.6.2: no relaying.
-pub(super) async fn relay(input: StageInput<'_>) -> Verdict {
+/// RFC 5321 §3.6.2: no relaying. A domain that may be new to a directory which cannot be heard is put off.
+pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
+    let is_foreign = || {
+        let domain = arrival.envelope.recipients.last().map(|recipient| recipient.path.domain().to_ascii_lowercase());
+        domain.is_none_or(|domain| input.config.view.is_foreign(&domain))
+    };
     match input.subject {
-        Subject::Recipient(Route::Remote) => Verdict::object("relay", refused(&Refusal::NotLocal)),
+        Subject::Recipient(Route::Remote) if is_foreign() => Verdict::object("relay", refused(&Refusal::NotLocal)),
+        Subject::Recipient(Route::Remote) => Verdict::object("directory", reply::TRY_LATER),
         Subject::Recipient(_) => Verdict::Accept,
         _ => misplaced("relay"),
     }
