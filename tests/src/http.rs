@@ -69,23 +69,49 @@ pub fn send(address: SocketAddr, request: Request<'_>) -> anyhow::Result<Reply> 
     Ok(Reply { status, head: head.to_owned(), body: body.to_owned() })
 }
 
-/// Two PUTs of a person's vacation rule at once under the same ETag, `rounds` times: each time one is done and the other
-/// one is refused as 412.
-pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, person: &str, rounds: usize) -> anyhow::Result<()> {
+/// What two writers race for.
+pub enum Race<'a> {
+    /// The vacation rule of a person.
+    Vacation(&'a str),
+    /// A setting that takes any number of octets.
+    Setting(&'a str),
+}
+
+impl Race<'_> {
+    /// Where the version is read.
+    fn read(&self) -> String {
+        match self {
+            Self::Vacation(person) => format!("/api/v1/people/{person}"),
+            Self::Setting(name) => format!("/api/v1/settings/{name}"),
+        }
+    }
+
+    /// Where it is written, and what.
+    fn write(&self, round: usize, writer: usize) -> (String, String) {
+        match self {
+            Self::Vacation(_) => {
+                (format!("{}/vacation", self.read()), format!(r#"{{"text_fr":"rang {round} de {writer}"}}"#))
+            }
+            Self::Setting(_) => (self.read(), format!(r#"{{"values":["{}"]}}"#, 50_000_000 + 2 * round + writer)),
+        }
+    }
+}
+
+/// Two PUTs at once with the version that both have read: one is done and one refused, each time.
+pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, rounds: usize) -> anyhow::Result<()> {
     let bearer = format!("Authorization: Bearer {token}");
-    let path = format!("/api/v1/people/{person}");
     for round in 0..rounds {
-        let shown = send(http, Request { method: "GET", path: &path, headers: &[&bearer], body: "" })?;
+        let shown = send(http, Request { method: "GET", path: &race.read(), headers: &[&bearer], body: "" })?;
         let etag = format!("If-Match: {}", shown.header("etag"));
-        ensure!(shown.status == 200 && etag.len() > 20, "{shown:?}");
-        let put = |text: &str| {
+        ensure!(shown.status == 200 && etag.len() > 12, "{shown:?}");
+        let put = |writer: usize| {
             let headers = [&*bearer, &*etag, "Content-Type: application/json"];
-            let (path, body) = (format!("{path}/vacation"), format!(r#"{{"text_fr":"{text} {round}"}}"#));
+            let (path, body) = race.write(round, writer);
             send(http, Request { method: "PUT", path: &path, headers: &headers, body: &body })
         };
         let both = std::thread::scope(|scope| {
-            let one = scope.spawn(|| put("un"));
-            let two = scope.spawn(|| put("deux"));
+            let one = scope.spawn(|| put(0));
+            let two = scope.spawn(|| put(1));
             (one.join(), two.join())
         });
         let (Ok(one), Ok(two)) = both else { anyhow::bail!("a request ended in a panic") };
@@ -93,6 +119,6 @@ pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, person: &str, round
         statuses.sort_unstable();
         ensure!(statuses == [200, 412], "round {round}: {statuses:?}");
     }
-    println!("{rounds} pairs of PUTs with one ETag: one 200 and one 412 each time");
+    println!("{rounds} pairs of PUTs of {} with one ETag: one 200 and one 412 each time", race.read());
     Ok(())
 }

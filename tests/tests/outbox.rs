@@ -49,6 +49,25 @@ fn serve(node: &mut Node) {
     node.serve_again(&[Port::Http, Port::Mx, Port::Submission, Port::Imap]).unwrap();
 }
 
+/// What the directory was told a moment before a kill counts from the first message after it, though the saved View is of before.
+#[test]
+fn a_rule_made_just_before_a_kill_is_obeyed_after_it() {
+    let sink = Sink::start().unwrap();
+    let mut node = start(&sink);
+    for round in 0..4 {
+        let text = format!("Absente {round}.");
+        provost(&node, &["vacation", "set", &Person::of(AWAY).uid(), "--text-fr", &text]).unwrap().good().unwrap();
+        node.kill().unwrap();
+        serve(&mut node);
+        let from = format!("first{round}@example.net");
+        let mut line = open(&node, Port::Mx).unwrap();
+        transact(&mut line, &from, &Person::of(AWAY).mail(), "", "first").unwrap();
+        let reply = || Ok(sink.taken().into_iter().find(|taken| taken.recipients == [from.as_str()]));
+        let (taken, _) = deadline::until(LIMIT, reply).unwrap();
+        assert!(String::from_utf8_lossy(&taken.text).contains(&text), "round {round}: {taken:?}");
+    }
+}
+
 /// A connection after the greetings.
 fn open(node: &Node, port: Port) -> anyhow::Result<Line> {
     let mut line = Line::open(node.address(port))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use provost_tests::http::two_puts_with_one_etag;
+use provost_tests::http::{Race, two_puts_with_one_etag};
 use provost_tests::{Node, Options, Person, Port, Ran, Sink, binary, deadline, mail, run};
 
 /// How long a change may take to the mail core, a reply to the relay.
@@ -103,7 +103,9 @@ fn the_readmes_commands_do_what_it_says() {
     refusals_are_problems(&api);
     document_is_openapi(&api);
     tokens_have_a_role_and_an_end(&node, &api);
-    two_puts_with_one_etag(node.address(Port::Http), &node.secret("api-token"), &ONE.uid(), 200).unwrap();
+    let (http, token) = (node.address(Port::Http), node.secret("api-token"));
+    two_puts_with_one_etag(http, &token, &Race::Vacation(&ONE.uid()), 200).unwrap();
+    two_puts_with_one_etag(http, &token, &Race::Setting("message-size"), 100).unwrap();
 }
 
 fn finds_and_shows(api: &Api<'_>) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use provost_tests::http::Race;
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, binary, checkout, wait_port};
 use provost_tests::{Port, Ran, Sink, deadline, http, mail, run, settings};
@@ -218,7 +219,9 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     a_change_is_obeyed(&site, &ldap, &sink);
 
     // Shows 8 of the foundations.
-    http::two_puts_with_one_etag(site.ports.address(Port::Http), TOKEN, "zoe.tremblay", 200).unwrap();
+    for (race, rounds) in [(Race::Vacation("zoe.tremblay"), 200), (Race::Setting("message-size"), 100)] {
+        http::two_puts_with_one_etag(site.ports.address(Port::Http), TOKEN, &race, rounds).unwrap();
+    }
 
     // Shared settings, Shows 6 of the foundations.
     let provost = |arguments: &[&str]| site.provost(arguments);

@@ -147,7 +147,7 @@ impl IfMatch {
     }
 }
 
-/// The person of a path, in the version that the caller states: compared inside the operation.
+/// The person or the setting of a path, in the version that the caller states: compared inside the operation.
 pub(crate) fn target(key: &str, if_match: IfMatch) -> Target<'_> {
     Target::new(key, if_match.expected())
 }

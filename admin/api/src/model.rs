@@ -286,6 +286,8 @@ pub(crate) struct QueuedMessage {
     queued_at: String,
     /// RFC 3339, UTC.
     due_at: String,
+    /// While it is being tried: when it is tried again at the latest, should the node end in the middle. RFC 3339, UTC.
+    held_until: Option<String>,
     /// Octets of the message.
     octets: u64,
     /// Why it was set aside and is not tried any more.
@@ -315,6 +317,7 @@ impl From<QueueRow> for QueuedMessage {
             attempts: row.attempts,
             queued_at: rfc3339(row.queued_at),
             due_at: rfc3339(row.due_at),
+            held_until: row.held_until.map(rfc3339),
             octets: row.octets,
             set_aside: row.set_aside,
         }

@@ -87,7 +87,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::show))
         .routes(routes!(queue::list))
         .routes(routes!(settings::list))
-        .routes(routes!(settings::set, settings::clear))
+        .routes(routes!(settings::show, settings::set, settings::clear))
         .routes(routes!(status::show));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", below)
 }

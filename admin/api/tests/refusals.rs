@@ -192,7 +192,7 @@ async fn the_document_tells_every_route() {
         ("/api/v1/jobs/{id}", vec!["get"]),
         ("/api/v1/queue", vec!["get"]),
         ("/api/v1/settings", vec!["get"]),
-        ("/api/v1/settings/{name}", vec!["delete", "put"]),
+        ("/api/v1/settings/{name}", vec!["delete", "get", "put"]),
         ("/api/v1/status", vec!["get"]),
     ];
     let paths = document["paths"].as_object().unwrap();

@@ -153,6 +153,33 @@ async fn sets_and_clears_a_setting() {
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 404, "nothing is stated any more");
 }
 
+#[tokio::test]
+async fn a_setting_is_changed_in_the_version_that_was_read() {
+    let site = Site::start().await;
+    let api = api(&site);
+    let path = "/api/v1/settings/message-size";
+    let put = async |octets: &str, version: &str| {
+        call(&api, Method::PUT, path, version, json!({"values": [octets]})).await.status
+    };
+    let read = async || {
+        let shown = get(&api, path).await;
+        (shown.json()["values"].clone(), shown.header("etag").to_owned())
+    };
+    let (values, unstated) = read().await;
+    assert_eq!((values, unstated.as_str()), (json!([]), "\"unstated\""));
+    assert_eq!(put("2000000", "\"20260101000000Z\"").await, 412);
+    assert_eq!(put("2000000", &unstated).await, 200);
+    assert_eq!(put("3000000", &unstated).await, 412);
+    let (values, first) = read().await;
+    assert_eq!(values, json!(["2000000"]));
+    assert_eq!(put("3000000", &first).await, 200);
+    assert_eq!(call(&api, Method::DELETE, path, &first, Value::Null).await.status, 412);
+    assert_eq!(put("4000000", "*").await, 200);
+    let (_, last) = read().await;
+    assert_eq!(call(&api, Method::DELETE, path, &last, Value::Null).await.status, 200);
+    assert_eq!(read().await, (json!([]), unstated));
+}
+
 /// Waits until it is so, for ten seconds at most.
 async fn until(is_so: impl AsyncFn() -> bool) {
     for _ in 0..200 {
@@ -333,6 +360,7 @@ async fn every_route_holds_the_table_of_roles() {
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
         ("get", "/queue", "", json!({}), Op::ViewQueue),
         ("get", "/settings", "", json!({}), Op::ViewSettings),
+        ("get", "/settings/{name}", "", json!({}), Op::ViewSettings),
         ("put", "/settings/{name}", "", json!({"values": ["2000000"]}), Op::ChangeSettings),
         ("delete", "/settings/{name}", "", json!({}), Op::ChangeSettings),
         ("get", "/status", "", json!({}), Op::ViewNode),

@@ -28,6 +28,8 @@ use crate::config::{Config, ListenerConfig, read_secret};
 use crate::exit::Exit;
 use crate::private;
 
+/// How long a start waits for the directory before it serves by what was saved.
+const CURRENT_LIMIT: Duration = Duration::from_secs(3);
 /// How long running commands may take to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// Room for Received, Return-Path and Delivered-To of one message, octets.
@@ -111,6 +113,10 @@ impl Node {
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
 
+        // After a crash the saved View is some seconds behind: nobody should be served by a rule or a password of before.
+        if !is_current(&view, CURRENT_LIMIT).await {
+            tracing::warn!("the directory does not answer: this node starts with what it knew");
+        }
         let drain = Drain::new();
         let rooms = Rooms {
             config,
@@ -156,13 +162,7 @@ impl Node {
 
     /// Whether the View has been complete once; waits for it up to `limit`.
     pub(crate) async fn ready(&self, limit: Duration) -> bool {
-        let mut changes = self.view.changes();
-        let wait = async {
-            while !(self.view.status().complete && self.view.status().current) {
-                let _ = tokio::time::timeout(Duration::from_millis(100), changes.next()).await;
-            }
-        };
-        tokio::time::timeout(limit, wait).await.is_ok()
+        is_current(&self.view, limit).await
     }
 
     /// Ends sessions, saves the View, closes the embedded directory.
@@ -179,6 +179,17 @@ impl Node {
             server.stop().await;
         }
     }
+}
+
+/// Whether the View is complete and follows the directory; waits for it up to `limit`.
+async fn is_current(view: &View, limit: Duration) -> bool {
+    let mut changes = view.changes();
+    let wait = async {
+        while !(view.status().complete && view.status().current) {
+            let _ = tokio::time::timeout(Duration::from_millis(20), changes.next()).await;
+        }
+    };
+    tokio::time::timeout(limit, wait).await.is_ok()
 }
 
 async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> anyhow::Result<Option<Server>> {

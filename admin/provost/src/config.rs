@@ -348,7 +348,7 @@ impl Config {
 
     /// What provisioning needs before anything can be read from the directory.
     pub(crate) fn settings(&self) -> Settings {
-        Settings::of(&SharedSettings::resolve(&self.fallback(), []))
+        Settings::of(&SharedSettings::of_file(&self.fallback()))
     }
 
     /// What the View needs.
@@ -468,7 +468,7 @@ domain = "example.edu"
         let text = GOOD.replace("domain = \"example.edu\"\n", "domain = \"Mail.Example.edu\"\n")
             + "[store]\ndefault_quota_octets = 2000000\n[queue]\nretry_first = 5\n";
         let config = read(&text).unwrap();
-        let settings = SharedSettings::resolve(&config.fallback(), []);
+        let settings = SharedSettings::of_file(&config.fallback());
         assert_eq!((settings.default_quota, settings.retry_first), (Some(2_000_000), 5));
         assert_eq!(settings.mail_domain, "mail.example.edu");
         assert_eq!(settings.origin("retry-first").to_string(), "queue.retry_first in the node's file");

@@ -14,6 +14,7 @@ mod target;
 mod vacation;
 
 pub use import::{ImportError, PlannedImport};
+pub use setting::StatedSetting;
 pub use target::{Expected, Target};
 
 use provost_client::{Directory, DirectoryError, Scope, Search};

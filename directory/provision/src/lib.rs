@@ -30,8 +30,8 @@ pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
 pub use attribute_change::{AttributeChange, How};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
-    AddressInfo, Desk, DeskError, Expected, ImportError, PersonDetail, PersonSummary, PlannedImport, Target,
-    VacationChange,
+    AddressInfo, Desk, DeskError, Expected, ImportError, PersonDetail, PersonSummary, PlannedImport, StatedSetting,
+    Target, VacationChange,
 };
 pub use journal::{Begin, End, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::fold_name;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use provost_client::{Directory, DirectoryError, Scope, Search};
 use provost_entry::{Entry, Filter};
-use provost_schema::{attr, class};
-use provost_settings::{Fallback, SETTINGS_MAX, SharedSettings, Stated};
+use provost_schema::{attr, class, ou};
+use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, Stated};
 
 use crate::REGISTRAR;
 
@@ -84,7 +84,28 @@ pub async fn read_shared_settings(
         Err(error) => return Err(error),
     };
     let stated: Vec<Stated> = entries.iter().filter_map(stated).collect();
-    Ok(SharedSettings::resolve(fallback, &stated))
+    let domains = read_domains(directory).await?;
+    let is_served = |domain: &str| domains.iter().any(|served| served.eq_ignore_ascii_case(domain));
+    let served = if domains.is_empty() { ServedDomains::Unknown } else { ServedDomains::Known(&is_served) };
+    Ok(SharedSettings::resolve(fallback, &stated, served))
+}
+
+/// The domains that the directory serves; none while it is being made.
+async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryError> {
+    let search = Search {
+        base: directory.suffix().child(attr::OU, ou::DOMAINS),
+        scope: Scope::One,
+        filter: Filter::equal(attr::OBJECT_CLASS, class::PROVOST_DOMAIN_ENTRY),
+        attributes: vec![attr::PROVOST_DOMAIN.to_owned()],
+        limit: None,
+    };
+    match directory.search_provider(search).await {
+        Ok(entries) => {
+            Ok(entries.iter().flat_map(|entry| entry.texts(attr::PROVOST_DOMAIN)).map(str::to_owned).collect())
+        }
+        Err(DirectoryError::NoSuchObject(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What an entry states; `None` when it has no name.

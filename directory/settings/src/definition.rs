@@ -79,10 +79,13 @@ impl Definition {
     }
 }
 
+/// The setting whose value has to be one of the served domains.
+pub const MAIL_DOMAIN: &str = "mail-domain";
+
 /// Every setting, in the order in which they are shown.
 pub static DEFINITIONS: &[Definition] = &[
     Definition {
-        name: "mail-domain",
+        name: MAIL_DOMAIN,
         about: "domain of new primary addresses",
         unit: "",
         rule: "one domain name, as in example.edu",

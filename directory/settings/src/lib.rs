@@ -8,6 +8,6 @@ mod definition;
 mod resolve;
 mod values;
 
-pub use definition::{DEFINITIONS, Definition, MESSAGE_SIZE_MAX, VALUE_OCTETS_MAX, VALUES_MAX};
-pub use resolve::{Fallback, Fault, Origin, SETTINGS_MAX, SettingRow, SharedSettings, Stated};
+pub use definition::{DEFINITIONS, Definition, MAIL_DOMAIN, MESSAGE_SIZE_MAX, VALUE_OCTETS_MAX, VALUES_MAX};
+pub use resolve::{Fallback, Fault, Origin, SETTINGS_MAX, ServedDomains, SettingRow, SharedSettings, Stated};
 pub use values::Values;

@@ -7,10 +7,28 @@ use std::ops::Deref;
 use provost_entry::Dn;
 use serde::{Deserialize, Serialize};
 
-use crate::{DEFINITIONS, Definition, Values};
+use crate::{DEFINITIONS, Definition, MAIL_DOMAIN, Values};
 
 /// Most entries of class `provostSetting` that are looked at.
 pub const SETTINGS_MAX: usize = 256;
+
+/// The domains that the directory serves: `mail-domain` has to be one of them.
+#[derive(Clone, Copy)]
+pub enum ServedDomains<'a> {
+    /// They were not read: any may be served.
+    Unknown,
+    /// Says of a domain (lower case) whether it is served.
+    Known(&'a dyn Fn(&str) -> bool),
+}
+
+impl ServedDomains<'_> {
+    fn may_serve(self, domain: &str) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Known(is_served) => is_served(domain),
+        }
+    }
+}
 
 /// Where a value in force comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,15 +81,25 @@ pub struct Stated {
 
 impl Stated {
     /// The rule that the entry breaks; `None` when its values may take effect.
-    pub fn broken_rule(&self) -> Option<String> {
+    pub fn broken_rule(&self, served: ServedDomains<'_>) -> Option<String> {
         let Some(definition) = Definition::named(&self.name) else {
             return Some("there is no setting of that name; 'provost settings show' lists them".to_owned());
         };
         if !is_below(&self.dn, definition.container) {
             return Some(format!("its place is cn={},ou={}", definition.name, definition.container));
         }
-        (!definition.accepts(&self.values)).then(|| definition.rule.to_owned())
+        broken_by(definition, &self.values, served)
     }
+}
+
+/// The rule that values of a setting break.
+fn broken_by<S: AsRef<str>>(definition: &Definition, values: &[S], served: ServedDomains<'_>) -> Option<String> {
+    let mut read = Values::default();
+    if !definition.apply(&mut read, values) {
+        return Some(definition.rule.to_owned());
+    }
+    let is_served = definition.name != MAIL_DOMAIN || served.may_serve(&read.mail_domain);
+    (!is_served).then(|| format!("a served domain; there is no {} below ou=domains", read.mail_domain))
 }
 
 /// Whether the entry stands right below a container of that name.
@@ -148,22 +176,31 @@ impl Deref for SharedSettings {
 }
 
 impl SharedSettings {
+    /// What is in force where the directory states nothing.
+    pub fn of_file(fallback: &Fallback) -> Self {
+        Self::resolve(fallback, [], ServedDomains::Unknown)
+    }
+
     /// Finds out what is in force. The order of `stated` does not matter.
-    pub fn resolve<'a>(fallback: &Fallback, stated: impl IntoIterator<Item = &'a Stated>) -> Self {
+    pub fn resolve<'a>(
+        fallback: &Fallback,
+        stated: impl IntoIterator<Item = &'a Stated>,
+        served: ServedDomains<'_>,
+    ) -> Self {
         let mut settings = Self::default();
         for (definition, key, value) in &fallback.0 {
             settings.take(definition, &[value.as_str()], Origin::File(key.clone()));
         }
         let mut entries: Vec<&Stated> = stated.into_iter().collect();
         // Good ones first: the last good value of a bad entry must not keep out the good one of another.
-        entries.sort_by_cached_key(|entry| (entry.broken_rule().is_some(), &entry.dn));
+        entries.sort_by_cached_key(|entry| (entry.broken_rule(served).is_some(), &entry.dn));
         for entry in entries {
-            settings.take_stated(entry);
+            settings.take_stated(entry, served);
         }
         settings
     }
 
-    fn take_stated(&mut self, entry: &Stated) {
+    fn take_stated(&mut self, entry: &Stated, served: ServedDomains<'_>) {
         let fault = |rule: String| Fault {
             name: entry.name.to_string(),
             dn: entry.dn.to_string(),
@@ -174,19 +211,19 @@ impl SharedSettings {
         let before = definition.and_then(|definition| self.origins.get(definition.name));
         if let Some(Origin::Directory(dn) | Origin::LastGood(dn)) = before {
             let of_two = || format!("stated by two entries; {dn} is in force");
-            self.faults.push(fault(entry.broken_rule().unwrap_or_else(of_two)));
+            self.faults.push(fault(entry.broken_rule(served).unwrap_or_else(of_two)));
             return;
         }
-        let broken = entry.broken_rule();
+        let broken = entry.broken_rule(served);
         if let Some(definition) = definition {
             match (&broken, &entry.last_good) {
                 (None, _) => {
                     self.take(definition, &entry.values, Origin::Directory(entry.dn.to_string()));
                 }
-                (Some(_), Some(good)) => {
+                (Some(_), Some(good)) if broken_by(definition, good, served).is_none() => {
                     self.take(definition, good, Origin::LastGood(entry.dn.to_string()));
                 }
-                (Some(_), None) => {}
+                (Some(_), Some(_) | None) => {}
             }
         }
         self.faults.extend(broken.map(fault));
@@ -253,7 +290,7 @@ mod tests {
             (Fallback::default(), Some(("500", None)), 20, Origin::Default),
         ] {
             let entry = entry.map(|(value, good)| stated("Removal-Guard", GUARD, value, good));
-            let settings = SharedSettings::resolve(&fallback, entry.as_ref());
+            let settings = SharedSettings::resolve(&fallback, entry.as_ref(), ServedDomains::Unknown);
             assert_eq!((settings.removal_guard, settings.origin("removal-guard")), (value, origin), "{entry:?}");
             let bad = entry.is_some_and(|entry| entry.values[0].as_ref() == "500");
             assert_eq!(settings.faults().len(), usize::from(bad));
@@ -276,7 +313,7 @@ mod tests {
             e.reverse();
             e
         }] {
-            let settings = SharedSettings::resolve(&Fallback::default(), &entries);
+            let settings = SharedSettings::resolve(&Fallback::default(), &entries, ServedDomains::Unknown);
             assert_eq!(settings.removal_guard, 20);
             assert_eq!(settings.time_zone.iana_name(), Some("Europe/Paris"), "the order does not matter");
             let rules: Vec<&str> = settings.faults().iter().map(|fault| fault.rule.as_str()).collect();
@@ -292,11 +329,32 @@ mod tests {
     fn an_entry_elsewhere_does_not_keep_out_a_good_one() {
         let elsewhere = "cn=removal-guard,ou=extra,dc=example,dc=edu";
         let entries = [stated("removal-guard", elsewhere, "50", Some("5")), stated("removal-guard", GUARD, "7", None)];
-        let settings = SharedSettings::resolve(&Fallback::default(), &entries);
+        let settings = SharedSettings::resolve(&Fallback::default(), &entries, ServedDomains::Unknown);
         assert_eq!(settings.removal_guard, 7);
         assert_eq!(settings.origin("removal-guard"), Origin::Directory(GUARD.to_owned()));
         let faults: Vec<(&str, &str)> = settings.faults().iter().map(|f| (f.dn.as_str(), f.rule.as_str())).collect();
         assert_eq!(faults, [(elsewhere, "its place is cn=removal-guard,ou=policies")]);
+    }
+
+    #[test]
+    fn the_mail_domain_is_a_served_one() {
+        let dn = "cn=mail-domain,ou=policies,dc=example,dc=edu";
+        let is_served = |domain: &str| ["example.edu", "alumni.example.edu"].contains(&domain);
+        for (value, last_good, in_force, is_fault) in [
+            ("Alumni.Example.edu", None, "alumni.example.edu", false),
+            ("nowhere.example", Some("alumni.example.edu"), "alumni.example.edu", true),
+            // Neither is.
+            ("nowhere.example", Some("old.example"), "", true),
+            ("nowhere.example", None, "", true),
+        ] {
+            let entry = stated("mail-domain", dn, value, last_good);
+            let known = ServedDomains::Known(&is_served);
+            let settings = SharedSettings::resolve(&Fallback::default(), [&entry], known);
+            let expect = if in_force.is_empty() { Values::default().mail_domain } else { in_force.to_owned() };
+            assert_eq!((&settings.mail_domain, settings.faults().len()), (&expect, usize::from(is_fault)), "{entry:?}");
+            let unknown = SharedSettings::resolve(&Fallback::default(), [&entry], ServedDomains::Unknown);
+            assert_eq!(unknown.mail_domain, value.to_lowercase());
+        }
     }
 
     #[test]
@@ -312,7 +370,7 @@ mod tests {
             stated("default-quota", &dn("default-quota"), "1000000000", None),
             stated("quota-classes", &dn("quota-classes"), "faculty 2000000000", None),
         ];
-        let settings = SharedSettings::resolve(&Fallback::default(), &entries);
+        let settings = SharedSettings::resolve(&Fallback::default(), &entries, ServedDomains::Unknown);
         for (own, affiliation, octets) in
             [(Some(5), "faculty", 5), (None, "faculty", 2_000_000_000), (None, "student", 1_000_000_000)]
         {

@@ -63,6 +63,11 @@ impl ChangeSet {
         self.everything || self.settings.contains(name)
     }
 
+    /// Whether any setting may have changed.
+    pub(crate) fn concerns_settings(&self) -> bool {
+        self.everything || !self.settings.is_empty()
+    }
+
     fn named(&self) -> usize {
         self.accounts.len() + self.domains.len() + self.groups.len() + self.settings.len()
     }

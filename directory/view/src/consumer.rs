@@ -203,8 +203,14 @@ impl Consumer {
 
     fn publish(&mut self) {
         let snapshot = Arc::new(self.follower.snapshot().clone());
-        self.shared.publish(Arc::clone(&snapshot), self.follower.take_changes());
+        let changes = self.follower.take_changes();
+        let has_settings = changes.concerns_settings();
+        self.shared.publish(Arc::clone(&snapshot), changes);
         self.shared.checkpoint(Some(snapshot), self.follower.cookie());
+        // They are few, and the last good value of one that is bad stands nowhere else.
+        if has_settings {
+            self.shared.save_in_background();
+        }
         self.published = Instant::now();
         self.due = None;
         self.contact();

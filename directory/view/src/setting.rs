@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use provost_settings::{Fallback, SETTINGS_MAX, SharedSettings, Stated};
+use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, Stated};
 
 use crate::shards::Key;
+use crate::snapshot::Domains;
 
 /// What the entries state, and what follows from it.
 #[derive(Clone, Default)]
@@ -18,7 +19,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// With what counts where the directory states nothing.
     pub(crate) fn new(fallback: Fallback) -> Self {
-        let in_force = Arc::new(SharedSettings::resolve(&fallback, []));
+        let in_force = Arc::new(SharedSettings::of_file(&fallback));
         Self { fallback: Arc::new(fallback), stated: BTreeMap::new(), in_force }
     }
 
@@ -28,19 +29,22 @@ impl Settings {
 
     /// What an entry states now, with the last good value beside one that breaks the rule: that of the same entry, or of
     /// an entry of the same name (a server that was filled again has other entryUUIDs).
-    pub(crate) fn with_last_good(&self, key: &Key, stated: Arc<Stated>) -> Arc<Stated> {
-        if stated.last_good.is_some() || stated.broken_rule().is_none() {
+    pub(crate) fn with_last_good(&self, key: &Key, stated: Arc<Stated>, domains: &Domains) -> Arc<Stated> {
+        let is_served = |domain: &str| domains.contains_key(domain);
+        let served = served(domains, &is_served);
+        if stated.last_good.is_some() || stated.broken_rule(served).is_none() {
             return stated;
         }
         let of_name = || self.stated.values().find(|other| other.name.eq_ignore_ascii_case(&stated.name));
         let before = self.stated.get(key).or_else(of_name);
-        let last_good = before.and_then(|before| match before.broken_rule() {
+        let last_good = before.and_then(|before| match before.broken_rule(served) {
             None => Some(before.values.clone()),
             Some(_) => before.last_good.clone(),
         });
         Arc::new(Stated { last_good, ..(*stated).clone() })
     }
 
+    /// Takes an entry in. What is in force follows with [`Settings::resolve`].
     pub(crate) fn insert(&mut self, key: Key, stated: Arc<Stated>) {
         // What is left out counts as not stated. Names are few: so many entries are a mistake.
         if self.stated.len() >= SETTINGS_MAX && !self.stated.contains_key(&key) {
@@ -48,16 +52,22 @@ impl Settings {
             return;
         }
         self.stated.insert(key, stated);
-        self.resolve();
     }
 
+    /// Takes an entry out.
     pub(crate) fn remove(&mut self, key: &Key) {
-        if self.stated.remove(key).is_some() {
-            self.resolve();
-        }
+        self.stated.remove(key);
     }
 
-    fn resolve(&mut self) {
-        self.in_force = Arc::new(SharedSettings::resolve(&self.fallback, self.stated.values().map(Arc::as_ref)));
+    /// Finds out what is in force now.
+    pub(crate) fn resolve(&mut self, domains: &Domains) {
+        let is_served = |domain: &str| domains.contains_key(domain);
+        let stated = self.stated.values().map(Arc::as_ref);
+        self.in_force = Arc::new(SharedSettings::resolve(&self.fallback, stated, served(domains, &is_served)));
     }
+}
+
+/// A directory without domains was not read yet, or is being filled.
+fn served<'a>(domains: &Domains, is_served: &'a dyn Fn(&str) -> bool) -> ServedDomains<'a> {
+    if domains.is_empty() { ServedDomains::Unknown } else { ServedDomains::Known(is_served) }
 }

@@ -70,6 +70,9 @@ pub(crate) enum Record {
     Container(Arc<str>),
 }
 
+/// Served domains and the entries that name them.
+pub(crate) type Domains = BTreeMap<Arc<str>, Key>;
+
 /// A person with what only the indexes need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PersonRecord {
@@ -115,8 +118,7 @@ pub struct Snapshot {
     projections: Shards<Key>,
     /// DN of an owner to the addresses.
     owned: Shards<Arc<[Arc<AddressRecord>]>>,
-    /// Served domains and the entries that name them.
-    domains: Arc<BTreeMap<Arc<str>, Key>>,
+    domains: Arc<Domains>,
     groups: Arc<Groups>,
     settings: Arc<Settings>,
     counts: Counts,
@@ -275,7 +277,7 @@ impl Snapshot {
     pub(crate) fn put(&mut self, entry_uuid: Uuid, record: Record) {
         let key = *entry_uuid.as_bytes();
         let record = match record {
-            Record::Setting(stated) => Record::Setting(self.settings.with_last_good(&key, stated)),
+            Record::Setting(stated) => Record::Setting(self.settings.with_last_good(&key, stated, &self.domains)),
             other => other,
         };
         self.remove(entry_uuid);
@@ -284,9 +286,13 @@ impl Snapshot {
             Record::Address(record) => self.index_address(record),
             Record::Domain(domain) => {
                 Arc::make_mut(&mut self.domains).insert(Arc::clone(domain), key);
+                self.resolve_settings();
             }
             Record::Group(group) => Arc::make_mut(&mut self.groups).insert(key, Arc::clone(group)),
-            Record::Setting(stated) => Arc::make_mut(&mut self.settings).insert(key, Arc::clone(stated)),
+            Record::Setting(stated) => {
+                Arc::make_mut(&mut self.settings).insert(key, Arc::clone(stated));
+                self.resolve_settings();
+            }
             Record::Container(_) => {}
         }
         self.counts.add(Kind::of(&record));
@@ -304,13 +310,21 @@ impl Snapshot {
             Record::Domain(domain) => {
                 if self.domains.get(&domain) == Some(&key) {
                     Arc::make_mut(&mut self.domains).remove(&domain);
+                    self.resolve_settings();
                 }
             }
             Record::Group(group) => Arc::make_mut(&mut self.groups).remove(&key, &group),
-            Record::Setting(_) => Arc::make_mut(&mut self.settings).remove(&key),
+            Record::Setting(_) => {
+                Arc::make_mut(&mut self.settings).remove(&key);
+                self.resolve_settings();
+            }
             Record::Container(_) => {}
         }
         true
+    }
+
+    fn resolve_settings(&mut self) {
+        Arc::make_mut(&mut self.settings).resolve(&self.domains);
     }
 
     /// Gives back spare room after a bulk load.
@@ -517,6 +531,25 @@ mod tests {
         assert_eq!(guard(&snapshot), (7, 0));
         snapshot.remove(uuid(2));
         assert_eq!(guard(&snapshot), (30, 0), "deleted: the node's file counts");
+    }
+
+    #[test]
+    fn the_mail_domain_is_one_of_the_served_ones() {
+        let mut snapshot = Snapshot::default();
+        let in_force =
+            |snapshot: &Snapshot| (snapshot.settings().mail_domain.clone(), snapshot.settings().faults().len());
+        snapshot.put(uuid(1), setting("mail-domain", "old.example"));
+        assert_eq!(in_force(&snapshot), ("old.example".into(), 0), "nothing is known of domains");
+        for (n, name) in [(21, "example.edu"), (22, "old.example")] {
+            snapshot.put(uuid(n), domain(name));
+        }
+        assert_eq!(in_force(&snapshot), ("old.example".into(), 0));
+        snapshot.put(uuid(1), setting("mail-domain", "nowhere.example"));
+        assert_eq!(in_force(&snapshot), ("old.example".into(), 1), "the last good one");
+        snapshot.put(uuid(23), domain("nowhere.example"));
+        assert_eq!(in_force(&snapshot), ("nowhere.example".into(), 0), "now it is served");
+        snapshot.remove(uuid(23));
+        assert_eq!(in_force(&snapshot), ("old.example".into(), 1));
     }
 
     #[test]

@@ -70,7 +70,7 @@ mod tests {
         for name in ["retry-first", "retry-max", "queue-lifetime"] {
             stated.add(name, "test", "1").unwrap();
         }
-        let settings = SharedSettings::resolve(&stated, []);
+        let settings = SharedSettings::of_file(&stated);
         assert_eq!(next_attempt(&settings, 5, at(10)), 11);
         assert!(!is_expired(&settings, 10, at(10)) && is_expired(&settings, 10, at(11)));
     }
@@ -81,6 +81,6 @@ mod tests {
         let mut stated = provost_view::Fallback::default();
         stated.add("retry-first", "test", "600").unwrap();
         stated.add("retry-max", "test", "60").unwrap();
-        assert_eq!(next_attempt(&SharedSettings::resolve(&stated, []), 1, at(0)), 60);
+        assert_eq!(next_attempt(&SharedSettings::of_file(&stated), 1, at(0)), 60);
     }
 }

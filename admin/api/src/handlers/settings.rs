@@ -1,14 +1,15 @@
 //! The settings that all nodes share: as they are in force on this node, and changes of them.
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, header};
+use axum::response::{AppendHeaders, IntoResponse};
 use axum::{Extension, Json};
-use provost_provision::DeskError;
+use provost_provision::{DeskError, StatedSetting};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::extract::{JsonBody, PathOf};
+use crate::extract::{IfMatch, JsonBody, PathOf, target};
 use crate::failures::Failures;
 use crate::model::Changed;
 use crate::problem::Problem;
@@ -82,6 +83,38 @@ pub(crate) async fn list(
     }))
 }
 
+/// What the directory states of one setting.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatedSettingBody {
+    /// Name of the setting.
+    name: &'static str,
+    /// What its entry states; empty where there is none.
+    values: Vec<String>,
+    /// Version of the entry, also as ETag: for `If-Match`.
+    version: String,
+}
+
+/// Shows what the directory states of one setting, with its version. What is in force on this node is in the list.
+#[utoipa::path(
+    get, operation_id = "showSetting", path = "/settings/{name}", tag = "operation",
+    params(("name" = String, Path, description = "Name of the setting")),
+    responses(
+        (status = 200, description = "What is stated", body = StatedSettingBody, headers(
+            ("ETag" = String, description = "Version of the entry"))),
+        Failures
+    )
+)]
+pub(crate) async fn show(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    PathOf(name): PathOf<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let StatedSetting { name, values, version } = shared.desk.stated_setting(&principal, &name).await?;
+    let etag = HeaderValue::from_str(&format!("\"{version}\"")).ok();
+    let tags = AppendHeaders(etag.map(|etag| (header::ETAG, etag)));
+    Ok((tags, Json(StatedSettingBody { name, values, version })))
+}
+
 /// What a setting shall be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -95,7 +128,10 @@ pub(crate) struct SettingBody {
 /// break the setting's rule are refused with it.
 #[utoipa::path(
     put, operation_id = "setSetting", path = "/settings/{name}", tag = "operation",
-    params(("name" = String, Path, description = "Name of the setting")),
+    params(
+        ("name" = String, Path, description = "Name of the setting"),
+        ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
+    ),
     request_body = SettingBody,
     responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), Failures)
 )]
@@ -103,6 +139,7 @@ pub(crate) async fn set(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
     PathOf(name): PathOf<String>,
+    if_match: IfMatch,
     JsonBody(SettingBody { values }): JsonBody<SettingBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.desk.clone();
@@ -112,7 +149,7 @@ pub(crate) async fn set(
             DeskError::Invalid { rule, .. } => DeskError::Invalid { field: "values", rule },
             error => error,
         };
-        desk.set_setting(&principal, &name, &values).await.map_err(refused_values)
+        desk.set_setting(&principal, target(&name, if_match), &values).await.map_err(refused_values)
     };
     Ok(changed(to_its_end(change).await?))
 }
@@ -120,15 +157,19 @@ pub(crate) async fn set(
 /// Takes what the directory states of a setting away, so that the default counts again.
 #[utoipa::path(
     delete, operation_id = "clearSetting", path = "/settings/{name}", tag = "operation",
-    params(("name" = String, Path, description = "Name of the setting")),
+    params(
+        ("name" = String, Path, description = "Name of the setting"),
+        ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
+    ),
     responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), Failures)
 )]
 pub(crate) async fn clear(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
     PathOf(name): PathOf<String>,
+    if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.desk.clone();
-    let audit_id = to_its_end(async move { desk.clear_setting(&principal, &name).await }).await?;
+    let audit_id = to_its_end(async move { desk.clear_setting(&principal, target(&name, if_match)).await }).await?;
     Ok(changed(audit_id))
 }

@@ -63,6 +63,13 @@ fn show(answer: &Value) {
         out!("{} to {destination}, from <{from}>, {} octets, since {since}", word(message, "id"), message["octets"]);
         match message["set_aside"].as_str() {
             Some(why) => out!("  SET ASIDE: {}", printable(why)),
+            None if message["held_until"].is_string() => {
+                out!(
+                    "  try {} is under way; at the latest again at {}",
+                    message["attempts"],
+                    word(message, "held_until")
+                );
+            }
             None => out!("  tried {} times, next at {}", message["attempts"], word(message, "due_at")),
         }
         for recipient in items(message, "recipients") {

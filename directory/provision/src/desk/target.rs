@@ -1,4 +1,4 @@
-//! On whom an operation is done, and in which version of their entry.
+//! On whom or on what an operation is done, and in which version of the entry.
 
 /// Which versions of an entry a change is meant for (RFC 9110 §13.1.1, If-Match).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,17 +10,17 @@ pub enum Expected {
     OneOf(Vec<String>),
 }
 
-/// A person, and the version of their entry for which a change is meant.
+/// A person or a setting, and the version of the entry for which a change is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// provostPersonId, login, address or source id.
+    /// Of a person: provostPersonId, login, address or source id. Of a setting: its name.
     pub key: &'a str,
     /// Compared with the entry as the change reads it, which is the one that its write asserts.
     pub expected: Expected,
 }
 
 impl<'a> Target<'a> {
-    /// A person in one of the expected versions.
+    /// In one of the expected versions.
     pub fn new(key: &'a str, expected: Expected) -> Self {
         Self { key, expected }
     }

@@ -21,7 +21,7 @@ const FORGET_ROWS: i64 = 20;
 /// Takings without an outcome from which a row that was held at a start waits for the end of its lease.
 const SUSPECT_TAKINGS: u32 = 2;
 /// Columns in the order in which [`read_row`] wants them.
-const COLUMNS: &str = "no, message, destination, queued_at, due_at, attempts, set_aside, octets, envelope";
+const COLUMNS: &str = "no, message, destination, queued_at, due_at, attempts, set_aside, octets, envelope, lease_until";
 /// Bits of a key that hold the row's number; those above are the shard's.
 const NUMBER_BITS: u32 = 48;
 
@@ -134,7 +134,7 @@ pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Ve
         let mut rows = statement.query([number]).map_err(storage)?;
         let Some(found) = rows.next().map_err(storage)? else { continue };
         // A count that cannot be one says nothing good about the row.
-        let (mut row, takings) = (read_row(found, shard)?, self::number(found, 9).unwrap_or(UNSETTLED_MAX));
+        let (mut row, takings) = (read_row(found, shard)?, self::number(found, 10).unwrap_or(UNSETTLED_MAX));
         if takings >= UNSETTLED_MAX && row.set_aside.is_none() {
             row.set_aside = Some(unsettled(takings));
         }
@@ -255,7 +255,7 @@ pub(super) fn advance(
         return Ok(false);
     }
     let envelope = envelope_for(&database.connection, claim, left)?;
-    let sql = "UPDATE outgoing SET envelope = ?, lease_until = max(lease_until, ?) WHERE no = ?";
+    let sql = "UPDATE outgoing SET envelope = ?, lease_until = max(lease_until, ?), unsettled = 0 WHERE no = ?";
     execute(&database.connection, sql, params![envelope, held_until, claim.key.number()])?;
     for outgoing in caused {
         enqueue(database, outgoing)?;
@@ -333,6 +333,7 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
         attempts: attempts.unwrap_or_default(),
         queued_at: row.get(3).map_err(storage)?,
         due_at: row.get(4).map_err(storage)?,
+        held_until: row.get(9).ok().filter(|until| *until != 0),
         octets: octets.unwrap_or_default(),
         set_aside: set_aside.or(fault),
     })

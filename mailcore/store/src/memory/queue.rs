@@ -52,6 +52,7 @@ impl Queue {
                 attempts: 0,
                 queued_at: *when,
                 due_at: *when,
+                held_until: None,
                 octets: body.len() as u64,
                 set_aside: None,
             };
@@ -97,7 +98,7 @@ impl Queue {
     ) -> Result<(), LeaseError> {
         let kept = self.held(claim)?;
         kept.row.recipients = left;
-        kept.lease_until = kept.lease_until.max(held_until);
+        (kept.unsettled, kept.lease_until) = (0, kept.lease_until.max(held_until));
         caused.iter().for_each(|outgoing| self.enqueue(outgoing));
         Ok(())
     }
@@ -188,7 +189,11 @@ impl QueueStore for MemoryStore {
     }
 
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
-        let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(|kept| kept.row.clone()).collect();
+        let row = |kept: &Kept| {
+            let held_until = (kept.lease_until != 0).then_some(kept.lease_until);
+            QueueRow { held_until, ..kept.row.clone() }
+        };
+        let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(row).collect();
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
         rows.truncate(most);
         ready(Ok(rows))
