@@ -111,7 +111,7 @@ pub struct QueueRow {
     pub queued_at: i64,
     /// When it is due next, seconds since 1970.
     pub due_at: i64,
-    /// Until when the worker that took it holds it, in a list; `None` while nobody does. One that is gone holds it as well.
+    /// Until when the worker that took it held it when this was read; `None` while nobody did. One that is gone holds it as well.
     pub held_until: Option<i64>,
     /// Octets of the body.
     pub octets: u64,

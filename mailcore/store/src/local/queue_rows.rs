@@ -145,6 +145,7 @@ pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Ve
         row.attempts = row.attempts.saturating_add(1);
         let sql = "UPDATE outgoing SET attempts = ?, unsettled = unsettled + 1, lease_until = ? WHERE no = ?";
         let until = take.now.saturating_add(take.lease_seconds).max(1);
+        row.held_until = Some(until);
         execute(&database.connection, sql, params![row.attempts, until, number])?;
         take.count(&destination);
         let claim = Claim { key: row.key, id: row.id, attempt: row.attempts };

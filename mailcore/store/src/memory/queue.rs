@@ -134,7 +134,12 @@ impl Kept {
         self.lease_until = take.now.saturating_add(take.lease_seconds).max(1);
         take.count(&self.row.destination);
         let claim = Claim { key: self.row.key, id: self.row.id, attempt: self.row.attempts };
-        Some(Taken { row: self.row.clone(), claim })
+        Some(Taken { row: self.as_held(), claim })
+    }
+
+    /// The row with the end of its lease.
+    fn as_held(&self) -> QueueRow {
+        QueueRow { held_until: (self.lease_until != 0).then_some(self.lease_until), ..self.row.clone() }
     }
 
     /// When it can be taken next.
@@ -189,11 +194,7 @@ impl QueueStore for MemoryStore {
     }
 
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
-        let row = |kept: &Kept| {
-            let held_until = (kept.lease_until != 0).then_some(kept.lease_until);
-            QueueRow { held_until, ..kept.row.clone() }
-        };
-        let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(row).collect();
+        let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(Kept::as_held).collect();
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
         rows.truncate(most);
         ready(Ok(rows))
