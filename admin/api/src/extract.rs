@@ -160,6 +160,10 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 }
 
 fn read_json<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Problem> {
+    // serde would take an array by the order of the fields.
+    if octets.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid("", "the body must be a JSON object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(octets);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
@@ -216,6 +220,9 @@ mod tests {
         assert_eq!(pointer_of(r#"{"days":3,"years":1}"#), Err((422, Some("/years".into()))));
         assert_eq!(pointer_of(r#"{"#), Err((400, None)));
         assert_eq!(pointer_of(r#"{"days":3} x"#), Err((400, None)));
+        for array in ["[3]", " \n[]", "[[3]]", "["] {
+            assert_eq!(pointer_of(array), Err((422, Some(String::new()))), "{array}");
+        }
     }
 
     #[test]

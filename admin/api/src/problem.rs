@@ -242,7 +242,9 @@ impl Problem {
     /// A field that is wrong: 422 with a pointer to it.
     pub(crate) fn invalid(pointer: impl Into<String>, rule: impl Into<String>) -> Self {
         let (pointer, rule) = (pointer.into(), rule.into());
-        let mut problem = Self::new(Kind::Invalid, format!("{pointer}: {rule}"));
+        // RFC 6901: the empty pointer is the whole body.
+        let detail = if pointer.is_empty() { rule.clone() } else { format!("{pointer}: {rule}") };
+        let mut problem = Self::new(Kind::Invalid, detail);
         problem.errors.push(FieldError { pointer, detail: rule });
         problem
     }

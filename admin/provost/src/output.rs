@@ -61,17 +61,18 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// Progress of long work on standard error: a bar on a terminal, JSON lines otherwise.
+/// Progress of long work on standard error: a bar on a terminal, else lines, of JSON where results are.
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
+    json: bool,
     told: usize,
 }
 
-/// JSON lines come at every so many percent.
+/// Lines come at every so many percent.
 const TOLD_PERCENT: usize = 10;
 
 impl ProgressLine {
-    pub(crate) fn new(total: usize) -> Self {
+    pub(crate) fn new(print: &Printer, total: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total as u64);
             if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {per_sec} {eta}") {
@@ -79,7 +80,7 @@ impl ProgressLine {
             }
             bar
         });
-        Self { bar, told: 0 }
+        Self { bar, json: print.json, told: 0 }
     }
 
     pub(crate) fn set(&mut self, done: usize, total: usize) {
@@ -89,7 +90,10 @@ impl ProgressLine {
                 let percent = (done * 100).checked_div(total).unwrap_or(100);
                 if percent >= self.told + TOLD_PERCENT {
                     self.told = percent - percent % TOLD_PERCENT;
-                    eprintln!("{{\"done\":{done},\"total\":{total}}}");
+                    match self.json {
+                        true => eprintln!("{{\"done\":{done},\"total\":{total}}}"),
+                        false => eprintln!("{done} of {total}"),
+                    }
                 }
             }
         }

@@ -355,20 +355,23 @@ impl Desk {
 
 /// What a key may name, in the order in which it is tried.
 fn key_filters(key: &str) -> Vec<Filter> {
+    let equal = |name| Filter::equal(name, key);
+    // A registrar's number may have any shape: it is looked at after what the shape says.
+    let number = equal(attr::EMPLOYEE_NUMBER);
     if let Ok(id) = Uuid::parse_str(key) {
-        return vec![Filter::equal(attr::PROVOST_PERSON_ID, id.to_string())];
+        return vec![Filter::equal(attr::PROVOST_PERSON_ID, id.to_string()), number];
     }
     if key.contains('@') {
-        // What is no address of ours is nobody's.
-        let Ok(address) = Address::parse(key) else { return Vec::new() };
-        let equal = |name| Filter::equal(name, address.as_str());
-        return vec![Filter::Or(vec![equal(attr::MAIL_LOCAL_ADDRESS), equal(attr::MAIL)])];
+        let address = Address::parse(key).ok().map(|address| {
+            let equal = |name| Filter::equal(name, address.as_str());
+            Filter::Or(vec![equal(attr::MAIL_LOCAL_ADDRESS), equal(attr::MAIL)])
+        });
+        return address.into_iter().chain([number]).collect();
     }
-    let equal = |name| Filter::equal(name, key);
     if key.contains(':') {
-        return vec![equal(attr::PROVOST_SOURCE_ID)];
+        return vec![equal(attr::PROVOST_SOURCE_ID), number];
     }
-    vec![Filter::Or(vec![equal(attr::UID), equal(attr::EMPLOYEE_NUMBER)]), equal(attr::CN)]
+    vec![Filter::Or(vec![equal(attr::UID), number]), equal(attr::CN)]
 }
 
 /// The order of names in a list: word by word, by the letters without their marks. Ángel stands before Zoé, and Ann Zed

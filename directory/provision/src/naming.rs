@@ -149,6 +149,8 @@ fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded
     decompose_canonical(c, |part| match (part, letter(part)) {
         // A soft hyphen is a hint for line breaks, not a part of the name.
         ('\u{AD}', _) => {}
+        // Joiners shape letters and are none.
+        ('\u{200C}' | '\u{200D}', _) => {}
         (_, Some(ascii)) => folded.push_str(ascii),
         _ if part.is_ascii() => folded.push(part),
         _ if is_combining_mark(part) => {}
@@ -244,6 +246,7 @@ mod tests {
             ("J.-P.", "j-p"),
             ("St. John", "stjohn"),
             ("Mac\u{AD}Donald", "macdonald"),
+            ("Zo\u{200C}é", "zoe"),
             ("-Anne-", "anne"),
             ("北京", "beijing"),
             ("Юрий", "iurii"),

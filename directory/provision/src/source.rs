@@ -7,6 +7,7 @@ mod csv_record;
 mod decode;
 mod field;
 mod header;
+mod number;
 mod record;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use field::{check_password, text};
 pub use header::Column;
+pub(crate) use number::{person_key, without_zeros};
 pub use record::{Affiliation, CsvOptions, Encoding, FileError, Record, RecordError};
 
 /// Largest file in MiB: a million people fit ten times over.
@@ -97,11 +99,6 @@ fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
     let first = row.line;
     let rule = format!("this line became a part of line {first}: there a quotation mark stands where none belongs");
     RecordError { line, column: Column::PersonId.name().to_owned(), rule }
-}
-
-/// The form in which two spellings of a person's number are one: the directory compares without case, too.
-pub(crate) fn person_key(person_id: &str) -> String {
-    person_id.to_lowercase()
 }
 
 /// Rows with one person_id: equal ones become one, different ones are all left out. Returns how many were repeats.

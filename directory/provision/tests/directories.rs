@@ -595,6 +595,7 @@ async fn work_at(desk: &Site) {
     let rows = "12345,Zoé,L'Écuyer,2004-02-29,,student,B-INFO,2030-04-30,\n7,Bo,Li,,,staff,,,\n8,Bo,Li,,,staff,,,\n";
     import(desk, &format!("{HEADER}{rows}")).await;
     lookups(desk).await;
+    odd_numbers(desk).await;
     accents(desk).await;
     vacations(desk).await;
     aliases(desk).await;
@@ -624,6 +625,26 @@ async fn lookups(desk: &Site) {
         assert_eq!(desk.person(nobody).await, Err(DeskError::NotFound(nobody.into())));
     }
     assert!(matches!(desk.person("").await, Err(DeskError::Invalid { field: "person", .. })));
+}
+
+/// A registrar's number is found whatever it looks like.
+async fn odd_numbers(desk: &Site) {
+    let numbers = [
+        "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+        "12345678901234567890123456789012",
+        "{6f9619ff-8b86-d011-b42d-00c04fc964fe}",
+        "urn:uuid:6f9619ff-8b86-d011-b42d-00c04fc964fd",
+        "a/b",
+        "x@y.example",
+        "x@example",
+    ];
+    let row = |(place, number): (usize, &&str)| format!("{number},Odd,{},,,student,,,\n", "x".repeat(place + 1));
+    let rows: String = numbers.iter().enumerate().map(row).collect();
+    import(desk, &format!("{HEADER}{rows}")).await;
+    for number in numbers {
+        let found = desk.person(number).await.unwrap();
+        assert_eq!(found.sources, [format!("registrar:{number}")]);
+    }
 }
 
 /// A word finds a name with marks or without, in whatever way either is written, and after a change of name too.

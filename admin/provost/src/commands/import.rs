@@ -91,7 +91,8 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     let plan = &planned.plan;
     show_plan(plan, arguments.dry_run, print);
 
-    let outcomes = if arguments.dry_run || plan.is_empty() { None } else { Some(write(&asking, &planned).await?) };
+    let outcomes =
+        if arguments.dry_run || plan.is_empty() { None } else { Some(write(&asking, &planned, print).await?) };
     let report = Report {
         plan: plan.summary(),
         hash: plan.hash(),
@@ -119,9 +120,9 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn write(asking: &Asking, planned: &PlannedImport) -> anyhow::Result<Outcomes> {
+async fn write(asking: &Asking, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
     let total = planned.plan.changes().len();
-    let mut line = ProgressLine::new(total);
+    let mut line = ProgressLine::new(print, total);
     let mut progress = |at: Progress| line.set(at.done, at.total);
     let stop = async {
         if stop_signal().await.is_err() {

@@ -17,6 +17,8 @@ use crate::config::{Config, ListenerConfig};
 const DEFAULT_PORTS: [u16; 12] = [3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 4190, 9090];
 /// A made certificate is good for so many days: browsers refuse more than 398.
 const CERTIFICATE_DAYS: i64 = 397;
+/// A registrar's file of made-up people.
+const SAMPLE: &str = include_str!("../../../../docs/sample/people.csv");
 /// Octets of randomness in a made secret.
 const SECRET_OCTETS: usize = 16;
 
@@ -24,6 +26,8 @@ const SECRET_OCTETS: usize = 16;
 pub(super) struct Layout {
     pub(super) config_file: PathBuf,
     pub(super) operator_password_file: PathBuf,
+    /// The sample, for people who have no file of their own.
+    pub(super) sample_file: PathBuf,
     api_token_file: PathBuf,
     data: PathBuf,
 }
@@ -44,11 +48,13 @@ impl Layout {
         let layout = Self {
             config_file: data.join("provost.toml"),
             operator_password_file: secrets.join("helpdesk-password"),
+            sample_file: data.join("sample.csv"),
             api_token_file: secrets.join("api-token"),
             data,
         };
         layout.make_secrets(&secrets)?;
         layout.make_certificate(domain)?;
+        fs::write(&layout.sample_file, SAMPLE)?;
         fs::write(&layout.config_file, layout.config_text(port_base, domain, relay)?)?;
         Ok(layout)
     }

@@ -51,9 +51,6 @@ pub(crate) struct Arguments {
     /// Domain of the addresses.
     #[arg(long, default_value = "example.edu")]
     domain: String,
-    /// The sample file.
-    #[arg(long, hide = true, default_value = "docs/sample/people.csv")]
-    sample: PathBuf,
 }
 
 /// `provost quickstart`.
@@ -93,8 +90,11 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
     if !node.ready(READY_LIMIT).await {
         bail!("the view of the directory did not become ready in {} s", READY_LIMIT.as_secs());
     }
-    let file = arguments.import.as_ref().unwrap_or(&arguments.sample);
-    out!("== Import {}", file.display());
+    let file = arguments.import.as_ref().unwrap_or(&layout.sample_file);
+    match &arguments.import {
+        Some(file) => out!("== Import {}", file.display()),
+        None => out!("== Import the sample"),
+    }
     child(layout, &["import".as_ref(), file.as_os_str()], &[0, 4]).await?;
     out!("\n== Proof: a message in by SMTP, out by IMAP and POP3");
     let proved = child(layout, &["proof".as_ref(), "--import".as_ref(), file.as_os_str()], &[0]).await;

@@ -8,15 +8,17 @@ use provost_schema::{attr, class};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::attributes::{HeldAttributes, PERSON_ATTRIBUTES};
-use crate::source::person_key;
+use crate::source::{person_key, without_zeros};
 use crate::tree;
 
 /// What the directory holds now of all that an import may touch, read in one paged search each.
 pub struct Actual {
     pub(super) suffix: Dn,
     pub(super) people: Vec<Person>,
-    /// Which person has a source id (lower case); `None` when more than one has.
+    /// Which person has a source id, in the form in which they are compared; `None` when more than one has.
     by_source: HashMap<String, Option<usize>>,
+    /// People by their source ids without leading zeros.
+    by_zeros: HashMap<String, Vec<usize>>,
     by_dn: HashMap<Dn, usize>,
     /// Logins, lower case, and whose.
     pub(super) uids: HashMap<Box<str>, usize>,
@@ -77,6 +79,7 @@ impl Actual {
             suffix,
             people: Vec::new(),
             by_source: HashMap::new(),
+            by_zeros: HashMap::new(),
             by_dn: HashMap::new(),
             uids: HashMap::new(),
             addresses: HashMap::new(),
@@ -101,6 +104,7 @@ impl Actual {
         let place = self.people.len();
         for source in &person.sources {
             self.by_source.entry(person_key(source)).and_modify(|known| *known = None).or_insert(Some(place));
+            self.by_zeros.entry(without_zeros(source)).or_default().push(place);
         }
         for uid in entry.texts(attr::UID) {
             self.uids.insert(uid.to_lowercase().into(), place);
@@ -140,6 +144,12 @@ impl Actual {
             None => self.by_dn.get(dn),
         };
         place.and_then(|place| self.people.get(*place)).map_or(Known::Nobody, Known::One)
+    }
+
+    /// People whose number differs from this one in leading zeros alone, or not at all.
+    pub(super) fn alike(&self, source_id: &str) -> impl Iterator<Item = &Person> {
+        let places = self.by_zeros.get(&without_zeros(source_id)).into_iter().flatten();
+        places.filter_map(|place| self.people.get(*place))
     }
 
     /// The addresses whose owner is `dn` and nobody else, by entry or by the person's own attributes.

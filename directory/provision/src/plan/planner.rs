@@ -10,10 +10,10 @@ use super::actual::{Actual, Known, Person};
 use super::change::{Change, ChangeKind, Reason};
 use crate::attribute_change::AttributeChange;
 use crate::naming::{is_numbered, numbered};
-use crate::source::{Column, RecordError, person_key};
+use crate::source::{Column, RecordError, person_key, without_zeros};
 use crate::wanted::{State, WantedPerson, refuse};
 use crate::write::{Action, AddressKind, NEW_STATE, Write};
-use crate::{NamingPolicy, Rule, tree};
+use crate::{NamingPolicy, Record, Rule, tree};
 
 /// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that an import that was
 /// interrupted finds what it made. Never change it.
@@ -32,6 +32,8 @@ pub(super) struct Planner<'a> {
     /// The lowest number of a base that may still be free. Nothing becomes free while planning, so a thousand people of
     /// one name cost a thousand looks, not a million.
     next_number: HashMap<String, u32>,
+    /// People that this plan makes, by their numbers without leading zeros.
+    made: HashMap<String, Vec<&'a Record>>,
 }
 
 /// The address that a person's name leads to.
@@ -44,11 +46,17 @@ struct Choice {
 
 impl<'a> Planner<'a> {
     pub(super) fn new(wanted: &State<'a>, actual: &'a Actual) -> Self {
-        Self { naming: &wanted.policies.naming, actual, claimed: HashSet::new(), next_number: HashMap::new() }
+        Self {
+            naming: &wanted.policies.naming,
+            actual,
+            claimed: HashSet::new(),
+            next_number: HashMap::new(),
+            made: HashMap::new(),
+        }
     }
 
     /// What must change for a person to be as wanted; `None` when all is so already.
-    pub(super) fn change(&mut self, wanted: &WantedPerson<'_>) -> Result<Option<Change>, RecordError> {
+    pub(super) fn change(&mut self, wanted: &WantedPerson<'a>) -> Result<Option<Change>, RecordError> {
         let id = person_uuid(&wanted.source_id);
         let dn = tree::person(&self.actual.suffix, id);
         match self.actual.known(&wanted.source_id, &dn) {
@@ -62,7 +70,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn create(&mut self, wanted: &WantedPerson<'_>, id: Uuid, dn: Dn) -> Result<Change, RecordError> {
+    fn create(&mut self, wanted: &WantedPerson<'a>, id: Uuid, dn: Dn) -> Result<Change, RecordError> {
+        self.check_zeros(wanted)?;
         let choice = self.choose(wanted, &dn, None)?;
         let record = wanted.record;
         let what = format!(
@@ -82,6 +91,36 @@ impl<'a> Planner<'a> {
         let password = record.password.is_some().then_some(wanted.origin);
         writes.before.push(Write { dn, action: Action::AddPerson, attributes, password });
         Ok(change(wanted, what, ChangeKind::Create, reason, writes))
+    }
+
+    /// A spreadsheet takes leading zeros away: the same name and birth date under such a number are probably the same person.
+    fn check_zeros(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
+        let (record, naming) = (wanted.record, self.naming);
+        let is = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
+        let is_them = |person: &&Person| {
+            is(given(person), &record.given_name)
+                && is(family(person), &record.family_name)
+                && person.attributes.get(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
+        };
+        if let Some(known) = self.actual.alike(&wanted.source_id).find(is_them) {
+            let rule = format!(
+                "probably {}, who has the same name and birth date and a number that differs in leading zeros only",
+                known.mail.as_deref().unwrap_or("a person of the directory")
+            );
+            return Err(refuse(record, Column::PersonId, &rule));
+        }
+        let made = self.made.entry(without_zeros(&wanted.source_id)).or_default();
+        let is_same = |other: &&&Record| {
+            is(&other.given_name, &record.given_name)
+                && is(&other.family_name, &record.family_name)
+                && other.birth_date == record.birth_date
+        };
+        if let Some(other) = made.iter().find(is_same) {
+            let rule = format!("probably the person of line {}: the numbers differ in leading zeros only", other.line);
+            return Err(refuse(record, Column::PersonId, &rule));
+        }
+        made.push(record);
+        Ok(())
     }
 
     fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, dn: &Dn, choice: &Choice) -> Vec<AttributeChange> {

@@ -555,3 +555,29 @@ proptest! {
         prop_assert_eq!(uids(&model), uids(&whole));
     }
 }
+
+/// A spreadsheet takes leading zeros away: the person is held, whether the other number is known or stands in the same file.
+#[test]
+fn a_number_that_lost_its_zeros_makes_no_second_account() {
+    let row = |number: &str, given: &str, birth: &str| format!("{number},{given},Zero,{birth},,student,,,\n");
+    let mut model = Model::default();
+    model.import(&row("00001", "Zed", "2001-01-01"));
+    for (number, given, birth, is_held) in [
+        ("1", "Zed", "2001-01-01", true),
+        ("0001", "ZED", "2001-01-01", true),
+        ("1", "Zoé", "2001-01-01", false),
+        ("1", "Zed", "2001-01-02", false),
+        ("1", "Zed", "", false),
+        ("10", "Zed", "2001-01-01", false),
+    ] {
+        let plan = model.plan(&row(number, given, birth));
+        assert_eq!(plan.rejected.len(), usize::from(is_held), "{number} {given} {birth}: {:?}", plan.rejected);
+        if let Some(held) = plan.rejected.first() {
+            assert!(held.column == "person_id" && held.rule.contains("zed.zero@example.edu"), "{held:?}");
+        }
+    }
+    let both = row("0077", "Ann", "2002-02-02") + &row("77", "Ann", "2002-02-02");
+    let plan = Model::default().plan(&both);
+    assert_eq!((plan.summary.create, plan.rejected[0].line), (1, 3));
+    assert!(plan.rejected[0].rule.contains("line 2"), "{:?}", plan.rejected);
+}

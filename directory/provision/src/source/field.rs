@@ -7,16 +7,15 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::csv_record::CsvRecord;
 use super::header::{Column, Header};
+use super::number::person_id;
 use super::record::{Affiliation, Record, RecordError};
 use crate::calendar::parse_date;
-use crate::invisible::is_invisible;
+use crate::invisible::has_invisible;
 
 /// Longest field of any column, in octets.
 const FIELD_OCTETS_MAX: usize = 4096;
 /// Longest name or programme, in characters.
 const TEXT_CHARS_MAX: usize = 200;
-/// Longest person_id, in characters.
-const PERSON_ID_CHARS_MAX: usize = 64;
 /// Shortest initial password, in characters (NIST SP 800-63B §3.1.1.2: at least 8).
 pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
 /// Longest password, in octets: the credential room refuses longer ones before any hashing.
@@ -165,7 +164,7 @@ fn sound(field: &str) -> Result<&str, &'static str> {
         Err("a line break within the field (is a quotation mark missing?)")
     } else if field.chars().any(char::is_control) {
         Err("a control character within the field")
-    } else if field.chars().any(is_invisible) {
+    } else if has_invisible(field) {
         Err(INVISIBLE)
     } else {
         Ok(field)
@@ -179,7 +178,7 @@ pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() > TEXT_CHARS_MAX {
         Err("longer than 200 characters")
-    } else if text.chars().any(is_invisible) {
+    } else if has_invisible(&text) {
         Err(INVISIBLE)
     } else if text.contains('\u{FFFD}') {
         Err("a replacement character: the name was damaged before it came here")
@@ -197,30 +196,6 @@ fn is_mojibake(text: &str) -> bool {
     }
     let (octets, _, unmappable) = encoding_rs::WINDOWS_1252.encode(text);
     !unmappable && std::str::from_utf8(&octets).is_ok()
-}
-
-fn person_id(field: &str) -> Result<String, &'static str> {
-    if field.chars().count() > PERSON_ID_CHARS_MAX {
-        Err("longer than 64 characters")
-    } else if field.chars().any(char::is_whitespace) {
-        Err("a blank within the number")
-    } else if field.contains('\u{FFFD}') {
-        Err("a replacement character: the number was damaged before it came here")
-    } else if is_exponent(field) {
-        Err("a number in exponent form (like 1.1E+07): a spreadsheet damaged it")
-    } else {
-        Ok(field.to_owned())
-    }
-}
-
-/// `1.1E+07` and `1,1E+07`, as a spreadsheet shows a long number.
-fn is_exponent(field: &str) -> bool {
-    let Some((mantissa, exponent)) = field.split_once(['E', 'e']) else { return false };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let signed = exponent.strip_prefix(['+', '-']);
-    let mantissa_is_number = mantissa.split(['.', ',']).all(digits);
-    // `12E345` may be a real number of a site; a sign or a fraction never is.
-    mantissa_is_number && digits(signed.unwrap_or(exponent)) && (signed.is_some() || !digits(mantissa))
 }
 
 fn date(field: &str) -> Result<Date, &'static str> {

@@ -325,3 +325,15 @@ proptest! {
         }
     }
 }
+
+/// Numbers that the directory compares as equal are one: in one file they contradict each other, and both lines are named.
+#[test]
+fn numbers_that_look_alike_contradict_each_other() {
+    for (one, other) in [("123450", "１２３４５０"), ("é1", "e\u{301}1"), ("ABC9", "abc9"), ("Straße", "STRASSE")]
+    {
+        let source = with_rows(&format!("{one},Lola,Look,,,student,,,,\n{other},Lila,Look,,,student,,,,\n"));
+        let rules: Vec<&str> = source.rejected.iter().map(|problem| problem.rule.as_str()).collect();
+        let on = |line| format!("this number stands on line {line} as well, with other values");
+        assert_eq!(rules, [on(3), on(2)], "{one} {other}");
+    }
+}

@@ -1,0 +1,219 @@
+//! A source's number for a person: what may be one, and which spellings are one.
+
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
+use unicode_normalization::UnicodeNormalization;
+
+/// Longest number, in characters.
+const CHARS_MAX: usize = 64;
+
+/// Names of months as spreadsheets write them into what they take for a date, in the languages of this product.
+const MONTHS: [&str; 21] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "janv", "fevr", "mars",
+    "avr", "mai", "juin", "juil", "aout",
+];
+
+/// The rule of a number. A damaged one would make another account for the same person, so it is refused.
+pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
+    if field.chars().count() > CHARS_MAX {
+        Err("longer than 64 characters")
+    } else if field.chars().any(char::is_whitespace) {
+        Err("a blank within the number")
+    } else if field.contains('\u{FFFD}') {
+        Err("a replacement character: the number was damaged before it came here")
+    } else if field.chars().any(is_ignorable) {
+        Err("an invisible character within the number: type it anew")
+    } else if let Some(rule) = damage(field) {
+        Err(rule)
+    } else {
+        Ok(field.to_owned())
+    }
+}
+
+/// The form in which two spellings of a number are one: the directory compares without case, and after compatibility
+/// normalisation (RFC 4518 §2.3). The persons' ids are made of it: it may never change for what was a number before.
+pub(crate) fn person_key(number: &str) -> String {
+    let folded = |text: &str| text.nfkc().collect::<String>().to_lowercase();
+    // Lower case may leave what normalisation composes again.
+    folded(&folded(number)).replace('ß', "ss").replace('ς', "σ")
+}
+
+/// The form in which numbers are one that differ in leading zeros alone, which spreadsheets take away.
+pub(crate) fn without_zeros(number: &str) -> String {
+    let key = person_key(number);
+    let (source, digits) = key.split_once(':').map_or(("", key.as_str()), |(source, digits)| (source, digits));
+    format!("{source}:{}", digits.trim_start_matches('0'))
+}
+
+fn is_ignorable(c: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+}
+
+/// What a spreadsheet has done to a number, if it has.
+fn damage(field: &str) -> Option<&'static str> {
+    let upper = field.to_ascii_uppercase();
+    if field.starts_with('#') {
+        Some("an error value of a spreadsheet (like #N/A)")
+    } else if field.starts_with(['\'', '=', '"']) {
+        Some("a mark that a spreadsheet puts before a text (like '00123 or =\"00123\")")
+    } else if upper == "TRUE" || upper == "FALSE" {
+        Some("a truth value of a spreadsheet")
+    } else if field.starts_with(['$', '€', '£']) || field.ends_with(['$', '€', '£', '%']) {
+        Some("an amount or a share (like $1234): a spreadsheet damaged it")
+    } else if is_exponent(field) {
+        Some("a number in exponent form (like 1.1E+07): a spreadsheet damaged it")
+    } else if is_fraction(field) {
+        Some("a number with a fraction (like 12345.0): a spreadsheet damaged it")
+    } else if is_grouped(field) {
+        Some("a number with separators of thousands (like 1,234,567): a spreadsheet damaged it")
+    } else if is_date(field) {
+        Some("a date (like 2001-01-02 or Mar-01): a spreadsheet damaged it")
+    } else {
+        None
+    }
+}
+
+fn are_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `1.1E+07` and `1,1E+07`, as a spreadsheet shows a long number.
+fn is_exponent(field: &str) -> bool {
+    let Some((mantissa, exponent)) = field.split_once(['E', 'e']) else { return false };
+    let signed = exponent.strip_prefix(['+', '-']);
+    let mantissa_is_number = mantissa.split(['.', ',']).all(are_digits);
+    // `12E345` may be a real number of a site; a sign or a fraction never is.
+    mantissa_is_number && are_digits(signed.unwrap_or(exponent)) && (signed.is_some() || !are_digits(mantissa))
+}
+
+/// `12345.0`, `12345,00` and `12345.`.
+fn is_fraction(field: &str) -> bool {
+    let Some((whole, fraction)) = field.split_once(['.', ',']) else { return false };
+    are_digits(whole) && fraction.bytes().all(|b| b == b'0') && fraction.len() != 3
+}
+
+/// `1,234,567`, `1.234.567` and `1'234'567`: groups of three digits, one separator.
+fn is_grouped(field: &str) -> bool {
+    [',', '.', '\'', '’'].into_iter().any(|separator| {
+        let mut groups = field.split(separator);
+        let is_first = groups.next().is_some_and(|first| are_digits(first) && first.len() <= 3);
+        let mut rest = groups.peekable();
+        is_first && rest.peek().is_some() && rest.all(|group| are_digits(group) && group.len() == 3)
+    })
+}
+
+/// `2001-01-02`, `01/02/2001`, `2.1.2001`, `Mar-01`, `1-Mar` and `1-Mar-2001`.
+fn is_date(field: &str) -> bool {
+    ['-', '/', '.'].into_iter().any(|separator| {
+        let parts: Vec<&str> = field.split(separator).collect();
+        let is_day = |text: &str| are_digits(text) && text.len() <= 2;
+        let is_year = |text: &str| are_digits(text) && text.len() == 4;
+        match parts.as_slice() {
+            [one, two, three] if is_day(two) => {
+                // `1.2.3` may be a real number of a site.
+                let is_short = separator == '/' && is_day(three);
+                (is_year(one) && is_day(three)) || (is_day(one) && (is_year(three) || is_short))
+            }
+            [one, two, three] => is_month(two) && is_day(one) && are_digits(three),
+            [one, two] => (is_month(one) && are_digits(two) && two.len() <= 4) || (is_day(one) && is_month(two)),
+            _ => false,
+        }
+    })
+}
+
+fn is_month(text: &str) -> bool {
+    let plain: String = text.trim_end_matches('.').nfd().filter(char::is_ascii).collect();
+    MONTHS.contains(&plain.to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_sites_are_taken_and_damaged_ones_refused() {
+        for good in [
+            "1",
+            "00001",
+            "A-12",
+            "12E345",
+            "20260001",
+            "a/b",
+            "x@y.example",
+            "S.12.345678",
+            "12-3456",
+            "1234.5678",
+            "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+            "Tremblay1",
+            "mar01",
+            "12.34.56.78",
+            "1.2.3",
+            "é1",
+        ] {
+            assert_eq!(person_id(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "1 2",
+            "1\u{AD}2",
+            "1\u{200B}2",
+            "1\u{FE0F}",
+            "\u{3164}1",
+            "#N/A",
+            "#REF!",
+            "########",
+            "'00123",
+            "=\"00123\"",
+            "TRUE",
+            "false",
+            "$1234",
+            "12 €",
+            "12%",
+            "1.1E+07",
+            "1,1e7",
+            "00001.0",
+            "12345,00",
+            "12345.",
+            "1,234,567",
+            "1.234.567",
+            "1'234",
+            "1,234",
+            "2001-01-02",
+            "01/02/2001",
+            "2.1.2001",
+            "1/2/03",
+            "Mar-01",
+            "1-Mar",
+            "01-Mar-2001",
+            "2-déc",
+            "3-févr.-2001",
+        ] {
+            assert!(person_id(bad).is_err(), "{bad}");
+        }
+        assert!(person_id(&"1".repeat(CHARS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn spellings_are_one_where_the_directory_compares_them_as_equal() {
+        for (one, other, is_one) in [
+            ("ABC9", "abc9", true),
+            ("123450", "１２３４５０", true),
+            ("é1", "e\u{301}1", true),
+            ("Straße", "STRASSE", true),
+            ("①5", "15", true),
+            ("ﬁ", "FI", true),
+            ("0077", "77", false),
+            ("é1", "e1", false),
+        ] {
+            assert_eq!(person_key(one) == person_key(other), is_one, "{one} {other}");
+        }
+        assert_eq!(person_key("registrar:20260001A"), "registrar:20260001a", "as it always was");
+        for (one, other, is_one) in [
+            ("registrar:0077", "registrar:77", true),
+            ("registrar:0077", "hr:77", false),
+            ("registrar:770", "registrar:77", false),
+            ("registrar:0", "registrar:000", true),
+        ] {
+            assert_eq!(without_zeros(one) == without_zeros(other), is_one, "{one} {other}");
+        }
+    }
+}
