@@ -1,5 +1,8 @@
 //! `/metrics`, `/readyz`, `/livez`: for the machine that watches this one. No names, no addresses.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
@@ -7,27 +10,58 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use provost_store::MessageStore;
 use provost_view::View;
 use serde_json::json;
 
+/// How long the store may take to answer a probe.
+const STORE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Names what of the node is dead, so that only another start brings it back.
+pub type DeadParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// What is asked how the node is.
+#[derive(Clone)]
+pub struct Health {
+    /// Whether the directory was read.
+    pub view: View,
+    /// Whether every shard of it answers.
+    pub store: Arc<dyn MessageStore>,
+    /// What has died.
+    pub dead: DeadParts,
+}
+
 /// `/metrics`, `/readyz`, `/livez`.
 ///
-/// Ready means that the View was complete once; that it is current is reported and not required, as the mail core runs on
-/// from its snapshot while the directory is down.
-pub fn health_router(view: View, metrics: PrometheusHandle) -> Router {
+/// Ready means that the View was complete once and the store answers; that the View is current is reported and not required, as
+/// the mail core runs on from its snapshot while the directory is down. Alive means that nothing has died that writes: who
+/// watches the node starts it again otherwise.
+pub fn health_router(health: Health, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(metrics))
-        .route("/readyz", get(ready).with_state(view))
-        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready).with_state(health.clone()))
+        .route("/livez", get(live).with_state(health))
+}
+
+async fn live(State(health): State<Health>) -> impl IntoResponse {
+    match (health.dead)() {
+        dead if dead.is_empty() => (StatusCode::OK, "ok\n".to_owned()),
+        dead => (StatusCode::SERVICE_UNAVAILABLE, format!("dead: {}\n", dead.join(", "))),
+    }
 }
 
 async fn render(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 
-async fn ready(State(view): State<View>) -> impl IntoResponse {
-    let status = view.status();
-    let mut reasons = Vec::new();
+async fn ready(State(health): State<Health>) -> impl IntoResponse {
+    let status = health.view.status();
+    let mut reasons: Vec<String> = (health.dead)().into_iter().map(|part| format!("{part} is dead")).collect();
+    match tokio::time::timeout(STORE_LIMIT, health.store.accounts(None, 1)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => reasons.push(format!("the store cannot be read: {error}")),
+        Err(_) => reasons.push("the store does not answer".to_owned()),
+    }
     if !status.complete {
         reasons.push("the directory was never read completely".to_owned());
     }

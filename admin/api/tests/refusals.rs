@@ -231,10 +231,27 @@ fn references(value: &serde_json::Value) -> Vec<String> {
     }
 }
 
+fn health_of(view: provost_view::View, dead: &[&'static str]) -> provost_api::Health {
+    let dead: Vec<String> = dead.iter().map(ToString::to_string).collect();
+    provost_api::Health { view, store: support::store(), dead: std::sync::Arc::new(move || dead.clone()) }
+}
+
+/// Who watches the node starts it again.
+#[tokio::test]
+async fn a_dead_part_is_neither_alive_nor_ready() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let health = health_of(support::fixed_view(), &["store shard 2"]);
+    let health = provost_api::health_router(health, recorder.handle());
+    for (path, says) in [("/livez", "dead: store shard 2"), ("/readyz", "store shard 2 is dead")] {
+        let reply = send(&health, Request::get(path).body(Body::empty()).unwrap()).await;
+        assert!(reply.status == 503 && reply.text.contains(says), "{path}: {}", reply.text);
+    }
+}
+
 #[tokio::test]
 async fn health_is_told_without_a_token() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let health = provost_api::health_router(support::fixed_view(), recorder.handle());
+    let health = provost_api::health_router(health_of(support::fixed_view(), &[]), recorder.handle());
     for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 200)] {
         let reply = send(&health, Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(reply.status, status, "{path}");
@@ -254,7 +271,7 @@ async fn a_view_that_was_never_complete_is_not_ready() {
     };
     let view = provost_view::View::start(config, support::no_directory());
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let health = provost_api::health_router(view, recorder.handle());
+    let health = provost_api::health_router(health_of(view, &[]), recorder.handle());
     let reply = send(&health, Request::get("/readyz").body(Body::empty()).unwrap()).await;
     assert_eq!(reply.status, 503);
     assert_eq!(reply.json()["ready"], false);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use provost_api::{ApiState, FixedToken, Tokens};
+use provost_api::{ApiState, FixedToken, Health, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
@@ -15,7 +15,7 @@ use provost_net::{Certificates, Drain, Limits, Listener, ProxyNetworks, Session,
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Desk, Settings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
-use provost_server::{ClientAddress, Server};
+use provost_server::{ClientAddress, Pulse, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
 use provost_view::View;
@@ -105,7 +105,8 @@ impl Node {
         let hostname: Arc<str> = config.node.hostname.as_str().into();
         let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
         let queue = Queue::new(store.clone(), delivery.clone(), next_hop(config), queue_config(config));
-        let state: Arc<dyn StateStore> = Arc::new(LocalState::open(&config.store_folder()).context("shared state")?);
+        let local_state = Arc::new(LocalState::open(&config.store_folder()).context("shared state")?);
+        let state: Arc<dyn StateStore> = local_state.clone();
         let audit = audit_log::open(data, state.clone()).await.context("audit")?;
         let of_view = view.clone();
         let settings = SettingsSource::new(move || Settings::of(of_view.snapshot().settings()));
@@ -125,6 +126,8 @@ impl Node {
             view: &view,
             store,
             state,
+            local_state,
+            pulse: server.as_ref().map(Server::pulse),
             delivery,
             queue: &queue,
             desk: &desk,
@@ -242,6 +245,10 @@ struct Rooms<'a> {
     view: &'a View,
     store: Arc<LocalStore>,
     state: Arc<dyn StateStore>,
+    /// The same, asked whether it is alive.
+    local_state: Arc<LocalState>,
+    /// Of the embedded directory.
+    pulse: Option<Pulse>,
     delivery: Delivery,
     queue: &'a Queue,
     desk: &'a Desk,
@@ -337,12 +344,23 @@ impl Rooms<'_> {
             self.serve_http("http", on, proxies, pages).await?;
         }
         if let Some(on) = &self.config.listeners.health {
-            let pages = provost_api::health_router(self.view.clone(), metrics);
+            let pages = provost_api::health_router(self.health(), metrics);
             // Balancers and monitors ask here for themselves: only a list of its own counts.
             let proxies = ProxyNetworks(on.proxy_networks.clone().unwrap_or_default());
             self.serve_http("health", on, proxies, pages).await?;
         }
         Ok(())
+    }
+
+    fn health(&self) -> Health {
+        let (store, state, pulse) = (self.store.clone(), self.local_state.clone(), self.pulse.clone());
+        let dead = move || {
+            let shards = store.dead_shards().into_iter().map(|number| format!("store shard {number}"));
+            let state = state.is_dead().then(|| "shared state".to_owned());
+            let directory = pulse.as_ref().is_some_and(Pulse::is_dead).then(|| "directory".to_owned());
+            shards.chain(state).chain(directory).collect()
+        };
+        Health { view: self.view.clone(), store: self.store.clone(), dead: Arc::new(dead) }
     }
 
     /// The tokens of the node's file; those without an end are named in the log.

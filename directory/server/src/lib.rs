@@ -89,6 +89,18 @@ pub struct Server {
     stop: CancellationToken,
     sessions: TaskTracker,
     committer: JoinHandle<()>,
+    pulse: Pulse,
+}
+
+/// Tells whether a server's committer still writes. Cheap to clone; does not keep the server running.
+#[derive(Clone)]
+pub struct Pulse(mpsc::WeakSender<WriteJob>);
+
+impl Pulse {
+    /// Whether the committer ended by a bug: only another start brings it back.
+    pub fn is_dead(&self) -> bool {
+        self.0.upgrade().is_none_or(|jobs| jobs.is_closed())
+    }
 }
 
 /// Why it cannot run.
@@ -119,7 +131,7 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || open(&opening, &seed)).await.map_err(storage_error)?;
         let committer = opened?;
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
-        let stop = CancellationToken::new();
+        let (stop, pulse) = (CancellationToken::new(), Pulse(jobs.downgrade()));
         let shared = Arc::new(share(&config, committer.directory.clone(), jobs, stop.clone()));
         let committer = std::thread::Builder::new()
             .name("ldap-committer".into())
@@ -131,7 +143,12 @@ impl Server {
         for listener in listeners {
             sessions.spawn(accept(listener, shared.clone(), sessions.clone(), places.clone()));
         }
-        Ok(Self { addresses, stop, sessions, committer })
+        Ok(Self { addresses, stop, sessions, committer, pulse })
+    }
+
+    /// Whether it still writes.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Refuses new connections, ends the running ones with a Notice of Disconnection, closes the database.

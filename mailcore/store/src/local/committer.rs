@@ -124,6 +124,11 @@ impl<J: Send + 'static> Committer<J> {
         self.put(Waiting { job, octets, _room: Some(room) });
     }
 
+    /// Whether its thread has ended before its time: by a panic.
+    pub(super) fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Puts a job in at once, whatever waits: only for a caller that has one at a time.
     pub(super) fn send_now(&self, job: J) {
         self.put(Waiting { job, octets: 0, _room: None });
@@ -227,7 +232,11 @@ mod tests {
     async fn a_panic_answers_everybody() {
         let committer = Committer::start("fragile".into(), Fragile).unwrap();
         assert!(matches!(ask(&committer, 7).await, Ok(7)));
+        assert!(!committer.is_dead());
         assert!(matches!(ask(&committer, 13).await, Err(Failure::Unknown)));
+        while !committer.is_dead() {
+            tokio::task::yield_now().await;
+        }
         for _ in 0..2_000 {
             assert!(matches!(ask(&committer, 7).await, Err(Failure::NotDone(_))));
         }

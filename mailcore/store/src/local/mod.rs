@@ -138,6 +138,11 @@ impl LocalStore {
         })
     }
 
+    /// Shards whose committer ended by a bug, by number: only another start brings them back.
+    pub fn dead_shards(&self) -> Vec<usize> {
+        self.shards.iter().enumerate().filter(|(_, shard)| shard.is_dead()).map(|(number, _)| number).collect()
+    }
+
     fn shard(&self, account: AccountId) -> Result<&Shard, StoreError> {
         self.shard_by_hash(account.0)
     }

@@ -64,6 +64,11 @@ impl Shard {
         Ok((Self { committer, readers: Readers::new(database::path(folder)), packs, logins }, upkeep))
     }
 
+    /// Whether its committer is gone: nothing is written any more.
+    pub(super) fn is_dead(&self) -> bool {
+        self.committer.is_dead()
+    }
+
     pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
         let outgoing = batch.ops.iter().filter_map(Op::outgoing).map(|outgoing| &outgoing.body);
         let octets = batch.ops.iter().filter_map(Op::body).chain(outgoing).map(Bytes::len).sum();

@@ -80,6 +80,11 @@ impl LocalState {
         let committer = Committer::start("state".into(), Writer { connection }).map_err(unavailable)?;
         Ok(Self { committer, readers: Readers::new(path) })
     }
+
+    /// Whether its committer ended by a bug: only another start brings it back.
+    pub fn is_dead(&self) -> bool {
+        self.committer.is_dead()
+    }
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
