@@ -202,7 +202,7 @@ fn counts_traces_and_pages_name_the_client() {
     let mut ldap = balancer.open(Port::Ldap, CLIENT);
     ldap.send(&ldap_bind("wrong")).unwrap();
     ldap.octets(10).unwrap();
-    for words in ["POP3 login refused", "IMAP login refused", "LDAP bind refused"] {
+    for words in ["service=\"pop3\"", "service=\"imap\"", "LDAP bind refused"] {
         let is_named = |line: &str| line.contains(words) && line.contains("203.0.113.7");
         assert!(node.log().lines().any(is_named), "{words}: {}", node.log());
     }

@@ -1,5 +1,7 @@
 //! Signing in and out.
 
+use std::net::Ipv6Addr;
+
 use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Query, State};
@@ -7,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use provost_provision::{Operation, Principal};
-use provost_view::{Login, Secret};
+use provost_view::{Login, LoginAttempt, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::form::{NoFields, SessionForm};
@@ -84,7 +86,15 @@ pub(crate) async fn sign_in(
         }
     }
     let desk = &web.site.desk;
-    let person = match web.site.view.login(name, &Secret::new(form.password.as_str()), now).await {
+    let password = Secret::new(form.password.as_str());
+    let attempt = LoginAttempt {
+        name,
+        password: &password,
+        source: visitor.address.unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
+        service: "web",
+    };
+    let person = match web.site.view.login(attempt, now).await {
+        Login::Throttled => return again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
         Login::Unavailable => return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]),
         Login::Refused => {
             // Only a name that exists is written down: what else is typed here may be a password.

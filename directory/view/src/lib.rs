@@ -22,7 +22,7 @@ mod testing;
 
 pub use change::{AccountWatch, ChangeFeed, ChangeSet};
 pub use group::Group;
-pub use login::Login;
+pub use login::{Login, LoginAttempt};
 pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
@@ -229,14 +229,15 @@ impl View {
         shared.health.certain() && !shared.snapshot.load().serves(domain)
     }
 
-    /// Verifies a login by address or `uid` and password. Hashing runs off the async threads, bounded to the cores.
-    pub async fn login(&self, name: &str, password: &Secret, now: Timestamp) -> Login {
+    /// Verifies a login by address or `uid` and password, counts it and logs a refusal. Hashing runs off the async threads, bounded to
+    /// the cores; who goes on guessing is throttled.
+    pub async fn login(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Login {
         let shared = &self.inner.shared;
         let look_up = || {
             let certain = shared.health.certain();
             (shared.snapshot.load_full(), certain)
         };
-        self.inner.verifier.login(look_up, self.inner.directory.as_ref(), name, password, now).await
+        self.inner.verifier.login(look_up, self.inner.directory.as_ref(), attempt, now).await
     }
 
     /// How fresh the View is.

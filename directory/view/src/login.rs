@@ -1,17 +1,26 @@
 //! Verifying a login: against the hash in the View or by a bind, with a bounded memory of what was verified.
+//!
+//! What guessing costs is bounded here, once for every protocol: [`failures`] ends it, [`turns`] keeps it from the cores that
+//! others need, and a name that nobody has takes its time without any work.
 
+mod failures;
+mod turns;
+
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use self::failures::{Failures, TooMany, network};
+use self::turns::{Lane, Turns};
+use crate::shards::{Key, key_of};
+use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 use provost_client::{Directory, DirectoryError};
 use provost_credential::{Scheme, Secret, Verdict};
 use provost_entry::Dn;
-use tokio::sync::Semaphore;
-
-use crate::{PasswordSource, Person, PersonState, Snapshot};
 
 /// Most credentials remembered at a time: every account of a university, a few devices each reuse one.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
@@ -20,6 +29,22 @@ const REFUSAL_TTL: Duration = Duration::from_secs(5);
 /// Longest password that is looked at, in octets; RFC 4616 sets none, hashing must have one.
 const PASSWORD_OCTETS_MAX: usize = 512;
 
+/// Longest part of a name that a refusal writes into the log, in characters.
+const NAME_LOGGED_CHARS: usize = 128;
+
+/// Who wants to log in, from where.
+#[derive(Clone, Copy)]
+pub struct LoginAttempt<'a> {
+    /// Address or `uid`.
+    pub name: &'a str,
+    /// As it was typed.
+    pub password: &'a Secret,
+    /// The client's address.
+    pub source: IpAddr,
+    /// The protocol, for metrics and log: `imap`.
+    pub service: &'static str,
+}
+
 /// What came of a login.
 #[derive(Clone, Debug)]
 pub enum Login {
@@ -27,8 +52,21 @@ pub enum Login {
     Accepted(Arc<Person>),
     /// Wrong name or password, or not allowed to log in: the reply does not show which.
     Refused,
+    /// Too many were refused, of this account or from this source: the password was not looked at. Later may work.
+    Throttled,
     /// Cannot be verified now.
     Unavailable,
+}
+
+impl Login {
+    fn as_label(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Refused => "refused",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// What a password was found to be.
@@ -38,6 +76,15 @@ enum Proof {
     Wrong,
     /// Nobody could say.
     Unknown,
+}
+
+/// What a verification takes besides the person.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    password: &'a Secret,
+    source: IpAddr,
+    lane: Lane,
+    now: Timestamp,
 }
 
 /// A verdict of the past. It holds for the very state of the entry that it was made from.
@@ -52,10 +99,15 @@ pub(crate) struct Verifier {
     source: PasswordSource,
     ttl: Duration,
     /// Hashings at a time: the cores, or logins would starve everything else.
-    hashing: Arc<Semaphore>,
+    turns: Turns,
+    failures: Failures,
+    /// How long a verification takes, with its wait, microseconds: a name that nobody has takes as long.
+    pace: AtomicU64,
     /// Of this process only: the digests are worth nothing to who reads the memory later.
     key: [u8; 32],
     remembered: Mutex<LruCache<[u8; 32], Remembered>>,
+    /// What was refused, and when last.
+    refused: Mutex<LruCache<[u8; 32], Timestamp>>,
 }
 
 /// Stands in for the hash of a person who does not exist, so that a name cannot be told from none by the clock.
@@ -68,86 +120,124 @@ impl Verifier {
         Self {
             source,
             ttl,
-            hashing: Arc::new(Semaphore::new(cores)),
+            turns: Turns::new(cores),
+            failures: Failures::new(),
+            pace: AtomicU64::new(0),
             key: rand::random(),
             remembered: Mutex::new(LruCache::new(REMEMBERED_MAX)),
+            refused: Mutex::new(LruCache::new(REMEMBERED_MAX)),
         }
     }
 
-    /// Verifies `name` and `password`. `look_up` gives the snapshot of the moment and whether absence in it can be
-    /// believed; it is asked again after hashing, for the person may have changed meanwhile.
+    /// Verifies a login, counts it, and logs a refusal. `look_up` gives the snapshot of the moment and whether absence in it can
+    /// be believed; it is asked again after hashing, for the person may have changed meanwhile.
     pub(crate) async fn login(
         &self,
         look_up: impl Fn() -> (Arc<Snapshot>, bool),
         directory: Option<&Directory>,
-        name: &str,
-        password: &Secret,
+        attempt: LoginAttempt<'_>,
         now: Timestamp,
     ) -> Login {
+        let login = self.verify(look_up, directory, attempt, now).await;
+        let outcome = login.as_label();
+        metrics::counter!("logins_total", "protocol" => attempt.service, "outcome" => outcome).increment(1);
+        if !matches!(login, Login::Accepted(_)) {
+            let account: String = attempt.name.chars().take(NAME_LOGGED_CHARS).collect();
+            let LoginAttempt { service, source, .. } = attempt;
+            tracing::info!(service, ?account, %source, outcome, "login refused");
+        }
+        login
+    }
+
+    async fn verify(
+        &self,
+        look_up: impl Fn() -> (Arc<Snapshot>, bool),
+        directory: Option<&Directory>,
+        attempt: LoginAttempt<'_>,
+        now: Timestamp,
+    ) -> Login {
+        let LoginAttempt { name, password, .. } = attempt;
         if password.reveal().is_empty() || password.reveal().len() > PASSWORD_OCTETS_MAX {
             return Login::Refused;
         }
+        let source = network(attempt.source);
         let (snapshot, certain) = look_up();
-        let Some(person) = snapshot.by_login(name) else {
-            drop(snapshot);
-            self.verify_nobody(password).await;
+        let person = snapshot.by_login(name);
+        drop(snapshot);
+        let account =
+            person.as_ref().map_or_else(|| key_of(&name.to_lowercase()), |person| person.entry_uuid.into_bytes());
+        let digest = self.digest(account, password);
+        let known = match &person {
+            Some(person) => self.recall(&digest, person, now),
+            None => self.was_refused(&digest, now).then_some(Proof::Wrong),
+        };
+        let lane = match self.failures.lane(&account, source, now) {
+            // A device that goes on with the password that was right is not shut out by who guesses.
+            Err(TooMany) if known.is_none() => return Login::Throttled,
+            lane => lane.unwrap_or(Lane::Suspect),
+        };
+        let Some(person) = person else {
+            if known.is_none() {
+                self.refuse_nobody(password, source).await;
+            }
+            self.count_refusal(digest, &account, source, now);
             return if certain { Login::Refused } else { Login::Unavailable };
         };
-        drop(snapshot);
-        match self.prove(&person, directory, password, now).await {
+        let proof = match known {
+            Some(proof) => proof,
+            None => self.prove(&person, digest, directory, Asking { password, source, lane, now }).await,
+        };
+        match proof {
             Proof::Unknown => Login::Unavailable,
-            Proof::Wrong => Login::Refused,
-            Proof::Right => match look_up().0.person(person.entry_uuid) {
-                Some(person) if person.state == PersonState::Active => Login::Accepted(person),
-                Some(_) | None => Login::Refused,
-            },
+            Proof::Wrong => {
+                self.count_refusal(digest, &account, source, now);
+                Login::Refused
+            }
+            Proof::Right => {
+                self.failures.accepted(&account, source);
+                match look_up().0.person(person.entry_uuid) {
+                    Some(person) if person.state == PersonState::Active => Login::Accepted(person),
+                    Some(_) | None => Login::Refused,
+                }
+            }
         }
     }
 
     async fn prove(
         &self,
         person: &Arc<Person>,
+        digest: [u8; 32],
         directory: Option<&Directory>,
-        password: &Secret,
-        now: Timestamp,
+        asking: Asking<'_>,
     ) -> Proof {
-        let digest = self.digest(person, password);
-        if let Some(proof) = self.recall(&digest, person, now) {
-            return proof;
-        }
         if self.source == PasswordSource::View
-            && let Some(proof) = self.prove_by_hash(&digest, person, password, now).await
+            && let Some(proof) = self.prove_by_hash(&digest, person, asking).await
         {
             return proof;
         }
-        let proof = prove_by_bind(person, directory, password).await;
+        let proof = prove_by_bind(person, directory, asking.password).await;
         // A refusal by bind is not remembered: the password may change before the View hears of it.
         if proof == Proof::Right {
-            self.remember(digest, person, true, now);
+            self.remember(digest, person, true, asking.now);
         }
         proof
     }
 
     /// `None` when no value can be verified here.
-    async fn prove_by_hash(
-        &self,
-        digest: &[u8; 32],
-        person: &Arc<Person>,
-        password: &Secret,
-        now: Timestamp,
-    ) -> Option<Proof> {
+    async fn prove_by_hash(&self, digest: &[u8; 32], person: &Arc<Person>, asking: Asking<'_>) -> Option<Proof> {
         if person.passwords.is_empty() {
             return None;
         }
-        let permit = Arc::clone(&self.hashing).acquire_owned().await.ok()?;
+        let start = Instant::now();
+        let Ok(turn) = self.turns.take(asking.source, asking.lane).await else { return Some(Proof::Unknown) };
         // A client that opens four connections at once: the first has paid by now.
-        if let Some(proof) = self.recall(digest, person, now) {
+        if let Some(proof) = self.recall(digest, person, asking.now) {
             return Some(proof);
         }
-        let (candidate, given) = (Arc::clone(person), password.clone());
+        let (candidate, given) = (Arc::clone(person), asking.password.clone());
         let work = move || {
             let verdict = verify_any(&candidate, &given);
-            drop(permit);
+            drop(turn);
             verdict
         };
         let right = match tokio::task::spawn_blocking(work).await {
@@ -156,25 +246,55 @@ impl Verifier {
             Ok(Verdict::Unsupported) => return None,
             Err(_) => return Some(Proof::Unknown),
         };
-        self.remember(*digest, person, right, now);
+        self.note_pace(start.elapsed());
+        self.remember(*digest, person, right, asking.now);
         Some(if right { Proof::Right } else { Proof::Wrong })
     }
 
-    /// Spends the time of one verification.
-    async fn verify_nobody(&self, password: &Secret) {
-        let Ok(permit) = Arc::clone(&self.hashing).acquire_owned().await else { return };
+    /// Takes the time of a verification, so that a name cannot be told from none by the clock; work only the first time.
+    async fn refuse_nobody(&self, password: &Secret, source: IpAddr) {
+        let pace = self.pace.load(Ordering::Relaxed);
+        if pace > 0 {
+            let micros = pace as f64 * rand::random_range(0.8..1.2);
+            return tokio::time::sleep(Duration::from_micros(micros as u64)).await;
+        }
+        let start = Instant::now();
+        let Ok(turn) = self.turns.take(source, Lane::Suspect).await else { return };
         let given = password.clone();
         let work = move || {
             std::hint::black_box(provost_credential::verify(&given, NOBODY.as_bytes()));
-            drop(permit);
+            drop(turn);
         };
         // Nothing depends on how it ends.
         let _ = tokio::task::spawn_blocking(work).await;
+        self.note_pace(start.elapsed());
     }
 
-    fn digest(&self, person: &Person, password: &Secret) -> [u8; 32] {
+    /// A running mean: each verification counts for an eighth.
+    fn note_pace(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let pace = self.pace.load(Ordering::Relaxed);
+        let next = if pace == 0 { took } else { (pace - pace / 8).saturating_add(took / 8).max(1) };
+        self.pace.store(next, Ordering::Relaxed);
+    }
+
+    /// Counts a refusal, unless the same password was refused before: that is a device that was not told of a new one, no guess.
+    fn count_refusal(&self, digest: [u8; 32], account: &Key, source: IpAddr, now: Timestamp) {
+        let before = self.refused.lock().unwrap_or_else(PoisonError::into_inner).put(digest, now);
+        if before.is_none() {
+            self.failures.refused(account, source, now);
+        }
+    }
+
+    /// Whether this was refused a moment ago, as [`Verifier::recall`] says it of an account that is there.
+    fn was_refused(&self, digest: &[u8; 32], now: Timestamp) -> bool {
+        let at = self.refused.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
+        at.is_some_and(|at| now.duration_since(at).unsigned_abs() < REFUSAL_TTL)
+    }
+
+    fn digest(&self, account: Key, password: &Secret) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(person.entry_uuid.as_bytes());
+        hasher.update(&account);
         hasher.update(password.reveal().as_bytes());
         *hasher.finalize().as_bytes()
     }
@@ -249,11 +369,13 @@ mod tests {
     }
 
     async fn login(view: &View, name: &str, password: &str, now: Timestamp) -> &'static str {
-        match view.login(name, &Secret::new(password), now).await {
-            Login::Accepted(_) => "accepted",
-            Login::Refused => "refused",
-            Login::Unavailable => "unavailable",
-        }
+        let password = Secret::new(password);
+        let source = IpAddr::from([192, 0, 2, 1]);
+        view.login(LoginAttempt { name, password: &password, source, service: "test" }, now).await.as_label()
+    }
+
+    fn asking(password: &Secret) -> Asking<'_> {
+        Asking { password, source: IpAddr::from([192, 0, 2, 1]), lane: Lane::Fresh, now: at(0) }
     }
 
     #[tokio::test]
@@ -284,9 +406,13 @@ mod tests {
         let verifier = Verifier::new(PasswordSource::View, Duration::from_secs(600));
         let person = Arc::new(with_password("right"));
         let (good, bad) = (Secret::new("right"), Secret::new("wrong"));
-        assert_eq!(verifier.prove(&person, None, &good, at(0)).await, Proof::Right);
-        assert_eq!(verifier.prove(&person, None, &bad, at(0)).await, Proof::Wrong);
-        let (good, bad) = (verifier.digest(&person, &good), verifier.digest(&person, &bad));
+        let (good_digest, bad_digest) = (
+            verifier.digest(*person.entry_uuid.as_bytes(), &good),
+            verifier.digest(*person.entry_uuid.as_bytes(), &bad),
+        );
+        assert_eq!(verifier.prove(&person, good_digest, None, asking(&good)).await, Proof::Right);
+        assert_eq!(verifier.prove(&person, bad_digest, None, asking(&bad)).await, Proof::Wrong);
+        let (good, bad) = (good_digest, bad_digest);
         assert_eq!(verifier.recall(&good, &person, at(599)), Some(Proof::Right));
         assert_eq!(verifier.recall(&bad, &person, at(4)), Some(Proof::Wrong));
         assert_eq!(verifier.recall(&bad, &person, at(5)), None);
@@ -305,5 +431,23 @@ mod tests {
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
+    }
+
+    #[tokio::test]
+    async fn guessing_ends_and_a_known_device_goes_on() {
+        let view = View::fixed(vec![with_password("right")]);
+        assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");
+        for n in 0..10 {
+            assert_eq!(login(&view, "zoe", &format!("guess {n}"), at(1)).await, "refused");
+            // The same once more is no guess.
+            assert_eq!(login(&view, "zoe", &format!("guess {n}"), at(1)).await, "refused");
+        }
+        assert_eq!(login(&view, "zoe@example.edu", "one more", at(1)).await, "throttled");
+        assert_eq!(login(&view, "zoe", "right", at(1)).await, "accepted");
+        for n in 0..10 {
+            assert_eq!(login(&view, "nobody", &format!("guess {n}"), at(2)).await, "refused");
+            assert_eq!(login(&view, "nobody", &format!("guess {n}"), at(2)).await, "refused");
+        }
+        assert_eq!(login(&view, "nobody", "one more", at(2)).await, "throttled", "no way to tell who exists");
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use provost_client::{Control, Directory};
 use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::{attr, class};
-use provost_view::{Address, Fallback, Login, PasswordSource, Recipient, Secret, View, ViewConfig};
+use provost_view::{Address, Fallback, Login, LoginAttempt, PasswordSource, Recipient, Secret, View, ViewConfig};
 use slapd::{Slapd, address, config_of, eventually, person, person_dn};
 
 /// The bound on a change taking effect (the issue's: under a second).
@@ -99,9 +99,12 @@ async fn changes_are_seen_within_a_second() {
 }
 
 async fn login(view: &View, name: &str, password: &str) -> &'static str {
-    match view.login(name, &Secret::new(password), Timestamp::now()).await {
+    let (password, source) = (Secret::new(password), [192, 0, 2, 1].into());
+    let attempt = LoginAttempt { name, password: &password, source, service: "test" };
+    match view.login(attempt, Timestamp::now()).await {
         Login::Accepted(_) => "accepted",
         Login::Refused => "refused",
+        Login::Throttled => "throttled",
         Login::Unavailable => "unavailable",
     }
 }

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use provost_credential::{PlainIdentity, Secret, plain};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_store::AccountId;
-use provost_view::{Login, Person};
+use provost_view::{Login, LoginAttempt, Person};
 
 use crate::Pop3Config;
 use crate::command::{Command, LINE_OCTETS_MAX, Line, RESPONSE_OCTETS_MAX, take_line};
@@ -208,9 +208,14 @@ impl Pop3Session {
         if !password.is_usable() {
             return Ok(self.refuse(out));
         }
-        match self.config.view.login(name, password, crate::clock::now()).await {
+        let attempt = LoginAttempt { name, password, source: self.peer.remote.ip(), service: "pop3" };
+        match self.config.view.login(attempt, crate::clock::now()).await {
             Login::Accepted(person) => self.enter(&person, out).await,
             Login::Refused => Ok(self.refuse(out)),
+            Login::Throttled => {
+                out.put("-ERR [SYS/TEMP] too many refused logins, try again later\r\n");
+                Ok(self.count_failure())
+            }
             Login::Unavailable => {
                 out.put("-ERR [SYS/TEMP] login is not possible now\r\n");
                 Ok(Step::Continue)
@@ -236,8 +241,11 @@ impl Pop3Session {
 
     /// RFC 3206 §4: `[AUTH]` is a wrong name or password, and nothing else.
     fn refuse(&mut self, out: &mut Output<'_>) -> Step {
-        tracing::info!(peer = %self.peer.remote, "POP3 login refused");
         out.put("-ERR [AUTH] wrong name or password\r\n");
+        self.count_failure()
+    }
+
+    fn count_failure(&mut self) -> Step {
         self.login_failures += 1;
         if self.login_failures < LOGIN_FAILURES_MAX { Step::Continue } else { Step::Close }
     }

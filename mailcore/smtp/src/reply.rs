@@ -19,6 +19,7 @@ pub(crate) const TRY_LATER: Reply = Reply::of(451, "4.3.0", "Cannot be done now,
 pub(crate) const NO_ROOM: Reply = Reply::of(452, "4.3.1", "Too many messages at once, try again later");
 pub(crate) const TOO_MANY_RECIPIENTS: Reply = Reply::of(452, "4.5.3", "Too many recipients");
 pub(crate) const LOGIN_UNAVAILABLE: Reply = Reply::of(454, "4.7.0", "Cannot authenticate now, try again later");
+pub(crate) const LOGIN_THROTTLED: Reply = Reply::of(454, "4.7.0", "Too many refused logins, try again later");
 pub(crate) const LINE_TOO_LONG: Reply = Reply::of(500, "5.5.2", "Line too long");
 pub(crate) const BAD_LINE: Reply = Reply::of(500, "5.5.2", "A command is one line of ASCII that ends in CRLF");
 pub(crate) const UNKNOWN_COMMAND: Reply = Reply::of(500, "5.5.1", "Command not recognized");

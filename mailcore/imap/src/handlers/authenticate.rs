@@ -6,7 +6,7 @@ use bytes::Bytes;
 use provost_credential::Secret;
 use provost_net::Output;
 use provost_store::AccountId;
-use provost_view::{Login, PersonRef};
+use provost_view::{Login, LoginAttempt, PersonRef};
 
 use crate::account::Account;
 use crate::codec::Reply;
@@ -17,6 +17,8 @@ use super::capability::capabilities;
 
 /// Refused logins that end the connection.
 const LOGIN_FAILURES_MAX: u8 = 5;
+/// The password was not looked at.
+const TOO_MANY_REFUSED: &str = "Too many refused logins, try again later";
 
 /// STARTTLS (RFC 3501 §6.2.1).
 pub(crate) fn start_tls(here: &Connection) -> Answer {
@@ -113,20 +115,19 @@ async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut 
     };
     let acts_for = &identity.authorization;
     if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
-        return refuse(here, failures, out).await;
+        return refuse(here, failures, wrong(), out).await;
     }
     verify(here, failures, &identity.authentication, &identity.password, out).await
 }
 
 async fn verify(here: &Connection, failures: &mut u8, name: &str, password: &Secret, out: &mut Output<'_>) -> Answer {
     let now = (here.clock)();
-    match here.config.view.login(name, password, now).await {
+    let attempt = LoginAttempt { name, password, source: here.peer.remote.ip(), service: "imap" };
+    match here.config.view.login(attempt, now).await {
         Login::Accepted(person) => accept(here, &person, now.as_second()),
-        Login::Refused => refuse(here, failures, out).await,
-        Login::Unavailable => {
-            metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "unavailable").increment(1);
-            Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now"))
-        }
+        Login::Refused => refuse(here, failures, wrong(), out).await,
+        Login::Throttled => refuse(here, failures, Reply::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await,
+        Login::Unavailable => Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now")),
     }
 }
 
@@ -135,21 +136,22 @@ fn accept(here: &Connection, person: &PersonRef, now: i64) -> Answer {
     let watch = here.config.view.watch(person);
     let notices = here.config.store.notices(id);
     here.config.store.note_login(id, "imap", now);
-    metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "accepted").increment(1);
     let code = format!("CAPABILITY {}", capabilities(here));
     let account = Box::new(Account { id, name: person.uid.clone(), person: watch, notices });
     Answer::LoggedIn(account, Reply::ok("Logged in").with_code(code))
 }
 
-/// The same words whatever was wrong, slower after the first time, and not for ever.
-async fn refuse(here: &Connection, failures: &mut u8, out: &mut Output<'_>) -> Answer {
-    metrics::counter!("logins_total", "protocol" => "imap", "outcome" => "refused").increment(1);
-    tracing::info!(peer = %here.peer.remote, "IMAP login refused");
+/// The same words whatever was wrong.
+fn wrong() -> Reply {
+    Reply::no("AUTHENTICATIONFAILED", "Wrong name or password")
+}
+
+/// Refuses: slower after the first time, and not for ever.
+async fn refuse(here: &Connection, failures: &mut u8, reply: Reply, out: &mut Output<'_>) -> Answer {
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;
     tokio::time::sleep(here.penalty * before.min(2)).await;
-    let reply = Reply::no("AUTHENTICATIONFAILED", "Wrong name or password");
     if is_last {
         out.put("* BYE Too many refused logins\r\n");
         return Answer::Close(reply);

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use provost_credential::PlainIdentity;
 use provost_net::{Output, Step};
 use provost_store::AccountId;
-use provost_view::{Login, Person, Secret};
+use provost_view::{Login, LoginAttempt, Person, Secret};
 
 use super::{LOGIN_FAILURES_MAX, Service, SmtpSession, State, say};
-use crate::reply;
+use crate::reply::{self, Reply};
 
 /// What a 334 has asked for.
 #[derive(Debug)]
@@ -107,18 +107,22 @@ impl SmtpSession {
 
     async fn log_in(&mut self, identity: PlainIdentity, out: &mut Output<'_>) -> Step {
         let now = self.now();
-        let login = self.config.view.login(&identity.authentication, &identity.password, now).await;
-        let (outcome, step) = match login {
+        let attempt = LoginAttempt {
+            name: &identity.authentication,
+            password: &identity.password,
+            source: self.peer.remote.ip(),
+            service: "submission",
+        };
+        match self.config.view.login(attempt, now).await {
             Login::Accepted(person) if self.may_act_as(&person, &identity.authorization) => {
                 self.config.delivery.store.note_login(AccountId(person.entry_uuid), "submission", now.as_second());
                 self.connection_mut().login = Some(person);
-                ("accepted", say(reply::LOGGED_IN, out))
+                say(reply::LOGGED_IN, out)
             }
-            Login::Accepted(_) | Login::Refused => ("refused", self.login_refused(out)),
-            Login::Unavailable => ("unavailable", say(reply::LOGIN_UNAVAILABLE, out)),
-        };
-        metrics::counter!("logins_total", "protocol" => "submission", "outcome" => outcome).increment(1);
-        step
+            Login::Accepted(_) | Login::Refused => self.login_refused(reply::LOGIN_REFUSED, out),
+            Login::Throttled => self.login_refused(reply::LOGIN_THROTTLED, out),
+            Login::Unavailable => say(reply::LOGIN_UNAVAILABLE, out),
+        }
     }
 
     /// RFC 4616 §2: an authorization identity is honoured when it is the same person's.
@@ -127,13 +131,12 @@ impl SmtpSession {
         authorization.is_empty() || acts_as().is_some_and(|other| other.entry_uuid == person.entry_uuid)
     }
 
-    fn login_refused(&mut self, out: &mut Output<'_>) -> Step {
+    fn login_refused(&mut self, words: Reply, out: &mut Output<'_>) -> Step {
         self.login_failures += 1;
-        tracing::info!(peer = %self.peer.remote.ip(), "submission login refused");
         if self.login_failures >= LOGIN_FAILURES_MAX {
             say(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
-        say(reply::LOGIN_REFUSED, out)
+        say(words, out)
     }
 }

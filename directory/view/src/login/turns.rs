@@ -1,0 +1,251 @@
+//! Turns at hashing: as many as there are cores, fair by source, and never so many who wait that a login takes for ever.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// One turn in so many is for who has failed before, while others wait.
+const SUSPECT_TURN: u32 = 4;
+
+/// Which of two lanes a login waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Nobody has failed to log in to this account lately.
+    Fresh,
+    /// Somebody has: who guesses passwords waits for the others, and never has all cores.
+    Suspect,
+}
+
+impl Lane {
+    /// Most that wait in the lane, and most of one source.
+    fn bounds(self) -> (usize, usize) {
+        match self {
+            Self::Fresh => (2048, 512),
+            Self::Suspect => (128, 32),
+        }
+    }
+}
+
+/// Too many wait already.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+/// Who waits in one lane: by source, each source in its turn.
+#[derive(Default)]
+struct Waiting {
+    by_source: HashMap<IpAddr, VecDeque<oneshot::Sender<Turn>>>,
+    order: VecDeque<IpAddr>,
+    count: usize,
+}
+
+impl Waiting {
+    fn put(&mut self, source: IpAddr, lane: Lane) -> Result<oneshot::Receiver<Turn>, Busy> {
+        let (most, most_of_source) = lane.bounds();
+        let of_source = self.by_source.get(&source).map_or(0, VecDeque::len);
+        if self.count >= most || of_source >= most_of_source {
+            return Err(Busy);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.by_source.entry(source).or_default().push_back(sender);
+        if of_source == 0 {
+            self.order.push_back(source);
+        }
+        self.count += 1;
+        Ok(receiver)
+    }
+
+    /// The next one, of the source whose turn it is.
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+        let source = self.order.pop_front()?;
+        let queue = self.by_source.get_mut(&source)?;
+        let sender = queue.pop_front();
+        match queue.is_empty() {
+            true => drop(self.by_source.remove(&source)),
+            false => self.order.push_back(source),
+        }
+        self.count -= usize::from(sender.is_some());
+        sender
+    }
+}
+
+struct State {
+    free: usize,
+    /// Places that [`Lane::Suspect`] may still take.
+    free_suspect: usize,
+    fresh: Waiting,
+    suspect: Waiting,
+    given: u32,
+}
+
+/// The turns of one process. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Mutex<State>>);
+
+/// A turn; ends when it is dropped.
+pub(super) struct Turn {
+    /// `None` when nobody was there to take it.
+    turns: Option<Turns>,
+    lane: Lane,
+}
+
+impl Turns {
+    pub(super) fn new(cores: usize) -> Self {
+        let free_suspect = (cores / 2).max(1);
+        let (fresh, suspect) = (Waiting::default(), Waiting::default());
+        Self(Arc::new(Mutex::new(State { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn take(&self, source: IpAddr, lane: Lane) -> Result<Turn, Busy> {
+        let receiver = {
+            let mut state = self.state();
+            let waiting = match lane {
+                Lane::Fresh => &mut state.fresh,
+                Lane::Suspect => &mut state.suspect,
+            };
+            let receiver = waiting.put(source, lane)?;
+            self.give(&mut state);
+            receiver
+        };
+        receiver.await.map_err(|_| Busy)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives what is free to who waits.
+    fn give(&self, state: &mut State) {
+        while let Some((sender, lane)) = state.next() {
+            state.free -= 1;
+            state.free_suspect -= usize::from(lane == Lane::Suspect);
+            if let Err(mut turn) = sender.send(Turn { turns: Some(self.clone()), lane }) {
+                // Whoever waited is gone. The state is ours here: the turn must not ask for it when it is dropped.
+                turn.turns = None;
+                state.end(lane);
+            }
+        }
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Option<(oneshot::Sender<Turn>, Lane)> {
+        if self.free == 0 {
+            return None;
+        }
+        self.given = self.given.wrapping_add(1);
+        let suspects_first = self.given.is_multiple_of(SUSPECT_TURN);
+        let lanes = if suspects_first { [Lane::Suspect, Lane::Fresh] } else { [Lane::Fresh, Lane::Suspect] };
+        lanes.into_iter().find_map(|lane| {
+            let sender = match lane {
+                Lane::Fresh => self.fresh.next(),
+                Lane::Suspect if self.free_suspect > 0 => self.suspect.next(),
+                Lane::Suspect => None,
+            };
+            Some((sender?, lane))
+        })
+    }
+
+    fn end(&mut self, lane: Lane) {
+        self.free += 1;
+        self.free_suspect += usize::from(lane == Lane::Suspect);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(turns) = self.turns.take() else { return };
+        let mut state = turns.state();
+        state.end(self.lane);
+        turns.give(&mut state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    /// Starts to wait, and says its name when it has its turn.
+    fn wait(
+        turns: &Turns,
+        source: IpAddr,
+        lane: Lane,
+        name: &'static str,
+        done: &tokio::sync::mpsc::UnboundedSender<&'static str>,
+    ) {
+        let (turns, done) = (turns.clone(), done.clone());
+        tokio::spawn(async move {
+            let turn = turns.take(source, lane).await;
+            done.send(if turn.is_ok() { name } else { "busy" }).unwrap();
+        });
+    }
+
+    #[tokio::test]
+    async fn sources_take_turns_and_guessers_wait() {
+        let turns = Turns::new(1);
+        let held = turns.take(source(1), Lane::Fresh).await.unwrap();
+        let (done, mut names) = tokio::sync::mpsc::unbounded_channel();
+        for (last, lane, name) in [
+            (1, Lane::Suspect, "guess"),
+            (1, Lane::Suspect, "guess"),
+            (2, Lane::Fresh, "b1"),
+            (2, Lane::Fresh, "b2"),
+            (2, Lane::Fresh, "b3"),
+            (3, Lane::Fresh, "c1"),
+        ] {
+            wait(&turns, source(last), lane, name, &done);
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        drop(done);
+        let mut order = Vec::new();
+        while let Some(name) = names.recv().await {
+            order.push(name);
+        }
+        let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
+        assert!(place("c1") < place("b2"), "a source that asks for much waits for itself: {order:?}");
+        assert!(order.iter().rposition(|name| *name == "guess").unwrap() > place("b2"), "{order:?}");
+    }
+
+    #[tokio::test]
+    async fn guessers_never_have_all_cores_and_do_not_pile_up() {
+        let turns = Turns::new(2);
+        let guess = turns.take(source(1), Lane::Suspect).await.unwrap();
+        let (done, mut names) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..40 {
+            wait(&turns, source(1), Lane::Suspect, "guess", &done);
+            tokio::task::yield_now().await;
+        }
+        let fresh = turns.take(source(1), Lane::Fresh).await.unwrap();
+        for _ in 0..8 {
+            assert_eq!(names.recv().await, Some("busy"), "beyond 32 of one source");
+        }
+        assert!(names.try_recv().is_err());
+        drop(fresh);
+        tokio::task::yield_now().await;
+        assert!(names.try_recv().is_err(), "the second core stays free for others");
+        drop(guess);
+        for _ in 0..32 {
+            assert_eq!(names.recv().await, Some("guess"));
+        }
+        assert!(turns.take(source(9), Lane::Fresh).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_who_went_away_takes_no_turn_with_him() {
+        let turns = Turns::new(1);
+        let held = turns.take(source(1), Lane::Fresh).await.unwrap();
+        for _ in 0..3 {
+            let gone = turns.take(source(1), Lane::Fresh);
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(1), gone).await.is_err());
+        }
+        drop(held);
+        assert!(turns.take(source(2), Lane::Fresh).await.is_ok());
+    }
+}
