@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use provost_tests::conversation::base64;
 use provost_tests::http::{Race, two_puts_with_one_etag};
-use provost_tests::{Node, Options, Person, Port, Ran, Sink, binary, deadline, mail, run};
+use provost_tests::{Line, Node, Options, Person, Port, Ran, Sink, binary, deadline, mail, run};
 
 /// How long a change may take to the mail core, a reply to the relay.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -169,7 +170,9 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
         let look = || Ok(mail::logs_in_by_imap(imap, &ONE.mail(), password)?.then_some(()));
         deadline::until(LIMIT, look).unwrap();
     };
+    let open = open_sessions(node);
     let made = api.good("200", &["-X", "POST"], &path);
+    end_at_once(open);
     logs_in(&made.text("password"));
     assert!(!mail::logs_in_by_imap(imap, &ONE.mail(), &ONE.password()).unwrap());
     let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
@@ -177,6 +180,41 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
     logs_in("chosen by the caller");
     let audit = command(node, &["audit", "list", "--limit", "1000"]);
     assert!(!audit.contains("chosen by the caller") && !audit.contains(&made.text("password")));
+}
+
+/// Silent sessions of one person in every protocol.
+fn open_sessions(node: &Node) -> Vec<(&'static str, Line)> {
+    let open = |port, greeting: &str| {
+        let mut line = Line::open(node.address(port)).unwrap();
+        line.until(&[greeting]).unwrap();
+        line
+    };
+    let login = format!("LOGIN {} \"{}\"", ONE.mail(), ONE.password());
+    let mut imap = open(Port::Imap, "* OK");
+    imap.ask(&format!("a {login}"), &["a OK"]).unwrap();
+    let mut idle = open(Port::Imap, "* OK");
+    idle.ask(&format!("a {login}"), &["a OK"]).unwrap();
+    idle.ask("b SELECT INBOX", &["b OK"]).unwrap();
+    idle.ask("c IDLE", &["+"]).unwrap();
+    let mut pop3 = open(Port::Pop3, "+OK");
+    pop3.ask(&format!("USER {}", ONE.mail()), &["+OK"]).unwrap();
+    pop3.ask(&format!("PASS {}", ONE.password()), &["+OK"]).unwrap();
+    let mut submission = open(Port::Submission, "220");
+    submission.ask("EHLO client.example.net", &["250 "]).unwrap();
+    let plain = base64(format!("\0{}\0{}", ONE.mail(), ONE.password()).as_bytes());
+    submission.ask(&format!("AUTH PLAIN {plain}"), &["235"]).unwrap();
+    vec![("imap", imap), ("idle", idle), ("pop3", pop3), ("submission", submission)]
+}
+
+/// The help desk's page promises it: whoever knows the old password is out.
+fn end_at_once(open: Vec<(&'static str, Line)>) {
+    let start = Instant::now();
+    for (name, mut line) in open {
+        let words = line.next().unwrap().unwrap_or_default();
+        assert!(["* BYE", "-ERR", "421 "].iter().any(|end| words.starts_with(end)), "{name}: {words}");
+        assert_eq!(line.next().unwrap(), None, "{name} is closed");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
 fn file_is_planned_and_applied(node: &Node, api: &Api<'_>) {

@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use crate::snapshot::Record;
-use crate::{Person, PersonRef, Snapshot, View};
+use crate::{Person, PersonRef, PersonState, Snapshot, View};
 
 /// Most accounts, domains, groups and settings that one change set names; beyond it everything counts as changed.
 const NAMED_MAX: usize = 4096;
@@ -173,6 +173,8 @@ pub struct AccountWatch {
     account: Uuid,
     ticks: Option<watch::Receiver<()>>,
     seen: Option<PersonRef>,
+    at_login: PersonRef,
+    is_revoked: bool,
 }
 
 impl AccountWatch {
@@ -192,6 +194,17 @@ impl AccountWatch {
             ticks.mark_changed();
         }
         true
+    }
+
+    /// Whether the session must end: the person is gone, may not log in any more, or has other passwords than at the login. Looks,
+    /// and stays true.
+    pub fn is_revoked(&mut self, view: &View) -> bool {
+        if !self.is_revoked && self.has_changed(view) {
+            let now = self.look(view);
+            let goes_on = |now: &Person| now.state == PersonState::Active && now.passwords == self.at_login.passwords;
+            self.is_revoked = !now.is_some_and(|now| goes_on(&now));
+        }
+        self.is_revoked
     }
 
     /// The person as they are now; changes from here on count as new.
@@ -242,7 +255,8 @@ impl View {
         if let Some(ticks) = &mut ticks {
             ticks.mark_changed();
         }
-        AccountWatch { account, ticks, seen: Some(Arc::clone(person)) }
+        let (seen, at_login) = (Some(Arc::clone(person)), Arc::clone(person));
+        AccountWatch { account, ticks, seen, at_login, is_revoked: false }
     }
 }
 
@@ -251,8 +265,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::AddressKind;
     use crate::testing::{address_entry, bare_person, domain, group, person, setting, uuid};
-    use crate::{AddressKind, PersonState};
 
     #[test]
     fn a_change_set_names_what_has_changed() {
@@ -339,6 +353,25 @@ mod tests {
         assert!(is_woken(&mut watch, &view).await && is_woken(&mut watch, &view).await && watch.has_changed(&view));
         assert_eq!(watch.look(&view).unwrap().state, PersonState::Suspended);
         assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await);
+    }
+
+    #[tokio::test]
+    async fn another_password_or_state_ends_a_session() {
+        let first = Person { passwords: vec!["{SSHA}one".into()], ..bare_person(1, "p1") };
+        for (changed, ends) in [
+            (Person { display_name: "Zoé".into(), ..first.clone() }, false),
+            (Person { passwords: vec!["{SSHA}two".into()], ..first.clone() }, true),
+            (Person { state: PersonState::Suspended, ..first.clone() }, true),
+        ] {
+            let view = View::fixed(vec![first.clone()]);
+            let mut watch = view.watch(&view.snapshot().person(uuid(1)).unwrap());
+            assert!(!watch.is_revoked(&view));
+            let mut snapshot = (*view.snapshot()).clone();
+            let record = crate::snapshot::PersonRecord { person: Arc::new(changed), projected: Box::default() };
+            snapshot.put(uuid(1), Record::Person(Arc::new(record)));
+            view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
+            assert_eq!((watch.is_revoked(&view), watch.is_revoked(&view)), (ends, ends));
+        }
     }
 
     #[tokio::test]

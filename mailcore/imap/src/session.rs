@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
-use provost_view::PersonState;
 
 use crate::ImapConfig;
 use crate::budget::Share;
@@ -224,18 +223,15 @@ impl ImapSession {
         }
     }
 
-    /// DESIGN §2 rule 5: someone who is suspended or closed is cut off at their next command or event.
+    /// Someone who is suspended or closed, or whose password was changed, is cut off at once: an event wakes the session.
     fn cut_off(&mut self, out: &mut Output<'_>) -> Option<Step> {
         let view = &self.connection.config.view;
         let account = self.state.account_mut()?;
-        if !account.person.has_changed(view) {
+        if !account.person.is_revoked(view) {
             return None;
         }
-        if account.person.look(view).is_some_and(|person| person.state == PersonState::Active) {
-            return None;
-        }
-        tracing::info!(account = %account.name, "session cut: the account may no longer log in");
-        out.put("* BYE [UNAVAILABLE] This account may no longer log in\r\n");
+        tracing::info!(account = %account.name, "IMAP session ended: the account was suspended, or its password changed");
+        out.put("* BYE [UNAVAILABLE] The account or its password was changed: log in anew\r\n");
         self.state = State::Logout;
         Some(Step::Close)
     }

@@ -9,11 +9,11 @@ use bytes::BytesMut;
 use provost_credential::{PlainIdentity, Secret, plain};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_store::AccountId;
-use provost_view::{Login, LoginAttempt, Person};
+use provost_view::{Login, LoginAttempt, PersonRef};
 
 use crate::Pop3Config;
 use crate::command::{Command, LINE_OCTETS_MAX, Line, RESPONSE_OCTETS_MAX, take_line};
-use crate::transaction::{OpenError, Transaction};
+use crate::transaction::{OpenError, REVOKED, Transaction};
 
 /// RFC 1939 §3: ten minutes at least.
 const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -224,8 +224,8 @@ impl Pop3Session {
     }
 
     /// From AUTHORIZATION to TRANSACTION (RFC 1939 §4).
-    async fn enter(&mut self, person: &Person, out: &mut Output<'_>) -> Result<Step, SessionError> {
-        match Transaction::open(&*self.config.store, person).await {
+    async fn enter(&mut self, person: &PersonRef, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        match Transaction::open(&*self.config.store, &self.config.view, person).await {
             Ok(transaction) => {
                 let now = crate::clock::now().as_second();
                 self.config.store.note_login(AccountId(person.entry_uuid), "pop3", now);
@@ -273,6 +273,23 @@ impl Session for Pop3Session {
                 Ok(Step::Close)
             }
         }
+    }
+
+    async fn event(&mut self) {
+        match &mut self.state {
+            State::Transaction(transaction) => transaction.changed(&self.config.view).await,
+            State::Authorization(_) => std::future::pending().await,
+        }
+    }
+
+    async fn on_event(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        if let State::Transaction(transaction) = &mut self.state
+            && transaction.is_revoked(&self.config.view)
+        {
+            out.put(REVOKED);
+            return Ok(Step::Close);
+        }
+        Ok(Step::NeedMore)
     }
 
     fn on_tls(&mut self) {

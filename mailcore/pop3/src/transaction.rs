@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use provost_net::{Output, SessionError, Step};
 use provost_store::{AccountId, ApplyError, Batch, BatchId, Lease, LeaseError, MessageStore, Op, Require};
-use provost_view::{Person, PersonState, View};
+use provost_view::{AccountWatch, PersonRef, View};
 use uuid::Uuid;
 
 use crate::Pop3Config;
@@ -16,6 +16,8 @@ use crate::transfer::Transfer;
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
+/// The last words to somebody who may not go on.
+pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account or its password was changed: log in anew\r\n";
 /// Octets of a message in memory at once.
 const PIECE_OCTETS: u64 = 256 * 1024;
 /// How often an update of unknown outcome is tried, with the same batch id.
@@ -32,7 +34,8 @@ pub(crate) enum OpenError {
 
 /// A logged-in person with their maildrop.
 pub(crate) struct Transaction {
-    person: Uuid,
+    /// Changes of the person in the directory.
+    person: AccountWatch,
     /// Their login, for logs and caps.
     pub(crate) uid: String,
     account: AccountId,
@@ -44,7 +47,7 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     /// Takes the maildrop for one session alone (RFC 1939 §4) and reads it.
-    pub(crate) async fn open(store: &dyn MessageStore, person: &Person) -> Result<Self, OpenError> {
+    pub(crate) async fn open(store: &dyn MessageStore, view: &View, person: &PersonRef) -> Result<Self, OpenError> {
         let account = AccountId(person.entry_uuid);
         let lease = take_lease(store, account).await?;
         let maildrop = Maildrop::open(store, account).await.map_err(|error| {
@@ -52,7 +55,7 @@ impl Transaction {
             OpenError::Unavailable
         })?;
         Ok(Self {
-            person: person.entry_uuid,
+            person: view.watch(person),
             uid: person.uid.to_string(),
             account,
             maildrop,
@@ -69,9 +72,8 @@ impl Transaction {
         store: &dyn MessageStore,
         now: Instant,
     ) -> Result<(), &'static str> {
-        let person = view.snapshot().person(self.person);
-        if person.is_none_or(|person| person.state != PersonState::Active) {
-            return Err("-ERR [SYS/PERM] the account is closed or suspended\r\n");
+        if self.is_revoked(view) {
+            return Err(REVOKED);
         }
         if now.duration_since(self.leased_at) < LEASE_RENEWAL {
             return Ok(());
@@ -87,6 +89,16 @@ impl Transaction {
             Err(error) => tracing::warn!(account = %self.account.0, %error, "the maildrop's lease is not renewed"),
         }
         Ok(())
+    }
+
+    /// Resolves when the person has changed in the directory.
+    pub(crate) async fn changed(&mut self, view: &View) {
+        self.person.changed(view).await;
+    }
+
+    /// Whether the account was suspended or closed, or its password changed.
+    pub(crate) fn is_revoked(&mut self, view: &View) -> bool {
+        self.person.is_revoked(view)
     }
 
     /// One command.

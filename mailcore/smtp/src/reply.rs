@@ -14,6 +14,7 @@ pub(crate) const HELP: Reply =
     Reply::of(214, "2.0.0", "EHLO HELO LHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH");
 pub(crate) const TOO_MANY_COMMANDS: Reply = Reply::of(421, "4.7.0", "Too many commands without a message");
 pub(crate) const TOO_MANY_ERRORS: Reply = Reply::of(421, "4.7.0", "Too many errors");
+pub(crate) const REVOKED: Reply = Reply::of(421, "4.7.0", "The account or its password was changed: log in anew");
 pub(crate) const NOT_HTTP: Reply = Reply::of(421, "4.7.0", "This is SMTP, not HTTP");
 pub(crate) const TRY_LATER: Reply = Reply::of(451, "4.3.0", "Cannot be done now, try again later");
 pub(crate) const NO_ROOM: Reply = Reply::of(452, "4.3.1", "Too many messages at once, try again later");

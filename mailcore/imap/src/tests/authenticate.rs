@@ -197,7 +197,11 @@ async fn the_suspended_are_cut_off() {
         // As they were at the login, watched where they are suspended by now.
         account.person = view.watch(&world.config.view.snapshot().person(account.id.0).unwrap());
         talks[0].session.connection.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
-        hold(&mut talks, &format!("{script}\nS: * BYE [UNAVAILABLE] This account may no longer log in")).await;
+        hold(
+            &mut talks,
+            &format!("{script}\nS: * BYE [UNAVAILABLE] The account or its password was changed: log in anew"),
+        )
+        .await;
         assert_eq!(talks[0].step, Step::Close);
     }
 }

@@ -5,6 +5,7 @@
 
 mod world;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use provost_net::{Goodbye, Output, Session, Step, Transport};
 use provost_store::{MemoryStore, MessageStore};
-use provost_view::{PersonState, View};
+use provost_view::{Person, PersonState, View};
 use world::{Client, World, ZOE, person};
 
 use crate::command::Command;
@@ -487,17 +488,22 @@ async fn a_large_message() {
     assert!(!client.heard().ends_with("\r\n.\r\n"));
 }
 
-/// DESIGN §2, View rule 5: a suspended account's session ends at its next command.
+/// The session of an account that was suspended, or whose password was changed, ends.
 #[tokio::test]
 async fn a_person_suspended_meanwhile() {
-    let world = World::new();
-    let zoe = person(1, "zoe", PersonState::Active);
-    let mut transaction = Transaction::open(&*world.store, &zoe).await.unwrap();
-    let now = Instant::now();
-    assert_eq!(transaction.may_go_on(&world.config.view, &*world.store, now).await, Ok(()));
-    for view in [View::fixed(vec![person(1, "zoe", PersonState::Suspended)]), View::fixed(Vec::new())] {
-        let words = transaction.may_go_on(&view, &*world.store, now).await.unwrap_err();
-        assert!(words.starts_with("-ERR [SYS/PERM]"), "{words}");
+    let zoe = Arc::new(person(1, "zoe", PersonState::Active));
+    let other_password = Person { passwords: vec!["{SSHA}other".into()], ..(*zoe).clone() };
+    for (people, goes_on) in [
+        (vec![person(1, "zoe", PersonState::Active)], true),
+        (vec![person(1, "zoe", PersonState::Suspended)], false),
+        (vec![other_password], false),
+        (Vec::new(), false),
+    ] {
+        let (world, view) = (World::new(), View::fixed(people));
+        let mut transaction = Transaction::open(&*world.store, &view, &zoe).await.unwrap();
+        let end = transaction.may_go_on(&view, &*world.store, Instant::now()).await;
+        assert_eq!(end.is_ok(), goes_on);
+        assert!(end.is_ok() || end.unwrap_err().starts_with("-ERR [SYS/PERM]"));
     }
 }
 
@@ -505,14 +511,14 @@ async fn a_person_suspended_meanwhile() {
 #[tokio::test]
 async fn the_lease_is_renewed() {
     let world = World::new();
-    let zoe = person(1, "zoe", PersonState::Active);
-    let mut transaction = Transaction::open(&*world.store, &zoe).await.unwrap();
+    let zoe = Arc::new(person(1, "zoe", PersonState::Active));
+    let mut transaction = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
     let now = Instant::now() + Duration::from_secs(11 * 60);
     assert_eq!(transaction.may_go_on(&world.config.view, &*world.store, now).await, Ok(()));
-    assert!(Transaction::open(&*world.store, &zoe).await.is_err(), "still held");
+    assert!(Transaction::open(&*world.store, &world.config.view, &zoe).await.is_err(), "still held");
 
     transaction.lease = None;
-    let _other = Transaction::open(&*world.store, &zoe).await.unwrap();
+    let _other = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
     let now = now + Duration::from_secs(11 * 60);
     let words = transaction.may_go_on(&world.config.view, &*world.store, now).await.unwrap_err();
     assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
@@ -523,12 +529,12 @@ async fn the_lease_is_renewed() {
 async fn an_update_without_the_lease_removes_nothing() {
     let world = World::new();
     world.deliver(&[ONE, TWO]).await;
-    let zoe = person(1, "zoe", PersonState::Active);
-    let mut transaction = Transaction::open(&*world.store, &zoe).await.unwrap();
+    let zoe = Arc::new(person(1, "zoe", PersonState::Active));
+    let mut transaction = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
     // A lease of the same name that is not in force here.
     let name = transaction.lease.as_ref().unwrap().name().to_owned();
     transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
-    let _next = Transaction::open(&*world.store, &zoe).await.unwrap();
+    let _next = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
 
     let (mut octets, mut rest) = (BytesMut::new(), Vec::new());
     let mut out = Output::new(&mut octets, &mut rest);

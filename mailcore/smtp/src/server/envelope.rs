@@ -36,11 +36,12 @@ impl SmtpSession {
         }
     }
 
-    /// Looked up anew: a person suspended since the login sends nothing more.
+    /// Looked up anew: a person suspended since the login, or whose password was changed, sends nothing more.
     fn renew_login(&mut self) {
         let Some(login) = &self.connection.login else { return };
         let found = self.config.view.snapshot().person(login.entry_uuid);
-        let found = found.filter(|person| person.state == PersonState::Active);
+        let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
+        let found = found.filter(|person| !is_revoked && person.state == PersonState::Active);
         // Messages that still go on share the connection: it is copied only when there is something new.
         if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, login)) {
             self.connection_mut().login = found;

@@ -22,6 +22,7 @@ use bytes::BytesMut;
 use jiff::Timestamp;
 use provost_message::{Arrival, Connection, Envelope, Findings, Hello, HelloVerb, Objection, Service};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
+use provost_view::AccountWatch;
 use uuid::Uuid;
 
 use crate::budget::{Budget, RECEIVING};
@@ -56,6 +57,8 @@ pub struct SmtpSession {
     /// Memory for messages: that of the process; tests set it.
     budget: &'static Budget,
     login_failures: u32,
+    /// Changes of whoever is logged in.
+    login_watch: Option<AccountWatch>,
 }
 
 /// Where the conversation is.
@@ -107,6 +110,7 @@ impl SmtpSession {
             error_budget: ErrorBudget::new(Timestamp::now()),
             budget: &RECEIVING,
             login_failures: 0,
+            login_watch: None,
         }
     }
 
@@ -302,11 +306,28 @@ impl Session for SmtpSession {
         }
     }
 
+    async fn event(&mut self) {
+        match &mut self.login_watch {
+            Some(watch) => watch.changed(&self.config.view).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn on_event(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
+        if is_revoked {
+            say(reply::REVOKED, out);
+            return Ok(Step::Close);
+        }
+        Ok(Step::NeedMore)
+    }
+
     fn on_tls(&mut self) {
         let connection = self.connection_mut();
         connection.tls = true;
         connection.hello = None;
         connection.login = None;
+        self.login_watch = None;
         self.state = State::Ready;
         self.lines = LineReader::default();
     }
