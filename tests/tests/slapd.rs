@@ -244,6 +244,10 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     let refused = site.provost(&["import", file.to_str().unwrap()]);
     assert_eq!(refused.code, UNAVAILABLE, "{refused:?}");
 
+    let status = site.provost(&["directory", "status"]);
+    let is_told = status.out.contains("DEAD") && status.out.contains("node        follows no server");
+    assert!(status.code == UNAVAILABLE && is_told, "{status:?}");
+
     tokens_and_audit_need_no_directory(&site);
 
     // A restart in the middle of it.

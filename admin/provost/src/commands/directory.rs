@@ -4,8 +4,10 @@ use clap::Subcommand;
 use provost_client::{Directory, Scope, Search};
 use provost_entry::Filter;
 use provost_provision::Operation;
+use provost_schema::class;
 use serde::Serialize;
 
+use super::servers::{self, Followed, ServerState};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Printer;
@@ -24,20 +26,26 @@ pub(crate) enum Command {
 #[derive(Serialize)]
 struct Status {
     suffix: String,
-    context_csn: Vec<String>,
-    people: usize,
-    addresses: usize,
+    servers: Vec<ServerState>,
+    /// What the running node says; `None` when it cannot be asked.
+    node: Option<Followed>,
+    /// How many there are, from the first server that answers; `None` when none does.
+    people: Option<usize>,
+    addresses: Option<usize>,
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::Asking { desk, principal, .. } = super::asking(config).await?;
-    let directory = Directory::new(config.directory_config()?);
     match command {
         Command::Status => {
-            desk.permit(&principal, Operation::ViewNode).await?;
-            print.show(&status(&directory).await?, show)?;
+            super::permit(config, Operation::ViewNode).await?;
+            let status = status(config).await?;
+            print.show(&status, show)?;
+            if status.people.is_none() {
+                return Ok(Exit::DirectoryUnavailable);
+            }
         }
         Command::Init => {
+            let super::Asking { desk, principal, .. } = super::asking(config).await?;
             let made = desk.ensure_tree(&principal).await?;
             print.show(&made, |made| {
                 made.iter().for_each(|dn| out!("made {dn}"));
@@ -48,29 +56,50 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     Ok(Exit::Clean)
 }
 
-async fn status(directory: &Directory) -> anyhow::Result<Status> {
-    let suffix = directory.suffix().clone();
-    let top = directory.read(&suffix, &["contextCSN"]).await?;
-    let context_csn = top.iter().flat_map(|entry| entry.texts("contextCSN")).map(str::to_owned).collect();
-    let count = async |class: &'static str| -> anyhow::Result<usize> {
-        let search = Search {
-            base: suffix.clone(),
-            scope: Scope::Subtree,
-            filter: Filter::equal("objectClass", class),
-            attributes: vec!["1.1".to_owned()],
-            limit: None,
-        };
-        Ok(directory.search(search).await?.len())
+async fn status(config: &Config) -> anyhow::Result<Status> {
+    let directory_config = config.directory_config()?;
+    let servers = servers::look(&directory_config).await;
+    let directory = Directory::new(directory_config);
+    let (mut people, mut addresses) = (None, None);
+    if servers.iter().any(|server| server.fault.is_none()) {
+        people = Some(count(&directory, class::PROVOST_ACCOUNT).await?);
+        addresses = Some(count(&directory, class::PROVOST_ADDRESS_ENTRY).await?);
+    }
+    let suffix = directory.suffix().to_string();
+    Ok(Status { suffix, servers, node: servers::followed(config).await, people, addresses })
+}
+
+async fn count(directory: &Directory, class: &str) -> anyhow::Result<usize> {
+    let search = Search {
+        base: directory.suffix().clone(),
+        scope: Scope::Subtree,
+        filter: Filter::equal("objectClass", class),
+        attributes: vec!["1.1".to_owned()],
+        limit: None,
     };
-    let people = count(provost_schema::class::PROVOST_ACCOUNT).await?;
-    let addresses = count(provost_schema::class::PROVOST_ADDRESS_ENTRY).await?;
-    Ok(Status { suffix: suffix.to_string(), context_csn, people, addresses })
+    Ok(directory.search(search).await?.len())
 }
 
 fn show(status: &Status) {
     out!("suffix      {}", status.suffix);
-    let csn = if status.context_csn.is_empty() { "none: not ready".to_owned() } else { status.context_csn.join(" ") };
-    out!("contextCSN  {csn}");
-    out!("people      {}", status.people);
-    out!("addresses   {}", status.addresses);
+    for server in &status.servers {
+        let state = match &server.fault {
+            Some(fault) => format!("DEAD: {fault}"),
+            None if server.context_csn.is_empty() => "no contextCSN: not ready".to_owned(),
+            None => format!("contextCSN {}", server.context_csn.join(" ")),
+        };
+        out!("{:<11} {}  {state}", server.role, server.url);
+    }
+    match &status.node {
+        None => out!("node        cannot be asked (is it running, and are listeners.http and api.token_file set?)"),
+        Some(Followed { parked: Some(reason), .. }) => out!("node        PARKED, serves what it knew: {reason}"),
+        Some(Followed { source: Some(source), .. }) => out!("node        follows {source}"),
+        Some(_) => out!("node        follows no server: known people go on, unknown ones are deferred"),
+    }
+    if status.servers.iter().any(ServerState::is_dead_provider) {
+        out!("            changes (imports, help desk, passwords) wait for the provider; mail and logins go on");
+    }
+    let shown = |count: Option<usize>| count.map_or("-".to_owned(), |count| count.to_string());
+    out!("people      {}", shown(status.people));
+    out!("addresses   {}", shown(status.addresses));
 }

@@ -10,6 +10,7 @@ use provost_schema::class;
 use provost_settings::Fault;
 use serde::Serialize;
 
+use super::servers::ServerState;
 use crate::config::{Config, ListenerConfig};
 use crate::exit::{self, Exit};
 use crate::output::{Printer, printable};
@@ -35,6 +36,11 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     found.push(privacy(&config.node.data));
     found.extend(listeners(config));
     found.extend(certificate(config));
+    found.extend(tokens_file(config));
+    let servers = servers(config).await;
+    let is_provider_dead = servers.1;
+    found.extend(servers.0);
+    found.extend(view(config).await);
     let Told(shut_out, told) = directory(config).await;
     let mut is_good = told.good;
     found.push(told);
@@ -44,7 +50,8 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
         is_good &= schema.good;
         found.push(schema);
     }
-    if is_good {
+    // Both are asked of the provider, whose fault is reported already.
+    if is_good && !is_provider_dead {
         found.extend(settings(config).await);
         found.push(postmaster(config).await);
     }
@@ -130,6 +137,51 @@ fn certificate(config: &Config) -> Option<Finding> {
     let tls = config.tls.as_ref()?;
     let read = provost_net::server_config(&tls.certificate, &tls.key).map(drop).map_err(|e| e.to_string());
     Some(finding("certificate and key".to_owned(), read, "both must be PEM and belong together"))
+}
+
+/// A node whose file is missing does not start.
+fn tokens_file(config: &Config) -> Option<Finding> {
+    let file = config.api.tokens_file.as_ref()?;
+    let read = config.fixed_tokens().map(drop).map_err(|error| format!("{error:#}"));
+    Some(finding(format!("tokens file {}", file.display()), read, "make it (it may be empty), or take the key out"))
+}
+
+/// Each server by itself, and whether a provider is dead.
+async fn servers(config: &Config) -> (Vec<Finding>, bool) {
+    // A configuration that cannot be read is reported with the directory as a whole.
+    let Ok(directory) = config.directory_config() else { return (Vec::new(), false) };
+    let states = super::servers::look(&directory).await;
+    let is_provider_dead = states.iter().any(ServerState::is_dead_provider);
+    // One server alone is the directory.
+    if states.len() < 2 {
+        return (Vec::new(), is_provider_dead);
+    }
+    let found = states.into_iter().map(|state| {
+        let advice = match state.role {
+            "provider" => "start it: until then nothing can be changed; mail, logins and look-ups go on from a replica",
+            _ => "start it: until then the others carry its load",
+        };
+        let csn = state.context_csn.join(" ");
+        finding(format!("{} {} {csn}", state.role, state.url), state.fault.map_or(Ok(()), Err), advice)
+    });
+    (found.collect(), is_provider_dead)
+}
+
+/// What the running node follows; nothing when it cannot be asked, which the listeners show.
+async fn view(config: &Config) -> Option<Finding> {
+    let followed = super::servers::followed(config).await?;
+    let what = match &followed.source {
+        Some(source) => format!("node follows {source}"),
+        None => "node follows a directory server".to_owned(),
+    };
+    let state = match (followed.parked, followed.current) {
+        (Some(reason), _) => Err(format!("parked: {reason}")),
+        (None, false) => Err("not now: it serves what it knew and defers what it does not know".to_owned()),
+        (None, true) => Ok(()),
+    };
+    let advice =
+        "was a server restored or emptied? if all is meant so: provost settings set removal-guard 100, and back";
+    Some(finding(what, state, advice))
 }
 
 /// What a directory answered when it should have let us in, and what the doctor says of it.

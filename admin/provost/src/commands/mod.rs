@@ -8,6 +8,7 @@ pub(crate) mod import;
 pub(crate) mod person;
 pub(crate) mod queue;
 pub(crate) mod roles;
+mod servers;
 pub(crate) mod settings;
 pub(crate) mod token;
 pub(crate) mod vacation;

@@ -1,0 +1,66 @@
+//! The directory servers one by one, as `directory status` and `doctor` look at them, and which of them the node follows.
+
+use provost_client::{Directory, DirectoryConfig, ServerRole};
+use serde::Serialize;
+
+use super::queue;
+use crate::config::{Config, read_secret};
+
+/// One server of `[directory]`, asked alone.
+#[derive(Serialize)]
+pub(crate) struct ServerState {
+    pub(crate) url: String,
+    /// `provider` or `replica`.
+    pub(crate) role: &'static str,
+    /// How far it has come; empty when it does not say.
+    pub(crate) context_csn: Vec<String>,
+    /// Why it cannot be used.
+    pub(crate) fault: Option<String>,
+}
+
+impl ServerState {
+    pub(crate) fn is_dead_provider(&self) -> bool {
+        self.fault.is_some() && self.role == "provider"
+    }
+}
+
+/// Asks each server for its contextCSN, in the order of the configuration.
+pub(crate) async fn look(config: &DirectoryConfig) -> Vec<ServerState> {
+    let mut states = Vec::with_capacity(config.servers.len());
+    for server in &config.servers {
+        let alone = Directory::new(DirectoryConfig { servers: vec![server.clone()], ..config.clone() });
+        let read = alone.read(alone.suffix(), &["contextCSN"]).await;
+        let (context_csn, fault) = match read {
+            Ok(Some(entry)) => (entry.texts("contextCSN").map(str::to_owned).collect(), None),
+            Ok(None) => (Vec::new(), Some(format!("there is no {}, or it may not be read", alone.suffix()))),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let role = match server.role {
+            ServerRole::Provider => "provider",
+            ServerRole::Replica => "replica",
+        };
+        states.push(ServerState { url: server.url.clone(), role, context_csn, fault });
+    }
+    states
+}
+
+/// What the running node says of its View.
+#[derive(Serialize)]
+pub(crate) struct Followed {
+    /// The server that it follows; `None` while it follows none.
+    pub(crate) source: Option<String>,
+    /// Whether what is not in it can be believed to be absent.
+    pub(crate) current: bool,
+    /// Why it does not believe the server.
+    pub(crate) parked: Option<String>,
+}
+
+/// Asks the running node; `None` when it cannot be asked.
+pub(crate) async fn followed(config: &Config) -> Option<Followed> {
+    let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
+    let url = format!("http://{}/api/v1/status", config.listeners.http.as_ref()?.address);
+    let answer = tokio::task::spawn_blocking(move || queue::get(&url, &token)).await.ok()?.ok()?;
+    let view = &answer["view"];
+    let text = |name: &str| view[name].as_str().map(str::to_owned);
+    Some(Followed { source: text("source"), current: view["current"].as_bool()?, parked: text("parked") })
+}
