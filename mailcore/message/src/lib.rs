@@ -1,7 +1,7 @@
 //! Messages and envelopes: the one room where messages are parsed, and where those of our own are made.
 //!
 //! * `headers`, `tokens`, `address_list`, `parameters`, `date`, `encoded_word`: header fields and what stands in them.
-//! * `mime`, `transfer`, `charset`: parts, and what is in them.
+//! * `mime`, `transfer`, `charset`: parts, and what is in them; `mime::seven_bit`, `transfer_encode`: the same in 7-bit octets.
 //! * `derived` (`column`, `imap_envelope`, `kept_fields`, `thread`, `preview`): what is kept beside each stored message.
 //! * `search_text`: a message as SEARCH sees it.
 //! * `arrival`, `verdict`, `authentication`: a message that is arriving, and what the stages of SMTP find on it.
@@ -37,6 +37,7 @@ mod subaddress;
 mod thread;
 mod tokens;
 mod transfer;
+mod transfer_encode;
 mod verdict;
 
 pub use address_list::{LISTED_MAX, Listed, ListedMailbox, address_list, mailboxes};
@@ -44,13 +45,13 @@ pub use arrival::{Arrival, Connection, Findings, Hello, HelloVerb, Service, Trac
 pub use authentication::{AuthenticationMethod, AuthenticationOutcome, AuthenticationResult};
 pub use date::SentDate;
 pub use derived::{DERIVED_VERSION, Derived, derive};
-pub use encoded_word::decode_words;
+pub use encoded_word::{decode_words, encode_words};
 pub use envelope::{Envelope, Recipient};
 pub use headers::{Field, Headers, fields, header_end};
 pub use identity::{is_message_id, message_id, rfc5322_date};
 pub use imap_envelope::ImapEnvelope;
 pub use kept_fields::KeptFields;
-pub use mime::{About, Content, Media, PART_DEPTH_MAX, Part};
+pub use mime::{About, Content, Media, PART_DEPTH_MAX, Part, Unconvertible, seven_bit};
 pub use notification::{EnvelopeId, NotificationError, Notify, OriginalRecipient, Return};
 pub use parameters::Parameterised;
 pub use path::{Path, PathError};
