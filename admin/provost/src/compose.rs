@@ -309,6 +309,7 @@ impl Rooms<'_> {
             view: self.view.clone(),
             store: self.store.clone(),
             literals: provost_imap::LiteralBudget::default(),
+            searches: provost_imap::SearchTurns::default(),
             rosters: provost_imap::Rosters::default(),
             recents: provost_imap::Recents::default(),
         }

@@ -1,7 +1,10 @@
-//! Memory for messages that are being received, shared by all sessions.
+//! What all sessions share: memory for messages that are being received, and turns for bodies that are searched.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Octets of large literals in memory at one time, of all sessions together: five of the largest messages.
 const LITERAL_OCTETS_IN_MEMORY_MAX: u64 = 256 * 1024 * 1024;
@@ -53,6 +56,40 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// Turns to read and decode a piece of a body for SEARCH, in the order in which they are asked for. Clones share them.
+///
+/// Half of the cores: with more of them, searches would leave nothing for those who log in, read and deliver meanwhile.
+#[derive(Clone, Debug)]
+pub struct SearchTurns {
+    turns: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Default for SearchTurns {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::new(u32::try_from(cores / 2).unwrap_or(1))
+    }
+}
+
+impl SearchTurns {
+    /// So many at once, at least one.
+    pub fn new(most: u32) -> Self {
+        let most = most.max(1);
+        Self { turns: Arc::new(Semaphore::new(most as usize)), most }
+    }
+
+    /// For one piece. `None` never comes: nobody closes the turns.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// For a whole message: alone.
+    pub(crate) async fn all_turns(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_many_owned(self.most).await.ok()
     }
 }
 

@@ -30,7 +30,7 @@ mod state;
 mod tests;
 mod world;
 
-pub use budget::LiteralBudget;
+pub use budget::{LiteralBudget, SearchTurns};
 pub use config::ImapConfig;
 pub use recents::Recents;
 pub use rosters::Rosters;

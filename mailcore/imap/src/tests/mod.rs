@@ -70,6 +70,7 @@ impl World {
             view: View::fixed_with(vec![person(PersonState::Active)], message_size(200_000)),
             store: Arc::new(MemoryStore::default()),
             literals: crate::LiteralBudget::new(250_000),
+            searches: crate::SearchTurns::new(1),
             rosters: crate::Rosters::default(),
             recents: crate::Recents::default(),
         };

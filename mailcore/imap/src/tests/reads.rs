@@ -218,6 +218,46 @@ async fn bodies_are_streamed() {
     );
 }
 
+/// SEARCH of a message of 40 MB has no more of it than a piece in memory, and finds texts anywhere in it.
+#[tokio::test]
+async fn bodies_are_searched_in_pieces() {
+    const OCTETS: usize = 40 * 1024 * 1024;
+    let (world, store) = world(without_quota());
+    let line = "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
+    let part = line.repeat(OCTETS / 2 / line.len());
+    // Across two pieces, whose first is as long as a piece is.
+    let across = format!("{}needle one\r\n", "x".repeat(128 * 1024 - 5));
+    let latin = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxlIMOJVMOJ";
+    let message = format!(
+        "Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{across}{part}\r\n\
+        --b\r\nContent-Type: image/png\r\n\r\n{part}hidden\r\n--b\r\nX-Field: two\r\n{latin}\r\n--b--\r\n"
+    );
+    world.deliver("INBOX", &message).await;
+    world.deliver("INBOX", "Subject: small\r\n\r\nneedle three\r\n").await;
+    let mut talk = world.logged_in().await;
+    talk.send("s EXAMINE INBOX\r\n").await;
+    talk.take();
+    store.octets_at_once.store(0, Ordering::SeqCst);
+    for (keys, expect) in [
+        ("BODY \"needle one\"", " 1"),
+        ("BODY needle", " 1 2"),
+        ("BODY {9+}\r\nneedle \u{e9}", " 1"),
+        ("BODY {12+}\r\nneedle \u{e9}t\u{e9}", " 1"),
+        ("BODY \"x-field: two\"", " 1"),
+        ("BODY hidden", ""),
+        ("TEXT large", " 1"),
+        ("OR BODY three TEXT \"two\"", " 1 2"),
+        ("NOT BODY 0123456789", " 2"),
+        ("BODY none", ""),
+    ] {
+        talk.send(format!("f SEARCH {keys}\r\n")).await;
+        let expect = format!("* SEARCH{expect}\r\nf OK SEARCH completed\r\n");
+        assert_eq!(talk.take(), expect, "{keys}");
+    }
+    let most = store.octets_at_once.load(Ordering::SeqCst);
+    assert!(most <= 128 * 1024, "{most}");
+}
+
 /// A client that takes some buffers and then reads no more.
 struct Slow {
     taken: usize,
