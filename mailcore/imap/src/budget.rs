@@ -1,28 +1,59 @@
-//! What all sessions share: memory for messages that are being received, and turns for bodies that are searched.
+//! What all sessions share: disk and memory for messages that are being received, and turns for bodies that are searched.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Octets of large literals in memory at one time, of all sessions together: five of the largest messages.
-const LITERAL_OCTETS_IN_MEMORY_MAX: u64 = 256 * 1024 * 1024;
+/// Octets of large literals on disk at one time, of all sessions together: forty messages of 50 MB.
+const SPOOLED_OCTETS_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Memory for whole commands with a large literal, of all sessions together, in units of 1 KiB: 64 MiB. Each has it while
+/// it is parsed and stored, which waits for no client.
+const ROOM_UNITS_MAX: u32 = 64 * 1024;
+const ROOM_UNIT_OCTETS: u64 = 1024;
+/// How long a whole command waits for that memory.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What is left of the octets that all sessions may hold of literals. Clones share it.
+/// What all sessions may hold of literals. Clones share it.
 #[derive(Clone, Debug)]
-pub struct LiteralBudget(Arc<AtomicU64>);
+pub struct LiteralBudget {
+    folder: Arc<Path>,
+    octets_left: Arc<AtomicU64>,
+    room: Arc<Semaphore>,
+}
 
-impl Default for LiteralBudget {
-    fn default() -> Self {
-        Self::new(LITERAL_OCTETS_IN_MEMORY_MAX)
-    }
+/// Memory for one command; given back when dropped.
+pub(crate) struct Room {
+    _units: OwnedSemaphorePermit,
 }
 
 impl LiteralBudget {
-    /// Of so many octets.
-    pub fn new(octets: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(octets)))
+    /// With files without names in this folder.
+    pub fn within(folder: PathBuf) -> Self {
+        Self::new(folder, SPOOLED_OCTETS_MAX)
+    }
+
+    /// Of so many octets on disk.
+    pub fn new(folder: PathBuf, octets: u64) -> Self {
+        let room = Arc::new(Semaphore::new(ROOM_UNITS_MAX as usize));
+        Self { folder: folder.into(), octets_left: Arc::new(AtomicU64::new(octets)), room }
+    }
+
+    /// Where the files are made.
+    pub(crate) fn folder(&self) -> Arc<Path> {
+        Arc::clone(&self.folder)
+    }
+
+    /// Memory for a command with a literal of so many octets; one larger than all of it has it alone. `None` when there was
+    /// none in time.
+    pub(crate) async fn room(&self, octets: u64) -> Option<Room> {
+        let units = u32::try_from(octets.div_ceil(ROOM_UNIT_OCTETS)).unwrap_or(u32::MAX).min(ROOM_UNITS_MAX);
+        let wait = Arc::clone(&self.room).acquire_many_owned(units);
+        let units = tokio::time::timeout(ROOM_WAIT_MAX, wait).await.ok()?.ok()?;
+        Some(Room { _units: units })
     }
 }
 
@@ -41,7 +72,7 @@ impl Share {
 
     /// Takes more; false when there is not that much left.
     pub(crate) fn grow(&mut self, octets: u64) -> bool {
-        let left = &self.budget.0;
+        let left = &self.budget.octets_left;
         let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(octets)).is_ok();
         self.octets += if taken { octets } else { 0 };
         taken
@@ -49,7 +80,7 @@ impl Share {
 
     /// Gives all back.
     pub(crate) fn release(&mut self) {
-        self.budget.0.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
+        self.budget.octets_left.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
     }
 }
 
@@ -99,7 +130,7 @@ mod tests {
 
     #[test]
     fn is_shared_and_given_back() {
-        let budget = LiteralBudget::new(10);
+        let budget = LiteralBudget::new(std::env::temp_dir(), 10);
         let (mut one, mut other) = (Share::new(&budget), Share::new(&budget));
         assert!(one.grow(6) && !other.grow(5) && other.grow(4) && !one.grow(1));
         one.release();

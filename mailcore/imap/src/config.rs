@@ -18,7 +18,7 @@ pub struct ImapConfig {
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-    /// Memory for messages that are being received; the same for all listeners.
+    /// Disk and memory for messages that are being received; the same for all listeners.
     pub literals: LiteralBudget,
     /// Turns to search bodies; the same for all listeners.
     pub searches: SearchTurns,
