@@ -63,7 +63,9 @@ pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
     let typed = password.reveal();
     let opaque = opaque_string(typed);
     match verify_octets(opaque.as_bytes(), stored) {
-        Verdict::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => verify_octets(typed.as_bytes(), stored),
+        Verdict::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => {
+            verify_octets(typed.as_bytes(), stored)
+        }
         verdict => verdict,
     }
 }

@@ -7,11 +7,11 @@
 
 use memchr::memmem::Finder;
 
+use crate::Part;
 use crate::charset_stream::CharsetDecoder;
 use crate::mime::Content;
 use crate::search_text::{SEARCHED_OCTETS_MAX, is_opaque, part_header_text};
 use crate::transfer_stream::TransferDecoder;
-use crate::Part;
 
 /// Text that is collected before it is looked at, octets.
 const WINDOW_OCTETS: usize = 64 * 1024;
@@ -263,8 +263,14 @@ mod tests {
     fn finds_what_the_whole_text_holds() {
         let part = |fields: &str, body: &[u8]| [fields.as_bytes(), b"\r\n", body].concat();
         let parts = [
-            part("Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n", b"=C9T=E9 soft=\r\nbreak"),
-            part("Content-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=utf-16\r\n", b"/v8AbgBlAGUAZABs\r\nAGU="),
+            part(
+                "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n",
+                b"=C9T=E9 soft=\r\nbreak",
+            ),
+            part(
+                "Content-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=utf-16\r\n",
+                b"/v8AbgBlAGUAZABs\r\nAGU=",
+            ),
             part("Content-Type: text/plain\r\n", "ΟΔΟΣ ὈΔΥΣΣΕΎΣ, café".as_bytes()),
             part("", b"caf\xe9 \xc9T\xc9"),
             part("Content-Type: text/plain; charset=utf-7\r\n", b"Fr+APY-sche\r\n+AOk"),
@@ -275,8 +281,22 @@ mod tests {
         let body: Vec<u8> = parts.iter().flat_map(|part| [b"--b\r\n", &part[..], b"\r\n"].concat()).collect();
         let message = [&b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"[..], &body, b"--b--\r\n"].concat();
         let wanted = [
-            "été", "softbreak", "needle", "οδος ὀδυσσεύς", "οδοσ", "café", "ét", "frösche\r\né", "日本", ".png",
-            "secret", "subject: inner\ndeep", "deepã", "", "none", "soft\nbreak",
+            "été",
+            "softbreak",
+            "needle",
+            "οδος ὀδυσσεύς",
+            "οδοσ",
+            "café",
+            "ét",
+            "frösche\r\né",
+            "日本",
+            ".png",
+            "secret",
+            "subject: inner\ndeep",
+            "deepã",
+            "",
+            "none",
+            "soft\nbreak",
         ];
         for octets in [1, 2, 3, 5, 17, 10_000] {
             check(&message, octets, &wanted);

@@ -301,7 +301,10 @@ mod tests {
             ("a APPEND x {70001}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
             (&large, &[&large[..large.len() - 2]]),
             (&format!("{large}b NOOP\r\n"), &[&large[..large.len() - 2], "b NOOP"]),
-            (&format!("{}{} {{65537+}}\r\n{}\r\nb NOOP\r\n", &large[..large.len() - 2], "", &large[..65_537]), &["a CommandTooLong", "b NOOP"]),
+            (
+                &format!("{}{} {{65537+}}\r\n{}\r\nb NOOP\r\n", &large[..large.len() - 2], "", &large[..65_537]),
+                &["a CommandTooLong", "b NOOP"],
+            ),
             (&long, &["a LineTooLong", "b NOOP"]),
         ];
         for (bytes, expect) in rows {

@@ -1,7 +1,7 @@
 //! What commands read of the store: the rows asked for, no body where columns answer, and never a whole large one.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use provost_store::{
@@ -19,6 +19,8 @@ struct Counted {
     bodies: AtomicU64,
     /// The most octets of one body that were asked for at once.
     octets_at_once: AtomicU64,
+    /// As a store answers whose columns are of an earlier version.
+    has_no_columns: AtomicBool,
 }
 
 impl Counted {
@@ -44,6 +46,7 @@ impl MessageStore for Counted {
         at_least: Option<Token>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         Box::pin(async move {
+            let columns = if self.has_no_columns.load(Ordering::SeqCst) { Columns::NONE } else { columns };
             let rows = self.engine.read(account, mailbox, which, columns, at_least).await?;
             self.rows.fetch_add(rows.rows.len() as u64, Ordering::SeqCst);
             Ok(rows)
@@ -256,6 +259,11 @@ async fn bodies_are_searched_in_pieces() {
     }
     let most = store.octets_at_once.load(Ordering::SeqCst);
     assert!(most <= 128 * 1024, "{most}");
+    // Without its structure, a message is read whole once to find its parts.
+    store.has_no_columns.store(true, Ordering::SeqCst);
+    talk.send("f SEARCH BODY \"needle one\"\r\n").await;
+    assert_eq!(talk.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
+    assert_eq!(store.octets_at_once.load(Ordering::SeqCst), message.len() as u64);
 }
 
 /// A client that takes some buffers and then reads no more.

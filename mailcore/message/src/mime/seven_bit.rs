@@ -285,7 +285,10 @@ mod tests {
                 "Subject: a\r\n\r\nplain text é\r\n",
                 "Subject: a\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n",
             ),
-            ("\r\nplain text é", "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9"),
+            (
+                "\r\nplain text é",
+                "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9",
+            ),
             // The label stands where it stood.
             (
                 "Content-Transfer-Encoding: 8BIT (c)\r\nMIME-Version: 1.0\r\n\r\nplain text é\r\n",
@@ -311,18 +314,30 @@ mod tests {
             ),
             // RFC 2045 §6.2: binary content may have lines of any length.
             (
-                &format!("{MULTIPART}\r\n--b\r\n\r\nplain text é\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: binary\r\n\r\nx\r\n--b--"),
-                &format!("{MULTIPART}\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\neA==\r\n--b--"),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\n\r\nplain text é\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: binary\r\n\r\nx\r\n--b--"
+                ),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\neA==\r\n--b--"
+                ),
             ),
             // A message within a message is no leaf (RFC 2046 §5.2.1).
             (
-                &format!("{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: é\r\n\r\nplain text é\r\n--b--\r\n"),
-                &format!("{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: =?utf-8?B?w6k=?=\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: é\r\n\r\nplain text é\r\n--b--\r\n"
+                ),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: =?utf-8?B?w6k=?=\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"
+                ),
             ),
             // What is signed is left alone beside what is not.
             (
-                &format!("{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\n\r\nplain text é\r\n--b--\r\n"),
-                &format!("{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\n\r\nplain text é\r\n--b--\r\n"
+                ),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"
+                ),
             ),
             // The header of a signed message is not signed.
             (
@@ -340,7 +355,8 @@ mod tests {
     fn refuses_what_must_not_be_changed() {
         let header = |name: &str| Unconvertible::Header(name.into());
         let many = format!("{MULTIPART}\r\n{}é", "--b\r\n\r\n".repeat(PARTS_MAX));
-        let wide = format!("{MULTIPART}\r\n{}--b\r\n\r\né", "--b\r\nContent-Type: a/b;c=d\r\n\r\n".repeat(PARTS_MAX - 4));
+        let wide =
+            format!("{MULTIPART}\r\n{}--b\r\n\r\né", "--b\r\nContent-Type: a/b;c=d\r\n\r\n".repeat(PARTS_MAX - 4));
         let behind = format!("{}Content-Transfer-Encoding: base64\r\n\r\né", "A: b\r\n".repeat(FIELDS_MAX));
         for (message, expect) in [
             ("From: \"é\" <a@b.example>\r\n\r\nx", header("From")),
@@ -358,10 +374,7 @@ mod tests {
             ),
             (&format!("{MULTIPART}\r\n--b é\r\n\r\nx\r\n--b--"), Unconvertible::Structure),
             ("Content-Type: a/b\r\nContent-Type: text/plain\r\n\r\né", Unconvertible::Structure),
-            (
-                "Content-Transfer-Encoding: 8bit\r\ncontent-transfer-encoding: base64\r\n\r\né",
-                Unconvertible::Structure,
-            ),
+            ("Content-Transfer-Encoding: 8bit\r\ncontent-transfer-encoding: base64\r\n\r\né", Unconvertible::Structure),
             (&many, Unconvertible::Structure),
             (&behind, Unconvertible::Structure),
         ] {

@@ -67,7 +67,11 @@ fn leaf() -> impl Strategy<Value = String> {
         Just("application/octet-stream"),
         Just("image/png")
     ];
-    let label = prop_oneof![Just(""), Just("Content-Transfer-Encoding: 8bit\r\n"), Just("Content-Transfer-Encoding: binary\r\n")];
+    let label = prop_oneof![
+        Just(""),
+        Just("Content-Transfer-Encoding: 8bit\r\n"),
+        Just("Content-Transfer-Encoding: binary\r\n")
+    ];
     (media, label, proptest::collection::vec(line(), 1..6))
         .prop_map(|(media, label, lines)| format!("Content-Type: {media}\r\n{label}\r\n{}", lines.join("\r\n")))
 }
@@ -80,8 +84,9 @@ fn entity() -> impl Strategy<Value = String> {
             let media = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"");
             format!("{media}\r\nContent-Transfer-Encoding: 8bit\r\n\r\npréambule\r\n{parts}--{boundary}--\r\n")
         });
-        let message =
-            inner.prop_map(|inner| format!("Content-Type: message/rfc822\r\n\r\nSubject: é\r\nMIME-Version: 1.0\r\n{inner}"));
+        let message = inner.prop_map(|inner| {
+            format!("Content-Type: message/rfc822\r\n\r\nSubject: é\r\nMIME-Version: 1.0\r\n{inner}")
+        });
         prop_oneof![multipart, message]
     })
 }

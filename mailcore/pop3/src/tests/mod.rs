@@ -454,9 +454,7 @@ async fn the_longest_password_logs_in() {
         zoe.passwords = vec![format!("{{CLEARTEXT}}{set}").into()];
         let world = World::with(View::fixed(vec![zoe]));
         let message = STANDARD.encode(format!("\0zoe\0{typed}"));
-        for command in
-            [format!("PASS {typed}"), format!("AUTH PLAIN {message}"), format!("AUTH PLAIN\r\n{message}")]
-        {
+        for command in [format!("PASS {typed}"), format!("AUTH PLAIN {message}"), format!("AUTH PLAIN\r\n{message}")] {
             let mut client = world.connect().await;
             client.send(format!("USER zoe\r\n{command}\r\n").as_bytes()).await;
             let heard = client.heard();

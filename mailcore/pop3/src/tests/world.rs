@@ -129,10 +129,7 @@ pub(super) const ZOE: AccountId = AccountId(Uuid::from_u128(1));
 impl World {
     /// Zoe is active, Ana is suspended.
     pub(super) fn new() -> Self {
-        Self::with(View::fixed(vec![
-            person(1, "zoe", PersonState::Active),
-            person(2, "ana", PersonState::Suspended),
-        ]))
+        Self::with(View::fixed(vec![person(1, "zoe", PersonState::Active), person(2, "ana", PersonState::Suspended)]))
     }
 
     /// People of the test's own.
