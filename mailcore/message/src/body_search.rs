@@ -109,7 +109,15 @@ impl BodySearch {
 
     /// Whether nothing that follows can change what was found.
     pub fn is_decided(&self) -> bool {
-        self.octets >= SEARCHED_OCTETS_MAX || self.wanted.iter().all(|one| one.is_found)
+        match &self.part {
+            None => self.octets >= SEARCHED_OCTETS_MAX || self.has_found_all(),
+            // Each part is looked at as a whole; one whose charset is a guess may have to be looked at again.
+            Some(part) => part.before.is_none() && self.has_found_all(),
+        }
+    }
+
+    fn has_found_all(&self) -> bool {
+        self.wanted.iter().all(|one| one.is_found)
     }
 
     /// The header of a part.

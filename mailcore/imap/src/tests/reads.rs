@@ -232,7 +232,8 @@ async fn bodies_are_searched_in_pieces() {
     let across = format!("{}needle one\r\n", "x".repeat(128 * 1024 - 5));
     let latin = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxlIMOJVMOJ";
     let message = format!(
-        "Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{across}{part}\r\n\
+        "Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: text/plain; charset=utf-8\r\n\r\n{across}{part}\r\n\
         --b\r\nContent-Type: image/png\r\n\r\n{part}hidden\r\n--b\r\nX-Field: two\r\n{latin}\r\n--b--\r\n"
     );
     world.deliver("INBOX", &message).await;
@@ -259,6 +260,11 @@ async fn bodies_are_searched_in_pieces() {
     }
     let most = store.octets_at_once.load(Ordering::SeqCst);
     assert!(most <= 128 * 1024, "{most}");
+    store.take();
+    talk.send("f SEARCH 1 BODY xxx\r\n").await;
+    assert_eq!(talk.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
+    let reads = store.take().1;
+    assert!(reads <= 4, "what follows the text that was found is not read: {reads}");
     // Without its structure, a message is read whole once to find its parts.
     store.has_no_columns.store(true, Ordering::SeqCst);
     talk.send("f SEARCH BODY \"needle one\"\r\n").await;

@@ -118,7 +118,7 @@ impl Pieces<'_> {
     async fn text(&mut self, mut search: BodySearch, part: &Part) -> Result<BodySearch, StoreError> {
         search.begin(part);
         let mut at = part.body.start;
-        loop {
+        while !search.is_decided() {
             let fed;
             (search, fed) = match at < part.body.end {
                 true => {
@@ -140,6 +140,7 @@ impl Pieces<'_> {
                 at = part.body.start;
             }
         }
+        Ok(search)
     }
 }
 
