@@ -315,7 +315,8 @@ impl Rooms<'_> {
             hostname: self.hostname.clone(),
             view: self.view.clone(),
             store: self.store.clone(),
-            literals: provost_imap::LiteralBudget::default(),
+            literals: provost_imap::LiteralBudget::within(self.config.node.data.clone()),
+            searches: provost_imap::SearchTurns::default(),
             rosters: provost_imap::Rosters::default(),
             recents: provost_imap::Recents::default(),
         }

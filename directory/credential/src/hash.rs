@@ -4,7 +4,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::cost::Prf;
 use crate::digest::Kind;
-use crate::{Secret, cost, crypt, digest, opaque_string};
+use crate::{PASSWORD_OCTETS_MAX, Secret, cost, crypt, digest, opaque_string};
 
 /// Octets of a new salt. RFC 9106 §3.1 recommends 16 for password hashing.
 const SALT_OCTETS: usize = 16;
@@ -53,7 +53,7 @@ pub fn hash(password: &Secret, scheme: Scheme) -> String {
 /// Compares in constant time. Slow by design: call it off the async threads.
 ///
 /// The password is compared in the form of [`opaque_string`]; where it was typed in another one, as typed too: other
-/// software may have set it so.
+/// software may have set it so. Never more than [`PASSWORD_OCTETS_MAX`] octets are hashed.
 ///
 /// RFC 2307 §5.3: `{scheme}value`, the scheme in any case; a value without a scheme is the clear password, as slapd has it.
 pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
@@ -63,7 +63,9 @@ pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
     let typed = password.reveal();
     let opaque = opaque_string(typed);
     match verify_octets(opaque.as_bytes(), stored) {
-        Verdict::Mismatch if opaque != typed => verify_octets(typed.as_bytes(), stored),
+        Verdict::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => {
+            verify_octets(typed.as_bytes(), stored)
+        }
         verdict => verdict,
     }
 }
@@ -92,13 +94,9 @@ fn verify_octets(password: &[u8], stored: &[u8]) -> Verdict {
 ///
 /// For a login with an unknown name: without it, the time of the refusal tells which names exist.
 pub fn dummy_verify(password: &Secret) {
-    let mut octets = password.reveal().as_bytes();
-    if !password.is_usable() {
-        // Too long or empty is refused before hashing for those who exist, too.
-        octets = b"";
-    }
-    if !octets.is_empty() {
-        std::hint::black_box(cost::argon2_hash(octets, &[0; SALT_OCTETS]));
+    // Too long or empty is refused before hashing for those who exist, too.
+    if password.is_usable() {
+        std::hint::black_box(cost::argon2_hash(opaque_string(password.reveal()).as_bytes(), &[0; SALT_OCTETS]));
     }
 }
 
@@ -166,6 +164,19 @@ mod tests {
         // Set as typed, by other software or before this rule.
         let stored = format!("{{SSHA}}{}", digest::salted_sha1("cafe\u{301} cafe\u{301}".as_bytes(), b"saltsalt"));
         assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verdict::Match);
+    }
+
+    /// The longest password, set and typed in either form.
+    #[test]
+    fn the_longest_password_matches() {
+        let (composed, apart) = ("é".repeat(256), "e\u{301}".repeat(256));
+        for set in [&composed, &apart] {
+            let stored = hash(&Secret::new(set.as_str()), Scheme::Ssha);
+            for typed in [&composed, &apart] {
+                assert_eq!(verify(&Secret::new(typed.as_str()), stored.as_bytes()), Verdict::Match);
+            }
+            assert_eq!(verify(&Secret::new(format!("{apart}x")), stored.as_bytes()), Verdict::Mismatch);
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! SASL PLAIN (RFC 4616).
 
-use crate::{PASSWORD_OCTETS_MAX, Secret};
+use crate::{Secret, TYPED_OCTETS_MAX};
 
-/// Longest decoded PLAIN message, in octets: two names of at most 255 octets (RFC 4616 §2), the password, two NULs.
-pub const PLAIN_OCTETS_MAX: usize = 255 + 1 + 255 + 1 + PASSWORD_OCTETS_MAX;
+/// Longest decoded PLAIN message, in octets: two names of at most 255 octets (RFC 4616 §2), the password as typed, two NULs.
+pub const PLAIN_OCTETS_MAX: usize = 255 + 1 + 255 + 1 + TYPED_OCTETS_MAX;
+
+/// The same in base64, octets: what a line that carries it must have room for. Longer than any response of LOGIN.
+pub const PLAIN_BASE64_OCTETS_MAX: usize = PLAIN_OCTETS_MAX.div_ceil(3) * 4;
 
 /// Longest name within it, in octets. RFC 4616 §2.
 const NAME_OCTETS_MAX: usize = 255;
@@ -46,12 +49,15 @@ pub fn plain(message: &[u8]) -> Result<PlainIdentity, PlainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PASSWORD_OCTETS_MAX;
     use proptest::prelude::*;
 
     /// RFC 4616 §4, the examples, then each way to be wrong.
     #[test]
     fn plain_messages() {
         let long = "n".repeat(NAME_OCTETS_MAX + 1);
+        // The longest that there is: 255 + 1 + 255 + 1 + 1536 octets.
+        let (name, apart) = ("n".repeat(NAME_OCTETS_MAX), "\u{3000}".repeat(PASSWORD_OCTETS_MAX));
         type Parts<'a> = (&'a str, &'a str, &'a str);
         let table: &[(&str, Option<Parts<'_>>)] = &[
             ("\0tim\0tanstaaftanstaaf", Some(("", "tim", "tanstaaftanstaaf"))),
@@ -63,6 +69,8 @@ mod tests {
             ("\0\0secret", None),
             ("\0tim\0", None),
             ("\0tim\0sec\0ret", None),
+            (&format!("{name}\0{name}\0{apart}"), Some((&name, &name, &apart))),
+            (&format!("\0tim\0{apart}x"), None),
             (&format!("{long}\0tim\0secret"), None),
             (&format!("\0{long}\0secret"), None),
             (&format!("\0tim\0{}", "p".repeat(PASSWORD_OCTETS_MAX + 1)), None),

@@ -4,9 +4,15 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// Longest password that is looked at, in octets: longer ones are refused before any hashing. Our own bound; RFC 4616 §2
-/// asks for 255 at least.
+use crate::opaque_string;
+
+/// Longest password, in octets of the form that is hashed ([`opaque_string`]): longer ones are refused before any hashing.
+/// Our own bound; RFC 4616 §2 asks for 255 at least. It is the one of every protocol, of imports and of the help desk.
 pub const PASSWORD_OCTETS_MAX: usize = 512;
+
+/// Longest password as typed, in octets: what a client may send for one of [`PASSWORD_OCTETS_MAX`]. Letters and marks sent
+/// apart take at most three times the octets of NFC (UAX #15 §12), and so does a wide space.
+pub const TYPED_OCTETS_MAX: usize = 3 * PASSWORD_OCTETS_MAX;
 
 /// A clear password. Its `Debug` shows nothing, it has no `Display`, and it compares in constant time.
 #[derive(Clone, Eq)]
@@ -23,10 +29,16 @@ impl Secret {
         &self.0
     }
 
-    /// Whether [`crate::verify`] could ever match it: one to [`PASSWORD_OCTETS_MAX`] octets and no NUL, which PLAIN
-    /// cannot carry (RFC 4616 §2). Ask before hashing a new password.
+    /// Whether [`crate::verify`] could ever match it: one to [`PASSWORD_OCTETS_MAX`] octets in the form that is hashed, and
+    /// no NUL, which PLAIN cannot carry (RFC 4616 §2). Ask before hashing a new password.
     pub fn is_usable(&self) -> bool {
-        !self.0.is_empty() && self.0.len() <= PASSWORD_OCTETS_MAX && !self.0.contains('\0')
+        !self.0.is_empty() && !self.is_too_long() && !self.0.contains('\0')
+    }
+
+    /// Whether it is longer than [`PASSWORD_OCTETS_MAX`] in the form that is hashed, or than [`TYPED_OCTETS_MAX`] as typed.
+    pub fn is_too_long(&self) -> bool {
+        // In this order: what is prepared is bounded.
+        self.0.len() > TYPED_OCTETS_MAX || opaque_string(&self.0).len() > PASSWORD_OCTETS_MAX
     }
 }
 
@@ -59,6 +71,12 @@ mod tests {
             ("a\0b", false),
             (&"x".repeat(PASSWORD_OCTETS_MAX), true),
             (&"x".repeat(PASSWORD_OCTETS_MAX + 1), false),
+            // RFC 8265 §4.2.2: the form that is hashed counts, whichever was typed.
+            (&"é".repeat(256), true),
+            (&"e\u{301}".repeat(256), true),
+            (&"\u{3000}".repeat(512), true),
+            (&"e\u{301}".repeat(257), false),
+            (&"\u{3000}".repeat(513), false),
         ] {
             assert_eq!(Secret::new(text).is_usable(), usable, "{} octets", text.len());
         }

@@ -26,8 +26,6 @@ use provost_entry::Dn;
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a wrong password is remembered: a client that repeats it in a loop costs one hash in this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
-/// Longest password that is looked at, in octets; RFC 4616 sets none, hashing must have one.
-const PASSWORD_OCTETS_MAX: usize = 512;
 
 /// Longest part of a name that a refusal writes into the log, in characters.
 const NAME_LOGGED_CHARS: usize = 128;
@@ -157,7 +155,8 @@ impl Verifier {
         now: Timestamp,
     ) -> Login {
         let LoginAttempt { name, password, .. } = attempt;
-        if password.reveal().is_empty() || password.reveal().len() > PASSWORD_OCTETS_MAX {
+        // An empty one must never reach a directory: a bind with it succeeds and proves nothing (RFC 4513 §5.1.2).
+        if !password.is_usable() {
             return Login::Refused;
         }
         let source = network(attempt.source);

@@ -1,25 +1,59 @@
-//! Memory for messages that are being received, shared by all sessions.
+//! What all sessions share: disk and memory for messages that are being received, and turns for bodies that are searched.
 
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// Octets of large literals in memory at one time, of all sessions together: five of the largest messages.
-const LITERAL_OCTETS_IN_MEMORY_MAX: u64 = 256 * 1024 * 1024;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What is left of the octets that all sessions may hold of literals. Clones share it.
+/// Octets of large literals on disk at one time, of all sessions together: forty messages of 50 MB.
+const SPOOLED_OCTETS_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Memory for whole commands with a large literal, of all sessions together, in units of 1 KiB: 64 MiB. Each has it while
+/// it is parsed and stored, which waits for no client.
+const ROOM_UNITS_MAX: u32 = 64 * 1024;
+const ROOM_UNIT_OCTETS: u64 = 1024;
+/// How long a whole command waits for that memory.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// What all sessions may hold of literals. Clones share it.
 #[derive(Clone, Debug)]
-pub struct LiteralBudget(Arc<AtomicU64>);
+pub struct LiteralBudget {
+    folder: Arc<Path>,
+    octets_left: Arc<AtomicU64>,
+    room: Arc<Semaphore>,
+}
 
-impl Default for LiteralBudget {
-    fn default() -> Self {
-        Self::new(LITERAL_OCTETS_IN_MEMORY_MAX)
-    }
+/// Memory for one command; given back when dropped.
+pub(crate) struct Room {
+    _units: OwnedSemaphorePermit,
 }
 
 impl LiteralBudget {
-    /// Of so many octets.
-    pub fn new(octets: u64) -> Self {
-        Self(Arc::new(AtomicU64::new(octets)))
+    /// With files without names in this folder.
+    pub fn within(folder: PathBuf) -> Self {
+        Self::new(folder, SPOOLED_OCTETS_MAX)
+    }
+
+    /// Of so many octets on disk.
+    pub fn new(folder: PathBuf, octets: u64) -> Self {
+        let room = Arc::new(Semaphore::new(ROOM_UNITS_MAX as usize));
+        Self { folder: folder.into(), octets_left: Arc::new(AtomicU64::new(octets)), room }
+    }
+
+    /// Where the files are made.
+    pub(crate) fn folder(&self) -> Arc<Path> {
+        Arc::clone(&self.folder)
+    }
+
+    /// Memory for a command with a literal of so many octets; one larger than all of it has it alone. `None` when there was
+    /// none in time.
+    pub(crate) async fn room(&self, octets: u64) -> Option<Room> {
+        let units = u32::try_from(octets.div_ceil(ROOM_UNIT_OCTETS)).unwrap_or(u32::MAX).min(ROOM_UNITS_MAX);
+        let wait = Arc::clone(&self.room).acquire_many_owned(units);
+        let units = tokio::time::timeout(ROOM_WAIT_MAX, wait).await.ok()?.ok()?;
+        Some(Room { _units: units })
     }
 }
 
@@ -38,7 +72,7 @@ impl Share {
 
     /// Takes more; false when there is not that much left.
     pub(crate) fn grow(&mut self, octets: u64) -> bool {
-        let left = &self.budget.0;
+        let left = &self.budget.octets_left;
         let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(octets)).is_ok();
         self.octets += if taken { octets } else { 0 };
         taken
@@ -46,7 +80,7 @@ impl Share {
 
     /// Gives all back.
     pub(crate) fn release(&mut self) {
-        self.budget.0.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
+        self.budget.octets_left.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
     }
 }
 
@@ -56,13 +90,47 @@ impl Drop for Share {
     }
 }
 
+/// Turns to read and decode a piece of a body for SEARCH, in the order in which they are asked for. Clones share them.
+///
+/// Half of the cores: with more of them, searches would leave nothing for those who log in, read and deliver meanwhile.
+#[derive(Clone, Debug)]
+pub struct SearchTurns {
+    turns: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Default for SearchTurns {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::new(u32::try_from(cores / 2).unwrap_or(1))
+    }
+}
+
+impl SearchTurns {
+    /// So many at once, at least one.
+    pub fn new(most: u32) -> Self {
+        let most = most.max(1);
+        Self { turns: Arc::new(Semaphore::new(most as usize)), most }
+    }
+
+    /// For one piece. `None` never comes: nobody closes the turns.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// For a whole message: alone.
+    pub(crate) async fn all_turns(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_many_owned(self.most).await.ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn is_shared_and_given_back() {
-        let budget = LiteralBudget::new(10);
+        let budget = LiteralBudget::new(std::env::temp_dir(), 10);
         let (mut one, mut other) = (Share::new(&budget), Share::new(&budget));
         assert!(one.grow(6) && !other.grow(5) && other.grow(4) && !one.grow(1));
         one.release();

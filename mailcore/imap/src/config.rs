@@ -5,7 +5,7 @@ use std::sync::Arc;
 use provost_store::MessageStore;
 use provost_view::View;
 
-use crate::budget::LiteralBudget;
+use crate::budget::{LiteralBudget, SearchTurns};
 use crate::recents::Recents;
 use crate::rosters::Rosters;
 
@@ -18,8 +18,10 @@ pub struct ImapConfig {
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-    /// Memory for messages that are being received; the same for all listeners.
+    /// Disk and memory for messages that are being received; the same for all listeners.
     pub literals: LiteralBudget,
+    /// Turns to search bodies; the same for all listeners.
+    pub searches: SearchTurns,
     /// Mailboxes selected lately; the same for all listeners.
     pub rosters: Rosters,
     /// Which messages are `\Recent` in some session; the same for all listeners.

@@ -6,6 +6,7 @@
 //! * `mailbox`: the selected mailbox as the client numbers it; `roster`: what is kept of each of its messages; `rosters`:
 //!   those of mailboxes selected lately; `recents`: which messages are `\\Recent` in some session already.
 //! * `handlers`: what each command asks of the directory and of the store.
+//! * `spool`: where a large message is while it comes in; `budget`: what all sessions share.
 //! * `section`, `source`: parts of messages, read in ranges. What a message is made of is known by `provost_message`.
 //!
 //! What must never happen here: knowledge of sockets, of other protocols, or of a store engine.
@@ -25,12 +26,13 @@ mod rosters;
 mod section;
 mod session;
 mod source;
+mod spool;
 mod state;
 #[cfg(test)]
 mod tests;
 mod world;
 
-pub use budget::LiteralBudget;
+pub use budget::{LiteralBudget, SearchTurns};
 pub use config::ImapConfig;
 pub use recents::Recents;
 pub use rosters::Rosters;

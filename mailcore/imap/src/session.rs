@@ -7,7 +7,6 @@ use bytes::{Bytes, BytesMut};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 
 use crate::ImapConfig;
-use crate::budget::Share;
 use crate::codec::frame::{Bounds, Frame, Framer, Refusal, plain_line};
 use crate::codec::{Parsed, Reply, parse};
 use crate::connection::Connection;
@@ -15,6 +14,7 @@ use crate::dispatch::dispatch;
 use crate::handlers;
 use crate::mailbox::Expunges;
 use crate::news::{Look, MailboxGone, report};
+use crate::spool::Spool;
 use crate::state::{Answer, Exchange, State, Waiting};
 
 /// Octets of one line before login.
@@ -36,7 +36,7 @@ const ANSWER_OCTETS_MAX: usize = 8 * 1024;
 const IDLE_LIMIT_BEFORE_LOGIN: Duration = Duration::from_secs(60);
 /// Silence after login. RFC 3501 §5.4: at least 30 minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
-/// Silence within a literal: what is there of it takes memory from all sessions.
+/// Silence within a literal: what is there of it takes disk from all sessions.
 const IDLE_LIMIT_WITHIN_LITERAL: Duration = Duration::from_secs(2 * 60);
 /// Commands answered BAD in a row that end the conversation before login. A client that means well makes none.
 const BAD_COMMANDS_MAX_BEFORE_LOGIN: u8 = 20;
@@ -49,8 +49,8 @@ pub struct ImapSession {
     pub(crate) state: State,
     waiting: Waiting,
     framer: Framer,
-    /// What the command in hand holds of the memory for literals.
-    share: Share,
+    /// The large literal of the command that is being received.
+    spool: Option<Box<Spool>>,
     /// Commands answered BAD since one was not.
     bad_commands: u8,
 }
@@ -58,13 +58,12 @@ pub struct ImapSession {
 impl ImapSession {
     /// `tls_offered`: STARTTLS can be offered in CAPABILITY.
     pub fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
-        let share = Share::new(&config.literals);
         Self {
             connection: Connection::new(config, peer, transport, tls_offered),
             state: State::NotAuthenticated { failures: 0 },
             waiting: Waiting::Nothing,
             framer: Framer::default(),
-            share,
+            spool: None,
             bad_commands: 0,
         }
     }
@@ -94,7 +93,7 @@ impl ImapSession {
         if input.is_empty() {
             return Ok(Step::NeedMore);
         }
-        match self.framer.advance(input, &self.bounds(), &mut self.share) {
+        match self.framer.advance(input, &self.bounds()) {
             Frame::NeedMore => Ok(Step::NeedMore),
             Frame::Continuation => {
                 out.put("+ OK\r\n");
@@ -102,18 +101,51 @@ impl ImapSession {
                 Ok(Step::Continue)
             }
             Frame::Refused(tag, refusal) => {
-                self.share.release();
+                self.spool = None;
                 Ok(self.refuse(tag.as_deref(), refusal, out))
             }
+            // Boxed: the widest command would otherwise be paid for by every idle connection.
+            Frame::Literal(octets) => {
+                Box::pin(self.keep(octets)).await;
+                Ok(Step::Continue)
+            }
+            Frame::Large { text, at } => Box::pin(self.run_large(text, at, out)).await,
             Frame::Command(frame) => {
-                // Boxed: the widest command would otherwise be paid for by every idle connection.
                 let parsed = parse(&frame);
                 drop(frame);
-                let step = Box::pin(self.run(parsed, out)).await;
-                self.share.release();
-                step
+                Box::pin(self.run(parsed, out)).await
             }
         }
+    }
+
+    /// Octets of a large literal.
+    async fn keep(&mut self, octets: Bytes) {
+        let (literals, now) = (&self.connection.config.literals, (self.connection.clock)());
+        let spool = self.spool.get_or_insert_with(|| Box::new(Spool::new(literals, now)));
+        if let Err(error) = spool.keep(octets).await {
+            tracing::warn!(%error, "a message cannot be received");
+            self.spool = None;
+            self.framer.give_up(Refusal::NoRoom);
+        }
+    }
+
+    /// A command whose large literal has come.
+    async fn run_large(&mut self, text: Bytes, at: usize, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        let Some(spool) = self.spool.take() else {
+            return Err(SessionError::Bug("a large literal that was not kept".to_owned()));
+        };
+        let joined = match spool.join(text.clone(), at).await {
+            Ok(joined) => joined,
+            Err(error) => {
+                tracing::warn!(%error, "a message cannot be taken");
+                return Ok(self.refuse(parse(&text).tag.as_deref(), Refusal::NoRoom, out));
+            }
+        };
+        let parsed = parse(&joined.frame);
+        drop(joined.frame);
+        let step = self.run(parsed, out).await;
+        drop(joined.room);
+        step
     }
 
     /// A command that was not even read.
@@ -123,11 +155,11 @@ impl ImapSession {
             Refusal::BareLf => "Lines end with CRLF",
             Refusal::LiteralTooBig => "Literal too large",
             Refusal::CommandTooLong => "Command too long",
-            Refusal::NoMemory => "Too much is coming in now",
+            Refusal::NoRoom => "Too much is coming in now",
         };
         let reply = match refusal {
             Refusal::LiteralTooBig => Reply::no("TOOBIG", words),
-            Refusal::NoMemory => Reply::no("UNAVAILABLE", words),
+            Refusal::NoRoom => Reply::no("UNAVAILABLE", words),
             _ => Reply::bad(words),
         };
         out.put(reply.line(tag.unwrap_or("*")));
@@ -312,12 +344,16 @@ impl Session for ImapSession {
         self.state = State::NotAuthenticated { failures: 0 };
         self.waiting = Waiting::Nothing;
         self.framer = Framer::default();
+        self.spool = None;
     }
 
     fn idle_limit(&self) -> Duration {
         match self.state.account() {
             None => IDLE_LIMIT_BEFORE_LOGIN,
-            Some(_) if self.framer.is_in_literal() => IDLE_LIMIT_WITHIN_LITERAL,
+            Some(_) if self.framer.is_in_literal() => {
+                let left = self.spool.as_ref().map(|spool| spool.time_left((self.connection.clock)()));
+                left.unwrap_or(IDLE_LIMIT_WITHIN_LITERAL).min(IDLE_LIMIT_WITHIN_LITERAL)
+            }
             Some(_) => IDLE_LIMIT,
         }
     }

@@ -9,10 +9,10 @@ use provost_store::{BodyId, Row, StoreError};
 use crate::world::World;
 
 /// Octets read at once. A message that is no longer is read whole, so that the store checks it whole, and once.
-const PIECE_OCTETS: u64 = 128 * 1024;
+pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
 /// Octets of a header that are searched for fields; nearly every header is a hundredth of it. Fields behind them are not
 /// found.
-const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
+pub(crate) const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// One message's octets.
 pub(crate) struct Source<'a> {

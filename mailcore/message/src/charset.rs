@@ -12,8 +12,7 @@ pub(crate) fn decode(octets: &[u8], label: &[u8]) -> String {
     if is_utf7(label) {
         return utf7(octets);
     }
-    let is_ascii = [&b"us-ascii"[..], b"ascii"].iter().any(|name| label.eq_ignore_ascii_case(name));
-    match Encoding::for_label(label).filter(|_| !is_ascii) {
+    match Encoding::for_label(label).filter(|_| !is_ascii_label(label)) {
         // RFC 2781 §4.3: `utf-16` says its order by its first two octets.
         Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => encoding.decode(octets).0.into_owned(),
         Some(encoding) => encoding.decode_with_bom_removal(octets).0.into_owned(),
@@ -24,18 +23,23 @@ pub(crate) fn decode(octets: &[u8], label: &[u8]) -> String {
     }
 }
 
+/// US-ASCII, which says nothing about octets that it does not have.
+pub(crate) fn is_ascii_label(label: &[u8]) -> bool {
+    [&b"us-ascii"[..], b"ascii"].iter().any(|name| label.eq_ignore_ascii_case(name))
+}
+
 /// Whether there is a charset of that label.
 pub(crate) fn is_known(label: &[u8]) -> bool {
     Encoding::for_label(label.trim_ascii()).is_some() || is_utf7(label)
 }
 
 /// RFC 2152, which browsers do without and old mail has.
-fn is_utf7(label: &[u8]) -> bool {
+pub(crate) fn is_utf7(label: &[u8]) -> bool {
     [&b"utf-7"[..], b"unicode-1-1-utf-7"].iter().any(|name| label.trim_ascii().eq_ignore_ascii_case(name))
 }
 
 /// RFC 2152: `+` begins base64 of UTF-16, which ends at the first octet that is none; a hyphen there is passed over.
-fn utf7(octets: &[u8]) -> String {
+pub(crate) fn utf7(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     let mut rest = octets;
     while let Some(plus) = memchr::memchr(b'+', rest) {

@@ -1,11 +1,21 @@
 //! Encoded words in header fields (RFC 2047).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::charset;
 use crate::transfer::{base64, q};
 
 /// Octets within which an encoded word must end. RFC 2047 §2 says 75; senders that ignore it stay below this, and a
 /// header made of nothing but beginnings is read in linear time.
 const ENCODED_WORD_OCTETS_MAX: usize = 1_024;
+
+/// Longest line that holds an encoded word, octets. RFC 2047 §2.
+const LINE_OCTETS_MAX: usize = 76;
+/// Text in one word that is written, octets: words of 52 octets, so that the first fits behind most names.
+const WORD_TEXT_OCTETS_MAX: usize = 30;
+/// A word of that text with its delimiters.
+const WORD_OCTETS_MAX: usize = WORD_TEXT_OCTETS_MAX / 3 * 4 + "=?utf-8?B??=".len();
 
 /// One encoded word, read down to its octets.
 struct Word<'a> {
@@ -50,6 +60,25 @@ pub fn decode_words(value: &[u8]) -> String {
     flush(&mut pending, &mut text);
     push(rest, &mut text);
     if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
+}
+
+/// Unstructured text in encoded words (RFC 2047 §2), with the folds between them and the space before the first, behind
+/// `column` octets of its line.
+pub fn encode_words(text: &str, column: usize) -> String {
+    let mut words = String::with_capacity(text.len() * 2);
+    let mut is_first = true;
+    let mut rest = text;
+    while !rest.is_empty() || is_first {
+        // RFC 2047 §5: no character is cut in two.
+        let end = rest.floor_char_boundary(WORD_TEXT_OCTETS_MAX);
+        let (piece, after) = rest.split_at(end);
+        let fits = is_first && column + 1 + WORD_OCTETS_MAX <= LINE_OCTETS_MAX;
+        words.push_str(if fits { " =?utf-8?B?" } else { "\r\n =?utf-8?B?" });
+        STANDARD.encode_string(piece, &mut words);
+        words.push_str("?=");
+        (is_first, rest) = (false, after);
+    }
+    words
 }
 
 /// Octets that are no encoded word.

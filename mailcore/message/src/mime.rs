@@ -3,6 +3,7 @@
 //! One pass over the lines; nothing is decoded, and only the Content- fields are copied. What is too deep or too much is left
 //! as one undivided part.
 
+mod seven_bit;
 mod split;
 mod wire;
 
@@ -14,6 +15,7 @@ use crate::headers::{Field, fields};
 use crate::parameters::{Parameterised, parameter};
 use crate::tokens::without_comments;
 
+pub use seven_bit::{Unconvertible, seven_bit};
 pub use split::PART_DEPTH_MAX;
 
 /// Languages kept of one part.

@@ -13,7 +13,7 @@ use mail_builder::mime::{BodyPart, MimePart};
 use uuid::Uuid;
 
 use crate::reply::crlf;
-use crate::{Envelope, Headers, Path, Recipient, Return, message_id, rfc5322_date};
+use crate::{Envelope, Headers, Path, Recipient, Return, message_id, rfc5322_date, seven_bit};
 
 /// Octets of the original header section that a report gives back.
 const RETURNED_HEADER_OCTETS_MAX: usize = 32 * 1024;
@@ -165,8 +165,10 @@ impl Report<'_> {
     /// The third part: what came, whole when a failure is reported and RET asks for it (RFC 3461 §4.3), else its header
     /// section.
     fn returned(&self, failed: bool) -> MimePart<'static> {
-        let whole = failed && self.envelope.ret == Some(Return::Full);
-        if whole && self.original.len() <= RETURNED_MESSAGE_OCTETS_MAX {
+        let wanted = failed && self.envelope.ret == Some(Return::Full);
+        let whole = wanted && self.original.len() <= RETURNED_MESSAGE_OCTETS_MAX;
+        // What cannot be sent to a server without 8BITMIME must not keep the report from its reader, whom nothing else tells.
+        if whole && (self.original.is_ascii() || seven_bit(self.original).is_ok()) {
             // RFC 2046 §5.2.1: a message in a message is not encoded.
             let encoding = if self.original.is_ascii() { "7bit" } else { "8bit" };
             return raw_part("message/rfc822", encoding, self.original.to_vec());
@@ -334,6 +336,8 @@ mod tests {
     #[test]
     fn returns_what_ret_asks_for() {
         let original = "Subject: hi\r\n\r\nbody caf\u{e9}\r\n".as_bytes();
+        let signed =
+            "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nbody caf\u{e9}\r\n--s--\r\n".as_bytes();
         let large = [original, &vec![b'x'; RETURNED_MESSAGE_OCTETS_MAX]].concat();
         let success = Recipient { notify: Notify::parse("SUCCESS").ok(), ..recipient("a@b.example") };
         let success = ReportedRecipient { recipient: success, action: ReportAction::Delivered };
@@ -343,6 +347,7 @@ mod tests {
             (Some(Return::Headers), &failure, original, false),
             (Some(Return::Full), &failure, original, true),
             (Some(Return::Full), &failure, &large, false),
+            (Some(Return::Full), &failure, signed, false),
             (Some(Return::Full), &success, original, false),
         ] {
             let (to, message) = report(&Envelope { ret, ..sender() }, std::slice::from_ref(one), original).unwrap();

@@ -4,11 +4,10 @@
 
 use crate::Part;
 use crate::headers::{Field, fields};
-use crate::mime::Content;
 use crate::{decode_words, mailboxes};
 
 /// Decoded text of one message that is looked at; what is behind it is not found.
-const SEARCHED_OCTETS_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const SEARCHED_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Fields that hold addresses (RFC 5322 §3.6.2, §3.6.3).
 const ADDRESS_FIELDS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
 
@@ -37,50 +36,38 @@ pub fn field_text(field: &Field<'_>) -> String {
     text
 }
 
-/// The texts in a message and the headers of its parts, decoded, in lower case. Parts of kinds that are known not to be
-/// text (`image`, `audio`, `video`, `application`, `font`, `model`) are passed over.
-pub fn body_text(message: &[u8], root: &Part) -> String {
-    let mut text = String::new();
-    collect(message, root, &mut text);
-    text
-}
-
-fn collect(message: &[u8], part: &Part, text: &mut String) {
-    if text.len() >= SEARCHED_OCTETS_MAX {
-        return;
-    }
-    match &part.content {
-        Content::Multipart(parts) => {
-            for inner in parts {
-                headers(message, inner, text);
-                collect(message, inner, text);
-            }
-        }
-        Content::Message(inner, _) => {
-            headers(message, inner, text);
-            collect(message, inner, text);
-        }
-        Content::Leaf if !is_opaque(part) => {
-            text.push_str(&part.text_in(message).to_lowercase());
-            text.push('\n');
-        }
-        Content::Leaf => {}
-    }
-}
-
 /// A part's header, and its file name as it was understood.
-fn headers(message: &[u8], part: &Part, text: &mut String) {
-    text.push_str(&header_text(part.header_in(message)));
+pub(crate) fn part_header_text(part: &Part, header: &[u8]) -> String {
+    let mut text = header_text(header);
     let disposition = part.about.disposition.as_ref();
     let names = [disposition.and_then(|read| read.parameter("filename")), part.media.parameter("name")];
     for name in names.into_iter().flatten() {
         text.push_str(&decode_words(&name).to_lowercase());
         text.push('\n');
     }
+    text
 }
 
-fn is_opaque(part: &Part) -> bool {
+/// Whether a part is of a kind that is known not to be text.
+pub(crate) fn is_opaque(part: &Part) -> bool {
     ["image", "audio", "video", "application", "font", "model"].into_iter().any(|kind| part.media.is(kind))
+}
+
+/// What [`crate::BodySearch`] looks at, as a whole: for tests.
+#[cfg(test)]
+pub(crate) fn body_text(message: &[u8], root: &Part) -> String {
+    use crate::{Searched, searched};
+    let mut text = String::new();
+    for searched in searched(root) {
+        match searched {
+            Searched::Header(part) => text.push_str(&part_header_text(part, part.header_in(message))),
+            Searched::Text(part) => {
+                text.push_str(&part.text_in(message).to_lowercase());
+                text.push('\n');
+            }
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(crate) fn base64(body: &[u8]) -> Vec<u8> {
 }
 
 /// RFC 2045 §6.7; what is no escape stays as it is.
-fn quoted_printable(body: &[u8]) -> Vec<u8> {
+pub(crate) fn quoted_printable(body: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(body.len());
     for line in body.split_inclusive(|octet| *octet == b'\n') {
         // Rule 3: white space at the end of a line was added on the way.
@@ -62,7 +62,7 @@ fn line_end(line: &[u8]) -> &'static [u8] {
 }
 
 /// `=XX` read; what is no escape stays as it is.
-fn unescape(text: &[u8], decoded: &mut Vec<u8>) {
+pub(crate) fn unescape(text: &[u8], decoded: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'=', rest) {
         decoded.extend_from_slice(rest.get(..at).unwrap_or_default());

@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used)] // helpers of tests count as tests
 
+mod conversion;
 mod outline;
 
 use std::collections::BTreeMap;

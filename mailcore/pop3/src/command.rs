@@ -2,12 +2,14 @@
 
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
-use provost_credential::{PLAIN_OCTETS_MAX, Secret};
+use provost_credential::{PLAIN_BASE64_OCTETS_MAX, Secret};
 
 /// Longest command line with its line end, in octets. RFC 2449 §4.
 pub(crate) const LINE_OCTETS_MAX: usize = 255;
-/// Longest line that answers a SASL challenge, in octets: base64 of the longest PLAIN message. RFC 5034 §4.
-pub(crate) const RESPONSE_OCTETS_MAX: usize = PLAIN_OCTETS_MAX.div_ceil(3) * 4 + 2;
+/// Longest line before login with its line end, in octets: AUTH with the longest PLAIN message, which is more than PASS with
+/// the longest password takes. RFC 2449 §4 and RFC 5034 §4 bound what clients may send by 255; RFC 1939 §3 has no bound for
+/// PASS, and passwords can be longer than that.
+pub(crate) const LOGIN_LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
 
 /// What the input buffer begins with.
 #[derive(Debug, PartialEq, Eq)]

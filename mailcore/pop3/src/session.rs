@@ -12,7 +12,7 @@ use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, PersonRef};
 
 use crate::Pop3Config;
-use crate::command::{Command, LINE_OCTETS_MAX, Line, RESPONSE_OCTETS_MAX, take_line};
+use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX, Line, take_line};
 use crate::transaction::{OpenError, REVOKED, Transaction};
 
 /// RFC 1939 §3: ten minutes at least.
@@ -264,8 +264,11 @@ impl Session for Pop3Session {
     }
 
     async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
-        let awaits_response = matches!(&self.state, State::Authorization(a) if a.awaits_response);
-        match take_line(input, if awaits_response { RESPONSE_OCTETS_MAX } else { LINE_OCTETS_MAX }) {
+        let limit = match &self.state {
+            State::Authorization(_) => LOGIN_LINE_OCTETS_MAX,
+            State::Transaction(_) => LINE_OCTETS_MAX,
+        };
+        match take_line(input, limit) {
             Line::Whole(line) => self.line(&line, out).await,
             Line::Partial => Ok(Step::NeedMore),
             Line::TooLong => {

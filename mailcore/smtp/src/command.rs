@@ -1,13 +1,14 @@
 //! Commands, from octets to values (RFC 5321 §4.1.1, §4.1.2).
 
 use bytes::{Buf, BytesMut};
+use provost_credential::PLAIN_BASE64_OCTETS_MAX;
 use provost_message::{EnvelopeId, HelloVerb, NotificationError, Notify, OriginalRecipient, Path, Recipient, Return};
 
 use crate::reply::{self, Reply};
 
 /// Longest command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512 octets, extensions add to it: SIZE and BODY 26
-/// and 17 (RFC 1870, 6152), AUTH its base64 (RFC 4954 §4, here as much as a name and a password can need).
-pub(crate) const LINE_OCTETS_MAX: usize = 2048;
+/// and 17 (RFC 1870, 6152), AUTH its base64 (RFC 4954 §4, here as much as the longest names and password need).
+pub(crate) const LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
 /// Octets in which the first word of a line of HTTP ends: the longest name of a registered field has 40 or so.
 const HTTP_OCTETS_MAX: usize = 64;
 /// Longest domain (RFC 5321 §4.5.3.1.2).

@@ -18,8 +18,6 @@ const FIELD_OCTETS_MAX: usize = 4096;
 const TEXT_CHARS_MAX: usize = 200;
 /// Shortest initial password, in characters (NIST SP 800-63B §3.1.1.2: at least 8).
 pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
-/// Longest password, in octets: the credential room refuses longer ones before any hashing.
-pub(crate) const PASSWORD_OCTETS_MAX: usize = 512;
 /// A birth, an enrolment or an employment before this year is a mistake of the file.
 const YEAR_MIN: i16 = 1900;
 
@@ -147,7 +145,8 @@ pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err("a password has at least 8 characters");
     }
-    if password.len() > PASSWORD_OCTETS_MAX {
+    // In the form that is hashed: no login could ever match a longer one.
+    if Secret::new(password).is_too_long() {
         return Err("a password has at most 512 octets");
     }
     if password.chars().any(char::is_control) { Err("a password has no control characters") } else { Ok(()) }

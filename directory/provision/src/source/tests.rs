@@ -174,6 +174,12 @@ fn rows_that_are_left_out() {
         ("1,a,b,,,student,,2026-02-30,,".to_owned(), "start_date", "not a date (YYYY-MM-DD)"),
         ("1,a,b,,,student,,2026-02-02,2026-02-01,".to_owned(), "end_date", "the end is before the start"),
         ("1,a,b,,,student,,,,short".to_owned(), "password", "a password has at least 8 characters"),
+        (
+            // RFC 8265 §4.2.2: 514 octets in NFC.
+            format!("1,a,b,,,student,,,,{}", "e\u{301}".repeat(257)),
+            "password",
+            "a password has at most 512 octets",
+        ),
         (format!("1,a,b,,,student,,,,{}", &octets[..513]), "password", "a password has at most 512 octets"),
         ("1,a,b,,,student,,,,with\u{1}control".to_owned(), "password", "a password has no control characters"),
         ("1,a,b,,,student".to_owned(), "program", "the row has 6 fields, the header 10"),

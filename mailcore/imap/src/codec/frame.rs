@@ -2,8 +2,6 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::budget::Share;
-
 /// Literals in one command. A command that we know needs at most a few; SEARCH may carry one per string.
 const LITERALS_MAX: usize = 64;
 /// Longest tag that is sent back when a command is refused before it was parsed.
@@ -11,8 +9,9 @@ const TAG_OCTETS_MAX: usize = 64;
 /// A line that is not whole yet stays in the driver's buffer up to here: octets that trickle in are then no sign of life
 /// to it.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
-/// Literals up to here, octets, are not counted against what all sessions may hold: the bounds of one session suffice.
-const LITERAL_OCTETS_UNCOUNTED: u64 = 64 * 1024;
+/// Literals up to here, octets, stay in memory: the bounds of one session suffice. A larger one is kept elsewhere by the
+/// session; only APPEND has such.
+const LITERAL_OCTETS_SMALL: u64 = 64 * 1024;
 /// While skipping: how much of a line's end is kept, to see a literal announced there.
 const TAIL_OCTETS: usize = 32;
 
@@ -40,8 +39,8 @@ pub(crate) enum Refusal {
     LiteralTooBig,
     /// More literals, or more octets in all, than a command may have.
     CommandTooLong,
-    /// All sessions together hold as much of literals as they may.
-    NoMemory,
+    /// A large literal cannot be kept now: all sessions together hold as much as they may, or the disk is full.
+    NoRoom,
 }
 
 /// What the bytes so far amount to.
@@ -51,8 +50,12 @@ pub(crate) enum Frame {
     NeedMore,
     /// A synchronizing literal is announced: the client waits for `+`.
     Continuation,
+    /// The next octets of the one large literal of a command.
+    Literal(Bytes),
     /// A whole command without its last CRLF; literals stand in it as `{n}CRLF` and n octets.
     Command(Bytes),
+    /// The same without its large literal, which belongs into `text` at this offset.
+    Large { text: Bytes, at: usize },
     /// A command that was skipped, with its tag when it had one.
     Refused(Option<Box<str>>, Refusal),
 }
@@ -63,7 +66,10 @@ pub(crate) struct Framer {
     buffer: BytesMut,
     line_start: usize,
     literal_left: u64,
-    is_counted: bool,
+    /// Whether the current literal is the large one.
+    is_large: bool,
+    /// Where the large literal belongs in `buffer`.
+    large_at: Option<usize>,
     literals: usize,
     refused: Option<(Option<Box<str>>, Refusal)>,
 }
@@ -71,9 +77,12 @@ pub(crate) struct Framer {
 impl Framer {
     /// Takes what it can use from `input`. Whatever is not a whole command is moved out of `input`, so that the
     /// driver's bound on it never meets a large literal.
-    pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &Bounds, share: &mut Share) -> Frame {
+    pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &Bounds) -> Frame {
         loop {
-            if self.literal_left > 0 && !self.take_literal(input, share) {
+            if let Some(octets) = self.take_literal(input) {
+                return Frame::Literal(octets);
+            }
+            if self.literal_left > 0 {
                 return Frame::NeedMore;
             }
             if !self.take_line(input, bounds) {
@@ -91,9 +100,7 @@ impl Framer {
                 // The client waits for our word and has sent nothing of the literal: the command ends here.
                 return self.finish();
             }
-            self.literal_left = announced.octets;
-            self.is_counted = announced.octets > LITERAL_OCTETS_UNCOUNTED;
-            self.line_start = if self.refused.is_some() { 0 } else { self.buffer.len() + announced.octets as usize };
+            self.expect_literal(announced.octets);
             if announced.synchronizing {
                 return Frame::Continuation;
             }
@@ -105,19 +112,40 @@ impl Framer {
         self.literal_left > 0
     }
 
-    /// Moves octets of the current literal; true when it is whole.
-    fn take_literal(&mut self, input: &mut BytesMut, share: &mut Share) -> bool {
-        let here = input.len().min(usize::try_from(self.literal_left).unwrap_or(usize::MAX));
-        if self.refused.is_none() && self.is_counted && !share.grow(here as u64) {
-            self.refuse(Refusal::NoMemory);
-            share.release();
-        }
+    /// The large literal cannot be kept: the rest of the command is only skipped.
+    pub(crate) fn give_up(&mut self, refusal: Refusal) {
         if self.refused.is_none() {
-            self.buffer.extend_from_slice(input.get(..here).unwrap_or_default());
+            self.refuse(refusal);
         }
-        input.advance(here);
+    }
+
+    /// A literal of so many octets follows.
+    fn expect_literal(&mut self, octets: u64) {
+        self.literal_left = octets;
+        self.is_large = self.refused.is_none() && octets > LITERAL_OCTETS_SMALL;
+        self.line_start = match self.refused {
+            Some(_) => 0,
+            None if self.is_large => self.buffer.len(),
+            None => self.buffer.len() + octets as usize,
+        };
+        if self.is_large {
+            self.large_at = Some(self.line_start);
+        }
+    }
+
+    /// Moves octets of the current literal; returns those of a large one.
+    fn take_literal(&mut self, input: &mut BytesMut) -> Option<Bytes> {
+        let here = input.len().min(usize::try_from(self.literal_left).unwrap_or(usize::MAX));
+        let octets = input.split_to(here);
         self.literal_left -= here as u64;
-        self.literal_left == 0
+        if self.refused.is_some() || here == 0 {
+            return None;
+        }
+        if self.is_large {
+            return Some(octets.freeze());
+        }
+        self.buffer.extend_from_slice(&octets);
+        None
     }
 
     /// Moves a line, or as much of it as is here; true when it is whole.
@@ -155,6 +183,7 @@ impl Framer {
         if announced.octets > append.unwrap_or(bounds.literal) {
             self.refuse(Refusal::LiteralTooBig);
         } else if self.literals > LITERALS_MAX
+            || announced.octets > LITERAL_OCTETS_SMALL && self.large_at.is_some()
             || self.buffer.len() as u64 + announced.octets > bounds.command as u64 + append.unwrap_or_default()
         {
             self.refuse(Refusal::CommandTooLong);
@@ -173,7 +202,7 @@ impl Framer {
         let tag = tag.and_then(|tag| std::str::from_utf8(tag).ok()).filter(|tag| super::cursor::is_tag(tag));
         self.refused = Some((tag.map(Into::into), refusal));
         self.buffer.clear();
-        self.line_start = 0;
+        (self.line_start, self.large_at) = (0, None);
     }
 
     fn finish(&mut self) -> Frame {
@@ -183,7 +212,10 @@ impl Framer {
         }
         let mut buffer = done.buffer;
         buffer.truncate(buffer.len().saturating_sub(2));
-        Frame::Command(buffer.freeze())
+        match done.large_at {
+            Some(at) => Frame::Large { text: buffer.freeze(), at },
+            None => Frame::Command(buffer.freeze()),
+        }
     }
 }
 
@@ -226,19 +258,23 @@ pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Opti
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { line: 64, literal: 10, command: 512, append: Some(100) };
+    const BOUNDS: Bounds = Bounds { line: 64, literal: 10, command: 512, append: Some(70_000) };
 
     fn frames(bytes: &[u8], chunk: usize) -> Vec<String> {
         let mut framer = Framer::default();
-        let mut share = Share::new(&crate::LiteralBudget::default());
-        let mut seen = Vec::new();
+        let (mut seen, mut large) = (Vec::new(), Vec::new());
         let mut input = BytesMut::new();
         for piece in bytes.chunks(chunk) {
             input.extend_from_slice(piece);
             loop {
-                match framer.advance(&mut input, &BOUNDS, &mut share) {
+                match framer.advance(&mut input, &BOUNDS) {
                     Frame::NeedMore => break,
                     Frame::Continuation => seen.push("+".to_owned()),
+                    Frame::Literal(octets) => large.extend_from_slice(&octets),
+                    Frame::Large { text, at } => {
+                        let frame = [&text[..at], &std::mem::take(&mut large), &text[at..]].concat();
+                        seen.push(String::from_utf8_lossy(&frame).into_owned());
+                    }
                     Frame::Command(frame) => seen.push(String::from_utf8_lossy(&frame).into_owned()),
                     Frame::Refused(tag, refusal) => seen.push(format!("{} {refusal:?}", tag.as_deref().unwrap_or("*"))),
                 }
@@ -251,6 +287,7 @@ mod tests {
     #[test]
     fn cuts_commands() {
         let long = format!("a LIST {}\r\nb NOOP\r\n", "x".repeat(80));
+        let large = format!("a APPEND x {{65537+}}\r\n{}z\r\n", "y\r\n{3}\r\n".repeat(8_192));
         let rows: &[(&str, &[&str])] = &[
             ("a NOOP\r\nb NOOP\r\n", &["a NOOP", "b NOOP"]),
             ("a LOGIN {3}\r\nabc {2+}\r\nxy\r\n", &["+", "a LOGIN {3}\r\nabc {2+}\r\nxy"]),
@@ -261,7 +298,13 @@ mod tests {
             ("a LOGIN {11+}\r\n01234567890 {12+}\r\n012345678901\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
             ("a APPEND x {11+}\r\n01234567890\r\nb NOOP\r\n", &["a APPEND x {11+}\r\n01234567890", "b NOOP"]),
             ("a LOGIN {99999999999999999999999999}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
-            ("a APPEND x {101}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
+            ("a APPEND x {70001}\r\nb NOOP\r\n", &["a LiteralTooBig", "b NOOP"]),
+            (&large, &[&large[..large.len() - 2]]),
+            (&format!("{large}b NOOP\r\n"), &[&large[..large.len() - 2], "b NOOP"]),
+            (
+                &format!("{}{} {{65537+}}\r\n{}\r\nb NOOP\r\n", &large[..large.len() - 2], "", &large[..65_537]),
+                &["a CommandTooLong", "b NOOP"],
+            ),
             (&long, &["a LineTooLong", "b NOOP"]),
         ];
         for (bytes, expect) in rows {

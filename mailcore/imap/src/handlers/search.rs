@@ -1,8 +1,9 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4; ESEARCH, RFC 4731).
 //!
 //! Each message is read only as far as the answer needs: flags and UID are known, then its row with the kept header fields,
-//! then its header, then all of it.
+//! then its header, then its body, in pieces.
 
+mod body;
 mod content;
 mod key;
 
@@ -85,7 +86,7 @@ async fn in_turn(
     for (index, mut subject) in undecided {
         // Without a row it was gone meanwhile, which was not reported to the client: not found.
         subject.row = rows.next_if(|row| row.meta.uid == subject.message.uid);
-        match is_match(world, key, &subject).await {
+        match is_match(world, selected, key, &subject).await {
             Ok(true) => found.push(index),
             Ok(false) | Err(StoreError::Gone | StoreError::Damaged(_)) => {}
             Err(error) => return Err(error),
@@ -96,17 +97,26 @@ async fn in_turn(
 }
 
 /// Reads no more of a message than the answer needs.
-async fn is_match(world: &World<'_>, key: &Resolved<'_>, subject: &Subject) -> Result<bool, StoreError> {
+async fn is_match(
+    world: &World<'_>,
+    selected: &Selected,
+    key: &Resolved<'_>,
+    subject: &Subject,
+) -> Result<bool, StoreError> {
     let Some(row) = &subject.row else { return Ok(false) };
     if let Some(answer) = key.test(subject, &Content::kept(row)) {
         return Ok(answer);
     }
     let mut source = Source::new(world, row);
-    if let Some(answer) = key.test(subject, &Content::header(source.header().await?)) {
+    let header = Content::header(source.header().await?);
+    if let Some(answer) = key.test(subject, &header) {
         return Ok(answer);
     }
-    let whole = Content::whole(source.read_all().await?);
-    Ok(key.test(subject, &whole).unwrap_or(false))
+    let mut texts = Vec::new();
+    key.body_texts(&header, &mut texts);
+    let found = body::search_body(world, selected, row.meta.uid, source, &texts).await?;
+    let content = header.with_body(texts.into_iter().zip(found).collect());
+    Ok(key.test(subject, &content).unwrap_or(false))
 }
 
 fn number(index: usize) -> u32 {

@@ -1,5 +1,7 @@
 //! Greeting, CAPABILITY, STARTTLS, LOGIN, AUTHENTICATE, ID, LOGOUT.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use provost_net::{Goodbye, Session, Step, Transport};
 use provost_view::{PersonState, View};
 
@@ -176,6 +178,38 @@ async fn tls_is_not_offered_twice() {
 async fn logout() {
     let talk = before_login("C: a LOGOUT\nS: * BYE Logging out\nS: a OK LOGOUT completed").await;
     assert_eq!(talk.step, Step::Close);
+}
+
+/// The bound of a password is one of the form that is hashed, whichever form and command carries it.
+#[tokio::test]
+async fn the_longest_password_logs_in() {
+    let (ascii, composed, apart) = ("\\".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));
+    for (set, typed, is_right) in [
+        (&ascii, ascii.clone(), true),
+        (&ascii, format!("{ascii}x"), false),
+        (&composed, composed.clone(), true),
+        (&composed, apart.clone(), true),
+        (&composed, format!("{apart}x"), false),
+    ] {
+        let mut world = World::new();
+        let zoe = Person {
+            passwords: vec![hash(&Secret::new(set.as_str()), Scheme::Ssha).into()],
+            ..person(PersonState::Active)
+        };
+        world.config = Arc::new(ImapConfig { view: View::fixed(vec![zoe]), ..(*world.config).clone() });
+        let (plain, alone) = (STANDARD.encode(format!("\0zoe\0{typed}")), STANDARD.encode(&typed));
+        for command in [
+            format!("LOGIN zoe \"{}\"", typed.replace('\\', "\\\\")),
+            format!("LOGIN zoe {{{}+}}\r\n{typed}", typed.len()),
+            format!("AUTHENTICATE PLAIN {plain}"),
+            format!("AUTHENTICATE PLAIN\r\n{plain}"),
+            format!("AUTHENTICATE LOGIN em9l\r\n{alone}"),
+        ] {
+            let mut talk = world.talk();
+            talk.send(format!("a {command}\r\n")).await;
+            assert_eq!(talk.take().contains("a OK "), is_right, "{} octets, {command:.20}", typed.len());
+        }
+    }
 }
 
 #[tokio::test]

@@ -69,7 +69,8 @@ impl World {
             hostname: "mail.example.edu".into(),
             view: View::fixed_with(vec![person(PersonState::Active)], message_size(200_000)),
             store: Arc::new(MemoryStore::default()),
-            literals: crate::LiteralBudget::new(250_000),
+            literals: crate::LiteralBudget::new(std::env::temp_dir(), 250_000),
+            searches: crate::SearchTurns::new(1),
             rosters: crate::Rosters::default(),
             recents: crate::Recents::default(),
         };

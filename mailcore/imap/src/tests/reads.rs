@@ -1,7 +1,7 @@
 //! What commands read of the store: the rows asked for, no body where columns answer, and never a whole large one.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use provost_store::{
@@ -19,6 +19,8 @@ struct Counted {
     bodies: AtomicU64,
     /// The most octets of one body that were asked for at once.
     octets_at_once: AtomicU64,
+    /// As a store answers whose columns are of an earlier version.
+    has_no_columns: AtomicBool,
 }
 
 impl Counted {
@@ -44,6 +46,7 @@ impl MessageStore for Counted {
         at_least: Option<Token>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         Box::pin(async move {
+            let columns = if self.has_no_columns.load(Ordering::SeqCst) { Columns::NONE } else { columns };
             let rows = self.engine.read(account, mailbox, which, columns, at_least).await?;
             self.rows.fetch_add(rows.rows.len() as u64, Ordering::SeqCst);
             Ok(rows)
@@ -216,6 +219,57 @@ async fn bodies_are_streamed() {
         rest.len(),
         format!("{{{0}}}\r\n", message.len()).len() + message.len() + ")\r\nf OK FETCH completed\r\n".len()
     );
+}
+
+/// SEARCH of a message of 40 MB has no more of it than a piece in memory, and finds texts anywhere in it.
+#[tokio::test]
+async fn bodies_are_searched_in_pieces() {
+    const OCTETS: usize = 40 * 1024 * 1024;
+    let (world, store) = world(without_quota());
+    let line = "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
+    let part = line.repeat(OCTETS / 2 / line.len());
+    // Across two pieces, whose first is as long as a piece is.
+    let across = format!("{}needle one\r\n", "x".repeat(128 * 1024 - 5));
+    let latin = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxlIMOJVMOJ";
+    let message = format!(
+        "Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: text/plain; charset=utf-8\r\n\r\n{across}{part}\r\n\
+        --b\r\nContent-Type: image/png\r\n\r\n{part}hidden\r\n--b\r\nX-Field: two\r\n{latin}\r\n--b--\r\n"
+    );
+    world.deliver("INBOX", &message).await;
+    world.deliver("INBOX", "Subject: small\r\n\r\nneedle three\r\n").await;
+    let mut talk = world.logged_in().await;
+    talk.send("s EXAMINE INBOX\r\n").await;
+    talk.take();
+    store.octets_at_once.store(0, Ordering::SeqCst);
+    for (keys, expect) in [
+        ("BODY \"needle one\"", " 1"),
+        ("BODY needle", " 1 2"),
+        ("BODY {9+}\r\nneedle \u{e9}", " 1"),
+        ("BODY {12+}\r\nneedle \u{e9}t\u{e9}", " 1"),
+        ("BODY \"x-field: two\"", " 1"),
+        ("BODY hidden", ""),
+        ("TEXT large", " 1"),
+        ("OR BODY three TEXT \"two\"", " 1 2"),
+        ("NOT BODY 0123456789", " 2"),
+        ("BODY none", ""),
+    ] {
+        talk.send(format!("f SEARCH {keys}\r\n")).await;
+        let expect = format!("* SEARCH{expect}\r\nf OK SEARCH completed\r\n");
+        assert_eq!(talk.take(), expect, "{keys}");
+    }
+    let most = store.octets_at_once.load(Ordering::SeqCst);
+    assert!(most <= 128 * 1024, "{most}");
+    store.take();
+    talk.send("f SEARCH 1 BODY xxx\r\n").await;
+    assert_eq!(talk.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
+    let reads = store.take().1;
+    assert!(reads <= 4, "what follows the text that was found is not read: {reads}");
+    // Without its structure, a message is read whole once to find its parts.
+    store.has_no_columns.store(true, Ordering::SeqCst);
+    talk.send("f SEARCH BODY \"needle one\"\r\n").await;
+    assert_eq!(talk.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
+    assert_eq!(store.octets_at_once.load(Ordering::SeqCst), message.len() as u64);
 }
 
 /// A client that takes some buffers and then reads no more.

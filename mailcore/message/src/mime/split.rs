@@ -8,7 +8,7 @@ use crate::ImapEnvelope;
 /// Nested multiparts and messages.
 pub const PART_DEPTH_MAX: usize = 64;
 /// Parts of one message in all.
-const PARTS_MAX: usize = 10_000;
+pub(super) const PARTS_MAX: usize = 10_000;
 /// Longest boundary. RFC 2046 §5.1.1 says 70; a line is compared with that of each open multipart.
 const BOUNDARY_OCTETS_MAX: usize = 1_000;
 

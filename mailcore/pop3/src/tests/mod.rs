@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use proptest::prelude::*;
 use provost_net::{Goodbye, Output, Session, Step, Transport};
@@ -16,7 +18,7 @@ use provost_store::{MemoryStore, MessageStore};
 use provost_view::{Person, PersonState, View};
 use world::{Client, World, ZOE, person};
 
-use crate::command::Command;
+use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX};
 use crate::transaction::Transaction;
 
 const ONE: &str = "Subject: one\r\n\r\nfirst\r\n.second\r\nthird\r\n";
@@ -418,21 +420,49 @@ async fn what_is_no_command() {
     assert_eq!(client.last, Step::Close, "the twentieth closes");
 }
 
-/// RFC 2449 §4: 255 octets.
+/// RFC 2449 §4: 255 octets; before login as many as the longest password needs.
 #[tokio::test]
 async fn a_line_too_long_closes() {
     let world = World::new();
-    let mut client = world.connect().await;
-    client.heard();
-    client.send(&[b'x'; 254]).await;
-    assert_eq!((client.last, client.heard().as_str()), (Step::NeedMore, ""));
-    client.send(b"x").await;
-    assert_eq!((client.last, client.heard().as_str()), (Step::Close, "-ERR the line is too long\r\n"));
+    let (fresh, waiting) = (world.connect().await, world.connect().await);
+    let (mut waiting, inside) = (waiting, logged_in(&world).await);
+    waiting.play("S: +OK...\nC: AUTH PLAIN\nS: +...").await;
+    for (mut client, limit) in
+        [(fresh, LOGIN_LINE_OCTETS_MAX), (waiting, LOGIN_LINE_OCTETS_MAX), (inside, LINE_OCTETS_MAX)]
+    {
+        client.heard();
+        client.send(&vec![b'x'; limit - 1]).await;
+        assert_eq!((client.last, client.heard().as_str()), (Step::NeedMore, ""));
+        client.send(b"x").await;
+        assert_eq!((client.last, client.heard().as_str()), (Step::Close, "-ERR the line is too long\r\n"));
+    }
+}
 
-    let mut client = world.connect().await;
-    client.play("S: +OK...\nC: AUTH PLAIN\nS: +...").await;
-    client.send(&[b'A'; 1500]).await;
-    assert_eq!(client.last, Step::Close);
+/// The bound of a password is one of the form that is hashed, whichever form and command carries it.
+#[tokio::test]
+async fn the_longest_password_logs_in() {
+    let (ascii, composed, apart) = ("x".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));
+    for (set, typed, is_right) in [
+        (&ascii, ascii.clone(), true),
+        (&ascii, format!("{ascii}x"), false),
+        (&"y".repeat(249), "y".repeat(249), true),
+        (&composed, composed.clone(), true),
+        (&composed, apart.clone(), true),
+        (&composed, format!("{apart}x"), false),
+        (&composed, "\u{3000}".repeat(513), false),
+    ] {
+        let mut zoe = person(1, "zoe", PersonState::Active);
+        zoe.passwords = vec![format!("{{CLEARTEXT}}{set}").into()];
+        let world = World::with(View::fixed(vec![zoe]));
+        let message = STANDARD.encode(format!("\0zoe\0{typed}"));
+        for command in [format!("PASS {typed}"), format!("AUTH PLAIN {message}"), format!("AUTH PLAIN\r\n{message}")] {
+            let mut client = world.connect().await;
+            client.send(format!("USER zoe\r\n{command}\r\n").as_bytes()).await;
+            let heard = client.heard();
+            assert_eq!(heard.ends_with("+OK logged in\r\n"), is_right, "{} octets: {heard}", typed.len());
+            assert_ne!(client.last, Step::Close, "{heard}");
+        }
+    }
 }
 
 /// RFC 3206 §4: [SYS/TEMP]. QUIT says +OK only for what has happened.

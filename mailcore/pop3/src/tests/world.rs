@@ -129,8 +129,12 @@ pub(super) const ZOE: AccountId = AccountId(Uuid::from_u128(1));
 impl World {
     /// Zoe is active, Ana is suspended.
     pub(super) fn new() -> Self {
+        Self::with(View::fixed(vec![person(1, "zoe", PersonState::Active), person(2, "ana", PersonState::Suspended)]))
+    }
+
+    /// People of the test's own.
+    pub(super) fn with(view: View) -> Self {
         let store = Arc::new(Store::default());
-        let view = View::fixed(vec![person(1, "zoe", PersonState::Active), person(2, "ana", PersonState::Suspended)]);
         let config = Pop3Config { hostname: "mx.example.edu".into(), view, store: store.clone() };
         Self { store, config: Arc::new(config) }
     }

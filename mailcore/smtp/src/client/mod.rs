@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use provost_message::{Envelope, Path, Recipient};
+use provost_message::{Envelope, Path, Recipient, seven_bit};
 use provost_queue::{Fate, Hold, NextHop};
 use provost_store::BoxFuture;
 use tokio::sync::Semaphore;
@@ -57,10 +57,13 @@ enum Offered {
 }
 
 /// One transaction's message.
+#[derive(Clone, Copy)]
 struct Message<'a> {
     envelope: &'a Envelope,
     recipients: &'a [Recipient],
-    body: &'a [u8],
+    body: &'a Bytes,
+    /// Whether `body` holds 8-bit octets, declared or not.
+    eight_bit: bool,
     hold: &'a dyn Hold,
 }
 
@@ -69,8 +72,9 @@ impl NextHop for RelayClient {
         Box::pin(async move {
             let mut fates = Vec::with_capacity(envelope.recipients.len());
             let deadline = Instant::now() + MESSAGE_LIMIT;
+            let eight_bit = !body.is_ascii();
             for recipients in envelope.recipients.chunks(RECIPIENTS_MAX) {
-                let message = Message { envelope, recipients, body: &body, hold };
+                let message = Message { envelope, recipients, body: &body, eight_bit, hold };
                 fates.extend(self.send_one(&message, deadline).await);
             }
             fates
@@ -105,13 +109,17 @@ impl RelayClient {
     ) -> Result<(Reply, bool), ConnectionError> {
         let offer = async {
             let mut connection = self.connect().await?;
-            let offered = connection.offer(message, known).await?;
-            Ok((connection, offered))
+            let body = match connection.wire_form(message).await {
+                Ok(body) => body,
+                Err(reply) => return Ok((connection, message.body.clone(), Offered::Decided(reply))),
+            };
+            let offered = connection.offer(&Message { body: &body, ..*message }, known).await?;
+            Ok((connection, body, offered))
         };
         let offered = tokio::time::timeout_at(deadline, offer).await;
-        let (mut connection, offered) = offered.unwrap_or(Err(ConnectionError::Timeout("the whole message")))?;
+        let (mut connection, body, offered) = offered.unwrap_or(Err(ConnectionError::Timeout("the whole message")))?;
         let decided = match offered {
-            Offered::AllButEnd => connection.hand_over(message).await?,
+            Offered::AllButEnd => connection.hand_over(&Message { body: &body, ..*message }).await?,
             Offered::Decided(reply) => reply,
         };
         let reports = connection.offers.notifications;
@@ -142,6 +150,24 @@ impl RelayClient {
 }
 
 impl Connection {
+    /// The message as this relay may get it, or why it gets none. RFC 6152 §3: without 8BITMIME it is converted, or it is a
+    /// failure. The memory is that of the message and half as much; the queue bounds how many messages there are.
+    async fn wire_form(&mut self, message: &Message<'_>) -> Result<Bytes, Reply> {
+        if self.offers.eight_bit || !message.eight_bit {
+            return Ok(message.body.clone());
+        }
+        let original = message.body.clone();
+        // Tens of milliseconds for the largest: not on the threads that serve everybody.
+        match tokio::task::spawn_blocking(move || seven_bit(&original)).await {
+            Ok(Ok(converted)) => Ok(converted.into()),
+            // RFC 3463 §3.7: X.6.3, conversion required but not supported.
+            Ok(Err(why)) => {
+                Err(Reply::local(554, &format!("5.6.3 The relay takes 7-bit messages only (no 8BITMIME), and {why}")))
+            }
+            Err(_) => Err(Reply::local(451, "4.3.0 The message cannot be converted now")),
+        }
+    }
+
     /// All of the transaction that comes before the end mark.
     async fn offer(&mut self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Offered, ConnectionError> {
         let octets = message.body.len();
@@ -205,13 +231,14 @@ impl Connection {
     }
 
     fn mail_command(&self, message: &Message<'_>) -> String {
-        let Envelope { reverse_path, eight_bit, envelope_id, ret, .. } = message.envelope;
+        let Envelope { reverse_path, eight_bit: is_declared, envelope_id, ret, .. } = message.envelope;
         let path = reverse_path.as_ref().map(Path::to_string).unwrap_or_default();
         let mut command = format!("MAIL FROM:<{path}>");
         if self.offers.size_max.is_some() {
             command.push_str(&format!(" SIZE={}", message.body.len()));
         }
-        if self.offers.eight_bit && *eight_bit {
+        // RFC 6152 §2: of what it holds, whatever its sender declared.
+        if self.offers.eight_bit && (message.eight_bit || *is_declared) {
             command.push_str(" BODY=8BITMIME");
         }
         // RFC 3461 §5.2.1: passed on as they came.

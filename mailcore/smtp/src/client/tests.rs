@@ -137,6 +137,36 @@ async fn sends_step_by_step() {
     assert_eq!(fates(script, &["a@far.example"]).await, [SENT]);
 }
 
+/// RFC 6152 §2, §3: 8-bit octets go as such, and said so, to who takes them, else in an encoding, and else nowhere.
+#[tokio::test]
+async fn eight_bit_content_is_declared_or_converted() {
+    let declared = "C: MAIL FROM:<zoe@example.edu> BODY=8BITMIME";
+    let plain = "C: MAIL FROM:<zoe@example.edu>";
+    let size = "C: MAIL FROM:<zoe@example.edu> SIZE=98";
+    let rest = "S: 250 ok\nC: RCPT TO:<a@far.example>\nS: 250 ok\nC: DATA\nS: 354 go";
+    let taken = "C: .\nS: 250 taken\nC: QUIT\nS: 221 bye";
+    let text = "Subject: a\r\n\r\n.plain text é\r\n";
+    let signed = "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\né\r\n--s--\r\n";
+    let raw = "C: Subject: a\nC:\nC: ..plain text é";
+    let coded = "C: Subject: a\nC: MIME-Version: 1.0\nC: Content-Transfer-Encoding: quoted-printable\nC:
+        C: ..plain text =C3=A9";
+    let refused = "554 5.6.3 The relay takes 7-bit messages only (no 8BITMIME), and it holds 8-bit octets in a part that is \
+        signed or encrypted";
+    for (offer, body, script, expect) in [
+        ("8BITMIME", text, format!("{declared}\n{rest}\n{raw}\n{taken}"), SENT),
+        ("8BITMIME", "a: b\r\n\r\n", format!("{plain}\n{rest}\nC: a: b\nC:\n{taken}"), SENT),
+        ("HELP", text, format!("{plain}\n{rest}\n{coded}\n{taken}"), SENT),
+        ("SIZE", text, format!("{size}\n{rest}\n{coded}\n{taken}"), SENT),
+        ("HELP", signed, "C: QUIT\nS: 221 bye".into(), Fate::Failed(refused.into())),
+    ] {
+        let (client, server) = relay(&format!("{HELLO}S: 250 {offer}\n{script}")).await;
+        let envelope = Envelope { eight_bit: false, ..envelope(&["a@far.example"]) };
+        let fates = client.send(&envelope, Bytes::from_static(body.as_bytes()), &Held(true)).await;
+        server.await.unwrap();
+        assert_eq!(fates, [expect], "{offer} {body}");
+    }
+}
+
 /// RFC 3461 §5.2.1: a relay that knows the parameters gets them as they came, and will report.
 #[tokio::test]
 async fn passes_on_parameters_of_notifications() {

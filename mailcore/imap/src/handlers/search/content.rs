@@ -1,9 +1,10 @@
 //! What was read of a message for SEARCH, with what was decoded of it: several keys may ask for the same.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use provost_message::{KeptFields, Part, SentDate, body_text, field_text, fields, header_text};
+use provost_message::{KeptFields, SentDate, field_text, fields, header_text};
 use provost_store::Row;
 
 /// How much is there, from nothing to everything.
@@ -14,8 +15,8 @@ pub(super) enum Content<'a> {
     Kept(&'a [u8]),
     /// The header.
     Header(Header),
-    /// The whole message.
-    Whole { message: Bytes, header: Header, body: OnceLock<String> },
+    /// The header, and which texts the body has.
+    Searched { header: Header, body: HashMap<&'a str, bool> },
 }
 
 /// A header and its text.
@@ -35,10 +36,12 @@ impl<'a> Content<'a> {
         Self::Header(Header { section, text: OnceLock::new() })
     }
 
-    pub(super) fn whole(message: Bytes) -> Self {
-        let end = provost_message::header_end(&message).unwrap_or(message.len());
-        let header = Header { section: message.slice(..end), text: OnceLock::new() };
-        Self::Whole { message, header, body: OnceLock::new() }
+    /// The same with what is known of the body.
+    pub(super) fn with_body(self, body: HashMap<&'a str, bool>) -> Self {
+        match self {
+            Self::Header(header) | Self::Searched { header, .. } => Self::Searched { header, body },
+            Self::Nothing | Self::Kept(_) => self,
+        }
     }
 
     /// A header section in which fields of this name would be if the message had any.
@@ -46,7 +49,7 @@ impl<'a> Content<'a> {
         match self {
             Self::Nothing => None,
             Self::Kept(section) => KeptFields::keeps(name).then_some(section),
-            Self::Header(header) | Self::Whole { header, .. } => Some(&header.section),
+            Self::Header(header) | Self::Searched { header, .. } => Some(&header.section),
         }
     }
 
@@ -66,7 +69,7 @@ impl<'a> Content<'a> {
     pub(super) fn header_has(&self, wanted: &str) -> Option<bool> {
         match self {
             Self::Nothing | Self::Kept(_) => None,
-            Self::Header(header) | Self::Whole { header, .. } => {
+            Self::Header(header) | Self::Searched { header, .. } => {
                 Some(header.text.get_or_init(|| header_text(&header.section)).contains(wanted))
             }
         }
@@ -74,7 +77,7 @@ impl<'a> Content<'a> {
 
     /// Whether the body has the text. `None` when it cannot be said yet.
     pub(super) fn body_has(&self, wanted: &str) -> Option<bool> {
-        let Self::Whole { message, body, .. } = self else { return None };
-        Some(body.get_or_init(|| body_text(message, &Part::of(message))).contains(wanted))
+        let Self::Searched { body, .. } = self else { return None };
+        body.get(wanted).copied()
     }
 }

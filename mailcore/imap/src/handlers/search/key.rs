@@ -56,6 +56,21 @@ impl<'a> Resolved<'a> {
         }
     }
 
+    /// The texts that must be looked for in the body of a message with this header; the same one may be there twice.
+    pub(super) fn body_texts(&self, header: &Content<'_>, texts: &mut Vec<&'a str>) {
+        match self {
+            Self::Leaf(SearchKey::Body(text)) => texts.push(text),
+            Self::Leaf(SearchKey::Text(text)) if header.header_has(text) != Some(true) => texts.push(text),
+            Self::Leaf(_) | Self::Sequence(_) | Self::Uid(_) => {}
+            Self::Not(key) => key.body_texts(header, texts),
+            Self::Or(first, second) => {
+                first.body_texts(header, texts);
+                second.body_texts(header, texts);
+            }
+            Self::And(keys) => keys.iter().for_each(|key| key.body_texts(header, texts)),
+        }
+    }
+
     /// `None`: it cannot be said from what was read so far.
     pub(super) fn test(&self, subject: &Subject, content: &Content<'_>) -> Option<bool> {
         match self {

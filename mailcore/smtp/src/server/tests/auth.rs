@@ -2,9 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use provost_credential::Scheme;
 use provost_net::{Session, Step, Transport};
+use provost_view::{Person, Secret, View};
 
-use super::site::{Talk, site};
+use super::site::{Talk, person, site, site_with};
 use crate::server::Service;
 
 fn plain(authorization: &str, name: &str, password: &str) -> String {
@@ -60,6 +62,34 @@ async fn refuses_logins() {
         talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
     }
     site().talk(Service::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
+}
+
+/// The bound of a password is one of the form that is hashed, whichever form and command carries it.
+#[tokio::test]
+async fn the_longest_password_logs_in() {
+    let (ascii, composed, apart) = ("x".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));
+    for (set, typed, expect) in [
+        (&ascii, ascii.clone(), "235"),
+        (&ascii, format!("{ascii}x"), "5"),
+        (&composed, composed.clone(), "235"),
+        (&composed, apart.clone(), "235"),
+        (&composed, format!("{apart}x"), "5"),
+    ] {
+        let password = provost_credential::hash(&Secret::new(set.as_str()), Scheme::Ssha);
+        let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
+        let site = site_with(View::fixed(vec![zoe]));
+        let (message, alone) = (plain("", "zoe", &typed), STANDARD.encode(&typed));
+        for conversation in [
+            format!("C: AUTH PLAIN {message}\nS: {expect}"),
+            format!("C: AUTH PLAIN\nS: 334\nC: {message}\nS: {expect}"),
+            format!("C: AUTH LOGIN em9l\nS: 334\nC: {alone}\nS: {expect}"),
+        ] {
+            let mut talk = site.talk(Service::Submission);
+            talk.run("C: HELO x\nS: 250").await;
+            talk.run(&conversation).await;
+            assert_eq!(talk.ended, None);
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,153 @@
+//! Texts in the body of a message (RFC 3501 §6.4.4 BODY, TEXT): read and decoded in pieces, a few at a time in the process.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use provost_message::{BodySearch, Fed, Part, Searched, searched};
+use provost_store::{Columns, StoreError, Uid, UidSet};
+
+use crate::budget::SearchTurns;
+use crate::mailbox::Selected;
+use crate::source::{HEADER_OCTETS_MAX, PIECE_OCTETS, Source};
+use crate::world::World;
+
+/// Which of the texts, in lower case, are in the body of a message. Of a large message no more than a piece is in memory,
+/// unless its structure is not kept: then it is read whole once, alone.
+pub(super) async fn search_body(
+    world: &World<'_>,
+    selected: &Selected,
+    uid: Uid,
+    mut source: Source<'_>,
+    texts: &[&str],
+) -> Result<Vec<bool>, StoreError> {
+    let mut search = BodySearch::new(texts.iter().copied());
+    if source.octets() <= PIECE_OCTETS {
+        return whole(world, source, search).await;
+    }
+    let structure = structure(world, selected, uid, &mut source).await?;
+    let mut pieces = Pieces { turns: &world.config.searches, source, last: (0, Bytes::new()) };
+    for searched in searched(&structure) {
+        search = match searched {
+            _ if search.is_decided() => break,
+            Searched::Header(part) => pieces.header(search, part).await?,
+            Searched::Text(part) => pieces.text(search, part).await?,
+        };
+    }
+    Ok(search.finish())
+}
+
+/// A small message, read and searched at once.
+async fn whole(world: &World<'_>, mut source: Source<'_>, mut search: BodySearch) -> Result<Vec<bool>, StoreError> {
+    let turn = world.config.searches.turn().await;
+    let message = source.read_all().await?;
+    let work = move || {
+        // Here, not in the future: a client that goes away does not end the work.
+        let _turn = turn;
+        search.whole(&message);
+        search.finish()
+    };
+    off_thread(work).await
+}
+
+/// The structure of a large message: its column, which is read for this message alone, or else from the message.
+async fn structure(
+    world: &World<'_>,
+    selected: &Selected,
+    uid: Uid,
+    source: &mut Source<'_>,
+) -> Result<Part, StoreError> {
+    let rows = world.rows(selected, UidSet::from_uids([uid]), Columns::STRUCTURE).await?;
+    let column = rows.first().and_then(|row| row.derived.as_ref()).map(|derived| &derived.structure[..]);
+    if let Some(part) = column.and_then(Part::decode) {
+        return Ok(part);
+    }
+    let turns = world.config.searches.all_turns().await;
+    let message = source.read_all().await?;
+    let work = move || {
+        let _turns = turns;
+        Part::of(&message)
+    };
+    off_thread(work).await
+}
+
+/// Decoding is work: not on the threads that serve everybody.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Unavailable(format!("a search ended: {error}")))
+}
+
+/// A message's octets in their order.
+struct Pieces<'a> {
+    turns: &'a SearchTurns,
+    source: Source<'a>,
+    /// What was read last, and where it begins: small parts lie together in it.
+    last: (u64, Bytes),
+}
+
+impl Pieces<'_> {
+    /// The first octets of a range, which is not empty.
+    async fn piece(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let at = &self.last.0;
+        if !(*at..at + self.last.1.len() as u64).contains(&range.start) {
+            let piece = self.source.piece(range.start..self.source.octets()).await?;
+            self.last = (range.start, piece);
+        }
+        let (at, octets) = &self.last;
+        let offset = |end: u64| usize::try_from(end.saturating_sub(*at)).unwrap_or(usize::MAX).min(octets.len());
+        match octets.slice(offset(range.start)..offset(range.end)) {
+            piece if piece.is_empty() => Err(StoreError::Damaged("a body is shorter than its structure".into())),
+            piece => Ok(piece),
+        }
+    }
+
+    async fn header(&mut self, mut search: BodySearch, part: &Part) -> Result<BodySearch, StoreError> {
+        let _turn = self.turns.turn().await;
+        let end = part.header.end.min(part.header.start.saturating_add(HEADER_OCTETS_MAX));
+        let mut at = part.header.start;
+        let mut header = Vec::new();
+        while at < end {
+            let piece = self.piece(at..end).await?;
+            at += piece.len() as u64;
+            header.extend_from_slice(&piece);
+        }
+        search.header(part, &header);
+        Ok(search)
+    }
+
+    /// Each piece in its turn, so that a large message does not hold up small ones.
+    async fn text(&mut self, mut search: BodySearch, part: &Part) -> Result<BodySearch, StoreError> {
+        search.begin(part);
+        let mut at = part.body.start;
+        while !search.is_decided() {
+            let fed;
+            (search, fed) = match at < part.body.end {
+                true => {
+                    let turn = self.turns.turn().await;
+                    let piece = self.piece(at..part.body.end).await?;
+                    at += piece.len() as u64;
+                    let work = move || {
+                        let _turn = turn;
+                        feed(search, Some(&piece))
+                    };
+                    off_thread(work).await?
+                }
+                false => match feed(search, None) {
+                    (search, Fed::Taken) => return Ok(search),
+                    again => again,
+                },
+            };
+            if fed == Fed::Again {
+                at = part.body.start;
+            }
+        }
+        Ok(search)
+    }
+}
+
+fn feed(mut search: BodySearch, piece: Option<&[u8]>) -> (BodySearch, Fed) {
+    let fed = match piece {
+        Some(piece) => search.feed(piece),
+        None => search.end(),
+    };
+    (search, fed)
+}

@@ -1,0 +1,141 @@
+//! The one large literal of a command while it comes in: in a file that has no name, so that thirty clients with slow lines,
+//! or one that stops, cost disk and no memory.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::budget::{LiteralBudget, Room, Share};
+
+/// What a literal may take, whatever its size; as in SMTP (RFC 5321 §4.5.3.2.5 has no limit for the whole either).
+const LITERAL_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// Octets that earn a second more.
+const OCTETS_PER_SECOND_MIN: u64 = 2_000;
+
+/// Why a literal cannot be kept. All of them may pass.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpoolError {
+    /// The literals of all sessions are as large as they may be.
+    #[error("the literals of all sessions are too large")]
+    Full,
+    /// Too many whole messages were waiting for memory.
+    #[error("no memory for the message in time")]
+    NoMemory,
+    /// The file.
+    #[error("file of a literal: {0}")]
+    File(#[from] io::Error),
+    /// The work was cut off.
+    #[error("cut off: {0}")]
+    CutOff(#[from] tokio::task::JoinError),
+}
+
+/// A literal as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    budget: LiteralBudget,
+    /// What it holds of the disk.
+    share: Share,
+    file: Option<Arc<File>>,
+    octets: u64,
+    began: Timestamp,
+}
+
+/// A whole command in memory.
+pub(crate) struct Joined {
+    pub(crate) frame: Bytes,
+    /// The memory of the frame and of what comes of it.
+    pub(crate) room: Room,
+}
+
+impl Spool {
+    /// Nothing has come yet.
+    pub(crate) fn new(budget: &LiteralBudget, now: Timestamp) -> Self {
+        Self { budget: budget.clone(), share: Share::new(budget), file: None, octets: 0, began: now }
+    }
+
+    /// How long the client may take for the rest: it grows with what has come, and is nothing for one that trickles.
+    pub(crate) fn time_left(&self, now: Timestamp) -> Duration {
+        let spent: Duration = now.duration_since(self.began).try_into().unwrap_or_default();
+        (LITERAL_LIMIT + Duration::from_secs(self.octets / OCTETS_PER_SECOND_MIN)).saturating_sub(spent)
+    }
+
+    /// Keeps further octets. Off the async threads: a disk can be slow.
+    pub(crate) async fn keep(&mut self, octets: Bytes) -> Result<(), SpoolError> {
+        let count = octets.len() as u64;
+        if !self.share.grow(count) {
+            return Err(SpoolError::Full);
+        }
+        let (file, folder) = (self.file.take(), self.budget.folder());
+        let work = move || {
+            let file = match file {
+                Some(file) => file,
+                // It has no name, so that nothing is left of it after a crash.
+                None => Arc::new(tempfile::tempfile_in(folder)?),
+            };
+            (&*file).write_all(&octets)?;
+            Ok::<_, io::Error>(file)
+        };
+        self.file = Some(tokio::task::spawn_blocking(work).await??);
+        self.octets += count;
+        Ok(())
+    }
+
+    /// The command whose text has the literal at this offset. Waits until there is memory for it, each in its turn.
+    pub(crate) async fn join(self, text: Bytes, at: usize) -> Result<Joined, SpoolError> {
+        let room = self.budget.room(self.octets).await.ok_or(SpoolError::NoMemory)?;
+        let Some(file) = self.file else { return Ok(Joined { frame: text, room }) };
+        let octets = usize::try_from(self.octets).map_err(io::Error::other)?;
+        let work = move || {
+            let (before, after) = text.split_at_checked(at).unwrap_or((&text, &[]));
+            let mut frame = Vec::with_capacity(text.len() + octets);
+            frame.extend_from_slice(before);
+            (&*file).rewind()?;
+            (&*file).read_to_end(&mut frame)?;
+            frame.extend_from_slice(after);
+            Ok::<_, io::Error>(Bytes::from(frame))
+        };
+        let frame = tokio::task::spawn_blocking(work).await??;
+        Ok(Joined { frame, room })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_literal_comes_back_in_its_place() {
+        let budget = LiteralBudget::new(std::env::temp_dir(), 100);
+        let mut spool = Spool::new(&budget, at(0));
+        for octets in ["lit", "", "eral"] {
+            spool.keep(Bytes::from_static(octets.as_bytes())).await.unwrap();
+        }
+        let joined = spool.join(Bytes::from_static(b"a {7}b"), 5).await.unwrap();
+        assert_eq!(joined.frame, "a {7}literalb");
+        let mut other = Spool::new(&budget, at(0));
+        other.keep(Bytes::from(vec![0; 100])).await.unwrap();
+        assert!(matches!(other.keep(Bytes::from_static(b"x")).await, Err(SpoolError::Full)));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_an_error() {
+        let mut spool = Spool::new(&LiteralBudget::new("/nonexistent".into(), 100), at(0));
+        assert!(matches!(spool.keep(Bytes::from_static(b"x")).await, Err(SpoolError::File(_))));
+    }
+
+    #[test]
+    fn who_trickles_runs_out_of_time() {
+        let spool = Spool { octets: 20_000, ..Spool::new(&LiteralBudget::new(std::env::temp_dir(), 0), at(1_000)) };
+        for (now, left) in [(1_000, 610), (900, 610), (1_600, 10), (1_610, 0), (9_999, 0)] {
+            assert_eq!(spool.time_left(at(now)).as_secs(), left, "{now}");
+        }
+    }
+}

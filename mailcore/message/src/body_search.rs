@@ -1,0 +1,348 @@
+//! SEARCH BODY (RFC 3501 §6.4.4) in a body that comes in pieces: the texts in a message and the headers of its parts, as
+//! `search_text` decodes them, in memory of a few pieces whatever the size of the message.
+//!
+//! Found is what a look at the whole decoded text would find, also where it lies across pieces or parts. Two exceptions, in
+//! text that no person writes: a run of more than 64 KiB without a space is put into lower case in parts, and a line of
+//! quoted-printable or UTF-7 that is longer than that is decoded in parts.
+
+use memchr::memmem::Finder;
+
+use crate::Part;
+use crate::charset_stream::CharsetDecoder;
+use crate::mime::Content;
+use crate::search_text::{SEARCHED_OCTETS_MAX, is_opaque, part_header_text};
+use crate::transfer_stream::TransferDecoder;
+
+/// Text that is collected before it is looked at, octets.
+const WINDOW_OCTETS: usize = 64 * 1024;
+/// Longest run without white space that is put into lower case as a whole, octets.
+const RUN_OCTETS_MAX: usize = 64 * 1024;
+
+/// What of a message is looked at, in the order in which a reader meets it.
+#[derive(Clone, Copy, Debug)]
+pub enum Searched<'p> {
+    /// The header of that part.
+    Header(&'p Part),
+    /// The body of that part, which is text or may be.
+    Text(&'p Part),
+}
+
+/// Whether a piece was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// It was.
+    Taken,
+    /// The text is not in the charset that it seemed to be in: its pieces from the first on, once more.
+    Again,
+}
+
+/// Looks for some texts at once.
+#[derive(Debug)]
+pub struct BodySearch {
+    wanted: Vec<Wanted>,
+    /// Text that was not looked at, behind the end of what was.
+    window: Vec<u8>,
+    /// How much of the end is kept, for a text that lies across two windows.
+    overlap: usize,
+    /// Octets of text so far.
+    octets: usize,
+    part: Option<PartText>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    finder: Finder<'static>,
+    is_found: bool,
+}
+
+/// The text of a part that is under way.
+#[derive(Debug)]
+struct PartText {
+    encoding: Vec<u8>,
+    transfer: TransferDecoder,
+    charset: CharsetDecoder,
+    /// Text behind the last white space.
+    run: String,
+    /// As it was before the part, when its charset is a guess.
+    before: Option<Before>,
+}
+
+#[derive(Debug)]
+struct Before {
+    found: Vec<bool>,
+    window: Vec<u8>,
+    octets: usize,
+}
+
+/// What of a message is looked at.
+pub fn searched(root: &Part) -> Vec<Searched<'_>> {
+    let mut all = Vec::new();
+    collect(root, &mut all);
+    all
+}
+
+fn collect<'p>(part: &'p Part, all: &mut Vec<Searched<'p>>) {
+    match &part.content {
+        Content::Multipart(parts) => {
+            for inner in parts {
+                all.push(Searched::Header(inner));
+                collect(inner, all);
+            }
+        }
+        Content::Message(inner, _) => {
+            all.push(Searched::Header(inner));
+            collect(inner, all);
+        }
+        Content::Leaf if !is_opaque(part) => all.push(Searched::Text(part)),
+        Content::Leaf => {}
+    }
+}
+
+impl BodySearch {
+    /// For texts in lower case.
+    pub fn new<'w>(texts: impl IntoIterator<Item = &'w str>) -> Self {
+        let wanted = |text: &str| Wanted { finder: Finder::new(text).into_owned(), is_found: text.is_empty() };
+        let wanted: Vec<Wanted> = texts.into_iter().map(wanted).collect();
+        let longest = wanted.iter().map(|one| one.finder.needle().len()).max().unwrap_or_default();
+        Self { wanted, window: Vec::new(), overlap: longest.saturating_sub(1), octets: 0, part: None }
+    }
+
+    /// Whether nothing that follows can change what was found.
+    pub fn is_decided(&self) -> bool {
+        match &self.part {
+            None => self.octets >= SEARCHED_OCTETS_MAX || self.has_found_all(),
+            // Each part is looked at as a whole; one whose charset is a guess may have to be looked at again.
+            Some(part) => part.before.is_none() && self.has_found_all(),
+        }
+    }
+
+    fn has_found_all(&self) -> bool {
+        self.wanted.iter().all(|one| one.is_found)
+    }
+
+    /// The header of a part.
+    pub fn header(&mut self, part: &Part, header: &[u8]) {
+        self.push(part_header_text(part, header).as_bytes());
+    }
+
+    /// The text of a part begins; its pieces follow in [`Self::feed`].
+    pub fn begin(&mut self, part: &Part) {
+        let charset = CharsetDecoder::new(&part.media.parameter("charset").unwrap_or_default());
+        let before = charset.is_guess().then(|| Before {
+            found: self.wanted.iter().map(|one| one.is_found).collect(),
+            window: self.window.clone(),
+            octets: self.octets,
+        });
+        let transfer = TransferDecoder::new(&part.encoding);
+        self.part = Some(PartText { encoding: part.encoding.clone(), transfer, charset, run: String::new(), before });
+    }
+
+    /// A piece of the text, as transferred.
+    pub fn feed(&mut self, piece: &[u8]) -> Fed {
+        let Some(mut part) = self.part.take() else { return Fed::Taken };
+        let octets = part.transfer.feed(piece);
+        if !part.charset.feed(&octets, false, &mut part.run) {
+            return self.again(part);
+        }
+        let text = part.take_lower();
+        self.push(text.as_bytes());
+        self.part = Some(part);
+        Fed::Taken
+    }
+
+    /// The text of the part ends.
+    pub fn end(&mut self) -> Fed {
+        let Some(mut part) = self.part.take() else { return Fed::Taken };
+        let octets = std::mem::replace(&mut part.transfer, TransferDecoder::Identity).end();
+        if !part.charset.feed(&octets, true, &mut part.run) {
+            return self.again(part);
+        }
+        self.push(part.run.to_lowercase().as_bytes());
+        self.push(b"\n");
+        Fed::Taken
+    }
+
+    /// The whole message, when it is in memory.
+    pub fn whole(&mut self, message: &[u8]) {
+        let root = Part::of(message);
+        for searched in searched(&root) {
+            if self.is_decided() {
+                return;
+            }
+            match searched {
+                Searched::Header(part) => self.header(part, part.header_in(message)),
+                Searched::Text(part) => {
+                    self.begin(part);
+                    while self.feed(part.body_in(message)) == Fed::Again || self.end() == Fed::Again {}
+                }
+            }
+        }
+    }
+
+    /// Which of the texts were found, in their order.
+    pub fn finish(mut self) -> Vec<bool> {
+        self.look();
+        self.wanted.into_iter().map(|one| one.is_found).collect()
+    }
+
+    /// Back to where the part began, with the other charset.
+    fn again(&mut self, part: PartText) -> Fed {
+        if let Some(before) = part.before {
+            for (one, was_found) in self.wanted.iter_mut().zip(before.found) {
+                one.is_found = was_found;
+            }
+            (self.window, self.octets) = (before.window, before.octets);
+        }
+        let transfer = TransferDecoder::new(&part.encoding);
+        let charset = CharsetDecoder::otherwise();
+        self.part = Some(PartText { transfer, charset, run: String::new(), before: None, ..part });
+        Fed::Again
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        self.window.extend_from_slice(text);
+        self.octets += text.len();
+        // Not less than the overlap, or a long text that is looked for would be looked for in itself again and again.
+        if self.window.len() >= self.overlap + WINDOW_OCTETS.max(self.overlap) {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        for one in self.wanted.iter_mut().filter(|one| !one.is_found) {
+            one.is_found = one.finder.find(&self.window).is_some();
+        }
+        self.window.drain(..self.window.len().saturating_sub(self.overlap));
+    }
+}
+
+impl PartText {
+    /// The text up to the last white space, in lower case: a word's case hangs on the letters beside it (the final sigma).
+    fn take_lower(&mut self) -> String {
+        let space = self.run.as_bytes().iter().rposition(u8::is_ascii_whitespace);
+        let end = match space {
+            Some(at) => at + 1,
+            None if self.run.len() > RUN_OCTETS_MAX => self.run.len(),
+            None => 0,
+        };
+        let rest = self.run.split_off(end);
+        std::mem::replace(&mut self.run, rest).to_lowercase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::search_text::body_text;
+
+    /// As a reader of pieces does it.
+    fn in_pieces(message: &[u8], octets: usize, wanted: &[&str]) -> Vec<bool> {
+        let root = Part::of(message);
+        let mut search = BodySearch::new(wanted.iter().copied());
+        for searched in searched(&root) {
+            match searched {
+                Searched::Header(part) => search.header(part, part.header_in(message)),
+                Searched::Text(part) => {
+                    search.begin(part);
+                    let feed = |search: &mut BodySearch| {
+                        part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == Fed::Taken)
+                            && search.end() == Fed::Taken
+                    };
+                    assert!(feed(&mut search) || feed(&mut search), "a second time is enough");
+                }
+            }
+        }
+        search.finish()
+    }
+
+    fn check(message: &[u8], octets: usize, wanted: &[&str]) {
+        let text = body_text(message, &Part::of(message));
+        let expect: Vec<bool> = wanted.iter().map(|one| text.contains(one)).collect();
+        assert_eq!(in_pieces(message, octets, wanted), expect, "{wanted:?} in {text}");
+        let mut search = BodySearch::new(wanted.iter().copied());
+        search.whole(message);
+        assert_eq!(search.finish(), expect, "{wanted:?} in {text}");
+    }
+
+    /// Charsets, encodings, and texts that lie across pieces and parts.
+    #[test]
+    fn finds_what_the_whole_text_holds() {
+        let part = |fields: &str, body: &[u8]| [fields.as_bytes(), b"\r\n", body].concat();
+        let parts = [
+            part(
+                "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n",
+                b"=C9T=E9 soft=\r\nbreak",
+            ),
+            part(
+                "Content-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=utf-16\r\n",
+                b"/v8AbgBlAGUAZABs\r\nAGU=",
+            ),
+            part("Content-Type: text/plain\r\n", "ΟΔΟΣ ὈΔΥΣΣΕΎΣ, café".as_bytes()),
+            part("", b"caf\xe9 \xc9T\xc9"),
+            part("Content-Type: text/plain; charset=utf-7\r\n", b"Fr+APY-sche\r\n+AOk"),
+            part("Content-Type: text/plain; charset=iso-2022-jp\r\n", b"\x1b$BF|K\\\x1b(B"),
+            part("Content-Type: image/png; name=\"Caf=?utf-8?q?=C3=A9?=.png\"\r\n", b"secret"),
+            part("Content-Type: message/rfc822\r\n", b"Subject: Inner\r\n\r\nDEEP\xc3"),
+        ];
+        let body: Vec<u8> = parts.iter().flat_map(|part| [b"--b\r\n", &part[..], b"\r\n"].concat()).collect();
+        let message = [&b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"[..], &body, b"--b--\r\n"].concat();
+        let wanted = [
+            "été",
+            "softbreak",
+            "needle",
+            "οδος ὀδυσσεύς",
+            "οδοσ",
+            "café",
+            "ét",
+            "frösche\r\né",
+            "日本",
+            ".png",
+            "secret",
+            "subject: inner\ndeep",
+            "deepã",
+            "",
+            "none",
+            "soft\nbreak",
+        ];
+        for octets in [1, 2, 3, 5, 17, 10_000] {
+            check(&message, octets, &wanted);
+        }
+    }
+
+    /// A text across the windows in which is looked; memory that does not grow with the message.
+    #[test]
+    fn is_bounded() {
+        let filler = "filler é\r\n".repeat(40_000);
+        let long = format!("{}end", "y".repeat(100_000));
+        let message = format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{filler}nee\r\ndle {long}{filler}");
+        let root = Part::of(message.as_bytes());
+        for octets in [1_000, 65_535, 131_072] {
+            let mut search = BodySearch::new(["nee\r\ndle", &long, "none"]);
+            search.begin(&root);
+            for piece in root.body_in(message.as_bytes()).chunks(octets) {
+                assert_eq!(search.feed(piece), Fed::Taken);
+                assert!(search.window.capacity() < 1_000_000, "{}", search.window.capacity());
+            }
+            assert_eq!((search.end(), search.is_decided()), (Fed::Taken, false));
+            assert_eq!(search.finish(), [true, true, false]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(
+            text in "[aΣσς \r\n.'=Éé]{0,40}",
+            wanted in "[aσς \r\n.é]{0,4}",
+            label in prop_oneof![Just(""), Just("utf-8"), Just("iso-8859-1"), Just("utf-7"), Just("utf-16le"), Just("nosuch")],
+            encoding in prop_oneof![Just("8bit"), Just("base64"), Just("quoted-printable")],
+            tail in proptest::collection::vec(any::<u8>(), 0..3),
+            octets in 1_usize..8,
+        ) {
+            let head = format!("Content-Type: text/plain; charset=\"{label}\"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n");
+            let message = [head.as_bytes(), text.as_bytes(), &tail].concat();
+            check(&message, octets, &[&wanted.to_lowercase(), "é", "ς"]);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Octets to text, in pieces: the same text as [`crate::charset::decode`] gives of the whole.
+
+use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
+use crate::charset::{is_ascii_label, is_utf7, utf7};
+
+/// A line of UTF-7 that is longer is decoded before its end, octets.
+const LINE_OCTETS_MAX: usize = 64 * 1024;
+
+/// The state between two pieces.
+pub(crate) enum CharsetDecoder {
+    /// A charset that is known.
+    Known(Decoder),
+    /// UTF-8 as long as it is.
+    Guess(Decoder),
+    /// A line that has not ended: no code of UTF-7 goes on behind it (RFC 2152).
+    Utf7(Vec<u8>),
+}
+
+impl std::fmt::Debug for CharsetDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Known(_) => "Known",
+            Self::Guess(_) => "Guess",
+            Self::Utf7(_) => "Utf7",
+        })
+    }
+}
+
+impl CharsetDecoder {
+    /// For the charset of that label.
+    pub(crate) fn new(label: &[u8]) -> Self {
+        let label = label.trim_ascii();
+        if is_utf7(label) {
+            return Self::Utf7(Vec::new());
+        }
+        match Encoding::for_label(label).filter(|_| !is_ascii_label(label)) {
+            Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => Self::Known(encoding.new_decoder()),
+            Some(encoding) => Self::Known(encoding.new_decoder_with_bom_removal()),
+            None => Self::Guess(UTF_8.new_decoder_without_bom_handling()),
+        }
+    }
+
+    /// For a text that is no UTF-8, though it says nothing else.
+    pub(crate) fn otherwise() -> Self {
+        Self::Known(WINDOWS_1252.new_decoder_without_bom_handling())
+    }
+
+    /// Whether [`Self::feed`] can say that it is another charset.
+    pub(crate) fn is_guess(&self) -> bool {
+        matches!(self, Self::Guess(_))
+    }
+
+    /// The text of a further piece, behind what `text` holds; false when the guess was wrong.
+    pub(crate) fn feed(&mut self, octets: &[u8], is_last: bool, text: &mut String) -> bool {
+        match self {
+            Self::Known(decoder) => {
+                decode(decoder, octets, is_last, text);
+                true
+            }
+            Self::Guess(decoder) => !decode(decoder, octets, is_last, text),
+            Self::Utf7(line) => {
+                line.extend_from_slice(octets);
+                let end = match memchr::memrchr(b'\n', line) {
+                    Some(at) if !is_last => at + 1,
+                    None if !is_last && line.len() <= LINE_OCTETS_MAX => 0,
+                    _ => line.len(),
+                };
+                let rest = line.split_off(end);
+                text.push_str(&utf7(&std::mem::replace(line, rest)));
+                true
+            }
+        }
+    }
+}
+
+/// Whether something was malformed.
+fn decode(decoder: &mut Decoder, octets: &[u8], is_last: bool, text: &mut String) -> bool {
+    // With this room one call takes all.
+    text.reserve(decoder.max_utf8_buffer_length(octets.len()).unwrap_or_default());
+    let (_, _, has_errors) = decoder.decode_to_string(octets, text, is_last);
+    has_errors
+}

@@ -1,0 +1,411 @@
+//! A message for a server that takes 7-bit content only (RFC 6152 §3): 8-bit parts are encoded, each by itself.
+//!
+//! What is decoded of the result is what was decoded before: leaves, their types and charsets, and the header fields. What
+//! is signed or encrypted is never changed (RFC 1847 §2.1, RFC 2480 §4); a message that cannot be converted without guessing
+//! is refused. One pass, bounded by the bounds of [`Part::of`]; the result is at most half as long again, and a few octets
+//! for each part.
+
+use super::split::PARTS_MAX;
+use super::{Content, ContentFields, FIELDS_MAX, Part};
+use crate::headers::{Field, Headers, fields};
+use crate::transfer_encode::{base64_octets, put_base64, put_quoted_printable};
+use crate::{decode_words, encode_words};
+
+/// Longest value of a field that is encoded, octets.
+const VALUE_OCTETS_MAX: usize = 64 * 1024;
+/// Characters of a field's name that a refusal shows.
+const NAME_CHARS_SHOWN: usize = 40;
+/// What a part that was 8 bit is labelled when its content is not.
+const SEVEN_BIT: &str = "7bit";
+
+/// Why a message stays 8 bit. Its text is printable ASCII, for the reply and the report to the sender.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unconvertible {
+    /// RFC 2047 §5 allows encoded words in some fields only.
+    #[error("its header field {0} holds 8-bit octets")]
+    Header(String),
+    /// Another octet than that of its author makes a signature false.
+    #[error("it holds 8-bit octets in a part that is signed or encrypted")]
+    Protected,
+    /// RFC 2045 §6.4: multipart and message parts cannot be encoded as a whole.
+    #[error("it holds 8-bit octets in a part of type {0}, which must not be encoded")]
+    Composite(String),
+    /// What is encoded already, or in a way that is not known, and yet holds 8-bit octets.
+    #[error("it holds 8-bit octets in a part that is labelled as encoded")]
+    Encoded,
+    /// Beyond the bounds of what is looked at, or malformed so that two readers may see two messages.
+    #[error("it holds 8-bit octets, and its structure is malformed or too large")]
+    Structure,
+}
+
+/// The same message in 7-bit octets. Where nothing is to be converted the octets are the same.
+pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
+    let root = Part::of(message);
+    // Room for the worst, base64 of all of it: what is not touched costs no memory.
+    let converted = Vec::with_capacity(message.len() + message.len() / 2);
+    let mut converter = Converter { message, converted, at: 0, parts: 0 };
+    converter.entity(&root, Place::Message)?;
+    converter.gap(message.len())?;
+    Ok(converter.converted)
+}
+
+/// Where an entity stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is a message: MIME-Version stands in its header (RFC 2045 §4).
+    Message,
+    /// Within a multipart.
+    Multipart,
+}
+
+/// What its Content-Transfer-Encoding says of a part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Label {
+    SevenBit,
+    EightBit,
+    Binary,
+    /// Encoded, or unknown.
+    Other,
+}
+
+impl Label {
+    fn of(encoding: &[u8]) -> Self {
+        let is = |name: &str| encoding.eq_ignore_ascii_case(name.as_bytes());
+        match () {
+            () if encoding.is_empty() || is(SEVEN_BIT) => Self::SevenBit,
+            () if is("8bit") => Self::EightBit,
+            () if is("binary") => Self::Binary,
+            () => Self::Other,
+        }
+    }
+}
+
+struct Converter<'m> {
+    message: &'m [u8],
+    converted: Vec<u8>,
+    /// Octets of the message that are converted.
+    at: usize,
+    parts: usize,
+}
+
+impl Converter<'_> {
+    fn entity(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+        self.parts += 1;
+        if self.parts >= PARTS_MAX {
+            // The parts behind the last one that is looked at would pass for an epilogue.
+            return Err(Unconvertible::Structure);
+        }
+        self.gap(offset(part.header.start))?;
+        let (body, label) = (part.body_in(self.message), Label::of(&part.encoding));
+        let is_composite = !matches!(part.content, Content::Leaf);
+        match (body.is_ascii(), label) {
+            (false, _) if is_protected(part) => Err(Unconvertible::Protected),
+            (true, _) if is_protected(part) => self.unchanged(part, place),
+            (true, Label::SevenBit | Label::Other) => self.unchanged(part, place),
+            _ if !is_as_read(part, part.header_in(self.message)) => Err(Unconvertible::Structure),
+            (_, Label::Other) => Err(Unconvertible::Encoded),
+            (_, Label::SevenBit) if is_composite => {
+                self.header(part, None, place)?;
+                self.inside(part)
+            }
+            (_, _) if is_composite => {
+                self.header(part, Some(SEVEN_BIT), place)?;
+                self.inside(part)
+            }
+            (true, Label::EightBit) => {
+                self.header(part, Some(SEVEN_BIT), place)?;
+                self.copy(offset(part.body.end))
+            }
+            _ => self.leaf(part, place),
+        }
+    }
+
+    /// Its body stays as it is.
+    fn unchanged(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+        self.header(part, None, place)?;
+        self.copy(offset(part.body.end))
+    }
+
+    /// The parts of a composite one.
+    fn inside(&mut self, part: &Part) -> Result<(), Unconvertible> {
+        match &part.content {
+            Content::Leaf => {}
+            Content::Multipart(parts) => {
+                for inner in parts {
+                    self.entity(inner, Place::Multipart)?;
+                }
+            }
+            Content::Message(inner, _) => self.entity(inner, Place::Message)?,
+        }
+        self.gap(offset(part.body.end))
+    }
+
+    /// Text in the encoding that makes it shorter, so that it stays readable where most of it is ASCII; everything else in
+    /// base64.
+    fn leaf(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+        if part.media.is("multipart") || part.media.is("message") {
+            let media = [&part.media.kind[..], b"/", &part.media.subtype].concat();
+            return Err(Unconvertible::Composite(shown(&String::from_utf8_lossy(&media))));
+        }
+        let (body, begin, at) = (part.body_in(self.message), self.converted.len(), self.at);
+        if part.media.is("text") {
+            self.header(part, Some("quoted-printable"), place)?;
+            if put_quoted_printable(body, &mut self.converted, base64_octets(body.len())) {
+                self.at = offset(part.body.end);
+                return Ok(());
+            }
+            self.converted.truncate(begin);
+            self.at = at;
+        }
+        self.header(part, Some("base64"), place)?;
+        put_base64(body, &mut self.converted);
+        self.at = offset(part.body.end);
+        Ok(())
+    }
+
+    /// A header, with another Content-Transfer-Encoding or its own.
+    fn header(&mut self, part: &Part, encoding: Option<&str>, place: Place) -> Result<(), Unconvertible> {
+        let header = part.header_in(self.message);
+        if encoding.is_none() && header.is_ascii() {
+            return self.copy(offset(part.header.end));
+        }
+        let label = encoding.map(|encoding| format!("Content-Transfer-Encoding: {encoding}\r\n"));
+        let mut label = label.as_deref();
+        let (start, headers, mut has_version) = (offset(part.header.start), Headers::of(header), false);
+        for field in fields(header) {
+            let span = headers.span(&field);
+            // Lines that are no field.
+            self.ascii(start + span.start)?;
+            has_version |= field.is("MIME-Version");
+            if encoding.is_some() && field.is("Content-Transfer-Encoding") {
+                self.converted.extend_from_slice(label.take().unwrap_or_default().as_bytes());
+            } else if field.whole().is_ascii() {
+                self.converted.extend_from_slice(field.whole());
+            } else {
+                self.converted.extend_from_slice(encoded(&field)?.as_bytes());
+            }
+            self.at = start + span.end;
+        }
+        if encoding.is_some() && place == Place::Message && !has_version {
+            self.converted.extend_from_slice(b"MIME-Version: 1.0\r\n");
+        }
+        self.converted.extend_from_slice(label.unwrap_or_default().as_bytes());
+        self.ascii(offset(part.header.end))
+    }
+
+    /// Up to `end` as it is, which is ASCII.
+    fn copy(&mut self, end: usize) -> Result<(), Unconvertible> {
+        let octets = self.message.get(self.at..end).ok_or(Unconvertible::Structure)?;
+        self.converted.extend_from_slice(octets);
+        self.at = end;
+        Ok(())
+    }
+
+    /// As [`Self::copy`], refused when it is not ASCII.
+    fn ascii(&mut self, end: usize) -> Result<(), Unconvertible> {
+        match self.message.get(self.at..end) {
+            Some(octets) if octets.is_ascii() => self.copy(end),
+            Some(_) => Err(Unconvertible::Header("(a line without a name)".into())),
+            None => Err(Unconvertible::Structure),
+        }
+    }
+
+    /// What stands between parts: boundaries, and the text before the first part and behind the last, which nobody is shown
+    /// (RFC 2046 §5.1.1). It cannot be encoded, so that `?` stands for its 8-bit octets.
+    fn gap(&mut self, end: usize) -> Result<(), Unconvertible> {
+        let octets = self.message.get(self.at..end).ok_or(Unconvertible::Structure)?;
+        if octets.is_ascii() {
+            return self.copy(end);
+        }
+        let lines = octets.split_inclusive(|octet| *octet == b'\n');
+        if lines.clone().any(|line| line.starts_with(b"--") && !line.is_ascii()) {
+            return Err(Unconvertible::Structure);
+        }
+        self.converted.extend(octets.iter().map(|octet| if octet.is_ascii() { *octet } else { b'?' }));
+        self.at = end;
+        Ok(())
+    }
+}
+
+fn offset(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+/// RFC 1847 §2.1, §2.2.
+fn is_protected(part: &Part) -> bool {
+    part.media.is_exactly("multipart", "signed") || part.media.is_exactly("multipart", "encrypted")
+}
+
+/// Whether every reader finds the type and encoding of a part that were found here: not where they lie beyond the bounds of
+/// what is looked at, nor where one of two fields counts. With another label, other content would be made of it.
+fn is_as_read(part: &Part, header: &[u8]) -> bool {
+    let read = ContentFields::of(header);
+    let count = |name: &str| fields(header).filter(|field| field.is(name)).count();
+    fields(header).nth(FIELDS_MAX).is_none()
+        && count("Content-Type") <= 1
+        && count("Content-Transfer-Encoding") <= 1
+        && read.encoding == part.encoding
+        && read.media.is_none_or(|media| media == part.media)
+}
+
+/// A field in encoded words, when its text is one that may hold them (RFC 2047 §5 rule 1).
+fn encoded(field: &Field<'_>) -> Result<String, Unconvertible> {
+    let is_unstructured = ["Subject", "Comments", "Content-Description"].into_iter().any(|name| field.is(name))
+        || field.name().get(..2).is_some_and(|begin| begin.eq_ignore_ascii_case("X-"));
+    let value = field.unfolded();
+    if !is_unstructured || value.len() > VALUE_OCTETS_MAX || std::str::from_utf8(&value).is_err() {
+        return Err(Unconvertible::Header(shown(field.name())));
+    }
+    // What it holds of encoded words already would be shown as it is within others.
+    Ok(format!("{}:{}\r\n", field.name(), encode_words(&decode_words(&value), field.name().len() + 1)))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).take(NAME_CHARS_SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Headers;
+
+    fn converted(message: &str) -> Result<String, Unconvertible> {
+        seven_bit(message.as_bytes()).map(|octets| String::from_utf8(octets).unwrap())
+    }
+
+    const MULTIPART: &str = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n";
+
+    #[test]
+    fn encodes_leaf_by_leaf() {
+        for (message, expect) in [
+            // A message that is no MIME message becomes one.
+            (
+                "Subject: a\r\n\r\nplain text é\r\n",
+                "Subject: a\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n",
+            ),
+            (
+                "\r\nplain text é",
+                "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9",
+            ),
+            // The label stands where it stood.
+            (
+                "Content-Transfer-Encoding: 8BIT (c)\r\nMIME-Version: 1.0\r\n\r\nplain text é\r\n",
+                "Content-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n\r\nplain text =C3=A9\r\n",
+            ),
+            // Mostly 8 bit: base64 is shorter.
+            (
+                "MIME-Version: 1.0\r\n\r\nщщщщщщщщ",
+                "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\n0YnRidGJ0YnRidGJ0YnRiQ==",
+            ),
+            // Only what is 8 bit is encoded; labels agree with what is inside (RFC 2045 §6.4).
+            (
+                &format!(
+                    "{MULTIPART}Content-Transfer-Encoding: 8bit\r\n\r\nPréambule\r\n--b\r\n\r\nplain text é\r\n--b\r\n\
+                    Content-Transfer-Encoding: 8bit\r\n\r\nplain = \r\n--b\r\nContent-Type: image/png\r\n\r\né\r\n--b--\r\n"
+                ),
+                &format!(
+                    "{MULTIPART}Content-Transfer-Encoding: 7bit\r\n\r\nPr??ambule\r\n--b\r\n\
+                    Content-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b\r\n\
+                    Content-Transfer-Encoding: 7bit\r\n\r\nplain = \r\n--b\r\nContent-Type: image/png\r\n\
+                    Content-Transfer-Encoding: base64\r\n\r\nw6k=\r\n--b--\r\n"
+                ),
+            ),
+            // RFC 2045 §6.2: binary content may have lines of any length.
+            (
+                &format!(
+                    "{MULTIPART}\r\n--b\r\n\r\nplain text é\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: binary\r\n\r\nx\r\n--b--"
+                ),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\neA==\r\n--b--"
+                ),
+            ),
+            // A message within a message is no leaf (RFC 2046 §5.2.1).
+            (
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: é\r\n\r\nplain text é\r\n--b--\r\n"
+                ),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: =?utf-8?B?w6k=?=\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"
+                ),
+            ),
+            // What is signed is left alone beside what is not.
+            (
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\n\r\nplain text é\r\n--b--\r\n"
+                ),
+                &format!(
+                    "{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"
+                ),
+            ),
+            // The header of a signed message is not signed.
+            (
+                "Subject: é\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nx\r\n--s--",
+                "Subject: =?utf-8?B?w6k=?=\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nx\r\n--s--",
+            ),
+            ("Subject: a\r\n\r\nplain\r\n", "Subject: a\r\n\r\nplain\r\n"),
+            ("x-note: =?utf-8?q?a?=\r\n é\r\n\r\n", "x-note: =?utf-8?B?YSDDqQ==?=\r\n\r\n"),
+        ] {
+            assert_eq!(converted(message).as_deref(), Ok(expect), "{message}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_must_not_be_changed() {
+        let header = |name: &str| Unconvertible::Header(name.into());
+        let many = format!("{MULTIPART}\r\n{}é", "--b\r\n\r\n".repeat(PARTS_MAX));
+        let wide =
+            format!("{MULTIPART}\r\n{}--b\r\n\r\né", "--b\r\nContent-Type: a/b;c=d\r\n\r\n".repeat(PARTS_MAX - 4));
+        let behind = format!("{}Content-Transfer-Encoding: base64\r\n\r\né", "A: b\r\n".repeat(FIELDS_MAX));
+        for (message, expect) in [
+            ("From: \"é\" <a@b.example>\r\n\r\nx", header("From")),
+            ("é\r\n\r\nx", header("(a line without a name)")),
+            ("Content-Type: text/plain; name=é\r\n\r\nx", header("Content-Type")),
+            ("Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\né\r\n--s--", Unconvertible::Protected),
+            ("Content-Type: Multipart/Encrypted; boundary=s\r\n\r\n--s\r\n\r\né\r\n--s--", Unconvertible::Protected),
+            ("Content-Type: message/partial\r\n\r\né", Unconvertible::Composite("message/partial".into())),
+            ("Content-Type: multipart/mixed\r\n\r\né", Unconvertible::Composite("multipart/mixed".into())),
+            ("Content-Transfer-Encoding: base64\r\n\r\né", Unconvertible::Encoded),
+            ("Content-Transfer-Encoding: x-own\r\n\r\né", Unconvertible::Encoded),
+            (
+                "Content-Type: multipart/mixed; boundary*=utf-8''%C3%A9\r\n\r\n--é\r\n\r\nx\r\n--é--",
+                Unconvertible::Structure,
+            ),
+            (&format!("{MULTIPART}\r\n--b é\r\n\r\nx\r\n--b--"), Unconvertible::Structure),
+            ("Content-Type: a/b\r\nContent-Type: text/plain\r\n\r\né", Unconvertible::Structure),
+            ("Content-Transfer-Encoding: 8bit\r\ncontent-transfer-encoding: base64\r\n\r\né", Unconvertible::Structure),
+            (&many, Unconvertible::Structure),
+            (&behind, Unconvertible::Structure),
+        ] {
+            assert_eq!(converted(message), Err(expect), "{message:.200}");
+        }
+        assert_eq!(converted(&wide).map(|message| message.is_ascii()), Ok(true), "as many parts as are looked at");
+        let latin = b"Subject: \xe9\r\n\r\nx";
+        assert_eq!(seven_bit(latin), Err(header("Subject")), "a charset that nobody named");
+    }
+
+    #[test]
+    fn long_subjects_are_folded() {
+        let subject = "é ".repeat(200);
+        let message = converted(&format!("Subject: {subject}\r\n\r\nx")).unwrap();
+        assert!(message.lines().all(|line| line.len() <= 76), "{message}");
+        assert_eq!(Headers::of(message.as_bytes()).decoded("Subject").as_deref(), Some(subject.trim_end()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_lines_are_converted_or_refused(lines in proptest::collection::vec(prop_oneof![
+            Just("--b"), Just("--b--"), Just("--c"), Just("é"), Just(""), Just("text"), Just("--é"), Just("Subject: é"),
+            Just("Content-Type: multipart/mixed; boundary=b"), Just("Content-Type: multipart/digest; boundary=c"),
+            Just("Content-Type: multipart/signed; boundary=c"), Just("Content-Type: message/rfc822"),
+            Just("Content-Transfer-Encoding: 8bit"), Just("Content-Transfer-Encoding: base64"), Just("a/b"),
+        ], 0..40), end in prop_oneof![Just("\r\n"), Just("\n")]) {
+            let message = lines.join(end);
+            if let Ok(converted) = seven_bit(message.as_bytes()) {
+                prop_assert!(converted.is_ascii());
+                prop_assert_eq!(seven_bit(&converted), Ok(converted), "once is enough");
+            }
+        }
+    }
+}

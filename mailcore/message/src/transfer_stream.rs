@@ -1,0 +1,131 @@
+//! Content-Transfer-Encoding undone on a body that comes in pieces: the same octets as [`crate::decode_transfer`] gives of
+//! the whole, in memory of one line.
+
+use crate::transfer::{base64, quoted_printable, unescape};
+
+/// A line of quoted-printable that is longer is decoded before its end, octets. RFC 2045 §6.7 rule 5 allows 76.
+const LINE_OCTETS_MAX: usize = 64 * 1024;
+/// Octets of an escape behind its `=`.
+const ESCAPE_DIGITS: usize = 2;
+
+/// The state between two pieces.
+#[derive(Debug)]
+pub(crate) enum TransferDecoder {
+    /// What has no encoding, or one that is not known.
+    Identity,
+    /// Digits that make no whole octets yet; `None` behind the padding.
+    Base64(Option<Vec<u8>>),
+    /// A line that has not ended.
+    QuotedPrintable(Vec<u8>),
+}
+
+impl TransferDecoder {
+    /// For the encoding of that name.
+    pub(crate) fn new(encoding: &[u8]) -> Self {
+        if encoding.eq_ignore_ascii_case(b"base64") {
+            Self::Base64(Some(Vec::new()))
+        } else if encoding.eq_ignore_ascii_case(b"quoted-printable") {
+            Self::QuotedPrintable(Vec::new())
+        } else {
+            Self::Identity
+        }
+    }
+
+    /// What a further piece decodes to, as far as it can be said.
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Identity => piece.to_vec(),
+            Self::Base64(None) => Vec::new(),
+            Self::Base64(digits) => base64_piece(digits, piece),
+            Self::QuotedPrintable(line) => lines(line, piece),
+        }
+    }
+
+    /// The rest.
+    pub(crate) fn end(self) -> Vec<u8> {
+        match self {
+            Self::Identity | Self::Base64(None) => Vec::new(),
+            Self::Base64(Some(digits)) => base64(&digits),
+            Self::QuotedPrintable(line) => quoted_printable(&line),
+        }
+    }
+}
+
+/// RFC 2045 §6.8: four digits are three octets, and the padding is the end.
+fn base64_piece(kept: &mut Option<Vec<u8>>, piece: &[u8]) -> Vec<u8> {
+    let padding = memchr::memchr(b'=', piece);
+    let mut digits = kept.take().unwrap_or_default();
+    let is_digit = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
+    digits.extend(piece.iter().take(padding.unwrap_or(piece.len())).copied().filter(is_digit));
+    if padding.is_some() {
+        return base64(&digits);
+    }
+    let rest = digits.split_off(digits.len() & !3);
+    *kept = Some(rest);
+    base64(&digits)
+}
+
+/// RFC 2045 §6.7: white space at the end of a line counts for nothing, so that a line is decoded when its end is there.
+fn lines(kept: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
+    kept.extend_from_slice(piece);
+    if let Some(end) = memchr::memrchr(b'\n', piece) {
+        let rest = kept.split_off(kept.len() - piece.len() + end + 1);
+        return quoted_printable(&std::mem::replace(kept, rest));
+    }
+    if kept.len() <= LINE_OCTETS_MAX {
+        return Vec::new();
+    }
+    // No standard has such lines. Up to here nothing that follows can change what they say.
+    let text = kept.trim_ascii_end();
+    let escape = text.iter().rev().take(ESCAPE_DIGITS).position(|octet| *octet == b'=').map_or(0, |at| at + 1);
+    let mut end = text.len() - escape;
+    if kept.len() - end > LINE_OCTETS_MAX {
+        end = kept.len();
+    }
+    let rest = kept.split_off(end);
+    let mut decoded = Vec::with_capacity(end);
+    unescape(&std::mem::replace(kept, rest), &mut decoded);
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode_transfer;
+    use proptest::prelude::*;
+
+    fn in_pieces(body: &[u8], encoding: &[u8], octets: usize) -> Vec<u8> {
+        let mut decoder = TransferDecoder::new(encoding);
+        let mut decoded: Vec<u8> = body.chunks(octets).flat_map(|piece| decoder.feed(piece)).collect();
+        decoded.extend(decoder.end());
+        decoded
+    }
+
+    #[test]
+    fn long_lines_are_bounded() {
+        for line in ["a=41=", " ", "= ", "=4", "=\t\t=", "x"] {
+            let body = line.repeat(200_000);
+            let mut decoder = TransferDecoder::new(b"quoted-printable");
+            for piece in body.as_bytes().chunks(10_000) {
+                decoder.feed(piece);
+                let TransferDecoder::QuotedPrintable(kept) = &decoder else { panic!() };
+                assert!(kept.len() <= 2 * LINE_OCTETS_MAX, "{line}");
+            }
+        }
+        let text = "=41".repeat(100_000);
+        assert_eq!(in_pieces(text.as_bytes(), b"quoted-printable", 999), vec![b'A'; 100_000]);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(
+            body in prop_oneof!["[=\r\n \tAa0_]{0,60}", "[A-Za-z0-9+/\r\n*]{0,60}=?[a-z]{0,5}"],
+            octets in 1_usize..20,
+        ) {
+            for encoding in [&b"base64"[..], b"quoted-printable", b"8bit"] {
+                let whole = decode_transfer(body.as_bytes(), encoding).into_owned();
+                prop_assert_eq!(in_pieces(body.as_bytes(), encoding, octets), whole);
+            }
+        }
+    }
+}
