@@ -40,6 +40,16 @@ impl Rdn {
         Self { pairs: vec![(preferred(attribute), value.to_owned())] }
     }
 
+    /// The same with another first value (unescaped).
+    #[must_use]
+    pub fn with_first_value(&self, value: &str) -> Self {
+        let mut pairs = self.pairs.clone();
+        if let Some((_, first)) = pairs.first_mut() {
+            value.clone_into(first);
+        }
+        Self { pairs }
+    }
+
     /// The pairs: attribute type and value (unescaped).
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(attribute, value)| (attribute.as_str(), value.as_str()))
