@@ -167,7 +167,9 @@ fn normalise(rdns: &[Rdn], nesting: Nesting) -> String {
 fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
     let mut pairs: Vec<String> = rdn
         .pairs()
-        .map(|(attribute, value)| format!("{}={}", attribute.to_ascii_lowercase(), escape(&key(attribute, value, nesting))))
+        .map(|(attribute, value)| {
+            format!("{}={}", attribute.to_ascii_lowercase(), escape(&key(attribute, value, nesting)))
+        })
         .collect();
     pairs.sort();
     pairs.dedup();
@@ -428,8 +430,19 @@ mod tests {
         let long = "a=b,".repeat(2000);
         let bad = ["people", "=x", "ou=", "ou=a,,dc=b", "o u=a", ",", "ou=a,", "ou=a+", &long];
         // RFC 4514 §3: what must be escaped, and what must not.
-        let strings = [r"cn=CORP\user", "cn=a<b", "cn=a>b", r#"cn="a""#, r#"cn=a"b"#, "cn=a\0", r"cn=a\", r"cn=\zz", r"cn=\ff"];
-        let hex = ["ou=#", "ou=#0", "ou=#0401", "ou=#04016162", "ou=#0400", "ou=#300403", "ou=#0401ff", "ou=#zz0161", "ou=#1e0161"];
+        let strings =
+            [r"cn=CORP\user", "cn=a<b", "cn=a>b", r#"cn="a""#, r#"cn=a"b"#, "cn=a\0", r"cn=a\", r"cn=\zz", r"cn=\ff"];
+        let hex = [
+            "ou=#",
+            "ou=#0",
+            "ou=#0401",
+            "ou=#04016162",
+            "ou=#0400",
+            "ou=#300403",
+            "ou=#0401ff",
+            "ou=#zz0161",
+            "ou=#1e0161",
+        ];
         for bad in bad.into_iter().chain(strings).chain(hex) {
             assert!(Dn::parse(bad).is_err(), "{bad:.80}");
         }
@@ -438,7 +451,9 @@ mod tests {
     // RFC 4514 §3 lets these stand as they are.
     #[test]
     fn takes_what_needs_no_escape() {
-        for (text, value) in [("cn=a#b=c", "a#b=c"), ("cn=a'b!", "a'b!"), (r"cn=\20a\ ", " a "), ("cn=\u{1}x", "\u{1}x")] {
+        for (text, value) in
+            [("cn=a#b=c", "a#b=c"), ("cn=a'b!", "a'b!"), (r"cn=\20a\ ", " a "), ("cn=\u{1}x", "\u{1}x")]
+        {
             let dn = Dn::parse(text).unwrap();
             assert_eq!(dn.rdn_value("cn").as_deref(), Some(value), "{text}");
             assert_eq!(Dn::parse(dn.as_str()).unwrap().as_str(), dn.as_str());
@@ -451,7 +466,9 @@ mod tests {
     // RFC 4517 §4.2: case counts where the type's rule says so.
     #[test]
     fn names_that_differ() {
-        for (a, b) in [("vendorName=A", "vendorName=a"), ("cn=e", "cn=é"), ("cn=a", "sn=a"), ("cn=\u{e000}", "cn=\u{e001}")] {
+        for (a, b) in
+            [("vendorName=A", "vendorName=a"), ("cn=e", "cn=é"), ("cn=a", "sn=a"), ("cn=\u{e000}", "cn=\u{e001}")]
+        {
             assert_ne!(Dn::parse(a).unwrap(), Dn::parse(b).unwrap(), "{a}");
         }
     }

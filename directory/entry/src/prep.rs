@@ -30,6 +30,9 @@ pub enum Part {
 /// The key of caseIgnoreMatch and caseExactMatch; `None` when the string has a prohibited character (RFC 4518 §2.4).
 pub fn directory_string(text: &str, case: Case) -> Option<String> {
     let mapped = mapped(text, case)?;
+    if !mapped.contains(' ') {
+        return Some(mapped);
+    }
     let mut out = String::with_capacity(mapped.len());
     for word in words(&mapped) {
         if !out.is_empty() {
@@ -47,9 +50,8 @@ pub fn numeric_string(text: &str) -> Option<String> {
 
 /// The key of telephoneNumberMatch: without any space or hyphen (RFC 4518 §2.6.3).
 pub fn telephone_number(text: &str) -> Option<String> {
-    let hyphen = |c: char| {
-        matches!(c, ' ' | '-' | '\u{58a}' | '\u{2010}' | '\u{2011}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}')
-    };
+    let hyphen =
+        |c: char| matches!(c, ' ' | '-' | '\u{58a}' | '\u{2010}' | '\u{2011}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}');
     Some(mapped(text, Case::Ignored)?.replace(hyphen, ""))
 }
 
@@ -132,7 +134,8 @@ fn fold(c: char) -> impl Iterator<Item = char> {
 /// are let through: people's names hold them today, and OpenLDAP compares them as well.
 fn is_prohibited(c: char) -> bool {
     let code = u32::from(c);
-    matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'.. | '\u{fdd0}'..='\u{fdef}' | '\u{fffd}') || code & 0xfffe == 0xfffe
+    matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'.. | '\u{fdd0}'..='\u{fdef}' | '\u{fffd}')
+        || code & 0xfffe == 0xfffe
 }
 
 /// What stands between insignificant spaces. RFC 4518 §2.6.1: a space that a combining mark follows is no space.

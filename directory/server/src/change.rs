@@ -466,10 +466,7 @@ fn moved_entries(tree: &Tree, place: Place, old_dn: &Dn, new_dn: &Dn) -> Outcome
         return Ok(Vec::new());
     }
     let below = tree.below(place);
-    if below.len() > MOVED_ENTRIES_MAX {
-        let words = format!("more than {MOVED_ENTRIES_MAX} entries stand below it");
-        return Err(Refusal::new(Code::AdminLimitExceeded, words));
-    }
+    check_moved(below.len())?;
     let depth = new_dn.rdns().len();
     for (levels, place) in &below {
         let octets = tree.dn(*place).len().saturating_sub(old_dn.as_str().len()) + new_dn.as_str().len();
@@ -478,4 +475,51 @@ fn moved_entries(tree: &Tree, place: Place, old_dn: &Dn, new_dn: &Dn) -> Outcome
         }
     }
     Ok(below.into_iter().map(|(_, place)| place).collect())
+}
+
+fn check_moved(entries: usize) -> Outcome<()> {
+    if entries <= MOVED_ENTRIES_MAX {
+        return Ok(());
+    }
+    let words = format!("{entries} entries stand below it; at most {MOVED_ENTRIES_MAX} are moved at once");
+    Err(Refusal::new(Code::AdminLimitExceeded, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const SUFFIX: &str = "dc=example,dc=edu";
+
+    fn record(rdn: &str) -> Record {
+        let csn = Csn { micros: 0, count: 0, server: 1 };
+        let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
+        Draft { head, rdn: rdn.to_owned(), attributes: BTreeMap::new() }.encode()
+    }
+
+    /// The suffix, an entry below it, and so many entries below that.
+    fn tree(below: u32) -> Tree {
+        let catalogue = Arc::new(Catalogue::load().unwrap());
+        let mut tree = Tree::new(catalogue, Dn::parse(SUFFIX).unwrap()).unwrap();
+        tree.reserve(below + 1);
+        tree.put(0, NO_PLACE, record(SUFFIX));
+        tree.put(1, 0, record("ou=a"));
+        (0..below).for_each(|i| tree.put(i + 2, 1, record(&format!("cn={i}"))));
+        tree
+    }
+
+    // RFC 4511 §4.9, and what we bound it by.
+    #[test]
+    fn renames_are_bounded() {
+        let name = |rdn: &str| Dn::parse(&format!("{rdn},{SUFFIX}")).unwrap();
+        let moved = |tree: &Tree, new: &str| moved_entries(tree, 1, &name("ou=a"), &name(new)).map_err(|r| r.code);
+        let small = tree(3);
+        assert_eq!(moved(&small, "ou=b"), Ok(vec![2, 3, 4]));
+        assert_eq!(moved(&small, "ou=a"), Ok(vec![]), "the name stays");
+        let long = format!("ou={}", "x".repeat(DN_OCTETS_MAX - SUFFIX.len() - 5));
+        assert_eq!(moved(&small, &long), Err(Code::UnwillingToPerform));
+        assert!(check_moved(MOVED_ENTRIES_MAX).is_ok());
+        assert_eq!(check_moved(MOVED_ENTRIES_MAX + 1).unwrap_err().code, Code::AdminLimitExceeded);
+    }
 }

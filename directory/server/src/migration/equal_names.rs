@@ -95,7 +95,8 @@ fn merge_binary(transaction: &Transaction<'_>, entries: &mut Entries) -> Result<
 }
 
 fn rename_suffix(transaction: &Transaction<'_>) -> Result<(), StorageError> {
-    let found = transaction.query_row("SELECT value FROM state WHERE key = 'suffix'", [], |row| row.get(0)).optional()?;
+    let found =
+        transaction.query_row("SELECT value FROM state WHERE key = 'suffix'", [], |row| row.get(0)).optional()?;
     let suffix: Option<String> = found;
     if let Some(suffix) = suffix.and_then(|text| Dn::parse(&text).ok()) {
         transaction.execute("UPDATE state SET value = ?1 WHERE key = 'suffix'", [suffix.normalised()])?;
@@ -145,7 +146,8 @@ fn renew_csns(
     entries: &mut Entries,
     renamed: &[Place],
 ) -> Result<HashSet<Place>, StorageError> {
-    let found = transaction.query_row("SELECT value FROM state WHERE key = 'context'", [], |row| row.get(0)).optional()?;
+    let found =
+        transaction.query_row("SELECT value FROM state WHERE key = 'context'", [], |row| row.get(0)).optional()?;
     let text: Option<String> = found;
     let mut context = text.and_then(|text| Context::parse_cookie(text.as_bytes())).unwrap_or_default();
     entries.values().for_each(|(_, draft)| context.advance(draft.head.csn));
