@@ -197,12 +197,7 @@ fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
 /// The attribute type as it is written in names here (RFC 4514 §3: any of its names, or its OID): as it came when that is
 /// the preferred name or the schema lacks it. The prefix `oid.` is RFC 1779's.
 fn preferred(attribute: &str) -> String {
-    let bare = match attribute.get(..4) {
-        Some(prefix) if prefix.eq_ignore_ascii_case("oid.") => attribute.get(4..).unwrap_or_default(),
-        _ => attribute,
-    };
-    let is_oid = bare.starts_with(|c: char| c.is_ascii_digit());
-    let attribute = if is_oid { bare } else { attribute };
+    let attribute = without_oid_prefix(attribute);
     match naming_type(attribute) {
         Some(found) if !found.name.eq_ignore_ascii_case(attribute) => found.name.clone(),
         _ => attribute.to_owned(),
@@ -261,12 +256,30 @@ fn split_unescaped<'a>(text: &'a str, separators: &[char]) -> Vec<&'a str> {
     parts
 }
 
+/// descr or numericoid (RFC 4512 §1.4), the latter also with the prefix of RFC 1779.
+fn is_attribute_type(text: &str) -> bool {
+    let is_number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits && (part == "0" || !part.starts_with('0'))
+    };
+    let is_oid = |text: &str| text.contains('.') && text.split('.').all(is_number);
+    let is_descr = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    is_descr || is_oid(without_oid_prefix(text))
+}
+
+fn without_oid_prefix(text: &str) -> &str {
+    match text.split_at_checked(4) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("oid.") => rest,
+        _ => text,
+    }
+}
+
 /// attributeTypeAndValue (RFC 4514 §3).
 fn parse_pair(text: &str) -> Option<(String, String)> {
     let (attribute, value) = text.split_once('=')?;
     let attribute = attribute.trim_matches(' ');
-    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    if attribute.is_empty() || !attribute.bytes().all(is_name) {
+    if !is_attribute_type(attribute) {
         return None;
     }
     let head = value.trim_start_matches(' ');
@@ -432,6 +445,8 @@ mod tests {
         // RFC 4514 §3: what must be escaped, and what must not.
         let strings =
             [r"cn=CORP\user", "cn=a<b", "cn=a>b", r#"cn="a""#, r#"cn=a"b"#, "cn=a\0", r"cn=a\", r"cn=\zz", r"cn=\ff"];
+        let types =
+            ["2=a", "2.5.4.3.=a", "02.5.4.3=a", "2..5=a", "oid.cn=a", "oid.=a", "-cn=a", "c.n=a", "c_n=a", "é=a"];
         let hex = [
             "ou=#",
             "ou=#0",
@@ -443,7 +458,7 @@ mod tests {
             "ou=#zz0161",
             "ou=#1e0161",
         ];
-        for bad in bad.into_iter().chain(strings).chain(hex) {
+        for bad in bad.into_iter().chain(strings).chain(types).chain(hex) {
             assert!(Dn::parse(bad).is_err(), "{bad:.80}");
         }
     }

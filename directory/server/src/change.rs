@@ -312,8 +312,8 @@ impl Contents {
 
     /// RFC 4511 §4.7: values of the RDN that the request leaves out are added by the server.
     fn add_naming(&mut self, tree: &mut Tree, rdn: &Rdn) -> Outcome<()> {
+        constraint::check_naming_types(tree, rdn)?;
         for (name, value) in rdn.pairs() {
-            constraint::check_naming_type(tree, name)?;
             match self.add(tree, name, &[value.as_bytes().to_vec()]) {
                 Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
                 _ => {}
@@ -446,8 +446,8 @@ fn modify_dn(
             contents.delete(tree, name, &[value.as_bytes().to_vec()])?;
         }
     }
+    constraint::check_naming_types(tree, &new_rdn)?;
     for (name, value) in new_rdn.pairs() {
-        constraint::check_naming_type(tree, name)?;
         match contents.add(tree, name, &[value.as_bytes().to_vec()]) {
             Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
             _ => {}

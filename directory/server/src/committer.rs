@@ -193,7 +193,7 @@ impl Committer {
     }
 }
 
-/// Makes the changes of one write visible, and tells the watchers where each entry stood before and after all of them.
+/// Makes the changes of one write visible, and reports to the watchers where each entry stood before and after all of them.
 fn apply(tree: &mut Tree, changes: Vec<Change>, watchers: &mut Watchers) {
     if watchers.is_empty() {
         changes.iter().for_each(|change| tree.apply(change));

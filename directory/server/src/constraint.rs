@@ -37,12 +37,19 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
     Ok(())
 }
 
-/// Whether values of this type can be told apart, and are the writer's to give: those of others name no entry.
-pub(crate) fn check_naming_type(tree: &Tree, name: &str) -> Outcome<()> {
-    let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
-    let type_id = tree.catalogue.type_id(name).ok_or_else(undefined)?;
-    if tree.catalogue.type_of(type_id).rule == Rule::None || tree.catalogue.type_of(type_id).operational {
-        return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
+/// Whether an entry may have this RDN: each of its types is there once (RFC 4512 §2.3, X.501), and has values that can be
+/// told apart and are the writer's to give.
+pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> Outcome<()> {
+    let mut seen = BTreeSet::new();
+    for (name, _) in rdn.pairs() {
+        let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
+        let type_id = tree.catalogue.type_id(name).ok_or_else(undefined)?;
+        if tree.catalogue.type_of(type_id).rule == Rule::None || tree.catalogue.type_of(type_id).operational {
+            return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
+        }
+        if !seen.insert(type_id) {
+            return Err(Refusal::new(Code::InvalidDnSyntax, format!("'{name}' is in the RDN twice")));
+        }
     }
     Ok(())
 }

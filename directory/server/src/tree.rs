@@ -427,7 +427,7 @@ impl Tree {
 
     fn unsorted_candidates(&self, filter: &Filter) -> Option<Vec<Place>> {
         match filter {
-            // Undefined selects nothing; under a `Not`, which is looked for everywhere, it does not either.
+            // An Undefined item selects no entry. A `Not` around it is never answered from an index.
             Filter::Undefined => Some(Vec::new()),
             Filter::Equal(name, value) => {
                 let type_id = self.catalogue.type_id(name.attribute_type())?;

@@ -23,7 +23,7 @@ use crate::tree::{NO_PLACE, Place};
 /// All entries, opened: place, parent, content.
 type Entries = BTreeMap<Place, (Place, Draft)>;
 
-/// See above.
+/// Takes a file from format 1 to 2. Reads all entries into memory, as opening the file does.
 pub(super) fn step(transaction: &Transaction<'_>) -> Result<(), StorageError> {
     let mut entries = read_entries(transaction)?;
     let mut changed = merge_binary(transaction, &mut entries)?;
