@@ -5,8 +5,10 @@
 
 pub mod definition;
 mod emit;
+mod naming;
 
 pub use emit::{directory_server_389, slapd_conf};
+pub use naming::{NamingType, naming_type};
 
 /// What OpenLDAP does not ship, in cn=config form, in the order in which slapd wants it (after core, cosine,
 /// inetorgperson and misc): file name and text.

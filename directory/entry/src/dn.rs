@@ -1,7 +1,12 @@
-//! Distinguished names (RFC 4514), compared as this project's schema compares them: without case, spaces folded.
+//! Distinguished names (RFC 4514), compared as the schema says (distinguishedNameMatch, RFC 4517 §4.2.15): attribute types by
+//! any of their names, values by the equality rule of their type.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+
+use provost_schema::naming_type;
+
+use crate::prep::{self, Case};
 
 /// Longest DN that we read, in octets of its text.
 pub const DN_OCTETS_MAX: usize = 4096;
@@ -16,7 +21,8 @@ pub struct Rdn {
 
 /// A distinguished name. The empty one is the root DSE.
 ///
-/// Keeps the spelling it came in; equality, order and hash go by the normalised form.
+/// Keeps the spelling it came in, but for attribute types under another name or an OID and for values in hexadecimal:
+/// `commonName=x`, `2.5.4.3=x` and `cn=#0C0178` are `cn=x`. Equality, order and hash go by the normalised form.
 #[derive(Clone)]
 pub struct Dn {
     text: Box<str>,
@@ -31,7 +37,17 @@ pub struct DnError(pub String);
 impl Rdn {
     /// `type=value`, value unescaped.
     pub fn new(attribute: &str, value: &str) -> Self {
-        Self { pairs: vec![(attribute.to_owned(), value.to_owned())] }
+        Self { pairs: vec![(preferred(attribute), value.to_owned())] }
+    }
+
+    /// The same with another first value (unescaped).
+    #[must_use]
+    pub fn with_first_value(&self, value: &str) -> Self {
+        let mut pairs = self.pairs.clone();
+        if let Some((_, first)) = pairs.first_mut() {
+            value.clone_into(first);
+        }
+        Self { pairs }
     }
 
     /// The pairs: attribute type and value (unescaped).
@@ -53,7 +69,8 @@ impl fmt::Display for Rdn {
 }
 
 impl Dn {
-    /// Parses RFC 4514 text; hex-string values (`#04...`) are refused.
+    /// Parses RFC 4514 text. A hex-string value (`#04...`) must be the BER encoding of a string (§2.4). As §3 lets readers do,
+    /// spaces around types, values and separators are passed over, and a semicolon separates RDNs as well.
     pub fn parse(text: &str) -> Result<Self, DnError> {
         let rdns = parse_rdns(text).ok_or_else(|| DnError(text.chars().take(128).collect()))?;
         Ok(Self::build(&rdns))
@@ -66,7 +83,7 @@ impl Dn {
 
     fn build(rdns: &[Rdn]) -> Self {
         let text = rdns.iter().map(Rdn::to_string).collect::<Vec<_>>().join(",");
-        let normalised = rdns.iter().map(normalise_rdn).collect::<Vec<_>>().join(",");
+        let normalised = normalise(rdns, Nesting::Outer);
         Self { text: text.into_boxed_str(), normalised: normalised.into_boxed_str() }
     }
 
@@ -76,7 +93,7 @@ impl Dn {
         let join = |head: String, tail: &str| if tail.is_empty() { head } else { format!("{head},{tail}") };
         Self {
             text: join(rdn.to_string(), &self.text).into_boxed_str(),
-            normalised: join(normalise_rdn(&rdn), &self.normalised).into_boxed_str(),
+            normalised: join(normalise_rdn(&rdn, Nesting::Outer), &self.normalised).into_boxed_str(),
         }
     }
 
@@ -135,18 +152,56 @@ fn ends_in_escape(text: &str) -> bool {
     text.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 
-fn normalise_rdn(rdn: &Rdn) -> String {
+/// Whether a name stands for itself, or is the value of an attribute within a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nesting {
+    Outer,
+    Inner,
+}
+
+fn normalise(rdns: &[Rdn], nesting: Nesting) -> String {
+    rdns.iter().map(|rdn| normalise_rdn(rdn, nesting)).collect::<Vec<_>>().join(",")
+}
+
+/// RFC 4512 §2.3: an RDN is a set, whatever the order of its pairs.
+fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
     let mut pairs: Vec<String> = rdn
         .pairs()
-        .map(|(attribute, value)| format!("{}={}", attribute.to_ascii_lowercase(), escape(&fold(value))))
+        .map(|(attribute, value)| {
+            format!("{}={}", attribute.to_ascii_lowercase(), escape(&key(attribute, value, nesting)))
+        })
         .collect();
     pairs.sort();
+    pairs.dedup();
     pairs.join("+")
 }
 
-/// caseIgnoreMatch preparation (RFC 4518), short form: lower case, runs of spaces as one, none at the ends.
-fn fold(value: &str) -> String {
-    value.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+/// The form in which equal values of a type are the same. Types that the schema lacks are compared without case; a value
+/// that cannot be prepared (RFC 4518 §2.4) is equal to itself alone.
+fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
+    let rule = naming_type(attribute).and_then(|found| found.equality.as_deref()).unwrap_or("caseIgnoreMatch");
+    let key = match rule {
+        "caseExactMatch" | "caseExactIA5Match" => prep::directory_string(value, Case::Exact),
+        "numericStringMatch" => prep::numeric_string(value),
+        "telephoneNumberMatch" => prep::telephone_number(value),
+        // One level only: each name could hold another, for as long as the text lasts.
+        "distinguishedNameMatch" if nesting == Nesting::Outer => {
+            parse_rdns(value).map(|rdns| normalise(&rdns, Nesting::Inner))
+        }
+        "octetStringMatch" => None,
+        _ => prep::directory_string(value, Case::Ignored),
+    };
+    key.unwrap_or_else(|| value.to_owned())
+}
+
+/// The attribute type as it is written in names here (RFC 4514 §3: any of its names, or its OID): as it came when that is
+/// the preferred name or the schema lacks it. The prefix `oid.` is RFC 1779's.
+fn preferred(attribute: &str) -> String {
+    let attribute = without_oid_prefix(attribute);
+    match naming_type(attribute) {
+        Some(found) if !found.name.eq_ignore_ascii_case(attribute) => found.name.clone(),
+        _ => attribute.to_owned(),
+    }
 }
 
 /// RFC 4514 §2.4.
@@ -201,45 +256,111 @@ fn split_unescaped<'a>(text: &'a str, separators: &[char]) -> Vec<&'a str> {
     parts
 }
 
-fn parse_pair(text: &str) -> Option<(String, String)> {
-    let (attribute, value) = text.split_once('=')?;
-    let attribute = attribute.trim();
-    let head = value.trim_start();
-    let mut value = head.trim_end();
-    // The escape of a trailing space keeps that space.
-    if ends_in_escape(value) && head.len() > value.len() {
-        value = &head[..value.len() + 1];
-    }
-    let good = !attribute.is_empty()
-        && attribute.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-        && !value.starts_with('#')
-        && !value.is_empty();
-    if good { Some((attribute.to_owned(), unescape(value)?)) } else { None }
+/// descr or numericoid (RFC 4512 §1.4), the latter also with the prefix of RFC 1779.
+fn is_attribute_type(text: &str) -> bool {
+    let is_number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits && (part == "0" || !part.starts_with('0'))
+    };
+    let is_oid = |text: &str| text.contains('.') && text.split('.').all(is_number);
+    let is_descr = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    is_descr || is_oid(without_oid_prefix(text))
 }
 
+fn without_oid_prefix(text: &str) -> &str {
+    match text.split_at_checked(4) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("oid.") => rest,
+        _ => text,
+    }
+}
+
+/// attributeTypeAndValue (RFC 4514 §3).
+fn parse_pair(text: &str) -> Option<(String, String)> {
+    let (attribute, value) = text.split_once('=')?;
+    let attribute = attribute.trim_matches(' ');
+    if !is_attribute_type(attribute) {
+        return None;
+    }
+    let head = value.trim_start_matches(' ');
+    let mut value = head.trim_end_matches(' ');
+    // The escape of a trailing space keeps that space.
+    if ends_in_escape(value) && head.len() > value.len() {
+        value = head.get(..value.len() + 1)?;
+    }
+    let value = match value.strip_prefix('#') {
+        Some(digits) => hex_string(digits)?,
+        None => unescape(value)?,
+    };
+    (!value.is_empty()).then(|| (preferred(attribute), value))
+}
+
+/// A value that is written as the hexadecimal digits of its BER encoding (RFC 4514 §2.4); `None` unless it is a string.
+fn hex_string(digits: &str) -> Option<String> {
+    let digits = digits.as_bytes();
+    let octets: Option<Vec<u8>> = digits.chunks(2).map(hex_octet).collect();
+    let octets = octets?;
+    let (tag, rest) = octets.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    // A DN is shorter than what two octets of length can say.
+    let (length, content) = match (*first, rest) {
+        (0x81, [length, content @ ..]) => (usize::from(*length), content),
+        (0x82, [high, low, content @ ..]) => (usize::from(*high) << 8 | usize::from(*low), content),
+        (length, content) if length < 0x80 => (usize::from(length), content),
+        _ => return None,
+    };
+    if content.len() != length {
+        return None;
+    }
+    match tag {
+        // OCTET STRING, UTF8String, NumericString, PrintableString, TeletexString, IA5String, VisibleString.
+        0x04 | 0x0c | 0x12 | 0x13 | 0x14 | 0x16 | 0x1a => String::from_utf8(content.to_vec()).ok(),
+        // UniversalString.
+        0x1c => content.chunks(4).map(|c| char::from_u32(u32::from_be_bytes(c.try_into().ok()?))).collect(),
+        // BMPString.
+        0x1e => content.chunks(2).map(|c| char::from_u32(u16::from_be_bytes(c.try_into().ok()?).into())).collect(),
+        _ => None,
+    }
+}
+
+/// One octet of two hexadecimal digits.
+fn hex_octet(digits: &[u8]) -> Option<u8> {
+    // Checked digit by digit: `from_str_radix` would take the `+a` of `\+a` for a number.
+    match digits {
+        [high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        }
+        _ => None,
+    }
+}
+
+/// The string of RFC 4514 §3: a backslash stands before a special character or two hexadecimal digits and nothing else, and
+/// special characters stand nowhere without one.
 fn unescape(value: &str) -> Option<String> {
     let mut out: Vec<u8> = Vec::with_capacity(value.len());
     let bytes = value.as_bytes();
     let mut i = 0;
-    while i < bytes.len() {
-        if bytes[i] != b'\\' {
-            out.push(bytes[i]);
-            i += 1;
-            continue;
-        }
-        // Checked digit by digit: `from_str_radix` would take the `+a` of `\+a` for a number.
-        let digits = value.get(i + 1..i + 3).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        let hex = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (hex, bytes.get(i + 1)) {
-            (Some(byte), _) => {
+    while let Some(&byte) = bytes.get(i) {
+        match byte {
+            b'\\' => {
+                if let Some(octet) = bytes.get(i + 1..i + 3).and_then(hex_octet) {
+                    out.push(octet);
+                    i += 3;
+                    continue;
+                }
+                match bytes.get(i + 1) {
+                    Some(special @ (b'\\' | b'"' | b'+' | b',' | b';' | b'<' | b'>' | b' ' | b'#' | b'=')) => {
+                        out.push(*special);
+                        i += 2;
+                    }
+                    _ => return None,
+                }
+            }
+            b'\0' | b'"' | b'+' | b',' | b';' | b'<' | b'>' => return None,
+            byte => {
                 out.push(byte);
-                i += 3;
+                i += 1;
             }
-            (None, Some(byte)) if byte.is_ascii() => {
-                out.push(*byte);
-                i += 2;
-            }
-            _ => return None,
         }
     }
     String::from_utf8(out).ok()
@@ -295,6 +416,23 @@ mod tests {
             (r"cn=a+sn=b,dc=x", r"SN=B+CN=A,dc=x"),
             (r"cn=a\ ,dc=x", r"cn=a,dc=x"),
             (r"cn=\+aa,dc=x", r"cn=\2Baa,dc=x"),
+            // RFC 4514 §3: a type by any of its names, a value by its encoding.
+            ("commonName=a,domainComponent=x", "cn=a,dc=x"),
+            ("2.5.4.11=lab,0.9.2342.19200300.100.1.25=x", "ou=lab,dc=x"),
+            ("OID.2.5.4.11=lab,oid.2.5.4.3=x", "ou=lab,cn=x"),
+            ("surname=b+commonName=a,dc=x", "cn=a+sn=b,dc=x"),
+            ("ou=#0C036C6162,dc=x", "ou=lab,dc=x"),
+            ("2.5.4.11=#04036C6162", "ou=LAB"),
+            ("ou=#1e06006c00610062", "ou=lab"),
+            ("ou=#1c040001f393", "ou=🎓"),
+            ("ou=#0c81036c6162", "ou=lab"),
+            // RFC 4518, and the equality rule of the type.
+            ("cn=Zoe\u{301},dc=x", "cn=zoé,dc=x"),
+            ("cn=zo\u{200b}é,dc=x", "cn=Ｚo\u{ad}É,dc=x"),
+            ("x121Address=1 2,dc=x", "x121Address=12,dc=x"),
+            ("telephoneNumber=514-555,dc=x", "telephoneNumber=514 555,dc=x"),
+            (r"seeAlso=commonName\=A\,dc\=x,dc=x", r"seeAlso=cn\=a\, dc\=x,dc=x"),
+            (r"cn=a\00,dc=x", "cn=a,dc=x"),
         ] {
             assert_eq!(Dn::parse(a).unwrap(), Dn::parse(b).unwrap(), "{a}");
         }
@@ -302,8 +440,51 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_name() {
-        for bad in ["people", "=x", "ou=", "ou=a,,dc=b", "ou=#0401", "o u=a", &"a=b,".repeat(2000)] {
-            assert!(Dn::parse(bad).is_err(), "{bad}");
+        let long = "a=b,".repeat(2000);
+        let bad = ["people", "=x", "ou=", "ou=a,,dc=b", "o u=a", ",", "ou=a,", "ou=a+", &long];
+        // RFC 4514 §3: what must be escaped, and what must not.
+        let strings =
+            [r"cn=CORP\user", "cn=a<b", "cn=a>b", r#"cn="a""#, r#"cn=a"b"#, "cn=a\0", r"cn=a\", r"cn=\zz", r"cn=\ff"];
+        let types =
+            ["2=a", "2.5.4.3.=a", "02.5.4.3=a", "2..5=a", "oid.cn=a", "oid.=a", "-cn=a", "c.n=a", "c_n=a", "é=a"];
+        let hex = [
+            "ou=#",
+            "ou=#0",
+            "ou=#0401",
+            "ou=#04016162",
+            "ou=#0400",
+            "ou=#300403",
+            "ou=#0401ff",
+            "ou=#zz0161",
+            "ou=#1e0161",
+        ];
+        for bad in bad.into_iter().chain(strings).chain(types).chain(hex) {
+            assert!(Dn::parse(bad).is_err(), "{bad:.80}");
+        }
+    }
+
+    // RFC 4514 §3 lets these stand as they are.
+    #[test]
+    fn takes_what_needs_no_escape() {
+        for (text, value) in
+            [("cn=a#b=c", "a#b=c"), ("cn=a'b!", "a'b!"), (r"cn=\20a\ ", " a "), ("cn=\u{1}x", "\u{1}x")]
+        {
+            let dn = Dn::parse(text).unwrap();
+            assert_eq!(dn.rdn_value("cn").as_deref(), Some(value), "{text}");
+            assert_eq!(Dn::parse(dn.as_str()).unwrap().as_str(), dn.as_str());
+        }
+        let deep = format!("{}x", "seeAlso=".repeat(500));
+        assert!(Dn::parse(&deep).is_ok());
+        assert_eq!(Dn::parse("OU=People,commonName=x").unwrap().as_str(), "OU=People,cn=x");
+    }
+
+    // RFC 4517 §4.2: case counts where the type's rule says so.
+    #[test]
+    fn names_that_differ() {
+        for (a, b) in
+            [("vendorName=A", "vendorName=a"), ("cn=e", "cn=é"), ("cn=a", "sn=a"), ("cn=\u{e000}", "cn=\u{e001}")]
+        {
+            assert_ne!(Dn::parse(a).unwrap(), Dn::parse(b).unwrap(), "{a}");
         }
     }
 

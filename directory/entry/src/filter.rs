@@ -39,6 +39,9 @@ pub enum Filter {
         /// What it ends with.
         last: Option<Vec<u8>>,
     },
+    /// An item that no server of ours can evaluate, whatever the entry: neither true nor false (RFC 4511 §4.5.1.7). Its text
+    /// is `(?=undefined)`, which [`Filter::parse`] does not read.
+    Undefined,
 }
 
 /// The text is not a filter, or is nested deeper than [`FILTER_DEPTH_MAX`].
@@ -205,6 +208,7 @@ impl fmt::Display for Filter {
     /// RFC 4515 text with every special octet escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Undefined => f.write_str("(?=undefined)"),
             Self::And(filters) => write_list(f, '&', filters),
             Self::Or(filters) => write_list(f, '|', filters),
             Self::Not(filter) => write!(f, "(!{filter})"),

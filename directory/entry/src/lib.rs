@@ -1,4 +1,5 @@
-//! What a directory is made of: distinguished names, entries, filters, modifications, addresses, LDIF.
+//! What a directory is made of: distinguished names, entries, filters, modifications, addresses, LDIF; and how strings of
+//! it are compared.
 //!
 //! Values only. This room knows no server, no connection and no socket; it may use `schema` alone.
 
@@ -9,6 +10,7 @@ mod entry;
 mod filter;
 pub mod ldif;
 mod modification;
+pub mod prep;
 pub mod time;
 
 pub use address::{Address, AddressError, DOMAIN_OCTETS_MAX, LOCAL_PART_OCTETS_MAX};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use provost_entry::Dn;
+use provost_entry::prep::{self, Case, Part};
 use provost_entry::time::parse_generalized;
 use provost_schema::definition::{self, AttributeType, DefinitionError, Kind, ObjectClass, Usage};
 use uuid::Uuid;
@@ -47,6 +48,10 @@ enum Syntax {
     Printable,
     Uuid,
     Csn,
+    /// Values that are BER already, so that `;binary` changes nothing in them (RFC 4522).
+    Ber,
+    /// The same, and never transferred without `;binary` (RFC 4523 §2).
+    Certificate,
     Any,
 }
 
@@ -228,7 +233,7 @@ impl Catalogue {
 
     /// By name or OID, without case, without options.
     pub(crate) fn type_id(&self, name: &str) -> Option<TypeId> {
-        self.type_names.get(&name.to_lowercase()).copied()
+        self.type_names.get(&name.to_ascii_lowercase()).copied()
     }
 
     /// The type of an id that this catalogue gave out.
@@ -237,9 +242,14 @@ impl Catalogue {
         &self.types[usize::from(id)]
     }
 
-    /// Whether values may travel under `;binary` (RFC 4522 §4): those whose syntax is none of text.
+    /// Whether values may travel under `;binary` (RFC 4522 §4): those whose encoding is BER already.
     pub(crate) fn takes_binary(&self, id: TypeId) -> bool {
-        self.type_of(id).syntax == Syntax::Any
+        matches!(self.type_of(id).syntax, Syntax::Ber | Syntax::Certificate)
+    }
+
+    /// Whether values always travel under `;binary` (RFC 4523 §2).
+    pub(crate) fn requires_binary(&self, id: TypeId) -> bool {
+        self.type_of(id).syntax == Syntax::Certificate
     }
 
     /// Whether `id` is `ancestor` or derives from it.
@@ -256,7 +266,7 @@ impl Catalogue {
 
     /// By name or OID, without case.
     pub(crate) fn class_id(&self, name: &str) -> Option<ClassId> {
-        self.class_names.get(&name.to_lowercase()).copied()
+        self.class_names.get(&name.to_ascii_lowercase()).copied()
     }
 
     /// The class with this id.
@@ -281,7 +291,7 @@ impl Catalogue {
             Syntax::Printable => !value.is_empty() && value.iter().all(|b| matches!(b, b' '..=b'~')),
             Syntax::Uuid => text.is_some_and(|text| Uuid::try_parse(text).is_ok()),
             Syntax::Csn => text.is_some_and(|text| Csn::parse(text).is_some()),
-            Syntax::Any => true,
+            Syntax::Ber | Syntax::Certificate | Syntax::Any => true,
         }
     }
 
@@ -293,12 +303,10 @@ impl Catalogue {
         }
         let text = std::str::from_utf8(value).ok()?;
         Some(match rule {
-            Rule::CaseIgnore => fold(text),
-            Rule::CaseExact => text.split_whitespace().collect::<Vec<_>>().join(" ").into_bytes(),
-            Rule::Numeric => text.bytes().filter(|b| *b != b' ').collect(),
-            Rule::Telephone => {
-                text.bytes().filter(|b| *b != b' ' && *b != b'-').map(|b| b.to_ascii_lowercase()).collect()
-            }
+            Rule::CaseIgnore => prep::directory_string(text, Case::Ignored)?.into_bytes(),
+            Rule::CaseExact => prep::directory_string(text, Case::Exact)?.into_bytes(),
+            Rule::Numeric => prep::numeric_string(text)?.into_bytes(),
+            Rule::Telephone => prep::telephone_number(text)?.into_bytes(),
             Rule::Integer => is_integer(text).then(|| text.into())?,
             Rule::Time => provost_entry::time::generalized(parse_generalized(text)?).into_bytes(),
             Rule::Boolean => text.to_ascii_uppercase().into_bytes(),
@@ -311,6 +319,49 @@ impl Catalogue {
             Rule::Uuid => Uuid::try_parse(text).ok()?.to_string().into_bytes(),
             Rule::Csn | Rule::Octets | Rule::None => value.to_vec(),
         })
+    }
+
+    /// The normal form of a value that a filter or a compare asks for; `None` when the assertion is Undefined: it does not fit
+    /// the syntax that the rule asserts, or cannot be prepared (RFC 4511 §4.5.1.7).
+    pub(crate) fn assertion(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
+        let kind = self.type_of(id);
+        let text = std::str::from_utf8(value);
+        let fits = match (kind.rule, kind.syntax) {
+            (Rule::None, _) => false,
+            (Rule::CaseIgnore | Rule::CaseExact, Syntax::Ia5) => value.is_ascii(),
+            (Rule::CaseIgnore | Rule::CaseExact, _) => !value.is_empty(),
+            (Rule::Numeric | Rule::Telephone, _) => self.fits(id, value),
+            // RFC 4517 §4.2.26: of a name that is not recognised nobody can say which object it identifies.
+            (Rule::ObjectIdentifier, _) => text.is_ok_and(|text| {
+                let is_oid = text.starts_with(|c: char| c.is_ascii_digit());
+                is_oid || self.class_id(text).is_some() || self.type_id(text).is_some()
+            }),
+            _ => true,
+        };
+        if fits { self.normalise(id, value) } else { None }
+    }
+
+    /// What the parts of a substrings assertion are looked for in; `None` when the value cannot be compared so.
+    pub(crate) fn substring_value(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
+        let key = self.normalise(id, value)?;
+        if !matches!(self.type_of(id).rule, Rule::CaseIgnore | Rule::CaseExact) {
+            return Some(key);
+        }
+        Some(prep::substring_value(std::str::from_utf8(&key).ok()?).into_bytes())
+    }
+
+    /// One part of a substrings assertion, prepared; `None` when it is Undefined. RFC 4511 §4.5.1.7.2 and RFC 4517 §3.3.30: no
+    /// part is empty.
+    pub(crate) fn substring_part(&self, id: TypeId, octets: &[u8], part: Part) -> Option<Vec<u8>> {
+        let kind = self.type_of(id);
+        let text = std::str::from_utf8(octets).ok().filter(|_| kind.substring)?;
+        let prepared = match kind.rule {
+            Rule::CaseIgnore | Rule::CaseExact if kind.syntax == Syntax::Ia5 && !text.is_ascii() => return None,
+            Rule::CaseIgnore => prep::substring_part(text, Case::Ignored, part)?.into_bytes(),
+            Rule::CaseExact => prep::substring_part(text, Case::Exact, part)?.into_bytes(),
+            _ => self.normalise(id, octets)?,
+        };
+        (!prepared.is_empty()).then_some(prepared)
     }
 
     /// Orders two normalised values of a type (RFC 4517 §4.2): integers by size, all else octet by octet.
@@ -326,14 +377,6 @@ impl Catalogue {
             ((true, x, a), (true, y, b)) => (y, b).cmp(&(x, a)),
         }
     }
-}
-
-/// RFC 4518, short form, as `Dn` does it: lower case, runs of spaces as one, none at the ends.
-pub(crate) fn fold(text: &str) -> Vec<u8> {
-    if text.bytes().all(|b| b.is_ascii_graphic()) {
-        return text.to_ascii_lowercase().into_bytes();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().into_bytes()
 }
 
 /// RFC 4517 §3.3.16: no leading zeros, no plus, no minus zero.
@@ -372,6 +415,8 @@ fn syntax_of(oid: &str) -> Syntax {
         "36" => Syntax::Numeric,
         "7" => Syntax::Boolean,
         "44" | "50" | "11" => Syntax::Printable,
+        "5" => Syntax::Ber,
+        "8" | "9" | "10" | "49" => Syntax::Certificate,
         "1.3.6.1.1.16.1" => Syntax::Uuid,
         "1.3.6.1.4.1.4203.666.11.2.1" => Syntax::Csn,
         _ => Syntax::Any,
@@ -407,6 +452,7 @@ mod tests {
             ("cn", "é", ""),
             ("mail", "a@b", "é@b"),
             ("provostOwner", "cn=a,dc=x", "nobody"),
+            ("provostOwner", r"cn=a\<b", "cn=a<b"),
             ("objectClass", "top", "a b"),
             ("vacationStartDate", "20260101000000Z", "2026-01-01"),
             ("provostVacationInterval", "-7", "07"),
@@ -419,6 +465,28 @@ mod tests {
             assert!(c.fits(id(&c, name), good.as_bytes()), "{name} {good}");
             assert!(!c.fits(id(&c, name), bad.as_bytes()), "{name} {bad}");
         }
+    }
+
+    // RFC 4511 §4.5.1.7: what does not fit the rule is Undefined.
+    #[test]
+    fn assertions() {
+        let c = Catalogue::load().unwrap();
+        for (name, good, bad) in [
+            ("cn", "é", ""),
+            ("cn", " ", "\u{fffd}"),
+            ("mail", "", "é@b"),
+            ("serialNumber", "é", ""),
+            ("telephoneNumber", "1", "é"),
+            ("provostOwner", "cn=a", r"cn=CORP\user"),
+            ("objectClass", "commonName", "nosuch"),
+            ("objectClass", "1.2.3.4", ""),
+            ("provostVacationInterval", "7", "07"),
+        ] {
+            assert!(c.assertion(id(&c, name), good.as_bytes()).is_some(), "{name} {good}");
+            assert!(c.assertion(id(&c, name), bad.as_bytes()).is_none(), "{name} {bad}");
+        }
+        assert!(c.takes_binary(id(&c, "userSMIMECertificate")) && !c.requires_binary(id(&c, "userSMIMECertificate")));
+        assert!(c.requires_binary(id(&c, "userCertificate")) && !c.takes_binary(id(&c, "jpegPhoto")));
     }
 
     // RFC 4517 §4.2: equal values have one form.
@@ -435,6 +503,11 @@ mod tests {
             ("provostOwner", "CN=A, dc=X", "cn=a,dc=x", true),
             ("objectClass", "2.5.6.6", "Person", true),
             ("userPassword", "A", "a", false),
+            ("cn", "Zoe\u{301}", "zo\u{ad}é", true),
+            ("cn", "Ｚoé", "zo\u{200b}É", true),
+            ("mailSieveRuleSource", "e\u{301}", "é", true),
+            ("provostOwner", "commonName=A,2.5.4.11=Zoe\u{301}", "cn=a,ou=zoé", true),
+            ("provostOwner", "ou=#0403616263", "ou=abc", true),
         ] {
             let normalise = |value: &str| c.normalise(id(&c, name), value.as_bytes()).unwrap();
             assert_eq!(normalise(a) == normalise(b), equal, "{name} {a} {b}");

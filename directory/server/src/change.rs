@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use provost_entry::{Dn, Filter, Rdn};
+use provost_entry::{DN_DEPTH_MAX, DN_OCTETS_MAX, Dn, Filter, Rdn};
 use uuid::Uuid;
 
 use crate::access::Identity;
@@ -12,7 +12,7 @@ use crate::constraint;
 use crate::csn::{Csn, Sequence};
 use crate::matching::{self, Seen};
 use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
-use crate::record::{Draft, Head, NameId};
+use crate::record::{Draft, Head, NameId, Record};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{ResponseControl, oid};
 use crate::result_entry::{self, Selection};
@@ -29,10 +29,15 @@ pub(crate) struct WriteControls {
     pub(crate) post_read: Option<Vec<String>>,
 }
 
-/// A change that may be made durable, and what its answer carries.
+/// Most entries that one rename moves, the renamed one not counted: bounds how long it holds up other writes, and what it
+/// keeps in memory.
+const MOVED_ENTRIES_MAX: usize = 65_536;
+
+/// Changes that may be made durable together, and what their answer carries.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) change: Change,
+    /// The entry that was named in the request first, then those that move with it, parents before children.
+    pub(crate) changes: Vec<Change>,
     pub(crate) controls: Vec<ResponseControl>,
 }
 
@@ -59,30 +64,48 @@ pub(crate) fn prepare(
         }
     };
     // RFC 4528 §3: before anything else that could refuse, or a stale writer would get another result.
-    check_assertion(tree, target, author.identity, controls)?;
-    let draft = match (operation, target) {
-        (WriteOperation::Add { dn, attributes }, _) => Some(add(tree, dn, attributes, author)?),
-        (WriteOperation::Modify { items, .. }, Some(place)) => Some(modify(tree, place, items)?),
+    if let Some(place) = target {
+        check_assertion(tree, tree.subject(place), author.identity, controls)?;
+    }
+    let effect = match (operation, target) {
+        (WriteOperation::Add { dn, attributes }, _) => Effect::of(add(tree, dn, attributes, controls, author)?),
+        (WriteOperation::Modify { items, .. }, Some(place)) => Effect::of(modify(tree, place, items)?),
         (WriteOperation::ModifyDn { new_rdn, delete_old, new_superior, .. }, Some(place)) => {
-            Some(modify_dn(tree, place, new_rdn, *delete_old, new_superior.as_deref())?)
+            modify_dn(tree, place, new_rdn, *delete_old, new_superior.as_deref())?
         }
         (_, Some(place)) => {
             check_leaf(tree, place)?;
-            None
+            Effect::default()
         }
-        (_, None) => None,
+        (_, None) => Effect::default(),
     };
-    Ok(finish(tree, target, draft, controls, author))
+    Ok(finish(tree, target, effect, controls, author))
 }
 
-/// Gives the change its CSN, its place and its read controls.
+/// What a write comes to.
+#[derive(Default)]
+struct Effect {
+    /// Parent and content of the entry afterwards; `None` when it is deleted.
+    draft: Option<(Place, Draft)>,
+    /// Entries whose names change with it.
+    moved: Vec<Place>,
+}
+
+impl Effect {
+    fn of(draft: (Place, Draft)) -> Self {
+        Self { draft: Some(draft), moved: Vec::new() }
+    }
+}
+
+/// Gives the changes their CSNs, the entry its place, and the answer its read controls.
 fn finish(
     tree: &mut Tree,
     target: Option<Place>,
-    draft: Option<(Place, Draft)>,
+    effect: Effect,
     controls: &WriteControls,
     author: &mut Author<'_>,
 ) -> Prepared {
+    let Effect { draft, moved } = effect;
     let csn = author.sequence.next(author.now);
     let modifier = tree.names.identity_id(author.identity.dn.as_str());
     let before = target.and_then(|place| tree.subject(place)).map(|s| (s.parent, s.record.clone()));
@@ -98,7 +121,7 @@ fn finish(
     });
     let children = target.and_then(|place| tree.subject(place)).map_or(0, |subject| subject.children);
     let place = target.unwrap_or_else(|| tree.allocate());
-    let read = |names: &Option<Vec<String>>, side: &Option<(Place, crate::record::Record)>, oid| {
+    let read = |names: &Option<Vec<String>>, side: &Option<(Place, Record)>, oid| {
         let (names, (parent, record)) = (names.as_ref()?, side.as_ref()?);
         let subject = Subject { parent: *parent, children, record };
         let seen = Seen { tree, subject, password: author.identity.reads_passwords() };
@@ -108,8 +131,22 @@ fn finish(
     };
     let pre = read(&controls.pre_read, &before, oid::PRE_READ);
     let post = read(&controls.post_read, &after, oid::POST_READ);
-    let uuid = uuid.unwrap_or(Uuid::nil());
-    Prepared { controls: pre.into_iter().chain(post).collect(), change: Change { place, csn, uuid, before, after } }
+    let mut changes = vec![Change { place, csn, uuid: uuid.unwrap_or(Uuid::nil()), before, after }];
+    changes.extend(moved.into_iter().filter_map(|place| moved_with(tree, place, modifier, author)));
+    Prepared { controls: pre.into_iter().chain(post).collect(), changes }
+}
+
+/// The change of an entry that stays below its parent while the parent gets another name.
+///
+/// Its CSN is new although its attributes are as they were: by that a consumer that was away learns the new name
+/// (RFC 4533 §3.3).
+fn moved_with(tree: &Tree, place: Place, modifier: u32, author: &mut Author<'_>) -> Option<Change> {
+    let (parent, mut draft) = tree.open(place)?;
+    let before = tree.subject(place).map(|subject| (parent, subject.record.clone()));
+    let csn = author.sequence.next(author.now);
+    draft.head.csn = csn;
+    draft.head.modifier = modifier;
+    Some(Change { place, csn, uuid: draft.head.uuid, before, after: Some((parent, draft.encode())) })
 }
 
 pub(crate) fn parse_dn(text: &str) -> Outcome<Dn> {
@@ -134,9 +171,13 @@ fn check_leaf(tree: &Tree, place: Place) -> Outcome<()> {
     }
 }
 
-fn check_assertion(tree: &Tree, target: Option<Place>, identity: &Identity, controls: &WriteControls) -> Outcome<()> {
+fn check_assertion(
+    tree: &Tree,
+    subject: Option<Subject<'_>>,
+    identity: &Identity,
+    controls: &WriteControls,
+) -> Outcome<()> {
     let Some(filter) = &controls.assertion else { return Ok(()) };
-    let subject = target.and_then(|place| tree.subject(place));
     let holds = subject.is_some_and(|subject| {
         let seen = Seen { tree, subject, password: identity.reads_passwords() };
         matching::matches(&tree.catalogue, &seen, filter) == Some(true)
@@ -157,26 +198,44 @@ fn vacancy(tree: &Tree, dn: &Dn) -> Outcome<Place> {
     }
 }
 
-fn add(tree: &mut Tree, dn: &str, attributes: &[Attribute], author: &mut Author<'_>) -> Outcome<(Place, Draft)> {
+fn add(
+    tree: &mut Tree,
+    dn: &str,
+    attributes: &[Attribute],
+    controls: &WriteControls,
+    author: &mut Author<'_>,
+) -> Outcome<(Place, Draft)> {
     let dn = parse_dn(dn)?;
     let rdn = dn.rdn().ok_or_else(|| Refusal::new(Code::EntryAlreadyExists, "the root DSE"))?;
-    let parent = vacancy(tree, &dn)?;
+    let vacancy = vacancy(tree, &dn);
+    if let (Err(refusal), None) = (&vacancy, &controls.assertion) {
+        return Err(refusal.clone());
+    }
     let mut entry = Contents { classes: Vec::new(), attributes: BTreeMap::new() };
     for (name, values) in attributes {
         entry.add(tree, name, values)?;
     }
+    entry.add_naming(tree, &rdn)?;
     let head = Head {
         uuid: Uuid::new_v4(),
-        csn: Csn { micros: 0, count: 0, server: 0 },
+        csn: Csn { micros: author.now.as_microsecond(), count: 0, server: 0 },
         created: author.now.as_second(),
         creator: tree.names.identity_id(author.identity.dn.as_str()),
-        modifier: 0,
+        modifier: tree.names.identity_id(author.identity.dn.as_str()),
         classes: 0,
         structural: 0,
     };
-    let rdn_text = if parent == NO_PLACE { dn.as_str().to_owned() } else { rdn.to_string() };
-    let draft = Draft { head, rdn: rdn_text, attributes: entry.attributes };
-    Ok((parent, complete(tree, draft, entry.classes, &rdn, Code::NamingViolation)?))
+    let is_suffix = vacancy.as_ref().is_ok_and(|parent| *parent == NO_PLACE);
+    let rdn_text = if is_suffix { dn.as_str().to_owned() } else { rdn.to_string() };
+    let mut draft = Draft { head, rdn: rdn_text, attributes: entry.attributes };
+    if controls.assertion.is_some() {
+        // RFC 4528 §3: judged against the entry that would be added, also where the name turns out to be taken.
+        draft.head.structural = constraint::structural_class(&tree.catalogue, &entry.classes)?;
+        draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), entry.classes.clone())?;
+        let subject = Subject { parent: *vacancy.as_ref().unwrap_or(&NO_PLACE), children: 0, record: &draft.encode() };
+        check_assertion(tree, Some(subject), author.identity, controls)?;
+    }
+    Ok((vacancy?, complete(tree, draft, entry.classes, &rdn, Code::NamingViolation)?))
 }
 
 /// Last checks of a draft, and its classes put in.
@@ -251,6 +310,25 @@ impl Contents {
         Ok(())
     }
 
+    /// RFC 4511 §4.7: values of the RDN that the request leaves out are added by the server.
+    fn add_naming(&mut self, tree: &mut Tree, rdn: &Rdn) -> Outcome<()> {
+        constraint::check_naming_types(tree, rdn)?;
+        for (name, value) in rdn.pairs() {
+            match self.add(tree, name, &[value.as_bytes().to_vec()]) {
+                Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
+                _ => {}
+            }
+            if let Target::Attribute(id, type_id) = target(tree, name)?
+                && tree.catalogue.type_of(type_id).single_value
+                && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
+            {
+                let words = format!("naming attribute '{name}': the entry has another value, and may have one only");
+                return Err(Refusal::new(Code::NamingViolation, words));
+            }
+        }
+        Ok(())
+    }
+
     fn delete(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
         let missing = || Refusal::new(Code::NoSuchAttribute, format!("{name}: no such attribute or value"));
         match target(tree, name)? {
@@ -268,14 +346,13 @@ impl Contents {
                 let there = self.attributes.get_mut(&id).ok_or_else(missing)?;
                 // Compared as a set: a course of thousands that loses thousands must not hold everybody up.
                 let normal = |value: &Vec<u8>| constraint::normal(&tree.catalogue, type_id, value);
-                let mut gone: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
-                if gone.len() < values.len() {
+                let gone: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
+                let known: std::collections::HashSet<Vec<u8>> = there.iter().map(normal).collect();
+                if gone.len() < values.len() || !gone.is_subset(&known) {
                     return Err(missing());
                 }
-                there.retain(|value| !gone.remove(&normal(value)));
-                if !gone.is_empty() {
-                    return Err(missing());
-                }
+                // Values that became equal when the rule for it changed go together.
+                there.retain(|value| !gone.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);
                 }
@@ -342,8 +419,7 @@ fn modify_dn(
     new_rdn: &str,
     delete_old: bool,
     new_superior: Option<&str>,
-) -> Outcome<(Place, Draft)> {
-    check_leaf(tree, place)?;
+) -> Outcome<Effect> {
     let (parent, mut draft, mut contents) = open(tree, place)?;
     let new_rdn = match parse_dn(new_rdn)?.rdns().as_slice() {
         [rdn] => rdn.clone(),
@@ -361,14 +437,16 @@ fn modify_dn(
     if new_dn != old_dn {
         vacancy(tree, &new_dn)?;
     }
-    if superior == place {
+    if tree.is_below(superior, place) {
         return Err(Refusal::new(Code::UnwillingToPerform, "an entry cannot stand below itself"));
     }
+    let moved = moved_entries(tree, place, &old_dn, &new_dn)?;
     if delete_old {
         for (name, value) in old_dn.rdn().iter().flat_map(Rdn::pairs) {
             contents.delete(tree, name, &[value.as_bytes().to_vec()])?;
         }
     }
+    constraint::check_naming_types(tree, &new_rdn)?;
     for (name, value) in new_rdn.pairs() {
         match contents.add(tree, name, &[value.as_bytes().to_vec()]) {
             Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
@@ -377,5 +455,71 @@ fn modify_dn(
     }
     draft.rdn = new_rdn.to_string();
     draft.attributes = contents.attributes;
-    Ok((superior, complete(tree, draft, contents.classes, &new_rdn, Code::NamingViolation)?))
+    let draft = complete(tree, draft, contents.classes, &new_rdn, Code::NamingViolation)?;
+    Ok(Effect { draft: Some((superior, draft)), moved })
+}
+
+/// RFC 4511 §4.9: what stands below a renamed entry moves with it. Refused when that is too much at once, or when a name
+/// would become longer than names may be, so that nobody could ask for it.
+fn moved_entries(tree: &Tree, place: Place, old_dn: &Dn, new_dn: &Dn) -> Outcome<Vec<Place>> {
+    if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
+        return Ok(Vec::new());
+    }
+    let below = tree.below(place);
+    check_moved(below.len())?;
+    let depth = new_dn.rdns().len();
+    for (levels, place) in &below {
+        let octets = tree.dn(*place).len().saturating_sub(old_dn.as_str().len()) + new_dn.as_str().len();
+        if octets > DN_OCTETS_MAX || depth + levels > DN_DEPTH_MAX {
+            return Err(Refusal::new(Code::UnwillingToPerform, "a name below it would become too long"));
+        }
+    }
+    Ok(below.into_iter().map(|(_, place)| place).collect())
+}
+
+fn check_moved(entries: usize) -> Outcome<()> {
+    if entries <= MOVED_ENTRIES_MAX {
+        return Ok(());
+    }
+    let words = format!("{entries} entries stand below it; at most {MOVED_ENTRIES_MAX} are moved at once");
+    Err(Refusal::new(Code::AdminLimitExceeded, words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    const SUFFIX: &str = "dc=example,dc=edu";
+
+    fn record(rdn: &str) -> Record {
+        let csn = Csn { micros: 0, count: 0, server: 1 };
+        let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
+        Draft { head, rdn: rdn.to_owned(), attributes: BTreeMap::new() }.encode()
+    }
+
+    /// The suffix, an entry below it, and so many entries below that.
+    fn tree(below: u32) -> Tree {
+        let catalogue = Arc::new(Catalogue::load().unwrap());
+        let mut tree = Tree::new(catalogue, Dn::parse(SUFFIX).unwrap()).unwrap();
+        tree.reserve(below + 1);
+        tree.put(0, NO_PLACE, record(SUFFIX));
+        tree.put(1, 0, record("ou=a"));
+        (0..below).for_each(|i| tree.put(i + 2, 1, record(&format!("cn={i}"))));
+        tree
+    }
+
+    // RFC 4511 §4.9, and what we bound it by.
+    #[test]
+    fn renames_are_bounded() {
+        let name = |rdn: &str| Dn::parse(&format!("{rdn},{SUFFIX}")).unwrap();
+        let moved = |tree: &Tree, new: &str| moved_entries(tree, 1, &name("ou=a"), &name(new)).map_err(|r| r.code);
+        let small = tree(3);
+        assert_eq!(moved(&small, "ou=b"), Ok(vec![2, 3, 4]));
+        assert_eq!(moved(&small, "ou=a"), Ok(vec![]), "the name stays");
+        let long = format!("ou={}", "x".repeat(DN_OCTETS_MAX - SUFFIX.len() - 5));
+        assert_eq!(moved(&small, &long), Err(Code::UnwillingToPerform));
+        assert!(check_moved(MOVED_ENTRIES_MAX).is_ok());
+        assert_eq!(check_moved(MOVED_ENTRIES_MAX + 1).unwrap_err().code, Code::AdminLimitExceeded);
+    }
 }

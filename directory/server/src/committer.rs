@@ -13,11 +13,12 @@ use crate::access::Identity;
 use crate::change::{self, Author, Prepared, WriteControls};
 use crate::csn::Sequence;
 use crate::message::WriteOperation;
+use crate::record::Record;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::ResponseControl;
 use crate::storage::Storage;
-use crate::tree::{Change, Tree};
-use crate::watch::{Watch, Watchers};
+use crate::tree::{Change, Place, Tree};
+use crate::watch::{Event, Watch, Watchers};
 
 /// Most writes in one transaction: bounds how long the first of them waits.
 const BATCH_MAX: usize = 512;
@@ -72,33 +73,40 @@ pub(crate) struct WriteJob {
 /// could see each other's effect must not be in one.
 #[derive(Default)]
 struct Footprint {
-    written: HashSet<String>,
-    relied_on: HashSet<String>,
+    written: HashSet<Dn>,
+    relied_on: HashSet<Dn>,
+    /// Old and new names of renamed entries: whatever stands below one of them is written too.
+    moved: Vec<Dn>,
 }
 
 impl Footprint {
     /// Takes the write in, unless it depends on one that is in already.
     fn admit(&mut self, operation: &WriteOperation) -> bool {
-        let normal = |text: &str| Dn::parse(text).map(|dn| dn.normalised().to_owned()).unwrap_or_default();
-        let parent = |dn: &str| Dn::parse(dn).ok().and_then(|dn| dn.parent()).map(|dn| dn.normalised().to_owned());
-        let (mut written, mut relied_on) = (Vec::new(), Vec::new());
+        // What is no name will be refused, whatever else is in the batch.
+        let name = |text: &str| Dn::parse(text).unwrap_or_else(|_| Dn::root());
+        let parent = |dn: &str| name(dn).parent().unwrap_or_else(Dn::root);
+        let (mut written, mut relied_on, mut moved) = (Vec::new(), Vec::new(), Vec::new());
         match operation {
             WriteOperation::Add { dn, .. } => {
-                written.push(normal(dn));
-                relied_on.extend(parent(dn));
+                written.push(name(dn));
+                relied_on.push(parent(dn));
             }
-            WriteOperation::Modify { dn, .. } | WriteOperation::Delete { dn } => written.push(normal(dn)),
+            WriteOperation::Modify { dn, .. } | WriteOperation::Delete { dn } => written.push(name(dn)),
             WriteOperation::ModifyDn { dn, new_rdn, new_superior, .. } => {
-                let superior = new_superior.clone().or_else(|| parent(dn)).unwrap_or_default();
-                written.extend([normal(dn), normal(&format!("{new_rdn},{superior}"))]);
-                relied_on.push(normal(&superior));
+                let superior = new_superior.as_ref().map_or_else(|| parent(dn), |superior| name(superior));
+                moved.extend([name(dn), name(&format!("{new_rdn},{superior}"))]);
+                written.extend(moved.clone());
+                relied_on.push(superior);
             }
         }
         let clash = written.iter().any(|dn| self.written.contains(dn) || self.relied_on.contains(dn))
-            || relied_on.iter().any(|dn| self.written.contains(dn));
+            || relied_on.iter().any(|dn| self.written.contains(dn))
+            || written.iter().chain(&relied_on).any(|dn| self.moved.iter().any(|above| dn.is_within(above)))
+            || self.written.iter().chain(&self.relied_on).any(|dn| moved.iter().any(|above| dn.is_within(above)));
         if !clash {
             self.written.extend(written);
             self.relied_on.extend(relied_on);
+            self.moved.extend(moved);
         }
         !clash
     }
@@ -148,7 +156,7 @@ impl Committer {
         if ready.is_empty() {
             return;
         }
-        let changes: Vec<&Change> = ready.iter().map(|(prepared, _)| &prepared.change).collect();
+        let changes: Vec<&Change> = ready.iter().flat_map(|(prepared, _)| &prepared.changes).collect();
         let result = self.storage.commit(&self.directory.read(), &changes);
         match result {
             Ok(()) => self.finish(ready),
@@ -166,8 +174,7 @@ impl Committer {
         {
             let mut tree = self.directory.write();
             for (prepared, answer) in ready {
-                tree.apply(&prepared.change);
-                self.directory.watchers().publish(prepared.change);
+                apply(&mut tree, prepared.changes, &mut self.directory.watchers());
                 answers.push((answer, prepared.controls));
             }
         }
@@ -178,11 +185,28 @@ impl Committer {
 
     fn give_up(&self, ready: Vec<(Prepared, Answer)>) {
         for (prepared, answer) in ready {
-            if prepared.change.before.is_none() {
-                self.directory.write().release(prepared.change.place);
+            for change in prepared.changes.iter().filter(|change| change.before.is_none()) {
+                self.directory.write().release(change.place);
             }
             answer(Err(Refusal::new(Code::Unavailable, "the directory cannot write now")));
         }
+    }
+}
+
+/// Makes the changes of one write visible, and reports to the watchers where each entry stood before and after all of them.
+fn apply(tree: &mut Tree, changes: Vec<Change>, watchers: &mut Watchers) {
+    if watchers.is_empty() {
+        changes.iter().for_each(|change| tree.apply(change));
+        return;
+    }
+    let standing = |tree: &Tree, side: &Option<(Place, Record)>| {
+        side.as_ref().map(|(parent, record)| tree.standing(*parent, record))
+    };
+    let before: Vec<_> = changes.iter().map(|change| standing(tree, &change.before)).collect();
+    changes.iter().for_each(|change| tree.apply(change));
+    for (change, before) in changes.into_iter().zip(before) {
+        let after = standing(tree, &change.after);
+        watchers.publish(Event { change, before, after });
     }
 }
 
@@ -216,7 +240,14 @@ mod tests {
             (delete("cn=a,ou=x,dc=e"), delete("cn=b,ou=x,dc=e"), true),
             (rename.clone(), add("cn=b,ou=x,dc=e"), false),
             (rename.clone(), delete("ou=x,dc=e"), false),
-            (rename, add("cn=c,ou=x,dc=e"), true),
+            (rename.clone(), add("cn=c,ou=x,dc=e"), true),
+            // What stands below an entry moves with it.
+            (rename.clone(), add("cn=y,cn=a,ou=x,dc=e"), false),
+            (rename.clone(), delete("cn=z,cn=y,cn=a,ou=x,dc=e"), false),
+            (rename.clone(), delete("cn=y,cn=b,ou=x,dc=e"), false),
+            (delete("cn=y,cn=a,ou=x,dc=e"), rename.clone(), false),
+            (add("commonName=a,ou=x,dc=e"), rename.clone(), false),
+            (rename, delete("cn=ya,ou=x,dc=e"), true),
         ] {
             let mut footprint = Footprint::default();
             assert!(footprint.admit(&first));

@@ -37,19 +37,28 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
     Ok(())
 }
 
+/// Whether an entry may have this RDN: each of its types is there once (RFC 4512 §2.3, X.501), and has values that can be
+/// told apart and are the writer's to give.
+pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> Outcome<()> {
+    let mut seen = BTreeSet::new();
+    for (name, _) in rdn.pairs() {
+        let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
+        let type_id = tree.catalogue.type_id(name).ok_or_else(undefined)?;
+        if tree.catalogue.type_of(type_id).rule == Rule::None || tree.catalogue.type_of(type_id).operational {
+            return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
+        }
+        if !seen.insert(type_id) {
+            return Err(Refusal::new(Code::InvalidDnSyntax, format!("'{name}' is in the RDN twice")));
+        }
+    }
+    Ok(())
+}
+
 /// The values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refused with `missing`.
 pub(crate) fn check_rdn(tree: &Tree, draft: &Draft, rdn: &Rdn, missing: Code) -> Outcome<()> {
     for (name, value) in rdn.pairs() {
         let refusal = |words: &str| Refusal::new(missing, format!("naming attribute '{name}': {words}"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
-        if tree.catalogue.type_of(type_id).rule == Rule::None || tree.catalogue.type_of(type_id).operational {
-            return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
-        }
-        // Under `commonName=x` beside `cn=x` one name would belong to two entries.
-        let first = &tree.catalogue.type_of(type_id).name;
-        if !first.eq_ignore_ascii_case(name) {
-            return Err(Refusal::new(Code::NamingViolation, format!("'{name}' is written '{first}' in names here")));
-        }
         let found = draft.attributes.iter().any(|(id, values)| {
             let same = tree.names.description(*id).is_some_and(|d| d.type_id == type_id && !d.text.contains(';'));
             same && find_value(&tree.catalogue, type_id, values, value.as_bytes()).is_some()

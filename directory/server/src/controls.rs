@@ -2,7 +2,7 @@
 
 use crate::ber::{ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE};
 use crate::change::WriteControls;
-use crate::message::{self, RawControl};
+use crate::message::{self, RawControl, WriteOperation};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::oid;
 
@@ -25,8 +25,33 @@ pub(crate) struct SyncRequest {
 pub(crate) enum Target {
     Search,
     Compare,
-    Write,
+    Add,
+    Modify,
+    ModifyDn,
+    Delete,
     Other,
+}
+
+impl Target {
+    /// The kind of a request that writes.
+    pub(crate) fn of(operation: &WriteOperation) -> Self {
+        match operation {
+            WriteOperation::Add { .. } => Self::Add,
+            WriteOperation::Modify { .. } => Self::Modify,
+            WriteOperation::ModifyDn { .. } => Self::ModifyDn,
+            WriteOperation::Delete { .. } => Self::Delete,
+        }
+    }
+
+    /// RFC 4527 §3.1: before it there is an entry to read.
+    fn reads_before(self) -> bool {
+        matches!(self, Self::Modify | Self::ModifyDn | Self::Delete)
+    }
+
+    /// RFC 4527 §3.2: after it there is an entry to read.
+    fn reads_after(self) -> bool {
+        matches!(self, Self::Add | Self::Modify | Self::ModifyDn)
+    }
 }
 
 /// All controls of one request, read.
@@ -48,12 +73,12 @@ pub(crate) fn read(raw: &[RawControl], target: Target) -> Outcome<Controls> {
         let broken = |_| Refusal::new(Code::ProtocolError, format!("control {}: broken value", control.oid));
         let selection = || message::attribute_selection(value()?).map(Some).map_err(broken);
         match (control.oid.as_str(), target) {
-            (oid::MANAGE_DSA_IT, Target::Search | Target::Compare | Target::Write) => {}
-            (oid::ASSERTION, Target::Search | Target::Compare | Target::Write) => {
+            (oid::MANAGE_DSA_IT, target) if target != Target::Other => {}
+            (oid::ASSERTION, target) if target != Target::Other => {
                 controls.write.assertion = Some(message::assertion_filter(value()?)?);
             }
-            (oid::PRE_READ, Target::Write) => controls.write.pre_read = selection()?,
-            (oid::POST_READ, Target::Write) => controls.write.post_read = selection()?,
+            (oid::PRE_READ, target) if target.reads_before() => controls.write.pre_read = selection()?,
+            (oid::POST_READ, target) if target.reads_after() => controls.write.post_read = selection()?,
             (oid::PAGED_RESULTS, Target::Search) => controls.page = Some(page(value()?).map_err(broken)?),
             (oid::SYNC_REQUEST, Target::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
             _ if control.critical => {
@@ -98,12 +123,19 @@ mod tests {
     #[test]
     fn criticality() {
         for (oid, critical, target, expect) in [
-            ("1.2.3", true, Target::Write, Some(Code::UnavailableCriticalExtension)),
-            ("1.2.3", false, Target::Write, None),
-            (oid::PAGED_RESULTS, true, Target::Write, Some(Code::UnavailableCriticalExtension)),
+            ("1.2.3", true, Target::Modify, Some(Code::UnavailableCriticalExtension)),
+            ("1.2.3", false, Target::Modify, None),
+            ("\u{fffd}", true, Target::Modify, Some(Code::UnavailableCriticalExtension)),
+            ("\u{fffd}", false, Target::Modify, None),
+            (oid::PRE_READ, true, Target::Add, Some(Code::UnavailableCriticalExtension)),
+            (oid::PRE_READ, false, Target::Add, None),
+            (oid::POST_READ, true, Target::Delete, Some(Code::UnavailableCriticalExtension)),
+            (oid::POST_READ, false, Target::Delete, None),
+            (oid::PRE_READ, true, Target::Search, Some(Code::UnavailableCriticalExtension)),
+            (oid::PAGED_RESULTS, true, Target::Add, Some(Code::UnavailableCriticalExtension)),
             (oid::MANAGE_DSA_IT, true, Target::Search, None),
             (oid::ASSERTION, true, Target::Other, Some(Code::UnavailableCriticalExtension)),
-            (oid::ASSERTION, true, Target::Write, Some(Code::ProtocolError)),
+            (oid::ASSERTION, true, Target::Add, Some(Code::ProtocolError)),
         ] {
             let read = read(&control(oid, critical, None), target);
             assert_eq!(read.err().map(|refusal| refusal.code), expect, "{oid} {target:?}");

@@ -22,6 +22,7 @@ mod message;
 mod migration;
 mod names;
 mod output;
+mod paging;
 mod password;
 mod record;
 mod refusal;

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use provost_entry::prep::Part;
 use provost_entry::{AttributeDescription, Entry, Filter};
 
 use crate::catalogue::{Catalogue, Rule, TypeId};
@@ -77,6 +78,7 @@ impl Source for Made<'_> {
 /// `Some(true)` selects the entry; `None` is Undefined.
 pub(crate) fn matches(catalogue: &Catalogue, source: &impl Source, filter: &Filter) -> Option<bool> {
     match filter {
+        Filter::Undefined => None,
         Filter::And(parts) => all(parts.iter().map(|part| matches(catalogue, source, part))),
         // An Or is the negation of all negated.
         Filter::Or(parts) => negate(all(parts.iter().map(|part| negate(matches(catalogue, source, part))))),
@@ -92,7 +94,7 @@ pub(crate) fn matches(catalogue: &Catalogue, source: &impl Source, filter: &Filt
             let wanted = Wanted::of(catalogue, attribute)?;
             let pattern = Pattern::new(catalogue, wanted.type_id, initial.as_deref(), any, last.as_deref())?;
             Some(source.visit(&wanted, &mut |id, value| {
-                catalogue.normalise(id, value).is_some_and(|value| pattern.matches(&value))
+                catalogue.substring_value(id, value).is_some_and(|value| pattern.matches(&value))
             }))
         }
     }
@@ -117,10 +119,7 @@ fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 
 fn equal(c: &Catalogue, source: &impl Source, name: &AttributeDescription, value: &[u8]) -> Option<bool> {
     let wanted = Wanted::of(c, name)?;
-    if c.type_of(wanted.type_id).rule == Rule::None {
-        return None;
-    }
-    let assertion = c.normalise(wanted.type_id, value)?;
+    let assertion = c.assertion(wanted.type_id, value)?;
     if c.type_of(wanted.type_id).rule == Rule::ObjectIdentifier {
         return Some(source.visit(&wanted, &mut |id, value| {
             value.eq_ignore_ascii_case(&assertion) || c.normalise(id, value).as_deref() == Some(&assertion)
@@ -141,13 +140,13 @@ fn ordered(
     if !c.type_of(wanted.type_id).ordering {
         return None;
     }
-    let assertion = c.normalise(wanted.type_id, value)?;
+    let assertion = c.assertion(wanted.type_id, value)?;
     Some(source.visit(&wanted, &mut |id, value| {
         c.normalise(id, value).is_some_and(|value| c.order(id, &value, &assertion) != excluded)
     }))
 }
 
-/// A substrings assertion, prepared.
+/// A substrings assertion, prepared; an end that was not given is empty.
 struct Pattern {
     initial: Vec<u8>,
     any: Vec<Vec<u8>>,
@@ -156,23 +155,17 @@ struct Pattern {
 
 impl Pattern {
     fn new(c: &Catalogue, id: TypeId, initial: Option<&[u8]>, any: &[Vec<u8>], last: Option<&[u8]>) -> Option<Self> {
-        let kind = c.type_of(id);
-        if !kind.substring {
+        if initial.is_none() && any.is_empty() && last.is_none() {
             return None;
         }
-        let piece = |octets: &[u8]| match kind.rule {
-            Rule::CaseIgnore => std::str::from_utf8(octets).ok().map(|text| fold_piece(&text.to_lowercase())),
-            Rule::CaseExact => std::str::from_utf8(octets).ok().map(fold_piece),
-            _ => c.normalise(id, octets),
-        };
-        let trimmed = |octets: Vec<u8>, start: bool| {
-            let octets = if start { octets.trim_ascii_start() } else { octets.trim_ascii_end() };
-            octets.to_vec()
+        let end = |octets: Option<&[u8]>, part| match octets {
+            Some(octets) => c.substring_part(id, octets, part),
+            None => Some(Vec::new()),
         };
         Some(Self {
-            initial: trimmed(piece(initial.unwrap_or_default())?, true),
-            any: any.iter().map(|part| piece(part)).collect::<Option<_>>()?,
-            last: trimmed(piece(last.unwrap_or_default())?, false),
+            initial: end(initial, Part::Initial)?,
+            any: any.iter().map(|octets| c.substring_part(id, octets, Part::Any)).collect::<Option<_>>()?,
+            last: end(last, Part::Final)?,
         })
     }
 
@@ -184,19 +177,6 @@ impl Pattern {
         }
         rest.ends_with(&self.last)
     }
-}
-
-/// Runs of spaces as one; unlike in a whole value, the ends keep theirs.
-fn fold_piece(text: &str) -> Vec<u8> {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if c.is_whitespace() && out.ends_with(' ') => {}
-            c if c.is_whitespace() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out.into_bytes()
 }
 
 fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
@@ -219,6 +199,7 @@ mod tests {
             .with("provostVacationInterval", "7")
             .with("vacationEndDate", "20261231235959Z")
             .with("userCertificate", "x")
+            .with("seeAlso", "CN=A,OU=Zoé")
             .with("objectClass", "person");
         let source = Made { catalogue: &catalogue, entry: &entry };
         for (filter, expect) in [
@@ -249,8 +230,51 @@ mod tests {
             ("(objectClass=2.5.6.6)", Some(true)),
             ("(mail~=Zoe@example.edu)", Some(true)),
             ("(vacationEndDate=2026*)", None),
+            // RFC 4518: in every kind of item.
+            ("(cn=zoe\u{301} tremblay)", Some(true)),
+            ("(cn=Ｚo\u{ad}é\u{3000}trem\u{200b}blay)", Some(true)),
+            ("(cn=zoe\u{301}*)", Some(true)),
+            ("(cn=*é trem\u{ad}b*)", Some(true)),
+            ("(cn=*ｂlay)", Some(true)),
+            ("(cn=zoé *)", Some(true)),
+            ("(cn=zoé * tremblay)", Some(true)),
+            ("(cn=zo *)", Some(false)),
+            ("(cn~=zoe\u{301} tremblay)", Some(true)),
+            ("(cn=\u{fffd})", None),
+            ("(cn=*\u{200b}*)", None),
+            // RFC 4511 §4.5.1.7: an assertion that does not fit is Undefined.
+            ("(cn=)", None),
+            ("(mail=é)", None),
+            ("(mail=*é*)", None),
+            ("(objectClass=nosuch)", None),
+            // RFC 4514 §3: one name, however its types are called.
+            ("(seeAlso=commonName=a,2.5.4.11=Zoe\u{301})", Some(true)),
+            ("(seeAlso=cn=#0c0161,ou=zoé)", Some(true)),
+            ("(seeAlso=cn=CORP\\5cuser)", None),
+            // RFC 4522: a transfer option is no part of the name, and no option of text.
+            ("(userCertificate;binary=*)", Some(true)),
+            ("(cn;binary=*)", None),
         ] {
             assert_eq!(matches(&catalogue, &source, &Filter::parse(filter).unwrap()), expect, "{filter}");
+        }
+        let cn = AttributeDescription::of("cn");
+        let substring = |initial: Option<&str>, any: &[&str], last: Option<&str>| Filter::Substring {
+            attribute: cn.clone(),
+            initial: initial.map(Into::into),
+            any: any.iter().map(|part| (*part).into()).collect(),
+            last: last.map(Into::into),
+        };
+        let zoe = Filter::equal("cn", "zoé tremblay");
+        for filter in [
+            substring(None, &[], None),
+            substring(Some(""), &[], None),
+            substring(Some("z"), &[""], None),
+            substring(None, &["z"], Some("")),
+            Filter::Undefined,
+        ] {
+            assert_eq!(matches(&catalogue, &source, &filter), None, "{filter}");
+            let either = Filter::Or(vec![filter.clone(), zoe.clone()]);
+            assert_eq!(matches(&catalogue, &source, &either), Some(true), "{filter}");
         }
     }
 }

@@ -166,7 +166,7 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, Malformed> {
     let mut controls = Vec::new();
     while !reader.is_empty() {
         let mut control = reader.within(SEQUENCE)?;
-        let oid = control.text(OCTET_STRING)?.to_owned();
+        let oid = word(control.expect(OCTET_STRING)?);
         let critical = if control.peek() == Some(BOOLEAN) { control.boolean()? } else { false };
         let value = control.optional(OCTET_STRING)?.map(<[u8]>::to_vec);
         controls.push(RawControl { oid, critical, value });
@@ -177,21 +177,32 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, Malformed> {
     Ok(controls)
 }
 
+/// LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). One that is not UTF-8 is no name: this operation alone is refused.
+fn dn(octets: &[u8]) -> Result<String, Wrong> {
+    let text = std::str::from_utf8(octets).map(str::to_owned);
+    text.map_err(|_| Wrong::Refused(Refusal::new(Code::InvalidDnSyntax, "the name is not UTF-8")))
+}
+
+/// LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). One that is not UTF-8 is made one that nothing has, so that the
+/// operation treats it as it treats every other unknown one.
+fn word(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
 fn operation(tag: u8, content: &[u8]) -> Result<Operation, Wrong> {
     let mut body = Reader::new(content);
-    let text = || std::str::from_utf8(content).map(str::to_owned).map_err(|_| Wrong::Malformed);
     Ok(match tag {
         0x60 => bind(&mut body)?,
         0x42 => Operation::Unbind,
         0x63 => Operation::Search(search(&mut body)?),
         0x66 => modify(&mut body)?,
         0x68 => add(&mut body)?,
-        0x4a => Operation::Write(WriteOperation::Delete { dn: text()? }),
+        0x4a => Operation::Write(WriteOperation::Delete { dn: dn(content)? }),
         0x6c => modify_dn(&mut body)?,
         0x6e => compare(&mut body)?,
         0x50 => Operation::Abandon(i32::try_from(ber::integer(content)?).map_err(|_| Wrong::Malformed)?),
         0x77 => {
-            let oid = body.text(0x80)?.to_owned();
+            let oid = word(body.expect(0x80)?);
             Operation::Extended { oid, value: body.optional(0x81)?.map(<[u8]>::to_vec) }
         }
         _ => return Err(Wrong::Malformed),
@@ -200,7 +211,7 @@ fn operation(tag: u8, content: &[u8]) -> Result<Operation, Wrong> {
 
 fn bind(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
     let version = body.integer(INTEGER)?;
-    let dn = body.text(OCTET_STRING)?.to_owned();
+    let dn = dn(body.expect(OCTET_STRING)?)?;
     let authentication = match body.element()? {
         (0x80, password) => match std::str::from_utf8(password) {
             Ok(password) => Authentication::Simple(Secret::new(password)),
@@ -212,7 +223,7 @@ fn bind(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
 }
 
 fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
-    let base = body.text(OCTET_STRING)?.to_owned();
+    let base = dn(body.expect(OCTET_STRING)?)?;
     let scope = match body.integer(ENUMERATED)? {
         0 => Scope::Base,
         1 => Scope::One,
@@ -235,7 +246,7 @@ fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
 fn texts(list: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
     let mut texts = Vec::new();
     while !list.is_empty() {
-        texts.push(list.text(OCTET_STRING)?.to_owned());
+        texts.push(word(list.expect(OCTET_STRING)?));
         if texts.len() > ATTRIBUTES_MAX {
             return Err(Malformed);
         }
@@ -244,7 +255,7 @@ fn texts(list: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
 }
 
 fn modify(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
-    let dn = body.text(OCTET_STRING)?.to_owned();
+    let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
     let (mut items, mut budget) = (Vec::new(), VALUES_MAX);
     while !list.is_empty() {
@@ -266,7 +277,7 @@ fn modify(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
 }
 
 fn add(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
-    let dn = body.text(OCTET_STRING)?.to_owned();
+    let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
     let (mut attributes, mut budget) = (Vec::new(), VALUES_MAX);
     while !list.is_empty() {
@@ -281,7 +292,7 @@ fn add(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
 /// PartialAttribute (RFC 4511 §4.1.7); `budget` bounds the values of a whole request.
 fn attribute(list: &mut Reader<'_>, budget: &mut usize) -> Result<Attribute, Malformed> {
     let mut attribute = list.within(SEQUENCE)?;
-    let name = attribute.text(OCTET_STRING)?.to_owned();
+    let name = word(attribute.expect(OCTET_STRING)?);
     let mut set = attribute.within(SET)?;
     let mut values = Vec::new();
     while !set.is_empty() {
@@ -292,20 +303,20 @@ fn attribute(list: &mut Reader<'_>, budget: &mut usize) -> Result<Attribute, Mal
 }
 
 fn modify_dn(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
-    let dn = body.text(OCTET_STRING)?.to_owned();
-    let new_rdn = body.text(OCTET_STRING)?.to_owned();
+    let dn = dn(body.expect(OCTET_STRING)?)?;
+    let new_rdn = self::dn(body.expect(OCTET_STRING)?)?;
     let delete_old = body.boolean()?;
     let new_superior = match body.optional(0x80)? {
-        Some(octets) => Some(std::str::from_utf8(octets).map_err(|_| Malformed)?.to_owned()),
+        Some(octets) => Some(self::dn(octets)?),
         None => None,
     };
     Ok(Operation::Write(WriteOperation::ModifyDn { dn, new_rdn, delete_old, new_superior }))
 }
 
 fn compare(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
-    let dn = body.text(OCTET_STRING)?.to_owned();
+    let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut assertion = body.within(SEQUENCE)?;
-    let attribute = assertion.text(OCTET_STRING)?.to_owned();
+    let attribute = word(assertion.expect(OCTET_STRING)?);
     Ok(Operation::Compare { dn, attribute, value: assertion.expect(OCTET_STRING)?.to_vec() })
 }
 
@@ -331,19 +342,25 @@ fn too_large() -> Wrong {
     Wrong::Refused(Refusal::new(Code::AdminLimitExceeded, "the filter is too large or too deep"))
 }
 
-fn description(text: &str) -> Result<AttributeDescription, Wrong> {
-    let parsed = AttributeDescription::parse(text);
-    parsed.map_err(|error| Wrong::Refused(Refusal::new(Code::ProtocolError, error.to_string())))
+/// `None` when it is no attribute description: the item is Undefined.
+fn description(octets: &[u8]) -> Option<AttributeDescription> {
+    AttributeDescription::parse(std::str::from_utf8(octets).ok()?).ok()
 }
 
+fn protocol_error(words: &str) -> Wrong {
+    Wrong::Refused(Refusal::new(Code::ProtocolError, words))
+}
+
+/// RFC 4511 §4.5.1.7: an item whose attribute, rule or kind of filter is not recognised is Undefined, and the rest of the
+/// filter counts.
 fn filter_node(body: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, Wrong> {
     *nodes = nodes.checked_sub(1).ok_or_else(too_large)?;
     let depth = depth.checked_sub(1).ok_or_else(too_large)?;
     let (tag, content) = body.element()?;
     let mut inner = Reader::new(content);
-    let mut pair = || -> Result<(AttributeDescription, Vec<u8>), Wrong> {
-        let name = description(inner.text(OCTET_STRING)?)?;
-        Ok((name, inner.expect(OCTET_STRING)?.to_vec()))
+    let mut item = |made: fn(AttributeDescription, Vec<u8>) -> Filter| -> Result<Filter, Wrong> {
+        let (name, value) = (inner.expect(OCTET_STRING)?, inner.expect(OCTET_STRING)?);
+        Ok(description(name).map_or(Filter::Undefined, |name| made(name, value.to_vec())))
     };
     Ok(match tag {
         0xa0 | 0xa1 => {
@@ -354,33 +371,49 @@ fn filter_node(body: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result
             if tag == 0xa0 { Filter::And(parts) } else { Filter::Or(parts) }
         }
         0xa2 => Filter::Not(Box::new(filter_node(&mut inner, depth, nodes)?)),
-        0xa3 => pair().map(|(name, value)| Filter::Equal(name, value))?,
+        0xa3 => item(Filter::Equal)?,
         0xa4 => substring(&mut inner)?,
-        0xa5 => pair().map(|(name, value)| Filter::GreaterOrEqual(name, value))?,
-        0xa6 => pair().map(|(name, value)| Filter::LessOrEqual(name, value))?,
-        0x87 => Filter::Present(description(std::str::from_utf8(content).map_err(|_| Wrong::Malformed)?)?),
-        0xa8 => pair().map(|(name, value)| Filter::Approx(name, value))?,
-        0xa9 => {
-            let refusal = Refusal::new(Code::InappropriateMatching, "extensible match is not served");
-            return Err(Wrong::Refused(refusal));
-        }
+        0xa5 => item(Filter::GreaterOrEqual)?,
+        0xa6 => item(Filter::LessOrEqual)?,
+        0x87 => description(content).map_or(Filter::Undefined, Filter::Present),
+        0xa8 => item(Filter::Approx)?,
+        0xa9 => extensible(&mut inner)?,
+        // Another choice, of this class: the CHOICE is extensible.
+        tag if tag & 0xc0 == 0x80 => Filter::Undefined,
         _ => return Err(Wrong::Malformed),
     })
 }
 
+/// MatchingRuleAssertion: read, and never evaluated.
+fn extensible(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
+    let mut has_value = false;
+    while !inner.is_empty() {
+        match inner.element()? {
+            (0x81 | 0x82 | 0x84, _) => {}
+            (0x83, _) => has_value = true,
+            _ => return Err(protocol_error("an extensible match has an unknown part")),
+        }
+    }
+    if has_value { Ok(Filter::Undefined) } else { Err(protocol_error("an extensible match has no value")) }
+}
+
+/// SubstringFilter. RFC 4511 §4.5.1.7.2: at least one part, in order; that none is empty is checked where they are prepared.
 fn substring(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
-    let attribute = description(inner.text(OCTET_STRING)?)?;
+    let attribute = description(inner.expect(OCTET_STRING)?);
     let mut parts = inner.within(SEQUENCE)?;
+    if parts.is_empty() {
+        return Err(protocol_error("a substring filter has no part"));
+    }
     let (mut initial, mut any, mut last) = (None, Vec::new(), None);
     while !parts.is_empty() {
         match parts.element()? {
             (0x80, part) if initial.is_none() && any.is_empty() && last.is_none() => initial = Some(part.to_vec()),
             (0x81, part) if last.is_none() => any.push(part.to_vec()),
             (0x82, part) if last.is_none() => last = Some(part.to_vec()),
-            _ => return Err(Wrong::Malformed),
+            _ => return Err(protocol_error("the parts of a substring filter are out of order")),
         }
     }
-    Ok(Filter::Substring { attribute, initial, any, last })
+    Ok(attribute.map_or(Filter::Undefined, |attribute| Filter::Substring { attribute, initial, any, last }))
 }
 
 #[cfg(test)]
@@ -439,6 +472,69 @@ mod tests {
                 }
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    // RFC 4511 §4.5.1.7: what is not recognised is Undefined, what is no filter is refused, and the connection goes on.
+    #[test]
+    fn filter_items() {
+        let undefined = |octets: &[u8]| {
+            let read = filter(&mut Reader::new(octets));
+            read.map(|filter| filter == Filter::Undefined).map_err(|wrong| match wrong {
+                Wrong::Malformed => None,
+                Wrong::Refused(refusal) => Some(refusal.code),
+            })
+        };
+        for (octets, expect) in [
+            (&[0xa9, 3, 0x83, 1, b'x'][..], Ok(true)),
+            (&[0xa9, 9, 0x81, 1, b'r', 0x82, 1, b'a', 0x83, 1, b'x'], Ok(true)),
+            (&[0xa9, 9, 0x82, 1, 0xff, 0x83, 1, b'x', 0x84, 1, 0xff], Ok(true)),
+            (&[0xa9, 3, 0x82, 1, b'a'], Err(Some(Code::ProtocolError))),
+            (&[0xa9, 6, 0x83, 1, b'x', 0x8a, 1, b'a'], Err(Some(Code::ProtocolError))),
+            (&[0xa3, 5, 4, 0, 4, 1, b'x'], Ok(true)),
+            (&[0xa3, 6, 4, 1, 0xff, 4, 1, b'x'], Ok(true)),
+            (&[0x87, 0], Ok(true)),
+            (&[0x87, 2, b'_', b'a'], Ok(true)),
+            (&[0x8c, 0], Ok(true)),
+            (&[0xa4, 5, 4, 1, b'a', 0x30, 0], Err(Some(Code::ProtocolError))),
+            (&[0xa4, 11, 4, 1, b'a', 0x30, 6, 0x82, 1, b'x', 0x80, 1, b'y'], Err(Some(Code::ProtocolError))),
+            (&[0xa4, 8, 4, 1, 0xff, 0x30, 3, 0x82, 1, b'x'], Ok(true)),
+            (&[0x04, 0], Err(None)),
+        ] {
+            assert_eq!(undefined(octets), expect, "{octets:x?}");
+        }
+    }
+
+    // RFC 4511 §4.1.2 to §4.1.4: a name, type or OID that is not UTF-8 concerns its own operation alone.
+    #[test]
+    fn texts_that_are_not_utf8() {
+        for (tag, body, expect) in [
+            (0x60, &[2, 1, 3, 4, 1, 0xff, 0x80, 1, b'x'][..], Some(Code::InvalidDnSyntax)),
+            (0x4a, &[0xff], Some(Code::InvalidDnSyntax)),
+            (0x6e, &[4, 1, 0xff, 0x30, 6, 4, 1, b'a', 4, 1, b'x'], Some(Code::InvalidDnSyntax)),
+            (0x6e, &[4, 0, 0x30, 6, 4, 1, 0xff, 4, 1, b'x'], None),
+            (0x68, &[4, 1, 0xff, 0x30, 0], Some(Code::InvalidDnSyntax)),
+            (0x68, &[4, 0, 0x30, 7, 0x30, 5, 4, 1, 0xff, 0x31, 0], None),
+            (0x66, &[4, 1, 0xff, 0x30, 0], Some(Code::InvalidDnSyntax)),
+            (0x6c, &[4, 0, 4, 1, 0xff, 1, 1, 0], Some(Code::InvalidDnSyntax)),
+            (0x6c, &[4, 0, 4, 0, 1, 1, 0, 0x80, 1, 0xff], Some(Code::InvalidDnSyntax)),
+            (0x77, &[0x80, 1, 0xff], None),
+        ] {
+            let mut w = ber::Writer::default();
+            w.within(SEQUENCE, |w| {
+                w.integer(INTEGER, 1);
+                w.string(tag, body);
+                w.within(0xa0, |w| w.within(SEQUENCE, |w| w.string(OCTET_STRING, &[0xff])));
+            });
+            let refused = match decode(&w.into_octets()) {
+                Ok(request) => {
+                    assert_eq!(request.controls.len(), 1);
+                    None
+                }
+                Err(DecodeError::Refused { refusal, .. }) => Some(refusal.code),
+                Err(error) => panic!("{tag:x} {body:x?}: {error:?}"),
+            };
+            assert_eq!(refused, expect, "{tag:x} {body:x?}");
         }
     }
 

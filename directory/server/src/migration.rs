@@ -6,6 +6,8 @@
 //! Stop the node and move it over `directory.sqlite` (removing `-wal` and `-shm`) to go back; remove it when it is no
 //! longer wanted. A file of a later format than [`FORMAT`] is refused and not touched.
 
+mod equal_names;
+
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -17,9 +19,8 @@ use crate::storage_error::StorageError;
 /// Takes a file from one format to the next.
 type Step = fn(&Transaction<'_>) -> Result<(), StorageError>;
 
-/// The first step takes format 1 to 2, and so on. A step is never changed once it has been released. There is none yet: files
-/// have had one format from the first release on.
-const STEPS: &[Step] = &[];
+/// The first step takes format 1 to 2, and so on. A step is never changed once it has been released.
+const STEPS: &[Step] = &[equal_names::step];
 /// The format that this program reads and writes.
 pub(crate) const FORMAT: i64 = 1 + STEPS.len() as i64;
 

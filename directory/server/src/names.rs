@@ -16,7 +16,8 @@ pub(crate) const CLASS_LISTS_MAX: usize = 4_096;
 /// An attribute description that some entry uses.
 #[derive(Debug)]
 pub(crate) struct Description {
-    /// Type name as the schema spells it, options in lower case and in order.
+    /// Type name as the schema spells it, options in lower case and in order; `binary`, which is a way to transfer values
+    /// (RFC 4522), is none of them.
     pub(crate) text: String,
     pub(crate) type_id: TypeId,
 }
@@ -34,6 +35,8 @@ pub(crate) struct ClassList {
 pub(crate) struct Wanted {
     pub(crate) type_id: TypeId,
     pub(crate) options: Vec<String>,
+    /// Asked for by `;binary`, and therefore answered under it (RFC 4522 §5).
+    pub(crate) binary: bool,
 }
 
 /// The tables. They only grow, so that a number once given stays good.
@@ -47,18 +50,26 @@ pub(crate) struct Names {
     identity_ids: HashMap<String, u32>,
 }
 
-fn options_of(description: &AttributeDescription) -> Vec<String> {
-    let mut options: Vec<String> = description.options().map(str::to_lowercase).collect();
+/// The option of RFC 4522.
+const BINARY: &str = "binary";
+
+/// Type and options of a description, and whether `binary` was among them; `None` when the schema does not know the type, or
+/// does not transfer it so.
+fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Wanted> {
+    let type_id = catalogue.type_id(description.attribute_type())?;
+    let mut options: Vec<String> = description.options().map(str::to_ascii_lowercase).collect();
     options.sort();
     options.dedup();
-    options
+    let all = options.len();
+    options.retain(|option| option != BINARY);
+    let binary = options.len() < all;
+    (!binary || catalogue.takes_binary(type_id)).then_some(Wanted { type_id, options, binary })
 }
 
 impl Wanted {
-    /// `None` when the schema does not know the type.
+    /// `None` when the schema does not know the type, or does not transfer it under `;binary`.
     pub(crate) fn of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Self> {
-        let type_id = catalogue.type_id(description.attribute_type())?;
-        Some(Self { type_id, options: options_of(description) })
+        parts_of(catalogue, description)
     }
 
     /// Whether an attribute of this type with these options is meant (RFC 4512 §2.5.2).
@@ -73,11 +84,9 @@ impl Names {
     pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> Outcome<NameId> {
         let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
         let description = AttributeDescription::parse(text).map_err(|_| undefined())?;
-        let type_id = catalogue.type_id(description.attribute_type()).ok_or_else(undefined)?;
-        let options = options_of(&description);
-        // RFC 3866 and RFC 4522: the options that have a meaning here.
-        let binary = catalogue.takes_binary(type_id);
-        if !options.iter().all(|option| option.starts_with("lang-") || (binary && option == "binary")) {
+        let Wanted { type_id, options, .. } = parts_of(catalogue, &description).ok_or_else(undefined)?;
+        // RFC 3866: beside `binary` the only options that have a meaning here.
+        if !options.iter().all(|option| option.starts_with("lang-")) {
             return Err(undefined());
         }
         let mut canonical = catalogue.type_of(type_id).name.clone();

@@ -1,5 +1,7 @@
 //! Search result entries (RFC 4511 §4.5.2), written straight from the compact form.
 
+use std::borrow::Cow;
+
 use provost_entry::{AttributeDescription, Entry};
 
 use crate::ber::{OCTET_STRING, SEQUENCE, Writer};
@@ -42,12 +44,28 @@ impl Selection {
         (if operational { self.all_operational } else { self.all_user })
             || self.named.iter().any(|wanted| wanted.covers(catalogue, type_id, description))
     }
+
+    /// The name under which an attribute is answered: with `;binary` where its syntax or the request wants that (RFC 4522 §5,
+    /// RFC 4523 §2).
+    fn name<'a>(&self, catalogue: &Catalogue, type_id: TypeId, description: &'a str) -> Cow<'a, str> {
+        let asked = || self.named.iter().any(|wanted| wanted.binary && wanted.covers(catalogue, type_id, description));
+        if !(catalogue.requires_binary(type_id) || catalogue.takes_binary(type_id) && asked()) {
+            return Cow::Borrowed(description);
+        }
+        let (base, options) = description.split_at(description.find(';').unwrap_or(description.len()));
+        Cow::Owned(format!("{base};binary{options}"))
+    }
 }
 
-/// Writes the operation of one entry of the tree.
+/// Writes the operation of one entry of the tree, named as the tree has it now.
 pub(crate) fn write(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
+    write_named(w, &seen.tree.dn_of(seen.subject.parent, seen.subject.record), seen, selection);
+}
+
+/// Writes the operation of an entry under the name that it had when `seen` was taken.
+pub(crate) fn write_named(w: &mut Writer, dn: &str, seen: &Seen<'_>, selection: &Selection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
-        w.string(OCTET_STRING, seen.tree.dn_of(seen.subject.parent, seen.subject.record).as_bytes());
+        w.string(OCTET_STRING, dn.as_bytes());
         w.within(SEQUENCE, |w| write_attributes(w, seen, selection));
     });
 }
@@ -68,7 +86,8 @@ fn write_attributes(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
         let Some(description) = tree.names.description(name) else { continue };
         let hidden = !seen.password && description.type_id == tree.synthetic.user_password;
         if !hidden && selection.wants(&tree.catalogue, description.type_id, &description.text) {
-            write_attribute(w, &description.text, values, selection);
+            let name = selection.name(&tree.catalogue, description.type_id, &description.text);
+            write_attribute(w, &name, values, selection);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::controls::{Controls, Page};
 use crate::matching::{self, Made, Seen};
 use crate::message::{Scope, SearchRequest};
 use crate::output::Output;
+use crate::paging::{Pages, Progress};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, ResponseControl};
 use crate::result_entry::{self, Selection};
@@ -60,6 +61,17 @@ impl Field {
                 Scope::Children => tree.is_below(parent, self.base),
             }
     }
+
+    /// The same of an entry that stood below these places, its parent first.
+    pub(crate) fn holds_below(&self, place: Place, above: &[Place]) -> bool {
+        self.only.is_none_or(|only| only == place)
+            && match self.scope {
+                Scope::Base => place == self.base,
+                Scope::One => above.first() == Some(&self.base),
+                Scope::Subtree => place == self.base || above.contains(&self.base),
+                Scope::Children => above.contains(&self.base),
+            }
+    }
 }
 
 /// One search under way.
@@ -70,10 +82,12 @@ pub(crate) struct Search<'a> {
     pub(crate) request: &'a SearchRequest,
     pub(crate) output: &'a Output,
     pub(crate) cancelled: &'a CancellationToken,
+    /// The connection's cookies.
+    pub(crate) pages: &'a Pages,
 }
 
-/// How a search ended, and the place where its next page begins.
-type End = (Refusal, Option<Place>);
+/// How a search ended, and how far it had got when more follows on the next page.
+type End = (Refusal, Option<Progress>);
 
 impl Search<'_> {
     /// Runs it to its SearchResultDone; abandoned, it just stops.
@@ -84,10 +98,10 @@ impl Search<'_> {
                 if self.output.send(entry).await.is_err() {
                     return;
                 }
-                (reply::success(), page_control(controls.page.as_ref(), None))
+                (reply::success(), self.page_control(controls.page.as_ref(), None))
             }
             None => match self.entries(controls).await {
-                Some((end, next)) => (end, page_control(controls.page.as_ref(), next)),
+                Some((end, next)) => (end, self.page_control(controls.page.as_ref(), next)),
                 None => return,
             },
         };
@@ -115,7 +129,8 @@ impl Search<'_> {
     async fn entries(&self, controls: &Controls) -> Option<End> {
         let started = Instant::now();
         let mut walk = match self.begin(controls) {
-            Ok(walk) => walk,
+            Ok(Some(walk)) => walk,
+            Ok(None) => return Some((reply::success(), None)),
             Err(refusal) => return Some((refusal, None)),
         };
         let asked = Duration::from_secs(self.request.time_limit_seconds);
@@ -139,7 +154,8 @@ impl Search<'_> {
         }
     }
 
-    fn begin(&self, controls: &Controls) -> Outcome<Walk> {
+    /// Checks the request; `None` when nothing is left to look for.
+    fn begin(&self, controls: &Controls) -> Outcome<Option<Walk>> {
         let tree = self.shared.directory.read();
         let field = Field::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
@@ -155,10 +171,14 @@ impl Search<'_> {
             (_, Some(only)) => Some(vec![only]),
             _ => tree.candidates(&self.request.filter),
         };
-        let from = match &controls.page {
-            Some(page) => page_start(page)?,
-            None => 0,
+        let Progress { place: from, found } = match &controls.page {
+            Some(page) if !page.cookie.is_empty() => self.pages.progress(self.request, &page.cookie)?,
+            _ => Progress::default(),
         };
+        // RFC 2696 §3: a page of none, with a cookie, ends the search early.
+        if controls.page.as_ref().is_some_and(|page| page.size == 0 && !page.cookie.is_empty()) {
+            return Ok(None);
+        }
         let page = controls.page.as_ref().map(|page| page.size);
         let wanted = match self.request.size_limit {
             0 => usize::MAX,
@@ -166,7 +186,7 @@ impl Search<'_> {
         };
         let selection = Selection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let at = candidates.as_ref().map_or(from as usize, |places| places.partition_point(|place| *place < from));
-        Ok(Walk { field, candidates, at, page, wanted, found: 0, selection })
+        Ok(Some(Walk { field, candidates, at, page, wanted, found, on_page: 0, selection }))
     }
 
     /// Looks at the next entries, with the tree locked.
@@ -182,12 +202,14 @@ impl Search<'_> {
                 if walk.found == walk.wanted {
                     return (w.into_octets(), Some((Refusal::new(Code::SizeLimitExceeded, ""), None)));
                 }
-                if Some(walk.found) == walk.page {
-                    return (w.into_octets(), Some((reply::success(), Some(place))));
+                if Some(walk.on_page) == walk.page {
+                    let progress = Progress { place, found: walk.found };
+                    return (w.into_octets(), Some((reply::success(), Some(progress))));
                 }
                 let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
                 reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &seen, &walk.selection));
                 walk.found += 1;
+                walk.on_page += 1;
             }
             walk.at += 1;
         }
@@ -199,6 +221,11 @@ impl Search<'_> {
         walk.field.holds(tree, place, subject.parent)
             && matching::matches(&tree.catalogue, &seen, &self.request.filter) == Some(true)
     }
+
+    fn page_control(&self, page: Option<&Page>, next: Option<Progress>) -> Vec<ResponseControl> {
+        let cookie = next.map(|progress| self.pages.cookie(self.request, progress)).unwrap_or_default();
+        page.map(|_| reply::paged_results(0, &cookie)).into_iter().collect()
+    }
 }
 
 /// Where a search has got to.
@@ -207,8 +234,10 @@ struct Walk {
     candidates: Option<Vec<Place>>,
     at: usize,
     page: Option<usize>,
+    /// The size limit, which counts over all pages (RFC 2696 §3).
     wanted: usize,
     found: usize,
+    on_page: usize,
     selection: Selection,
 }
 
@@ -219,21 +248,4 @@ impl Walk {
             None => Place::try_from(self.at).ok().filter(|place| *place < tree.places()),
         }
     }
-}
-
-/// A page's cookie is the place where it begins: the server remembers nothing between pages.
-fn page_start(page: &Page) -> Outcome<Place> {
-    match <[u8; 4]>::try_from(page.cookie.as_slice()) {
-        Ok(octets) => Ok(Place::from_be_bytes(octets)),
-        Err(_) if page.cookie.is_empty() => Ok(0),
-        Err(_) => Err(Refusal::new(Code::UnwillingToPerform, "this paged results cookie is not ours")),
-    }
-}
-
-fn page_control(page: Option<&Page>, next: Option<Place>) -> Vec<ResponseControl> {
-    if page.is_none() {
-        return Vec::new();
-    }
-    let cookie = next.map(|place| place.to_be_bytes().to_vec()).unwrap_or_default();
-    vec![reply::paged_results(0, &cookie)]
 }

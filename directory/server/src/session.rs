@@ -21,7 +21,9 @@ use crate::committer::WriteJob;
 use crate::controls::{self, Controls, Target};
 use crate::matching::{self, Seen};
 use crate::message::{self, Authentication, DecodeError, Operation, Request, SearchRequest, WriteOperation};
+use crate::names::Wanted;
 use crate::output::{self, Output};
+use crate::paging::Pages;
 use crate::password;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, oid};
@@ -90,6 +92,7 @@ struct Session {
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
+    pages: Arc<Pages>,
     /// Cancelled when the connection ends.
     ended: CancellationToken,
 }
@@ -104,6 +107,7 @@ impl Session {
             identity: Arc::new(Identity::anonymous()),
             outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             searches: Arc::default(),
+            pages: Arc::default(),
         }
     }
 
@@ -211,7 +215,7 @@ impl Session {
         let target = match &operation {
             Operation::Search(_) => Target::Search,
             Operation::Compare { .. } => Target::Compare,
-            Operation::Write(_) => Target::Write,
+            Operation::Write(write) => Target::of(write),
             // Nothing answers these, so that nothing can refuse their controls.
             Operation::Unbind => return Flow::Close,
             Operation::Abandon(abandoned) => return self.abandon(*abandoned),
@@ -324,12 +328,15 @@ impl Session {
             searches.insert(id, cancelled.clone());
         }
         let (shared, identity, output) = (self.shared.clone(), self.identity.clone(), output.clone());
-        let searches = self.searches.clone();
+        let (searches, pages) = (self.searches.clone(), self.pages.clone());
         tokio::spawn(async move {
             let (shared, identity, request, output) = (&*shared, &*identity, &request, &output);
             match &controls.sync {
                 Some(sync) => Sync { shared, identity, id, request, output, cancelled: &cancelled }.run(sync).await,
-                None => Search { shared, identity, id, request, output, cancelled: &cancelled }.run(&controls).await,
+                None => {
+                    let (cancelled, pages) = (&cancelled, &*pages);
+                    Search { shared, identity, id, request, output, cancelled, pages }.run(&controls).await;
+                }
             }
             searches.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             drop(permit);
@@ -386,7 +393,7 @@ impl Session {
         }
         let undefined = || Refusal::new(Code::UndefinedAttributeType, attribute);
         let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
-        let type_id = tree.catalogue.type_id(name.attribute_type()).ok_or_else(undefined)?;
+        let type_id = Wanted::of(&tree.catalogue, &name).ok_or_else(undefined)?.type_id;
         if matching::matches(&tree.catalogue, &seen, &Filter::Present(name.clone())) != Some(true) {
             return Err(Refusal::new(Code::NoSuchAttribute, ""));
         }

@@ -16,8 +16,8 @@ use crate::reply::{self, SyncInfo, SyncState};
 use crate::result_entry::{self, SEARCH_RESULT_ENTRY, Selection};
 use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, Field, SEARCH_RESULT_DONE};
 use crate::shared::Shared;
-use crate::tree::{Change, Place, Subject, Tree};
-use crate::watch::Watch;
+use crate::tree::{Place, Standing, Subject, Tree};
+use crate::watch::{Event, Watch};
 
 /// UUIDs in one Sync Info message.
 const ID_SET_MAX: usize = 512;
@@ -183,8 +183,11 @@ impl Sync<'_> {
     }
 
     fn selects(&self, tree: &Tree, field: &Field, place: Place, subject: Subject<'_>) -> bool {
-        field.holds(tree, place, subject.parent)
-            && matching::matches(&tree.catalogue, &self.seen(tree, subject), &self.request.filter) == Some(true)
+        field.holds(tree, place, subject.parent) && self.matches(tree, subject)
+    }
+
+    fn matches(&self, tree: &Tree, subject: Subject<'_>) -> bool {
+        matching::matches(&tree.catalogue, &self.seen(tree, subject), &self.request.filter) == Some(true)
     }
 
     async fn persist(&self, mut refresh: Refresh, mut changes: Watch) -> Result<(), Closed> {
@@ -207,7 +210,7 @@ impl Sync<'_> {
     }
 
     /// What this change and those that wait behind it mean; `None` when the one who listens may no longer.
-    fn batch(&self, refresh: &mut Refresh, first: &Change, changes: &mut Watch) -> Option<Vec<u8>> {
+    fn batch(&self, refresh: &mut Refresh, first: &Event, changes: &mut Watch) -> Option<Vec<u8>> {
         let tree = self.shared.directory.read();
         if self.identity.renewed(&tree).rights != self.identity.rights {
             return None;
@@ -221,30 +224,33 @@ impl Sync<'_> {
         Some(w.into_octets())
     }
 
-    /// Writes what a change means for this content (RFC 4533 §3.4).
-    fn write(&self, tree: &Tree, refresh: &mut Refresh, change: &Change, w: &mut Writer) {
+    /// Writes what a change means for this content (RFC 4533 §3.4). Where the entry stood is judged by what was above it at that
+    /// moment: by now these entries may stand elsewhere.
+    fn write(&self, tree: &Tree, refresh: &mut Refresh, event: &Event, w: &mut Writer) {
+        let change = &event.change;
         refresh.context.advance(change.csn);
         let children = tree.subject(change.place).map_or(0, |subject| subject.children);
-        let side = |side: &Option<(Place, Record)>| {
-            let (parent, record) = side.as_ref()?;
+        let side = |side: &'_ Option<(Place, Record)>, standing: &Option<Standing>| {
+            let (Some((parent, record)), Some(standing)) = (side, standing) else { return false };
             let subject = Subject { parent: *parent, children, record };
-            self.selects(tree, &refresh.field, change.place, subject).then_some(())
+            refresh.field.holds_below(change.place, &standing.above) && self.matches(tree, subject)
         };
-        let (was_in, is_in) = (side(&change.before).is_some(), side(&change.after).is_some());
+        let (was_in, is_in) = (side(&change.before, &event.before), side(&change.after, &event.after));
         let cookie = refresh.context.cookie();
         let control = |state| [reply::sync_state(state, change.uuid, Some(&cookie))];
-        match (is_in, &change.after, &change.before) {
-            (true, Some((parent, record)), _) => {
+        match (is_in, &change.after, &event.after, &event.before) {
+            (true, Some((parent, record)), Some(standing), _) => {
                 let state = if was_in { SyncState::Modify } else { SyncState::Add };
                 let seen = self.seen(tree, Subject { parent: *parent, children, record });
                 let selection = &refresh.selection;
-                reply::message(w, self.id, &control(state), |w| result_entry::write(w, &seen, selection));
+                reply::message(w, self.id, &control(state), |w| {
+                    result_entry::write_named(w, &standing.dn, &seen, selection);
+                });
             }
-            (false, _, Some((parent, record))) if was_in => {
-                let dn = tree.dn_of(*parent, record);
+            (false, _, _, Some(standing)) if was_in => {
                 reply::message(w, self.id, &control(SyncState::Delete), |w| {
                     w.within(SEARCH_RESULT_ENTRY, |w| {
-                        w.string(OCTET_STRING, dn.as_bytes());
+                        w.string(OCTET_STRING, standing.dn.as_bytes());
                         w.within(SEQUENCE, |_| {});
                     });
                 });

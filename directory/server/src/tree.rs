@@ -149,6 +149,14 @@ pub(crate) struct Change {
     pub(crate) after: Option<(Place, Record)>,
 }
 
+/// Where an entry stood at one moment; later the entries above it may have other names, or be gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) dn: String,
+    /// The places above it, its parent first.
+    pub(crate) above: Vec<Place>,
+}
+
 /// The whole directory.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -307,6 +315,33 @@ impl Tree {
         true
     }
 
+    /// Everything below an entry, with how many levels below, parents before children.
+    pub(crate) fn below(&self, ancestor: Place) -> Vec<(usize, Place)> {
+        let levels = |place: Place| {
+            let above = self.subject(place).map(|subject| self.above(subject.parent)).unwrap_or_default();
+            above.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
+        };
+        let mut found: Vec<(usize, Place)> = (0..self.places()).filter_map(levels).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// `parent` and all that it stands below, the nearest first.
+    fn above(&self, parent: Place) -> Vec<Place> {
+        let mut above = Vec::new();
+        let mut at = parent;
+        while let Some(slot) = self.slot(at) {
+            above.push(at);
+            at = slot.parent;
+        }
+        above
+    }
+
+    /// Where a record stands below `parent`, as the tree is now.
+    pub(crate) fn standing(&self, parent: Place, record: &Record) -> Standing {
+        Standing { dn: self.dn_of(parent, record), above: self.above(parent) }
+    }
+
     /// Hash keys of all indexed values of a record.
     fn value_keys(&self, record: &Record) -> Vec<u32> {
         let mut keys = Vec::new();
@@ -392,12 +427,14 @@ impl Tree {
 
     fn unsorted_candidates(&self, filter: &Filter) -> Option<Vec<Place>> {
         match filter {
+            // An Undefined item selects no entry. A `Not` around it is never answered from an index.
+            Filter::Undefined => Some(Vec::new()),
             Filter::Equal(name, value) => {
                 let type_id = self.catalogue.type_id(name.attribute_type())?;
                 if !self.catalogue.type_of(type_id).indexed {
                     return None;
                 }
-                let value = self.catalogue.normalise(type_id, value)?;
+                let Some(value) = self.catalogue.assertion(type_id, value) else { return Some(Vec::new()) };
                 Some(self.by_value.get(self.hash(u32::from(type_id), &value)).collect())
             }
             Filter::And(parts) => parts.iter().filter_map(|part| self.unsorted_candidates(part)).min_by_key(Vec::len),
@@ -441,7 +478,7 @@ impl Tree {
         let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
             return Vec::new();
         };
-        let wanted = Wanted { type_id, options: Vec::new() };
+        let wanted = Wanted { type_id, options: Vec::new(), binary: false };
         let mut found = Vec::new();
         for (name, values) in subject.record.attributes() {
             let description = self.names.description(name);

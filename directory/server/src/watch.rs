@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::tree::Change;
+use crate::tree::{Change, Standing};
 
 /// Changes that may wait for one persist search; with more, it is ended.
 const CHANGES_MAX: usize = 16_384;
@@ -15,20 +15,28 @@ const CHANGES_MAX: usize = 16_384;
 /// [`CHANGES_MAX`]: a person's entry has about one.
 const OCTETS_MAX: usize = 64 * 1024 * 1024;
 
+/// A change, and where the entry stood on both sides of it.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) change: Change,
+    pub(crate) before: Option<Standing>,
+    pub(crate) after: Option<Standing>,
+}
+
 /// Where the committer puts changes.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers(Vec<Watcher>);
 
 #[derive(Debug)]
 struct Watcher {
-    queue: mpsc::Sender<Arc<Change>>,
+    queue: mpsc::Sender<Arc<Event>>,
     waiting_octets: Arc<AtomicUsize>,
 }
 
 /// Where one persist search takes them.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    queue: mpsc::Receiver<Arc<Change>>,
+    queue: mpsc::Receiver<Arc<Event>>,
     waiting_octets: Arc<AtomicUsize>,
 }
 
@@ -41,46 +49,50 @@ impl Watchers {
         Watch { queue: receiver, waiting_octets }
     }
 
+    /// Whether nobody waits for changes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Puts a change behind the others of every watcher.
-    pub(crate) fn publish(&mut self, change: Change) {
-        if self.0.is_empty() {
-            return;
-        }
-        let octets = octets(&change);
-        let change = Arc::new(change);
+    pub(crate) fn publish(&mut self, event: Event) {
+        let octets = octets(&event);
+        let event = Arc::new(event);
         // Full or gone alike: the stream ends, and its consumer comes back with a cookie.
-        self.0.retain(|watcher| watcher.take(&change, octets));
+        self.0.retain(|watcher| watcher.take(&event, octets));
     }
 }
 
 impl Watcher {
     /// `false` when there is no room for it, or nobody reads any more.
-    fn take(&self, change: &Arc<Change>, octets: usize) -> bool {
+    fn take(&self, event: &Arc<Event>, octets: usize) -> bool {
         // Counted before it is sent: the reader may take it off at once.
         let waiting = self.waiting_octets.fetch_add(octets, Ordering::Relaxed);
-        waiting.saturating_add(octets) <= OCTETS_MAX && self.queue.try_send(change.clone()).is_ok()
+        waiting.saturating_add(octets) <= OCTETS_MAX && self.queue.try_send(event.clone()).is_ok()
     }
 }
 
 impl Watch {
     /// The next change; `None` when the stream has ended. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Option<Arc<Change>> {
-        let change = self.queue.recv().await?;
-        self.waiting_octets.fetch_sub(octets(&change), Ordering::Relaxed);
-        Some(change)
+    pub(crate) async fn next(&mut self) -> Option<Arc<Event>> {
+        let event = self.queue.recv().await?;
+        self.waiting_octets.fetch_sub(octets(&event), Ordering::Relaxed);
+        Some(event)
     }
 
     /// The next change if one waits.
-    pub(crate) fn next_now(&mut self) -> Option<Arc<Change>> {
-        let change = self.queue.try_recv().ok()?;
-        self.waiting_octets.fetch_sub(octets(&change), Ordering::Relaxed);
-        Some(change)
+    pub(crate) fn next_now(&mut self) -> Option<Arc<Event>> {
+        let event = self.queue.try_recv().ok()?;
+        self.waiting_octets.fetch_sub(octets(&event), Ordering::Relaxed);
+        Some(event)
     }
 }
 
 /// What a change holds in memory beside its fixed part.
-fn octets(change: &Change) -> usize {
-    [&change.before, &change.after].into_iter().flatten().map(|(_, record)| record.octets().len()).sum()
+fn octets(event: &Event) -> usize {
+    let records = [&event.change.before, &event.change.after].into_iter().flatten();
+    let names = [&event.before, &event.after].into_iter().flatten();
+    records.map(|(_, record)| record.octets().len()).sum::<usize>() + names.map(|at| at.dn.len()).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -92,11 +104,12 @@ mod tests {
     use uuid::Uuid;
 
     /// A deletion of an entry whose RDN has so many octets.
-    fn change(octets: usize) -> Change {
+    fn change(octets: usize) -> Event {
         let csn = Csn { micros: 0, count: 0, server: 1 };
         let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
         let draft = Draft { head, rdn: "x".repeat(octets), attributes: BTreeMap::new() };
-        Change { place: 0, csn, uuid: Uuid::nil(), before: Some((0, draft.encode())), after: None }
+        let change = Change { place: 0, csn, uuid: Uuid::nil(), before: Some((0, draft.encode())), after: None };
+        Event { change, before: Some(Standing::default()), after: None }
     }
 
     fn count(watch: &mut Watch) -> usize {

@@ -2,6 +2,7 @@
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
+use provost_entry::prep::{Case, directory_string};
 use unicode_normalization::UnicodeNormalization;
 
 /// Longest number, in characters.
@@ -30,12 +31,10 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The form in which two spellings of a number are one: the directory compares without case, and after compatibility
-/// normalisation (RFC 4518 §2.3). The persons' ids are made of it: it may never change for what was a number before.
+/// The form in which two spellings of a number are one, as the directory compares them (RFC 4518). The persons' ids are made of
+/// it: it may never change for what was a number before.
 pub(crate) fn person_key(number: &str) -> String {
-    let folded = |text: &str| text.nfkc().collect::<String>().to_lowercase();
-    // Lower case may leave what normalisation composes again.
-    folded(&folded(number)).replace('ß', "ss").replace('ς', "σ")
+    directory_string(number, Case::Ignored).unwrap_or_else(|| number.to_lowercase())
 }
 
 /// The form in which numbers are one that differ in leading zeros alone, which spreadsheets take away.

@@ -1,6 +1,8 @@
 use super::*;
 use crate::catalogue::Catalogue;
+use crate::csn::Context;
 use crate::storage::Storage;
+use crate::tree::Tree;
 use provost_entry::Dn;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ fn steps_are_taken_in_order_after_a_backup() {
     let folder = tempfile::tempdir().unwrap();
     let file = new_file(folder.path());
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    change(&file, "UPDATE state SET value = '1' WHERE key = 'format'");
     let mut connection = Connection::open(&file).unwrap();
     take_steps(&mut connection, &file, 1, &[add_column, add_row]).unwrap();
     drop(connection);
@@ -88,7 +91,7 @@ fn a_step_that_fails_leaves_the_file_as_it_was() {
 fn a_file_that_this_version_does_not_know_is_refused_untouched() {
     let set = |format: &str| format!("UPDATE state SET value = '{format}' WHERE key = 'format'");
     for (sql, expect) in [
-        (set("9"), "format 9, and this program knows formats up to 1: a later version wrote it"),
+        (set("9"), "format 9, and this program knows formats up to 2: a later version wrote it"),
         (set("0"), "there is no format 0"),
         (set("-9223372036854775808"), "there is no format"),
         (set("x"), "does not say which format"),
@@ -104,4 +107,60 @@ fn a_file_that_this_version_does_not_know_is_refused_untouched() {
         assert!(error.contains(expect), "{sql}: {error}");
         assert_eq!(fs::read(&file).unwrap(), before, "{sql}");
     }
+}
+
+/// A copy of `tests/fixtures/directory-vN.sqlite`, opened by this version.
+fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
+    fs::copy(fixture, folder.join("directory.sqlite")).unwrap();
+    let catalogue = Arc::new(Catalogue::load().unwrap());
+    Storage::open(folder, catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap()
+}
+
+/// The entries whose description is this, and their names.
+fn described(tree: &Tree, description: &str) -> String {
+    let places = (0..tree.places()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
+    places.map(|place| tree.dn(place)).collect::<Vec<_>>().join(" ")
+}
+
+// RFC 4518 §2: names that version 1 told apart are one now; both entries stay, with all that is below them.
+#[test]
+fn a_file_of_format_1_keeps_every_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let (storage, tree) = open_fixture(folder.path(), "directory-v1.sqlite");
+    assert_eq!(tree.entries(), 18);
+    let find = |name: &str| tree.find(&Dn::parse(&format!("{name},{SUFFIX}")).unwrap());
+    for (description, name) in [
+        ("composed", "cn=Zoé,ou=groups"),
+        ("decomposed", "cn=Zoe\u{301} (ad724c61-b671-4d00-bf50-782882ee9f06),ou=groups"),
+        ("hyphenated", "cn=zo\u{ad}e\u{301} (f1f82cb7-bfef-4089-9ce0-0d7e29852aa1),ou=groups"),
+        ("below composed", "cn=a,ou=École"),
+        ("below decomposed", "cn=a,ou=E\u{301}cole (ac14a465-96f2-4dbd-89df-d6133fa984b3)"),
+    ] {
+        let found = described(&tree, description);
+        assert!(found.split(' ').count() >= 1 && found.contains(name), "{description}: {found}");
+        assert!(find(name).is_some(), "{name}");
+    }
+    let second = find("cn=Zoé (ad724c61-b671-4d00-bf50-782882ee9f06),ou=groups").unwrap();
+    let names: Vec<_> = tree.values(second, "cn");
+    assert_eq!(names[0], "Zoe\u{301}".as_bytes(), "the value it had stays");
+    assert_eq!(names.len(), 2);
+    // RFC 4533 §3.3: what got another name is new for a consumer that was away.
+    let csn = |name: &str| tree.subject(find(name).unwrap()).unwrap().record.head().unwrap().csn;
+    let before = Context::parse_cookie(b"rid=000,csn=20261126225125.741957Z#000000#001#000000").unwrap();
+    assert!(!before.covers(csn("cn=a,ou=École (ac14a465-96f2-4dbd-89df-d6133fa984b3)")));
+    assert!(before.covers(csn("cn=a,ou=École")) && tree.context.covers_all(&before));
+    // RFC 4522: one attribute, and those that come after it in the table are themselves.
+    let cert = find("cn=cert,ou=groups").unwrap();
+    assert_eq!(tree.values(cert, "userCertificate"), [b"one", b"two"]);
+    for (name, value) in [("jpegPhoto", "photo"), ("userSMIMECertificate", "smime"), ("title", "last"), ("sn", "x")] {
+        assert_eq!(tree.values(cert, name), [value.as_bytes()], "{name}");
+    }
+    let texts: Vec<_> = (0..tree.places()).map(|place| tree.dn(place)).collect();
+    drop((storage, tree));
+    // The second time there is nothing to do.
+    let catalogue = Arc::new(Catalogue::load().unwrap());
+    let (_storage, tree) = Storage::open(folder.path(), catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap();
+    assert_eq!((0..tree.places()).map(|place| tree.dn(place)).collect::<Vec<_>>(), texts);
+    assert!(folder.path().join("directory.sqlite.backup-v1").exists());
 }

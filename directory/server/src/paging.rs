@@ -1,0 +1,89 @@
+//! Cookies of paged searches (RFC 2696): how far a search has got, marked so that only the connection that was given a cookie can
+//! use it, and only for the same search. The server remembers nothing between pages but one key for each connection.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use crate::message::SearchRequest;
+use crate::refusal::{Code, Outcome, Refusal};
+use crate::tree::Place;
+
+/// How far a search has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Where its next page begins.
+    pub(crate) place: Place,
+    /// Entries sent on all pages so far.
+    pub(crate) found: usize,
+}
+
+/// Makes and reads the cookies of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    /// A random key of its own: without it nobody can make a mark.
+    key: RandomState,
+}
+
+impl Pages {
+    /// The cookie with which this search goes on: place and number, and their mark.
+    pub(crate) fn cookie(&self, request: &SearchRequest, progress: Progress) -> Vec<u8> {
+        let found = progress.found as u64;
+        let mark = self.mark(request, progress);
+        [&progress.place.to_be_bytes()[..], &found.to_be_bytes(), &mark.to_be_bytes()].concat()
+    }
+
+    /// What a cookie says; refused unless this connection was given it for this search (RFC 2696 §3).
+    pub(crate) fn progress(&self, request: &SearchRequest, cookie: &[u8]) -> Outcome<Progress> {
+        let read = || {
+            let (place, rest) = cookie.split_first_chunk::<4>()?;
+            let (found, rest) = rest.split_first_chunk::<8>()?;
+            let found = usize::try_from(u64::from_be_bytes(*found)).ok()?;
+            let progress = Progress { place: Place::from_be_bytes(*place), found };
+            (rest == self.mark(request, progress).to_be_bytes()).then_some(progress)
+        };
+        let words = "this paged results cookie was not given here for this search";
+        read().ok_or_else(|| Refusal::new(Code::UnwillingToPerform, words))
+    }
+
+    fn mark(&self, request: &SearchRequest, progress: Progress) -> u64 {
+        let search = (&request.base, request.scope as u8, request.size_limit, request.filter.to_string());
+        self.key.hash_one((progress.place, progress.found, search))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Scope;
+    use provost_entry::Filter;
+
+    fn request(filter: &str) -> SearchRequest {
+        SearchRequest {
+            base: "dc=e".into(),
+            scope: Scope::Subtree,
+            size_limit: 10,
+            time_limit_seconds: 0,
+            types_only: false,
+            filter: Filter::parse(filter).unwrap(),
+            attributes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn cookies_are_good_where_they_were_given() {
+        let (pages, other) = (Pages::default(), Pages::default());
+        let search = request("(cn=a)");
+        let progress = Progress { place: 7, found: 3 };
+        let cookie = pages.cookie(&search, progress);
+        assert_eq!(pages.progress(&search, &cookie).unwrap(), progress);
+        assert!(other.progress(&search, &cookie).is_err(), "another connection");
+        assert!(pages.progress(&request("(cn=b)"), &cookie).is_err(), "another search");
+        for at in 0..cookie.len() {
+            let mut changed = cookie.clone();
+            changed[at] ^= 1;
+            assert!(pages.progress(&search, &changed).is_err(), "octet {at}");
+        }
+        for bad in [&b""[..], &7_u32.to_be_bytes(), &cookie[1..], &[&cookie[..], b"x"].concat()] {
+            assert!(pages.progress(&search, bad).is_err(), "{bad:?}");
+        }
+    }
+}
