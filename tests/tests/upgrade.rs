@@ -8,7 +8,7 @@ use provost_tests::node::checkout;
 use provost_tests::{Node, Port, Sink, deadline};
 
 /// Every format that was ever on main has a folder here: `tests/fixtures/make` wrote them.
-const FIXTURES: [&str; 3] = ["v1", "v2", "v3"];
+const FIXTURES: [&str; 4] = ["v1", "v2", "v3", "v4"];
 /// The queued message was put off for a minute when the folder was made; a stopped node waits no longer than that.
 const QUEUE_LIMIT: Duration = Duration::from_secs(90);
 
