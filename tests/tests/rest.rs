@@ -214,7 +214,8 @@ fn end_at_once(open: Vec<(&'static str, Line)>) {
         assert!(["* BYE", "-ERR", "421 "].iter().any(|end| words.starts_with(end)), "{name}: {words}");
         assert_eq!(line.next().unwrap(), None, "{name} is closed");
     }
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    println!("open sessions ended {:?} after the reset", start.elapsed());
+    assert!(start.elapsed() < LIMIT);
 }
 
 fn file_is_planned_and_applied(node: &Node, api: &Api<'_>) {
