@@ -85,16 +85,8 @@ impl Counts {
         one
     }
 
-    pub(crate) fn of(&self, kind: Kind) -> usize {
-        let Self([people, addresses, domains, groups, settings, containers]) = self;
-        *match kind {
-            Kind::Person => people,
-            Kind::Address => addresses,
-            Kind::Domain => domains,
-            Kind::Group => groups,
-            Kind::Setting => settings,
-            Kind::Container => containers,
-        }
+    pub(crate) fn of(mut self, kind: Kind) -> usize {
+        *self.at(kind)
     }
 
     fn at(&mut self, kind: Kind) -> &mut usize {

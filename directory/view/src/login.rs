@@ -43,6 +43,22 @@ pub struct LoginAttempt<'a> {
     pub service: &'static str,
 }
 
+impl LoginAttempt<'_> {
+    /// Counts and logs a refusal that is the protocol's own: somebody who would act as another (RFC 4616 §2).
+    pub fn refuse(&self) {
+        self.note(&Login::Refused);
+    }
+
+    fn note(&self, login: &Login) {
+        let (Self { service, source, .. }, outcome) = (*self, login.as_label());
+        metrics::counter!("logins_total", "protocol" => service, "outcome" => outcome).increment(1);
+        if !matches!(login, Login::Accepted(_)) {
+            let account: String = self.name.chars().take(NAME_LOGGED_CHARS).collect();
+            tracing::info!(service, ?account, %source, outcome, "login refused");
+        }
+    }
+}
+
 /// What came of a login.
 #[derive(Clone, Debug)]
 pub enum Login {
@@ -137,13 +153,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Login {
         let login = self.verify(look_up, directory, attempt, now).await;
-        let outcome = login.as_label();
-        metrics::counter!("logins_total", "protocol" => attempt.service, "outcome" => outcome).increment(1);
-        if !matches!(login, Login::Accepted(_)) {
-            let account: String = attempt.name.chars().take(NAME_LOGGED_CHARS).collect();
-            let LoginAttempt { service, source, .. } = attempt;
-            tracing::info!(service, ?account, %source, outcome, "login refused");
-        }
+        attempt.note(&login);
         login
     }
 

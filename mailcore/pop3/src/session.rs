@@ -195,7 +195,10 @@ impl Pop3Session {
             Some(identity) if acts_as_itself(&identity) => {
                 self.log_in(&identity.authentication, &identity.password, out).await
             }
-            Some(_) => Ok(self.refuse(out)),
+            Some(identity) => {
+                self.attempt(&identity.authentication, &identity.password).refuse();
+                Ok(self.refuse(out))
+            }
             None => {
                 out.put("-ERR not a PLAIN message\r\n");
                 Ok(Step::Continue)
@@ -203,13 +206,12 @@ impl Pop3Session {
         }
     }
 
+    fn attempt<'a>(&self, name: &'a str, password: &'a Secret) -> LoginAttempt<'a> {
+        LoginAttempt { name, password, source: self.peer.remote.ip(), service: "pop3" }
+    }
+
     async fn log_in(&mut self, name: &str, password: &Secret, out: &mut Output<'_>) -> Result<Step, SessionError> {
-        // An empty password must never reach a directory: a bind with it succeeds and proves nothing (RFC 4513 §5.1.2).
-        if !password.is_usable() {
-            return Ok(self.refuse(out));
-        }
-        let attempt = LoginAttempt { name, password, source: self.peer.remote.ip(), service: "pop3" };
-        match self.config.view.login(attempt, crate::clock::now()).await {
+        match self.config.view.login(self.attempt(name, password), crate::clock::now()).await {
             Login::Accepted(person) => self.enter(&person, out).await,
             Login::Refused => Ok(self.refuse(out)),
             Login::Throttled => {

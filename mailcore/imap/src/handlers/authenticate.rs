@@ -115,6 +115,7 @@ async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut 
     };
     let acts_for = &identity.authorization;
     if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
+        attempt(here, &identity.authentication, &identity.password).refuse();
         return refuse(here, failures, wrong(), out).await;
     }
     verify(here, failures, &identity.authentication, &identity.password, out).await
@@ -122,13 +123,16 @@ async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut 
 
 async fn verify(here: &Connection, failures: &mut u8, name: &str, password: &Secret, out: &mut Output<'_>) -> Answer {
     let now = (here.clock)();
-    let attempt = LoginAttempt { name, password, source: here.peer.remote.ip(), service: "imap" };
-    match here.config.view.login(attempt, now).await {
+    match here.config.view.login(attempt(here, name, password), now).await {
         Login::Accepted(person) => accept(here, &person, now.as_second()),
         Login::Refused => refuse(here, failures, wrong(), out).await,
         Login::Throttled => refuse(here, failures, Reply::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await,
         Login::Unavailable => Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now")),
     }
+}
+
+fn attempt<'a>(here: &Connection, name: &'a str, password: &'a Secret) -> LoginAttempt<'a> {
+    LoginAttempt { name, password, source: here.peer.remote.ip(), service: "imap" }
 }
 
 fn accept(here: &Connection, person: &PersonRef, now: i64) -> Answer {

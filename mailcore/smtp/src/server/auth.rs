@@ -120,7 +120,11 @@ impl SmtpSession {
                 self.connection_mut().login = Some(person);
                 say(reply::LOGGED_IN, out)
             }
-            Login::Accepted(_) | Login::Refused => self.login_refused(reply::LOGIN_REFUSED, out),
+            Login::Accepted(_) => {
+                attempt.refuse();
+                self.login_refused(reply::LOGIN_REFUSED, out)
+            }
+            Login::Refused => self.login_refused(reply::LOGIN_REFUSED, out),
             Login::Throttled => self.login_refused(reply::LOGIN_THROTTLED, out),
             Login::Unavailable => say(reply::LOGIN_UNAVAILABLE, out),
         }
