@@ -184,11 +184,13 @@ impl Snapshot {
         }
     }
 
-    /// All addresses of one person with their kinds, the primary one first.
+    /// All addresses that reach one person, with their kinds, the primary one first. Addresses in quarantine are not among
+    /// them.
     pub fn addresses_of(&self, entry_uuid: Uuid) -> Vec<(Address, AddressKind)> {
         let Some(Record::Person(record)) = self.entries.get(entry_uuid.as_bytes()) else { return Vec::new() };
         let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
         let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
+        all.retain(|(_, kind)| *kind != AddressKind::Quarantined);
         let projected = record.projected.iter().filter(|address| self.addresses.get(&address_key(address)).is_none());
         all.extend(projected.map(|address| (address.clone(), AddressKind::Alias)));
         all.sort_by(|a, b| (a.1 != AddressKind::Primary, &a.0).cmp(&(b.1 != AddressKind::Primary, &b.0)));
