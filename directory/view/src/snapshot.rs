@@ -266,6 +266,27 @@ impl Snapshot {
         missing
     }
 
+    /// Whether another entry has the name of `record`: its DN or login, its address, its domain and so on.
+    pub(crate) fn has_namesake(&self, record: &Record) -> bool {
+        match record {
+            Record::Person(record) => {
+                let person = &record.person;
+                let has_dn = dn_key(&person.dn).is_some_and(|key| self.names.get(&key).is_some());
+                has_dn || self.logins.get(&login_key(&person.uid)).is_some()
+            }
+            Record::Address(record) => self.addresses.get(&address_key(&record.address)).is_some(),
+            Record::Domain(domain) => self.domains.contains_key(domain),
+            Record::Group(group) => self.groups.named(&group.name).is_some(),
+            Record::Setting(stated) => self.records().any(|(_, other)| match other {
+                Record::Setting(other) => other.name.eq_ignore_ascii_case(&stated.name),
+                _ => false,
+            }),
+            Record::Container(name) => {
+                self.records().any(|(_, other)| matches!(other, Record::Container(other) if other == name))
+            }
+        }
+    }
+
     fn person_by_key(&self, key: &Key) -> Option<Arc<Person>> {
         match self.entries.get(key)? {
             Record::Person(record) => Some(Arc::clone(&record.person)),
