@@ -1,4 +1,4 @@
-//! Commands, from octets to values (RFC 5321 §4.1.1, §4.1.2).
+//! Parses commands from octets to values (RFC 5321 §4.1.1, §4.1.2).
 
 use bytes::{Buf, BytesMut};
 use provost_credential::PLAIN_BASE64_OCTETS_MAX;
@@ -6,27 +6,27 @@ use provost_message::{EnvelopeId, HelloVerb, NotificationError, Notify, Original
 
 use crate::reply::{self, Reply};
 
-/// Longest command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512 octets, extensions add to it: SIZE and BODY 26
-/// and 17 (RFC 1870, 6152), AUTH its base64 (RFC 4954 §4, here as much as the longest names and password need).
+/// Longest command line with its CRLF, octets. RFC 5321 §4.5.3.1.4 has 512; extensions add SIZE and BODY (26 and 17, RFC 1870,
+/// 6152) and the base64 of AUTH (RFC 4954 §4), here as much as the longest names and password need.
 pub(crate) const LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
-/// Octets in which the first word of a line of HTTP ends: the longest name of a registered field has 40 or so.
+/// Octets within which the first word of an HTTP line ends: the longest registered field name has about 40.
 const HTTP_OCTETS_MAX: usize = 64;
-/// Longest domain (RFC 5321 §4.5.3.1.2).
+/// Longest domain, octets (RFC 5321 §4.5.3.1.2).
 const DOMAIN_OCTETS_MAX: usize = 255;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// EHLO, HELO or LHLO, with the name that the peer gives itself.
+    /// EHLO, HELO or LHLO, with the name that the peer states.
     Hello(HelloVerb, String),
     /// MAIL FROM.
     Mail {
         reverse_path: Option<Path>,
         size: Option<u64>,
         eight_bit: bool,
-        /// RFC 3461 §4.4.
+        /// ENVID (RFC 3461 §4.4).
         envelope_id: Option<EnvelopeId>,
-        /// RFC 3461 §4.3.
+        /// RET (RFC 3461 §4.3).
         ret: Option<Return>,
     },
     /// RCPT TO.
@@ -50,33 +50,33 @@ pub(crate) enum Command {
 pub(crate) enum Line {
     /// No whole line yet.
     Part,
-    /// One line without its CRLF: ASCII, no CR, LF or NUL in it.
+    /// One line without its CRLF: ASCII without CR, LF and NUL.
     Whole(String),
-    /// One line that is no command, taken from the input.
+    /// One line that cannot be a command, already taken from the input.
     Wrong(Reply),
-    /// A line of HTTP: a browser or a proxy was made to talk to this port, and what follows was chosen by a third party.
+    /// A line of HTTP: a browser or proxy was made to connect to this port, and a third party chose what follows.
     Http,
 }
 
-/// Cuts lines off the input.
+/// Splits the input into lines.
 #[derive(Debug, Default)]
 pub(crate) struct LineReader {
-    /// The rest of a line that was too long is still to come.
+    /// Whether the rest of an overlong line is still to come.
     skipping: bool,
 }
 
 impl LineReader {
-    /// The next line. A line that grows past its limit is dropped as it comes, and reported once, when it ends.
+    /// Takes the next line. A line beyond the limit is discarded as it arrives and reported once, at its end.
     ///
-    /// RFC 5321 §2.3.8: only CRLF ends a line. A bare CR or LF is part of a line that is wrong as a whole: what stands
-    /// on either side of it is no command. Taking it for an end is how SMTP smuggling works.
+    /// Only CRLF ends a line (RFC 5321 §2.3.8). A bare CR or LF makes the line wrong as a whole, and neither side of it is a
+    /// command: servers that take it for a line end allow SMTP smuggling.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> Line {
         let Some(end) = memchr::memmem::find(input, b"\r\n") else {
             if input.len() >= LINE_OCTETS_MAX {
                 if !self.skipping && is_http(input) {
                     return Line::Http;
                 }
-                // The last octet may be the CR of the end.
+                // The last octet may be the CR of the line end.
                 input.advance(input.len() - usize::from(input.last() == Some(&b'\r')));
                 self.skipping = true;
             }
@@ -98,8 +98,8 @@ impl LineReader {
     }
 }
 
-/// Whether a line is one of HTTP: of a request (RFC 9112 §3, RFC 9113 §3.4), or a field of one (§5). No command of SMTP and no
-/// answer to a challenge looks like that: a verb is no method, and none ends in a colon.
+/// Whether a line is HTTP: a request line (RFC 9112 §3, RFC 9113 §3.4) or a field (§5). No SMTP command and no answer to a
+/// challenge looks like one: no verb is an HTTP method, and none ends in a colon.
 fn is_http(line: &[u8]) -> bool {
     const METHODS: [&[u8]; 10] =
         [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"];
@@ -108,13 +108,13 @@ fn is_http(line: &[u8]) -> bool {
     let (word, rest) = begin.split_at(word_end.unwrap_or(begin.len()));
     let is_request = METHODS.iter().any(|method| word.eq_ignore_ascii_case(method)) && rest.starts_with(b" ");
     let is_field = !word.is_empty() && rest.starts_with(b":");
-    // A method that is not in the list, as those of WebDAV.
+    // A method outside the list, for instance of WebDAV.
     let is_versioned = !word.is_empty() && memchr::memmem::find(line.trim_ascii_end(), b" HTTP/").is_some();
     is_request || is_field || is_versioned
 }
 
 impl Command {
-    /// Reads a line; the error is what to answer.
+    /// Parses a line; the error is the reply to send.
     pub(crate) fn parse(line: &str) -> Result<Self, Reply> {
         let line = line.trim_ascii_end();
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -129,7 +129,7 @@ impl Command {
             "RSET" => alone(rest, Self::Rset),
             "QUIT" => alone(rest, Self::Quit),
             "STARTTLS" => alone(rest, Self::StartTls),
-            // RFC 5321 §4.1.1.8, §4.1.1.9: they may have a string.
+            // NOOP and QUIT may carry a string (RFC 5321 §4.1.1.8, §4.1.1.9).
             "NOOP" => Ok(Self::Noop),
             "HELP" => Ok(Self::Help),
             "VRFY" if !rest.is_empty() => Ok(Self::Vrfy),
@@ -145,8 +145,8 @@ fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(reply::BAD_ARGUMENT) }
 }
 
-/// A domain or address literal (RFC 5321 §4.1.1.1). Hosts in the field say names that are none: only what could write
-/// into a header or a log is refused.
+/// A domain or address literal (RFC 5321 §4.1.1.1). Hosts in the field state names that are neither; only names that could
+/// forge a header field or a log line are refused.
 fn name(rest: &str) -> Result<String, Reply> {
     let is_name = (1..=DOMAIN_OCTETS_MAX).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_graphic());
     if is_name { Ok(rest.to_owned()) } else { Err(reply::BAD_ARGUMENT) }
@@ -167,9 +167,9 @@ fn mail(rest: &str) -> Result<Command, Reply> {
             ("SIZE", digits) => size = Some(octets(digits)?),
             ("BODY", "8BITMIME") => eight_bit = true,
             ("BODY", "7BIT") => eight_bit = false,
-            // RFC 4954 §5: whom the message is from by an earlier hop. We trust none, so it says nothing.
+            // AUTH= (RFC 4954 §5) names the sender that an earlier hop authenticated. No hop is trusted here, so it is ignored.
             ("AUTH", value) if !value.is_empty() => {}
-            // Its value keeps its case: it is the sender's own.
+            // The value of ENVID keeps its case: it belongs to the sender.
             ("ENVID", _) => once(&mut envelope_id, EnvelopeId::parse(value))?,
             ("RET", _) => once(&mut ret, Return::parse(value))?,
             ("BODY" | "AUTH", _) => return Err(reply::BAD_ARGUMENT),
@@ -179,7 +179,7 @@ fn mail(rest: &str) -> Result<Command, Reply> {
     Ok(Command::Mail { reverse_path, size, eight_bit, envelope_id, ret })
 }
 
-/// RFC 3461 §4: each of its parameters at most once.
+/// RFC 3461 §4: each parameter at most once.
 fn once<T>(place: &mut Option<T>, value: Result<T, NotificationError>) -> Result<(), Reply> {
     match (place.is_some(), value) {
         (false, Ok(value)) => {
@@ -216,7 +216,7 @@ fn rcpt(rest: &str) -> Result<Command, Reply> {
     Ok(Command::Rcpt(recipient))
 }
 
-/// RFC 4954 §4. A lone `=` is an empty initial response.
+/// AUTH (RFC 4954 §4). A lone `=` is an empty initial response.
 fn auth(rest: &str) -> Result<Command, Reply> {
     let mut words = rest.split_ascii_whitespace();
     let (Some(mechanism), initial, None) = (words.next(), words.next(), words.next()) else {
@@ -226,13 +226,13 @@ fn auth(rest: &str) -> Result<Command, Reply> {
     Ok(Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial })
 }
 
-/// Without case. A space after the colon is let pass: it is wrong (RFC 5321 §3.3) and frequent, and means nothing else.
+/// Strips a prefix, case ignored. A space after the colon is accepted: RFC 5321 §3.3 forbids it, many clients send it.
 fn strip_keyword<'a>(rest: &'a str, keyword: &str) -> Option<&'a str> {
     let (head, tail) = rest.split_at_checked(keyword.len())?;
     head.eq_ignore_ascii_case(keyword).then(|| tail.trim_ascii_start())
 }
 
-/// What stands between the angle brackets, without a source route (RFC 5321 §4.1.1.3: ignored), and what follows.
+/// The text between the angle brackets without a source route (ignored, RFC 5321 §4.1.1.3), and what follows.
 fn split_path(rest: &str) -> Option<(&str, &str)> {
     let rest = rest.strip_prefix('<')?;
     let end = closing_bracket(rest)?;
@@ -247,7 +247,7 @@ fn split_path(rest: &str) -> Option<(&str, &str)> {
     Some((path, after))
 }
 
-/// The first `>` outside a quoted string.
+/// Index of the first `>` outside a quoted string.
 fn closing_bracket(text: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (index, byte) in text.bytes().enumerate() {
@@ -410,7 +410,7 @@ mod tests {
             (b"PROPFIND / HTTP/1.1\r\n", true),
             (b"Host: mx.example.edu:25\r\n", true),
             (b"content-length:10\r\n", true),
-            // Line ends that are none here hide nothing.
+            // What is not a line end hides no command.
             (b"GET / HTTP/1.1\nHost: x\n\nMAIL FROM:<a@b.example>\r\n", true),
             (&long, true),
             (b"EHLO get\r\n", false),
@@ -436,7 +436,7 @@ mod tests {
             assert_eq!(reader.read(&mut input), Line::Part);
             assert!(input.len() < LINE_OCTETS_MAX);
         }
-        // The end in two pieces.
+        // The line end arrives in two pieces.
         input.extend_from_slice(&[&[b'x'; 2 * LINE_OCTETS_MAX][..], b"\r"].concat());
         assert_eq!(reader.read(&mut input), Line::Part);
         input.extend_from_slice(b"\nNOOP\r\n");

@@ -1,9 +1,9 @@
 //! SMTP: the server in three services (MX, submission, LMTP) and the client. RFC 5321, 2033, 6409.
 //!
-//! A command's way: `command` reads its line, `server` decides what it may be now, `server/envelope` and `server/auth` do
-//! it, `server/stages` judges it, `data` takes the message, `server/complete` and `server/accept` hand it on.
+//! The path of a command: `command` parses its line, `server` checks the order of commands, `server/envelope` and `server/auth`
+//! execute it, `server/stages` judges it, `data` takes the message, `server/complete` and `server/accept` hand it on.
 //!
-//! What must never happen here: a 250 before the message is durable, an end of data that another server would not see.
+//! Two things must never happen here: a 250 before the message is durable, and an end of data that another server would not see.
 
 mod budget;
 mod client;

@@ -1,4 +1,4 @@
-//! What the server says (RFC 5321 §4.2, RFC 2034).
+//! The replies of the server (RFC 5321 §4.2, RFC 2034).
 
 pub(crate) use provost_message::SmtpReply as Reply;
 

@@ -1,14 +1,14 @@
-//! Where a client sends, and under which name.
+//! The relay that a client sends to, and the name it greets with.
 
 use super::tls::CertificatePolicy;
 
-/// Which relay.
+/// The relay of a client.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
-    /// `host:port`.
+    /// Address of the relay, `host:port`.
     pub relay: String,
-    /// Our name in EHLO.
+    /// Host name that is sent in EHLO.
     pub hostname: String,
-    /// Which certificates of the relay are taken.
+    /// Which certificates of the relay are accepted.
     pub certificates: CertificatePolicy,
 }

@@ -1,4 +1,4 @@
-//! One connection to a server: greeting, EHLO, STARTTLS, replies. Everything read is bounded, every step has a limit.
+//! One connection to a server: greeting, EHLO, STARTTLS, replies. All input is bounded in octets and every step in time.
 
 use std::io;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use tokio::net::TcpStream;
 use super::config::RelayConfig;
 use super::tls;
 
-/// Longest reply line. RFC 5321 §4.5.3.1.5 has 512 octets; servers in the field write longer ones.
+/// Longest reply line, octets. RFC 5321 §4.5.3.1.5 allows 512; servers in the field send longer ones.
 const REPLY_LINE_OCTETS_MAX: usize = 2048;
 /// Most lines of one reply.
 const REPLY_LINES_MAX: usize = 100;
-/// Characters of a reply that are kept for people.
+/// Characters of a reply that are kept for logs and reports.
 const REPLY_CHARS_KEPT: usize = 400;
-/// How long a connection may take to stand.
+/// Limit of connecting.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// How long a TLS handshake may take.
+/// Limit of a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
-/// RFC 5321 §4.5.3.2.1: the greeting. Also for EHLO and STARTTLS.
+/// Limit of the greeting (RFC 5321 §4.5.3.2.1), and of the replies to EHLO and STARTTLS.
 const GREETING_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Why there is no reply.
+/// Why no reply was read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
     #[error("no connection: {0}")]
@@ -32,10 +32,10 @@ pub(super) enum ConnectionError {
     Lost(#[from] io::Error),
     #[error("timed out: {0}")]
     Timeout(&'static str),
-    /// The relay offered TLS, and there is none: the message waits, and does not go in the clear.
+    /// The relay offered TLS and TLS failed. The message waits: it is not sent in the clear.
     #[error("TLS failed, nothing is sent in the clear: {0}")]
     Tls(String),
-    /// RFC 3207 §4.2, CVE-2011-0411: a reply in the clear that TLS would make look like one of the relay.
+    /// The relay sent octets in the clear that would be read as sent inside TLS (RFC 3207 §4.2, CVE-2011-0411).
     #[error("attack on STARTTLS: {0} octets came in the clear before the handshake, nothing is sent")]
     Injected(usize),
     #[error("not an SMTP reply: {0}")]
@@ -54,11 +54,11 @@ pub(super) struct Offers {
     pub(super) start_tls: bool,
     /// DSN (RFC 3461).
     pub(super) notifications: bool,
-    /// `Some(0)`: SIZE without a bound.
+    /// SIZE in octets; `Some(0)` is SIZE without a bound.
     pub(super) size_max: Option<usize>,
 }
 
-/// One reply: its code, and its lines in one.
+/// One reply: its code, and its lines joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) code: u16,
@@ -74,7 +74,7 @@ pub(super) struct Connection {
 }
 
 impl Reply {
-    /// One that we give ourselves.
+    /// A reply that this client makes up itself.
     pub(super) fn local(code: u16, text: &str) -> Self {
         Self { code, text: text.to_owned() }
     }
@@ -83,8 +83,8 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// What it means for the message, of a relay that will report on it or not. A code that no rule gives here is no promise:
-    /// try again.
+    /// The fate that the reply means for the message; the relay reports on it or not. A code that no rule covers here means another
+    /// attempt.
     pub(super) fn fate(self, reports: bool) -> Fate {
         match self.code {
             200..=299 => Fate::Sent { reports },
@@ -93,7 +93,7 @@ impl Reply {
         }
     }
 
-    /// What a reply to RCPT means: `None` is taken, to be decided by the end of data.
+    /// The fate that a reply to RCPT means; `None` when the recipient is accepted and the end of data decides.
     pub(super) fn recipient_fate(self) -> Option<Fate> {
         match self.fate(false) {
             Fate::Sent { .. } => None,
@@ -101,7 +101,7 @@ impl Reply {
         }
     }
 
-    /// As an answer that did not let the message come: a positive one out of order must not count as sent.
+    /// The fate of a message that the relay did not let come. A positive reply out of order does not count as sent.
     pub(super) fn into_failure(self) -> Self {
         if self.is_positive() { Self { code: 451, text: format!("out of order: {}", self.words()) } } else { self }
     }
@@ -117,7 +117,7 @@ impl Connection {
         Self { stream: BufReader::new(BufWriter::new(stream)), offers: Offers::default() }
     }
 
-    /// Up to the point where MAIL may come. A relay that offers STARTTLS is spoken to inside TLS, or not at all.
+    /// Connects up to the point where MAIL may be sent. With a relay that offers STARTTLS everything else happens inside TLS.
     pub(super) async fn open(config: &RelayConfig) -> Result<Self, ConnectionError> {
         let connect = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&config.relay)).await;
         let socket = match connect {
@@ -125,7 +125,7 @@ impl Connection {
             Ok(Err(error)) => return Err(ConnectionError::Connect(error.to_string())),
             Err(_) => return Err(ConnectionError::Timeout("connect")),
         };
-        // MAIL, RCPT and DATA go out in one write each way: waiting to fill segments only adds delay.
+        // MAIL, RCPT and DATA go out in one write: Nagle's algorithm would only add delay.
         let _ = socket.set_nodelay(true);
         let mut connection = Self::over(Box::new(socket));
         let greeting = connection.reply(GREETING_LIMIT).await?;
@@ -140,7 +140,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// EHLO, and HELO for a server that does not know it (RFC 5321 §3.2).
+    /// EHLO, or HELO for a server that does not know EHLO (RFC 5321 §3.2).
     async fn hello(&mut self, hostname: &str) -> Result<(), ConnectionError> {
         let ehlo = self.exchange(&format!("EHLO {hostname}\r\n"), GREETING_LIMIT).await?;
         if ehlo.is_positive() {
@@ -152,9 +152,9 @@ impl Connection {
         if helo.is_positive() { Ok(()) } else { Err(ConnectionError::Refused(helo.words())) }
     }
 
-    /// RFC 3207 §4.
+    /// STARTTLS and the handshake (RFC 3207 §4).
     async fn start_tls(mut self, config: &RelayConfig) -> Result<Self, ConnectionError> {
-        // What answers a command before it is sent is not the relay's answer.
+        // Octets that arrived before the command was sent cannot be the relay's answer to it.
         self.expect_silence()?;
         let reply = self.exchange("STARTTLS\r\n", GREETING_LIMIT).await?;
         if reply.code != 220 {
@@ -170,7 +170,7 @@ impl Connection {
         }
     }
 
-    /// Nothing may be in the buffer on either side of STARTTLS: anybody on the way can have put it there.
+    /// Requires an empty input buffer on either side of STARTTLS: octets there may come from an attacker on the path.
     fn expect_silence(&self) -> Result<(), ConnectionError> {
         match self.stream.buffer().len() {
             0 => Ok(()),
@@ -178,24 +178,24 @@ impl Connection {
         }
     }
 
-    /// One command and its reply.
+    /// Sends one command and reads its reply.
     pub(super) async fn exchange(&mut self, command: &str, limit: Duration) -> Result<Reply, ConnectionError> {
         self.write(command.as_bytes(), limit).await?;
         self.reply(limit).await
     }
 
-    /// Into the buffer, which is sent when it is full.
+    /// Puts octets into the output buffer, which is sent when it is full.
     pub(super) async fn put(&mut self, octets: &[u8], limit: Duration) -> Result<(), ConnectionError> {
         within(limit, "write", self.stream.write_all(octets)).await
     }
 
-    /// Into the buffer, and sent.
+    /// Puts octets into the output buffer and sends it.
     pub(super) async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), ConnectionError> {
         self.put(octets, limit).await?;
         within(limit, "write", self.stream.flush()).await
     }
 
-    /// One whole reply (RFC 5321 §4.2.1).
+    /// Reads one whole reply (RFC 5321 §4.2.1).
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, ConnectionError> {
         tokio::time::timeout(limit, self.read_reply()).await.unwrap_or(Err(ConnectionError::Timeout("reply")))
     }
@@ -249,7 +249,7 @@ async fn within<T>(
     }
 }
 
-/// Code, whether it is the last line, words.
+/// Splits a reply line into its code, whether it is the last line, and its text.
 fn split_reply(line: &str) -> Option<(u16, bool, &str)> {
     let (digits, rest) = line.split_at_checked(3)?;
     let code = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
@@ -265,7 +265,7 @@ fn split_reply(line: &str) -> Option<(u16, bool, &str)> {
 }
 
 impl Offers {
-    /// RFC 5321 §4.1.1.1: one keyword a line, the first line is the server's name.
+    /// Reads the reply to EHLO: one keyword a line, the first line is the server's name (RFC 5321 §4.1.1.1).
     fn read(text: &str) -> Self {
         let mut offers = Self::default();
         for line in text.lines().skip(1) {

@@ -1,4 +1,4 @@
-//! The client: messages to a relay (RFC 5321 §4.5.4). The one place in this room that owns a socket.
+//! The client: sends messages to a relay (RFC 5321 §4.5.4). It is the only part of this room that owns a socket.
 
 mod config;
 mod connection;
@@ -21,48 +21,48 @@ use connection::{Connection, ConnectionError, Reply};
 pub(crate) use stuffing::{end_of, stuffed};
 pub use tls::CertificatePolicy;
 
-/// Recipients of one transaction: what every server must take (RFC 5321 §4.5.3.1.8).
+/// Most recipients of one transaction: as many as every server must accept (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
-/// RFC 5321 §4.5.3.2.2-4: replies to MAIL, RCPT and DATA.
+/// Limit of the replies to MAIL, RCPT and DATA (RFC 5321 §4.5.3.2.2 to §4.5.3.2.4).
 const COMMAND_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// RFC 5321 §4.5.3.2.5: one write of data.
+/// Limit of one write of data (RFC 5321 §4.5.3.2.5).
 const DATA_BLOCK_LIMIT: Duration = Duration::from_secs(3 * 60);
-/// RFC 5321 §4.5.3.2.6: the reply to the end of data.
+/// Limit of the reply to the end of data (RFC 5321 §4.5.3.2.6).
 const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// The reply to QUIT.
+/// Limit of the reply to QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
-/// Connections that wait for the reply to QUIT at once; beyond them a connection is closed without it.
+/// Most connections that wait for the reply to QUIT at once; further ones are closed without waiting.
 const QUITS_MAX: usize = 64;
-/// All of one message up to its end mark: below the lease of the queue, whatever the single steps took. The reply to the end
-/// mark has a limit of its own: given up early, it makes the message come twice.
+/// Limit of one message up to its end mark, below the lease of the queue, however long the single steps took. The reply to
+/// the end mark has a limit of its own: giving up on that reply early would send the message twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
 
-/// Sends to one relay (implements `provost_queue::NextHop`), one connection per message.
+/// Sends to one relay, one connection per message. Implements `provost_queue::NextHop`.
 ///
-/// STARTTLS is used when the relay offers it (RFC 7435). From then on there is no way back into the clear: when TLS fails,
-/// or octets were put in before it, the message is deferred, and the queue shows why.
+/// The client uses STARTTLS where the relay offers it (RFC 7435), and then never falls back to the clear: when TLS fails, or
+/// octets were injected before it, the message is deferred and the queue shows the reason.
 pub struct RelayClient {
-    /// Where to.
+    /// The relay, and the name in EHLO.
     pub config: RelayConfig,
-    /// Room for connections that wait for the reply to QUIT.
+    /// Permits for connections that wait for the reply to QUIT.
     quits: Arc<Semaphore>,
 }
 
 /// How far a transaction came before its end mark.
 enum Offered {
-    /// The relay has all of the message but its end mark.
+    /// The relay has the whole message without its end mark.
     AllButEnd,
-    /// Its reply decides already.
+    /// A reply of the relay already decided the transaction.
     Decided(Reply),
 }
 
-/// One transaction's message.
+/// The message of one transaction.
 #[derive(Clone, Copy)]
 struct Message<'a> {
     envelope: &'a Envelope,
     recipients: &'a [Recipient],
     body: &'a Bytes,
-    /// Whether `body` holds 8-bit octets, declared or not.
+    /// Whether `body` holds 8-bit octets, whatever was declared.
     eight_bit: bool,
     hold: &'a dyn Hold,
 }
@@ -83,14 +83,14 @@ impl NextHop for RelayClient {
 }
 
 impl RelayClient {
-    /// To the relay of `config`.
+    /// A client of the relay of `config`.
     pub fn new(config: RelayConfig) -> Self {
         Self { config, quits: Arc::new(Semaphore::new(QUITS_MAX)) }
     }
 
-    /// One transaction of at most [`RECIPIENTS_MAX`] recipients: one fate for each, whatever happens.
+    /// Runs one transaction of at most [`RECIPIENTS_MAX`] recipients. The result is one fate for each, whatever happens.
     async fn send_one(&self, message: &Message<'_>, deadline: Instant) -> Vec<Fate> {
-        // What is known of a recipient stays known when the connection breaks later.
+        // The fates that are known stay known when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
         let rest = match self.converse(message, &mut known, deadline).await {
             Ok((reply, reports)) => reply.fate(reports),
@@ -127,8 +127,8 @@ impl RelayClient {
         Ok((decided, reports))
     }
 
-    /// Ends a connection in the background. The message's fate is decided: a node that dies before the queue has it on disk
-    /// sends the message again, so nothing may delay that.
+    /// Closes a connection in the background. The fate is decided and must be recorded without delay: a node that dies before
+    /// that sends the message again.
     fn quit(&self, mut connection: Connection) {
         if let Ok(room) = Arc::clone(&self.quits).try_acquire_owned() {
             tokio::spawn(async move {
@@ -138,7 +138,7 @@ impl RelayClient {
         }
     }
 
-    /// A failure of TLS is for the operator, and an attack all the more: the queue only shows them to who looks.
+    /// Logs a failure of TLS: the queue shows it only to those who look there, and it may be an attack.
     async fn connect(&self) -> Result<Connection, ConnectionError> {
         let connection = Connection::open(&self.config).await;
         if let Err(trouble @ (ConnectionError::Tls(_) | ConnectionError::Injected(_))) = &connection {
@@ -150,14 +150,14 @@ impl RelayClient {
 }
 
 impl Connection {
-    /// The message as this relay may get it, or why it gets none. RFC 6152 §3: without 8BITMIME it is converted, or it is a
-    /// failure. The memory is that of the message and half as much; the queue bounds how many messages there are.
+    /// The message in the form that this relay accepts, or the reason why there is none. Without 8BITMIME an 8-bit message is
+    /// converted or fails (RFC 6152 §3). The conversion takes up to one and a half times the message's memory.
     async fn wire_form(&mut self, message: &Message<'_>) -> Result<Bytes, Reply> {
         if self.offers.eight_bit || !message.eight_bit {
             return Ok(message.body.clone());
         }
         let original = message.body.clone();
-        // Tens of milliseconds for the largest: not on the threads that serve everybody.
+        // Converting the largest message takes tens of milliseconds, so it runs on a thread for blocking work.
         match tokio::task::spawn_blocking(move || seven_bit(&original)).await {
             Ok(Ok(converted)) => Ok(converted.into()),
             // RFC 3463 §3.7: X.6.3, conversion required but not supported.
@@ -168,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// All of the transaction that comes before the end mark.
+    /// Runs the part of the transaction that comes before the end mark.
     async fn offer(&mut self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Offered, ConnectionError> {
         let octets = message.body.len();
         if self.offers.size_max.is_some_and(|most| most > 0 && octets > most) {
@@ -178,7 +178,7 @@ impl Connection {
         if !self.offers.pipelining {
             return self.step_by_step(&mail, message, known).await;
         }
-        // RFC 2920 §3.1: MAIL and all RCPT in one go, DATA the last of it.
+        // RFC 2920 §3.1: MAIL and all RCPT are sent in one group, with DATA at its end.
         let mut group = mail;
         for recipient in message.recipients {
             group.push_str(&self.rcpt_command(recipient));
@@ -191,7 +191,7 @@ impl Connection {
         }
         let data = self.reply(COMMAND_LIMIT).await?;
         if !mail.is_positive() {
-            // The recipients were refused for want of a MAIL: that says nothing about them.
+            // The recipients were refused because MAIL was: that is not an answer about them.
             known.fill(None);
         }
         let is_wanted = mail.is_positive() && known.iter().any(Option::is_none);
@@ -201,7 +201,7 @@ impl Connection {
         if is_wanted {
             return self.send_data(message).await;
         }
-        // RFC 2920 §3.1: a server may ask for data that nobody is left for; it gets none.
+        // RFC 2920 §3.1: a server may ask for data although it accepted no recipient; it gets an empty message.
         let end = self.end_data(b".\r\n").await?;
         Ok(Offered::Decided(if mail.is_positive() { end } else { mail }))
     }
@@ -237,11 +237,11 @@ impl Connection {
         if self.offers.size_max.is_some() {
             command.push_str(&format!(" SIZE={}", message.body.len()));
         }
-        // RFC 6152 §2: of what it holds, whatever its sender declared.
+        // RFC 6152 §2: BODY states what the message holds, whatever its sender declared.
         if self.offers.eight_bit && (message.eight_bit || *is_declared) {
             command.push_str(" BODY=8BITMIME");
         }
-        // RFC 3461 §5.2.1: passed on as they came.
+        // RFC 3461 §5.2.1: passed on unchanged.
         if self.offers.notifications {
             command.extend(ret.map(|ret| format!(" RET={ret}")));
             command.extend(envelope_id.as_ref().map(|id| format!(" ENVID={id}")));
@@ -266,8 +266,8 @@ impl Connection {
         Ok(Offered::AllButEnd)
     }
 
-    /// The end of the message, only when the hold on it is proven right before: a message without its end is not taken
-    /// (RFC 5321 §4.1.1.4), so a worker that was frozen until another took its place hands nothing over.
+    /// Sends the end of the message, if the lease is still held right before. A server does not accept a message without its end
+    /// (RFC 5321 §4.1.1.4), so a worker that was frozen and replaced meanwhile delivers nothing.
     async fn hand_over(&mut self, message: &Message<'_>) -> Result<Reply, ConnectionError> {
         if !message.hold.prove().await {
             return Err(ConnectionError::NotOurs);

@@ -1,11 +1,11 @@
 //! Dot-stuffing (RFC 5321 §4.5.2).
 
-/// What ends the data after a message: the end of its last line when that is missing, and the end mark.
+/// What is sent after a message: the end of its last line where that is missing, and the end mark.
 pub(crate) fn end_of(message: &[u8]) -> &'static [u8] {
     if message.is_empty() || message.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" }
 }
 
-/// The message as it goes over the wire before [`end_of`] it, in parts that borrow from it: dots doubled at line starts.
+/// The message as it is sent before [`end_of`] it, in parts that borrow from it, with dots doubled at line starts.
 pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(message);
     let parts = std::iter::from_fn(move || {
@@ -15,7 +15,7 @@ pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = at.map(|_| after);
         Some(part)
     });
-    // Each part but the first begins with a dot at a line start, or the message itself does: it gets another before it.
+    // Every part but the first begins with a dot at a line start, and so may the message: a second dot goes before it.
     let mut is_first = true;
     let dotted = parts.flat_map(move |part| {
         let dot: &[u8] = if std::mem::take(&mut is_first) { b"" } else { b"." };
@@ -25,7 +25,7 @@ pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::once(first_dot).chain(dotted).filter(|part| !part.is_empty())
 }
 
-/// Where the first dot after a line end is.
+/// Index of the first dot that follows a line end.
 fn line_start_dot(text: &[u8]) -> Option<usize> {
     memchr::memmem::find(text, b"\n.").map(|at| at + 1)
 }

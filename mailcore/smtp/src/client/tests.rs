@@ -1,4 +1,4 @@
-//! The client against servers that follow a script, over loopback.
+//! The client against scripted servers over loopback.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{CertificatePolicy, QUIT_LIMIT, RelayClient, RelayConfig};
 
 const HELLO: &str = "S: 220 relay ready\nC: EHLO mx.example.edu\nS: 250-relay\n";
 
-/// Plays `S:` lines and holds what comes against `C:` lines; then closes. Gives what else came.
+/// Sends `S:` lines and compares what arrives with `C:` lines, then closes. Returns what else arrived.
 async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S, script: &str) -> String {
     let mut stream = BufReader::new(stream);
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -27,7 +27,7 @@ async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S
         }
     }
     let mut rest = String::new();
-    // A client that waits for a reply is cut off by the end of the script.
+    // A client that still waits for a reply is cut off by the end of the script.
     let _ = tokio::time::timeout(std::time::Duration::from_millis(50), stream.read_to_string(&mut rest)).await;
     rest
 }
@@ -49,7 +49,7 @@ fn client(relay: String) -> RelayClient {
 
 const SENT: Fate = Fate::Sent { reports: false };
 
-/// A hold that is in force, or not any more.
+/// A lease that is held or lost.
 struct Held(bool);
 
 impl Hold for Held {
@@ -71,7 +71,7 @@ async fn send(client: &RelayClient, to: &[&str]) -> Vec<Fate> {
     client.send(&envelope(to), message(), &Held(true)).await
 }
 
-/// The fates that a script leads to; the script must have been followed to its end.
+/// The fates that a script leads to; the test fails unless the script was followed to its end.
 async fn fates(script: &str, to: &[&str]) -> Vec<Fate> {
     let (client, server) = relay(script).await;
     let fates = send(&client, to).await;
@@ -137,7 +137,7 @@ async fn sends_step_by_step() {
     assert_eq!(fates(script, &["a@far.example"]).await, [SENT]);
 }
 
-/// RFC 6152 §2, §3: 8-bit octets go as such, and said so, to who takes them, else in an encoding, and else nowhere.
+/// RFC 6152 §2, §3: 8-bit content goes unchanged with BODY=8BITMIME to a relay that takes it, else converted, else nowhere.
 #[tokio::test]
 async fn eight_bit_content_is_declared_or_converted() {
     let declared = "C: MAIL FROM:<zoe@example.edu> BODY=8BITMIME";
@@ -167,7 +167,7 @@ async fn eight_bit_content_is_declared_or_converted() {
     }
 }
 
-/// RFC 3461 §5.2.1: a relay that knows the parameters gets them as they came, and will report.
+/// RFC 3461 §5.2.1: a relay that knows the parameters gets them unchanged, and will report.
 #[tokio::test]
 async fn passes_on_parameters_of_notifications() {
     let mut envelope = Envelope { eight_bit: false, ..envelope(&["a@far.example", "b@far.example"]) };
@@ -191,7 +191,7 @@ async fn passes_on_parameters_of_notifications() {
     }
 }
 
-/// The hold is proven right before the end of the data: without it the relay gets no end, and takes nothing.
+/// The lease is proved right before the end of the data: without it the relay gets no end mark and accepts nothing.
 #[tokio::test]
 async fn without_its_hold_it_ends_no_message() {
     let script = format!(
@@ -204,8 +204,8 @@ async fn without_its_hold_it_ends_no_message() {
     assert_eq!(server.await.unwrap(), "", "nothing follows the message");
 }
 
-/// The fate is known when the message is taken. What waits for QUIT delays the record of it, and a crash before that sends
-/// the message again.
+/// The fate is known when the message is accepted. Waiting for the reply to QUIT would delay its record, and a crash meanwhile
+/// would send the message again.
 #[tokio::test]
 async fn no_fate_waits_for_quit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -221,7 +221,7 @@ async fn no_fate_waits_for_quit() {
         ended.await.unwrap();
         stream
     });
-    // The server answers no QUIT and keeps the connection until the fate is there.
+    // The server does not answer QUIT, and keeps the connection until the fate is known.
     let fates = tokio::time::timeout(QUIT_LIMIT / 2, send(&client, &["a@far.example"])).await;
     assert_eq!(fates.unwrap(), [SENT]);
     end.send(()).unwrap();
@@ -249,10 +249,10 @@ async fn refusals_have_fates() {
             ),
             failed("552 5.3.4 large"),
         ),
-        // The recipients are refused for want of a MAIL, which was only put off.
+        // The recipients are refused because MAIL was, which was only deferred.
         (format!("{piped}S: 451 not now\nS: 503 no mail\nS: 503 no mail"), later("451 not now")),
         (format!("{piped}S: 250 ok\nS: 550 no\nS: 503 nobody"), failed("550 no")),
-        // RFC 2920 §3.1: asked for data for nobody, it sends none.
+        // RFC 2920 §3.1: asked for the data of a message without recipients, the client sends an empty one.
         (format!("{piped}S: 250 ok\nS: 550 no\nS: 354 go\nC: .\nS: 554 nobody"), failed("550 no")),
         (format!("{HELLO}S: 250 SIZE 20"), failed("552 5.3.4 Message too large for the relay")),
         ("S: 554 go away".into(), later("refused to talk: 554 go away")),
@@ -263,7 +263,7 @@ async fn refusals_have_fates() {
     }
 }
 
-/// Whatever breaks: deferred, never lost, never sent for sure.
+/// A connection that breaks at any point defers the message: it is never lost, and never reported as sent.
 #[tokio::test]
 async fn broken_connections_are_deferrals() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
@@ -275,7 +275,7 @@ async fn broken_connections_are_deferrals() {
     for (script, why) in [("", "connection lost"), (&after_the_end, "connection lost")] {
         assert!(deferred(&fates(script, &["a@far.example"]).await[0]).starts_with(why), "{script}");
     }
-    // What was known before the break stays.
+    // The fates known before the break stay.
     let after_rcpt = format!(
         "{HELLO}S: 250 PIPELINING\nC: MAIL FROM:<zoe@example.edu>\nC: RCPT TO:<a@far.example>
         C: RCPT TO:<b@far.example>\nC: DATA\nS: 250 ok\nS: 550 no\nS: 250 ok"
@@ -294,7 +294,7 @@ async fn replies_are_bounded() {
     }
 }
 
-/// RFC 5321 §4.5.3.1.8: more than a hundred go in several transactions.
+/// RFC 5321 §4.5.3.1.8: more than a hundred recipients go in several transactions.
 #[tokio::test]
 async fn many_recipients_are_split() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -313,7 +313,7 @@ async fn many_recipients_are_split() {
     assert_eq!(server.await.unwrap(), [100, 50]);
 }
 
-/// Says yes to everything; how many recipients came.
+/// Accepts everything; returns how many recipients arrived.
 async fn take_all(stream: TcpStream) -> usize {
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 relay\r\n").await.unwrap();
@@ -336,7 +336,7 @@ async fn take_all(stream: TcpStream) -> usize {
     recipients
 }
 
-/// RFC 3207, RFC 7435: encrypted where it is offered, whoever's certificate it is; EHLO again inside.
+/// RFC 3207, RFC 7435: the client encrypts where TLS is offered, accepts any certificate, and sends EHLO again inside.
 #[tokio::test]
 async fn encrypts_where_it_is_offered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -355,8 +355,8 @@ async fn encrypts_where_it_is_offered() {
     server.await.unwrap();
 }
 
-/// RFC 3207 §4.2, CVE-2011-0411: what is put in before the handshake ends the attempt, wherever it is put. And with a relay
-/// that offers TLS nothing is sent in the clear: not on this connection, not on another one.
+/// RFC 3207 §4.2, CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. With a relay that
+/// offers TLS nothing is sent in the clear, on this connection or another one.
 #[tokio::test]
 async fn nothing_goes_in_the_clear_once_tls_is_offered() {
     let offer = format!("{HELLO}S: 250 STARTTLS");
@@ -375,11 +375,11 @@ async fn nothing_goes_in_the_clear_once_tls_is_offered() {
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             play_on(&mut stream, &script).await;
-            // In one segment, as who injects would make sure of.
+            // In one segment, as an attacker would send it.
             stream.write_all(last.as_bytes()).await.unwrap();
             let mut came = Vec::new();
             if last == "220 go\r\n" {
-                // A peer that does not speak TLS after it said so.
+                // A peer that offered TLS and then does not speak it.
                 came = vec![0; 5];
                 stream.read_exact(&mut came).await.unwrap();
                 stream.write_all(b"250 this is no handshake\r\n").await.unwrap();
@@ -397,7 +397,7 @@ async fn nothing_goes_in_the_clear_once_tls_is_offered() {
     }
 }
 
-/// As `play`, octet by octet, so that nothing of the handshake is taken from the socket.
+/// As `play`, but reads octet by octet, so that no part of the handshake is taken from the socket.
 async fn play_on(stream: &mut TcpStream, script: &str) {
     for line in script.lines() {
         if let Some(reply) = line.strip_prefix("S: ") {

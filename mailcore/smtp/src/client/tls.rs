@@ -1,4 +1,4 @@
-//! TLS with the relay, and which certificates are taken for it.
+//! TLS with the relay, and the rule by which its certificate is accepted.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Which certificates of a server the client takes.
+/// Which certificates of a server the client accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CertificatePolicy {
-    /// Any one whose key the server holds (RFC 7435 §3): keeps out who only listens, proves nothing about who answers.
+    /// Any certificate whose key the server holds (RFC 7435 §3). It protects against listeners, not against impostors.
     #[default]
     Any,
 }
@@ -27,7 +27,7 @@ impl CertificatePolicy {
     }
 }
 
-/// Handshake with the server named in `relay` (`host:port`).
+/// Runs the handshake with the server named in `relay` (`host:port`).
 pub(super) async fn connect<S>(socket: S, relay: &str, policy: CertificatePolicy) -> io::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -38,7 +38,7 @@ where
     TlsConnector::from(config(policy)?).connect(name, socket).await
 }
 
-/// One for the process and each policy: it holds no secret and no state but session tickets.
+/// The TLS configuration of the process for each policy. It holds session tickets and no secret.
 fn config(policy: CertificatePolicy) -> io::Result<Arc<ClientConfig>> {
     static ANY: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let made = match policy {
@@ -57,7 +57,7 @@ fn config(policy: CertificatePolicy) -> io::Result<Arc<ClientConfig>> {
     Ok(made.get_or_init(|| Arc::new(config)).clone())
 }
 
-/// Takes any certificate, but checks that the server holds its key: a broken handshake is still told.
+/// Accepts any certificate, but checks that the server holds its key, so that a broken handshake is detected.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

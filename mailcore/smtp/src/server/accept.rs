@@ -1,4 +1,4 @@
-//! The end of data: everything durable, then 250 (RFC 5321 §4.1.1.4, §6.1; RFC 2033 §4.2).
+//! The end of data: everything is durable before the 250 (RFC 5321 §4.1.1.4, §6.1; RFC 2033 §4.2).
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -18,9 +18,9 @@ use super::transaction::Transaction;
 use crate::data::DataFault;
 use crate::reply::{self, Reply};
 
-/// Deliveries of one message at once: enough to share one commit of the store.
+/// Deliveries of one message that run at once: enough to share one commit of the store.
 const DELIVERIES_AT_ONCE: usize = 32;
-/// Octets of bodies in memory for them: each has its own copy.
+/// Octets of message bodies in memory for those deliveries: each has a copy of its own.
 const DELIVERY_OCTETS_AT_ONCE: usize = 8 * 1024 * 1024;
 
 impl SmtpSession {
@@ -66,7 +66,7 @@ impl SmtpSession {
         }
     }
 
-    /// The message as it goes on, or why it does not.
+    /// The message as it is delivered, or the reply that refuses it.
     async fn check(
         &self,
         transaction: &mut Transaction,
@@ -77,7 +77,7 @@ impl SmtpSession {
         let input = self.stage_input(message_of(&data, trace_octets));
         let judged = judge(self.stages.data_end, &mut transaction.arrival, input).await;
         judged.map_err(provost_message::Objection::into_reply)?;
-        // Whatever the stages say: without octets there is no message.
+        // Whatever the stages decide, without octets there is no message.
         let message = data.map_err(|_| reply::TRY_LATER)?;
         if transaction.arrival.is_quarantined() && transaction.routes.contains(&Route::Remote) {
             return Err(reply::QUARANTINED);
@@ -91,10 +91,10 @@ impl SmtpSession {
         outcomes.into_iter().map(|(recipient, outcome)| lmtp_reply(&recipient.path, outcome, id)).collect()
     }
 
-    /// One answer for all: 250 once each recipient's copy is durable, in the mailbox or in the queue.
+    /// One reply for all recipients: 250 once each copy is durable, in a mailbox or in the queue.
     ///
-    /// After 451 some may have their copy, and get another when the peer tries again: no message is lost that way, and
-    /// it takes a queue that fails right after the store has not.
+    /// After a 451 some recipients may have their copy already and get a second one when the peer tries again. No message is lost,
+    /// and it takes a queue that fails right after the store succeeded.
     async fn accept_smtp(&self, transaction: &Transaction, message: &Bytes, now: Timestamp) -> Reply {
         match self.hand_on(transaction, message, now).await {
             Ok(None) => Reply::new(250, "2.0.0", format!("OK, queued as {}", transaction.arrival.trace_id)),
@@ -109,7 +109,7 @@ impl SmtpSession {
         }
     }
 
-    /// `Ok(Some(..))`: nobody took it.
+    /// `Ok(Some(..))` is the reply when no recipient was served.
     async fn hand_on(
         &self,
         transaction: &Transaction,
@@ -119,7 +119,7 @@ impl SmtpSession {
         let is_remote = |(_, route): &(&Recipient, &Route)| **route == Route::Remote;
         let remote: Vec<Recipient> = transaction.recipients().filter(is_remote).map(|(r, _)| r.clone()).collect();
         let trace = transaction.arrival.trace_id.as_uuid();
-        // First what can only fail as a whole, so that a failure leaves nothing behind.
+        // What can only fail as a whole comes first, so that a failure leaves nothing behind.
         let id = Uuid::new_v5(&trace, b"remote");
         let mut taken = remote.len();
         self.enqueue(id, transaction, remote, message, now).await?;
@@ -132,7 +132,7 @@ impl SmtpSession {
             }
         }
         taken += waiting.len();
-        // Under the transaction's own id: a delivery with unknown outcome is tried again as the same one.
+        // Under the transaction's own id: a delivery of unknown outcome is repeated as the same batch.
         self.enqueue(trace, transaction, waiting, message, now).await?;
         if taken == 0 {
             return Ok(refused.into_iter().next().map(|(_, refusal)| refusal));
@@ -156,7 +156,7 @@ impl SmtpSession {
         self.config.queue.accept_as(id, envelope, message.clone(), now).await
     }
 
-    /// Some took it, so the session cannot refuse it any more for those who did not (RFC 5321 §6.1).
+    /// Some recipients have the message, so the session cannot refuse it for the others: they get a bounce (RFC 5321 §6.1).
     async fn bounce(
         &self,
         transaction: &Transaction,
@@ -180,7 +180,7 @@ impl SmtpSession {
         }
     }
 
-    /// All local recipients, several at once, outcomes in the order of RCPT.
+    /// Delivers to all local recipients, several at once; the outcomes are in the order of RCPT.
     async fn deliver<'t>(
         &self,
         transaction: &'t Transaction,

@@ -12,19 +12,19 @@ use provost_view::{Login, LoginAttempt, Person, Secret};
 use super::{LOGIN_FAILURES_MAX, Service, SmtpSession, State, say};
 use crate::reply::{self, Reply};
 
-/// What a 334 has asked for.
+/// What the last 334 asked for.
 #[derive(Debug)]
 pub(super) enum Exchange {
     /// The PLAIN message.
     Plain,
-    /// LOGIN: the name.
+    /// LOGIN: the user name.
     LoginName,
-    /// LOGIN: the password of this name.
+    /// LOGIN: the password of this user name.
     LoginPassword(String),
 }
 
 impl Exchange {
-    /// The challenge, base64.
+    /// The challenge in base64.
     fn challenge(&self) -> &'static str {
         match self {
             Self::Plain => "334 \r\n",
@@ -35,7 +35,7 @@ impl Exchange {
 }
 
 impl SmtpSession {
-    /// Whether AUTH is offered in EHLO. A password in the clear is for this machine only.
+    /// Whether EHLO offers AUTH. A password in the clear is accepted from this machine only.
     pub(super) fn can_authenticate(&self) -> bool {
         let is_private = self.connection.tls || self.peer.is_loopback();
         self.connection.service == Service::Submission && is_private && self.connection.login.is_none()
@@ -51,7 +51,7 @@ impl SmtpSession {
         if self.connection.login.is_some() {
             return self.refuse(reply::LOGGED_IN_ALREADY, out);
         }
-        // RFC 4954 §4: not during a transaction.
+        // RFC 4954 §4: AUTH is not allowed during a transaction.
         if !matches!(self.state, State::Ready) {
             return self.refuse(reply::NESTED_MAIL, out);
         }
@@ -75,7 +75,7 @@ impl SmtpSession {
         Step::Continue
     }
 
-    /// One line after a 334, or the initial response.
+    /// Handles one line after a 334, or the initial response.
     pub(super) async fn auth_response(&mut self, exchange: Exchange, line: &str, out: &mut Output<'_>) -> Step {
         if line == "*" {
             return self.refuse(reply::AUTH_CANCELLED, out);
@@ -93,7 +93,7 @@ impl SmtpSession {
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
             Exchange::LoginPassword(authentication) => match String::from_utf8(response) {
-                // Some directories take a bind without password for an anonymous one and say yes (RFC 4513 §5.1.2).
+                // Some directories take a bind with an empty password for an anonymous one and answer success (RFC 4513 §5.1.2).
                 Ok(password) if password.is_empty() => self.refuse(reply::BAD_BASE64, out),
                 Ok(password) => {
                     let password = Secret::new(password);
@@ -130,7 +130,7 @@ impl SmtpSession {
         }
     }
 
-    /// RFC 4616 §2: an authorization identity is honoured when it is the same person's.
+    /// An authorization identity is accepted when it names the same person (RFC 4616 §2).
     fn may_act_as(&self, person: &Arc<Person>, authorization: &str) -> bool {
         let acts_as = || self.config.view.snapshot().by_login(authorization);
         authorization.is_empty() || acts_as().is_some_and(|other| other.entry_uuid == person.entry_uuid)

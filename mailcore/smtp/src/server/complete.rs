@@ -1,4 +1,4 @@
-//! The message as it goes on: our trace fields, then what its sender forgot, then what came.
+//! The message as it is stored: our trace fields, then the fields that its sender left out, then the message.
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -7,11 +7,11 @@ use provost_message::{
 };
 use uuid::Uuid;
 
-/// How the line begins that mailbox files put before a message (RFC 4155); some programs send it, quoted or not. The fields
-/// stand after it.
+/// How the line begins that mailbox files put before a message (RFC 4155). Some programs send it, quoted or not, and the fields
+/// follow it.
 const MAILBOX_LINE: &[u8] = b"From ";
 
-/// `message` begins with `trace_octets` of Received. Copied only when there is something to put in.
+/// Completes a message that begins with `trace_octets` of Received. It is copied only when a field is added or removed.
 pub(super) fn complete(
     arrival: &Arrival,
     message: Bytes,
@@ -25,10 +25,10 @@ pub(super) fn complete(
     let findings = marks + &AuthenticationResult::field(hostname, arrival.authentication());
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
     let mut added = if is_submission { submitted(&headers, hostname, now) } else { String::new() };
-    // Only what this server's own stages have found counts, for Sieve as well (RFC 8601 §5).
+    // Only results of this server's own stages count, also for Sieve (RFC 8601 §5).
     let is_forged =
         |field: &Field<'_>| field.is(Mark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname);
-    // In the whole header section, beyond the bounds of `Headers` too: clients read all of it.
+    // Over the whole header section, also beyond the bounds of `Headers`: clients read all of it.
     let is_removed = |field: &Field<'_>| is_forged(field) || is_submission && is_invalid_id(field);
     if begins_with_text(&headers, data) {
         added.push_str("\r\n");
@@ -50,7 +50,7 @@ pub(super) fn complete(
     whole.freeze()
 }
 
-/// RFC 6409 §8.2, §8.3: the Date and Message-ID that a submitted message lacks.
+/// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3).
 fn submitted(headers: &Headers<'_>, hostname: &str, now: Timestamp) -> String {
     let mut added = String::new();
     if headers.field("Date").is_none() {
@@ -62,7 +62,7 @@ fn submitted(headers: &Headers<'_>, hostname: &str, now: Timestamp) -> String {
     added
 }
 
-/// A Message-ID that goes, so that another can stand in its place (RFC 6409 §8.3).
+/// Removes an invalid Message-ID, so that a valid one can replace it (RFC 6409 §8.3).
 fn is_invalid_id(field: &Field<'_>) -> bool {
     field.is("Message-ID") && !is_message_id(&field.unfolded())
 }
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    /// RFC 5322 §3.5: the text of a message without header section is no field, though it may look like one further down.
+    /// RFC 5322 §3.5: the text of a message without header section is no field, even if a later line looks like one.
     #[test]
     fn text_without_header_gets_an_empty_line() {
         for service in [Service::Mx, Service::Lmtp] {
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// RFC 8601 §5: results under our name are ours; those of others stay.
+    /// RFC 8601 §5: results under our name are removed; those of others stay.
     #[test]
     fn results_stand_above_received() {
         let mut arrival = arrival(Service::Mx);
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(completed(&arrival, &data), format!("{ours}Received: z\r\n{other}A: b\r\n\r\nhi\r\n"));
     }
 
-    /// Above our Received: so that nobody outside can write one.
+    /// Our fields stand above our Received, so that nobody outside can forge one.
     #[test]
     fn marks_stand_above_received() {
         let mut arrival = arrival(Service::Mx);
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(completed(&arrival, &data), clean, "fields that came with the message go; its text stays");
     }
 
-    /// What stands behind the fields and octets that the server itself looks at is read by clients all the same.
+    /// Fields and octets beyond the server's own bounds are still read by clients, so they are checked as well.
     #[test]
     fn a_forged_field_is_found_behind_any_number_of_others() {
         let arrival = arrival(Service::Mx);

@@ -1,4 +1,4 @@
-//! What all sessions of a server share.
+//! Configuration and services that all sessions of a server share.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use provost_delivery::Delivery;
 use provost_queue::Queue;
 use provost_view::View;
 
-/// Shared by all sessions.
+/// What all sessions of a server share.
 #[derive(Clone)]
 pub struct SmtpConfig {
-    /// Our name in greetings and Received.
+    /// Host name in greetings and Received fields.
     pub hostname: Arc<str>,
-    /// Recipients in one transaction.
+    /// Most recipients of one transaction.
     pub recipients_max: usize,
-    /// The directory.
+    /// The View of the directory.
     pub view: View,
     /// Local delivery.
     pub delivery: Delivery,
-    /// Everything else.
+    /// The queue, for recipients elsewhere.
     pub queue: Queue,
 }

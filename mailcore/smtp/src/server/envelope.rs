@@ -1,4 +1,4 @@
-//! MAIL, RCPT, DATA: who it is from, whom it is for, and that it may come (RFC 5321 §4.1.1.2-4).
+//! MAIL, RCPT and DATA: sender, recipients, and the start of the message (RFC 5321 §4.1.1.2 to §4.1.1.4).
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::data::DataReader;
 use crate::reply;
 
 impl SmtpSession {
-    /// `announced`: SIZE, octets.
+    /// `announced`: the SIZE parameter, octets.
     pub(super) async fn mail(&mut self, envelope: Envelope, announced: Option<u64>, out: &mut Output<'_>) -> Step {
         if self.connection.hello.is_none() {
             return self.refuse(reply::GREET_FIRST, out);
@@ -36,19 +36,19 @@ impl SmtpSession {
         }
     }
 
-    /// Looked up anew: a person suspended since the login, or whose password was changed, sends nothing more.
+    /// Looks the login up again: a person who was suspended or whose password changed since then sends nothing more.
     fn renew_login(&mut self) {
         let Some(login) = &self.connection.login else { return };
         let found = self.config.view.snapshot().person(login.entry_uuid);
         let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
         let found = found.filter(|person| !is_revoked && person.state == PersonState::Active);
-        // Messages that still go on share the connection: it is copied only when there is something new.
+        // Messages under way share the connection; it is copied only when the person's entry changed.
         if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, login)) {
             self.connection_mut().login = found;
         }
     }
 
-    /// Answers MAIL that a stage objects to. One that can come again is no error of the peer's.
+    /// Answers a MAIL that a stage objects to. An objection that may pass later is no error of the peer.
     pub(super) fn object(&mut self, objection: Objection, out: &mut Output<'_>) -> Step {
         let reply = objection.into_reply();
         if reply.code() >= 500 { self.refuse(reply, out) } else { say(reply, out) }
@@ -111,7 +111,7 @@ impl SmtpSession {
         }
     }
 
-    /// The trace field of this hop.
+    /// The Received field of this hop.
     fn received(&self, transaction: &Transaction) -> String {
         Received {
             helo: self.connection.hello.as_ref().map_or("", |hello| hello.name.as_str()),

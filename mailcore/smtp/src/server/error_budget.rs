@@ -1,20 +1,20 @@
-//! What a peer may do before its session is closed, counted since its last message that was taken.
+//! How much a peer may do without a message being accepted before its session is closed.
 //!
-//! A relay that keeps one connection for thousands of messages never comes near these bounds; a peer that only asks,
-//! guesses or keeps the line busy does.
+//! A relay that keeps one connection for thousands of messages never comes near these bounds; a peer that only probes
+//! addresses, guesses passwords or keeps the connection busy does.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Commands without a message: more than a probe of many addresses needs, and an end to a flood. Recipients that are
-/// taken do not count, they have their own bound.
+/// Commands without a message: more than a relay needs to probe many addresses, and an end to a flood. Accepted recipients
+/// do not count; they have a bound of their own.
 const COMMANDS_MAX: u32 = 10_000;
-/// Wrong commands.
+/// Commands that are refused as unknown, malformed or out of order.
 const ERRORS_MAX: u32 = 20;
 /// Recipients refused on the listeners that strangers reach: a list with old addresses has some, guessing has many.
 const RECIPIENTS_REFUSED_MAX: u32 = 100;
-/// How long a session may last without a message. A relay's idle connection ends by itself within minutes.
+/// How long a session may last without a message. The idle connection of a relay ends by itself within minutes.
 const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// What is counted.
@@ -38,12 +38,12 @@ pub(super) struct ErrorBudget {
 }
 
 impl ErrorBudget {
-    /// A full budget: at the begin, and after each message that was taken.
+    /// A full budget: at the start and after each accepted message.
     pub(super) fn new(now: Timestamp) -> Self {
         Self { since: now, commands: 0, errors: 0, recipients_refused: 0 }
     }
 
-    /// Counts one more; `false` when that was one too many, and the session is to be closed.
+    /// Counts one more; `false` when the session is to be closed.
     pub(super) fn spend(&mut self, spent: Spent) -> bool {
         let (count, most) = match spent {
             Spent::Command => (&mut self.commands, COMMANDS_MAX),
@@ -54,18 +54,18 @@ impl ErrorBudget {
         *count <= most
     }
 
-    /// Gives the last command back: it was a recipient that was taken.
+    /// Returns the last command to the budget: it was a recipient that was accepted.
     pub(super) fn give_back_command(&mut self) {
         self.commands = self.commands.saturating_sub(1);
     }
 
-    /// What is left of the time without a message.
+    /// Time left without a message.
     pub(super) fn time_left(&self, now: Timestamp) -> Duration {
         WITHOUT_MESSAGE_LIMIT.saturating_sub(elapsed(self.since, now))
     }
 }
 
-/// Time between the two; zero when the clock was set back.
+/// Time between two moments; zero when the clock was set back.
 pub(super) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     now.duration_since(since).try_into().unwrap_or_default()
 }

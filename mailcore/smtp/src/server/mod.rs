@@ -1,6 +1,6 @@
-//! The server session: which command is taken when, in three services.
+//! The server session: the order of commands in the three services.
 //!
-//! The session keeps the order of commands; the stages (`stages`) decide whether a message is taken.
+//! The session decides which command may come when; the stages (`stages`) decide whether a message is accepted.
 
 mod accept;
 mod auth;
@@ -35,33 +35,33 @@ use error_budget::{ErrorBudget, Spent};
 use stages::{Stage, StageInput, Subject, Table, judge};
 use transaction::{Receiving, Transaction};
 
-/// Failed logins in one session before it is closed. Clients try several mechanisms with one password.
+/// Failed logins after which the session is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
-/// RFC 5321 §4.5.3.2.7.
+/// Limit of silence of the peer (RFC 5321 §4.5.3.2.7).
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// One session: the state of one connection.
 pub struct SmtpSession {
     config: Arc<SmtpConfig>,
     peer: Peer,
-    /// Shared with the messages that came through it.
+    /// The connection, shared with the messages that arrived through it.
     connection: Arc<Connection>,
     tls_offered: bool,
-    /// The time, as an argument of the session: tests set it.
+    /// The clock; tests replace it.
     clock: fn() -> Timestamp,
     lines: LineReader,
     state: State,
-    /// What is judged when: the table of the service; tests set it.
+    /// The stages of the service by command; tests replace them.
     stages: &'static Table,
     error_budget: ErrorBudget,
     /// Memory for messages: that of the process; tests set it.
     budget: &'static Budget,
     login_failures: u32,
-    /// Changes of whoever is logged in.
+    /// Changes of the account that is logged in.
     login_watch: Option<AccountWatch>,
 }
 
-/// Where the conversation is.
+/// The state of the conversation.
 enum State {
     /// Between transactions.
     Ready,
@@ -74,7 +74,7 @@ enum State {
 }
 
 impl State {
-    /// What a 334 has asked for, if it has; the answer ends it.
+    /// What the last 334 asked for; the next line answers it.
     fn take_exchange(&mut self) -> Option<Exchange> {
         if !matches!(self, Self::Auth(_)) {
             return None;
@@ -87,7 +87,7 @@ impl State {
 }
 
 impl SmtpSession {
-    /// `tls_offered`: STARTTLS can be offered in EHLO.
+    /// `tls_offered`: whether EHLO offers STARTTLS.
     pub fn new(service: Service, config: Arc<SmtpConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         let connection = Connection {
             service,
@@ -114,7 +114,7 @@ impl SmtpSession {
         }
     }
 
-    /// Changes what is known of the connection; messages that are still under way keep what they came with.
+    /// Changes the known facts of the connection. Messages under way keep those that they came with.
     fn connection_mut(&mut self) -> &mut Connection {
         Arc::make_mut(&mut self.connection)
     }
@@ -123,7 +123,7 @@ impl SmtpSession {
         StageInput { config: &self.config, budget: self.budget, subject }
     }
 
-    /// Runs stages that judge the connection: there is no message yet. What they find is found on all messages to come.
+    /// Runs stages that judge the connection, before there is a message. What they find is put on all messages of the connection.
     async fn judge_connection(&self, stages: &[Stage]) -> Result<Findings, Objection> {
         if stages.is_empty() {
             return Ok(Findings::default());
@@ -171,7 +171,7 @@ impl SmtpSession {
         }
     }
 
-    /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither of the others.
+    /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither EHLO nor HELO.
     async fn hello(&mut self, verb: HelloVerb, name: String, out: &mut Output<'_>) -> Step {
         if (verb == HelloVerb::Lhlo) != (self.connection.service == Service::Lmtp) {
             return self.refuse(reply::UNKNOWN_COMMAND, out);
@@ -187,7 +187,7 @@ impl SmtpSession {
                 self.greet(verb, out)
             }
             Err(objection) => {
-                // RFC 5321 §4.1.4: a refused greeting leaves the session as it was.
+                // RFC 5321 §4.1.4: a refused greeting leaves the session unchanged.
                 self.connection_mut().hello = before;
                 self.object(objection, out)
             }
@@ -219,7 +219,7 @@ impl SmtpSession {
         self.stage_input(Subject::Connection).message_octets_max()
     }
 
-    /// What follows a line of HTTP was chosen by the page or host that made a browser or proxy send it: none of it is read.
+    /// Closes after a line of HTTP. The page or host that made a browser or proxy connect chose what follows; none of it is read.
     fn http(&self, out: &mut Output<'_>) -> Step {
         let service = self.connection.service.as_label();
         metrics::counter!("smtp_http_total", "service" => service).increment(1);
@@ -254,7 +254,7 @@ impl SmtpSession {
         self.tls_offered && !self.connection.tls
     }
 
-    /// Answers a command that should not have come; the last of too many closes.
+    /// Answers a command that is out of order; too many of them close the session.
     fn refuse(&mut self, reply: Reply, out: &mut Output<'_>) -> Step {
         if !self.error_budget.spend(Spent::Error) {
             say(reply::TOO_MANY_ERRORS, out);
@@ -277,7 +277,7 @@ impl Session for SmtpSession {
     async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
         match self.judge_connection(self.stages.connect).await {
             Ok(findings) => self.connection_mut().findings = findings,
-            // RFC 5321 §3.1: 554 in place of the greeting; 4xx in its place says later.
+            // RFC 5321 §3.1: 554 replaces the greeting for good, 4xx for now.
             Err(objection) => {
                 say(objection.into_reply(), out);
                 return Ok(Step::Close);
@@ -298,7 +298,7 @@ impl Session for SmtpSession {
                 if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
                     let Receiving { transaction, reader, trace_octets, .. } = *receiving;
                     self.accept(transaction, trace_octets, data, out).await;
-                    // Not before: its share of the budget covers the message.
+                    // The reader goes last: its share of the memory budget covers the message.
                     drop(reader);
                 }
                 Ok(Step::Continue)

@@ -1,25 +1,25 @@
-//! Who would carry a message to a recipient, by the directory of now.
+//! How a message gets to a recipient, by the directory of the moment.
 
 use provost_delivery::{Delivered, Refusal};
 use provost_message::{Address, Path};
 
 use super::config::SmtpConfig;
 
-/// Who carries the message on.
+/// How a message gets to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// We do, to this address.
+    /// By local delivery to this address.
     Local(Address),
-    /// The queue, to another site.
+    /// By the queue, to another site.
     Remote,
-    /// Nobody, for good.
+    /// Not at all: relaying is refused for good.
     Refused(Refusal),
-    /// The directory cannot say now.
+    /// Unknown now: the directory cannot answer.
     Unavailable,
 }
 
 impl Route {
-    /// To a recipient as RCPT names it.
+    /// The route to a recipient as RCPT names it.
     pub(super) fn to(path: &Path, config: &SmtpConfig) -> Self {
         let Some(address) = local_address(path, config) else {
             let is_ours = path.domain().is_empty() || config.view.serves(&path.domain().to_ascii_lowercase());
@@ -37,7 +37,7 @@ impl Route {
     }
 }
 
-/// RFC 5321 §4.5.1: `postmaster` alone is that of this site, whoever the directory says that is.
+/// RFC 5321 §4.5.1: `postmaster` without a domain is the postmaster of this site, whoever the directory names.
 fn local_address(path: &Path, config: &SmtpConfig) -> Option<Address> {
     path.address().or_else(|| if path.domain().is_empty() { config.delivery.postmaster() } else { None })
 }

@@ -1,4 +1,4 @@
-//! Conversations with a session: `C:` is a line of the client, `S:` the begin of a line that the server must answer.
+//! Conversations with a session: `C:` is a line of the client, `S:` the start of a line that the server must answer.
 
 mod accept;
 mod auth;

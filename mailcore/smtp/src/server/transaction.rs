@@ -9,12 +9,12 @@ use super::error_budget::elapsed;
 use super::route::Route;
 use crate::data::DataReader;
 
-/// Recipients that one line of the log names.
+/// Recipients that one log line names.
 const RECIPIENTS_SHOWN_MAX: usize = 20;
-/// What the data of one message may take, whatever its size. RFC 5321 §4.5.3.2.5 gives each block three minutes, so that
-/// a peer could take for ever.
+/// Limit of the data of one message without what it earns. RFC 5321 §4.5.3.2.5 gives each block three minutes, so that a peer
+/// could go on for ever.
 const DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Octets that earn a second more: a third of a telephone modem of 56 kbit/s.
+/// Octets that earn one more second: a third of the rate of a 56 kbit/s modem.
 const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
 /// Between MAIL and the end of data.
@@ -22,23 +22,23 @@ const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
 pub(super) struct Transaction {
     /// The message, as far as it is known.
     pub(super) arrival: Arrival,
-    /// Who carries it to each recipient of its envelope, in the same order.
+    /// The route to each recipient of the envelope, in the same order.
     pub(super) routes: Vec<Route>,
 }
 
-/// A transaction whose data comes in.
+/// A transaction whose data is arriving.
 #[derive(Debug)]
 pub(super) struct Receiving {
     pub(super) transaction: Transaction,
     pub(super) reader: DataReader,
     /// Octets of the trace fields that the message begins with.
     pub(super) trace_octets: usize,
-    /// When 354 was said.
+    /// When 354 was sent.
     pub(super) began: Timestamp,
 }
 
 impl Receiving {
-    /// How long the peer may take for the rest: it grows with what has come, and is nothing for one that trickles.
+    /// Time that the peer has left: it grows with the data that arrived, and is zero for a peer that trickles.
     pub(super) fn time_left(&self, now: Timestamp) -> Duration {
         let earned = Duration::from_secs(self.reader.octets_read() / DATA_OCTETS_PER_SECOND_MIN);
         (DATA_LIMIT + earned).saturating_sub(elapsed(self.began, now))
@@ -46,17 +46,17 @@ impl Receiving {
 }
 
 impl Transaction {
-    /// The recipients of the envelope with who carries the message there.
+    /// The recipients of the envelope with the route to each.
     pub(super) fn recipients(&self) -> impl Iterator<Item = (&Recipient, &Route)> {
         self.arrival.envelope.recipients.iter().zip(&self.routes)
     }
 
-    /// The reverse-path for people.
+    /// The reverse-path as logs show it.
     pub(super) fn sender(&self) -> String {
         format!("<{}>", self.arrival.envelope.reverse_path.as_ref().map(Path::to_string).unwrap_or_default())
     }
 
-    /// For people: whom the answer with that number is about, of LMTP one recipient each, else of all.
+    /// The recipients that the answer with this number is about: one for LMTP, else all.
     pub(super) fn answered(&self, service: Service, number: usize) -> String {
         let recipients = &self.arrival.envelope.recipients;
         let of_one = (service == Service::Lmtp).then(|| recipients.get(number)).flatten();

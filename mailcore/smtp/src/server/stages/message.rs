@@ -1,4 +1,4 @@
-//! The end of data: whether what came is a message.
+//! Stages at the end of data: whether the data is a message.
 
 use provost_message::{Verdict, is_looping};
 
@@ -6,7 +6,7 @@ use super::{StageInput, Subject, misplaced};
 use crate::data::DataFault;
 use crate::reply;
 
-/// RFC 5321 §2.3.8, RFC 5322 §4, RFC 1870 §6.1.
+/// Line ends, octets and length (RFC 5321 §2.3.8, RFC 5322 §4, RFC 1870 §6.1).
 pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
     match input.subject {
         Subject::Message(Ok(_)) => Verdict::Accept,
@@ -18,7 +18,7 @@ pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// RFC 5321 §6.3.
+/// Loop detection (RFC 5321 §6.3).
 pub(super) async fn hops(input: StageInput<'_>) -> Verdict {
     match input.subject {
         Subject::Message(Ok(message)) if is_looping(message) => Verdict::object("loop", reply::LOOPING),

@@ -1,9 +1,9 @@
-//! The stages of a transaction: what is judged when, by which small function, and what follows.
+//! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their verdicts.
 //!
-//! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`], and, when it checks who sent the message,
-//! what it has found out (RFC 8601). [`Table`] is the order, per service.
-//! Each runs under a deadline; one that is late or panics is 451: the peer comes again, nothing is taken by accident and
-//! nothing lost. What a stage must never do: block the thread, write anywhere, hold anything when it is dropped.
+//! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender, an
+//! authentication result (RFC 8601). [`Table`] is the order, per service.
+//! Each stage runs under a deadline. One that is late or panics counts as 451: the peer tries again, nothing is accepted by
+//! accident and nothing is lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
 
 mod message;
 mod recipient;
@@ -23,38 +23,38 @@ use crate::budget::Budget;
 use crate::data::DataFault;
 use crate::reply;
 
-/// A stage that only looks at memory: the arrival, the View, the message. Generous, for a machine under load.
+/// Limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
-/// Authentication results of one message; more are not kept. A message with as many signatures is none of ours to explain.
+/// Authentication results that are kept of one message. Ordinary messages have far fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
 
-/// One check. Adding one: a variant, its name, its limit, its function, its place in [`Table`].
+/// One check. A new stage needs a variant, a name, a limit, a function, and a place in [`Table`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Somebody has logged in, and may still (RFC 6409 §4.3).
+    /// The client is logged in, and the account is still active (RFC 6409 §4.3).
     Login,
-    /// The reverse-path is theirs (RFC 6409 §6.1).
+    /// The reverse-path belongs to the login (RFC 6409 §6.1).
     Sender,
-    /// The size that MAIL announces can be taken (RFC 1870 §6.1).
+    /// The size that MAIL announces is within the limit (RFC 1870 §6.1).
     Size,
-    /// There is memory for the message now.
+    /// The process has memory for the message now.
     Memory,
-    /// There is room for one more recipient (RFC 5321 §4.5.3.1.10).
+    /// The envelope has room for one more recipient (RFC 5321 §4.5.3.1.10).
     RecipientCount,
-    /// Strangers send to our people only (RFC 5321 §3.6.2).
+    /// Strangers send to local people only (RFC 5321 §3.6.2).
     Relay,
-    /// The recipient takes mail (RFC 5321 §3.3).
+    /// The recipient accepts mail (RFC 5321 §3.3).
     Recipient,
     /// The data is a message: its octets, its line ends, its length.
     Octets,
-    /// It has not been round in circles (RFC 5321 §6.3).
+    /// The message is in no loop (RFC 5321 §6.3).
     Hops,
-    /// What a test puts in.
+    /// A stage of a test.
     #[cfg(test)]
     Scripted(super::tests::Scripted),
 }
 
-/// Which stages run when.
+/// The stages of a service, by the command at which they run.
 #[derive(Debug)]
 pub(super) struct Table {
     /// Before the greeting.
@@ -65,7 +65,7 @@ pub(super) struct Table {
     pub(super) mail: &'static [Stage],
     /// At each RCPT.
     pub(super) rcpt: &'static [Stage],
-    /// When the whole message is there, before anything is stored.
+    /// When the whole message has arrived, before anything is stored.
     pub(super) data_end: &'static [Stage],
 }
 
@@ -85,7 +85,7 @@ static SUBMISSION: Table = Table {
     data_end: &[Stage::Octets, Stage::Hops],
 };
 
-/// The peer is trusted: what it is refused, it has to bounce itself.
+/// The peer is trusted: it has to bounce itself what this server refuses.
 static LMTP: Table = Table {
     connect: &[],
     hello: &[],
@@ -105,59 +105,59 @@ impl Table {
     }
 }
 
-/// What a stage returns.
+/// The result of a stage.
 #[derive(Debug)]
 pub(super) struct Finding {
-    /// What follows for the arrival.
+    /// The decision about the arrival.
     pub(super) verdict: Verdict,
-    /// Results of checks of who sent it.
+    /// Results of checks of the sender.
     pub(super) authentication: Vec<AuthenticationResult>,
 }
 
 impl From<Verdict> for Finding {
-    /// Of a stage that does not check who sent it.
+    /// The result of a stage that does not check the sender.
     fn from(verdict: Verdict) -> Self {
         Self { verdict, authentication: Vec::new() }
     }
 }
 
-/// What a stage sees besides the arrival.
+/// The input of a stage besides the arrival.
 #[derive(Clone, Copy)]
 pub(super) struct StageInput<'a> {
-    /// The site.
+    /// Configuration and services of the server.
     pub(super) config: &'a SmtpConfig,
-    /// Memory for messages.
+    /// The memory budget of the process.
     pub(super) budget: &'static Budget,
     /// What is judged.
     pub(super) subject: Subject<'a>,
 }
 
-/// What is judged, besides what the arrival says of it.
+/// What is judged, where the arrival alone does not say it.
 #[derive(Clone, Copy)]
 pub(super) enum Subject<'a> {
     /// The connection or its greeting.
     Connection,
     /// The reverse-path and the parameters of MAIL.
     Sender,
-    /// The last recipient of the envelope, and who would carry the message there.
+    /// The last recipient of the envelope, and the route to it.
     Recipient(&'a Route),
-    /// The message as it came, without our own trace field, or why there is none.
+    /// The message as it came, without our own trace field, or the fault for which there is none.
     Message(Result<&'a [u8], DataFault>),
 }
 
 impl StageInput<'_> {
-    /// SIZE, octets: the directory's `message-size` of this moment, or less where this node has no memory for it.
+    /// SIZE in octets: the directory's `message-size` of this moment, or less where this node has no memory for so much.
     pub(super) fn message_octets_max(&self) -> u64 {
         self.config.view.snapshot().settings().message_size.min(self.budget.message_octets_max())
     }
 }
 
-/// Runs the stages in order and combines their verdicts, by one rule:
+/// Runs the stages in order and combines their verdicts by one rule:
 ///
-/// 1. The first objection, deferral or refusal, decides: its reply is the answer, and no later stage runs. Nothing outweighs it.
-/// 2. Marks, tag or quarantine, add up on the arrival, in order. One quarantine among them is enough for Junk, and no later
-///    verdict takes a mark back.
-/// 3. What is objected to leaves nothing: marks and authentication results of this run go with it.
+/// 1. The first deferral or refusal decides: its reply is the answer, and no later stage runs.
+/// 2. Tags and quarantine add up on the arrival, in order. One quarantine is enough for Junk, and no later verdict removes a
+///    mark.
+/// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
 /// A stage that panics, is late or contradicts itself counts as one that defers.
 pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageInput<'_>) -> Result<(), Objection> {
@@ -183,7 +183,7 @@ pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageI
 }
 
 impl Stage {
-    /// For counters and logs.
+    /// Name for counters and logs.
     fn name(self) -> &'static str {
         match self {
             Self::Login => "login",
@@ -200,7 +200,7 @@ impl Stage {
         }
     }
 
-    /// How long it may take.
+    /// Limit of its run.
     fn limit(self) -> Duration {
         match self {
             Self::Login
@@ -234,9 +234,9 @@ impl Stage {
         verdict.into()
     }
 
-    /// Within its limit, whatever it does.
+    /// Runs the stage within its limit, whatever it does.
     async fn run(self, arrival: &Arrival, input: StageInput<'_>) -> Finding {
-        // It only reads: nothing is left half done by a panic.
+        // A stage only reads, so a panic leaves nothing half done.
         let work = AssertUnwindSafe(self.judge(arrival, input)).catch_unwind();
         match tokio::time::timeout(self.limit(), work).await {
             Ok(Ok(finding)) => finding,
@@ -251,7 +251,7 @@ impl Stage {
         }
     }
 
-    /// Counts what is not simply accepted. What marks a message is logged, so that the log explains why it is in Junk.
+    /// Counts every verdict but acceptance. Marks are logged, so that the log explains why a message is in Junk.
     fn note(self, verdict: &Verdict, arrival: &Arrival) {
         let service = arrival.connection.as_ref().map_or("queue", |connection| connection.service.as_label());
         let (id, stage, outcome) = (arrival.trace_id, self.name(), verdict.as_label());
@@ -274,13 +274,13 @@ impl Stage {
     }
 }
 
-/// What `Subject` a stage was made for does not fit: a table is wrong. The peer tries again; the log names the fault.
+/// The answer when a stage runs at a point that it was not made for: the table is wrong. The peer tries again; the log names it.
 fn misplaced(stage: &'static str) -> Verdict {
     tracing::error!(stage, "a stage stands in the wrong place of its table");
     Verdict::object("misplaced", reply::TRY_LATER)
 }
 
-/// The message that Subject carries.
+/// The message of this subject.
 pub(super) fn message_of<'a>(data: &'a Result<Bytes, DataFault>, trace_octets: usize) -> Subject<'a> {
     Subject::Message(
         data.as_ref().map(|message| message.get(trace_octets..).unwrap_or_default()).map_err(|fault| *fault),

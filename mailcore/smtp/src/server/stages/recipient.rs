@@ -1,4 +1,4 @@
-//! RCPT: whether the recipient is one that we carry mail for.
+//! Stages at RCPT: whether this server carries mail for the recipient.
 
 use provost_delivery::Refusal;
 use provost_message::{Arrival, SmtpReply, Verdict};
@@ -7,7 +7,7 @@ use super::{StageInput, Subject, misplaced};
 use crate::reply;
 use crate::server::route::Route;
 
-/// RFC 5321 §4.5.3.1.10: the recipient that is judged is in the envelope already.
+/// RFC 5321 §4.5.3.1.10. The recipient that is judged is in the envelope already.
 pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     if arrival.envelope.recipients.len() > input.config.recipients_max {
         Verdict::object("too_many", reply::TOO_MANY_RECIPIENTS)
@@ -16,7 +16,7 @@ pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// RFC 5321 §3.6.2: no relaying. A domain that may be new to a directory which cannot be heard is put off.
+/// RFC 5321 §3.6.2: no relaying. A domain that a stale View does not know is deferred, as it may be new.
 pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     let is_foreign = || {
         let domain = arrival.envelope.recipients.last().map(|recipient| recipient.path.domain().to_ascii_lowercase());
@@ -30,7 +30,7 @@ pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// Refused for good only when the directory is certain; what it cannot say now is 451.
+/// Refuses for good only when the directory is certain; otherwise 451.
 pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
     match input.subject {
         Subject::Recipient(Route::Local(_) | Route::Remote) => Verdict::Accept,

@@ -1,4 +1,4 @@
-//! MAIL on submission: who sends, and as whom.
+//! Stages at MAIL on submission: who sends, and under which address.
 
 use provost_message::{Address, Arrival, AuthenticationResult, Verdict, without_detail};
 use provost_view::{AddressKind, Person};
@@ -6,19 +6,19 @@ use provost_view::{AddressKind, Person};
 use super::{Finding, StageInput};
 use crate::reply;
 
-/// RFC 6409 §4.3: only people who have logged in. The session has looked them up anew.
+/// RFC 6409 §4.3: only logged-in people send. The session has looked the account up again just before.
 pub(super) async fn login(arrival: &Arrival) -> Verdict {
     let login = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref());
     if login.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }
 }
 
-/// RFC 6409 §6.1: only as themselves. That they are is an authentication result (RFC 8601 §2.7.4).
+/// RFC 6409 §6.1: people send under their own addresses only. A match is an authentication result (RFC 8601 §2.7.4).
 pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> Finding {
     let Some(person) = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref()) else {
         return Verdict::object("no_login", reply::LOGIN_FIRST).into();
     };
     match &arrival.envelope.reverse_path {
-        // Read receipts go out with it (RFC 8098 §3), and it is nobody else's address.
+        // Read receipts carry the null reverse-path (RFC 8098 §3), which is nobody else's address.
         None => Verdict::Accept.into(),
         Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, input)) => {
             Finding { verdict: Verdict::Accept, authentication: vec![AuthenticationResult::of_login(path)] }
@@ -27,7 +27,7 @@ pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> Finding 
     }
 }
 
-/// Their address, or one with a detail that leads to it.
+/// Whether the address is the person's, with or without a detail.
 fn is_theirs(person: &Person, address: &Address, input: StageInput<'_>) -> bool {
     let snapshot = input.config.view.snapshot();
     let owner = |address: &Address| snapshot.by_address(address);

@@ -1,11 +1,11 @@
-//! MAIL: whether the message can be taken at all, said before it is sent.
+//! Stages at MAIL: whether a message of the announced size can be accepted.
 
 use provost_message::{Arrival, Verdict};
 
 use super::StageInput;
 use crate::reply;
 
-/// RFC 1870 §6.1: larger than what EHLO offers.
+/// RFC 1870 §6.1: larger than the SIZE that EHLO offers.
 pub(super) async fn size(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     match arrival.announced_octets {
         Some(octets) if octets > input.message_octets_max() => Verdict::object("too_large", reply::TOO_LARGE),
@@ -13,7 +13,7 @@ pub(super) async fn size(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// Memory is shared by all sessions of the process.
+/// All sessions of the process share the memory.
 pub(super) async fn memory(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     if input.budget.has_room(arrival.announced_octets.unwrap_or_default()) {
         Verdict::Accept

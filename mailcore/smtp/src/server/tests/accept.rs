@@ -1,4 +1,4 @@
-//! The end of data: who gets it, what is answered, what is queued.
+//! The end of data: who receives the message, what is answered, what is queued.
 
 use base64::Engine;
 use provost_message::Headers;
@@ -27,7 +27,7 @@ pub(super) fn to_zoe_herself(last: &str) -> String {
     format!("C: HELO x\nS: 250\n{}{header}{MESSAGE}{last}", envelope("a@b.example", &["zoe@example.edu"]))
 }
 
-/// RFC 5230: the reply goes through the queue, with the null reverse-path, once.
+/// RFC 5230: the reply goes through the queue once, with the null reverse-path.
 #[tokio::test]
 async fn a_vacation_reply_is_queued() {
     let site = site_with(View::fixed(vec![away("zoe")]));
@@ -43,7 +43,7 @@ async fn a_vacation_reply_is_queued() {
     assert!(headers.decoded("Subject").unwrap().contains("Absente"));
 }
 
-/// DESIGN §2: a person suspended since their login sends nothing more.
+/// DESIGN §2: a person suspended since the login sends nothing more.
 #[tokio::test]
 async fn a_suspended_person_sends_nothing() {
     let zoe = Person { state: PersonState::Suspended, ..person("zoe") };
@@ -54,7 +54,7 @@ async fn a_suspended_person_sends_nothing() {
     talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
 }
 
-/// RFC 5321 §4.4: Return-Path, then our Received, then the message with its dots as they were.
+/// RFC 5321 §4.4: Return-Path, then our Received, then the message with its dots unchanged.
 #[tokio::test]
 async fn mail_for_us_is_in_the_mailbox() {
     let site = site();
@@ -92,7 +92,7 @@ async fn lmtp_answers_each_recipient() {
     assert_eq!(site.queued().await.len(), 0);
 }
 
-/// RFC 2033 §4.2: the same recipient twice has two replies, and one copy: it is one transaction.
+/// RFC 2033 §4.2: the same recipient twice gets two replies and one copy.
 #[tokio::test]
 async fn lmtp_answers_a_recipient_named_twice() {
     let site = site();
@@ -103,7 +103,7 @@ async fn lmtp_answers_a_recipient_named_twice() {
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }
 
-/// RFC 5321 §4.2.5, §6.1: refused in the session when nobody took it, bounced when somebody did.
+/// RFC 5321 §4.2.5, §6.1: refused in the session when no recipient was served, bounced when one was.
 #[tokio::test]
 async fn a_full_mailbox_is_refused_or_bounced() {
     let site = site();
@@ -120,8 +120,8 @@ async fn a_full_mailbox_is_refused_or_bounced() {
     assert_eq!((site.queued().await.len(), site.inbox("zoe").await.len()), (1, 2));
 }
 
-/// RFC 3461 §4.1, §5.2: who asked for no report gets none, who asked for success hears of it, and what waits for a relay
-/// keeps what was asked.
+/// RFC 3461 §4.1, §5.2: NOTIFY=NEVER gets no report, NOTIFY=SUCCESS gets one, and what waits for a relay keeps its
+/// parameters.
 #[tokio::test]
 async fn parameters_of_notifications_are_obeyed() {
     let site = site();
@@ -149,7 +149,7 @@ async fn parameters_of_notifications_are_obeyed() {
     assert_eq!(site.queued().await.len(), 1);
 }
 
-/// RFC 5321 §2.3.8, §4.1.1.4: refused at the true end of data, and the session goes on.
+/// RFC 5321 §2.3.8, §4.1.1.4: refused at the true end of data; the session goes on.
 #[tokio::test]
 async fn faulty_data_is_refused_at_its_end() {
     let site = site();
@@ -176,7 +176,7 @@ async fn faulty_data_is_refused_at_its_end() {
     assert_eq!(said.matches("550 5.6.11").count(), 2, "{said}");
 }
 
-/// RFC 5321 §6.3: at least a hundred hops are no loop. Ours does not count.
+/// RFC 5321 §6.3: a hundred hops are no loop. Our own does not count.
 #[tokio::test]
 async fn a_hundred_hops_are_taken() {
     let site = site();
@@ -199,7 +199,7 @@ async fn text_alone_is_no_header() {
     assert_eq!(Headers::of(body.as_bytes()).get("To"), None);
 }
 
-/// One number in the reply and in Received: what a sender quotes leads to the message.
+/// The id in the reply is the id in Received: a sender who quotes it leads to the message.
 #[tokio::test]
 async fn the_reply_names_the_trace_id() {
     let site = site();
@@ -217,7 +217,7 @@ async fn the_reply_names_the_trace_id() {
     assert!(site.inbox("ann").await[0].contains(&format!(" id {id};")), "{said}");
 }
 
-/// RFC 6409 §8: completed; local recipients at once, others through the queue.
+/// RFC 6409 §8: submitted messages are completed; local recipients get them at once, others through the queue.
 #[tokio::test]
 async fn a_submission_goes_both_ways() {
     let site = site();

@@ -64,7 +64,7 @@ async fn refuses_logins() {
     site().talk(Service::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
 }
 
-/// The bound of a password is one of the form that is hashed, whichever form and command carries it.
+/// The bound of a password applies to the form that is hashed, with every mechanism and command.
 #[tokio::test]
 async fn the_longest_password_logs_in() {
     let (ascii, composed, apart) = ("x".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));

@@ -1,4 +1,4 @@
-//! A store that is down, and what a session answers then.
+//! The answers of a session while a store is down.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ fn site(mailboxes: Arc<dyn MessageStore>, rows: Option<Arc<dyn QueueStore>>) -> 
 const TO_ZOE: &str =
     "C: MAIL FROM:<a@b.example>\nS: 250\nC: RCPT TO:<zoe@example.edu>\nS: 250\nC: DATA\nS: 354\nC: .\n";
 
-/// RFC 5321 §6.1: responsibility is taken by the queue while the mailbox cannot be written.
+/// RFC 5321 §6.1: the queue takes responsibility while the mailbox cannot be written.
 #[tokio::test]
 async fn smtp_queues_what_cannot_be_stored() {
     let site = site(Arc::new(Down), None);
@@ -117,7 +117,7 @@ async fn smtp_without_mailbox_and_queue_is_451() {
     site.talk(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 451 4.3.0")).await;
 }
 
-/// RFC 2033 §4.2: the peer keeps what we cannot store.
+/// RFC 2033 §4.2: the peer keeps what this server cannot store.
 #[tokio::test]
 async fn lmtp_answers_451() {
     let site = site(Arc::new(Down), None);
@@ -127,7 +127,7 @@ async fn lmtp_answers_451() {
     assert_eq!(site.queued().await.len(), 0);
 }
 
-/// A queue that is down does not undo a delivery: the reply is lost, the message is not.
+/// A queue that is down does not undo a delivery: the vacation reply is lost, the message is not.
 #[tokio::test]
 async fn a_lost_vacation_reply_is_no_refusal() {
     let store = Arc::new(MemoryStore::default());

@@ -195,7 +195,7 @@ async fn postmaster_needs_no_domain() {
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
-/// DESIGN: while the view was never complete, an unknown recipient is 451.
+/// DESIGN: while the View was never complete, an unknown recipient is 451.
 #[tokio::test]
 async fn a_directory_that_cannot_say_is_451() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,7 +207,7 @@ async fn a_directory_that_cannot_say_is_451() {
     talk.run(&format!("C: {mail}")).await;
 }
 
-/// RFC 5321 §2.3.8: a bare LF or CR ends no line; NUL and 8-bit octets are no command.
+/// RFC 5321 §2.3.8: a bare LF or CR ends no line; a line with NUL or 8-bit octets is no command.
 #[tokio::test]
 async fn refuses_lines_that_are_none() {
     for octets in [&b"NOOP\nNOOP\r\n"[..], b"NO\rOP\r\n", b"NO\0OP\r\n", b"NO\xffOP\r\n"] {
@@ -219,7 +219,7 @@ async fn refuses_lines_that_are_none() {
     assert!(said.starts_with("500 5.5.2 Line too long\r\n250 2.0.0"), "{said}");
 }
 
-/// A browser that is made to send a request to this port sends no mail: the first line of HTTP is the last.
+/// A browser that was made to connect to this port sends no mail: the first line of HTTP closes the session.
 #[tokio::test]
 async fn http_ends_the_connection() {
     let smuggled = "EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\nhi\r\n.\r\n";
@@ -248,7 +248,7 @@ async fn too_many_errors_close() {
     assert_eq!(talk.ended, Some(Step::Close));
 }
 
-/// RFC 3207 §4: not twice, not with a parameter; §4.2: what was said before is forgotten.
+/// RFC 3207 §4: STARTTLS not twice and without a parameter; §4.2: the state from before TLS is forgotten.
 #[tokio::test]
 async fn starts_tls() {
     let site = site();
@@ -289,7 +289,7 @@ proptest! {
         block_on(async { site().talk(Service::Submission).send(&octets).await });
     }
 
-    /// RFC 2920: a group of commands is the same as its commands one by one, wherever the network cuts it.
+    /// RFC 2920: a group of commands has the effect of its commands one by one, wherever the network splits it.
     #[test]
     fn any_cuts_give_the_same(cuts in proptest::collection::vec(0usize..170, 0..10)) {
         let wire = b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@example.edu>\r\n\

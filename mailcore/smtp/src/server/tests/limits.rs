@@ -1,4 +1,4 @@
-//! What a peer may not do for ever, nor all peers at once.
+//! Bounds of one peer, and of all peers together.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn greeted(role: Service) -> Talk {
     talk
 }
 
-/// RFC 5321 §3.8: 421 before closing. A relay that sends message after message is never told so.
+/// RFC 5321 §3.8: 421 before closing. A relay that sends message after message never reaches the bound.
 #[tokio::test]
 async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
     let mut talk = greeted(Service::Lmtp).await;
@@ -31,7 +31,7 @@ async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
     assert_eq!(talk.ended, Some(Step::Close));
 }
 
-/// A stranger who guesses addresses is stopped; a trusted relay hears of each.
+/// A stranger who guesses addresses is stopped; a trusted relay gets an answer for each.
 #[tokio::test]
 async fn guessing_recipients_ends() {
     let guess = b"RCPT TO:<nobody@example.edu>\r\n".repeat(101);
@@ -55,12 +55,12 @@ async fn data_has_a_slowest_pace() {
     assert_eq!(talk.session.idle_limit(), minutes(1));
     talk.session.clock = || Timestamp::from_second(1_700_000_000 + 11 * 60).unwrap();
     assert_eq!(talk.session.idle_limit(), minutes(0));
-    // What comes earns time: two minutes for 240,000 octets.
+    // Data earns time: two minutes for 240,000 octets.
     talk.send(&b"0123456789abcdef\r\n".repeat(240_000 / 18 + 1)).await;
     assert_eq!(talk.session.idle_limit(), minutes(1));
 }
 
-/// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the system has no room, told before the message where its size is.
+/// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the process has no room, already at MAIL where the size is announced.
 #[tokio::test]
 async fn messages_beyond_the_memory_are_for_later() {
     static BUDGET: Budget = Budget::new(40_000);
@@ -82,7 +82,7 @@ async fn messages_beyond_the_memory_are_for_later() {
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
-/// RFC 1870 §4: a size that is told can be taken.
+/// RFC 1870 §4: a message of the offered SIZE can be accepted.
 #[tokio::test]
 async fn no_size_is_told_that_memory_cannot_take() {
     static BUDGET: Budget = Budget::new(1_500);

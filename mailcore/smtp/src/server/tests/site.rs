@@ -1,4 +1,4 @@
-//! A small site: four people, rows in memory, and a session over a vector.
+//! A small site: four people, memory stores, and a session over a vector.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) fn person(local: &str) -> Person {
     }
 }
 
-/// Somebody on vacation.
+/// A person with a vacation rule.
 pub(super) fn away(local: &str) -> Person {
     let vacation = Vacation {
         start: None,
@@ -55,7 +55,7 @@ pub(super) fn away(local: &str) -> Person {
 }
 
 pub(super) fn site() -> Site {
-    // Cheap to verify: what is tested here is the conversation.
+    // Cheap to verify: these tests are about the conversation.
     let password = provost_credential::hash(&Secret::new("secret"), Scheme::Ssha);
     let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
     let full = Person { quota_octets: Some(10), ..person("full") };
@@ -70,7 +70,7 @@ pub(super) fn site_with(view: View) -> Site {
     site_over(view, store.clone(), store.clone(), store)
 }
 
-/// Mailboxes and queue over stores of their own; what is looked at is `store`.
+/// Mailboxes and queue over stores of their own; tests look into `store`.
 pub(super) fn site_over(
     view: View,
     mailboxes: Arc<dyn MessageStore>,
@@ -84,7 +84,7 @@ pub(super) fn site_over(
     Site { store, config: Arc::new(config) }
 }
 
-/// A View that follows no server and never was complete.
+/// A View that follows no server and was never complete.
 pub(super) fn view_that_cannot_say(folder: &std::path::Path) -> View {
     let config = ViewConfig {
         file: folder.join("view"),
@@ -104,7 +104,7 @@ pub(super) fn view_that_cannot_say(folder: &std::path::Path) -> View {
     View::start(config, directory)
 }
 
-/// A conversation under way.
+/// A conversation with a session.
 pub(super) struct Talk {
     pub(super) session: SmtpSession,
     input: BytesMut,
@@ -151,7 +151,7 @@ impl Site {
 }
 
 impl Talk {
-    /// Sends octets; what the server said.
+    /// Sends octets; returns the server's output.
     pub(super) async fn send(&mut self, octets: &[u8]) -> String {
         self.input.extend_from_slice(octets);
         let (mut buffer, mut said) = (BytesMut::new(), Vec::new());
@@ -167,7 +167,7 @@ impl Talk {
         String::from_utf8(said).unwrap()
     }
 
-    /// Runs a conversation: after each client line the server must say just the lines that follow.
+    /// Runs a conversation: after each client line the server must send exactly the `S:` lines that follow.
     pub(super) async fn run(&mut self, conversation: &str) {
         let mut said = String::new();
         for line in conversation.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -1,4 +1,4 @@
-//! The stages: what each verdict does at each point, and what a stage that fails does not.
+//! The effect of each verdict at each point, and the bounds of a stage that fails.
 
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ pub(in crate::server) enum Scripted {
     Quarantine,
     Defer,
     Refuse,
-    /// Of the last recipient.
+    /// Acts on the last recipient.
     QuarantineAnn,
     RefuseAnn,
     /// Accepts with twenty results that name the last recipient.
@@ -26,11 +26,11 @@ pub(in crate::server) enum Scripted {
     Panic,
     /// Never ends.
     Hang,
-    /// Accepts, and notes what it sees.
+    /// Accepts, and records its input.
     Look(&'static Seen),
 }
 
-/// What a stage has seen.
+/// The recorded input of a stage.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Seen(Mutex<Vec<Arrival>>);
 
@@ -44,7 +44,7 @@ impl Eq for Seen {}
 
 impl Scripted {
     pub(in crate::server) async fn judge(self, arrival: &Arrival) -> Finding {
-        // As a stage that asks somebody: not ready at once.
+        // Not ready at once, as a stage that asks a server.
         tokio::task::yield_now().await;
         let is_ann = arrival.envelope.recipients.last().is_some_and(|to| to.path.local() == "ann");
         let verdict = match self {
@@ -71,7 +71,7 @@ impl Scripted {
     }
 }
 
-/// Where the stage stands.
+/// The point at which the stage runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
     Connect,
@@ -83,12 +83,12 @@ enum Point {
 
 const POINTS: [Point; 5] = [Point::Connect, Point::Hello, Point::Mail, Point::Rcpt, Point::DataEnd];
 
-/// The table of a service with one more stage, at the end of its point.
+/// The table of a service with one more stage at the end of a point.
 fn with_stage(service: Service, point: Point, script: Scripted) -> &'static Table {
     with_stages(service, point, &[script])
 }
 
-/// The same with several.
+/// The same with several stages.
 fn with_stages(service: Service, point: Point, scripts: &[Scripted]) -> &'static Table {
     let table = Table::of(service);
     let at = |here: Point, stages: &'static [Stage]| -> &'static [Stage] {
@@ -106,7 +106,7 @@ fn with_stages(service: Service, point: Point, scripts: &[Scripted]) -> &'static
     }))
 }
 
-/// The greeting, then one message, command by command as far as the server goes along: its last reply.
+/// Sends one message, command by command as far as the server accepts; returns the last reply.
 async fn converse(talk: &mut Talk, service: Service, to: &[&str]) -> String {
     let (mut buffer, mut said) = (bytes::BytesMut::new(), Vec::new());
     let mut out = Output::new(&mut buffer, &mut said);
@@ -137,8 +137,8 @@ async fn last_reply(site: &Site, service: Service, point: Point, script: Scripte
     converse(&mut talk, service, &["zoe@example.edu"]).await
 }
 
-/// Whatever a stage does at whatever point: the peer gets its reply, and nothing was taken unless it accepts. One that
-/// panics, hangs or contradicts itself is 451: an accident is no decision.
+/// At every point the peer gets the stage's reply, and nothing is stored unless it accepts. A stage that panics, hangs or
+/// contradicts itself counts as 451: an accident is no decision.
 #[tokio::test(start_paused = true)]
 async fn each_verdict_at_each_point() {
     for service in [Service::Mx, Service::Lmtp] {
@@ -172,7 +172,7 @@ async fn lmtp_answers_each_recipient_of_a_refused_message() {
     assert_eq!(said, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
 }
 
-/// A session goes on after an objection: only the connection's own stage ends it.
+/// A session goes on after an objection: only a stage of the connection ends it.
 #[tokio::test]
 async fn an_objection_ends_what_it_is_about() {
     for (point, next, expect) in [
@@ -192,7 +192,7 @@ async fn an_objection_ends_what_it_is_about() {
     assert_eq!(talk.ended, Some(Step::Close));
 }
 
-/// A tag is a field above our Received that Sieve can test; on the connection it is on all of its messages.
+/// A tag is a field above our Received that Sieve can test; a tag of the connection is on all of its messages.
 #[tokio::test]
 async fn a_tag_is_in_the_message() {
     for point in POINTS {
@@ -215,8 +215,8 @@ async fn a_tag_is_in_the_message() {
     }
 }
 
-/// The rule by which verdicts are combined: the first objection decides and ends the judging; marks add up, and one
-/// quarantine is enough, whatever comes after it.
+/// The rule that combines verdicts: the first objection decides and ends the run; marks add up, and one quarantine is enough,
+/// whatever follows it.
 #[tokio::test(start_paused = true)]
 async fn verdicts_are_combined_by_one_rule() {
     use Scripted::{Accept, Defer, Hang, Panic, Quarantine, Refuse, Tag};
@@ -231,7 +231,7 @@ async fn verdicts_are_combined_by_one_rule() {
         (&[Accept, Refuse], "554 5.7.1", (0, 0)),
         (&[Tag, Refuse], "554 5.7.1", (0, 0)),
         (&[Quarantine, Defer], "450 4.7.1", (0, 0)),
-        // In the order of the table: what is deferred may be refused when it comes again, and the other way round.
+        // In the order of the table: a deferral before a refusal wins, and the other way round.
         (&[Defer, Refuse], "450 4.7.1", (0, 0)),
         (&[Refuse, Defer], "554 5.7.1", (0, 0)),
         (&[Refuse, Panic], "554 5.7.1", (0, 0)),
@@ -251,12 +251,12 @@ async fn verdicts_are_combined_by_one_rule() {
         let text = filed.concat().concat();
         let count = |effect: &str| text.matches(&format!("Provost-Verdict: {effect} ")).count();
         assert_eq!((count("tag"), count("quarantine")), (tags, quarantines), "{scripts:?}");
-        // The session and its worker are as before.
+        // The session and its worker go on as before.
         assert!(talk.send(b"NOOP\r\n").await.starts_with("250"), "{scripts:?}");
     }
 }
 
-/// RFC 8601: results are in the message, so many and no more; those of a recipient that is refused after all are not.
+/// RFC 8601: at most the bound of results is in the message; those of a recipient that is refused later are not.
 #[tokio::test]
 async fn results_are_in_the_message() {
     for (to, of_zoe, of_full) in [
@@ -279,7 +279,7 @@ async fn results_are_in_the_message() {
     }
 }
 
-/// A tag is for the rules of the recipient: Sieve reads it, and not one that came with the message.
+/// A tag is for the recipient's rules: Sieve reads ours, and not one that came with the message.
 #[tokio::test]
 async fn sieve_reads_a_tag() {
     let script = "require \"fileinto\"; if header :contains \"Provost-Verdict\" \"test_tag\" { fileinto \"Tagged\"; }";
@@ -301,7 +301,7 @@ async fn sieve_reads_a_tag() {
     }
 }
 
-/// A message has one fate, whichever recipient brought the mark. A recipient that is refused after all brings none.
+/// A mark holds for the whole message, whichever recipient brought it. A recipient that is refused later brings none.
 #[tokio::test]
 async fn a_mark_of_one_recipient_is_for_all() {
     for (scripts, to, junk) in [
@@ -323,7 +323,7 @@ async fn a_mark_of_one_recipient_is_for_all() {
     }
 }
 
-/// There is no Junk elsewhere to file into: a quarantined message does not leave the site.
+/// Other sites have no Junk of ours to file into: a quarantined message does not leave this site.
 #[tokio::test]
 async fn a_quarantined_message_is_not_relayed() {
     for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Not sent to other sites")] {
@@ -362,7 +362,7 @@ async fn a_stage_sees_what_came_before_it() {
     }
 }
 
-/// Every stage of the three tables stands where it can judge: none is one that only defers.
+/// Every stage of the three tables stands at a point where it can judge.
 #[tokio::test]
 async fn the_tables_are_sound() {
     for service in [Service::Mx, Service::Lmtp] {
