@@ -1,4 +1,4 @@
-//! What a person's rules ask for one message, as operations of one batch of the store: messages filed and messages sent out.
+//! Turns a person's rules into operations of one store batch: messages filed and messages sent.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,21 +13,21 @@ use crate::Incoming;
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// What is done with one message for one person (RFC 5228 §2.10): the actions of their script, or an implicit keep.
+/// What is done with one message for one person (RFC 5228 §2.10): the actions of the script, or an implicit keep.
 #[derive(Debug, Default)]
 pub(crate) struct Disposition {
-    /// Mailboxes it is filed into; with none and no redirect it is discarded.
+    /// Mailboxes that the message is filed into; with none and no redirect it is discarded.
     pub(crate) mailboxes: Vec<MailboxName>,
-    /// Addresses it is sent on to (RFC 5228 §4.2).
+    /// Addresses that the message is redirected to (RFC 5228 §4.2).
     pub(crate) redirects: Vec<Address>,
-    /// Refused with this text.
+    /// The text of a `reject`.
     pub(crate) reject: Option<String>,
-    /// A reply that may be due.
+    /// A vacation reply that may be due.
     pub(crate) vacation: Option<VacationReply>,
 }
 
 impl Disposition {
-    /// Runs the person's managed script; nothing is parsed for the many who have none. A broken script keeps.
+    /// Runs the person's managed script. People without rules cost no parsing. A broken script keeps the message.
     pub(crate) fn of(person: &Person, incoming: Incoming<'_>, view: &View) -> Self {
         let Incoming { arrival, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
@@ -50,8 +50,8 @@ impl Disposition {
         Self { mailboxes: vec![MailboxName::inbox()], ..Self::default() }
     }
 
-    /// Into the mailbox for quarantine, and nothing else: no rule of the person's runs, so that nobody is answered and nothing
-    /// is sent on.
+    /// Files into the mailbox for quarantine. The person's rules do not run, so that nobody gets a reply and nothing is
+    /// redirected.
     pub(crate) fn quarantine(junk: MailboxName) -> Self {
         Self { mailboxes: vec![junk], ..Self::default() }
     }
@@ -63,7 +63,7 @@ impl Disposition {
         Self::keep()
     }
 
-    /// The appends, each sharing the one body.
+    /// The appends; all share one body.
     pub(crate) fn appends(&self, body: &Bytes, now: Timestamp) -> Vec<Op> {
         let append = |mailbox: &MailboxName| Op::Append {
             mailbox: mailbox.clone(),
@@ -75,9 +75,9 @@ impl Disposition {
         self.mailboxes.iter().map(append).collect()
     }
 
-    /// RFC 5228 §4.2: the message goes on with its reverse-path. It carries our Delivered-To, which ends a loop.
+    /// RFC 5228 §4.2: a redirect keeps the reverse-path. Our Delivered-To in the message ends a loop.
     ///
-    /// Whoever gets it obeys the parameters of RFC 3461 then. A success is reported once: by us, when a copy stays here.
+    /// The parameters of RFC 3461 go along. When a copy stays here, this host reports the success, and the next hop does not.
     pub(crate) fn redirects(&self, incoming: Incoming<'_>, body: &Bytes) -> Vec<Op> {
         let stays = !self.mailboxes.is_empty();
         let notify = incoming.recipient.notify;
@@ -97,7 +97,7 @@ impl Disposition {
         self.redirects.iter().map(redirect).collect()
     }
 
-    /// Whether this is the end of the message's way: filed, or thrown away by the recipient's own rule.
+    /// Whether the message goes no further: it is filed, or the recipient's rule discards it.
     pub(crate) fn ends_here(&self) -> bool {
         !self.mailboxes.is_empty() || self.redirects.is_empty()
     }
@@ -109,7 +109,7 @@ impl From<Outcome> for Disposition {
         for action in outcome.actions {
             match action {
                 Action::Keep => disposition.file(MailboxName::inbox()),
-                // RFC 5228 §4.1: a mailbox that cannot be is no reason to lose the message.
+                // RFC 5228 §4.1: a mailbox name that is invalid does not lose the message.
                 Action::FileInto(name) => {
                     disposition.file(MailboxName::parse(&name).unwrap_or_else(MailboxName::inbox))
                 }
@@ -130,7 +130,7 @@ impl Disposition {
     }
 }
 
-/// Whether an op files into another mailbox than INBOX.
+/// Whether an operation files into another mailbox than INBOX.
 pub(crate) fn is_filed(op: &Op) -> bool {
     matches!(op, Op::Append { mailbox, .. } if !mailbox.is_inbox())
 }
@@ -140,8 +140,8 @@ pub(crate) fn keep(body: Bytes, internal_date: i64) -> Op {
     Op::Append { mailbox: MailboxName::inbox(), create: true, body, flags: Flags::none(), internal_date }
 }
 
-/// RFC 5230 §4.2: the reply goes out if its correspondent was not answered lately. Both in the batch of the message: what was
-/// delivered is answered, and a batch tried again answers once.
+/// RFC 5230 §4.2: the reply is sent unless its correspondent was answered lately. Reply and record are in the batch of the
+/// message: every delivered message is answered, and a repeated batch answers once.
 pub(crate) fn answer(reply: &VacationReply, incoming: Incoming<'_>, person: &Person, hostname: &str) -> Op {
     let now = incoming.now;
     let id = caused_id(incoming.id, "vacation");
@@ -155,7 +155,7 @@ pub(crate) fn answer(reply: &VacationReply, incoming: Incoming<'_>, person: &Per
         references: reply.references.as_deref(),
         hostname,
         now,
-        // From the delivery's id: the same delivery makes the same reply.
+        // The id follows from the delivery's: the same delivery makes the same reply.
         chance: id.0,
     };
     // RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.
@@ -169,7 +169,7 @@ pub(crate) fn answer(reply: &VacationReply, incoming: Incoming<'_>, person: &Per
     }
 }
 
-/// The id of what a delivery causes: the same delivery causes the same messages.
+/// The id of a message that a delivery causes: the same delivery causes the same messages.
 pub(crate) fn caused_id(delivery: BatchId, what: &str) -> QueueId {
     QueueId(Uuid::new_v5(&delivery.0, what.as_bytes()))
 }

@@ -1,7 +1,7 @@
-//! Local delivery: recipient to person, person's Sieve, then the store. The one door for messages into mailboxes.
+//! Local delivery: recipient, person, the person's Sieve rules, store. All messages enter mailboxes here.
 //!
-//! What must never happen here: an answer that is not durable yet, a directory that cannot answer taken for "no such
-//! user", a message lost because a person's rule is wrong.
+//! Three things must never happen here: an answer before the commit is durable, a directory that cannot answer taken for "no
+//! such user", and a message lost because a person's rule is wrong.
 
 mod actions;
 mod outcome;
@@ -24,24 +24,23 @@ use uuid::Uuid;
 use actions::Disposition;
 pub use outcome::{Delivered, Refusal};
 
-/// How often a batch with an unknown outcome is tried again with its id before the recipient is deferred.
+/// How often a batch of unknown outcome is repeated with its id before the recipient is deferred.
 const UNKNOWN_RETRIES_MAX: usize = 3;
-/// Where quarantined messages go in an account that has no mailbox with this use.
+/// The mailbox for quarantine in an account without a mailbox of that use.
 const JUNK: &str = "Junk";
 
-/// One message on its way to one recipient.
+/// One message for one recipient.
 #[derive(Clone, Copy)]
 pub struct Incoming<'a> {
-    /// See [`batch_id`]: with the same one again nothing is doubled.
+    /// Idempotency key, see [`batch_id`]: a repeated delivery with the same one stores nothing twice.
     pub id: BatchId,
-    /// The message's way here. Of its envelope reverse-path, ENVID and RET count; its recipients are not looked at.
+    /// The arrival of the message. Reverse-path, ENVID and RET of its envelope are used; its recipients are not.
     pub arrival: &'a Arrival,
     /// The recipient as the envelope named it.
     pub recipient: &'a Recipient,
-    /// The address of this site that it stands for.
+    /// The address of this site that the recipient stands for.
     pub address: &'a Address,
-    /// The message with the trace fields that the caller put before it (Received). Return-Path and Delivered-To are added
-    /// in front of them.
+    /// The message with the trace fields of the caller (Received). Return-Path and Delivered-To are added in front of them.
     pub message: &'a Bytes,
     /// The time of the delivery.
     pub now: Timestamp,
@@ -50,7 +49,7 @@ pub struct Incoming<'a> {
 /// Delivers to local people. Cheap to clone.
 #[derive(Clone)]
 pub struct Delivery {
-    /// The directory.
+    /// The View of the directory.
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
@@ -58,20 +57,20 @@ pub struct Delivery {
     pub hostname: Arc<str>,
 }
 
-/// The idempotency key of one recipient of one transaction: the session and later the queue make the same one, so that
-/// a recipient whose outcome was unknown gets one copy.
+/// The idempotency key of one recipient of one transaction. The session and later the queue compute the same key, so that a
+/// recipient whose outcome was unknown gets one copy.
 pub fn batch_id(transaction: Uuid, recipient: &Path) -> BatchId {
     BatchId(Uuid::new_v5(&transaction, recipient.to_string().to_ascii_lowercase().as_bytes()))
 }
 
 impl Delivery {
-    /// Whether a recipient would be taken now: `Ok` is yes (RCPT TO).
+    /// Whether a recipient would be accepted now (RCPT TO).
     pub fn check(&self, recipient: &Address) -> Result<(), Delivered> {
         self.person(recipient).map(|_| ())
     }
 
-    /// The address that mail for `postmaster` without a domain goes to (RFC 5321 §4.5.1): that of a served domain, else
-    /// of the person whose login is `postmaster`. `None` when the directory knows neither.
+    /// The address to which mail for `postmaster` without a domain goes (RFC 5321 §4.5.1): `postmaster` of a served domain, else
+    /// the person whose login is `postmaster`. `None` when the directory knows neither.
     pub fn postmaster(&self) -> Option<Address> {
         let snapshot = self.view.snapshot();
         let of_domain = |domain: String| Address::from_parts("postmaster", &domain).ok();
@@ -80,8 +79,8 @@ impl Delivery {
         snapshot.domains().into_iter().filter_map(of_domain).find(takes).or_else(by_login)
     }
 
-    /// Delivers one message to one recipient. What it causes (vacation reply, redirect, report of success) is in the queue
-    /// when it resolves to `Stored`, as durable as the message.
+    /// Delivers one message to one recipient. On `Stored`, vacation reply, redirect and report of success are in the queue and as
+    /// durable as the message.
     pub async fn deliver(&self, incoming: Incoming<'_>) -> Delivered {
         let delivered = match self.person(incoming.address) {
             Ok(_) if trace::is_looping(incoming.message, incoming.address, &self.hostname) => {
@@ -103,7 +102,7 @@ impl Delivery {
         delivered
     }
 
-    /// The person's mailbox for quarantine: the one whose use is `\Junk` (RFC 6154), whatever its name, else one named Junk.
+    /// The person's mailbox for quarantine: the one with the use `\Junk` (RFC 6154), else the one named Junk.
     async fn junk(&self, person: &Person) -> MailboxName {
         let snapshot = self.store.snapshot(AccountId(person.entry_uuid), None).await.ok();
         let by_use = snapshot.and_then(|snapshot| {
@@ -113,7 +112,7 @@ impl Delivery {
         by_use.or_else(|| MailboxName::parse(JUNK)).unwrap_or_else(MailboxName::inbox)
     }
 
-    /// The person that an address reaches: its own, else, without its detail (RFC 5233), that of its user.
+    /// The person whom an address reaches: by the whole address, else by the address without its detail (RFC 5233).
     fn person(&self, recipient: &Address) -> Result<Arc<Person>, Delivered> {
         let known = match (self.view.recipient(recipient), without_detail(recipient)) {
             (Known::Unknown, Some(user)) => self.view.recipient(&user),
@@ -128,7 +127,7 @@ impl Delivery {
         }
     }
 
-    /// One batch: the message into its mailboxes, and what it causes into the queue; all or nothing.
+    /// Stores one batch: the message into its mailboxes, and what it causes into the queue; all or nothing.
     async fn carry_out(&self, incoming: Incoming<'_>, person: &Person, disposition: Disposition) -> Delivered {
         if let Some(reason) = disposition.reject {
             return Delivered::Refused(Refusal::Rejected(reason));
@@ -153,8 +152,8 @@ impl Delivery {
         }
     }
 
-    /// A report to the sender of a message that arrived at the first of two times, made at the second (RFC 3464); `None` when
-    /// no report is due.
+    /// A report to the sender of a message that arrived at the first time, made at the second (RFC 3464); `None` when no report
+    /// is due.
     pub fn report(
         &self,
         id: QueueId,
@@ -169,7 +168,7 @@ impl Delivery {
         Some(Outgoing { id, envelope, body: Bytes::from(message), when: now.as_second() })
     }
 
-    /// Applies; falls back to INBOX when a mailbox that a rule names cannot be had, so that no rule loses a message.
+    /// Applies the batch. When a mailbox that a rule names is missing, INBOX takes the message: no rule loses one.
     async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Applied, ApplyError> {
         match self.settle(&batch).await {
             Err(ApplyError::NoMailbox(_) | ApplyError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
@@ -183,7 +182,7 @@ impl Delivery {
         }
     }
 
-    /// Tries again with the same id while the outcome is unknown.
+    /// Repeats the batch with the same id while the outcome is unknown.
     async fn settle(&self, batch: &Batch) -> Result<Applied, ApplyError> {
         let mut outcome = self.store.apply(batch.clone()).await;
         for _ in 0..UNKNOWN_RETRIES_MAX {

@@ -1,15 +1,15 @@
-//! What comes of a delivery.
+//! The outcomes of a delivery.
 
 use provost_store::ApplyError;
 
-/// What came of one recipient.
+/// The outcome for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivered {
     /// Durable in the mailbox (or discarded by the recipient's rule).
     Stored,
-    /// Never will: reply code and enhanced status are those of [`Refusal::reply`].
+    /// Refused for good; [`Refusal::reply`] has the reply.
     Refused(Refusal),
-    /// Later may work: 451 4.3.0.
+    /// Deferred: 451 4.3.0.
     Unavailable(String),
 }
 
@@ -18,22 +18,22 @@ pub enum Delivered {
 pub enum Refusal {
     /// 550 5.1.1
     NoSuchUser,
-    /// 550 5.7.1: not our domain.
+    /// 550 5.7.1: the domain is not served here.
     NotLocal,
     /// 550 5.2.1
     Closed,
-    /// 552 5.2.2: over quota.
+    /// 552 5.2.2: the account is over its quota.
     Full,
-    /// 554 5.4.6: the message comes to this address again and again.
+    /// 554 5.4.6: this host has delivered the message to this address too often already.
     Loop,
-    /// 550 5.7.1: the recipient's rule says so, with its text (RFC 5429).
+    /// 550 5.7.1: the recipient's rule rejects the message with this text (RFC 5429).
     Rejected(String),
-    /// 554 5.3.0: past a bound of the store.
+    /// 554 5.3.0: beyond a bound of the store.
     Store(String),
 }
 
 impl Delivered {
-    /// For the counter.
+    /// Name for the counter.
     pub(crate) fn as_label(&self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -44,7 +44,7 @@ impl Delivered {
 }
 
 impl Refusal {
-    /// Reply code, enhanced status (RFC 3463) and words.
+    /// Reply code, enhanced status (RFC 3463) and text.
     pub fn reply(&self) -> (u16, &'static str, String) {
         match self {
             Self::NoSuchUser => (550, "5.1.1", "No such user here".into()),
@@ -59,7 +59,7 @@ impl Refusal {
 }
 
 impl std::fmt::Display for Refusal {
-    /// As an SMTP reply: `550 5.1.1 No such user here`.
+    /// The SMTP reply: `550 5.1.1 No such user here`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (code, status, text) = self.reply();
         write!(f, "{code} {status} {text}")
@@ -73,9 +73,9 @@ impl From<ApplyError> for Delivered {
             ApplyError::Refused(why) => Self::Refused(Refusal::Store(why)),
             ApplyError::Unknown => Self::Unavailable("outcome unknown".into()),
             ApplyError::Unavailable(why) => Self::Unavailable(why),
-            // INBOX always is: the store contradicts itself. The message is kept by its sender until that is mended.
+            // INBOX always exists: the store contradicts itself. The sender keeps the message until that is mended.
             other @ (ApplyError::NoMailbox(_) | ApplyError::MailboxExists(_)) => Self::Unavailable(other.to_string()),
-            // No delivery requires a lease or an unchanged account; whatever made it so may be gone at the next attempt.
+            // No delivery requires a lease or an unchanged account. The cause may be gone at the next attempt.
             other @ (ApplyError::Fenced | ApplyError::Conflict(_)) => Self::Unavailable(other.to_string()),
         }
     }

@@ -1,4 +1,4 @@
-//! Delivery against the memory engine and a View that is fixed: every outcome that its callers can get.
+//! Delivery into the memory store with a fixed View: every outcome that a caller can get.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -62,7 +62,7 @@ fn people() -> Vec<Person> {
     ]
 }
 
-/// The memory engine with faults put before or after its answers.
+/// The memory store with faults before or after its commits.
 struct Faulty {
     store: MemoryStore,
     faults: Mutex<VecDeque<Fault>>,
@@ -70,9 +70,9 @@ struct Faulty {
 
 #[derive(Clone)]
 enum Fault {
-    /// Nothing is done.
+    /// The batch fails and nothing is stored.
     Before(ApplyError),
-    /// It is done and not told.
+    /// The batch is stored, and its outcome is reported as unknown.
     After(ApplyError),
 }
 
@@ -125,7 +125,7 @@ impl MessageStore for Faulty {
     }
 }
 
-/// A delivery, and the store that it delivers into.
+/// A delivery, and its store.
 struct Site {
     delivery: Delivery,
     store: Arc<Faulty>,
@@ -139,7 +139,7 @@ fn site(faults: &[Fault]) -> Site {
 }
 
 impl Site {
-    /// All that is in the queue, with bodies.
+    /// All messages of the queue, with bodies.
     async fn queued(&self) -> Vec<(QueueRow, String)> {
         let mut queued = Vec::new();
         for row in self.store.store.list(100).await.unwrap() {
@@ -182,7 +182,7 @@ async fn mailbox(site: &Site, local: &str, name: &str) -> Vec<Bytes> {
     bodies
 }
 
-/// RFC 5321 §4.4: final delivery puts Return-Path first. The same id again is the same delivery.
+/// RFC 5321 §4.4: final delivery puts Return-Path first. A repeated id is the same delivery.
 #[tokio::test]
 async fn stores_once_with_its_trace() {
     let site = site(&[]);
@@ -211,8 +211,8 @@ async fn refuses_for_good() {
     assert_eq!(site.delivery.check(&elsewhere), Err(Delivered::Refused(Refusal::NotLocal)));
 }
 
-/// A quarantined message is in the mailbox whose use is Junk, with its mark, and causes nothing: no vacation reply, no report
-/// of success. A tagged one is delivered as any other.
+/// A quarantined message goes to the mailbox with the use Junk, with its mark, and causes nothing: no vacation reply, no
+/// report of success. A tagged message is delivered as any other.
 #[tokio::test]
 async fn a_quarantined_message_goes_into_junk() {
     let marked = |effect: &str| {
@@ -243,7 +243,7 @@ async fn a_quarantined_message_goes_into_junk() {
     }
 }
 
-/// RFC 5233: the detail of an address is the recipient's own affair. An address that is somebody's is nobody's detail.
+/// RFC 5233: the detail of an address belongs to the recipient. An address that has an entry of its own is no detail.
 #[tokio::test]
 async fn a_detail_reaches_its_user() {
     let site = site(&[]);
@@ -262,7 +262,7 @@ async fn a_detail_reaches_its_user() {
     assert!(String::from_utf8_lossy(&bodies[0]).contains("Delivered-To: zoe+lists@example.edu\r\n"));
 }
 
-/// A suspended person receives, and only cannot log in.
+/// A suspended person receives mail and cannot log in.
 #[tokio::test]
 async fn checks_as_it_delivers() {
     let site = site(&[]);
@@ -299,7 +299,7 @@ async fn a_directory_that_cannot_say_is_no_refusal() {
     assert!(matches!(deliver(&site, 1, "", "zoe", MESSAGE).await, Delivered::Unavailable(_)));
 }
 
-/// An unknown outcome is neither lost nor doubled.
+/// A delivery of unknown outcome is neither lost nor doubled.
 #[tokio::test]
 async fn an_unknown_outcome_is_tried_again_under_its_id() {
     let unknown = || Fault::After(ApplyError::Unknown);
@@ -344,7 +344,7 @@ async fn a_vacation_answers_once() {
 const MESSAGE_TO_AWAY: &[u8] = b"From: Ann <ann@example.org>\r\nTo: away@example.edu\r\nSubject: hi\r\n\
     Message-ID: <1@example.org>\r\n\r\nhello\r\n";
 
-/// A delivery whose outcome is unknown is tried again, and its reply is there once: with the message, never without.
+/// A delivery of unknown outcome is repeated, and its reply is there once: with the message, never without.
 #[tokio::test]
 async fn a_delivery_and_its_reply_are_one() {
     let unknown = || Fault::After(ApplyError::Unknown);
@@ -359,7 +359,7 @@ async fn a_delivery_and_its_reply_are_one() {
     }
 }
 
-/// RFC 3461 §4.1: a success is reported when the message is in the mailbox, and who asked for nothing hears nothing.
+/// RFC 3461 §4.1: a success is reported when the message is in the mailbox, and only where NOTIFY asks for it.
 #[tokio::test]
 async fn a_success_is_reported_where_it_is_wanted() {
     let site = site(&[]);
@@ -384,7 +384,7 @@ async fn a_success_is_reported_where_it_is_wanted() {
     assert_eq!(site.queued().await.len(), 1);
 }
 
-/// RFC 3834 §2, and a rule outside its dates.
+/// RFC 3834 §2, and a vacation outside its dates.
 #[tokio::test]
 async fn a_vacation_is_silent() {
     let site = site(&[]);

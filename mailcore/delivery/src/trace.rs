@@ -5,11 +5,11 @@ use provost_message::{Address, Headers, Path, is_own_received};
 
 /// Room for the two fields around their paths.
 const FIELD_OCTETS: usize = 64;
-/// Deliveries by this host to one address that a message may have behind it. Once or twice is somebody who sends a message
-/// from a mailbox on to its own address again; a loop comes for ever, and each round costs a copy.
+/// How often this host may have delivered a message to one address before. Once or twice happens when people send a message
+/// from a mailbox to its own address again; a loop never ends, and each round costs a copy.
 const OWN_DELIVERIES_MAX: usize = 3;
 
-/// The message as this recipient gets it: the one copy of the body that delivery makes.
+/// The message as this recipient gets it. This is the one copy of the body that a delivery makes.
 pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient: &Address) -> Bytes {
     let reverse_path = reverse_path.map(Path::to_string).unwrap_or_default();
     let octets = message.len() + reverse_path.len() + recipient.as_str().len() + FIELD_OCTETS;
@@ -21,10 +21,10 @@ pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient
     body.freeze()
 }
 
-/// Whether the message is going round in circles: this host has delivered it to this address too often already.
+/// Whether the message is in a loop: this host has delivered it to this address too often already.
 ///
-/// Only its own deliveries count: Delivered-To right above a Received that this host wrote. Another server's Delivered-To
-/// with the same address, of mail that moved here or came through a front server, says nothing of a loop.
+/// Only deliveries of this host count: a Delivered-To right above a Received that this host wrote. A Delivered-To of another
+/// server, of mail that moved here or came through a front server, is no sign of a loop.
 pub(crate) fn is_looping(message: &[u8], recipient: &Address, hostname: &str) -> bool {
     let (mut is_delivered, mut deliveries) = (false, 0);
     for field in Headers::of(message).iter() {

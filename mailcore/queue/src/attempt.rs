@@ -1,4 +1,4 @@
-//! One attempt at one row: every recipient to its fate, then what is left and what is reported, in one transaction.
+//! One attempt at one row: a fate for every recipient, then the remaining recipients and the reports, in one transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,72 +18,72 @@ use crate::hold::{LEASE_SECONDS, RowHold};
 use crate::schedule::is_expired;
 use crate::{Fate, Inner, Queue, next_attempt};
 
-/// Bodies of all attempts at once, in units of 1 KiB: 64 MiB. Attempts beyond it wait, each in its turn.
+/// Memory for the bodies of all attempts, in units of 1 KiB: 64 MiB. Further attempts wait for their turn.
 pub(crate) const BODY_UNITS_MAX: usize = 64 * 1024;
 const BODY_UNIT_OCTETS: u64 = 1024;
-/// Recipients that are tried together, and put on record together before the next ones are tried: those of one SMTP
-/// transaction (RFC 5321 §4.5.3.1.8), so that a crash sends no more than one again.
+/// Recipients that are tried together and recorded together before the next ones are tried: those of one SMTP transaction
+/// (RFC 5321 §4.5.3.1.8), so that after a crash no more than one transaction is sent again.
 const PART_RECIPIENTS_MAX: usize = 100;
-/// How long an attempt waits for that room before it is put off: with the client's limit for one message it stays below
-/// the limit of an attempt, which would cut it off in the middle.
+/// How long an attempt waits for that memory before it is deferred. With the client's limit for one message this stays below
+/// the limit of an attempt, which would cut the attempt off in the middle.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
-/// How long an outcome is tried to be recorded: longer than any lease, so that the row is still the worker's own or another's.
+/// How long recording an outcome is retried: longer than any lease, after which the row belongs to another worker.
 const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
-/// The pause between two tries of it.
+/// The pause between two of these retries.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Who carries a message to a recipient.
+/// How a message gets to a recipient.
 enum Route {
-    /// We do.
+    /// By local delivery.
     Local(Address),
-    /// The next hop.
+    /// By the next hop.
     Remote,
 }
 
 /// One fate for each recipient of a part of a row, and what is needed to report them.
 pub(crate) struct Tried<'a> {
     fates: Vec<Fate>,
-    /// Empty when it could not be had: a report names the message by its envelope then.
+    /// The body; empty when it could not be read, and then a report names the message by its envelope.
     body: Bytes,
-    /// The memory of the body.
+    /// The permit for the memory of the body.
     _room: Option<SemaphorePermit<'a>>,
 }
 
-/// The recipients of a row besides those of the part that is tried.
+/// The recipients of a row outside the part that is tried.
 pub(crate) struct Rest {
     deferred: Vec<QueuedRecipient>,
     untried: Vec<QueuedRecipient>,
 }
 
 impl Rest {
-    /// Nothing is tried yet.
+    /// Nothing was tried yet.
     pub(crate) fn of(row: &QueueRow) -> Self {
         Self { deferred: Vec::new(), untried: row.recipients.clone() }
     }
 
-    /// The row with the next recipients that are tried together.
+    /// The row with the recipients that are tried next.
     pub(crate) fn next_part(&mut self, taken: &Taken) -> Taken {
         let some = self.untried.len().min(PART_RECIPIENTS_MAX);
         let recipients = self.untried.drain(..some).collect();
         Taken { row: QueueRow { recipients, ..taken.row.clone() }, claim: taken.claim }
     }
 
-    /// Whether all have been tried.
+    /// Whether all recipients have been tried.
     pub(crate) fn is_done(&self) -> bool {
         self.untried.is_empty()
     }
 }
 
 impl Tried<'_> {
-    /// Nothing came of it, for any recipient.
+    /// The part was deferred for every recipient.
     pub(crate) fn deferred(row: &QueueRow, why: &str) -> Self {
         Self { fates: vec![Fate::Deferred(why.into()); row.recipients.len()], body: Bytes::new(), _room: None }
     }
 }
 
 impl Queue {
-    /// Brings each recipient of a part of a row to its fate. Sets `handed_over` before the next hop can have the message. Fenced when the
-    /// row is not the worker's own any more.
+    /// Brings each recipient of a part of a row to its fate. Sets `handed_over` before the next hop can have the message. The error
+    /// is fenced when another worker has the row.
     pub(crate) async fn try_part(
         &self,
         taken: &Taken,
@@ -107,10 +107,10 @@ impl Queue {
         Ok(Tried { fates, body, _room: Some(room) })
     }
 
-    /// Puts what was tried of a part on record: who is left, and the reports that follow. The last part ends the taking.
+    /// Records what was tried of a part: the remaining recipients and the reports. The last part releases the row.
     ///
-    /// What was handed over and is not on record goes out again, so a store that cannot do it now is asked again until the
-    /// lease ends.
+    /// A message that was handed over and is not recorded would be sent again, so a store that cannot record it is asked again
+    /// until the lease ends.
     pub(crate) async fn conclude(
         &self,
         part: &Taken,
@@ -151,7 +151,7 @@ impl Queue {
         }
     }
 
-    /// Ends a taking at a stop of the node: the row is due at once, for all who are left.
+    /// Releases a row when the node stops: it is due at once for all remaining recipients.
     pub(crate) async fn put_back(&self, part: &Taken, rest: Rest, why: &str, now: Timestamp) -> Result<(), LeaseError> {
         let left = rest.deferred.into_iter().chain(part.row.recipients.iter().cloned()).chain(rest.untried);
         let again = |one: QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one };
@@ -159,7 +159,7 @@ impl Queue {
         self.inner.store.settle(part.claim, left, Vec::new()).await
     }
 
-    /// A body that cannot be read for the whole life of its message will not be: the sender has to know.
+    /// A body that stayed unreadable for the whole life of its message is reported to the sender.
     fn unreadable(&self, row: &QueueRow, error: &StoreError, now: Timestamp) -> Vec<Fate> {
         tracing::error!(id = %row.id.0, %error, "queued message cannot be read");
         let damaged = matches!(error, StoreError::Damaged(_));
@@ -207,7 +207,7 @@ impl Queue {
         }
     }
 
-    /// Under the same id at each attempt, so that an attempt that was cut off does not double the message.
+    /// Each attempt uses the same id, so that an attempt that was cut off does not double the message.
     async fn deliver(&self, incoming: Incoming<'_>) -> Fate {
         match self.inner.delivery.deliver(incoming).await {
             Delivered::Stored => Fate::Delivered,
@@ -216,8 +216,8 @@ impl Queue {
         }
     }
 
-    /// RFC 5321 §6.1, RFC 3461 §6: one report to the reverse-path about just the recipients that this attempt decided. Its id
-    /// names them, so that no other report is taken for it.
+    /// RFC 5321 §6.1, RFC 3461 §6: one report to the reverse-path about the recipients that this attempt decided. The report's id
+    /// follows from them, so that it differs from every other report.
     fn report(&self, row: &QueueRow, reported: &[ReportedRecipient], original: &[u8], now: Timestamp) -> Vec<Outgoing> {
         let failed = |one: &ReportedRecipient| matches!(one.action, ReportAction::Failed { .. });
         if row.reverse_path.is_none() && reported.iter().any(failed) {
@@ -233,22 +233,22 @@ impl Queue {
 }
 
 impl Inner {
-    /// The times of the queue's life, as of this moment.
+    /// The retry and lifetime settings as of this moment.
     pub(crate) fn settings(&self) -> Arc<SharedSettings> {
         Arc::clone(self.delivery.view.snapshot().settings())
     }
 
-    /// The number of a message in all traces: the one it came in under, else, made here, that of its row.
+    /// The trace id of a message: the one that it arrived under, else one made from the id of its row.
     fn trace_id(&self, row: &QueueRow, body: &[u8]) -> TraceId {
         TraceId::of_message(body, &self.delivery.hostname).unwrap_or_else(|| row.id.0.into())
     }
 
-    /// What is still known of a message's way here, with the marks that it carries.
+    /// What is still known of the arrival of a message, with its marks.
     fn arrival(&self, row: &QueueRow, body: &[u8]) -> Arrival {
         Arrival::from_queue(self.trace_id(row, body), row.envelope(Vec::new()), body)
     }
 
-    /// By the directory of now. A domain that cannot be said to be ours or not waits in local delivery.
+    /// By the View of this moment. A recipient whose domain may be local waits in local delivery.
     fn route(&self, path: &Path) -> Route {
         let Some(address) = path.address().or_else(|| self.postmaster_of(path)) else {
             return Route::Remote;
@@ -259,19 +259,19 @@ impl Inner {
         }
     }
 
-    /// RFC 5321 §4.5.1: `postmaster` without a domain is ours.
+    /// RFC 5321 §4.5.1: `postmaster` without a domain is local.
     fn postmaster_of(&self, path: &Path) -> Option<Address> {
         if path.domain().is_empty() { self.delivery.postmaster() } else { None }
     }
 }
 
-/// What a body takes of the room for all; one larger than the room has it for itself.
+/// The share of a body in the memory of all attempts; a body that is larger than all of it has it alone.
 fn body_units(octets: u64) -> u32 {
     let units = octets.div_ceil(BODY_UNIT_OCTETS);
     u32::try_from(units.min(BODY_UNITS_MAX as u64)).unwrap_or(u32::MAX)
 }
 
-/// The fates of one attempt, sorted by what follows.
+/// The fates of one attempt, sorted by what follows from them.
 struct Verdict {
     deferred: Vec<QueuedRecipient>,
     reported: Vec<ReportedRecipient>,

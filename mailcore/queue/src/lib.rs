@@ -1,12 +1,12 @@
-//! The queue: messages on their way out, retried with back-off, bounced at the end of their life.
+//! The queue: messages on their way out, retried with growing waits, bounced at the end of their life.
 //!
-//! All states on one page. A row is one message for one destination. It is *due* or waits for its `due_at`; taken, it is
-//! *leased* for one attempt; after it, each recipient is *done* (taken out), *deferred* (stays, with a later `due_at`) or
-//! *failed* (taken out, in a report that is committed with the row). A row without recipients is gone. A row that cannot be
-//! read, or whose attempts end without an outcome again and again, is *set aside*.
+//! A row is one message for one destination. It is *due*, or waits for its `due_at`. It is *leased* for one attempt; after the
+//! attempt each recipient is *done* (removed), *deferred* (stays, with a later `due_at`) or *failed* (removed, in a report that
+//! is committed with the row). A row without recipients is deleted. A row that cannot be read, or whose attempts end without
+//! an outcome again and again, is *set aside*.
 //!
-//! What must never happen here: a recipient taken out before another server, or a mailbox, has taken responsibility, a
-//! bounce for the null reverse-path, anything sent by a worker whose lease has passed to another.
+//! Three things must never happen here: a recipient removed before another server or a mailbox took responsibility, a bounce
+//! for the null reverse-path, and anything sent by a worker whose lease has passed to another.
 
 mod attempt;
 mod fate;
@@ -40,12 +40,12 @@ struct Inner {
     config: QueueConfig,
     /// Memory for the bodies of running attempts.
     bodies: Semaphore,
-    /// The time that leases are proven by.
+    /// The clock that leases are checked against.
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Queue {
-    /// Over rows, local delivery, and the next hop for everything else (`None`: nothing can be sent out, it is deferred).
+    /// A queue over these rows, local delivery, and the next hop for all other recipients. With `None` they are deferred.
     pub fn new(
         store: Arc<dyn QueueStore>,
         delivery: Delivery,
@@ -57,7 +57,7 @@ impl Queue {
         Self { inner: Arc::new(Inner { store, delivery, next_hop, config, bodies, clock }) }
     }
 
-    /// Takes responsibility for a message: durable when it resolves `Ok`, then attempted at once in the background.
+    /// Takes responsibility for a message. It is durable when this resolves to `Ok`; the first attempt follows in the background.
     pub async fn accept(&self, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
         self.accept_as(Uuid::new_v4(), envelope, body, now).await
     }

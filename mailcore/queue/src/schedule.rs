@@ -1,14 +1,14 @@
-//! When to try again, by the settings of the moment. Pure: no clock here.
+//! When to try again, by the settings of the moment. No clock here.
 
 use jiff::Timestamp;
 use provost_view::SharedSettings;
 
-/// What is this node's own affair in the queue's work.
+/// Limits of the queue on this node.
 #[derive(Clone, Debug)]
 pub struct QueueConfig {
-    /// Attempts at once. Default 16.
+    /// Attempts that run at once. Default 16.
     pub concurrency: usize,
-    /// Attempts at once for one domain. Default 8: one domain that does not answer leaves room for the others.
+    /// Attempts that run at once for one domain. Default 8, so that one domain that does not answer leaves room for others.
     pub per_destination: usize,
 }
 
@@ -18,17 +18,17 @@ impl Default for QueueConfig {
     }
 }
 
-/// When a message is due after `attempts` (at least one) that ended in a deferral.
+/// When a message is due again after `attempts` deferrals (at least one).
 ///
-/// RFC 5321 §4.5.4.1: the wait grows, and the message is tried for days before it is given up. `retry-first` is the first
-/// wait, `retry-max` the longest.
+/// RFC 5321 §4.5.4.1: the wait grows, and the message is tried for days. `retry-first` is the first wait, `retry-max` the
+/// longest.
 pub fn next_attempt(settings: &SharedSettings, attempts: u32, now: Timestamp) -> i64 {
     let doublings = attempts.saturating_sub(1).min(i64::BITS - 2);
     let wait = settings.retry_first.max(1).saturating_mul(1_i64 << doublings);
     now.as_second().saturating_add(wait.min(settings.retry_max.max(1)))
 }
 
-/// Whether a deferral at `now` is the last: the message is older than `queue-lifetime`.
+/// Whether a deferral at `now` is the last one: the message is older than `queue-lifetime`.
 pub(crate) fn is_expired(settings: &SharedSettings, queued_at: i64, now: Timestamp) -> bool {
     now.as_second().saturating_sub(queued_at) >= settings.queue_lifetime
 }
@@ -75,7 +75,7 @@ mod tests {
         assert!(!is_expired(&settings, 10, at(10)) && is_expired(&settings, 10, at(11)));
     }
 
-    /// Each value is valid alone, so the two may meet the wrong way round.
+    /// Each setting is valid alone, so `retry-first` may be longer than `retry-max`.
     #[test]
     fn a_longest_wait_below_the_first_rules() {
         let mut stated = provost_view::Fallback::default();

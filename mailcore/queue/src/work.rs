@@ -1,4 +1,4 @@
-//! The worker: takes what is due, so many at once, sleeps until something is.
+//! The worker: takes rows that are due, within the limits of this node, and sleeps until the next one is.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -14,19 +14,19 @@ use crate::Queue;
 use crate::attempt::{Rest, Tried};
 use crate::hold::LEASE_SECONDS;
 
-/// After this an attempt is cut off. More than the client takes when each step takes its whole limit: 45 s for memory, 13 min
-/// up to the end mark, which are less than the lease, and 13 min for the reply to it, which are less than a proof gives.
+/// Limit of an attempt. It is more than the sum of the client's limits: 45 s for memory and 13 min up to the end mark, which
+/// are less than the lease, and 13 min for the reply to the end mark, which are less than the lease's extension.
 const ATTEMPT_MAX: Duration = Duration::from_secs(28 * 60);
-/// The longest sleep: another process, or a clock that was set, may have made something due.
+/// The longest sleep: another process, or a clock that was set, may have made a row due.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// The pause after the rows could not be read.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-/// How long running attempts may take when the node stops. What is cut off is put back.
+/// How long running attempts may go on when the node stops. Those that are cut off release their rows.
 const STOP_GRACE: Duration = Duration::from_secs(3);
-/// How long those may take further that wait for the next hop's reply to a whole message: cut off, they make the message
-/// come twice. With the others below the time that a node gives to its parts.
+/// How much longer those may go on that wait for the next hop's reply to a whole message: cut off, they send the message
+/// twice. The sum with the limits beside it is the time that a node gives to its parts.
 const REPLY_GRACE: Duration = Duration::from_secs(9);
-/// How long putting back may take then.
+/// How long releasing the rows may take then.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
 
 /// Which attempts go on while the node stops.
@@ -34,7 +34,7 @@ const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
 pub(crate) enum Cut {
     /// All.
     Nothing,
-    /// Those whose message the next hop may have by now.
+    /// Those whose message the next hop may already have.
     BeforeHandOver,
     /// None.
     All,
@@ -58,7 +58,7 @@ pub(crate) struct Running {
 }
 
 impl Queue {
-    /// Works the queue until `stop` resolves.
+    /// Works on the queue until `stop` resolves.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut running = Running::default();
@@ -85,7 +85,7 @@ impl Queue {
         }
     }
 
-    /// Starts what is due as far as there is room; returns how long nothing more can be due.
+    /// Starts attempts at due rows as far as there is room. Returns the time until the next row can be due.
     pub(crate) async fn begin_due(&self, running: &mut Running, cuts: &watch::Receiver<Cut>) -> Duration {
         let now = (self.inner.clock)();
         let config = &self.inner.config;
@@ -114,7 +114,7 @@ impl Queue {
             let task = running.tasks.spawn(async move { queue.attempt_to_end(taken, now, cuts).await });
             running.rows.insert(task.id(), row);
         }
-        // What is due and was not taken waits for the end of an attempt, which wakes this.
+        // Due rows that were not taken wait for the end of an attempt, which wakes the worker.
         match self.inner.store.next_due(now.as_second()).await {
             Ok(Some(due_at)) => pause_until(due_at, now),
             Ok(None) => SLEEP_MAX,
@@ -126,8 +126,8 @@ impl Queue {
         note_outcome(taken.row.id.0, self.attempt_parts(&taken, now, cuts).await);
     }
 
-    /// One attempt, to an outcome on record: part after part of the recipients. A part that takes too long is a deferral like
-    /// any other: counted, put off further each time, reported to the sender when the message's life is over.
+    /// Runs one attempt to a recorded outcome, part after part of the recipients. A part that takes too long counts as a deferral:
+    /// it is counted, delayed further each time, and reported to the sender at the end of the message's life.
     pub(crate) async fn attempt_parts(
         &self,
         taken: &Taken,
@@ -165,7 +165,7 @@ impl Running {
         count
     }
 
-    /// Waits for the end of an attempt, then reaps all that ended: one look at the rows for many ends. False when none runs.
+    /// Waits for the end of an attempt, then collects all that ended: one read of the rows for many. `false` when none runs.
     async fn reap(&mut self) -> bool {
         let Some(ended) = self.tasks.join_next_with_id().await else { return false };
         self.note_end(ended);
@@ -179,7 +179,7 @@ impl Running {
         while self.reap().await {}
     }
 
-    /// An attempt that panicked leaves its row to its lease. That taking counts as one without an outcome.
+    /// An attempt that panicked leaves its row to the end of the lease. It counts as one without an outcome.
     fn note_end(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match &ended {
             Ok((id, ())) => *id,
@@ -203,7 +203,7 @@ fn note_outcome(id: uuid::Uuid, outcome: Result<(), LeaseError>) {
     }
 }
 
-/// Not less than a little, so that a row which cannot be taken does not make the worker spin.
+/// A minimum, so that a row which cannot be taken does not make the worker spin.
 fn pause_until(due_at: i64, now: Timestamp) -> Duration {
     let seconds = due_at.saturating_sub(now.as_second()).max(0);
     Duration::from_secs(seconds.unsigned_abs()).clamp(Duration::from_millis(200), SLEEP_MAX)
