@@ -1,11 +1,11 @@
-//! Days and moments in the words of the page's language, at the site's clock.
+//! Days and moments in the page's language and the site's time zone.
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ZonedDateTime};
 
 use crate::language::Language;
 
-/// "5 janvier 2027", "January 5, 2027".
+/// A day: "5 janvier 2027", "January 5, 2027".
 pub(crate) fn day(date: Date, language: Language) -> String {
     let month = language.say(&format!("month.{}", date.month()), &[]);
     let (number, year) = (date.day(), date.year());
@@ -16,12 +16,12 @@ pub(crate) fn day(date: Date, language: Language) -> String {
     }
 }
 
-/// A day of the directory (`YYYY-MM-DD`, or a moment); what is none stays as it is.
+/// A day of the directory (`YYYY-MM-DD`); other text is returned unchanged.
 pub(crate) fn day_of(text: &str, language: Language) -> String {
     text.parse::<Date>().map_or_else(|_| text.to_owned(), |date| day(date, language))
 }
 
-/// An RFC 3339 moment: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". What is no moment stays as it is.
+/// An RFC 3339 moment: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". Other text is returned unchanged.
 pub(crate) fn moment(text: &str, now: &ZonedDateTime, language: Language) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
     let at = time.to_zoned_datetime(now.time_zone().clone());
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn moments_are_told_as_people_tell_them() {
-        // Nine in the evening of the 23rd in Toronto.
+        // 21:00 on the 23rd in Toronto.
         let now: ZonedDateTime = "2026-11-23T21:00:00-05:00[America/Toronto]".parse().unwrap();
         for (text, french, english) in [
             ("2026-11-23T20:45:00Z", "aujourd’hui à 15 h 45", "today at 15:45"),

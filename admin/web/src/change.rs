@@ -1,4 +1,4 @@
-//! What every change of a person shares: it comes to its end, and the next page says that it is done.
+//! What all changes of a person share: they run to their end, and the next page reports the result.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use provost_provision::DeskError;
@@ -10,8 +10,8 @@ use crate::signed_in::SignedIn;
 use crate::visitor::Visitor;
 use crate::web::Web;
 
-/// Runs a change in a task of its own: a browser that goes away drops its request, and must not stop a change between
-/// its first write and its last.
+/// Runs a change in a task of its own: a browser that closes its connection cancels its request, and must not stop a change
+/// between its first write and its last.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     visitor: &Visitor,
     change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
@@ -19,7 +19,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
     tokio::spawn(change).await.map_err(|error| bug(visitor, "a change ended in a fault", &error))
 }
 
-/// Back to a person's page with a message, after a change (post, redirect, get).
+/// Redirects to the person's page with a message, after a change (post, redirect, get).
 pub(crate) async fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &str, value: String) -> Response {
     web.sessions.leave_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
     Redirect::to(&person_url(id)).into_response()

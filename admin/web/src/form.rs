@@ -1,4 +1,4 @@
-//! A form of a signed-in person, checked before anything is done with it.
+//! Forms of signed-in people, checked before they have any effect.
 
 use axum::Form;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -12,7 +12,7 @@ use crate::security::is_same_origin;
 use crate::signed_in::SignedIn;
 use crate::web::Web;
 
-/// A form that was sent from our own page, in this session.
+/// A form that was sent from one of our pages, in this session.
 pub(crate) struct SessionForm<T> {
     pub(crate) signed_in: SignedIn,
     pub(crate) fields: T,
@@ -49,7 +49,7 @@ impl<T: DeserializeOwned> FromRequest<Web> for SessionForm<T> {
             }
             _ => page::failure(visitor, StatusCode::BAD_REQUEST, "title.refused", "error.expired_form", &[]),
         })?;
-        // Digests compare in constant time.
+        // Digests are compared in constant time.
         if blake3::hash(form.csrf.as_bytes()) != blake3::hash(signed_in.user.csrf.as_bytes()) {
             metrics::counter!("provost_web_refused_forms_total").increment(1);
             return Err(page::failure(visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]));
@@ -59,7 +59,7 @@ impl<T: DeserializeOwned> FromRequest<Web> for SessionForm<T> {
     }
 }
 
-/// The status of a rejection, whatever its type.
+/// The HTTP status of a rejection, whatever its type.
 trait RejectionStatus {
     fn into_response_status(self) -> StatusCode;
 }

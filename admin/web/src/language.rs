@@ -1,4 +1,4 @@
-//! French and English: which one, and the words.
+//! The languages of the pages, French and English: how one is chosen, and its texts.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ type Words = BTreeMap<String, String>;
 static FRENCH: LazyLock<Words> = LazyLock::new(|| words(include_str!("../lang/fr.json")));
 static ENGLISH: LazyLock<Words> = LazyLock::new(|| words(include_str!("../lang/en.json")));
 
-/// The tables are part of the program, and a test reads them; an empty one would show keys in place of words.
+/// The texts are part of the program, and a test reads them; with an empty table the pages would show keys.
 fn words(text: &str) -> Words {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -29,7 +29,7 @@ impl Language {
         }
     }
 
-    /// The one that a switch leads to.
+    /// The language that the switch on a page leads to.
     pub(crate) fn other(self) -> Self {
         match self {
             Self::French => Self::English,
@@ -37,7 +37,7 @@ impl Language {
         }
     }
 
-    /// From a cookie or query.
+    /// Parses the value of a cookie or query.
     pub(crate) fn parse(tag: &str) -> Option<Self> {
         match tag {
             "fr" => Some(Self::French),
@@ -46,7 +46,7 @@ impl Language {
         }
     }
 
-    /// The best of `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when it names neither.
+    /// The best match for `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when neither is named.
     pub(crate) fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(Self, u32)> = None;
         for range in header.split(',').take(32) {
@@ -55,7 +55,7 @@ impl Language {
             let Some(language) = Self::parse(tag.split('-').next().unwrap_or_default()) else { continue };
             let weight =
                 parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
-            // Thousandths: RFC 9110 §12.4.2 gives weights three digits.
+            // Thousandths: weights have up to three digits (RFC 9110 §12.4.2).
             let weight = (weight.unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u32;
             if weight > 0 && best.is_none_or(|(_, before)| weight > before) {
                 best = Some((language, weight));
@@ -64,7 +64,7 @@ impl Language {
         best.map(|(language, _)| language)
     }
 
-    /// The words of `key`; `None` when there are none.
+    /// The text of `key`; `None` when the table has none.
     pub(crate) fn find(self, key: &str) -> Option<&'static str> {
         let table = match self {
             Self::French => &FRENCH,
@@ -73,18 +73,18 @@ impl Language {
         table.get(key).map(String::as_str)
     }
 
-    /// The words of `key` with `{name}` replaced by its value. A key without words is shown itself: ugly and findable.
+    /// The text of `key` with each `{name}` replaced by its value. A key without a text is shown itself, so that it is noticed.
     pub(crate) fn say(self, key: &str, values: &[(&str, &str)]) -> String {
         fill(self.find(key).unwrap_or(key), values)
     }
 
-    /// The words of `prefix.name`, or `name` as it is: for words that the directory may know and we do not.
+    /// The text of `prefix.name`, or `name` unchanged where the directory has a value that the table lacks.
     pub(crate) fn name(self, prefix: &str, name: &str) -> String {
         self.find(&format!("{prefix}.{name}")).unwrap_or(name).to_owned()
     }
 }
 
-/// Replaces each `{name}` once, from left to right: a value that itself holds braces is not looked at again.
+/// Replaces each `{name}` once, from left to right: braces within a value are not replaced again.
 pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;

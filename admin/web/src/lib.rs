@@ -1,8 +1,8 @@
 //! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. French and English; works without script.
 //!
-//! A face and nothing more: every change goes through `Desk`, which decides who may, as on the command line and in REST. Every look at
-//! a person and every change is audited with the signed-in person's login. What must never happen here: a rule about
-//! people, a script in a page, an answer that a browser may keep.
+//! This room holds no rule about people: every change goes through `Desk`, which decides who may make it, as for the command line and
+//! REST. Every look at a person and every change is audited under the signed-in person's login. Two things must never happen here: a
+//! script in a page, and an answer that a browser may store.
 
 mod calendar;
 mod change;
@@ -32,7 +32,7 @@ use axum::routing::{get, post};
 
 pub use web::WebState;
 
-/// Largest form, in octets: two vacation texts, percent-encoded.
+/// Largest form, octets: two vacation texts, percent-encoded.
 const FORM_OCTETS_MAX: usize = 128 * 1024;
 
 /// All pages, from `/`, with the fallback for every path that no other router has.

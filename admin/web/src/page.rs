@@ -1,4 +1,4 @@
-//! Templates and what every page has: language, visitor, message.
+//! Templates, and what every page has: language, visitor, message.
 
 use std::sync::LazyLock;
 
@@ -15,9 +15,9 @@ use crate::rule;
 use crate::session::Flash;
 use crate::visitor::{Visitor, in_language};
 
-/// Seconds after which an unavailable directory is worth another try.
+/// Seconds after which a browser may try an unavailable directory again.
 const RETRY_AFTER_SECONDS: u32 = 5;
-/// Seconds for which a browser may keep the style sheet and the icon.
+/// Seconds for which a browser may cache the style sheet and the icon.
 const ASSET_CACHE: &str = "public, max-age=3600";
 
 /// Name and text of every template.
@@ -33,7 +33,7 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("message", include_str!("../templates/message.hbs")),
 ];
 
-/// A template that cannot be read is missing then, and its pages are a 500; a test reads them all.
+/// A template with a syntax error is left out, and its pages answer 500; a test reads all templates.
 static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut pages = Handlebars::new();
     pages.set_strict_mode(true);
@@ -46,7 +46,7 @@ static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     pages
 });
 
-/// `{{say "key" name=value}}`: words in the page's language. What it gives is escaped like any other value.
+/// `{{say "key" name=value}}`: a text in the page's language, escaped like any other value.
 struct Say;
 
 impl HelperDef for Say {
@@ -61,7 +61,7 @@ impl HelperDef for Say {
         let tag = context.data().get("lang").and_then(Value::as_str).unwrap_or_default();
         let words = Language::parse(tag).and_then(|language| language.find(key));
         let words = words.ok_or_else(|| RenderErrorReason::Other(format!("no words for '{key}' in '{tag}'")))?;
-        // Strict mode leaves a helper's values to the helper.
+        // In strict mode the helper has to check its values itself.
         if let Some((name, _)) = helper.hash().iter().find(|(_, value)| value.is_value_missing()) {
             return Err(RenderErrorReason::Other(format!("no value for '{name}' of '{key}'")).into());
         }
@@ -123,7 +123,7 @@ pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template
     }
 }
 
-/// The page of an error.
+/// The page of an error, by the key of its text.
 pub(crate) fn failure(
     visitor: &Visitor,
     status: StatusCode,
@@ -134,14 +134,14 @@ pub(crate) fn failure(
     told(visitor, status, title_key, visitor.language.say(text_key, values))
 }
 
-/// The page of an error, in these words.
+/// The page of an error, with this text.
 fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
     struct Message {
         title_key: &'static str,
         text: String,
     }
-    // The switch of an error page that answers a form must not lead to a path that takes forms only.
+    // The language switch of an error page that answers a form must not lead to a path that takes forms only.
     let mut visitor = visitor.clone();
     if !matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
         visitor.here = "/".to_owned();
@@ -154,7 +154,7 @@ fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: St
     reply
 }
 
-/// The page of an operation that was not done.
+/// The page of an operation that was refused or failed.
 pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
     let (status, title, text, value) = match error {
         DeskError::NotFound(_) | DeskError::UnknownSetting(_) | DeskError::NotStated(_) => {
@@ -185,7 +185,7 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
     failure(visitor, status, title, text, &[("rule", value), ("value", value)])
 }
 
-/// Why an address cannot be given yet, with the day from which it can.
+/// The reason why an address cannot be given yet, with the day from which it can.
 pub(crate) fn in_quarantine(language: Language, address: &str, until: Option<&str>) -> String {
     let end = until.and_then(|until| until.parse::<jiff::Timestamp>().ok());
     match end {
@@ -197,13 +197,13 @@ pub(crate) fn in_quarantine(language: Language, address: &str, until: Option<&st
     }
 }
 
-/// A fault of ours.
+/// The page of an internal error, which is logged.
 pub(crate) fn bug(visitor: &Visitor, what: &str, error: &dyn std::fmt::Display) -> Response {
     tracing::error!(%error, "{what}");
     failure(visitor, StatusCode::INTERNAL_SERVER_ERROR, "title.bug", "error.bug", &[])
 }
 
-/// For every path that nobody has, and every method that a path has not.
+/// The page of an unknown path, and of a method that a path does not support.
 pub(crate) async fn no_such_page(visitor: Visitor) -> Response {
     failure(&visitor, StatusCode::NOT_FOUND, "title.not_found", "error.not_found", &[])
 }

@@ -1,8 +1,8 @@
-//! How a person is linked and coloured, wherever they stand.
+//! Links to people, and the colours of their states.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What is encoded in a part of a path: all but the unreserved characters of RFC 3986 §2.3, and the dot, so that no part
+/// What is encoded in a path segment: all but the unreserved characters of RFC 3986 §2.3, and also the dot, so that no segment
 /// can be `..`.
 const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
@@ -11,7 +11,7 @@ pub(crate) fn person_url(id: &str) -> String {
     format!("/people/{}", utf8_percent_encode(id, PATH_PART))
 }
 
-/// How a state is coloured: its words say the same.
+/// The colour of a state; the text beside it says the same.
 pub(crate) fn state_level(state: &str) -> &'static str {
     match state {
         "active" | "alumni" => "good",

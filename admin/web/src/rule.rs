@@ -1,8 +1,8 @@
-//! The rules of the operations, in the page's language: what a clerk can break is reported in the clerk's language.
+//! Rules of the operations in the page's language: a clerk reads the rule that was broken in their own language.
 
 use crate::language::Language;
 
-/// A rule as the operations word it, and the key of its words here. `*` stands for what is filled in as `{value}`.
+/// A rule as the operations state it, and the key of its text. `*` stands for what is filled in as `{value}`.
 const RULES: [(&str, &str); 12] = [
     ("the primary address stays", "rule.primary"),
     ("its domain is not served here", "rule.domain"),
@@ -18,7 +18,7 @@ const RULES: [(&str, &str); 12] = [
     ("no control characters but line ends and tabs", "rule.control"),
 ];
 
-/// The rule in `language`. One that is not known here is shown as it is.
+/// The rule in `language`. A rule without a text is shown unchanged.
 pub(crate) fn in_words(rule: &str, language: Language) -> String {
     let known = RULES.iter().find_map(|(pattern, key)| Some((key, value_of(pattern, rule)?)));
     match known {
@@ -27,7 +27,7 @@ pub(crate) fn in_words(rule: &str, language: Language) -> String {
     }
 }
 
-/// What stands in place of the pattern's `*`; empty without one. `None` when the rule is another one.
+/// The text in place of the pattern's `*`, empty for a pattern without one; `None` when the rule is another one.
 fn value_of<'a>(pattern: &str, rule: &'a str) -> Option<&'a str> {
     match pattern.split_once('*') {
         None => (pattern == rule).then_some(""),

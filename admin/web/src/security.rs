@@ -1,4 +1,4 @@
-//! What surrounds every page: headers that forbid scripts, frames and caches; the deadline; the origin check.
+//! What surrounds every page: headers that forbid scripts, frames and caches; the deadline; the check of the origin.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use axum::response::{IntoResponse, Response};
 
 use crate::language::Language;
 
-/// Longest request, its body's arrival included.
+/// Longest request with its body, seconds.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a browser remembers the language: a year, in seconds.
 const LANGUAGE_SECONDS: u32 = 31_536_000;
 
-/// Nothing but our own style sheet and icon; no script at all; forms only to us.
+/// Our own style sheet and icon only, no script, and forms to this site only.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Headers on every reply. `same-origin` and not `no-referrer`: with the latter browsers send `Origin: null` with forms.
+/// Headers of every reply. `same-origin` instead of `no-referrer`: with the latter browsers send `Origin: null` with forms.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -27,7 +27,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// Adds the headers, keeps the deadline, and remembers a language chosen by `?lang=`.
+/// Adds the headers, enforces the deadline, and stores a language chosen by `?lang=`.
 pub(crate) async fn surround(request: Request, next: Next) -> Response {
     let chosen = language_of_query(request.uri().query().unwrap_or_default());
     let mut reply = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
@@ -49,14 +49,14 @@ pub(crate) async fn surround(request: Request, next: Next) -> Response {
     reply
 }
 
-/// `lang=` of a query, when it is a language of ours.
+/// `lang=` of a query, when the pages have that language.
 pub(crate) fn language_of_query(query: &str) -> Option<Language> {
     query.split('&').find_map(|pair| Language::parse(pair.strip_prefix("lang=")?))
 }
 
-/// Whether a form can have come from our own pages. `Sec-Fetch-Site` decides where the browser sends it, else `Origin`
-/// must name the host that was asked. Neither means that it is no browser, or a very old one: forms are then held by the
-/// token in them.
+/// Whether a form can have been sent from our own pages. `Sec-Fetch-Site` decides where the browser sends it; otherwise `Origin`
+/// must name the requested host. A request without either comes from a very old browser or another program: the token in the
+/// form protects it.
 pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
@@ -69,8 +69,8 @@ pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the browser's side of the way is TLS, which a proxy before us ends: the browser says so itself in the
-/// `Origin` of each form, the proxy in `X-Forwarded-Proto`. A lie makes the liar's own cookie unusable, nothing more.
+/// Whether the browser uses TLS, which a proxy before this node may end: the browser shows it in the `Origin` of each form, the
+/// proxy in `X-Forwarded-Proto`. A forged header only makes the sender's own cookie unusable.
 pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
     let begins = |name: HeaderName, with: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|text| text.starts_with(with))

@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! Sign-in and sign-out.
 
 use std::net::Ipv6Addr;
 
@@ -19,7 +19,7 @@ use crate::user::principal_of;
 use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
 use crate::web::Web;
 
-/// Longest login that is looked at, in octets (an address, RFC 5321 §4.5.3.1).
+/// Longest login that is looked up, octets (an address, RFC 5321 §4.5.3.1).
 const NAME_OCTETS_MAX: usize = 320;
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct SignInPage<'a> {
     error: Option<String>,
 }
 
-/// The form; a signed-in user is sent on.
+/// The form; signed-in people are redirected to the search.
 pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
     let next = way_back(&query.next);
     if visitor.user.is_some() {
@@ -59,7 +59,7 @@ pub(crate) async fn sign_in(
     headers: HeaderMap,
     form: Result<Form<SignInForm>, FormRejection>,
 ) -> Response {
-    // There is no session yet that could hold a token: the origin alone protects against a sign-in from elsewhere.
+    // There is no session yet that could hold a token: only the origin protects against a sign-in sent by another site.
     let (Ok(Form(form)), true) = (form, is_same_origin(&headers)) else {
         return failure(&visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]);
     };
@@ -97,7 +97,7 @@ pub(crate) async fn sign_in(
         Login::Throttled => return again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
         Login::Unavailable => return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]),
         Login::Refused => {
-            // Only a name that exists is written down: what else is typed here may be a password.
+            // Only a name that exists is logged: other text in this field may be a password.
             if let Some(person) = web.site.view.snapshot().by_login(name) {
                 desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
             }
@@ -114,7 +114,7 @@ pub(crate) async fn sign_in(
         tracing::error!(%error, "nobody is let in unseen");
         return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
     }
-    // Always a new one: a cookie from before the sign-in is worth nothing.
+    // Always a new cookie: a cookie from before the sign-in gets no rights.
     match web.sessions.begin(person.entry_uuid, now).await {
         Ok(cookie) => with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None),
         Err(error) => {

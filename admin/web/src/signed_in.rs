@@ -1,4 +1,4 @@
-//! What a handler takes when it serves signed-in people alone.
+//! The extractor of handlers that serve signed-in people only.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,7 +12,7 @@ use crate::user::User;
 use crate::visitor::Visitor;
 use crate::web::Web;
 
-/// A visitor who is signed in; all others are led to the sign-in.
+/// A visitor who is signed in; others are redirected to the sign-in.
 #[derive(Clone)]
 pub(crate) struct SignedIn {
     pub(crate) visitor: Visitor,
@@ -20,7 +20,7 @@ pub(crate) struct SignedIn {
 }
 
 impl SignedIn {
-    /// Who asks for the operations.
+    /// The principal of the operations.
     pub(crate) fn principal(&self) -> Principal {
         self.user.principal.clone()
     }
@@ -44,7 +44,7 @@ impl FromRequestParts<Web> for SignedIn {
     }
 }
 
-/// Back to the page after the sign-in, if it is one that can be asked for again.
+/// The path to return to after the sign-in, when it can be requested again.
 fn to_sign_in(method: &Method, here: &str) -> Response {
     if *method != Method::GET || here == "/" {
         return Redirect::to("/sign-in").into_response();

@@ -1,4 +1,4 @@
-//! How often a sign-in may fail: per name and address, and per address over all names. Counted over all nodes.
+//! How often a sign-in may fail: per name and address, and per address over all names. The counts are shared by all nodes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,28 +7,28 @@ use jiff::{SignedDuration, Timestamp};
 use provost_store::{Expect, StateChange, StateError, StateSpace, StateStore, WhenFull};
 use serde::{Deserialize, Serialize};
 
-/// Attempts of one name from one address within the window.
+/// Attempts for one name from one address within the window.
 const ATTEMPTS_OF_NAME_MAX: u32 = 5;
-/// Attempts from one address within the window: a help desk may sit behind one.
+/// Attempts from one address within the window: a whole help desk may share one.
 const ATTEMPTS_OF_ADDRESS_MAX: u32 = 50;
 /// The window.
 const WINDOW: SignedDuration = SignedDuration::from_mins(1);
-/// Tries to count one attempt among others that are counted at the same time: more than an address may have.
+/// Retries of counting one attempt while others are counted: more than an address may have attempts.
 const TRIES: usize = 60;
 
-/// Names and addresses that are counted at once. Full, so many names within a minute are an attack on this table: nobody
-/// new is counted in, or let in.
+/// Names and addresses that are counted at once. So many within a minute are an attack on this table: while it is full, no new
+/// name is counted, and none is let in.
 static ATTEMPTS: StateSpace =
     StateSpace { name: "sign-in", records_max: 20_000, octets_max: 100, when_full: WhenFull::Refuse };
 
-/// Attempts of one name or address.
+/// Attempts for one name or address.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Count {
     since: i64,
     attempts: u32,
 }
 
-/// Attempts that have not succeeded. Cheap to clone.
+/// The attempts that have not succeeded. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Throttle {
     state: Arc<dyn StateStore>,
@@ -39,8 +39,8 @@ impl Throttle {
         Self { state }
     }
 
-    /// Counts an attempt before its password is looked at, so that many at once gain nothing. `Some` is the seconds to
-    /// wait; such an attempt must not be looked at.
+    /// Counts an attempt before its password is checked, so that parallel attempts gain nothing. `Some` is the seconds to wait; the
+    /// password of such an attempt must not be checked.
     pub(crate) async fn attempt(
         &self,
         name: &str,
@@ -69,7 +69,7 @@ impl Throttle {
         Ok(Some(1))
     }
 
-    /// The attempt succeeded: it counts no more. When that cannot be written, it counts for the rest of the minute.
+    /// Takes a successful attempt out of the count. When that cannot be written, the attempt counts for the rest of the minute.
     pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.forget(name, address, now.as_second()).await {
             tracing::warn!(%error, "a sign-in that succeeded still counts as an attempt");
@@ -93,7 +93,7 @@ impl Throttle {
         Err(StateError::Conflict)
     }
 
-    /// The count of a key, and the version that it was read in.
+    /// The count of a key, and the version in which it was read.
     async fn count(&self, key: &str, now: i64) -> Result<(Count, Expect), StateError> {
         match self.state.record(&ATTEMPTS, key, now).await? {
             None => Ok((Count { since: now, attempts: 0 }, Expect::Absent)),
@@ -118,12 +118,12 @@ fn of_name(name: &str, address: Option<IpAddr>) -> String {
     digest(&format!("name {:?} {}", address.map(network), name.trim().to_lowercase()))
 }
 
-/// Names are of any length, and nobody who reads the state learns them.
+/// Keys are digests: names can have any length, and the stored state does not reveal them.
 fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
-/// The address as it is counted: of IPv6 its first 64 bits, as one subscriber has all that follow.
+/// The address as it is counted: the first 64 bits for IPv6, as one subscriber has all addresses below them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => IpAddr::V6((u128::from(six) & !u128::from(u64::MAX)).into()),

@@ -1,4 +1,4 @@
-//! A signed-in person with a role that may look at people.
+//! Signed-in people with a role that may look at people.
 
 use provost_provision::{Operation, Principal};
 use provost_view::{Person, PersonState};
@@ -6,7 +6,7 @@ use provost_view::{Person, PersonState};
 use crate::session::{SessionKey, Visit};
 use crate::web::Web;
 
-/// Who asks, when it is this person: nobody when the account is not active.
+/// The principal for a person; `None` when the account is not active or has no such role.
 pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
     let roles = person.roles.iter().map(AsRef::as_ref);
     (person.state == PersonState::Active).then(|| Principal::person(&person.uid, person.entry_uuid, roles))
@@ -15,17 +15,17 @@ pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
 /// A signed-in person.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
-    /// Their login, for the page's head.
+    /// The login, for the head of the page.
     pub(crate) uid: String,
-    /// Who asks for the operations.
+    /// The principal of the operations.
     pub(crate) principal: Principal,
     pub(crate) session: SessionKey,
-    /// What each of their forms must send.
+    /// The token that each form of this session must send.
     pub(crate) csrf: String,
 }
 
 impl User {
-    /// Whose session it is, by what the View knows now: a role taken away or a suspension ends the session at once.
+    /// The user of a session, by the View of this moment: a role that was taken away or a suspension ends the session at once.
     pub(crate) async fn of(web: &Web, visit: &Visit) -> Option<Self> {
         let person = web.site.view.snapshot().person(visit.entry_uuid);
         let principal = person.as_deref().and_then(principal_of).filter(|who| who.may(Operation::ViewPerson));

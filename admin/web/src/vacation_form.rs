@@ -1,4 +1,4 @@
-//! The form of a vacation reply: its fields as they are sent, and the rule that they state.
+//! The form of a vacation reply: its fields as they were sent, and the rule that they state.
 
 use jiff::civil::Date;
 use provost_provision::VacationChange;
@@ -22,11 +22,11 @@ pub(crate) struct VacationForm {
     pub(crate) interval_days: String,
 }
 
-/// A field and what is wrong with it, in words.
+/// A field and its error text.
 pub(crate) type FieldMistake = (&'static str, String);
 
 impl VacationForm {
-    /// The rule that the form states, or everything that is wrong with it.
+    /// The rule that the form states, or every error in it.
     pub(crate) fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldMistake>> {
         let mut mistakes = Vec::new();
         let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.say(key, &[])));
@@ -89,7 +89,7 @@ fn text(text: &str) -> Option<String> {
     (!text.trim().is_empty()).then_some(text)
 }
 
-/// The name of the field that the desk found wrong, if this form has it.
+/// The field that the desk refused, when this form has it.
 pub(crate) fn field_of(name: &str) -> Option<&'static str> {
     ["start", "end", "subject_fr", "subject_en", "text_fr", "text_en", "interval_days"]
         .into_iter()

@@ -1,4 +1,4 @@
-//! Who sends a request, signed in or not, and in which language.
+//! The visitor: who sends a request, signed in or not, and in which language.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -20,20 +20,20 @@ pub(crate) const SESSION_COOKIE: &str = "provost_session";
 /// Cookies that are looked at in one request.
 const COOKIES_MAX: usize = 64;
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Clone)]
 pub(crate) struct Visitor {
-    /// Theirs: chosen, remembered, or as the browser asks; else French.
+    /// The language: chosen, remembered, or the best of the browser's list; else French.
     pub(crate) language: Language,
-    /// Where they come from, when the listener reports it.
+    /// The peer's address, when the listener reports it.
     pub(crate) address: Option<IpAddr>,
-    /// Path and query of the page, for the language switch and the way back after a sign-in.
+    /// Path and query of the page, for the language switch and for the return after a sign-in.
     pub(crate) here: String,
-    /// When signed in and still allowed.
+    /// The user, when signed in and still allowed.
     pub(crate) user: Option<User>,
     /// The message that this page shows.
     pub(crate) flash: Option<Flash>,
-    /// Whether it could not be found out who it is.
+    /// Whether the session store could not answer.
     pub(crate) is_unknown: bool,
 }
 
@@ -64,7 +64,7 @@ impl FromRequestParts<Web> for Visitor {
     }
 }
 
-/// The session of the cookie. Only a page that is asked for can show the message.
+/// The session of the cookie. Only a request for a page takes the message.
 async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<Visit>, StateError> {
     let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
     web.sessions.visit(&cookie, parts.method == Method::GET, now).await
@@ -95,7 +95,7 @@ pub(crate) fn in_language(here: &str, language: Language) -> String {
     format!("{path}?{}", query.join("&"))
 }
 
-/// Where to go after a sign-in: a page of ours and nothing else, whatever the form says.
+/// The path to return to after a sign-in: always one of our pages, whatever the form states.
 pub(crate) fn way_back(next: &str) -> &str {
     let ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
     if ours && next.len() <= 2000 && next.is_ascii() { next } else { "/" }

@@ -1,4 +1,4 @@
-//! What the pages work on, and what every handler shares.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use provost_view::View;
 use crate::session::Sessions;
 use crate::throttle::Throttle;
 
-/// What the pages work on.
+/// The services that the pages use.
 #[derive(Clone)]
 pub struct WebState {
     /// The operations.
     pub desk: Desk,
-    /// Mailbox facts (quota, last logins).
+    /// Facts about mailboxes (quota, last logins).
     pub store: Arc<dyn MessageStore>,
     /// Sessions and sign-in counts, shared by all nodes.
     pub state: Arc<dyn StateStore>,
@@ -22,7 +22,7 @@ pub struct WebState {
     pub view: View,
 }
 
-/// The given state and what is made of it.
+/// The given services, and what is made of them.
 #[derive(Clone)]
 pub(crate) struct Web {
     pub(crate) site: WebState,
