@@ -6,7 +6,7 @@ use provost_view::{Person, PersonState};
 use crate::session::{SessionKey, Visit};
 use crate::web::Web;
 
-/// The principal for a person; `None` when the account is not active or has no such role.
+/// The principal of a person; `None` when the account is not active.
 pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
     let roles = person.roles.iter().map(AsRef::as_ref);
     (person.state == PersonState::Active).then(|| Principal::person(&person.uid, person.entry_uuid, roles))
