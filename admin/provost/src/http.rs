@@ -145,6 +145,8 @@ where
 /// One request and its reply. `held` covers the reply.
 async fn answer(mut request: Request<Body>, client: SocketAddr, web: &Web, held: &mut Reservation) -> Response<Body> {
     held.release();
+    // One that pipelines has one request carried out, and then it is the turn of other connections.
+    tokio::task::yield_now().await;
     let is_tls = web.listener.implicit_tls;
     request.extensions_mut().insert(ConnectInfo(client));
     if is_tls {

@@ -11,6 +11,10 @@ use crate::output::beyond_free;
 use crate::stream::{READ_OCTETS_MIN, Stream};
 use crate::{Goodbye, Output, Peer, Reservation, Session, SessionError, Sink, Step};
 
+/// Commands of one connection that are carried out before other connections have their turn. A peer that pipelines
+/// thousands would otherwise hold a core until its answers fill the system's buffers.
+const STEPS_PER_TURN: u32 = 16;
+
 pub(crate) struct Conversation<'a, S> {
     stream: Stream,
     session: S,
@@ -76,6 +80,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
         let mut step = self.session.open(&mut out).await;
         let mut deadline = Instant::now() + self.session.idle_limit();
+        let mut steps: u32 = 0;
         loop {
             match step.map_err(|error| self.end_of(&error, peer))? {
                 Step::Close => return Ok(()),
@@ -83,6 +88,10 @@ impl<'a, S: Session> Conversation<'a, S> {
                     // A peer that asks for much at once and reads nothing waits for itself, not in our memory.
                     let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
                     out.relieve().await.map_err(|_| End::Lost)?;
+                    steps = steps.wrapping_add(1);
+                    if steps.is_multiple_of(STEPS_PER_TURN) {
+                        tokio::task::yield_now().await;
+                    }
                     let before = self.input.len();
                     step = self.session.step(&mut self.input, &mut out).await;
                     // Bytes that trickle in without making a command do not extend the peer's time.

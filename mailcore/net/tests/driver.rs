@@ -389,6 +389,24 @@ async fn input_waits_for_memory_and_not_for_ever() {
     }
 }
 
+/// One that pipelines shares the core with one that sends a single command.
+#[tokio::test]
+async fn pipelined_commands_hold_up_nobody() {
+    const COMMANDS: usize = 20_000;
+    let node = start(Limits::default(), LONG).await;
+    let connected = async || {
+        let mut peer = BufReader::new(TcpStream::connect(node.address).await.unwrap());
+        peer.read_line(&mut String::new()).await.unwrap();
+        peer
+    };
+    let (mut other, mut many) = (connected().await, connected().await);
+    many.write_all("a\n".repeat(COMMANDS).as_bytes()).await.unwrap();
+    other.write_all(b"b\n").await.unwrap();
+    other.read_line(&mut String::new()).await.unwrap();
+    let answered = node.answered.load(Ordering::SeqCst);
+    assert!(answered < COMMANDS / 2, "{answered} commands before that of the other");
+}
+
 /// Answers that nobody reads count for as long as they are in memory.
 #[tokio::test]
 async fn unread_output_counts() {

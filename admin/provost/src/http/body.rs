@@ -14,6 +14,9 @@ pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(30);
 /// Octets that earn a second more.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
+/// How long the rest of a body is read for which there is no memory.
+const FORGET_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long so many octets may take in all.
 pub(super) fn time_for(octets: u64, limit: Duration) -> Duration {
     limit.saturating_add(Duration::from_secs(octets / OCTETS_PER_SECOND_MIN))
@@ -68,7 +71,12 @@ impl Bounded {
         let deadline = self.began + time_for(octets, self.limit);
         match timeout_at(deadline, body.next()).await {
             Ok(Some(Ok(piece))) if self.take(piece.len()) => Ok(Some(piece)),
-            Ok(Some(Ok(_))) => Err(io::Error::from(io::ErrorKind::OutOfMemory).into()),
+            Ok(Some(Ok(_))) => {
+                // A client that is cut off while it sends may never see why: the rest is read, and forgotten.
+                let rest = async { while let Some(Ok(_)) = body.next().await {} };
+                _ = tokio::time::timeout(FORGET_LIMIT.min(self.limit), rest).await;
+                Err(io::Error::from(io::ErrorKind::OutOfMemory).into())
+            }
             Ok(Some(Err(error))) => Err(error.into()),
             Ok(None) => Ok(None),
             Err(_) => {
@@ -86,6 +94,7 @@ impl Bounded {
         let is_held = state.held.resize(beyond);
         if !is_held {
             state.fault = Some(Fault::NoMemory);
+            state.held.release();
         }
         is_held
     }
