@@ -195,7 +195,9 @@ fn one_memory_budget_for_all_protocols() {
         .map(|_| {
             let mut socket = TcpStream::connect(node.address(Port::Lmtp)).unwrap();
             socket.write_all(begin.as_bytes()).unwrap();
-            socket.write_all(&b"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmn\r\n".repeat(5 * MIB / 62)).unwrap();
+            socket
+                .write_all(&b"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmn\r\n".repeat(5 * MIB / 62))
+                .unwrap();
             socket
         })
         .collect();
@@ -217,7 +219,8 @@ fn one_memory_budget_for_all_protocols() {
     // Small things go on.
     is_served(&node, "endless bodies");
     let used = |node: &Node| {
-        let answer = send(node.address(Port::Health), Request { method: "GET", path: "/metrics", headers: &[], body: "" });
+        let answer =
+            send(node.address(Port::Health), Request { method: "GET", path: "/metrics", headers: &[], body: "" });
         let text = answer.unwrap().body;
         let line = text.lines().find_map(|line| line.strip_prefix("provost_memory_budget_octets{kind=\"used\"} "));
         line.map_or(f64::NAN, |octets| octets.parse().unwrap())

@@ -83,7 +83,8 @@ async fn serve_within(
     drain: &Drain,
 ) -> io::Result<SocketAddr> {
     let web = Arc::new(Web { listener: listener.clone(), pages, drain: drain.clone(), deadlines });
-    let serving = serve_connections(listener, drain.clone(), move |connection| converse(connection, web.clone())).await?;
+    let serving =
+        serve_connections(listener, drain.clone(), move |connection| converse(connection, web.clone())).await?;
     Ok(serving.address)
 }
 

@@ -105,8 +105,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                     step = match self.wait(deadline).await? {
                         Wakeup::Bytes => Ok(Step::Continue),
                         Wakeup::Event => {
-                            let mut out =
-                                Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
+                            let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
                             self.session.on_event(&mut out).await
                         }
                     };

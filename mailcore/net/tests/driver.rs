@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use provost_net::{
-    Budgets, ConnectionBudget, Drain, Goodbye, Limits, Listener, MemoryBudget, Output, PROXY_HEADER_LIMIT, Peer, ProxyNetworks, Session, SessionError, Step,
-    Transport, serve,
+    Budgets, ConnectionBudget, Drain, Goodbye, Limits, Listener, MemoryBudget, Output, PROXY_HEADER_LIMIT, Peer,
+    ProxyNetworks, Session, SessionError, Step, Transport, serve,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
