@@ -11,7 +11,9 @@ use provost_api::{ApiState, FixedToken, Health, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
-use provost_net::{Certificates, Drain, Limits, Listener, ProxyNetworks, Session, Transport, serve as listen};
+use provost_net::{
+    Budgets, Certificates, Drain, Limits, Listener, MemoryBudget, ProxyNetworks, Session, Transport, serve as listen,
+};
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Desk, Settings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
@@ -25,6 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit_log;
 use crate::config::{Config, ListenerConfig, read_secret};
+use crate::descriptors;
 use crate::exit::Exit;
 use crate::private;
 
@@ -119,9 +122,13 @@ impl Node {
             tracing::warn!("the directory does not answer: this node starts with what it knew");
         }
         let drain = Drain::new();
+        let budgets =
+            Budgets { memory: MemoryBudget::new(config.node.memory_octets), connections: descriptors::connections() };
+        drain.spawn(budgets.memory.clone().report(drain.clone()));
         let rooms = Rooms {
             config,
             tls,
+            budgets,
             drain: &drain,
             view: &view,
             store,
@@ -241,6 +248,8 @@ fn queue_config(config: &Config) -> QueueConfig {
 struct Rooms<'a> {
     config: &'a Config,
     tls: Option<Arc<rustls::ServerConfig>>,
+    /// Shared by all listeners.
+    budgets: Budgets,
     drain: &'a Drain,
     view: &'a View,
     store: Arc<LocalStore>,
@@ -291,13 +300,23 @@ impl Rooms<'_> {
         make: impl Fn(provost_net::Peer, Transport, bool) -> S + Send + Sync + 'static,
     ) -> anyhow::Result<()> {
         let Some(on) = on else { return Ok(()) };
-        let address = on.address;
+        let listener = self.listener(name, on, implicit_tls, self.config.listeners.proxies(on));
+        let served = listen(listener, self.drain.clone(), make).await;
+        served.with_context(|| format!("listener {name} {}", on.address))?;
+        Ok(())
+    }
+
+    fn listener(
+        &self,
+        name: &'static str,
+        on: &ListenerConfig,
+        implicit_tls: bool,
+        proxies: ProxyNetworks,
+    ) -> Listener {
         let mut limits = Limits::default();
         limits.connections_per_address = on.connections_per_address.unwrap_or(limits.connections_per_address);
-        let proxies = self.config.listeners.proxies(on);
-        let listener = Listener { name, address, implicit_tls, tls: self.tls.clone(), proxies, limits };
-        listen(listener, self.drain.clone(), make).await.with_context(|| format!("listener {name} {address}"))?;
-        Ok(())
+        let (address, tls, budgets) = (on.address, self.tls.clone(), self.budgets.clone());
+        Listener { name, address, implicit_tls, tls, proxies, limits, budgets }
     }
 
     fn smtp(&self) -> SmtpConfig {
@@ -307,6 +326,7 @@ impl Rooms<'_> {
             view: self.view.clone(),
             delivery: self.delivery.clone(),
             queue: self.queue.clone(),
+            memory: self.budgets.memory.clone(),
         }
     }
 
@@ -315,7 +335,7 @@ impl Rooms<'_> {
             hostname: self.hostname.clone(),
             view: self.view.clone(),
             store: self.store.clone(),
-            literals: provost_imap::LiteralBudget::within(self.config.node.data.clone()),
+            literals: provost_imap::LiteralBudget::within(self.config.node.data.clone(), self.budgets.memory.clone()),
             searches: provost_imap::SearchTurns::default(),
             rosters: provost_imap::Rosters::default(),
             recents: provost_imap::Recents::default(),
@@ -380,11 +400,9 @@ impl Rooms<'_> {
         proxies: ProxyNetworks,
         pages: axum::Router,
     ) -> anyhow::Result<()> {
-        let address = on.address;
-        let connections_per_address = on.connections_per_address.unwrap_or(Limits::default().connections_per_address);
-        let place = crate::http::Place { name, address, proxies, connections_per_address };
-        let served = crate::http::serve(place, pages, self.drain).await;
-        served.with_context(|| format!("listener {name} {address}"))
+        let listener = self.listener(name, on, on.tls, proxies);
+        let served = crate::http::serve(listener, pages, self.drain).await;
+        served.with_context(|| format!("listener {name} {}", on.address))
     }
 }
 

@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use provost_api::FixedToken;
 use provost_client::{DirectoryConfig, ServerConfig, ServerRole};
 use provost_entry::Dn;
-use provost_net::{Network, ProxyNetworks};
+use provost_net::{MEMORY_OCTETS_DEFAULT, MEMORY_OCTETS_MIN, Network, ProxyNetworks};
 use provost_provision::{Role as PersonRole, Settings};
 use provost_settings::{Fallback, SharedSettings};
 use provost_view::{PasswordSource, ViewConfig};
@@ -65,6 +65,13 @@ pub(crate) struct Node {
     pub(crate) hostname: String,
     /// Folder of everything that this node keeps.
     pub(crate) data: PathBuf,
+    /// Octets of memory for what peers send and are sent, of all protocols together.
+    #[serde(default = "default_memory_octets")]
+    pub(crate) memory_octets: u64,
+}
+
+fn default_memory_octets() -> u64 {
+    MEMORY_OCTETS_DEFAULT
 }
 
 /// `[directory]`
@@ -242,11 +249,10 @@ impl Config {
         if !(1..=64).contains(&self.store.shards) {
             found.push("store.shards: 1 to 64".to_owned());
         }
-        let listeners = &self.listeners;
-        let implicit = [&listeners.submissions, &listeners.imaps, &listeners.pop3s];
-        if self.tls.is_none() && implicit.iter().any(|listener| listener.is_some()) {
-            found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
+        if self.node.memory_octets < MEMORY_OCTETS_MIN {
+            found.push(format!("node.memory_octets: at least {MEMORY_OCTETS_MIN}"));
         }
+        found.extend(self.listeners.tls_complaints(self.tls.is_some()));
         found.extend(self.directory.embedded.as_ref().and_then(Embedded::shuts_out_its_node));
         for (user, role) in self.cli.iter().flat_map(|cli| &cli.roles) {
             if PersonRole::parse(role).is_none() {
@@ -301,6 +307,14 @@ impl Config {
     pub(crate) fn moved(&self) -> Vec<(&'static str, String)> {
         let command = |setting: &str, value: &str| format!("provost settings set {setting} {value}");
         self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
+    }
+
+    /// Where commands of this machine reach the node's REST, as in `http://127.0.0.1:8080`; `None` when `listeners.http` is
+    /// off.
+    pub(crate) fn rest_url(&self) -> Option<String> {
+        let on = self.listeners.http.as_ref()?;
+        let scheme = if on.tls { "https" } else { "http" };
+        Some(format!("{scheme}://{}", on.address))
     }
 
     /// Folder of the store and of the shared state.

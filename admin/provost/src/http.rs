@@ -1,279 +1,194 @@
-//! Web listeners: plain HTTP, behind a PROXY header where a balancer sends one.
+//! Web listeners: HTTP/1.1 over the accept loop and the budgets that mail has, with TLS where the configuration asks for it.
+//!
+//! Every wait for a peer has a deadline: the TLS handshake, the header (which is also the wait for the next request of a
+//! kept connection), the body, and the reading of the reply. Request bodies and replies are held within the memory
+//! budget of the process.
 
+mod body;
+mod paced;
+
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::serve::IncomingStream;
-use provost_net::{Drain, ProxyNetworks, SourcePlace, Sources};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep};
+use axum::body::{Body, HttpBody};
+use axum::extract::connect_info::ConnectInfo;
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use provost_net::{Connection, Drain, FREE_OCTETS, Listener, Reservation, serve_connections};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Mutex;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
 
-/// Connections that may wait for their PROXY header at once; with more, no further one is accepted. Each waits for five
-/// seconds at most.
-const WAITING_MAX: usize = 1_024;
-/// How long a connection may carry nothing, in either direction: longer than the longest request, in which nothing is said
-/// while it is worked on. Whoever went away without a word holds its place no longer.
-const SILENCE_MAX: Duration = Duration::from_secs(150);
-/// How long accepting rests when the system has no descriptors or memory left.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+use body::{Bounded, Fault};
+use paced::Paced;
 
-/// Where a web listener is, and whom it serves.
-pub(crate) struct Place {
-    /// For logs and metrics.
-    pub(crate) name: &'static str,
-    pub(crate) address: SocketAddr,
-    /// Networks whose connections begin with a PROXY header.
-    pub(crate) proxies: ProxyNetworks,
-    /// Open connections from one address; further ones are closed without an answer.
-    pub(crate) connections_per_address: usize,
+/// How long a header may take, and how long a kept connection may wait for its next request.
+const HEADER_LIMIT: Duration = Duration::from_secs(30);
+/// Request line and header fields, octets. A session cookie, a token and what browsers add are a tenth of it.
+const HEADER_OCTETS_MAX: usize = 16 * 1024;
+/// hyper's buffer of one connection, octets.
+const BUFFER_OCTETS_MAX: usize = 64 * 1024;
+/// How long the last octets of a reply, or the rest of a header, may take when the node stops.
+const STOP_LIMIT: Duration = Duration::from_millis(500);
+/// When to come again after 503, seconds.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+/// RFC 6797 §6.1: browsers ask this name by TLS only, for a year.
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// What a proxy sets that ends TLS before a plain listener; here it is set by the listener, whatever the client sent.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The deadlines of a web listener.
+#[derive(Clone, Copy, Debug)]
+struct Deadlines {
+    header: Duration,
+    /// For a body and for a reply, whatever their size; each octet adds to it.
+    transfer: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { header: HEADER_LIMIT, transfer: body::TRANSFER_LIMIT }
+    }
+}
+
+/// What the connections of a listener share.
+struct Web {
+    listener: Listener,
+    pages: Router,
+    drain: Drain,
+    deadlines: Deadlines,
 }
 
 /// Serves `pages` until `drain` stops. Handlers find the client's address, not the balancer's, in `ConnectInfo<SocketAddr>`.
-pub(crate) async fn serve(place: Place, pages: Router, drain: &Drain) -> io::Result<()> {
-    let socket = TcpListener::bind(place.address).await?;
-    let listener = Listener { socket, place, sources: Sources::new(), waiting: JoinSet::new() };
-    let pages = pages.layer(axum::middleware::map_request(own_address));
-    let service = pages.into_make_service_with_connect_info::<Client>();
-    let stopping = drain.clone();
-    drain.spawn(async move {
-        let stop = async move { stopping.stopping().await };
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop).await {
-            tracing::error!(%error, "web listener ended");
+/// With `implicit_tls` all of it is TLS, by the certificate that mail has.
+pub(crate) async fn serve(listener: Listener, pages: Router, drain: &Drain) -> io::Result<()> {
+    serve_within(Deadlines::default(), listener, pages, drain).await.map(|_| ())
+}
+
+async fn serve_within(
+    deadlines: Deadlines,
+    listener: Listener,
+    pages: Router,
+    drain: &Drain,
+) -> io::Result<SocketAddr> {
+    let web = Arc::new(Web { listener: listener.clone(), pages, drain: drain.clone(), deadlines });
+    let serving =
+        serve_connections(listener, drain.clone(), move |connection| converse(connection, web.clone())).await?;
+    Ok(serving.address)
+}
+
+/// One connection. Beyond the bound of its source it is closed without an answer.
+async fn converse(connection: Connection, web: Arc<Web>) {
+    let Connection { socket, peer, place } = connection;
+    let Some(_place) = place else { return };
+    let config = web.listener.tls.clone().filter(|_| web.listener.implicit_tls);
+    let Some(config) = config else {
+        return exchange(socket, peer.remote, web).await;
+    };
+    let handshake = tokio::time::timeout(web.listener.limits.handshake, TlsAcceptor::from(config).accept(socket));
+    let begun = tokio::select! {
+        () = web.drain.stopping() => return,
+        begun = handshake => begun,
+    };
+    match begun {
+        Ok(Ok(stream)) => exchange(stream, peer.remote, web).await,
+        Ok(Err(_)) | Err(_) => {
+            metrics::counter!("net_tls_failures_total", "listener" => web.listener.name).increment(1);
         }
+    }
+}
+
+/// Requests and replies, until the peer, a deadline or the end of the node ends them.
+async fn exchange<S>(stream: S, client: SocketAddr, web: Arc<Web>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let is_working = AtomicBool::new(false);
+    // What the last reply holds, until the next request: hyper sends it after the handler has ended.
+    let reply_held = Mutex::new(web.listener.budgets.memory.body());
+    let service = service_fn(|request: Request<Incoming>| async {
+        is_working.store(true, Ordering::Relaxed);
+        let reply = answer(request.map(Body::new), client, &web, &mut *reply_held.lock().await).await;
+        is_working.store(false, Ordering::Relaxed);
+        Ok::<_, Infallible>(reply)
     });
-    Ok(())
-}
-
-/// The client's address, as `ConnectInfo` can carry it for a listener that is not axum's own.
-#[derive(Clone, Copy)]
-struct Client(SocketAddr);
-
-impl Connected<IncomingStream<'_, Listener>> for Client {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Self(*stream.remote_addr())
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(web.deadlines.header)
+        .max_header_size(HEADER_OCTETS_MAX)
+        .max_buf_size(BUFFER_OCTETS_MAX);
+    let stream = TokioIo::new(Paced::new(stream, web.deadlines.transfer));
+    let mut connection = pin!(protocol.serve_connection(stream, service));
+    tokio::select! {
+        // A peer that left, was late or sent no HTTP: nothing to be done about any of them.
+        _ = connection.as_mut() => return,
+        () = web.drain.stopping() => {}
+    }
+    // Half a header is hardly waited for; a request that is being worked on is answered.
+    connection.as_mut().graceful_shutdown();
+    if tokio::time::timeout(STOP_LIMIT, connection.as_mut()).await.is_err() && is_working.load(Ordering::Relaxed) {
+        let _ = connection.await;
     }
 }
 
-/// Puts the address where handlers look for it.
-async fn own_address(mut request: Request) -> Request {
-    if let Some(ConnectInfo(Client(address))) = request.extensions().get().copied() {
-        request.extensions_mut().insert(ConnectInfo(address));
+/// One request and its reply. `held` covers the reply.
+async fn answer(mut request: Request<Body>, client: SocketAddr, web: &Web, held: &mut Reservation) -> Response<Body> {
+    held.release();
+    // One that pipelines has one request carried out, and then it is the turn of other connections.
+    tokio::task::yield_now().await;
+    let is_tls = web.listener.implicit_tls;
+    request.extensions_mut().insert(ConnectInfo(client));
+    if is_tls {
+        request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     }
-    request
+    let bounded = Bounded::new(web.listener.budgets.memory.body(), web.deadlines.transfer);
+    let request = request.map(|body| if body.is_end_stream() { body } else { bounded.around(body) });
+    let reply = match web.pages.clone().oneshot(request).await {
+        Ok(reply) => reply,
+        Err(never) => match never {},
+    };
+    let mut reply = match bounded.fault() {
+        Some(Fault::Late) => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+        Some(Fault::NoMemory) => busy(),
+        None => hold(reply, held),
+    };
+    if is_tls {
+        reply.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+    }
+    reply
 }
 
-struct Listener {
-    socket: TcpListener,
-    place: Place,
-    sources: Sources,
-    /// Connections whose PROXY header has not come: one that is slow holds up no other.
-    waiting: JoinSet<Option<(TcpStream, SocketAddr)>>,
+/// The reply, if the memory budget has room for it: it stays in memory until its peer has read it.
+fn hold(reply: Response<Body>, held: &mut Reservation) -> Response<Body> {
+    let octets = reply.body().size_hint().lower();
+    let is_held = octets <= FREE_OCTETS as u64 || held.grow(octets);
+    if is_held { reply } else { busy() }
 }
 
-impl axum::serve::Listener for Listener {
-    type Io = Counted;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Counted, SocketAddr) {
-        loop {
-            tokio::select! {
-                Some(ready) = self.waiting.join_next() => {
-                    if let Ok(Some((socket, client))) = ready
-                        && let Some(counted) = self.count(socket, client)
-                    {
-                        return (counted, client);
-                    }
-                }
-                accepted = self.socket.accept(), if self.waiting.len() < WAITING_MAX => match accepted {
-                    Ok((socket, remote)) => {
-                        _ = self.waiting.spawn(with_client(socket, remote, self.place.proxies.clone(), self.place.name));
-                    }
-                    Err(error) => {
-                        tracing::warn!(listener = self.place.name, %error, "accept failed");
-                        tokio::time::sleep(ACCEPT_REST).await;
-                    }
-                },
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
+fn busy() -> Response<Body> {
+    metrics::counter!("provost_memory_budget_refused_total", "what" => "http").increment(1);
+    let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "no memory for this now");
+    reply.headers_mut().insert(header::RETRY_AFTER, RETRY_SECONDS);
+    reply
 }
 
-impl Listener {
-    /// `None` when `client` has as many connections open as one address may have.
-    fn count(&self, socket: TcpStream, client: SocketAddr) -> Option<Counted> {
-        let place = self.sources.enter(client.ip(), self.place.connections_per_address);
-        if place.is_none() {
-            metrics::counter!("net_refused_total", "listener" => self.place.name).increment(1);
-        }
-        Some(Counted::new(socket, place?, SILENCE_MAX))
-    }
-}
-
-/// A connection that counts for its client's address until it is closed, and ends when it is silent for too long.
-struct Counted {
-    socket: TcpStream,
-    silence_max: Duration,
-    silence: Pin<Box<Sleep>>,
-    _place: SourcePlace,
-}
-
-impl Counted {
-    fn new(socket: TcpStream, place: SourcePlace, silence_max: Duration) -> Self {
-        Self { socket, silence_max, silence: Box::pin(tokio::time::sleep(silence_max)), _place: place }
-    }
-
-    /// What the socket says; while it says nothing, whether that has lasted too long.
-    fn or_silent<T>(&mut self, context: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if said.is_ready() {
-            self.silence.as_mut().reset(Instant::now() + self.silence_max);
-            return said;
-        }
-        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let said = Pin::new(&mut self.socket).poll_read(context, into);
-        self.or_silent(context, said)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        let said = Pin::new(&mut self.socket).poll_write(context, octets);
-        self.or_silent(context, said)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let said = Pin::new(&mut self.socket).poll_write_vectored(context, parts);
-        self.or_silent(context, said)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
-    }
-}
-
-async fn with_client(
-    mut socket: TcpStream,
-    remote: SocketAddr,
-    proxies: ProxyNetworks,
-    name: &'static str,
-) -> Option<(TcpStream, SocketAddr)> {
-    let peer = proxies.peer(&mut socket, remote, name).await?;
-    Some((socket, peer.remote))
+/// A refusal that no handler made. The rest of the body is not read: the connection ends with it.
+fn plain(status: StatusCode, words: &'static str) -> Response<Body> {
+    let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
+    (status, close, format!("{words}\n")).into_response()
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
-
-    /// A header for a client whose address ends so, with port 40000.
-    fn header(last: u8) -> Vec<u8> {
-        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71"[..], &[last], b"\xc0\0\x02\x01\x9c\x40\0\x50"].concat()
-    }
-
-    /// Serves a page with the client's address behind a balancer on loopback.
-    async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
-        let pages = Router::new().route("/", get(async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.to_string()));
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let proxies = ProxyNetworks(vec!["127.0.0.0/8".parse().unwrap()]);
-        serve(Place { name: "http", address, proxies, connections_per_address }, pages, drain).await.unwrap();
-        address
-    }
-
-    async fn ask(address: SocketAddr, say: &[u8]) -> String {
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        socket.write_all(say).await.unwrap();
-        let mut answer = Vec::new();
-        // Closed with octets unread, the connection may end with a reset.
-        let _ = socket.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    #[tokio::test]
-    async fn handlers_see_the_client_of_the_header() {
-        let drain = Drain::new();
-        let address = start(&drain, 10).await;
-        // A connection that sends nothing holds up no other.
-        let _silent = TcpStream::connect(address).await.unwrap();
-        let answer = ask(address, &[&header(7)[..], REQUEST].concat()).await;
-        assert!(answer.ends_with("\r\n203.0.113.7:40000"), "{answer}");
-        assert_eq!(ask(address, REQUEST).await, "");
-        drain.stop();
-        assert!(drain.finished(Duration::from_secs(10)).await);
-    }
-
-    #[tokio::test]
-    async fn connections_of_the_client_are_counted() {
-        let drain = Drain::new();
-        let address = start(&drain, 1).await;
-        let mut held = TcpStream::connect(address).await.unwrap();
-        held.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
-        held.read_exact(&mut [0; 12]).await.unwrap();
-        let asked = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
-        assert_eq!(asked(7).await, "");
-        assert!(asked(8).await.contains(" 200 "));
-        drop(held);
-        let freed = async {
-            while asked(7).await.is_empty() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
-    }
-
-    /// A client that says nothing, or reads nothing.
-    #[tokio::test]
-    async fn a_silent_connection_ends() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connected = async || {
-            let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (socket, from) = listener.accept().await.unwrap();
-            let place = Sources::new().enter(from.ip(), 1).unwrap();
-            (peer, Counted::new(socket, place, Duration::from_millis(50)))
-        };
-        let (mut peer, mut counted) = connected().await;
-        peer.write_all(b"x").await.unwrap();
-        assert_eq!(counted.read(&mut [0; 1]).await.unwrap(), 1);
-        assert_eq!(counted.read(&mut [0; 1]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        let (_peer, mut counted) = connected().await;
-        let endless = async {
-            loop {
-                counted.write_all(&[0; 64 * 1024]).await?;
-            }
-        };
-        let ended: io::Result<()> = endless.await;
-        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
-    }
-}
+mod tests;

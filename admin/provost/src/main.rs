@@ -10,6 +10,7 @@ mod audit_log;
 mod commands;
 mod compose;
 mod config;
+mod descriptors;
 mod exit;
 mod http;
 mod machine_user;

@@ -30,6 +30,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 /// Adds the headers, enforces the deadline, and stores a language chosen by `?lang=`.
 pub(crate) async fn surround(request: Request, next: Next) -> Response {
     let chosen = language_of_query(request.uri().query().unwrap_or_default());
+    let secure = if came_by_tls(request.headers()) { "; Secure" } else { "" };
     let mut reply = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
         Ok(reply) => reply,
         Err(_) => (StatusCode::GATEWAY_TIMEOUT, "504").into_response(),
@@ -41,7 +42,8 @@ pub(crate) async fn surround(request: Request, next: Next) -> Response {
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if let Some(language) = chosen {
-        let cookie = format!("lang={}; Path=/; SameSite=Lax; HttpOnly; Max-Age={LANGUAGE_SECONDS}", language.tag());
+        let tag = language.tag();
+        let cookie = format!("lang={tag}; Path=/; SameSite=Lax; HttpOnly; Max-Age={LANGUAGE_SECONDS}{secure}");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             headers.append(header::SET_COOKIE, cookie);
         }

@@ -44,7 +44,7 @@ const OUTSTANDING_OCTETS: usize = 4 * 1024;
 /// Searches under way on one connection, the lasting ones included; with more, busy.
 const SEARCHES_MAX: usize = 128;
 /// Silence before the first bind.
-const IDLE_UNBOUND: Duration = Duration::from_secs(60);
+const IDLE_UNBOUND: Duration = Duration::from_secs(45);
 /// Silence after it, with no operation under way.
 const IDLE_BOUND: Duration = Duration::from_secs(3_600);
 /// From StartTLS to the end of the handshake.

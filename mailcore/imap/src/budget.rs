@@ -6,15 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use provost_net::{MemoryBudget, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Octets of large literals on disk at one time, of all sessions together: forty messages of 50 MB.
 const SPOOLED_OCTETS_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// Memory for whole commands with a large literal, of all sessions together, in units of 1 KiB: 64 MiB. Each has it while
-/// it is parsed and stored, which waits for no client.
-const ROOM_UNITS_MAX: u32 = 64 * 1024;
-const ROOM_UNIT_OCTETS: u64 = 1024;
-/// How long a whole command waits for that memory.
+/// How long a whole command waits for memory.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What all sessions may hold of literals. Clones share it.
@@ -22,24 +19,23 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(60);
 pub struct LiteralBudget {
     folder: Arc<Path>,
     octets_left: Arc<AtomicU64>,
-    room: Arc<Semaphore>,
-}
-
-/// Memory for one command; given back when dropped.
-pub(crate) struct Room {
-    _units: OwnedSemaphorePermit,
+    memory: MemoryBudget,
 }
 
 impl LiteralBudget {
-    /// With files without names in this folder.
-    pub fn within(folder: PathBuf) -> Self {
-        Self::new(folder, SPOOLED_OCTETS_MAX)
+    /// With files without names in this folder, and whole commands in `memory`.
+    pub fn within(folder: PathBuf, memory: MemoryBudget) -> Self {
+        Self::new(folder, SPOOLED_OCTETS_MAX, memory)
     }
 
-    /// Of so many octets on disk.
-    pub fn new(folder: PathBuf, octets: u64) -> Self {
-        let room = Arc::new(Semaphore::new(ROOM_UNITS_MAX as usize));
-        Self { folder: folder.into(), octets_left: Arc::new(AtomicU64::new(octets)), room }
+    /// The same, with at most `octets` on disk.
+    pub fn new(folder: PathBuf, octets: u64, memory: MemoryBudget) -> Self {
+        Self { folder: folder.into(), octets_left: Arc::new(AtomicU64::new(octets)), memory }
+    }
+
+    /// The largest message that can be taken at all, octets.
+    pub(crate) fn message_octets_max(&self) -> u64 {
+        self.memory.body_octets_max()
     }
 
     /// Where the files are made.
@@ -47,13 +43,15 @@ impl LiteralBudget {
         Arc::clone(&self.folder)
     }
 
-    /// Memory for a command with a literal of so many octets; one larger than all of it has it alone. `None` when there was
-    /// none in time.
-    pub(crate) async fn room(&self, octets: u64) -> Option<Room> {
-        let units = u32::try_from(octets.div_ceil(ROOM_UNIT_OCTETS)).unwrap_or(u32::MAX).min(ROOM_UNITS_MAX);
-        let wait = Arc::clone(&self.room).acquire_many_owned(units);
-        let units = tokio::time::timeout(ROOM_WAIT_MAX, wait).await.ok()?.ok()?;
-        Some(Room { _units: units })
+    /// Memory for a command with a literal of so many octets, while it is parsed and stored, which waits for no client.
+    /// `None` when there was none in time.
+    pub(crate) async fn room(&self, octets: u64) -> Option<Reservation> {
+        let mut room = self.memory.body();
+        if room.grow_within(octets, ROOM_WAIT_MAX).await {
+            return Some(room);
+        }
+        metrics::counter!("provost_memory_budget_refused_total", "what" => "literal").increment(1);
+        None
     }
 }
 
@@ -130,7 +128,7 @@ mod tests {
 
     #[test]
     fn is_shared_and_given_back() {
-        let budget = LiteralBudget::new(std::env::temp_dir(), 10);
+        let budget = LiteralBudget::new(std::env::temp_dir(), 10, MemoryBudget::default());
         let (mut one, mut other) = (Share::new(&budget), Share::new(&budget));
         assert!(one.grow(6) && !other.grow(5) && other.grow(4) && !one.grow(1));
         one.release();

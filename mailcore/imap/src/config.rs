@@ -27,3 +27,11 @@ pub struct ImapConfig {
     /// Which messages are `\Recent` in some session; the same for all listeners.
     pub recents: Recents,
 }
+
+impl ImapConfig {
+    /// The largest message of APPEND, octets: the directory's `message-size` of this moment, or less where this node has no
+    /// memory for it.
+    pub(crate) fn message_octets_max(&self) -> u64 {
+        self.view.snapshot().settings().message_size.min(self.literals.message_octets_max())
+    }
+}

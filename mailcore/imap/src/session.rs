@@ -33,7 +33,7 @@ const COMMAND_OCTETS_MAX: usize = 256 * 1024;
 /// Octets of one line within AUTHENTICATE and IDLE. RFC 4616 with our longest password needs far less.
 const ANSWER_OCTETS_MAX: usize = 8 * 1024;
 /// Silence before login.
-const IDLE_LIMIT_BEFORE_LOGIN: Duration = Duration::from_secs(60);
+const IDLE_LIMIT_BEFORE_LOGIN: Duration = Duration::from_secs(45);
 /// Silence after login. RFC 3501 §5.4: at least 30 minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
 /// Silence within a literal: what is there of it takes disk from all sessions.
@@ -80,7 +80,7 @@ impl ImapSession {
                 line: LINE_OCTETS_MAX,
                 literal: LITERAL_OCTETS_MAX,
                 command: COMMAND_OCTETS_MAX,
-                append: Some(self.connection.config.view.snapshot().settings().message_size),
+                append: Some(self.connection.config.message_octets_max()),
             },
         }
     }
@@ -345,6 +345,10 @@ impl Session for ImapSession {
         self.waiting = Waiting::Nothing;
         self.framer = Framer::default();
         self.spool = None;
+    }
+
+    fn buffered_octets(&self) -> usize {
+        self.framer.buffered_octets()
     }
 
     fn idle_limit(&self) -> Duration {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use provost_net::Reservation;
 
-use crate::budget::{LiteralBudget, Room, Share};
+use crate::budget::{LiteralBudget, Share};
 
 /// What a literal may take, whatever its size; as in SMTP (RFC 5321 §4.5.3.2.5 has no limit for the whole either).
 const LITERAL_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -48,7 +49,7 @@ pub(crate) struct Spool {
 pub(crate) struct Joined {
     pub(crate) frame: Bytes,
     /// The memory of the frame and of what comes of it.
-    pub(crate) room: Room,
+    pub(crate) room: Reservation,
 }
 
 impl Spool {
@@ -106,6 +107,11 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provost_net::MemoryBudget;
+
+    fn literals(octets: u64) -> LiteralBudget {
+        LiteralBudget::new(std::env::temp_dir(), octets, MemoryBudget::default())
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -113,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_literal_comes_back_in_its_place() {
-        let budget = LiteralBudget::new(std::env::temp_dir(), 100);
+        let budget = literals(100);
         let mut spool = Spool::new(&budget, at(0));
         for octets in ["lit", "", "eral"] {
             spool.keep(Bytes::from_static(octets.as_bytes())).await.unwrap();
@@ -127,13 +133,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_an_error() {
-        let mut spool = Spool::new(&LiteralBudget::new("/nonexistent".into(), 100), at(0));
+        let mut spool = Spool::new(&LiteralBudget::new("/nonexistent".into(), 100, MemoryBudget::default()), at(0));
         assert!(matches!(spool.keep(Bytes::from_static(b"x")).await, Err(SpoolError::File(_))));
     }
 
     #[test]
     fn who_trickles_runs_out_of_time() {
-        let spool = Spool { octets: 20_000, ..Spool::new(&LiteralBudget::new(std::env::temp_dir(), 0), at(1_000)) };
+        let spool = Spool { octets: 20_000, ..Spool::new(&literals(0), at(1_000)) };
         for (now, left) in [(1_000, 610), (900, 610), (1_600, 10), (1_610, 0), (9_999, 0)] {
             assert_eq!(spool.time_left(at(now)).as_secs(), left, "{now}");
         }

@@ -11,15 +11,26 @@ use tokio::task::JoinSet;
 use crate::conversation::{Conversation, refuse};
 use crate::limits::Counts;
 use crate::listener::{Listener, Shared};
-use crate::{Drain, Peer, Session, Sources, Transport};
+use crate::{Drain, Peer, Session, SourcePlace, Sources, Transport};
 
 /// How long accepting rests when the system has no descriptors or memory left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A running listener.
 pub struct Serve {
-    /// Where it listens really (port 0 is resolved).
+    /// The address that is bound (port 0 is resolved).
     pub address: SocketAddr,
+}
+
+/// A connection that was accepted: its PROXY header, where there must be one, has been read; TLS has not begun.
+pub struct Connection {
+    /// Its octets.
+    pub socket: TcpStream,
+    /// The client, not the balancer.
+    pub peer: Peer,
+    /// Its place among those of its source, to be kept as long as the connection; `None` when the source has as many
+    /// connections as it may have: refuse this one.
+    pub place: Option<SourcePlace>,
 }
 
 /// Binds and serves until `drain` stops: `make` builds one session per connection, from how its bytes travel and
@@ -29,30 +40,58 @@ where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
 {
+    let shared = Arc::new(Shared { listener: listener.clone(), drain: drain.clone(), accounts: Counts::new() });
+    let make = Arc::new(make);
+    serve_connections(listener, drain, move |connection| converse(connection, shared.clone(), make.clone())).await
+}
+
+/// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as what `handle` returns.
+/// For protocols that are no [`Session`]: `handle` must keep all deadlines, begin TLS, and end when `drain` stops.
+pub async fn serve_connections<H, W>(listener: Listener, drain: Drain, handle: H) -> io::Result<Serve>
+where
+    H: Fn(Connection) -> W + Send + Sync + 'static,
+    W: Future<Output = ()> + Send + 'static,
+{
     if listener.implicit_tls && listener.tls.is_none() {
         return Err(io::Error::other(format!("{}: implicit TLS needs a certificate", listener.name)));
     }
     let socket = TcpListener::bind(listener.address).await?;
     let address = socket.local_addr()?;
-    let shared = Arc::new(Shared { listener, drain: drain.clone(), sources: Sources::new(), accounts: Counts::new() });
-    drain.spawn(accept_all(socket, shared, Arc::new(make)));
+    drain.spawn(accept_all(socket, Arc::new(listener), drain.clone(), Arc::new(handle)));
     Ok(Serve { address })
 }
 
-async fn accept_all<S, F>(socket: TcpListener, shared: Arc<Shared>, make: Arc<F>)
+async fn accept_all<H, W>(socket: TcpListener, listener: Arc<Listener>, drain: Drain, handle: Arc<H>)
 where
-    S: Session,
-    F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
+    H: Fn(Connection) -> W + Send + Sync + 'static,
+    W: Future<Output = ()> + Send + 'static,
 {
-    let name = shared.listener.name;
+    let name = listener.name;
+    let sources = Sources::new();
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
-            () = shared.drain.stopping() => break,
+            () = drain.stopping() => break,
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) if open.len() >= shared.listener.limits.connections => drop(stream),
                 Ok((stream, remote)) => {
-                    open.spawn(connection(stream, remote, shared.clone(), make.clone()));
+                    let is_full = open.len() >= listener.limits.connections;
+                    let place = if is_full { None } else { listener.budgets.connections.enter(open.len()) };
+                    let Some(place) = place else {
+                        metrics::counter!("net_refused_total", "listener" => name).increment(1);
+                        continue;
+                    };
+                    let (listener, sources) = (listener.clone(), sources.clone());
+                    let (drain, handle) = (drain.clone(), handle.clone());
+                    open.spawn(async move {
+                        let _place = place;
+                        let begun = tokio::select! {
+                            () = drain.stopping() => None,
+                            begun = begin(stream, remote, &listener, &sources) => begun,
+                        };
+                        if let Some(connection) = begun {
+                            handle(connection).await;
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(listener = name, %error, "accept failed");
@@ -79,23 +118,34 @@ fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn connection<S, F>(mut socket: TcpStream, remote: SocketAddr, shared: Arc<Shared>, make: Arc<F>)
+/// Finds the client and counts it; `None` when the PROXY header does not come or is refused.
+async fn begin(
+    mut socket: TcpStream,
+    remote: SocketAddr,
+    listener: &Listener,
+    sources: &Sources,
+) -> Option<Connection> {
+    metrics::counter!("net_accepted_total", "listener" => listener.name).increment(1);
+    let _ = socket.set_nodelay(true);
+    let peer = listener.proxies.peer(&mut socket, remote, listener.name).await?;
+    let place = sources.enter(peer.remote.ip(), listener.limits.connections_per_address);
+    if place.is_none() {
+        metrics::counter!("net_refused_total", "listener" => listener.name).increment(1);
+    }
+    Some(Connection { socket, peer, place })
+}
+
+/// One connection of a [`Session`], from its greeting to its end.
+async fn converse<S, F>(connection: Connection, shared: Arc<Shared>, make: Arc<F>)
 where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
 {
+    let Connection { socket, peer, place } = connection;
     let listener = &shared.listener;
-    metrics::counter!("net_accepted_total", "listener" => listener.name).increment(1);
-    let _ = socket.set_nodelay(true);
-    let found = tokio::select! {
-        () = shared.drain.stopping() => return,
-        found = listener.proxies.peer(&mut socket, remote, listener.name) => found,
-    };
-    let Some(peer) = found else { return };
     let transport = if listener.implicit_tls { Transport::Tls } else { Transport::Plain };
     let session = make(peer, transport, listener.tls.is_some() && !listener.implicit_tls);
-    let most = listener.limits.connections_per_address;
-    let Some(_place) = shared.sources.enter(peer.remote.ip(), most) else {
+    let Some(_place) = place else {
         return refuse(socket, session, &shared).await;
     };
     Conversation::new(socket, session, &shared).hold(peer).await;

@@ -6,11 +6,14 @@ use tokio::time::Instant;
 
 use crate::limits::Place;
 use crate::listener::Shared;
-use crate::stream::Stream;
-use crate::{Goodbye, Output, Peer, Session, SessionError, Sink, Step};
+use crate::memory::FREE_OCTETS;
+use crate::output::beyond_free;
+use crate::stream::{READ_OCTETS_MIN, Stream};
+use crate::{Goodbye, Output, Peer, Reservation, Session, SessionError, Sink, Step};
 
-/// An empty input buffer larger than this, octets, is given back while the peer is silent.
-const IDLE_BUFFER_OCTETS_MAX: usize = 8 * 1024;
+/// Commands of one connection that are carried out before other connections have their turn. A peer that pipelines
+/// thousands would otherwise hold a core until its answers fill the system's buffers.
+const STEPS_PER_TURN: u32 = 16;
 
 pub(crate) struct Conversation<'a, S> {
     stream: Stream,
@@ -18,6 +21,10 @@ pub(crate) struct Conversation<'a, S> {
     shared: &'a Shared,
     input: BytesMut,
     output: BytesMut,
+    /// What `input` holds of the memory budget.
+    input_held: Reservation,
+    /// What `output` holds of it.
+    output_held: Reservation,
     account: Option<Place<String>>,
 }
 
@@ -35,12 +42,15 @@ enum Wakeup {
 
 impl<'a, S: Session> Conversation<'a, S> {
     pub(crate) fn new(socket: TcpStream, session: S, shared: &'a Shared) -> Self {
+        let memory = &shared.listener.budgets.memory;
         Self {
             stream: Stream::new(socket, shared.listener.limits.write),
             session,
             shared,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            input_held: memory.buffer(),
+            output_held: memory.buffer(),
             account: None,
         }
     }
@@ -67,15 +77,21 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 
     async fn exchange(&mut self, peer: Peer) -> Result<(), End> {
-        let mut step = self.session.open(&mut Output::new(&mut self.output, &mut self.stream)).await;
+        let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
+        let mut step = self.session.open(&mut out).await;
         let mut deadline = Instant::now() + self.session.idle_limit();
+        let mut steps: u32 = 0;
         loop {
             match step.map_err(|error| self.end_of(&error, peer))? {
                 Step::Close => return Ok(()),
                 Step::Continue => {
                     // A peer that asks for much at once and reads nothing waits for itself, not in our memory.
-                    let mut out = Output::new(&mut self.output, &mut self.stream);
+                    let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
                     out.relieve().await.map_err(|_| End::Lost)?;
+                    steps = steps.wrapping_add(1);
+                    if steps.is_multiple_of(STEPS_PER_TURN) {
+                        tokio::task::yield_now().await;
+                    }
                     let before = self.input.len();
                     step = self.session.step(&mut self.input, &mut out).await;
                     // Bytes that trickle in without making a command do not extend the peer's time.
@@ -89,7 +105,8 @@ impl<'a, S: Session> Conversation<'a, S> {
                     step = match self.wait(deadline).await? {
                         Wakeup::Bytes => Ok(Step::Continue),
                         Wakeup::Event => {
-                            self.session.on_event(&mut Output::new(&mut self.output, &mut self.stream)).await
+                            let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
+                            self.session.on_event(&mut out).await
                         }
                     };
                 }
@@ -119,22 +136,36 @@ impl<'a, S: Session> Conversation<'a, S> {
         if self.input.len() >= self.shared.listener.limits.input_octets {
             return Err(End::Goodbye(Goodbye::TooMuch));
         }
-        if self.input.is_empty() && self.input.capacity() > IDLE_BUFFER_OCTETS_MAX {
-            self.input = BytesMut::new();
-        }
-        if self.output.capacity() > IDLE_BUFFER_OCTETS_MAX {
-            self.output = BytesMut::new();
-        }
+        self.shrink_buffers();
+        let filled = self.input.len() + self.session.buffered_octets();
+        let read = async {
+            let room = read_room(&mut self.input_held, filled, self.stream.read_octets()).await;
+            self.stream.read(&mut self.input, room).await
+        };
         tokio::select! {
             biased;
             () = self.shared.drain.stopping() => Err(End::Goodbye(Goodbye::Shutdown)),
-            read = self.stream.read(&mut self.input) => match read {
+            read = read => match read {
                 Ok(0) | Err(_) => Err(End::Lost),
                 Ok(_) => Ok(Wakeup::Bytes),
             },
             () = self.session.event() => Ok(Wakeup::Event),
             () = tokio::time::sleep_until(deadline) => Err(End::Goodbye(Goodbye::Timeout)),
         }
+    }
+
+    /// Gives back what the buffers hold and do not need.
+    fn shrink_buffers(&mut self) {
+        // A few octets can keep a large allocation alive, of which `capacity` no longer knows.
+        if self.input_held.octets() > 0 && self.input.len() + READ_OCTETS_MIN <= FREE_OCTETS {
+            self.input = BytesMut::from(self.input.as_ref());
+        }
+        if self.output.is_empty() && self.output.capacity() > FREE_OCTETS {
+            self.output = BytesMut::new();
+        }
+        let buffered = self.session.buffered_octets();
+        self.input_held.record(beyond_free(self.input.len() + buffered));
+        self.output_held.record(beyond_free(self.output.capacity()));
     }
 
     /// Holds a logged-in session against the cap of its account.
@@ -161,6 +192,16 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 }
 
+/// How many octets to read when `filled` ones are held already: `wanted` if the memory budget has room for them, else
+/// few. Waits while there is not even room for those: the caller has the deadline.
+async fn read_room(held: &mut Reservation, filled: usize, wanted: usize) -> usize {
+    if held.resize(beyond_free(filled + wanted)) {
+        return wanted;
+    }
+    held.resized(beyond_free(filled + READ_OCTETS_MIN)).await;
+    READ_OCTETS_MIN
+}
+
 fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
     metrics::counter!("net_tls_failures_total", "listener" => name).increment(1);
     tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
@@ -168,7 +209,6 @@ fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
 
 /// Refuses a connection beyond the bounds in its protocol's words, and closes it.
 pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &Shared) {
-    metrics::counter!("net_refused_total", "listener" => shared.listener.name).increment(1);
     if shared.listener.implicit_tls {
         return;
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,56 @@ impl Default for Limits {
             input_octets: 512 * 1024,
             handshake: Duration::from_secs(30),
             write: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Connections of one listener that need no place in the [`ConnectionBudget`]: a flood of one protocol shuts out no other.
+const LISTENER_CONNECTIONS_MIN: usize = 64;
+
+/// Connections that all listeners of a process may have open together, so that descriptors are left for files and for
+/// the directory. Clones count together.
+#[derive(Clone, Debug)]
+pub struct ConnectionBudget {
+    limit: usize,
+    open: Arc<AtomicUsize>,
+}
+
+/// One connection counted in a [`ConnectionBudget`], until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionPlace {
+    /// `None`: one of the first of its listener.
+    counted: Option<Arc<AtomicUsize>>,
+}
+
+impl Default for ConnectionBudget {
+    /// As many as one listener may have.
+    fn default() -> Self {
+        Self::new(Limits::default().connections)
+    }
+}
+
+impl ConnectionBudget {
+    /// A budget of `limit` connections. Each listener has 64 more for itself.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, open: Arc::default() }
+    }
+
+    /// A place for one more connection of a listener that has `of_listener` open; `None` when there is none.
+    pub(crate) fn enter(&self, of_listener: usize) -> Option<ConnectionPlace> {
+        if of_listener < LISTENER_CONNECTIONS_MIN {
+            return Some(ConnectionPlace { counted: None });
+        }
+        let more = |open: usize| (open < self.limit).then_some(open + 1);
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(ConnectionPlace { counted: Some(self.open.clone()) })
+    }
+}
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        if let Some(open) = &self.counted {
+            open.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -138,6 +189,16 @@ mod tests {
         ] {
             assert_eq!(source(address.parse().unwrap()).to_string(), expect);
         }
+    }
+
+    #[test]
+    fn each_listener_has_some_connections_for_itself() {
+        let budget = ConnectionBudget::new(2);
+        let shared: Vec<_> = (0..3).map(|_| budget.enter(LISTENER_CONNECTIONS_MIN)).collect();
+        assert_eq!(shared.iter().flatten().count(), 2);
+        assert!(budget.enter(LISTENER_CONNECTIONS_MIN - 1).is_some());
+        drop(shared);
+        assert!(budget.enter(LISTENER_CONNECTIONS_MIN).is_some());
     }
 
     #[test]

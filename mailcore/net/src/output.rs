@@ -6,8 +6,13 @@ use std::pin::Pin;
 
 use bytes::BytesMut;
 
-/// Past this many octets `Output::put` wants a flush; a handler that writes much calls [`Output::relieve`].
-pub const OUTPUT_OCTETS_HIGH: usize = 64 * 1024;
+use crate::Reservation;
+use crate::memory::FREE_OCTETS;
+
+/// Queued octets past which [`Output::relieve`] sends them: one TLS record (RFC 8446 §5.1).
+pub const OUTPUT_OCTETS_HIGH: usize = 16 * 1024;
+/// How much of a body is read at once while no memory is left for a larger piece, octets.
+const PIECE_OCTETS_SMALL: u64 = 4 * 1024;
 
 /// Where flushed bytes go: the driver's socket, or a test's vector.
 pub trait Sink: Send {
@@ -19,17 +24,41 @@ pub trait Sink: Send {
 pub struct Output<'a> {
     buffer: &'a mut BytesMut,
     sink: &'a mut dyn Sink,
+    /// What the buffer holds of the memory budget; a test has none.
+    held: Option<&'a mut Reservation>,
 }
 
 impl<'a> Output<'a> {
-    /// Over a buffer and where it drains to.
+    /// Over a buffer and where it drains to, outside of any memory budget.
     pub fn new(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink) -> Self {
-        Self { buffer, sink }
+        Self { buffer, sink, held: None }
+    }
+
+    /// The same, counted in a memory budget.
+    pub(crate) fn counted(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink, held: &'a mut Reservation) -> Self {
+        Self { buffer, sink, held: Some(held) }
     }
 
     /// Queues bytes.
     pub fn put(&mut self, bytes: impl AsRef<[u8]>) {
+        let before = self.buffer.capacity();
         self.buffer.extend_from_slice(bytes.as_ref());
+        let after = self.buffer.capacity();
+        if after != before
+            && let Some(held) = &mut self.held
+            && beyond_free(after) > held.octets()
+        {
+            held.record(beyond_free(after));
+        }
+    }
+
+    /// How many octets of a body to read now, at most `octets`: less where the memory for them is not to be had. At least
+    /// one unless `octets` is 0, so that a long reply goes on, in smaller pieces, whatever other peers hold.
+    pub fn piece_octets(&mut self, octets: u64) -> u64 {
+        let Some(held) = &mut self.held else { return octets };
+        let whole = (self.buffer.len() as u64).saturating_add(octets).max(self.buffer.capacity() as u64);
+        let fits = whole <= FREE_OCTETS as u64 || held.resize(whole - FREE_OCTETS as u64);
+        if fits { octets } else { octets.min(PIECE_OCTETS_SMALL) }
     }
 
     /// Sends what is queued if it is much, so that a long reply does not pile up in memory.
@@ -43,11 +72,39 @@ impl<'a> Output<'a> {
     }
 }
 
+/// Octets of a buffer that the memory budget counts.
+pub(crate) fn beyond_free(octets: usize) -> u64 {
+    octets.saturating_sub(FREE_OCTETS) as u64
+}
+
 /// Collects everything: for tests.
 impl Sink for Vec<u8> {
     fn drain<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
         self.extend_from_slice(bytes);
         bytes.clear();
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryBudget;
+
+    #[test]
+    fn queued_octets_count_and_pieces_shrink_when_memory_is_short() {
+        let budget = MemoryBudget::new(400_000);
+        let (mut buffer, mut sink, mut held) = (BytesMut::new(), Vec::new(), budget.buffer());
+        let mut out = Output::counted(&mut buffer, &mut sink, &mut held);
+        out.put([0; 100]);
+        assert_eq!(budget.used(), 0, "free");
+        assert_eq!((out.piece_octets(50_000), out.piece_octets(0)), (50_000, 0));
+        let mut other = budget.body();
+        assert!(other.grow(170_000));
+        assert_eq!((out.piece_octets(90_000), out.piece_octets(10)), (PIECE_OCTETS_SMALL, 10));
+        out.put(vec![0; 90_000]);
+        assert!(budget.used() >= 170_000 + 80_000, "what is queued counts all the same");
+        drop((other, held));
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -82,6 +82,12 @@ pub trait Session: Send + 'static {
         async { Ok(Step::NeedMore) }
     }
 
+    /// Octets that the session itself holds of an unfinished command. The driver counts them in the memory budget with
+    /// those of its own buffers; what has a [`crate::Reservation`] of its own is not among them. Default: none to speak of.
+    fn buffered_octets(&self) -> usize {
+        0
+    }
+
     /// TLS is up (after [`Step::StartTls`]): forget what was said before (RFC 3207 §4.2, RFC 3501 §6.2.1).
     fn on_tls(&mut self);
 

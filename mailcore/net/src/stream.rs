@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use crate::Sink;
 
 /// First read buffer of a connection, octets: an idle one keeps no more.
-const READ_OCTETS_MIN: usize = 2 * 1024;
+pub(crate) const READ_OCTETS_MIN: usize = 2 * 1024;
 /// Read buffer of a connection that sends much, octets.
 const READ_OCTETS_MAX: usize = 64 * 1024;
 /// How much larger the next buffer is while what is there fills it.
@@ -51,9 +51,14 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads what is there into `input`; 0 is the end. Cancel-safe.
-    pub(crate) async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
-        input.reserve(self.read_octets);
+    /// How many octets the next read wants room for.
+    pub(crate) fn read_octets(&self) -> usize {
+        self.read_octets
+    }
+
+    /// Reads what is there into `input`, with room for `octets`; 0 is the end. Cancel-safe.
+    pub(crate) async fn read(&mut self, input: &mut BytesMut, octets: usize) -> io::Result<usize> {
+        input.reserve(octets);
         let room = input.capacity() - input.len();
         let read = match &mut self.bytes {
             Bytes::Plain(socket) => socket.read_buf(input).await?,

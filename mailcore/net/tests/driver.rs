@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use provost_net::{
-    Drain, Goodbye, Limits, Listener, Output, PROXY_HEADER_LIMIT, Peer, ProxyNetworks, Session, SessionError, Step,
-    Transport, serve,
+    Budgets, ConnectionBudget, Drain, Goodbye, Limits, Listener, MemoryBudget, Output, PROXY_HEADER_LIMIT, Peer,
+    ProxyNetworks, Session, SessionError, Step, Transport, serve,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -101,6 +101,11 @@ async fn start_behind(proxies: &str, limits: Limits, idle: Duration) -> Running 
 
 /// The same, with TLS from the first octet or not.
 async fn start_as(proxies: &str, implicit_tls: bool, limits: Limits, idle: Duration) -> Running {
+    start_within(Budgets::default(), proxies, implicit_tls, limits, idle).await
+}
+
+/// The same, within budgets of its own.
+async fn start_within(budgets: Budgets, proxies: &str, implicit_tls: bool, limits: Limits, idle: Duration) -> Running {
     let proxies = ProxyNetworks(proxies.parse().into_iter().collect());
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -109,7 +114,7 @@ async fn start_as(proxies: &str, implicit_tls: bool, limits: Limits, idle: Durat
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let tls = provost_net::server_config(&chain, &key).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
-    let listener = Listener { name: "echo", address, implicit_tls, tls: Some(tls), proxies, limits };
+    let listener = Listener { name: "echo", address, implicit_tls, tls: Some(tls), proxies, limits, budgets };
     let drain = Drain::new();
     let (open, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (counted, counted_lines) = (open.clone(), answered.clone());
@@ -355,4 +360,93 @@ async fn tls_begins_in_the_segment_of_the_proxy_header() {
     };
     let heard = tokio::task::spawn_blocking(client).await.unwrap();
     assert_eq!(heard, "hello\r\n203.0.113.7:40000 false\r\n");
+}
+
+/// A peer whose unfinished command needs more memory than there is waits, and is cut off at its own deadline; one with
+/// short commands goes on.
+#[tokio::test]
+async fn input_waits_for_memory_and_not_for_ever() {
+    let budgets = Budgets { memory: MemoryBudget::new(200_000), ..Budgets::default() };
+    let node = start_within(budgets.clone(), "", false, Limits::default(), Duration::from_millis(300)).await;
+    let mut others = budgets.memory.body();
+    assert!(others.grow(100_000));
+    let mut large = TcpStream::connect(node.address).await.unwrap();
+    large.write_all(&[b'x'; 40_000]).await.unwrap();
+    assert_eq!(all_of(node.address, "a\r\nquit\r\n").await, "hello\r\na\r\n");
+    let mut said = String::new();
+    let _ = large.read_to_string(&mut said).await;
+    assert!(said.starts_with("hello\r\n"), "{said}");
+
+    // With memory again the same command is taken.
+    drop(others);
+    let mut large = TcpStream::connect(node.address).await.unwrap();
+    large.write_all(&[&[b'x'; 40_000][..], b"\r\nquit\r\n"].concat()).await.unwrap();
+    let mut said = String::new();
+    large.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said.len(), "hello\r\n".len() + 40_002);
+    while budgets.memory.used() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One that pipelines shares the core with one that sends a single command.
+#[tokio::test]
+async fn pipelined_commands_hold_up_nobody() {
+    const COMMANDS: usize = 20_000;
+    let node = start(Limits::default(), LONG).await;
+    let connected = async || {
+        let mut peer = BufReader::new(TcpStream::connect(node.address).await.unwrap());
+        peer.read_line(&mut String::new()).await.unwrap();
+        peer
+    };
+    let (mut other, mut many) = (connected().await, connected().await);
+    many.write_all("a\n".repeat(COMMANDS).as_bytes()).await.unwrap();
+    other.write_all(b"b\n").await.unwrap();
+    other.read_line(&mut String::new()).await.unwrap();
+    let answered = node.answered.load(Ordering::SeqCst);
+    assert!(answered < COMMANDS / 2, "{answered} commands before that of the other");
+}
+
+/// Answers that nobody reads count for as long as they are in memory.
+#[tokio::test]
+async fn unread_output_counts() {
+    let budgets = Budgets::default();
+    let limits = Limits { write: Duration::from_millis(200), ..Limits::default() };
+    let node = start_within(budgets.clone(), "", false, limits, LONG).await;
+    let mut peer = TcpStream::connect(node.address).await.unwrap();
+    peer.write_all("much\r\n".repeat(50).as_bytes()).await.unwrap();
+    let until = |wanted: fn(u64) -> bool| {
+        let memory = budgets.memory.clone();
+        async move {
+            while !wanted(memory.used()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, until(|used| used >= MUCH_OCTETS as u64 / 2)).await.unwrap();
+    tokio::time::timeout(LONG, until(|used| used == 0)).await.unwrap();
+}
+
+/// The whole process has a bound on connections, and every listener some of its own.
+#[tokio::test]
+async fn the_process_bounds_its_connections() {
+    const OF_LISTENER: usize = 64;
+    let budgets = Budgets { connections: ConnectionBudget::new(2), ..Budgets::default() };
+    let node = start_within(budgets, "", false, Limits::default(), LONG).await;
+    let mut held = Vec::new();
+    for _ in 0..OF_LISTENER + 2 {
+        let mut peer = BufReader::new(TcpStream::connect(node.address).await.unwrap());
+        let mut line = String::new();
+        peer.read_line(&mut line).await.unwrap();
+        assert_eq!(line, "hello\r\n");
+        held.push(peer);
+    }
+    assert_eq!(all_of(node.address, "").await, "");
+    held.clear();
+    let freed = async {
+        while all_of(node.address, "quit\r\n").await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, freed).await.unwrap();
 }

@@ -18,7 +18,7 @@ use crate::transaction::{OpenError, REVOKED, Transaction};
 /// RFC 1939 §3: ten minutes at least.
 const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Before login, where there is nothing to be lost: shorter, so that silent strangers do not fill the listener.
-const LOGIN_LIMIT: Duration = Duration::from_secs(2 * 60);
+const LOGIN_LIMIT: Duration = Duration::from_secs(45);
 /// Refused logins in one connection.
 const LOGIN_FAILURES_MAX: u32 = 3;
 /// Lines in one connection that are no command.

@@ -191,9 +191,9 @@ impl Transaction {
         let octets = message.octets;
         let mut at = 0;
         while at == 0 || at < octets && !transfer.is_done() {
-            let end = octets.min(at + PIECE_OCTETS);
+            let end = octets.min(at + out.piece_octets(PIECE_OCTETS));
             // A body of one piece is asked for whole, so that the engine can check it whole.
-            let range = (octets > PIECE_OCTETS).then_some(at..end);
+            let (range, end) = if octets > PIECE_OCTETS { (Some(at..end), end) } else { (None, octets) };
             match config.store.body(self.account, message.body, range).await {
                 Ok(piece) => {
                     if at == 0 {

@@ -1,8 +1,7 @@
 //! Message data between `354` and `<CRLF>.<CRLF>` (RFC 5321 §4.1.1.4, §4.5.2).
 
 use bytes::{Buf, Bytes, BytesMut};
-
-use crate::budget::{Budget, Share};
+use provost_net::Reservation;
 
 /// First room for a message: most are smaller, larger ones grow by doubling.
 const FIRST_OCTETS: usize = 16 * 1024;
@@ -40,13 +39,15 @@ pub(crate) struct DataReader {
     at_line_start: bool,
     fault: Option<DataFault>,
     /// Covers the room of `message`, and after the end of data the message that came of it.
-    share: Share,
+    held: Reservation,
+    /// The largest room that the message can need, octets.
+    room_max: usize,
 }
 
 impl DataReader {
-    /// The message will begin with `trace`; the data may have `octets_max`. Memory is taken from `budget` until the
-    /// reader is dropped.
-    pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, budget: &'static Budget) -> Self {
+    /// The message will begin with `trace`; the data may have `octets_max`. Memory is taken by `held` until the reader is
+    /// dropped.
+    pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, held: Reservation) -> Self {
         let room = announced.and_then(|octets| usize::try_from(octets.min(octets_max)).ok()).unwrap_or_default();
         // A peer that announces much and sends nothing must not cost much.
         let room = trace.len() + room.clamp(FIRST_OCTETS, 4 * FIRST_OCTETS);
@@ -56,7 +57,8 @@ impl DataReader {
             octets_read: 0,
             at_line_start: true,
             fault: None,
-            share: budget.share(),
+            held,
+            room_max: usize::try_from(octets_max).unwrap_or(usize::MAX).saturating_add(trace.len()),
         };
         if reader.make_room(room) {
             reader.message.extend_from_slice(trace);
@@ -149,14 +151,15 @@ impl DataReader {
         }
     }
 
-    /// Room for so many octets more, at least twice what there is when it has to grow, or else the fault.
+    /// Room for so many octets more, or else the fault. When it has to grow it doubles, up to the largest message.
     fn make_room(&mut self, octets: usize) -> bool {
         let (needed, has) = (self.message.len().saturating_add(octets), self.message.capacity());
         if needed <= has {
             return true;
         }
-        let room = needed.max(has.saturating_mul(2));
-        if !self.share.grow((room - has) as u64) {
+        let room = needed.max(has.saturating_mul(2).min(self.room_max));
+        if !self.held.grow((room - has) as u64) {
+            metrics::counter!("provost_memory_budget_refused_total", "what" => "message").increment(1);
             self.fail(DataFault::NoRoom);
             return false;
         }
@@ -168,7 +171,7 @@ impl DataReader {
     fn fail(&mut self, fault: DataFault) {
         self.fault = self.fault.max(Some(fault));
         self.message = BytesMut::new();
-        self.share.release();
+        self.held.release();
     }
 }
 
@@ -177,12 +180,11 @@ mod tests {
     use super::*;
     use crate::client::{end_of, stuffed};
     use proptest::prelude::*;
-
-    static PLENTY: Budget = Budget::new(u64::MAX / 2);
+    use provost_net::MemoryBudget;
 
     /// Feeds `wire` cut at `cuts`; gives the outcome and what is left in the input.
     fn read(wire: &[u8], cuts: &[usize], octets_max: u64) -> (Option<Result<Bytes, DataFault>>, Vec<u8>) {
-        let mut reader = DataReader::new(b"", octets_max, None, &PLENTY);
+        let mut reader = DataReader::new(b"", octets_max, None, MemoryBudget::default().body());
         let mut input = BytesMut::new();
         let mut outcome = None;
         let mut before = 0;
@@ -257,14 +259,14 @@ mod tests {
 
     #[test]
     fn a_faulty_message_holds_no_memory() {
-        static BUDGET: Budget = Budget::new(1_000_000);
-        let mut reader = DataReader::new(b"", 1_000_000, None, &BUDGET);
+        let budget = MemoryBudget::new(1_000_000);
+        let mut reader = DataReader::new(b"", 1_000_000, None, budget.body());
         let mut input = BytesMut::from(&vec![b'x'; 100_000][..]);
         assert_eq!(reader.read(&mut input), Progress::More);
-        assert!(!BUDGET.has_room(1_000_000 - 99_999) && reader.octets_read() == 100_000);
+        assert!(!budget.has_room(1_000_000 - 99_999) && reader.octets_read() == 100_000);
         input.extend_from_slice(b"\n");
         assert_eq!(reader.read(&mut input), Progress::More);
-        assert!(BUDGET.has_room(1_000_000));
+        assert!(budget.has_room(1_000_000));
         input.extend_from_slice(&vec![b'x'; 100_000]);
         assert_eq!((reader.read(&mut input), reader.message.capacity()), (Progress::More, 0));
     }
@@ -272,16 +274,29 @@ mod tests {
     /// RFC 5321 §4.5.3.1.10 has 452 for what the system has no room for now; the memory counts until the reader goes.
     #[test]
     fn a_message_beyond_the_budget_is_for_later() {
-        static BUDGET: Budget = Budget::new(100_000);
-        let mut first = DataReader::new(b"", 1_000_000, None, &BUDGET);
+        let budget = MemoryBudget::new(100_000);
+        let mut first = DataReader::new(b"", 1_000_000, None, budget.body());
         let mut input = BytesMut::from(&[&[b'x'; 40_000][..], b"\r\n.\r\n"].concat()[..]);
         let done = first.read(&mut input);
         assert!(matches!(done, Progress::Done(Ok(_))), "{done:?}");
-        let mut second = DataReader::new(b"", 1_000_000, None, &BUDGET);
+        let mut second = DataReader::new(b"", 1_000_000, None, budget.body());
         let mut input = BytesMut::from(&[&[b'x'; 70_000][..], b"\r\n.\r\n"].concat()[..]);
         assert_eq!(second.read(&mut input), Progress::Done(Err(DataFault::NoRoom)));
         drop((first, second));
-        assert!(BUDGET.has_room(100_000));
+        assert_eq!(budget.used(), 0);
+    }
+
+    /// The largest message never needs more room than itself, so that a quarter of the budget is enough for it.
+    #[test]
+    fn the_largest_message_fits_into_its_part_of_the_budget() {
+        let budget = MemoryBudget::new(400_000);
+        let octets = usize::try_from(budget.body_octets_max()).unwrap();
+        let mut reader = DataReader::new(b"", budget.body_octets_max(), None, budget.body());
+        let mut input = BytesMut::from(&[&vec![b'x'; octets - 2][..], b"\r\n.\r\n"].concat()[..]);
+        let mut first = input.split_to(octets / 3);
+        assert_eq!(reader.read(&mut first), Progress::More);
+        assert!(matches!(reader.read(&mut input), Progress::Done(Ok(message)) if message.len() == octets));
+        assert!(budget.used() <= budget.body_octets_max());
     }
 
     proptest! {

@@ -5,7 +5,6 @@
 //!
 //! Two things must never happen here: a 250 before the message is durable, and an end of data that another server would not see.
 
-mod budget;
 mod client;
 mod command;
 mod data;

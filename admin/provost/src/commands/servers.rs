@@ -58,7 +58,7 @@ pub(crate) struct Followed {
 /// Asks the running node; `None` when it cannot be asked.
 pub(crate) async fn followed(config: &Config) -> Option<Followed> {
     let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
-    let url = format!("http://{}/api/v1/status", config.listeners.http.as_ref()?.address);
+    let url = format!("{}/api/v1/status", config.rest_url()?);
     let answer = tokio::task::spawn_blocking(move || queue::get(&url, &token)).await.ok()?.ok()?;
     let view = &answer["view"];
     let text = |name: &str| view[name].as_str().map(str::to_owned);

@@ -63,7 +63,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 /// What the running node says; `None` when it cannot be asked.
 async fn of_node(config: &Config) -> Option<Value> {
     let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
-    let url = format!("http://{}/api/v1/settings", config.listeners.http.as_ref()?.address);
+    let url = format!("{}/api/v1/settings", config.rest_url()?);
     let asked = tokio::task::spawn_blocking(move || super::queue::get(&url, &token)).await;
     let mut shown = asked.ok()?.ok()?;
     shown.as_object_mut()?.insert("as_of".to_owned(), "node".into());

@@ -35,6 +35,34 @@ impl Listeners {
     }
 }
 
+impl Listeners {
+    /// What is wrong with the TLS of listeners, given whether there is a certificate.
+    pub(super) fn tls_complaints(&self, has_certificate: bool) -> Vec<String> {
+        let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
+        let mail = [
+            ("mx", &self.mx),
+            ("submission", &self.submission),
+            ("submissions", &self.submissions),
+            ("lmtp", &self.lmtp),
+            ("imap", &self.imap),
+            ("imaps", &self.imaps),
+            ("pop3", &self.pop3),
+            ("pop3s", &self.pop3s),
+        ];
+        let misplaced = mail.iter().filter(|(_, listener)| is_tls(listener)).map(|(name, _)| {
+            format!("listeners.{name}: tls is for http and health; submissions, imaps and pop3s are TLS without it")
+        });
+        let mut found: Vec<String> = misplaced.collect();
+        if !has_certificate && [&self.submissions, &self.imaps, &self.pop3s].iter().any(|listener| listener.is_some()) {
+            found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
+        }
+        if !has_certificate && [&self.http, &self.health].into_iter().any(is_tls) {
+            found.push("tls: http and health with tls = true need [tls] certificate and key".to_owned());
+        }
+        found
+    }
+}
+
 /// One listener.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerConfig {
@@ -43,6 +71,8 @@ pub(crate) struct ListenerConfig {
     pub(crate) proxy_networks: Option<Vec<Network>>,
     /// Open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's default.
     pub(crate) connections_per_address: Option<usize>,
+    /// HTTP in TLS; of the other listeners the name says which are.
+    pub(crate) tls: bool,
 }
 
 /// The table form.
@@ -53,6 +83,8 @@ struct Table {
     #[serde(default, deserialize_with = "some_networks")]
     proxy_networks: Option<Vec<Network>>,
     connections_per_address: Option<usize>,
+    #[serde(default)]
+    tls: bool,
 }
 
 impl<'de> Deserialize<'de> for ListenerConfig {
@@ -73,16 +105,16 @@ impl<'de> Visitor<'de> for Either {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<ListenerConfig, E> {
         let address = text.parse().map_err(|_| E::custom(format!("'{text}' is not address:port")))?;
-        Ok(ListenerConfig { address, proxy_networks: None, connections_per_address: None })
+        Ok(ListenerConfig { address, proxy_networks: None, connections_per_address: None, tls: false })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListenerConfig, A::Error> {
-        let Table { address, proxy_networks, connections_per_address } =
+        let Table { address, proxy_networks, connections_per_address, tls } =
             Table::deserialize(MapAccessDeserializer::new(map))?;
         if connections_per_address == Some(0) {
             return Err(A::Error::custom("connections_per_address: at least 1"));
         }
-        Ok(ListenerConfig { address, proxy_networks, connections_per_address })
+        Ok(ListenerConfig { address, proxy_networks, connections_per_address, tls })
     }
 }
 
@@ -118,6 +150,21 @@ pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
         assert_eq!(of(&found.imap), ["2001:db8::7".parse().unwrap()]);
         assert_eq!(of(&found.pop3), []);
         assert_eq!(found.imap.unwrap().connections_per_address, Some(20));
+    }
+
+    #[test]
+    fn tls_is_for_http_and_needs_a_certificate() {
+        for (text, has_certificate, expect) in [
+            ("http = { address = \"0.0.0.0:443\", tls = true }", true, None),
+            ("http = { address = \"0.0.0.0:443\", tls = true }", false, Some("http and health with tls = true")),
+            ("health = { address = \"0.0.0.0:443\", tls = true }", false, Some("http and health with tls = true")),
+            ("http = \"127.0.0.1:80\"", false, None),
+            ("imaps = \"0.0.0.0:993\"", false, Some("imaps and pop3s need")),
+            ("imap = { address = \"0.0.0.0:143\", tls = true }", true, Some("listeners.imap: tls is for http")),
+        ] {
+            let found = read(text).unwrap().tls_complaints(has_certificate).join("\n");
+            assert!(expect.map_or(found.is_empty(), |expect| found.contains(expect)), "{text}: {found}");
+        }
     }
 
     #[test]

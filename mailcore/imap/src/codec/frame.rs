@@ -107,6 +107,11 @@ impl Framer {
         }
     }
 
+    /// Octets of the unfinished command that are held here.
+    pub(crate) fn buffered_octets(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether the client is in the middle of a literal.
     pub(crate) fn is_in_literal(&self) -> bool {
         self.literal_left > 0

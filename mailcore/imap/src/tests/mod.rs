@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use jiff::Timestamp;
 use provost_credential::{Scheme, Secret, hash};
-use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_net::{MemoryBudget, Output, Peer, Session, Step, Transport};
 use provost_store::{AccountId, Batch, Flags, MailboxName, MemoryStore, Op};
 use provost_view::{Address, Affiliation, Fallback, Person, PersonState, View};
 use uuid::Uuid;
@@ -69,7 +69,7 @@ impl World {
             hostname: "mail.example.edu".into(),
             view: View::fixed_with(vec![person(PersonState::Active)], message_size(200_000)),
             store: Arc::new(MemoryStore::default()),
-            literals: crate::LiteralBudget::new(std::env::temp_dir(), 250_000),
+            literals: crate::LiteralBudget::new(std::env::temp_dir(), 250_000, MemoryBudget::default()),
             searches: crate::SearchTurns::new(1),
             rosters: crate::Rosters::default(),
             recents: crate::Recents::default(),

@@ -1,6 +1,6 @@
 //! The same session behind the driver's socket.
 
-use provost_net::{Drain, Limits, Listener, ProxyNetworks, serve};
+use provost_net::{Budgets, Drain, Limits, Listener, ProxyNetworks, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -29,6 +29,7 @@ async fn a_connection() {
         tls: None,
         proxies: ProxyNetworks::default(),
         limits: Limits::default(),
+        budgets: Budgets::default(),
     };
     let make = move |peer, transport, tls| ImapSession::new(config.clone(), peer, transport, tls);
     let serving = serve(listener, Drain::new(), make).await.unwrap();

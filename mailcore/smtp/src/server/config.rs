@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use provost_delivery::Delivery;
+use provost_net::MemoryBudget;
 use provost_queue::Queue;
 use provost_view::View;
 
@@ -19,4 +20,6 @@ pub struct SmtpConfig {
     pub delivery: Delivery,
     /// The queue, for recipients elsewhere.
     pub queue: Queue,
+    /// Memory for messages that are coming in; the same for all protocols.
+    pub memory: MemoryBudget,
 }

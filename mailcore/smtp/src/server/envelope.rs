@@ -61,7 +61,7 @@ impl SmtpSession {
         let route = Route::to(&recipient.path, &self.config);
         transaction.arrival.envelope.recipients.push(recipient);
         let subject = Subject::Recipient(&route);
-        let input = StageInput { config: &self.config, budget: self.budget, subject };
+        let input = StageInput { config: &self.config, subject };
         match judge(self.stages.rcpt, &mut transaction.arrival, input).await {
             Ok(()) => {
                 transaction.routes.push(route);
@@ -98,7 +98,7 @@ impl SmtpSession {
                 let trace = self.received(&transaction);
                 let octets_max = self.message_octets_max();
                 let announced = transaction.arrival.announced_octets;
-                let reader = DataReader::new(trace.as_bytes(), octets_max, announced, self.budget);
+                let reader = DataReader::new(trace.as_bytes(), octets_max, announced, self.config.memory.body());
                 let (trace_octets, began) = (trace.len(), self.now());
                 self.state = State::Data(Box::new(Receiving { transaction, reader, trace_octets, began }));
                 out.put("354 End data with <CR><LF>.<CR><LF>\r\n");

@@ -25,7 +25,6 @@ use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport}
 use provost_view::AccountWatch;
 use uuid::Uuid;
 
-use crate::budget::{Budget, RECEIVING};
 use crate::command::{Command, Line, LineReader};
 use crate::data::Progress;
 use crate::reply::{self, Reply};
@@ -37,8 +36,11 @@ use transaction::{Receiving, Transaction};
 
 /// Failed logins after which the session is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
-/// Limit of silence of the peer (RFC 5321 §4.5.3.2.7).
+/// Silence between commands (RFC 5321 §4.5.3.2.7).
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// Silence before the first EHLO or HELO. Shorter than the standard's five minutes: a client has nothing to prepare between
+/// connecting and greeting, and strangers that never greet must not fill the listener.
+const IDLE_LIMIT_BEFORE_HELLO: Duration = Duration::from_secs(45);
 
 /// One session: the state of one connection.
 pub struct SmtpSession {
@@ -54,8 +56,6 @@ pub struct SmtpSession {
     /// The stages of the service by command; tests replace them.
     stages: &'static Table,
     error_budget: ErrorBudget,
-    /// Memory for messages: that of the process; tests set it.
-    budget: &'static Budget,
     login_failures: u32,
     /// Changes of the account that is logged in.
     login_watch: Option<AccountWatch>,
@@ -108,7 +108,6 @@ impl SmtpSession {
             state: State::Ready,
             stages: Table::of(service),
             error_budget: ErrorBudget::new(Timestamp::now()),
-            budget: &RECEIVING,
             login_failures: 0,
             login_watch: None,
         }
@@ -120,7 +119,7 @@ impl SmtpSession {
     }
 
     fn stage_input<'a>(&'a self, subject: Subject<'a>) -> StageInput<'a> {
-        StageInput { config: &self.config, budget: self.budget, subject }
+        StageInput { config: &self.config, subject }
     }
 
     /// Runs stages that judge the connection, before there is a message. What they find is put on all messages of the connection.
@@ -298,7 +297,7 @@ impl Session for SmtpSession {
                 if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
                     let Receiving { transaction, reader, trace_octets, .. } = *receiving;
                     self.accept(transaction, trace_octets, data, out).await;
-                    // The reader goes last: its share of the memory budget covers the message.
+                    // The reader goes last: its reservation covers the message.
                     drop(reader);
                 }
                 Ok(Step::Continue)
@@ -336,6 +335,7 @@ impl Session for SmtpSession {
         let now = self.now();
         match &self.state {
             State::Data(receiving) => receiving.time_left(now).min(IDLE_LIMIT),
+            _ if self.connection.hello.is_none() => self.error_budget.time_left(now).min(IDLE_LIMIT_BEFORE_HELLO),
             _ => self.error_budget.time_left(now).min(IDLE_LIMIT),
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use provost_net::{Output, SessionError};
 use provost_store::StoreError;
 
-use crate::source::Source;
+use crate::source::{PIECE_OCTETS, Source};
 
 /// Octets handed to the output at once.
 const CHUNK_OCTETS: usize = 64 * 1024;
@@ -33,7 +33,8 @@ pub(super) async fn literal(
     out.put(format!("{label} {{{}}}\r\n", range.end.saturating_sub(range.start)));
     let mut at = range.start;
     while at < range.end {
-        let piece = match source.piece(at..range.end).await {
+        let end = at + out.piece_octets((range.end - at).min(PIECE_OCTETS));
+        let piece = match source.piece(at..end).await {
             Ok(piece) if !piece.is_empty() => piece,
             Ok(_) => return Err(broken(&StoreError::Damaged("a body ends before its end".to_owned()))),
             Err(error) => return Err(broken(&error)),

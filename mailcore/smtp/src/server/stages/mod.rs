@@ -19,7 +19,6 @@ use provost_message::{Arrival, AuthenticationResult, Objection, Service, Verdict
 
 use super::config::SmtpConfig;
 use super::route::Route;
-use crate::budget::Budget;
 use crate::data::DataFault;
 use crate::reply;
 
@@ -126,8 +125,6 @@ impl From<Verdict> for Finding {
 pub(super) struct StageInput<'a> {
     /// Configuration and services of the server.
     pub(super) config: &'a SmtpConfig,
-    /// The memory budget of the process.
-    pub(super) budget: &'static Budget,
     /// What is judged.
     pub(super) subject: Subject<'a>,
 }
@@ -148,7 +145,7 @@ pub(super) enum Subject<'a> {
 impl StageInput<'_> {
     /// SIZE in octets: the directory's `message-size` of this moment, or less where this node has no memory for so much.
     pub(super) fn message_octets_max(&self) -> u64 {
-        self.config.view.snapshot().settings().message_size.min(self.budget.message_octets_max())
+        self.config.view.snapshot().settings().message_size.min(self.config.memory.body_octets_max())
     }
 }
 

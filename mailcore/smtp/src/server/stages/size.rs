@@ -15,7 +15,7 @@ pub(super) async fn size(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
 
 /// All sessions of the process share the memory.
 pub(super) async fn memory(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
-    if input.budget.has_room(arrival.announced_octets.unwrap_or_default()) {
+    if input.config.memory.has_room(arrival.announced_octets.unwrap_or_default()) {
         Verdict::Accept
     } else {
         Verdict::object("no_room", reply::NO_ROOM)

@@ -1,12 +1,12 @@
 //! Bounds of one peer, and of all peers together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provost_net::{Session, Step};
+use provost_net::{MemoryBudget, Session, Step};
 
 use super::site::{Talk, site};
-use crate::budget::Budget;
 use crate::server::Service;
 
 const TO_ZOE: &[u8] = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n";
@@ -45,6 +45,17 @@ async fn guessing_recipients_ends() {
     assert_eq!(talk.send(&guess).await.matches("550 5.1.1").count(), 101);
 }
 
+/// A stranger that never greets is cut off within a minute; one that has greeted has the standard's five.
+#[tokio::test]
+async fn silence_before_the_greeting_is_short() {
+    for (role, hello) in [(Service::Mx, "EHLO x"), (Service::Submission, "EHLO x"), (Service::Lmtp, "LHLO x")] {
+        let mut talk = site().talk(role);
+        assert!(talk.session.idle_limit() < Duration::from_secs(60));
+        talk.send(format!("{hello}\r\n").as_bytes()).await;
+        assert_eq!(talk.session.idle_limit(), Duration::from_secs(300));
+    }
+}
+
 #[tokio::test]
 async fn data_has_a_slowest_pace() {
     let mut talk = greeted(Service::Mx).await;
@@ -63,13 +74,13 @@ async fn data_has_a_slowest_pace() {
 /// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the process has no room, already at MAIL where the size is announced.
 #[tokio::test]
 async fn messages_beyond_the_memory_are_for_later() {
-    static BUDGET: Budget = Budget::new(40_000);
+    let budget = MemoryBudget::new(100_000);
     let site = site();
-    let mut holding = BUDGET.share();
-    assert!(holding.grow(39_500));
+    let mut holding = budget.body();
     for (role, hello) in [(Service::Mx, "HELO x"), (Service::Lmtp, "LHLO x")] {
         let mut talk = site.talk(role);
-        talk.session.budget = &BUDGET;
+        Arc::make_mut(&mut talk.session.config).memory = budget.clone();
+        holding.record(99_500);
         talk.send(format!("{hello}\r\n").as_bytes()).await;
         talk.run("C: MAIL FROM:<a@b.example> SIZE=600\nS: 452 4.3.1").await;
         talk.send(TO_ZOE).await;
@@ -77,7 +88,7 @@ async fn messages_beyond_the_memory_are_for_later() {
         holding.release();
         talk.send(TO_ZOE).await;
         talk.run("C: hi\nC: .\nS: 250").await;
-        assert!(BUDGET.has_room(40_000) && holding.grow(39_500), "given back");
+        assert_eq!(budget.used(), 0, "given back");
     }
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
@@ -85,9 +96,8 @@ async fn messages_beyond_the_memory_are_for_later() {
 /// RFC 1870 §4: a message of the offered SIZE can be accepted.
 #[tokio::test]
 async fn no_size_is_told_that_memory_cannot_take() {
-    static BUDGET: Budget = Budget::new(1_500);
     let mut talk = site().talk(Service::Mx);
-    talk.session.budget = &BUDGET;
+    Arc::make_mut(&mut talk.session.config).memory = MemoryBudget::new(3_000);
     assert!(talk.send(b"EHLO x\r\n").await.contains("\r\n250-SIZE 750\r\n"));
     talk.run("C: MAIL FROM:<a@b.example> SIZE=751\nS: 552 5.3.4").await;
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use provost_credential::Scheme;
 use provost_delivery::Delivery;
 use provost_message::Address;
-use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_net::{MemoryBudget, Output, Peer, Session, Step, Transport};
 use provost_queue::{Queue, QueueConfig};
 use provost_store::{AccountId, Columns, MailboxName, MemoryStore, MessageStore, QueueRow, QueueStore, Which};
 use provost_view::{Affiliation, Fallback, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
@@ -80,7 +80,7 @@ pub(super) fn site_over(
     let hostname: Arc<str> = "mx.example.edu".into();
     let delivery = Delivery { view: view.clone(), store: mailboxes, hostname: hostname.clone() };
     let queue = Queue::new(rows, delivery.clone(), None, QueueConfig::default());
-    let config = SmtpConfig { hostname, recipients_max: 4, view, delivery, queue };
+    let config = SmtpConfig { hostname, recipients_max: 4, view, delivery, queue, memory: MemoryBudget::default() };
     Site { store, config: Arc::new(config) }
 }
 

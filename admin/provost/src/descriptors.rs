@@ -1,0 +1,38 @@
+//! How many descriptors the system allows, and how many of them connections may have.
+
+use provost_net::ConnectionBudget;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors for files, the directory and the queue, and for the first connections of each listener.
+const OTHERS: u64 = 2_048;
+/// Descriptors that are asked of the system at most: with more, only the memory of idle connections would be the bound.
+const WANTED: u64 = 262_144;
+
+/// Raises this process's limit as far as the system allows, and divides it.
+pub(crate) fn connections() -> ConnectionBudget {
+    let limit = getrlimit(Resource::Nofile);
+    let may = limit.maximum.unwrap_or(WANTED).min(WANTED);
+    let has = limit.current.unwrap_or(WANTED);
+    let raised = has < may && setrlimit(Resource::Nofile, Rlimit { current: Some(may), ..limit }).is_ok();
+    let connections = share(if raised { may } else { has });
+    tracing::debug!(connections, "connections of all listeners together");
+    ConnectionBudget::new(connections)
+}
+
+/// Of so many descriptors, those for connections: at least half.
+fn share(descriptors: u64) -> usize {
+    let connections = descriptors.saturating_sub(OTHERS).max(descriptors / 2);
+    usize::try_from(connections).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_their_share() {
+        for (descriptors, expect) in [(65_536, 63_488), (3_000, 1_500), (1_024, 512)] {
+            assert_eq!(share(descriptors), expect);
+        }
+    }
+}

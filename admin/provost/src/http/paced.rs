@@ -1,0 +1,96 @@
+//! A connection whose peer must read what it asked for.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::body::time_for;
+
+/// Fails to write when its peer takes too long: the limit, and a second more for every 2,000 octets that it took.
+pub(super) struct Paced<S> {
+    stream: S,
+    limit: Duration,
+    stall: Option<Stall>,
+}
+
+/// Since when the peer is waited for.
+struct Stall {
+    began: Instant,
+    octets: u64,
+    end: Pin<Box<Sleep>>,
+}
+
+impl<S> Paced<S> {
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, limit, stall: None }
+    }
+
+    /// What a write came to; while it waits, whether that has lasted too long.
+    fn paced(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let limit = self.limit;
+        if let Poll::Ready(Ok(octets)) = &written {
+            if let Some(stall) = &mut self.stall {
+                stall.octets = stall.octets.saturating_add(*octets as u64);
+                stall.end.as_mut().reset(stall.began + time_for(stall.octets, limit));
+            }
+            return written;
+        }
+        if written.is_ready() {
+            return written;
+        }
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            began: Instant::now(),
+            octets: 0,
+            end: Box::pin(tokio::time::sleep(limit)),
+        });
+        stall.end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, octets);
+        self.paced(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.paced(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when it has written all that it had: the peer owes nothing then.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Ready(flushed) => {
+                self.stall = None;
+                Poll::Ready(flushed)
+            }
+            Poll::Pending => self.paced(context, Poll::Pending).map_ok(|_| ()),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Ready(shut) => Poll::Ready(shut),
+            Poll::Pending => self.paced(context, Poll::Pending).map_ok(|_| ()),
+        }
+    }
+}

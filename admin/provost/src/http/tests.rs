@@ -1,0 +1,239 @@
+use axum::routing::{get, post};
+use provost_net::{Budgets, Limits, MemoryBudget, ProxyNetworks};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(60);
+/// What `/much` answers with, octets: more than the system's buffers of a connection hold.
+const MUCH_OCTETS: usize = 32 * 1024 * 1024;
+
+/// A header for a client whose address ends so, with port 40000.
+fn header(last: u8) -> Vec<u8> {
+    [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71"[..], &[last], b"\xc0\0\x02\x01\x9c\x40\0\x50"].concat()
+}
+
+fn pages() -> Router {
+    let proto = async |headers: axum::http::HeaderMap| format!("{:?}", headers.get(FORWARDED_PROTO));
+    Router::new()
+        .route("/", get(async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.to_string()))
+        .route("/octets", post(async |body: axum::body::Bytes| body.len().to_string()))
+        .route("/much", get(async || vec![b'x'; MUCH_OCTETS]))
+        .route("/proto", get(proto))
+}
+
+fn listener() -> Listener {
+    Listener {
+        name: "http",
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        implicit_tls: false,
+        tls: None,
+        proxies: ProxyNetworks::default(),
+        limits: Limits::default(),
+        budgets: Budgets::default(),
+    }
+}
+
+/// Serves behind a balancer on loopback.
+async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
+    let proxies = ProxyNetworks(vec!["127.0.0.0/8".parse().unwrap()]);
+    let limits = Limits { connections_per_address, ..Limits::default() };
+    serve_within(Deadlines::default(), Listener { proxies, limits, ..listener() }, pages(), drain).await.unwrap()
+}
+
+/// Serves with deadlines so short.
+async fn start_hasty(listener: Listener, header: Duration, transfer: Duration) -> SocketAddr {
+    serve_within(Deadlines { header, transfer }, listener, pages(), &Drain::new()).await.unwrap()
+}
+
+const HASTY: Duration = Duration::from_millis(150);
+
+async fn ask(address: SocketAddr, say: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(say).await.unwrap();
+    rest(&mut socket).await
+}
+
+/// All that comes until the connection is closed, which it must be soon.
+async fn rest(socket: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    // Closed with octets unread, the connection may end with a reset.
+    let _ = tokio::time::timeout(LONG / 4, socket.read_to_end(&mut answer)).await.expect("not closed");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn handlers_see_the_client_of_the_header() {
+    let drain = Drain::new();
+    let address = start(&drain, 10).await;
+    // A connection that sends nothing holds up no other.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let answer = ask(address, &[&header(7)[..], REQUEST].concat()).await;
+    assert!(answer.ends_with("\r\n203.0.113.7:40000"), "{answer}");
+    assert!(!answer.to_lowercase().contains("strict-transport"), "{answer}");
+    assert_eq!(ask(address, REQUEST).await, "");
+    drain.stop();
+    assert!(drain.finished(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn connections_of_the_client_are_counted() {
+    let drain = Drain::new();
+    let address = start(&drain, 1).await;
+    let mut held = TcpStream::connect(address).await.unwrap();
+    held.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
+    held.read_exact(&mut [0; 12]).await.unwrap();
+    let asked = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
+    assert_eq!(asked(7).await, "");
+    assert!(asked(8).await.contains(" 200 "));
+    drop(held);
+    let freed = async {
+        while asked(7).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
+}
+
+/// Nothing, half a request line, half a header, a header that drips, and a kept connection that is not used again.
+#[tokio::test]
+async fn half_a_header_is_cut_off() {
+    let address = start_hasty(listener(), HASTY, LONG).await;
+    for half in ["", "GE", "GET / HTTP/1.1\r\nHost: a\r\nX-Y: ", "PRI * HTTP/2.0\r\n\r\nSM"] {
+        let answer = ask(address, half.as_bytes()).await;
+        assert!(!answer.contains(" 200 "), "{half}: {answer}");
+    }
+    let kept = ask(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(kept.starts_with("HTTP/1.1 200 "), "{kept}");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let (mut from, mut to) = socket.split();
+    let dripping = async {
+        while to.write_all(b"X").await.is_ok() {
+            tokio::time::sleep(HASTY / 10).await;
+        }
+    };
+    let closed = async {
+        let _ = from.read_to_end(&mut Vec::new()).await;
+    };
+    let ends = async {
+        tokio::select! {
+            () = dripping => {}
+            () = closed => {}
+        }
+    };
+    tokio::time::timeout(LONG / 4, ends).await.unwrap();
+}
+
+#[tokio::test]
+async fn headers_are_bounded() {
+    let address = start_hasty(listener(), LONG, LONG).await;
+    let request = |octets: usize| format!("GET / HTTP/1.0\r\nX-Y: {}\r\n\r\n", "x".repeat(octets));
+    assert!(ask(address, request(HEADER_OCTETS_MAX / 2).as_bytes()).await.contains(" 200 "));
+    assert!(ask(address, request(HEADER_OCTETS_MAX).as_bytes()).await.contains(" 431 "));
+}
+
+#[tokio::test]
+async fn a_slow_body_is_refused() {
+    let address = start_hasty(listener(), LONG, HASTY).await;
+    for body in ["Content-Length: 100\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n2\r\nha"] {
+        let answer = ask(address, format!("POST /octets HTTP/1.1\r\nHost: a\r\n{body}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+    let whole = ask(address, b"POST /octets HTTP/1.0\r\nContent-Length: 4\r\n\r\nfour").await;
+    assert!(whole.ends_with("\r\n4"), "{whole}");
+}
+
+/// A body beyond the memory budget is refused with a time to come again; the memory is back when it is answered.
+#[tokio::test]
+async fn bodies_and_replies_are_within_the_memory_budget() {
+    let memory = MemoryBudget::new(64 * 1024);
+    let budgets = Budgets { memory: memory.clone(), ..Budgets::default() };
+    let address = start_hasty(Listener { budgets, ..listener() }, LONG, LONG).await;
+    let post = |octets: usize| {
+        format!("POST /octets HTTP/1.0\r\nContent-Length: {octets}\r\n\r\n{}", "x".repeat(octets)).into_bytes()
+    };
+    let mut others = memory.body();
+    others.record(60 * 1024);
+    for request in [post(40_000), b"GET /much HTTP/1.0\r\n\r\n".to_vec()] {
+        let answer = ask(address, &request).await.to_lowercase();
+        assert!(answer.contains(" 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
+    }
+    assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small one is free");
+    drop(others);
+    assert!(ask(address, &post(20_000)).await.ends_with("\r\n20000"));
+    let freed = async {
+        while memory.used() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, freed).await.unwrap();
+}
+
+/// A reply that nobody reads counts until its peer is cut off.
+#[tokio::test]
+async fn a_reply_that_nobody_reads_ends() {
+    let budgets = Budgets::default();
+    let address = start_hasty(Listener { budgets: budgets.clone(), ..listener() }, LONG, HASTY).await;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(b"GET /much HTTP/1.0\r\n\r\n").await.unwrap();
+    let until = |wanted: fn(u64) -> bool| {
+        let memory = budgets.memory.clone();
+        async move {
+            while !wanted(memory.used()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, until(|used| used >= MUCH_OCTETS as u64)).await.unwrap();
+    tokio::time::timeout(LONG, until(|used| used == 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
+    let drain = Drain::new();
+    let listener = listener();
+    let address = serve_within(Deadlines::default(), listener, pages(), &drain).await.unwrap();
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(b"GET / HT").await.unwrap();
+    assert!(ask(address, REQUEST).await.contains(" 200 "));
+    drain.stop();
+    assert!(drain.finished(Duration::from_secs(10)).await);
+}
+
+/// TLS by the certificate of mail: cookies can be Secure, whatever the client states, and browsers remember TLS.
+#[tokio::test]
+async fn tls_is_known_to_pages_and_browsers() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (chain, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = Some(provost_net::server_config(&chain, &key).unwrap());
+    let limits = Limits { handshake: HASTY, ..Limits::default() };
+    let address = start_hasty(Listener { implicit_tls: true, tls, limits, ..listener() }, LONG, LONG).await;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let socket = TcpStream::connect(address).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, socket).await.unwrap();
+    stream.write_all(b"GET /proto HTTP/1.0\r\nX-Forwarded-Proto: http\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.ends_with("Some(\"https\")"), "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nstrict-transport-security: max-age=31536000\r\n"), "{answer}");
+
+    // Half a handshake, and HTTP in the clear.
+    for half in [&b"\x16\x03\x01"[..], REQUEST] {
+        assert!(!ask(address, half).await.contains("HTTP/1.1 200"));
+    }
+}

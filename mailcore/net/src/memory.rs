@@ -1,0 +1,234 @@
+//! Memory that peers can make this process hold: one budget for all connections of all protocols.
+//!
+//! It counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many of output
+//! without asking, so that idle ones cost nothing here; what goes beyond is a [`Reservation`], which gives back what it
+//! holds when it is dropped. Nothing waits for memory without a deadline, and whoever holds much must leave as much to
+//! others: a reservation that cannot be met is refused, so that two of them never wait for each other for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::Drain;
+
+/// Octets of each connection's input, and as many of its output, that no budget counts. More than an idle session has.
+pub const FREE_OCTETS: usize = 8 * 1024;
+/// Smallest budget with which a node serves mail: messages of 16 MiB.
+pub const MEMORY_OCTETS_MIN: u64 = 64 * 1024 * 1024;
+/// The budget without a setting: messages of 128 MiB, the largest that `message-size` allows.
+pub const MEMORY_OCTETS_DEFAULT: u64 = 512 * 1024 * 1024;
+
+/// Which part of the budget one body may have: it leaves as much as it holds, and others hold something too.
+const BODY_PART: u64 = 4;
+/// Which part of the budget all input and output buffers may have: peers that only talk leave the rest to message bodies.
+const BUFFERS_PART: u64 = 2;
+/// How often one that waits looks again. Waiting is rare, and a look costs one atomic load.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How often the metric is set.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Octets that all connections of a process may hold together. Clones share it.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Default for MemoryBudget {
+    /// Of [`MEMORY_OCTETS_DEFAULT`].
+    fn default() -> Self {
+        Self::new(MEMORY_OCTETS_DEFAULT)
+    }
+}
+
+impl MemoryBudget {
+    /// A budget of `limit` octets.
+    pub fn new(limit: u64) -> Self {
+        Self(Arc::new(Counts { limit, used: AtomicU64::new(0) }))
+    }
+
+    /// Octets that may be held.
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
+    /// Octets held now. May be above the limit by what is on its way out: see [`Reservation::record`].
+    pub fn used(&self) -> u64 {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// The largest body, octets, that can be held at all: a quarter of the limit.
+    pub fn body_octets_max(&self) -> u64 {
+        self.0.limit / BODY_PART
+    }
+
+    /// Whether a body of that size could be held now. No promise: it spares a peer from sending what would be refused.
+    pub fn has_room(&self, octets: u64) -> bool {
+        self.0.limit.saturating_sub(self.used()) >= octets
+    }
+
+    /// An empty reservation for a message or a request body, up to the whole budget.
+    pub fn body(&self) -> Reservation {
+        Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0 }
+    }
+
+    /// An empty reservation for a connection's input or output, up to half of the budget.
+    pub(crate) fn buffer(&self) -> Reservation {
+        Reservation { budget: self.clone(), ceiling: self.0.limit / BUFFERS_PART, octets: 0 }
+    }
+
+    /// Sets the gauge `provost_memory_budget_octets` (`kind` is `used` or `limit`) until `drain` stops.
+    pub async fn report(self, drain: Drain) {
+        metrics::gauge!("provost_memory_budget_octets", "kind" => "limit").set(self.limit() as f64);
+        loop {
+            metrics::gauge!("provost_memory_budget_octets", "kind" => "used").set(self.used() as f64);
+            tokio::select! {
+                () = drain.stopping() => return,
+                () = tokio::time::sleep(REPORT_INTERVAL) => {}
+            }
+        }
+    }
+}
+
+/// Octets held of a [`MemoryBudget`]; given back when it is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: MemoryBudget,
+    /// Octets that must not be exceeded by all reservations together for this one to grow.
+    ceiling: u64,
+    octets: u64,
+}
+
+impl Reservation {
+    /// Octets that it holds.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// Takes `octets` more; `false` when they cannot be had, and nothing was taken.
+    ///
+    /// What is left afterwards is at least what this reservation then holds: a few large messages that never end cannot
+    /// take the room of all the small ones.
+    pub fn grow(&mut self, octets: u64) -> bool {
+        let (ceiling, whole) = (self.ceiling, self.octets.saturating_add(octets));
+        let take = |used: u64| {
+            let then = used.checked_add(octets)?;
+            let left = ceiling.checked_sub(then)?;
+            (left >= whole).then_some(then)
+        };
+        let taken = self.budget.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        if taken {
+            self.octets = whole;
+        }
+        taken
+    }
+
+    /// The same, waiting up to `limit` until others give back; `false` when they did not.
+    pub async fn grow_within(&mut self, octets: u64, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while !self.grow(octets) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        true
+    }
+
+    /// Holds `octets` in all, more or fewer than now; `false` when more cannot be had, and nothing has changed.
+    pub fn resize(&mut self, octets: u64) -> bool {
+        if let Some(more) = octets.checked_sub(self.octets) {
+            return more == 0 || self.grow(more);
+        }
+        self.record(octets);
+        true
+    }
+
+    /// Waits until it holds `octets` in all. Cancel-safe; the caller has the deadline.
+    pub(crate) async fn resized(&mut self, octets: u64) {
+        while !self.resize(octets) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Counts `octets` in all, beyond the limit too: for what is in memory already and on its way out. Others then wait
+    /// or are refused until it has gone.
+    pub fn record(&mut self, octets: u64) {
+        let used = &self.budget.0.used;
+        let before = std::mem::replace(&mut self.octets, octets);
+        match octets.checked_sub(before) {
+            Some(more) => used.fetch_add(more, Ordering::Relaxed),
+            None => used.fetch_sub(before - octets, Ordering::Relaxed),
+        };
+    }
+
+    /// Gives all back.
+    pub fn release(&mut self) {
+        self.record(0);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_shared_and_given_back() {
+        let budget = MemoryBudget::new(100);
+        let mut large = budget.body();
+        assert!(!large.grow(51) && large.grow(30) && !large.grow(21), "it leaves as much as it holds");
+        let mut small = budget.body();
+        assert!(small.grow(20) && !small.grow(16) && small.resize(35) && small.resize(10));
+        assert_eq!((budget.used(), budget.has_room(60), budget.has_room(61)), (40, true, false));
+        drop(large);
+        small.release();
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn buffers_leave_half_to_bodies() {
+        let budget = MemoryBudget::new(100);
+        let mut buffers: Vec<Reservation> = (0..100).map(|_| budget.buffer()).collect();
+        assert_eq!(buffers.iter_mut().map(|buffer| u32::from(buffer.resize(1))).sum::<u32>(), 49);
+        assert!(budget.body().grow(25));
+        assert_eq!(budget.body_octets_max(), 25);
+    }
+
+    /// What is in memory already counts, whatever the limit; others wait for it.
+    #[tokio::test]
+    async fn what_is_recorded_keeps_others_out() {
+        let budget = MemoryBudget::new(100);
+        let (mut output, mut body) = (budget.buffer(), budget.body());
+        output.record(150);
+        assert!(!body.grow(1) && !body.grow_within(1, Duration::ZERO).await);
+        let waits = tokio::spawn(async move { body.grow_within(40, Duration::from_secs(60)).await });
+        tokio::task::yield_now().await;
+        drop(output);
+        assert!(waits.await.unwrap());
+        assert_eq!(budget.used(), 0);
+    }
+
+    /// Two that hold something and want the rest are both refused in time.
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let budget = MemoryBudget::new(100);
+        let hold = |budget: &MemoryBudget| {
+            let mut held = budget.body();
+            assert!(held.grow(25));
+            async move { held.grow_within(50, Duration::from_millis(30)).await }
+        };
+        let (one, two) = tokio::join!(hold(&budget), hold(&budget));
+        assert!(!one && !two);
+    }
+}
