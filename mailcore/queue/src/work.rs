@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Queue;
 use crate::attempt::{Rest, Tried};
-use crate::hold::LEASE_SECONDS;
+use crate::permit::LEASE_SECONDS;
 
 /// After this an attempt is cut off. More than the client takes when each step takes its whole limit: 45 s for memory, 13 min
 /// up to the end mark, which are less than the lease, and 13 min for the reply to it, which are less than a proof gives.
