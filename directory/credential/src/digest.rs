@@ -1,4 +1,4 @@
-//! Salted and plain SHA values: `{SHA}`, `{SSHA}` and their SHA-2 sisters of OpenLDAP's pw-sha2.
+//! Plain and salted SHA values: `{SHA}`, `{SSHA}` and the SHA-2 forms of OpenLDAP's pw-sha2.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,10 +8,10 @@ use subtle::ConstantTimeEq;
 
 use crate::Verdict;
 
-/// Longest salt behind a digest, in octets. OpenLDAP writes 4 or 8, 389-DS 8, Dovecot 4.
+/// Longest salt after a digest, octets. OpenLDAP writes 4 or 8, 389-DS 8, Dovecot 4.
 const SALT_OCTETS_MAX: usize = 64;
 
-/// Which digest, and whether a salt follows it.
+/// The digest of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sha1,
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     Sha512,
 }
 
-/// `{SSHA}`: digest of password and salt, then the salt, in base64.
+/// Returns an `{SSHA}` value: base64 of the digest of password and salt, followed by the salt.
 pub(crate) fn salted_sha1(password: &[u8], salt: &[u8]) -> String {
     let mut value = digest(Kind::Sha1, password, salt);
     value.extend_from_slice(salt);

@@ -1,4 +1,5 @@
-//! `userPassword` values: `{ARGON2}$argon2id$...`, `{SSHA}`, `{CRYPT}$6$...`, `{PBKDF2-SHA256}`.
+//! Hashing and verification of `userPassword` values: `{ARGON2}$argon2id$...`, `{SSHA}`, `{CRYPT}$6$...`,
+//! `{PBKDF2-SHA256}`.
 
 use subtle::{Choice, ConstantTimeEq};
 
@@ -6,33 +7,33 @@ use crate::cost::Prf;
 use crate::digest::Kind;
 use crate::{PASSWORD_OCTETS_MAX, Secret, cost, crypt, digest, opaque_string};
 
-/// Octets of a new salt. RFC 9106 §3.1 recommends 16 for password hashing.
+/// Salt of a new hash, octets. RFC 9106 §3.1 recommends 16 for password hashing.
 const SALT_OCTETS: usize = 16;
-/// Octets of a new `{SSHA}` salt: what OpenLDAP 2.4 and later read and write.
+/// Salt of a new `{SSHA}` value, octets, as OpenLDAP 2.4 and later write it.
 const SSHA_SALT_OCTETS: usize = 8;
-/// Longest scheme name, in octets: `PBKDF2-SHA512` has 13.
+/// Longest scheme name, octets: `PBKDF2-SHA512` has 13.
 const SCHEME_OCTETS_MAX: usize = 16;
 
-/// How a new password is stored.
+/// The scheme in which a new password is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Scheme {
-    /// `{ARGON2}` + PHC string, as OpenLDAP's argon2 module writes it.
+    /// `{ARGON2}` and a PHC string, as OpenLDAP's argon2 module writes it.
     #[default]
     Argon2,
     /// `{PBKDF2-SHA256}rounds$salt$hash`, as OpenLDAP's pw-pbkdf2 writes it.
     Pbkdf2Sha256,
-    /// `{SSHA}`: salted SHA-1, for servers that know nothing better.
+    /// `{SSHA}`: salted SHA-1, for servers that support nothing better.
     Ssha,
 }
 
-/// What a comparison of a password with one stored value said.
+/// The result of comparing a password with one stored value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the password.
+    /// The password matches.
     Match,
-    /// It is not.
+    /// The password does not match.
     Mismatch,
-    /// The value's scheme is unknown, malformed, or its cost is beyond our bounds: nothing can be said.
+    /// The scheme is unknown, the value malformed, or its cost beyond our bounds: the result is open.
     Unsupported,
 }
 
@@ -42,20 +43,21 @@ impl From<Choice> for Verdict {
     }
 }
 
-/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call it
-/// off the async threads.
+/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call
+/// it off the async threads.
 ///
-/// Ask [`Secret::is_usable`] first: what it refuses can be hashed, but no login will ever match it.
+/// Check [`Secret::is_usable`] first: an unusable password can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {
     hash_with_salt(password, scheme, rand::random())
 }
 
-/// Compares in constant time. Slow by design: call it off the async threads.
+/// Verifies a password in constant time. Slow by design: call it off the async threads.
 ///
-/// The password is compared in the form of [`opaque_string`]; where it was typed in another one, as typed too: other
-/// software may have set it so. Never more than [`PASSWORD_OCTETS_MAX`] octets are hashed.
+/// Compares the form of [`opaque_string`] and, where that differs, the password as typed, because other software may
+/// have set it so. Hashes at most [`PASSWORD_OCTETS_MAX`] octets.
 ///
-/// RFC 2307 §5.3: `{scheme}value`, the scheme in any case; a value without a scheme is the clear password, as slapd has it.
+/// RFC 2307 §5.3: a value is `{scheme}value`, with the scheme in any case. A value without a scheme is a clear
+/// password, as in slapd.
 pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
     if !password.is_usable() {
         return Verdict::Mismatch;
@@ -90,24 +92,25 @@ fn verify_octets(password: &[u8], stored: &[u8]) -> Verdict {
     }
 }
 
-/// Costs what a comparison with a new argon2 value costs, and says nothing.
+/// Takes as long as a verification against a new argon2 value, and returns nothing.
 ///
-/// For a login with an unknown name: without it, the time of the refusal tells which names exist.
+/// For a login with an unknown name: without it, the response time would reveal which names exist.
 pub fn dummy_verify(password: &Secret) {
-    // Too long or empty is refused before hashing for those who exist, too.
+    // Too long and empty passwords are refused without hashing for existing names too.
     if password.is_usable() {
         std::hint::black_box(cost::argon2_hash(opaque_string(password.reveal()).as_bytes(), &[0; SALT_OCTETS]));
     }
 }
 
-/// `hash` with chance as an argument.
+/// Implements [`hash`] with the random salt as an argument.
 fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) -> String {
     let opaque = opaque_string(password.reveal());
     let octets = opaque.as_bytes();
     match scheme {
         Scheme::Argon2 => match cost::argon2_hash(octets, &salt) {
             Some(value) => format!("{{ARGON2}}{value}"),
-            // Only constants of ours can be out of argon2's range; a test holds them. Never store a clear value for that.
+            // Only wrong constants of ours could make argon2 fail, which a test excludes. Even then, no clear value is
+            // stored.
             None => hash_with_salt(password, Scheme::Pbkdf2Sha256, salt),
         },
         Scheme::Pbkdf2Sha256 => format!("{{PBKDF2-SHA256}}{}", cost::pbkdf2_hash(octets, &salt)),
@@ -118,14 +121,14 @@ fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) ->
     }
 }
 
-/// `{scheme}value`, the scheme in capitals; `None` when there is no scheme. A scheme has one character at least (as slapd
-/// reads it), so `{}x` is clear.
+/// Splits `{scheme}value`, the scheme in capitals; `None` without a scheme. A scheme has at least one character, as in
+/// slapd, so `{}x` is a clear password.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, value) = text.strip_prefix('{')?.split_once('}')?;
     if scheme.is_empty() {
         return None;
     }
-    // A longer one is unknown anyway; cut so that it cannot cost memory.
+    // A longer scheme is unknown anyway; the cut bounds its memory.
     let scheme = scheme.get(..SCHEME_OCTETS_MAX).unwrap_or(scheme);
     Some((scheme.to_ascii_uppercase(), value))
 }
@@ -161,12 +164,12 @@ mod tests {
                 assert_eq!(verify(&Secret::new(other), stored.as_bytes()), Verdict::Mismatch, "{set:?} {other:?}");
             }
         }
-        // Set as typed, by other software or before this rule.
+        // Set as typed, by other software or an earlier version.
         let stored = format!("{{SSHA}}{}", digest::salted_sha1("cafe\u{301} cafe\u{301}".as_bytes(), b"saltsalt"));
         assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verdict::Match);
     }
 
-    /// The longest password, set and typed in either form.
+    /// The longest password matches in either form.
     #[test]
     fn the_longest_password_matches() {
         let (composed, apart) = ("é".repeat(256), "e\u{301}".repeat(256));
@@ -201,7 +204,7 @@ mod tests {
         };
         let real = fastest(&|| assert_eq!(verify(&wrong, stored.as_bytes()), Verdict::Mismatch));
         let dummy = fastest(&|| dummy_verify(&wrong));
-        // Wide, because the machine is shared: what must not happen is a factor of hundreds.
+        // A wide bound, because the machine is shared: the test excludes a factor of hundreds.
         assert!(dummy * 4 > real && real * 4 > dummy, "real {real:?}, dummy {dummy:?}");
     }
 }

@@ -1,11 +1,11 @@
-//! Stored values made by others, and values that must not be believed.
+//! Stored values made by other software, and values that must not be computed.
 
 use proptest::prelude::*;
 use provost_credential::{Secret, Verdict, verify};
 
 const PASSWORD: &str = "Élan vital 7";
 
-/// Made once by the tools named, with [`PASSWORD`].
+/// Tool, and the value that it made of [`PASSWORD`].
 const MADE_BY_OTHERS: &[(&str, &str)] = &[
     ("slappasswd 2.5.13 -h {SSHA}", "{SSHA}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
     ("slappasswd 2.5.13 -h {SHA}", "{SHA}Zie+k5UOtCZYww+cQiiZbNjpnsU="),
@@ -49,7 +49,7 @@ const MADE_BY_OTHERS: &[(&str, &str)] = &[
     ),
     ("doveadm pw -s SSHA256, 4 octets of salt", "{SSHA256}374lTRuAVQP1ZIbl36fWxmRDEbp23AKIoLOAfE37oskHw9+H"),
     ("RFC 2307 names are compared without case", "{ssha}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
-    ("no scheme: clear, as slapd has it", "Élan vital 7"),
+    ("no scheme: a clear password, as in slapd", "Élan vital 7"),
     ("slapd's name for clear", "{CLEARTEXT}Élan vital 7"),
 ];
 
@@ -65,7 +65,7 @@ fn values_made_by_others_match_and_mismatch() {
     }
 }
 
-/// Vectors of the standards themselves.
+/// Test vectors of the standards.
 #[test]
 fn standard_vectors() {
     let table: &[(&str, &str, &str)] = &[
@@ -89,7 +89,7 @@ fn standard_vectors() {
     }
 }
 
-/// Unknown, malformed, or dearer than our bounds: nothing is said, and nothing is computed.
+/// Unknown, malformed and too costly values give no result and cost no computation.
 #[test]
 fn values_that_are_not_believed() {
     let salt_and_output = "0Pxqff2owyCJsT2TPFCoxQ$/kFCQTX+jDZ1kmydJjLbAvvIG+Q+16/GNzyKVnGAgsg";

@@ -1,31 +1,31 @@
-//! An entry: a DN and its attributes.
+//! A directory entry: a DN and its attributes.
 
 use std::collections::BTreeMap;
 
 use crate::{AttributeDescription, Dn};
 
-/// One directory entry. Attribute descriptions compare without case; values are octets, in server order.
+/// One directory entry. Attribute descriptions compare ignoring case; values are octets, in the server's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it stands.
+    /// The name of the entry.
     pub dn: Dn,
     attributes: BTreeMap<AttributeDescription, Vec<Vec<u8>>>,
 }
 
 impl Entry {
-    /// An entry without attributes.
+    /// Makes an entry without attributes.
     pub fn new(dn: Dn) -> Self {
         Self { dn, attributes: BTreeMap::new() }
     }
 
-    /// The same with a value of a well-known attribute added; for building entries in code.
+    /// Returns the entry with one more value of a well-known attribute, for building entries in code.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
         self.push(AttributeDescription::of(name), value.into());
         self
     }
 
-    /// Adds one value, unless it is there octet for octet.
+    /// Adds one value, unless the same octets are there already.
     pub fn push(&mut self, name: AttributeDescription, value: Vec<u8>) {
         let values = self.attributes.entry(name).or_default();
         if !values.contains(&value) {
@@ -33,7 +33,7 @@ impl Entry {
         }
     }
 
-    /// Puts `values` in place of what the attribute held; none removes the attribute.
+    /// Replaces the values of an attribute; an empty list removes the attribute.
     pub fn set(&mut self, name: AttributeDescription, values: Vec<Vec<u8>>) {
         if values.is_empty() {
             self.attributes.remove(&name);
@@ -42,7 +42,7 @@ impl Entry {
         }
     }
 
-    /// All values of `name` (with its options, exactly), empty when absent.
+    /// Returns all values of `name` with exactly its options; empty when absent.
     pub fn values(&self, name: &str) -> &[Vec<u8>] {
         match AttributeDescription::parse(name) {
             Ok(name) => self.attributes.get(&name).map_or(&[], Vec::as_slice),
@@ -50,12 +50,12 @@ impl Entry {
         }
     }
 
-    /// The first value of `name` as text; `None` when absent or not UTF-8.
+    /// Returns the first value of `name` as text; `None` when absent or not UTF-8.
     pub fn first(&self, name: &str) -> Option<&str> {
         self.values(name).first().and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// Every value of `name` that is UTF-8.
+    /// Returns every value of `name` that is UTF-8.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values(name).iter().filter_map(|value| std::str::from_utf8(value).ok())
     }
@@ -65,7 +65,7 @@ impl Entry {
         self.texts("objectClass").any(|value| value.eq_ignore_ascii_case(class))
     }
 
-    /// Attributes in order of their names.
+    /// Returns the attributes in order of their names.
     pub fn attributes(&self) -> impl Iterator<Item = (&AttributeDescription, &[Vec<u8>])> {
         self.attributes.iter().map(|(name, values)| (name, values.as_slice()))
     }

@@ -1,4 +1,4 @@
-//! What the events of RFC 4533 make of a snapshot. No socket, no clock.
+//! Applies the events of RFC 4533 to a snapshot. Uses neither socket nor clock.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -12,49 +12,49 @@ use crate::guard::{Counts, Guard, Kind, Recent};
 use crate::mapping::{Mapped, map};
 use crate::{ChangeSet, Snapshot};
 
-/// What an event calls for.
+/// The consequence of one event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Nothing to be seen from outside.
+    /// Nothing that a reader could see.
     Nothing,
     /// The snapshot has changed.
     Changed,
     /// A refresh is complete: the snapshot is whole and current.
     Complete,
-    /// There is a new cookie for the snapshot as it is.
+    /// A new cookie for an unchanged snapshot.
     Saveable,
-    /// Too much would be removed: it was not believed, the snapshot is as before.
+    /// The removal guard rejected the change: the snapshot stays as it was.
     Parked {
-        /// How much of what, for the log and the status.
+        /// How many entries of which kind would go, for the log and the status.
         reason: String,
-        /// The `removal-guard` that it was measured by, percent.
+        /// The `removal-guard` that applied, percent.
         guard: u8,
     },
-    /// The provider cannot go on from our cookie: refresh from nothing.
+    /// The provider cannot resume from our cookie: start a full refresh.
     StartOver,
 }
 
-/// The consumer's state.
+/// The state of the RFC 4533 consumer.
 pub(crate) struct Follower {
     suffix: Dn,
     snapshot: Snapshot,
     cookie: Option<Cookie>,
-    /// What has changed since it was taken last.
+    /// Changes since they were last taken.
     changes: ChangeSet,
     refresh: Option<Refresh>,
-    /// What was removed outside a refresh, lately.
+    /// Recent removals outside of a refresh.
     recent: Recent,
     is_parked: bool,
     unmappable: u64,
 }
 
-/// A refresh under way. It works on a copy: what is half-way is never seen.
+/// A refresh in progress. It works on a copy, so that readers never see a half-applied refresh.
 struct Refresh {
     snapshot: Snapshot,
-    /// Entries that were put or said to be present.
+    /// Entries that the provider sent or named as present.
     mentioned: HashSet<Uuid>,
-    /// Begun without a cookie: the provider takes us for empty and names nothing that is gone (slapd sends neither a
-    /// present phase nor deletions then).
+    /// The refresh began without a cookie. The provider assumes that we have no entries and names none that are gone:
+    /// slapd then sends neither a present phase nor deletions.
     from_nothing: bool,
     changes: ChangeSet,
 }
@@ -65,41 +65,41 @@ impl Follower {
         Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false, unmappable: 0 }
     }
 
-    /// What has changed in the whole state since this was asked last.
+    /// Takes the changes of the whole state since the last call.
     pub(crate) fn take_changes(&mut self) -> ChangeSet {
         std::mem::take(&mut self.changes)
     }
 
-    /// The last whole state.
+    /// Returns the last complete state.
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// From where to go on.
+    /// Returns the cookie to resume from.
     pub(crate) fn cookie(&self) -> Option<&Cookie> {
         self.cookie.as_ref()
     }
 
-    /// The next refresh starts from nothing; the snapshot stays until it is complete.
+    /// Makes the next refresh a full one; the snapshot stays until that is complete.
     pub(crate) fn forget_cookie(&mut self) {
         self.cookie = None;
     }
 
-    /// A new session: it begins with a refresh.
+    /// Begins a session, which starts with a refresh.
     pub(crate) fn begin(&mut self) {
         let from_nothing = self.cookie.is_none();
-        // From nothing, every entry is replaced.
+        // A full refresh replaces every entry.
         let changes = if from_nothing { ChangeSet::everything() } else { ChangeSet::default() };
         let snapshot = self.snapshot.clone();
         self.refresh = Some(Refresh { snapshot, mentioned: HashSet::new(), from_nothing, changes });
     }
 
-    /// The session is over: what was not complete is dropped.
+    /// Ends the session, and drops an incomplete refresh.
     pub(crate) fn end(&mut self) {
         self.refresh = None;
     }
 
-    /// Takes one event in.
+    /// Applies one event.
     pub(crate) fn apply(&mut self, event: SyncEvent, now: Instant) -> Effect {
         match event {
             SyncEvent::Put(uuid, entry) => {
@@ -110,7 +110,7 @@ impl Follower {
                         true
                     }),
                     Mapped::Other => self.remove(uuid, now),
-                    // What was known of it stays: a slip in one attribute must not bounce anybody's mail.
+                    // The previous record stays: one bad attribute must not bounce a person's mail.
                     Mapped::Unmappable(why) => {
                         self.unmappable += 1;
                         metrics::gauge!("view_unmappable").set(self.unmappable as f64);
@@ -151,8 +151,8 @@ impl Follower {
         }
     }
 
-    /// Changes one entry, in the copy during a refresh; `work` returns whether it did. What the entry was and what it is
-    /// now both count as changed: an address that went from one person to another concerns both.
+    /// Changes one entry, in the copy during a refresh; `work` returns whether it changed anything. The entry's state
+    /// before and after both count as changed: an address that moves between two people concerns both.
     fn change(&mut self, uuid: Uuid, work: impl FnOnce(&mut Snapshot) -> bool) -> Effect {
         let (target, changes, effect) = match &mut self.refresh {
             Some(refresh) => (&mut refresh.snapshot, &mut refresh.changes, Effect::Nothing),
@@ -164,7 +164,8 @@ impl Follower {
         if done { effect } else { Effect::Nothing }
     }
 
-    /// Takes one entry out. In a refresh the whole is measured at its end; afterwards each removal is, with those before it.
+    /// Removes one entry. A refresh is measured as a whole at its end; outside of one, each removal is measured with
+    /// the recent ones.
     fn remove(&mut self, uuid: Uuid, now: Instant) -> Effect {
         if self.refresh.is_none()
             && let Some(record) = self.snapshot.record(uuid)
@@ -194,7 +195,7 @@ impl Follower {
         }
     }
 
-    /// RFC 4533 §3.3.1: what was not mentioned in a present phase is gone. Outside a refresh this means nothing.
+    /// RFC 4533 §3.3.1: entries that a present phase did not mention are gone. Has no meaning outside of a refresh.
     fn remove_unmentioned(&mut self) {
         let Some(refresh) = &mut self.refresh else { return };
         let known = refresh.snapshot.records().map(|(key, _)| Uuid::from_bytes(*key));
@@ -224,10 +225,10 @@ impl Follower {
     }
 }
 
-/// The `removal-guard` that a refresh is measured by, percent.
+/// Returns the `removal-guard` that measures a refresh, percent.
 ///
-/// One that the refreshed directory states itself counts, so that an operator can let a parked refresh pass. An emptied
-/// directory states none: the one that was in force before counts then.
+/// The value that the refreshed directory states itself applies, so that an operator can let a parked refresh pass. An
+/// emptied directory states none: then the value in force before applies.
 fn removal_guard(before: &Snapshot, after: &Snapshot) -> u8 {
     match after.settings().origin("removal-guard") {
         Origin::Directory(_) => after.settings().removal_guard,
@@ -247,7 +248,7 @@ mod tests {
     use crate::testing::{self, person_dn, suffix, uuid};
 
     impl Follower {
-        /// All at one moment.
+        /// Applies events at one fixed moment.
         fn take(&mut self, event: SyncEvent) -> Effect {
             static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
             self.apply(event, *START)
@@ -269,14 +270,14 @@ mod tests {
         )
     }
 
-    /// A follower of `people` persons that has seen a whole refresh.
+    /// A follower that has completed a refresh of `people` people.
     fn following(people: u128) -> Follower {
         let mut follower = Follower::new(suffix(), Snapshot::default(), None);
         follower.begin();
         for n in 1..=people {
             assert_eq!(follower.take(put(n)), Effect::Nothing);
         }
-        assert_eq!(follower.snapshot().people(), 0, "nothing is seen before the refresh is complete");
+        assert_eq!(follower.snapshot().people(), 0, "readers see nothing of an incomplete refresh");
         follower.take(SyncEvent::RefreshPresentDone);
         assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.take(SyncEvent::Cookie(Cookie(b"one".to_vec()))), Effect::Saveable);
@@ -291,7 +292,7 @@ mod tests {
         assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1), uuid(99)])), Effect::Changed);
         assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1)])), Effect::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
-        // RFC 4533 §3.4 knows no present phase here: it must not empty the View.
+        // RFC 4533 §3.4 has no present phase in this stage: such an event must not empty the View.
         assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
         assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
@@ -303,7 +304,7 @@ mod tests {
         assert_eq!(follower.take(unusable(2)), Effect::Nothing);
         assert_eq!(follower.take(unusable(9)), Effect::Nothing);
         assert!(follower.snapshot().by_address(&Address::parse("p2@example.edu").unwrap()).is_some());
-        // An entry that is no account any longer goes.
+        // An entry that stops being an account is removed.
         let other = Entry::new(Dn::parse(&person_dn(2)).unwrap()).with(attr::OBJECT_CLASS, "device");
         assert_eq!(follower.take(SyncEvent::Put(uuid(2), other)), Effect::Changed);
         assert_eq!(follower.snapshot().people(), 2);
@@ -317,7 +318,7 @@ mod tests {
         follower.take(put(31));
         assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
         assert_eq!(follower.snapshot().people(), 30);
-        // 15 of 30 are many, yet few enough to be always believed.
+        // 15 of 30 are a large share, but few enough to be always believed.
         assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.snapshot().people(), 16);
     }
@@ -355,7 +356,7 @@ mod tests {
             assert_eq!(follower.snapshot().people() as u128, if parked { 100 } else { kept });
             assert_eq!(follower.cookie(), Some(&Cookie(b"one".to_vec())));
         }
-        // The same by a delete phase.
+        // The same in a delete phase.
         let mut follower = following(100);
         follower.begin();
         follower.take(SyncEvent::Delete((1..=50).map(uuid).collect()));
@@ -370,14 +371,14 @@ mod tests {
 
     #[test]
     fn the_guard_is_the_directorys() {
-        // Stated before, what the refresh states (if it does), how many of 100 stay, whether that is parked.
+        // Guard before, guard that the refresh states (if any), how many of 100 people stay, whether it is parked.
         for (before, refreshed, kept, parked) in [
             (None, None, 60, true),
             (Some("50"), Some("50"), 60, false),
             (Some("50"), Some("50"), 40, true),
             // An operator lets the refresh pass.
             (Some("20"), Some("100"), 0, false),
-            // An emptied directory states nothing: the strict one of before counts.
+            // An emptied directory states nothing: the strict guard of before applies.
             (Some("1"), None, 79, true),
             (Some("1"), Some("nonsense"), 79, true),
         ] {
@@ -396,7 +397,7 @@ mod tests {
         }
     }
 
-    /// A follower of 100 people with their addresses, two domains, a setting, and what holds them.
+    /// A follower of 100 people with their addresses, two domains, a setting, and the containers of all.
     fn following_a_site() -> Follower {
         let mut snapshot = Snapshot::default();
         for n in 0..100 {
@@ -434,7 +435,7 @@ mod tests {
         let mut follower = following_a_site();
         follower.begin();
         follower.take(SyncEvent::Delete(vec![uuid(3000), uuid(2001), uuid(7), uuid(1007)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete, "what is done every day");
+        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete, "an everyday change");
     }
 
     #[test]
@@ -448,28 +449,28 @@ mod tests {
         let parked = follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(30));
         assert!(matches!(parked, Effect::Parked { .. }), "{parked:?}");
         assert_eq!(follower.snapshot().len(), SITE - 20);
-        // The next refresh would bring the rest: it does not pass for being less by itself.
+        // The next refresh would remove the rest: it does not pass merely because it is smaller.
         follower.begin();
         follower.take(SyncEvent::Delete((1020..1035).map(uuid).collect()));
         assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
-        // What was lost is there again.
+        // The lost entries are there again.
         follower.begin();
         assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), Effect::Changed);
-        // So many in a long time are believed.
+        // The same number of removals is believed when spread over a long time.
         let mut follower = following_a_site();
         for n in 0..60 {
             let effect = follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(60 * n as u64));
             assert_eq!(effect, Effect::Changed, "{n}");
         }
         let last = follower.apply(SyncEvent::Delete(vec![uuid(2000), uuid(2001)]), at(9999));
-        assert!(matches!(last, Effect::Parked { .. }), "the last domain");
+        assert!(matches!(last, Effect::Parked { .. }), "the last domain never goes unnoticed");
     }
 
     #[test]
     fn changes_are_named_once_and_only_when_believed() {
         let mut follower = following(100);
-        assert!(follower.take_changes().is_everything(), "a refresh from nothing");
+        assert!(follower.take_changes().is_everything(), "a full refresh");
         follower.take(put(1));
         follower.take(SyncEvent::Delete(vec![uuid(2), uuid(999)]));
         let changes = follower.take_changes();
@@ -479,7 +480,7 @@ mod tests {
         follower.take(put_guard(500, "30"));
         assert!(follower.take_changes().concerns_setting("removal-guard"));
 
-        // Half a refresh changes nothing; a whole one what it brought.
+        // An incomplete refresh changes nothing; a complete one changes what it brought.
         follower.begin();
         follower.take(put(4));
         assert!(follower.take_changes().is_empty());
@@ -491,7 +492,7 @@ mod tests {
         let changes = follower.take_changes();
         assert!(changes.concerns_account(uuid(5)) && changes.concerns_account(uuid(6)));
         assert!(!changes.concerns_account(uuid(4)));
-        // A parked one changes nothing.
+        // A parked refresh changes nothing.
         follower.begin();
         follower.take(SyncEvent::Delete((10..=90).map(uuid).collect()));
         assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));

@@ -1,21 +1,21 @@
-//! How much may go at once: a directory that has lost a part of itself is not believed.
+//! The removal guard: how many entries may go at once before the directory is taken to have lost them.
 //!
-//! Entries of each kind are measured apart, in a refresh and in what comes after it. Losing five domains of five removes hardly an
-//! entry and refuses all mail.
+//! Each kind of entry is measured apart, in a refresh and after it: losing five domains of five removes hardly any
+//! entries, yet makes all mail refused.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::snapshot::Record;
 
-/// A `removal-guard` of so many percent lets everything pass.
+/// The `removal-guard` percentage that switches the guard off.
 const OFF: u8 = 100;
-/// Removals one by one are summed over so long a time.
+/// Time over which single removals are summed.
 const WINDOW: Duration = Duration::from_secs(600);
-/// Removals that come within so long are kept as one sum.
+/// Removals within this time are kept as one sum.
 const SLICE: Duration = Duration::from_secs(10);
 
-/// Kinds of entries that are measured apart.
+/// The kinds of entries that are measured apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Person,
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Domain,
     Group,
     Setting,
-    /// The entry that holds all of one kind, as `ou=people`.
+    /// An entry that holds all entries of one kind, such as `ou=people`.
     Container,
 }
 
@@ -52,7 +52,7 @@ impl Kind {
         }
     }
 
-    /// So few removals are always believed, whatever share of a small site they are.
+    /// Returns the number of removals that is always believed, whatever their share of a small site.
     fn free(self) -> usize {
         match self {
             Self::Person | Self::Address | Self::Group => 20,
@@ -62,8 +62,8 @@ impl Kind {
         }
     }
 
-    /// Whether that so many of them go is never believed, whatever their share: without a domain all mail would be refused, and
-    /// nobody removes a container.
+    /// Whether this many removals are never believed, whatever their share: without a domain all mail would be refused,
+    /// and nobody removes a container on purpose.
     fn are_needed(self, removed: usize, before: usize) -> bool {
         match self {
             Self::Domain => removed >= before,
@@ -73,12 +73,12 @@ impl Kind {
     }
 }
 
-/// A number for each kind.
+/// A number of entries for each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts([usize; Kind::ALL.len()]);
 
 impl Counts {
-    /// One of this kind.
+    /// Counts one entry of this kind.
     pub(crate) fn one(kind: Kind) -> Self {
         let mut one = Self::default();
         one.add(kind);
@@ -117,17 +117,17 @@ impl Counts {
     }
 }
 
-/// What a `removal-guard` of so many percent is held against.
+/// The removal guard at one moment: its percentage and the numbers it is compared with.
 pub(crate) struct Guard<'a> {
     pub(crate) percent: u8,
-    /// What there is.
+    /// The entries in the snapshot.
     pub(crate) standing: &'a Counts,
-    /// What was removed lately.
+    /// The recent removals outside of a refresh.
     pub(crate) recent: Counts,
 }
 
 impl Guard<'_> {
-    /// Why `removed` is not believed, if it is not.
+    /// Returns why `removed` is not believed, or `None` when it is.
     pub(crate) fn objection(&self, removed: &Counts) -> Option<String> {
         if self.percent >= OFF {
             return None;
@@ -143,14 +143,14 @@ impl Guard<'_> {
     }
 }
 
-/// The removals of the last [`WINDOW`] that came outside a refresh.
+/// Removals of the last [`WINDOW`] outside of a refresh.
 #[derive(Default)]
 pub(crate) struct Recent {
     slices: VecDeque<(Instant, Counts)>,
 }
 
 impl Recent {
-    /// Notes one more removal.
+    /// Records one removal.
     pub(crate) fn note(&mut self, kind: Kind, now: Instant) {
         while self.slices.front().is_some_and(|(began, _)| now.saturating_duration_since(*began) > WINDOW) {
             self.slices.pop_front();
@@ -165,7 +165,8 @@ impl Recent {
         }
     }
 
-    /// Their sum as of the last one: while nothing is removed no time passes, so that what was stopped is not believed in parts.
+    /// Returns their sum as of the last removal. Time without removals does not age it, so that a stopped series is not
+    /// believed bit by bit.
     pub(crate) fn sum(&self) -> Counts {
         let mut sum = Counts::default();
         self.slices.iter().for_each(|(_, counts)| sum.merge(counts));
@@ -222,7 +223,7 @@ mod tests {
         assert_eq!(guard.objection(&counts(&[(Kind::Person, 5)])), None);
         let objection = guard.objection(&counts(&[(Kind::Person, 6)])).unwrap();
         assert_eq!(objection, "21 of 100 people would be removed, the guard is 20 %");
-        // A guard that is lowered afterwards concerns what comes afterwards.
+        // A guard that is lowered later applies to later removals only.
         let strict = Guard { percent: 1, ..guard };
         assert_eq!(strict.objection(&counts(&[(Kind::Domain, 1)])), None);
     }

@@ -1,9 +1,9 @@
-//! SEARCH BODY (RFC 3501 §6.4.4) in a body that comes in pieces: the texts in a message and the headers of its parts, as
-//! `search_text` decodes them, in memory of a few pieces whatever the size of the message.
+//! SEARCH BODY and TEXT (RFC 3501 §6.4.4) over a body that arrives in pieces: the text parts and the part headers,
+//! decoded as in `search_text`. Memory is bounded by a few pieces, whatever the size of the message.
 //!
-//! Found is what a look at the whole decoded text would find, also where it lies across pieces or parts. Two exceptions, in
-//! text that no person writes: a run of more than 64 KiB without a space is put into lower case in parts, and a line of
-//! quoted-printable or UTF-7 that is longer than that is decoded in parts.
+//! A match is found exactly where a search of the whole decoded text would find it, also across pieces and parts, with
+//! two exceptions that ordinary text does not reach: a run of more than 64 KiB without white space is lower-cased in
+//! parts, and a line of quoted-printable or UTF-7 longer than that is decoded in parts.
 
 use memchr::memmem::Finder;
 
@@ -13,38 +13,38 @@ use crate::mime::Content;
 use crate::search_text::{SEARCHED_OCTETS_MAX, is_opaque, part_header_text};
 use crate::transfer_stream::TransferDecoder;
 
-/// Text that is collected before it is looked at, octets.
+/// Size of the text window that is collected before each search, octets.
 const WINDOW_OCTETS: usize = 64 * 1024;
-/// Longest run without white space that is put into lower case as a whole, octets.
+/// Longest run without white space that is lower-cased as a whole, octets.
 const RUN_OCTETS_MAX: usize = 64 * 1024;
 
-/// What of a message is looked at, in the order in which a reader meets it.
+/// A section of a message that SEARCH reads, in the order of the message.
 #[derive(Clone, Copy, Debug)]
 pub enum Searched<'p> {
-    /// The header of that part.
+    /// The header of the part.
     Header(&'p Part),
-    /// The body of that part, which is text or may be.
+    /// The body of the part, which is text or of an unknown kind.
     Text(&'p Part),
 }
 
-/// Whether a piece was taken.
+/// What the caller does after feeding a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fed {
-    /// It was.
+    /// The piece was read: feed the next one.
     Taken,
-    /// The text is not in the charset that it seemed to be in: its pieces from the first on, once more.
+    /// The charset guess was wrong: feed the part again, from its first piece.
     Again,
 }
 
-/// Looks for some texts at once.
+/// A search for several texts in one pass.
 #[derive(Debug)]
 pub struct BodySearch {
     wanted: Vec<Wanted>,
-    /// Text that was not looked at, behind the end of what was.
+    /// Decoded text that is not searched yet, after the tail of what was.
     window: Vec<u8>,
-    /// How much of the end is kept, for a text that lies across two windows.
+    /// Octets of searched text kept in the window, so that a match across two windows is found.
     overlap: usize,
-    /// Octets of text so far.
+    /// Octets of text read so far.
     octets: usize,
     part: Option<PartText>,
 }
@@ -55,15 +55,15 @@ struct Wanted {
     is_found: bool,
 }
 
-/// The text of a part that is under way.
+/// The text part that is being fed.
 #[derive(Debug)]
 struct PartText {
     encoding: Vec<u8>,
     transfer: TransferDecoder,
     charset: CharsetDecoder,
-    /// Text behind the last white space.
+    /// Text since the last white space, not lower-cased yet.
     run: String,
-    /// As it was before the part, when its charset is a guess.
+    /// The state before the part, kept while its charset is a guess.
     before: Option<Before>,
 }
 
@@ -74,7 +74,7 @@ struct Before {
     octets: usize,
 }
 
-/// What of a message is looked at.
+/// Lists the sections of a message that SEARCH reads.
 pub fn searched(root: &Part) -> Vec<Searched<'_>> {
     let mut all = Vec::new();
     collect(root, &mut all);
@@ -99,7 +99,7 @@ fn collect<'p>(part: &'p Part, all: &mut Vec<Searched<'p>>) {
 }
 
 impl BodySearch {
-    /// For texts in lower case.
+    /// Starts a search for texts, which must be in lower case.
     pub fn new<'w>(texts: impl IntoIterator<Item = &'w str>) -> Self {
         let wanted = |text: &str| Wanted { finder: Finder::new(text).into_owned(), is_found: text.is_empty() };
         let wanted: Vec<Wanted> = texts.into_iter().map(wanted).collect();
@@ -107,11 +107,11 @@ impl BodySearch {
         Self { wanted, window: Vec::new(), overlap: longest.saturating_sub(1), octets: 0, part: None }
     }
 
-    /// Whether nothing that follows can change what was found.
+    /// Whether all texts are found already, so that no further piece can change the result.
     pub fn is_decided(&self) -> bool {
         match &self.part {
             None => self.octets >= SEARCHED_OCTETS_MAX || self.has_found_all(),
-            // Each part is looked at as a whole; one whose charset is a guess may have to be looked at again.
+            // A part whose charset is a guess may be read again, and the matches in it undone.
             Some(part) => part.before.is_none() && self.has_found_all(),
         }
     }
@@ -120,12 +120,12 @@ impl BodySearch {
         self.wanted.iter().all(|one| one.is_found)
     }
 
-    /// The header of a part.
+    /// Searches the header of a part.
     pub fn header(&mut self, part: &Part, header: &[u8]) {
         self.push(part_header_text(part, header).as_bytes());
     }
 
-    /// The text of a part begins; its pieces follow in [`Self::feed`].
+    /// Begins the text of a part; its pieces follow in [`Self::feed`].
     pub fn begin(&mut self, part: &Part) {
         let charset = CharsetDecoder::new(&part.media.parameter("charset").unwrap_or_default());
         let before = charset.is_guess().then(|| Before {
@@ -137,7 +137,7 @@ impl BodySearch {
         self.part = Some(PartText { encoding: part.encoding.clone(), transfer, charset, run: String::new(), before });
     }
 
-    /// A piece of the text, as transferred.
+    /// Searches one piece of the text, as transferred.
     pub fn feed(&mut self, piece: &[u8]) -> Fed {
         let Some(mut part) = self.part.take() else { return Fed::Taken };
         let octets = part.transfer.feed(piece);
@@ -150,7 +150,7 @@ impl BodySearch {
         Fed::Taken
     }
 
-    /// The text of the part ends.
+    /// Ends the text of the part.
     pub fn end(&mut self) -> Fed {
         let Some(mut part) = self.part.take() else { return Fed::Taken };
         let octets = std::mem::replace(&mut part.transfer, TransferDecoder::Identity).end();
@@ -162,7 +162,7 @@ impl BodySearch {
         Fed::Taken
     }
 
-    /// The whole message, when it is in memory.
+    /// Searches a whole message that is in memory.
     pub fn whole(&mut self, message: &[u8]) {
         let root = Part::of(message);
         for searched in searched(&root) {
@@ -179,13 +179,13 @@ impl BodySearch {
         }
     }
 
-    /// Which of the texts were found, in their order.
+    /// Returns, for each text in the order given, whether it was found.
     pub fn finish(mut self) -> Vec<bool> {
         self.look();
         self.wanted.into_iter().map(|one| one.is_found).collect()
     }
 
-    /// Back to where the part began, with the other charset.
+    /// Restores the state before the part and switches to the other charset.
     fn again(&mut self, part: PartText) -> Fed {
         if let Some(before) = part.before {
             for (one, was_found) in self.wanted.iter_mut().zip(before.found) {
@@ -202,7 +202,8 @@ impl BodySearch {
     fn push(&mut self, text: &[u8]) {
         self.window.extend_from_slice(text);
         self.octets += text.len();
-        // Not less than the overlap, or a long text that is looked for would be looked for in itself again and again.
+        // The window is never smaller than the overlap: otherwise each octet of a long text would be compared many
+        // times.
         if self.window.len() >= self.overlap + WINDOW_OCTETS.max(self.overlap) {
             self.look();
         }
@@ -217,7 +218,8 @@ impl BodySearch {
 }
 
 impl PartText {
-    /// The text up to the last white space, in lower case: a word's case hangs on the letters beside it (the final sigma).
+    /// Takes the text up to the last white space, in lower case. The case of a letter can depend on its neighbours
+    /// (final sigma), so a word is never cut.
     fn take_lower(&mut self) -> String {
         let space = self.run.as_bytes().iter().rposition(u8::is_ascii_whitespace);
         let end = match space {
@@ -237,7 +239,7 @@ mod tests {
     use super::*;
     use crate::search_text::body_text;
 
-    /// As a reader of pieces does it.
+    /// Feeds the message in pieces of `octets`, as a reader from the store does.
     fn in_pieces(message: &[u8], octets: usize, wanted: &[&str]) -> Vec<bool> {
         let root = Part::of(message);
         let mut search = BodySearch::new(wanted.iter().copied());
@@ -250,7 +252,7 @@ mod tests {
                         part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == Fed::Taken)
                             && search.end() == Fed::Taken
                     };
-                    assert!(feed(&mut search) || feed(&mut search), "a second time is enough");
+                    assert!(feed(&mut search) || feed(&mut search), "the second pass is accepted");
                 }
             }
         }
@@ -266,7 +268,7 @@ mod tests {
         assert_eq!(search.finish(), expect, "{wanted:?} in {text}");
     }
 
-    /// Charsets, encodings, and texts that lie across pieces and parts.
+    /// Matches across pieces and parts, in several charsets and encodings.
     #[test]
     fn finds_what_the_whole_text_holds() {
         let part = |fields: &str, body: &[u8]| [fields.as_bytes(), b"\r\n", body].concat();
@@ -311,7 +313,7 @@ mod tests {
         }
     }
 
-    /// A text across the windows in which is looked; memory that does not grow with the message.
+    /// A text can lie across two windows; memory does not grow with the message.
     #[test]
     fn is_bounded() {
         let filler = "filler é\r\n".repeat(40_000);

@@ -1,15 +1,18 @@
-//! Messages and envelopes: the one room where messages are parsed, and where those of our own are made.
+//! Messages and envelopes: the only room that parses messages, and the one that builds the site's own.
 //!
-//! * `headers`, `tokens`, `address_list`, `parameters`, `date`, `encoded_word`: header fields and what stands in them.
-//! * `mime`, `transfer`, `charset`: parts, and what is in them; `mime::seven_bit`, `transfer_encode`: the same in 7-bit octets.
-//! * `derived` (`column`, `imap_envelope`, `kept_fields`, `thread`, `preview`): what is kept beside each stored message.
-//! * `search_text`, `body_search` (`transfer_stream`, `charset_stream`): a message as SEARCH sees it, in pieces.
-//! * `arrival`, `verdict`, `authentication`: a message that is arriving, and what the stages of SMTP find on it.
-//! * `path`, `envelope`, `subaddress`, `notification`, `identity`, `received`, `reply`, `report`: envelopes of SMTP, and messages
-//!   that are built here.
+//! * `headers`, `tokens`, `address_list`, `parameters`, `date`, `encoded_word`: header fields and the syntax of their
+//!   values.
+//! * `mime`, `transfer`, `charset`: MIME parts and the decoding of their content; `mime::seven_bit`, `transfer_encode`:
+//!   conversion to 7-bit content.
+//! * `derived` (`column`, `imap_envelope`, `kept_fields`, `thread`, `preview`): columns stored beside each message.
+//! * `search_text`, `body_search` (`transfer_stream`, `charset_stream`): decoded text for SEARCH, as a whole or in
+//!   pieces.
+//! * `arrival`, `verdict`, `authentication`: an arriving message, and the results of the SMTP stages for it.
+//! * `path`, `envelope`, `subaddress`, `notification`, `identity`, `received`, `reply`, `report`: SMTP envelopes, and
+//!   messages that the site builds.
 //!
-//! Values and text only: nothing here knows a socket, a mailbox or a clock. What comes from a message is untrusted and
-//! bounded; what is built here cannot be made to carry a header field that a peer chose.
+//! Values and text only: nothing here uses a socket, a mailbox or a clock. Input from a message is untrusted and
+//! bounded. A peer cannot add a header field to a message that is built here.
 
 mod address_list;
 mod arrival;

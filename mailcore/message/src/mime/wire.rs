@@ -1,4 +1,4 @@
-//! A structure as a derived column.
+//! The MIME structure as a derived column.
 
 use std::ops::Range;
 
@@ -8,13 +8,14 @@ use crate::ImapEnvelope;
 use crate::column::{Reader, Writer};
 use crate::parameters::Parameterised;
 
-/// Tags of [`Content`] in a column.
+/// Tags of [`Content`] in the column.
 const LEAF: u64 = 0;
 const MULTIPART: u64 = 1;
 const MESSAGE: u64 = 2;
 
 impl Part {
-    /// Reads the column [`crate::Derived::structure`]; `None` when it is empty or damaged: read the message.
+    /// Decodes the column [`crate::Derived::structure`]; `None` when it is empty or damaged, then the caller parses the
+    /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         Self::read(&mut Reader::new(column), 0)
     }
@@ -66,7 +67,7 @@ impl Part {
 }
 
 impl About {
-    /// Most parts have none of these fields: one octet then.
+    /// Writes one octet when the part has none of these fields, as most have.
     fn write(&self, writer: &mut Writer) {
         writer.number(u64::from(*self != Self::default()));
         if *self == Self::default() {
