@@ -174,7 +174,8 @@ impl Directory {
         F: Future<Output = Result<T, Failure>>,
     {
         let sticky = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
-        let mut last = DirectoryError::Unavailable("all servers have failed recently, or none is configured".to_owned());
+        let mut last =
+            DirectoryError::Unavailable("all servers have failed recently, or none is configured".to_owned());
         let first = sticky.load(Ordering::Relaxed);
         for index in self.order(first, role) {
             let Some(server) = self.inner.servers.get(index).filter(|server| server.allowed()) else { continue };

@@ -151,7 +151,11 @@ async fn a_topology_change_is_handled_once() {
         let add = || Entry::new(zoe()).with("uid", "zoe");
         assert!(both.add(add()).await.is_ok(), "{code}");
         assert!(both.add(add()).await.is_ok(), "{code}");
-        assert_eq!((old.heard("AddRequest"), new.heard("AddRequest")), (1, 2), "{code}: later writes go to the new one");
+        assert_eq!(
+            (old.heard("AddRequest"), new.heard("AddRequest")),
+            (1, 2),
+            "{code}: later writes go to the new one"
+        );
         assert!(both.search(small()).await.is_ok(), "{code}");
 
         let alone = Fake::start(refusing(code)).await;

@@ -31,7 +31,10 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
         }
         // A clear password would be stored on disk and sent to every consumer.
         if is_password && value.first() != Some(&b'{') {
-            return Err(Refusal::new(Code::ConstraintViolation, "userPassword: must be a scheme in braces and a hash (RFC 3112)"));
+            return Err(Refusal::new(
+                Code::ConstraintViolation,
+                "userPassword: must be a scheme in braces and a hash (RFC 3112)",
+            ));
         }
     }
     Ok(())

@@ -460,6 +460,10 @@ mod tests {
             assert_eq!(login(&view, "nobody", &format!("guess {n}"), at(2)).await, "refused");
             assert_eq!(login(&view, "nobody", &format!("guess {n}"), at(2)).await, "refused");
         }
-        assert_eq!(login(&view, "nobody", "one more", at(2)).await, "throttled", "throttling does not reveal who exists");
+        assert_eq!(
+            login(&view, "nobody", "one more", at(2)).await,
+            "throttled",
+            "throttling does not reveal who exists"
+        );
     }
 }

@@ -49,7 +49,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("malformed/013.eml", "leaves", LAST),
     ("malformed/014.eml", "leaves", LAST),
     ("malformed/016.eml", "leaves", "the boundary of a multipart that has ended is text"),
-    ("malformed/017.eml", "leaves", "a type ends at white space: text without a semicolon before it is not a parameter"),
+    (
+        "malformed/017.eml",
+        "leaves",
+        "a type ends at white space: text without a semicolon before it is not a parameter",
+    ),
     ("malformed/019.eml", "date", "the first Date field counts, and it holds no date"),
     ("malformed/020.eml", "leaves", FIRST_TYPE),
     ("malformed/021.eml", "leaves", FIRST_TYPE),
