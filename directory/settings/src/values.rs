@@ -25,6 +25,8 @@ pub struct Values {
     pub default_quota: Option<u64>,
     /// `quota-classes`: quota by primary affiliation, octets; `None` is unlimited.
     pub quota_classes: BTreeMap<String, Option<u64>>,
+    /// `address-quarantine`: days for which only the former owner can get back an address that was removed.
+    pub address_quarantine: u16,
     /// `removal-guard`: the largest share of one kind of entry, percent, that may be removed without parking the View.
     pub removal_guard: u8,
     /// `message-size`: the largest message accepted, octets.
@@ -45,6 +47,7 @@ impl Default for Values {
             password_scheme: Scheme::Argon2,
             default_quota: None,
             quota_classes: BTreeMap::new(),
+            address_quarantine: 180,
             removal_guard: 20,
             message_size: 50 * 1024 * 1024,
             retry_first: 60,

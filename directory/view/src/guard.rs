@@ -6,14 +6,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use crate::snapshot::Record;
 
 /// The `removal-guard` percentage that switches the guard off.
-const OFF: u8 = 100;
+pub(crate) const OFF: u8 = 100;
 /// Time over which single removals are summed.
 const WINDOW: Duration = Duration::from_secs(600);
-/// Removals within this time are kept as one sum.
-const SLICE: Duration = Duration::from_secs(10);
 
 /// The kinds of entries that are measured apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +109,6 @@ impl Counts {
         let count = self.at(kind);
         *count = count.saturating_sub(1);
     }
-
-    fn merge(&mut self, other: &Self) {
-        for kind in Kind::ALL {
-            *self.at(kind) += other.of(kind);
-        }
-    }
 }
 
 /// The removal guard at one moment: its percentage and the numbers it is compared with.
@@ -127,8 +121,8 @@ pub(crate) struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Returns why `removed` is not believed, or `None` when it is.
-    pub(crate) fn objection(&self, removed: &Counts) -> Option<String> {
+    /// Returns why `removed` is not believed, with the first kind of which too much would go; `None` when it is believed.
+    pub(crate) fn objection(&self, removed: &Counts) -> Option<(Kind, String)> {
         if self.percent >= OFF {
             return None;
         }
@@ -137,50 +131,64 @@ impl Guard<'_> {
             let (removed, before) = (removed.of(kind) + lately, self.standing.of(kind) + lately);
             let is_beyond_share = removed > kind.free() && removed * 100 > before * usize::from(self.percent);
             (is_beyond_share || kind.are_needed(removed, before)).then(|| {
-                format!("{removed} of {before} {} would be removed, the guard is {} %", kind.word(), self.percent)
+                let (word, percent) = (kind.word(), self.percent);
+                (kind, format!("{removed} of {before} {word} would be removed, the guard is {percent} %"))
             })
         })
     }
 }
 
-/// Removals of the last [`WINDOW`] outside of a refresh.
+/// Removals of the last [`WINDOW`] outside of a refresh, with the removed records. The guard bounds their number.
 #[derive(Default)]
 pub(crate) struct Recent {
-    slices: VecDeque<(Instant, Counts)>,
+    removed: VecDeque<Removed>,
+    sum: Counts,
+}
+
+/// A believed removal.
+pub(crate) struct Removed {
+    at: Instant,
+    pub(crate) entry_uuid: Uuid,
+    pub(crate) record: Record,
 }
 
 impl Recent {
     /// Records one removal.
-    pub(crate) fn note(&mut self, kind: Kind, now: Instant) {
-        while self.slices.front().is_some_and(|(began, _)| now.saturating_duration_since(*began) > WINDOW) {
-            self.slices.pop_front();
+    pub(crate) fn note(&mut self, entry_uuid: Uuid, record: Record, now: Instant) {
+        while let Some(oldest) = self.removed.front()
+            && now.saturating_duration_since(oldest.at) > WINDOW
+        {
+            self.sum.subtract(Kind::of(&oldest.record));
+            self.removed.pop_front();
         }
-        match self.slices.back_mut() {
-            Some((began, counts)) if now.saturating_duration_since(*began) < SLICE => counts.add(kind),
-            _ => {
-                let mut counts = Counts::default();
-                counts.add(kind);
-                self.slices.push_back((now, counts));
-            }
-        }
+        self.sum.add(Kind::of(&record));
+        self.removed.push_back(Removed { at: now, entry_uuid, record });
     }
 
     /// Returns their sum as of the last removal. Time without removals does not age it, so that a stopped series is not
     /// believed bit by bit.
     pub(crate) fn sum(&self) -> Counts {
-        let mut sum = Counts::default();
-        self.slices.iter().for_each(|(_, counts)| sum.merge(counts));
-        sum
+        self.sum
+    }
+
+    /// Takes the removals that a loss of this kind makes doubtful: those of the same kind, and all for a container.
+    pub(crate) fn take(&mut self, lost: Kind) -> Vec<Removed> {
+        let is_doubtful = |removed: &Removed| lost == Kind::Container || Kind::of(&removed.record) == lost;
+        let (doubtful, kept): (Vec<_>, Vec<_>) = self.removed.drain(..).partition(is_doubtful);
+        self.removed = kept.into();
+        doubtful.iter().for_each(|removed| self.sum.subtract(Kind::of(&removed.record)));
+        doubtful
     }
 
     pub(crate) fn forget(&mut self) {
-        self.slices.clear();
+        *self = Self::default();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     fn counts(pairs: &[(Kind, usize)]) -> Counts {
         let mut counts = Counts::default();
@@ -221,7 +229,7 @@ mod tests {
         let recent = counts(&[(Kind::Person, 15)]);
         let guard = Guard { percent: 20, standing: &standing, recent };
         assert_eq!(guard.objection(&counts(&[(Kind::Person, 5)])), None);
-        let objection = guard.objection(&counts(&[(Kind::Person, 6)])).unwrap();
+        let (_, objection) = guard.objection(&counts(&[(Kind::Person, 6)])).unwrap();
         assert_eq!(objection, "21 of 100 people would be removed, the guard is 20 %");
         // A guard that is lowered later applies to later removals only.
         let strict = Guard { percent: 1, ..guard };
@@ -231,13 +239,16 @@ mod tests {
     #[test]
     fn removals_are_summed_over_the_window() {
         let (mut recent, start) = (Recent::default(), Instant::now());
+        let domain = || testing::domain("example.edu");
         for second in 0..100 {
-            recent.note(Kind::Address, start + Duration::from_secs(second));
+            recent.note(testing::uuid(1), domain(), start + Duration::from_secs(second));
         }
-        assert_eq!(recent.sum().of(Kind::Address), 100);
-        assert!(recent.slices.len() <= 10);
-        recent.note(Kind::Person, start + WINDOW + Duration::from_secs(50));
-        assert_eq!(recent.sum().of(Kind::Person), 1);
-        assert!((50..=60).contains(&recent.sum().of(Kind::Address)), "{:?}", recent.sum());
+        assert_eq!(recent.sum().of(Kind::Domain), 100);
+        recent.note(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
+        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 51));
+        assert_eq!(recent.take(Kind::Domain).len(), 51);
+        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 0));
+        assert_eq!(recent.take(Kind::Container).len(), 1);
+        assert_eq!(recent.sum(), Counts::default());
     }
 }
