@@ -93,7 +93,14 @@ pub struct ObjectClass {
 
 /// The schema source is malformed. Holds the definition in question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DefinitionError(pub String);
+pub struct DefinitionError(String);
+
+impl DefinitionError {
+    /// Makes an error about this definition.
+    pub fn new(definition: impl Into<String>) -> Self {
+        Self(definition.into())
+    }
+}
 
 impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

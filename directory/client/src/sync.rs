@@ -26,7 +26,19 @@ const UUIDS_MAX: usize = 1_000_000;
 /// The synchronisation state, merged over server ids. It must be saved together with the content it describes, or not
 /// at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cookie(pub Vec<u8>);
+pub struct Cookie(Vec<u8>);
+
+impl Cookie {
+    /// Restores a cookie from its saved octets.
+    pub fn from_octets(octets: Vec<u8>) -> Self {
+        Self(octets)
+    }
+
+    /// Returns the octets to save.
+    pub fn as_octets(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// An event from the provider, in order of arrival.
 #[derive(Debug)]

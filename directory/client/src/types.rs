@@ -1,5 +1,6 @@
 //! Requests to the directory, and their results.
 
+use std::fmt;
 use std::time::Duration;
 
 use provost_entry::{Dn, Filter};
@@ -25,8 +26,8 @@ pub enum ServerRole {
     Replica,
 }
 
-/// The directory servers, and the identity to use.
-#[derive(Clone, Debug)]
+/// The directory servers, and the identity to use. `Debug` redacts the password.
+#[derive(Clone)]
 pub struct DirectoryConfig {
     /// The servers, in order of preference for reading.
     pub servers: Vec<ServerConfig>,
@@ -119,4 +120,37 @@ pub enum DirectoryError {
     /// A write was sent and no response arrived: it may or may not have been done.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
+}
+
+impl fmt::Debug for DirectoryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryConfig")
+            .field("servers", &self.servers)
+            .field("bind_dn", &self.bind_dn)
+            .field("suffix", &self.suffix)
+            .field("ca_file", &self.ca_file)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("operation_timeout", &self.operation_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_redacts_the_bind_password() {
+        let config = DirectoryConfig {
+            servers: vec![],
+            bind_dn: "cn=mailcore,ou=services".to_owned(),
+            bind_password: "hunter2".to_owned(),
+            suffix: Dn::root(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(1),
+            operation_timeout: Duration::from_secs(2),
+        };
+        let text = format!("{config:?}");
+        assert!(text.contains("cn=mailcore") && !text.contains("hunter2"), "{text}");
+    }
 }

@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::Verdict;
+use crate::Verification;
 
 /// Memory of a new argon2id hash, KiB. OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
 const ARGON2_MEMORY_KIB: u32 = 19_456;
@@ -59,23 +59,23 @@ pub(crate) fn argon2_hash(password: &[u8], salt: &[u8]) -> Option<String> {
 }
 
 /// Verifies a password against an argon2 PHC string of any variant: slapd's module writes argon2i by default.
-pub(crate) fn argon2_verify(password: &[u8], value: &str) -> Verdict {
-    let Some(stored) = Stored::parse(value) else { return Verdict::Unsupported };
+pub(crate) fn argon2_verify(password: &[u8], value: &str) -> Verification {
+    let Some(stored) = Argon2Value::parse(value) else { return Verification::Unsupported };
     let mut output = vec![0; stored.output.len()];
     match stored.argon2.hash_password_into(password, &stored.salt, &mut output) {
-        Ok(()) => Verdict::from(output.ct_eq(&stored.output)),
-        Err(_) => Verdict::Unsupported,
+        Ok(()) => Verification::from(output.ct_eq(&stored.output)),
+        Err(_) => Verification::Unsupported,
     }
 }
 
 /// A stored argon2 value whose costs are within our bounds.
-struct Stored {
+struct Argon2Value {
     argon2: Argon2<'static>,
     salt: Vec<u8>,
     output: Vec<u8>,
 }
 
-impl Stored {
+impl Argon2Value {
     /// Parses `$argon2id$v=19$m=65536,t=2,p=1$salt$output`; without `v=` the version is 16.
     fn parse(value: &str) -> Option<Self> {
         let mut fields = value.strip_prefix('$')?.split('$');
@@ -117,7 +117,7 @@ pub(crate) fn pbkdf2_hash(password: &[u8], salt: &[u8]) -> String {
 }
 
 /// Verifies a password against `rounds$salt$hash`. The hash must have the full length of its digest.
-pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verdict {
+pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verification {
     let octets = match prf {
         Prf::Sha1 => 20,
         Prf::Sha256 => 32,
@@ -129,10 +129,10 @@ pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verdict {
         let rounds = bounded(rounds, PBKDF2_ROUNDS_MAX)?;
         Some((rounds, decode(&ADAPTED, salt, 1, SALT_OCTETS_MAX)?, decode(&ADAPTED, expected, octets, octets)?))
     };
-    let Some((rounds, salt, expected)) = parsed() else { return Verdict::Unsupported };
+    let Some((rounds, salt, expected)) = parsed() else { return Verification::Unsupported };
     let mut output = vec![0; octets];
     derive(prf, password, &salt, rounds, &mut output);
-    Verdict::from(output.ct_eq(&expected))
+    Verification::from(output.ct_eq(&expected))
 }
 
 fn derive(prf: Prf, password: &[u8], salt: &[u8], rounds: u32, output: &mut [u8]) {

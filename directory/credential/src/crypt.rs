@@ -2,7 +2,7 @@
 
 use sha_crypt::{PasswordVerifier, ShaCrypt, password_hash::Error};
 
-use crate::Verdict;
+use crate::Verification;
 
 /// Most rounds that a stored value may demand: about a second. SHA-crypt's own limit is 999,999,999.
 const ROUNDS_MAX: u32 = 1_000_000;
@@ -15,17 +15,17 @@ const VALUE_OCTETS_MAX: usize = 128;
 ///
 /// Descrypt and `$1$` are broken; `$2b$` and `$y$` would need crates that nothing else needs. All of them are
 /// unsupported, and a bind at the server that wrote them decides instead.
-pub(crate) fn verify(password: &[u8], value: &str) -> Verdict {
+pub(crate) fn verify(password: &[u8], value: &str) -> Verification {
     let Some(rest) = value.strip_prefix("$5$").or_else(|| value.strip_prefix("$6$")) else {
-        return Verdict::Unsupported;
+        return Verification::Unsupported;
     };
     if value.len() > VALUE_OCTETS_MAX || !rounds_are_bounded(rest) {
-        return Verdict::Unsupported;
+        return Verification::Unsupported;
     }
     match ShaCrypt::SHA512.verify_password(password, value) {
-        Ok(()) => Verdict::Match,
-        Err(Error::PasswordInvalid) => Verdict::Mismatch,
-        Err(_) => Verdict::Unsupported,
+        Ok(()) => Verification::Match,
+        Err(Error::PasswordInvalid) => Verification::Mismatch,
+        Err(_) => Verification::Unsupported,
     }
 }
 

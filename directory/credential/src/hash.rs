@@ -4,7 +4,7 @@
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::cost::Prf;
-use crate::digest::Kind;
+use crate::digest::{Salt, ShaDigest};
 use crate::{PASSWORD_OCTETS_MAX, Secret, cost, crypt, digest, opaque_string};
 
 /// Salt of a new hash, octets. RFC 9106 §3.1 recommends 16 for password hashing.
@@ -28,7 +28,7 @@ pub enum Scheme {
 
 /// The result of comparing a password with one stored value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Verification {
     /// The password matches.
     Match,
     /// The password does not match.
@@ -37,7 +37,7 @@ pub enum Verdict {
     Unsupported,
 }
 
-impl From<Choice> for Verdict {
+impl From<Choice> for Verification {
     fn from(equal: Choice) -> Self {
         if bool::from(equal) { Self::Match } else { Self::Mismatch }
     }
@@ -58,37 +58,37 @@ pub fn hash(password: &Secret, scheme: Scheme) -> String {
 ///
 /// RFC 2307 §5.3: a value is `{scheme}value`, with the scheme in any case. A value without a scheme is a clear
 /// password, as in slapd.
-pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
+pub fn verify(password: &Secret, stored: &[u8]) -> Verification {
     if !password.is_usable() {
-        return Verdict::Mismatch;
+        return Verification::Mismatch;
     }
     let typed = password.reveal();
     let opaque = opaque_string(typed);
     match verify_octets(opaque.as_bytes(), stored) {
-        Verdict::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => {
+        Verification::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => {
             verify_octets(typed.as_bytes(), stored)
         }
         verdict => verdict,
     }
 }
 
-fn verify_octets(password: &[u8], stored: &[u8]) -> Verdict {
-    let Ok(text) = std::str::from_utf8(stored) else { return Verdict::from(password.ct_eq(stored)) };
-    let Some((scheme, value)) = split_scheme(text) else { return Verdict::from(password.ct_eq(stored)) };
+fn verify_octets(password: &[u8], stored: &[u8]) -> Verification {
+    let Ok(text) = std::str::from_utf8(stored) else { return Verification::from(password.ct_eq(stored)) };
+    let Some((scheme, value)) = split_scheme(text) else { return Verification::from(password.ct_eq(stored)) };
     match scheme.as_str() {
         "ARGON2" | "ARGON2I" | "ARGON2ID" => cost::argon2_verify(password, value),
         "PBKDF2" | "PBKDF2-SHA1" => cost::pbkdf2_verify(Prf::Sha1, password, value),
         "PBKDF2-SHA256" => cost::pbkdf2_verify(Prf::Sha256, password, value),
         "PBKDF2-SHA512" => cost::pbkdf2_verify(Prf::Sha512, password, value),
         "CRYPT" => crypt::verify(password, value),
-        "SHA" => digest::verify(Kind::Sha1, false, password, value.as_bytes()),
-        "SSHA" => digest::verify(Kind::Sha1, true, password, value.as_bytes()),
-        "SHA256" => digest::verify(Kind::Sha256, false, password, value.as_bytes()),
-        "SSHA256" => digest::verify(Kind::Sha256, true, password, value.as_bytes()),
-        "SHA512" => digest::verify(Kind::Sha512, false, password, value.as_bytes()),
-        "SSHA512" => digest::verify(Kind::Sha512, true, password, value.as_bytes()),
-        "CLEARTEXT" => Verdict::from(password.ct_eq(value.as_bytes())),
-        _ => Verdict::Unsupported,
+        "SHA" => digest::verify(ShaDigest::Sha1, Salt::Absent, password, value.as_bytes()),
+        "SSHA" => digest::verify(ShaDigest::Sha1, Salt::Present, password, value.as_bytes()),
+        "SHA256" => digest::verify(ShaDigest::Sha256, Salt::Absent, password, value.as_bytes()),
+        "SSHA256" => digest::verify(ShaDigest::Sha256, Salt::Present, password, value.as_bytes()),
+        "SHA512" => digest::verify(ShaDigest::Sha512, Salt::Absent, password, value.as_bytes()),
+        "SSHA512" => digest::verify(ShaDigest::Sha512, Salt::Present, password, value.as_bytes()),
+        "CLEARTEXT" => Verification::from(password.ct_eq(value.as_bytes())),
+        _ => Verification::Unsupported,
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
         ] {
             let value = hash_with_salt(&password, scheme, [0; SALT_OCTETS]);
             assert!(value.starts_with(head), "{value}");
-            assert_eq!(verify(&password, value.as_bytes()), Verdict::Match);
+            assert_eq!(verify(&password, value.as_bytes()), Verification::Match);
         }
     }
 
@@ -158,15 +158,15 @@ mod tests {
         for set in forms {
             let stored = hash(&Secret::new(set), Scheme::Ssha);
             for typed in forms {
-                assert_eq!(verify(&Secret::new(typed), stored.as_bytes()), Verdict::Match, "{set:?} {typed:?}");
+                assert_eq!(verify(&Secret::new(typed), stored.as_bytes()), Verification::Match, "{set:?} {typed:?}");
             }
             for other in ["cafe cafe", "cafécafé", "CAFÉ CAFÉ"] {
-                assert_eq!(verify(&Secret::new(other), stored.as_bytes()), Verdict::Mismatch, "{set:?} {other:?}");
+                assert_eq!(verify(&Secret::new(other), stored.as_bytes()), Verification::Mismatch, "{set:?} {other:?}");
             }
         }
         // Set as typed, by other software or an earlier version.
         let stored = format!("{{SSHA}}{}", digest::salted_sha1("cafe\u{301} cafe\u{301}".as_bytes(), b"saltsalt"));
-        assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verdict::Match);
+        assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verification::Match);
     }
 
     /// The longest password matches in either form.
@@ -176,9 +176,9 @@ mod tests {
         for set in [&composed, &apart] {
             let stored = hash(&Secret::new(set.as_str()), Scheme::Ssha);
             for typed in [&composed, &apart] {
-                assert_eq!(verify(&Secret::new(typed.as_str()), stored.as_bytes()), Verdict::Match);
+                assert_eq!(verify(&Secret::new(typed.as_str()), stored.as_bytes()), Verification::Match);
             }
-            assert_eq!(verify(&Secret::new(format!("{apart}x")), stored.as_bytes()), Verdict::Mismatch);
+            assert_eq!(verify(&Secret::new(format!("{apart}x")), stored.as_bytes()), Verification::Mismatch);
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
                 .min()
                 .unwrap_or_default()
         };
-        let real = fastest(&|| assert_eq!(verify(&wrong, stored.as_bytes()), Verdict::Mismatch));
+        let real = fastest(&|| assert_eq!(verify(&wrong, stored.as_bytes()), Verification::Mismatch));
         let dummy = fastest(&|| dummy_verify(&wrong));
         // A wide bound, because the machine is shared: the test excludes a factor of hundreds.
         assert!(dummy * 4 > real && real * 4 > dummy, "real {real:?}, dummy {dummy:?}");

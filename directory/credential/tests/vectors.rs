@@ -1,7 +1,7 @@
 //! Stored values made by other software, and values that must not be computed.
 
 use proptest::prelude::*;
-use provost_credential::{Secret, Verdict, verify};
+use provost_credential::{Secret, Verification, verify};
 
 const PASSWORD: &str = "Élan vital 7";
 
@@ -60,8 +60,8 @@ fn secret(text: &str) -> Secret {
 #[test]
 fn values_made_by_others_match_and_mismatch() {
     for (source, stored) in MADE_BY_OTHERS {
-        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verdict::Match, "{source}: {stored}");
-        assert_eq!(verify(&secret("Élan vital 8"), stored.as_bytes()), Verdict::Mismatch, "{source}: {stored}");
+        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verification::Match, "{source}: {stored}");
+        assert_eq!(verify(&secret("Élan vital 8"), stored.as_bytes()), Verification::Mismatch, "{source}: {stored}");
     }
 }
 
@@ -85,7 +85,7 @@ fn standard_vectors() {
         ("abc", "{SHA256}ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=", "FIPS 180-4"),
     ];
     for (password, stored, source) in table {
-        assert_eq!(verify(&secret(password), stored.as_bytes()), Verdict::Match, "{source}: {stored}");
+        assert_eq!(verify(&secret(password), stored.as_bytes()), Verification::Match, "{source}: {stored}");
     }
 }
 
@@ -134,22 +134,22 @@ fn values_that_are_not_believed() {
     for stored in table {
         let stored = stored.as_str();
         let shown: String = stored.chars().take(120).collect();
-        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verdict::Unsupported, "{shown}");
+        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verification::Unsupported, "{shown}");
     }
 }
 
 /// RFC 4513 §5.1.2: an empty password proves nothing, even against an empty value.
 #[test]
 fn passwords_that_never_match() {
-    assert_eq!(verify(&secret(""), b""), Verdict::Mismatch);
-    assert_eq!(verify(&secret(""), b"{CLEARTEXT}"), Verdict::Mismatch);
+    assert_eq!(verify(&secret(""), b""), Verification::Mismatch);
+    assert_eq!(verify(&secret(""), b"{CLEARTEXT}"), Verification::Mismatch);
     let long = "p".repeat(513);
-    assert_eq!(verify(&secret(&long), long.as_bytes()), Verdict::Mismatch);
+    assert_eq!(verify(&secret(&long), long.as_bytes()), Verification::Mismatch);
 }
 
 #[test]
 fn a_clear_value_that_is_no_utf8_matches_nothing() {
-    assert_eq!(verify(&secret("x"), b"\xff\xfe"), Verdict::Mismatch);
+    assert_eq!(verify(&secret("x"), b"\xff\xfe"), Verification::Mismatch);
 }
 
 proptest! {
@@ -166,8 +166,8 @@ proptest! {
     #[test]
     fn random_costs_end_soon(memory in any::<u32>(), passes in any::<u32>(), rounds in 2_000_001u32..) {
         let stored = format!("{{ARGON2}}$argon2id$v=19$m={memory},t={},p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", passes | 32);
-        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verdict::Unsupported);
+        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verification::Unsupported);
         let stored = format!("{{PBKDF2}}{rounds}$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAA");
-        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verdict::Unsupported);
+        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verification::Unsupported);
     }
 }

@@ -16,7 +16,7 @@ pub struct AttributeDescription(Box<str>);
 /// The text is not an attribute description (RFC 4512 §2.5). Holds the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an attribute description")]
-pub struct AttributeError(pub String);
+pub struct AttributeError(String);
 
 impl AttributeDescription {
     /// Parses `descr *(";" option)`, or a numeric OID with options.

@@ -32,7 +32,7 @@ pub struct Dn {
 /// The text is not a distinguished name. Holds the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a distinguished name")]
-pub struct DnError(pub String);
+pub struct DnError(String);
 
 impl Rdn {
     /// Makes the RDN `type=value` from an unescaped value.

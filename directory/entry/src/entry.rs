@@ -1,11 +1,13 @@
 //! A directory entry: a DN and its attributes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::{AttributeDescription, Dn};
 
-/// One directory entry. Attribute descriptions compare ignoring case; values are octets, in the server's order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One directory entry. Attribute descriptions compare ignoring case; values are octets, in the server's order. `Debug`
+/// redacts passwords.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The name of the entry.
     pub dn: Dn,
@@ -68,5 +70,47 @@ impl Entry {
     /// Returns the attributes in order of their names.
     pub fn attributes(&self) -> impl Iterator<Item = (&AttributeDescription, &[Vec<u8>])> {
         self.attributes.iter().map(|(name, values)| (name, values.as_slice()))
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Entry");
+        shown.field("dn", &self.dn);
+        for (name, values) in &self.attributes {
+            shown.field(name.as_str(), &Shown { name, values });
+        }
+        shown.finish()
+    }
+}
+
+/// The values of an attribute for `Debug`: text where they are UTF-8, only their number for passwords.
+pub(crate) struct Shown<'a> {
+    pub(crate) name: &'a AttributeDescription,
+    pub(crate) values: &'a [Vec<u8>],
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.attribute_type().eq_ignore_ascii_case(provost_schema::attr::USER_PASSWORD) {
+            return write!(f, "[{} redacted]", self.values.len());
+        }
+        f.debug_list().entries(self.values.iter().map(|value| String::from_utf8_lossy(value))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Modification;
+
+    #[test]
+    fn debug_redacts_passwords() {
+        let entry = Entry::new(Dn::root()).with("uid", "zoe").with("userPassword", "{SSHA}hash");
+        let text = format!("{entry:?}");
+        assert!(text.contains("zoe") && text.contains("redacted") && !text.contains("hash"), "{text}");
+        let value = b"{SSHA}hash".to_vec();
+        let text = format!("{:?}", Modification::replace(AttributeDescription::of("userpassword"), vec![value]));
+        assert!(text.contains("redacted") && !text.contains("hash"), "{text}");
     }
 }

@@ -47,7 +47,7 @@ pub enum Filter {
 /// The text is not a filter, or is nested deeper than [`FILTER_DEPTH_MAX`]. Holds the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a search filter: {0}")]
-pub struct FilterError(pub String);
+pub struct FilterError(String);
 
 impl Filter {
     /// Makes `(attribute=value)` for a well-known attribute.

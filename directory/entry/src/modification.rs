@@ -1,6 +1,9 @@
 //! The changes of a modify operation to one attribute (RFC 4511 §4.6).
 
+use std::fmt;
+
 use crate::AttributeDescription;
+use crate::entry::Shown;
 
 /// The operation of a modification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +16,8 @@ pub enum ModOp {
     Replace,
 }
 
-/// One change of a modify request. A request applies all of its modifications or none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One change of a modify request. A request applies all of its modifications or none. `Debug` redacts passwords.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Modification {
     /// The operation.
     pub op: ModOp,
@@ -38,5 +41,15 @@ impl Modification {
     /// Makes a modification that deletes `values` from `attribute`.
     pub fn delete(attribute: AttributeDescription, values: Vec<Vec<u8>>) -> Self {
         Self { op: ModOp::Delete, attribute, values }
+    }
+}
+
+impl fmt::Debug for Modification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Modification")
+            .field("op", &self.op)
+            .field("attribute", &self.attribute)
+            .field("values", &Shown { name: &self.attribute, values: &self.values })
+            .finish()
     }
 }

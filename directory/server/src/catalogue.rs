@@ -180,7 +180,7 @@ impl Catalogue {
     }
 
     fn add_type(&mut self, definition: &AttributeType) -> Result<(), DefinitionError> {
-        let wrong = || DefinitionError(definition.text.clone());
+        let wrong = || DefinitionError::new(definition.text.clone());
         let superior = match &definition.superior {
             Some(name) => Some(self.type_id(name).ok_or_else(wrong)?),
             None => None,
@@ -210,7 +210,7 @@ impl Catalogue {
     }
 
     fn add_class(&mut self, definition: &ObjectClass) -> Result<(), DefinitionError> {
-        let wrong = || DefinitionError(definition.text.clone());
+        let wrong = || DefinitionError::new(definition.text.clone());
         let id = ClassId::try_from(self.classes.len()).map_err(|_| wrong())?;
         let types = |names: &[String]| -> Result<BTreeSet<TypeId>, DefinitionError> {
             names.iter().map(|name| self.type_id(name).ok_or_else(wrong)).collect()

@@ -1,6 +1,6 @@
 //! Simple bind (RFC 4513 §5.1) and password modify (RFC 3062).
 
-use provost_credential::{Scheme, Secret, Verdict};
+use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 use provost_schema::attr;
 use rand::Rng as _;
@@ -40,7 +40,7 @@ pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) ->
 }
 
 async fn check(shared: &Shared, password: Secret, stored: Vec<Vec<u8>>) -> Outcome<bool> {
-    let work = move || stored.iter().any(|stored| provost_credential::verify(&password, stored) == Verdict::Match);
+    let work = move || stored.iter().any(|stored| provost_credential::verify(&password, stored) == Verification::Match);
     shared.hashing.run(work).await
 }
 

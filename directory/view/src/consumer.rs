@@ -10,7 +10,7 @@ use provost_settings::Origin;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
-use crate::follower::{Effect, Follower};
+use crate::follower::{EventOutcome, Follower};
 use crate::mapping::{Mapped, map};
 use crate::{Shared, Snapshot};
 
@@ -31,7 +31,7 @@ const GUARD_LOOK: Duration = Duration::from_millis(250);
 const REFUSALS_MAX: u32 = 5;
 
 /// How a session ended.
-enum End {
+enum SessionEnd {
     Lost(DirectoryError),
     StartOver,
     /// The refresh was parked; with the guard that measured it, percent.
@@ -65,14 +65,14 @@ impl Consumer {
             self.complete = false;
             let end = match self.directory.sync(self.follower.cookie().cloned()).await {
                 Ok(stream) => self.follow(stream).await,
-                Err(error) => End::Lost(error),
+                Err(error) => SessionEnd::Lost(error),
             };
             self.leave();
             backoff = if self.complete { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             match end {
-                End::Parked(guard) => self.wait_parked(guard).await,
-                End::StartOver => {}
-                End::Lost(error) => {
+                SessionEnd::Parked(guard) => self.wait_parked(guard).await,
+                SessionEnd::StartOver => {}
+                SessionEnd::Lost(error) => {
                     tracing::warn!(%error, "the view does not follow the directory at the moment");
                     self.count_refusal(&error);
                     sleep(backoff.mul_f64(rand::random_range(0.8..1.2))).await;
@@ -129,7 +129,7 @@ impl Consumer {
         self.shared.save_in_background();
     }
 
-    async fn follow(&mut self, mut stream: SyncStream) -> End {
+    async fn follow(&mut self, mut stream: SyncStream) -> SessionEnd {
         self.follower.begin();
         let url = stream.url().to_owned();
         self.shared.health.note(|status| status.source = Some(url));
@@ -138,7 +138,7 @@ impl Consumer {
             let due = self.due.unwrap_or_else(|| heard + PROBE_INTERVAL);
             tokio::select! {
                 event = stream.next() => match event {
-                    Err(error) => return End::Lost(error),
+                    Err(error) => return SessionEnd::Lost(error),
                     Ok(event) => {
                         heard = Instant::now();
                         if let Some(end) = self.take(event) {
@@ -149,7 +149,7 @@ impl Consumer {
                 () = sleep_until(due), if self.due.is_some() => self.publish(),
                 () = sleep_until(heard + PROBE_INTERVAL) => {
                     if let Err(error) = stream.probe().await {
-                        return End::Lost(error);
+                        return SessionEnd::Lost(error);
                     }
                     heard = Instant::now();
                     self.contact();
@@ -164,10 +164,10 @@ impl Consumer {
     }
 
     /// Applies one event; `Some` ends the session.
-    fn take(&mut self, event: SyncEvent) -> Option<End> {
+    fn take(&mut self, event: SyncEvent) -> Option<SessionEnd> {
         match self.follower.apply(event, Instant::now().into_std()) {
-            Effect::Nothing => {}
-            Effect::Changed => {
+            EventOutcome::Nothing => {}
+            EventOutcome::Changed => {
                 let next = self.published + PUBLISH_INTERVAL;
                 if next <= Instant::now() {
                     self.publish();
@@ -175,19 +175,19 @@ impl Consumer {
                     self.due = Some(next);
                 }
             }
-            Effect::Saveable if self.due.is_none() => self.shared.checkpoint(None, self.follower.cookie()),
+            EventOutcome::Saveable if self.due.is_none() => self.shared.checkpoint(None, self.follower.cookie()),
             // The cookie is saved with the pending changes.
-            Effect::Saveable => {}
-            Effect::Complete => self.completed(),
-            Effect::Parked { reason, guard } => {
+            EventOutcome::Saveable => {}
+            EventOutcome::Complete => self.completed(),
+            EventOutcome::Parked { reason, guard } => {
                 tracing::error!(reason, "the view is parked: it stays as it is");
                 metrics::counter!("view_parked_total").increment(1);
                 self.shared.health.note(|status| status.parked = Some(reason));
                 // Restored entries are published when the session ends.
                 self.due = Some(Instant::now());
-                return Some(End::Parked(guard));
+                return Some(SessionEnd::Parked(guard));
             }
-            Effect::StartOver => return Some(End::StartOver),
+            EventOutcome::StartOver => return Some(SessionEnd::StartOver),
         }
         None
     }

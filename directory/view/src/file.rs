@@ -57,7 +57,7 @@ pub(crate) fn write(path: &Path, snapshot: &Snapshot, cookie: Option<&Cookie>) -
     let mut out =
         BufWriter::with_capacity(BUFFER_OCTETS, Digesting { inner: file.as_file_mut(), hasher: blake3::Hasher::new() });
     out.write_all(HEADER)?;
-    put(&mut out, &cookie.map(|cookie| cookie.0.as_slice()).unwrap_or_default())?;
+    put(&mut out, &cookie.map(|cookie| cookie.as_octets()).unwrap_or_default())?;
     put(&mut out, &snapshot.len())?;
     for pair in snapshot.records() {
         put(&mut out, &pair)?;
@@ -112,7 +112,7 @@ fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> 
         rest = after;
     }
     snapshot.shrink();
-    Some((snapshot, (keeps_cookie && !cookie.is_empty()).then_some(Cookie(cookie))))
+    Some((snapshot, (keeps_cookie && !cookie.is_empty()).then_some(Cookie::from_octets(cookie))))
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
     fn saved(people: u128) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("view");
-        write(&path, &snapshot(people), Some(&Cookie(b"c".to_vec()))).unwrap();
+        write(&path, &snapshot(people), Some(&Cookie::from_octets(b"c".to_vec()))).unwrap();
         std::fs::read(path).unwrap()
     }
 
@@ -150,7 +150,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("view");
         assert!(read(&path, &Snapshot::default()).is_none());
-        for cookie in [None, Some(Cookie(b"csn=1".to_vec()))] {
+        for cookie in [None, Some(Cookie::from_octets(b"csn=1".to_vec()))] {
             write(&path, &snapshot(100), cookie.as_ref()).unwrap();
             let (found, found_cookie) = read(&path, &Snapshot::default()).unwrap();
             assert_eq!((found.people(), found.len(), found_cookie), (100, 201, cookie));

@@ -8,13 +8,13 @@ use provost_entry::Dn;
 use provost_settings::Origin;
 use uuid::Uuid;
 
-use crate::guard::{Counts, Guard, Kind, OFF, Recent};
+use crate::guard::{Counts, EntryKind, Guard, OFF, RecentRemovals};
 use crate::mapping::{Mapped, map};
 use crate::{ChangeSet, Snapshot};
 
 /// The consequence of one event.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub(crate) enum EventOutcome {
     /// Nothing that a reader could see.
     Nothing,
     /// The snapshot has changed.
@@ -43,8 +43,8 @@ pub(crate) struct Follower {
     /// Changes since they were last taken.
     changes: ChangeSet,
     refresh: Option<Refresh>,
-    /// Recent removals outside of a refresh.
-    recent: Recent,
+    /// RecentRemovals removals outside of a refresh.
+    recent: RecentRemovals,
     is_parked: bool,
     unmappable: u64,
 }
@@ -62,7 +62,7 @@ struct Refresh {
 
 impl Follower {
     pub(crate) fn new(suffix: Dn, snapshot: Snapshot, cookie: Option<Cookie>) -> Self {
-        let (changes, recent) = (ChangeSet::default(), Recent::default());
+        let (changes, recent) = (ChangeSet::default(), RecentRemovals::default());
         Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false, unmappable: 0 }
     }
 
@@ -101,7 +101,7 @@ impl Follower {
     }
 
     /// Applies one event.
-    pub(crate) fn apply(&mut self, event: SyncEvent, now: Instant) -> Effect {
+    pub(crate) fn apply(&mut self, event: SyncEvent, now: Instant) -> EventOutcome {
         match event {
             SyncEvent::Put(uuid, entry) => {
                 self.mention(&[uuid]);
@@ -116,20 +116,20 @@ impl Follower {
                         self.unmappable += 1;
                         metrics::gauge!("view_unmappable").set(self.unmappable as f64);
                         tracing::warn!(dn = entry.dn.as_str(), why, "an entry cannot be used");
-                        Effect::Nothing
+                        EventOutcome::Nothing
                     }
                 }
             }
             SyncEvent::Present(uuids) => {
                 self.mention(&uuids);
-                Effect::Nothing
+                EventOutcome::Nothing
             }
             SyncEvent::Delete(uuids) => {
-                let mut all = Effect::Nothing;
+                let mut all = EventOutcome::Nothing;
                 for uuid in uuids {
                     match self.remove(uuid, now) {
-                        Effect::Nothing => {}
-                        parked @ Effect::Parked { .. } => return parked,
+                        EventOutcome::Nothing => {}
+                        parked @ EventOutcome::Parked { .. } => return parked,
                         changed => all = changed,
                     }
                 }
@@ -137,43 +137,43 @@ impl Follower {
             }
             SyncEvent::RefreshPresentDone => {
                 self.remove_unmentioned();
-                Effect::Nothing
+                EventOutcome::Nothing
             }
             SyncEvent::RefreshDone => self.complete(),
             SyncEvent::Cookie(cookie) => {
                 self.cookie = Some(cookie);
-                Effect::Saveable
+                EventOutcome::Saveable
             }
             SyncEvent::RefreshRequired => {
                 self.cookie = None;
                 self.refresh = None;
-                Effect::StartOver
+                EventOutcome::StartOver
             }
         }
     }
 
     /// Changes one entry, in the copy during a refresh; `work` returns whether it changed anything. The entry's state
     /// before and after both count as changed: an address that moves between two people concerns both.
-    fn change(&mut self, uuid: Uuid, work: impl FnOnce(&mut Snapshot) -> bool) -> Effect {
+    fn change(&mut self, uuid: Uuid, work: impl FnOnce(&mut Snapshot) -> bool) -> EventOutcome {
         let (target, changes, effect) = match &mut self.refresh {
-            Some(refresh) => (&mut refresh.snapshot, &mut refresh.changes, Effect::Nothing),
-            None => (&mut self.snapshot, &mut self.changes, Effect::Changed),
+            Some(refresh) => (&mut refresh.snapshot, &mut refresh.changes, EventOutcome::Nothing),
+            None => (&mut self.snapshot, &mut self.changes, EventOutcome::Changed),
         };
         changes.note(target, uuid);
         let done = work(target);
         changes.note(target, uuid);
-        if done { effect } else { Effect::Nothing }
+        if done { effect } else { EventOutcome::Nothing }
     }
 
     /// Removes one entry. A refresh is measured as a whole at its end; outside of one, each removal is measured with
     /// the recent ones.
-    fn remove(&mut self, uuid: Uuid, now: Instant) -> Effect {
+    fn remove(&mut self, uuid: Uuid, now: Instant) -> EventOutcome {
         if self.refresh.is_none()
             && let Some(record) = self.snapshot.record(uuid)
         {
             let record = record.clone();
             let percent = self.snapshot.settings().removal_guard;
-            if let Some((lost, reason)) = self.guard(percent).objection(&Counts::one(Kind::of(&record))) {
+            if let Some((lost, reason)) = self.guard(percent).objection(&Counts::one(EntryKind::of(&record))) {
                 self.restore(lost);
                 return self.park(reason, percent);
             }
@@ -188,7 +188,7 @@ impl Follower {
 
     /// Restores entries that were removed one by one before the removals exceeded the guard. An entry that has taken over
     /// a name stays. The next refresh is a full one: a resumed one would not name these entries again.
-    fn restore(&mut self, lost: Kind) {
+    fn restore(&mut self, lost: EntryKind) {
         for removed in self.recent.take(lost) {
             if self.snapshot.record(removed.entry_uuid).is_none() && !self.snapshot.has_namesake(&removed.record) {
                 self.change(removed.entry_uuid, |target| {
@@ -204,9 +204,9 @@ impl Follower {
         Guard { percent, standing: self.snapshot.counts(), recent: self.recent.sum() }
     }
 
-    fn park(&mut self, reason: String, guard: u8) -> Effect {
+    fn park(&mut self, reason: String, guard: u8) -> EventOutcome {
         self.is_parked = true;
-        Effect::Parked { reason, guard }
+        EventOutcome::Parked { reason, guard }
     }
 
     fn mention(&mut self, uuids: &[Uuid]) {
@@ -225,11 +225,11 @@ impl Follower {
         }
     }
 
-    fn complete(&mut self) -> Effect {
+    fn complete(&mut self) -> EventOutcome {
         if self.refresh.as_ref().is_some_and(|refresh| refresh.from_nothing) {
             self.remove_unmentioned();
         }
-        let Some(refresh) = self.refresh.take() else { return Effect::Nothing };
+        let Some(refresh) = self.refresh.take() else { return EventOutcome::Nothing };
         let removed = self.snapshot.missing_from(&refresh.snapshot);
         let percent = removal_guard(&self.snapshot, &refresh.snapshot);
         if let Some((_, reason)) = self.guard(percent).objection(&removed) {
@@ -241,7 +241,7 @@ impl Follower {
         self.snapshot = refresh.snapshot;
         self.changes.merge(refresh.changes);
         self.snapshot.shrink();
-        Effect::Complete
+        EventOutcome::Complete
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
 
     impl Follower {
         /// Applies events at one fixed moment.
-        fn take(&mut self, event: SyncEvent) -> Effect {
+        fn take(&mut self, event: SyncEvent) -> EventOutcome {
             static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
             self.apply(event, *START)
         }
@@ -295,12 +295,12 @@ mod tests {
         let mut follower = Follower::new(suffix(), Snapshot::default(), None);
         follower.begin();
         for n in 1..=people {
-            assert_eq!(follower.take(put(n)), Effect::Nothing);
+            assert_eq!(follower.take(put(n)), EventOutcome::Nothing);
         }
         assert_eq!(follower.snapshot().people(), 0, "readers see nothing of an incomplete refresh");
         follower.take(SyncEvent::RefreshPresentDone);
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
-        assert_eq!(follower.take(SyncEvent::Cookie(Cookie(b"one".to_vec()))), Effect::Saveable);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
+        assert_eq!(follower.take(SyncEvent::Cookie(Cookie::from_octets(b"one".to_vec()))), EventOutcome::Saveable);
         assert_eq!(follower.snapshot().people() as u128, people);
         follower
     }
@@ -308,25 +308,25 @@ mod tests {
     #[test]
     fn changes_after_the_refresh_show_at_once() {
         let mut follower = following(3);
-        assert_eq!(follower.take(put(4)), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1), uuid(99)])), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1)])), Effect::Nothing);
+        assert_eq!(follower.take(put(4)), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1), uuid(99)])), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1)])), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
         // RFC 4533 §3.4 has no present phase in this stage: such an event must not empty the View.
-        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Nothing);
+        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
     }
 
     #[test]
     fn an_entry_that_cannot_be_mapped_stays_as_it_was() {
         let mut follower = following(3);
-        assert_eq!(follower.take(unusable(2)), Effect::Nothing);
-        assert_eq!(follower.take(unusable(9)), Effect::Nothing);
+        assert_eq!(follower.take(unusable(2)), EventOutcome::Nothing);
+        assert_eq!(follower.take(unusable(9)), EventOutcome::Nothing);
         assert!(follower.snapshot().by_address(&Address::parse("p2@example.edu").unwrap()).is_some());
         // An entry that stops being an account is removed.
         let other = Entry::new(Dn::parse(&person_dn(2)).unwrap()).with(attr::OBJECT_CLASS, "device");
-        assert_eq!(follower.take(SyncEvent::Put(uuid(2), other)), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::Put(uuid(2), other)), EventOutcome::Changed);
         assert_eq!(follower.snapshot().people(), 2);
     }
 
@@ -336,10 +336,10 @@ mod tests {
         follower.begin();
         follower.take(SyncEvent::Present((1..=15).map(uuid).collect()));
         follower.take(put(31));
-        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
+        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 30);
         // 15 of 30 are a large share, but few enough to be always believed.
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 16);
     }
 
@@ -350,7 +350,7 @@ mod tests {
         follower.begin();
         follower.take(put(2));
         follower.take(put(4));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 2);
     }
 
@@ -360,7 +360,7 @@ mod tests {
         follower.begin();
         follower.take(put(6));
         follower.take(SyncEvent::Delete(vec![uuid(1)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 5);
     }
 
@@ -372,15 +372,15 @@ mod tests {
             follower.take(SyncEvent::Present((1..=kept).map(uuid).collect()));
             follower.take(SyncEvent::RefreshPresentDone);
             let effect = follower.take(SyncEvent::RefreshDone);
-            assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{kept}: {effect:?}");
+            assert_eq!(matches!(effect, EventOutcome::Parked { .. }), parked, "{kept}: {effect:?}");
             assert_eq!(follower.snapshot().people() as u128, if parked { 100 } else { kept });
-            assert_eq!(follower.cookie(), Some(&Cookie(b"one".to_vec())));
+            assert_eq!(follower.cookie(), Some(&Cookie::from_octets(b"one".to_vec())));
         }
         // The same in a delete phase.
         let mut follower = following(100);
         follower.begin();
         follower.take(SyncEvent::Delete((1..=50).map(uuid).collect()));
-        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), EventOutcome::Parked { .. }));
     }
 
     fn put_guard(n: u128, value: &str) -> SyncEvent {
@@ -404,7 +404,7 @@ mod tests {
         ] {
             let mut follower = following(100);
             if let Some(value) = before {
-                assert_eq!(follower.take(put_guard(500, value)), Effect::Changed);
+                assert_eq!(follower.take(put_guard(500, value)), EventOutcome::Changed);
             }
             follower.begin();
             follower.take(SyncEvent::Present((1..=kept).map(uuid).collect()));
@@ -413,7 +413,11 @@ mod tests {
             }
             follower.take(SyncEvent::RefreshPresentDone);
             let effect = follower.take(SyncEvent::RefreshDone);
-            assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{before:?} {refreshed:?} {kept}: {effect:?}");
+            assert_eq!(
+                matches!(effect, EventOutcome::Parked { .. }),
+                parked,
+                "{before:?} {refreshed:?} {kept}: {effect:?}"
+            );
         }
     }
 
@@ -432,7 +436,7 @@ mod tests {
         for (n, name) in (4000..).zip(["people", "addresses", "domains", "policies"]) {
             snapshot.put(uuid(n), testing::container(name));
         }
-        Follower::new(suffix(), snapshot, Some(Cookie(b"one".to_vec())))
+        Follower::new(suffix(), snapshot, Some(Cookie::from_octets(b"one".to_vec())))
     }
 
     const SITE: usize = 100 + 100 + 2 + 1 + 4;
@@ -448,14 +452,14 @@ mod tests {
             let mut follower = following_a_site();
             follower.begin();
             follower.take(SyncEvent::Delete(lost.map(uuid).collect()));
-            let Effect::Parked { reason, .. } = follower.take(SyncEvent::RefreshDone) else { panic!("{what}") };
+            let EventOutcome::Parked { reason, .. } = follower.take(SyncEvent::RefreshDone) else { panic!("{what}") };
             assert!(reason.starts_with(what), "{reason}");
             assert_eq!(follower.snapshot().len(), SITE, "as before");
         }
         let mut follower = following_a_site();
         follower.begin();
         follower.take(SyncEvent::Delete(vec![uuid(3000), uuid(2001), uuid(7), uuid(1007)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete, "an everyday change");
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete, "an everyday change");
     }
 
     #[test]
@@ -464,10 +468,10 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         for n in 0..20 {
-            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(n as u64)), Effect::Changed);
+            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(n as u64)), EventOutcome::Changed);
         }
         let parked = follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(30));
-        assert!(matches!(parked, Effect::Parked { .. }), "{parked:?}");
+        assert!(matches!(parked, EventOutcome::Parked { .. }), "{parked:?}");
         assert_eq!((follower.snapshot().len(), follower.cookie()), (SITE, None), "the removals are undone");
         let rest = |gone: std::ops::Range<u128>| {
             let all = (0..100).chain(1000..1100).chain(2000..2002).chain([3000]).chain(4000..4004);
@@ -475,20 +479,20 @@ mod tests {
         };
         follower.begin();
         follower.take(rest(1000..1021));
-        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), EventOutcome::Parked { .. }));
         // The lost entries are there again.
         follower.begin();
         follower.take(rest(0..0));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
-        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
+        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), EventOutcome::Changed);
         // The same number of removals is believed when spread over a long time.
         let mut follower = following_a_site();
         for n in 0..60 {
             let effect = follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(60 * n as u64));
-            assert_eq!(effect, Effect::Changed, "{n}");
+            assert_eq!(effect, EventOutcome::Changed, "{n}");
         }
         let last = follower.apply(SyncEvent::Delete(vec![uuid(2000), uuid(2001)]), at(9999));
-        assert!(matches!(last, Effect::Parked { .. }), "the last domain never goes unnoticed");
+        assert!(matches!(last, EventOutcome::Parked { .. }), "the last domain never goes unnoticed");
     }
 
     /// A removed address that another person got with a new entry is not restored.
@@ -498,11 +502,11 @@ mod tests {
         let now = Instant::now();
         follower.take_changes();
         for n in 0..20 {
-            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), now), Effect::Changed);
+            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), now), EventOutcome::Changed);
         }
         let anew = testing::address_entry(1500, "p0@example.edu", AddressKind::Alias, Some(50));
         follower.snapshot.put(uuid(1500), anew);
-        assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), Effect::Parked { .. }));
+        assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), EventOutcome::Parked { .. }));
         let owner = |address| follower.snapshot().by_address(&Address::parse(address).unwrap()).unwrap().0.uid.clone();
         assert_eq!((&*owner("p0@example.edu"), &*owner("p1@example.edu")), ("p50", "p1"));
         assert_eq!(follower.snapshot().len(), SITE);
@@ -513,8 +517,8 @@ mod tests {
     #[test]
     fn a_lost_container_brings_back_what_it_held() {
         let mut follower = following_a_site();
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(3000)])), Effect::Changed);
-        assert!(matches!(follower.take(SyncEvent::Delete(vec![uuid(4003)])), Effect::Parked { .. }));
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(3000)])), EventOutcome::Changed);
+        assert!(matches!(follower.take(SyncEvent::Delete(vec![uuid(4003)])), EventOutcome::Parked { .. }));
         assert_eq!(follower.snapshot().len(), SITE);
     }
 
@@ -522,10 +526,10 @@ mod tests {
     #[test]
     fn removals_without_a_guard_are_not_held_against_later_ones() {
         let mut follower = following_a_site();
-        assert_eq!(follower.take(put_guard(500, "100")), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete((1000..1090).map(uuid).collect())), Effect::Changed);
-        assert_eq!(follower.take(put_guard(500, "20")), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1090)])), Effect::Changed);
+        assert_eq!(follower.take(put_guard(500, "100")), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete((1000..1090).map(uuid).collect())), EventOutcome::Changed);
+        assert_eq!(follower.take(put_guard(500, "20")), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1090)])), EventOutcome::Changed);
     }
 
     #[test]
@@ -549,14 +553,14 @@ mod tests {
         follower.begin();
         follower.take(put(5));
         follower.take(SyncEvent::Delete(vec![uuid(6)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         let changes = follower.take_changes();
         assert!(changes.concerns_account(uuid(5)) && changes.concerns_account(uuid(6)));
         assert!(!changes.concerns_account(uuid(4)));
         // A parked refresh changes nothing.
         follower.begin();
         follower.take(SyncEvent::Delete((10..=90).map(uuid).collect()));
-        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), EventOutcome::Parked { .. }));
         assert!(follower.take_changes().is_empty());
     }
 
@@ -568,7 +572,7 @@ mod tests {
         follower.end();
         assert_eq!(follower.snapshot().people(), 3);
         follower.begin();
-        assert_eq!(follower.take(SyncEvent::RefreshRequired), Effect::StartOver);
+        assert_eq!(follower.take(SyncEvent::RefreshRequired), EventOutcome::StartOver);
         assert_eq!((follower.cookie(), follower.snapshot().people()), (None, 3));
     }
 }

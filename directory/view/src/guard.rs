@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(600);
 
 /// The kinds of entries that are measured apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     Person,
     Address,
     Domain,
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Container,
 }
 
-impl Kind {
+impl EntryKind {
     const ALL: [Self; 6] = [Self::Person, Self::Address, Self::Domain, Self::Group, Self::Setting, Self::Container];
 
     pub(crate) fn of(record: &Record) -> Self {
@@ -75,37 +75,37 @@ impl Kind {
 
 /// A number of entries for each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts([usize; Kind::ALL.len()]);
+pub(crate) struct Counts([usize; EntryKind::ALL.len()]);
 
 impl Counts {
     /// Counts one entry of this kind.
-    pub(crate) fn one(kind: Kind) -> Self {
+    pub(crate) fn one(kind: EntryKind) -> Self {
         let mut one = Self::default();
         one.add(kind);
         one
     }
 
-    pub(crate) fn of(mut self, kind: Kind) -> usize {
+    pub(crate) fn of(mut self, kind: EntryKind) -> usize {
         *self.at(kind)
     }
 
-    fn at(&mut self, kind: Kind) -> &mut usize {
+    fn at(&mut self, kind: EntryKind) -> &mut usize {
         let Self([people, addresses, domains, groups, settings, containers]) = self;
         match kind {
-            Kind::Person => people,
-            Kind::Address => addresses,
-            Kind::Domain => domains,
-            Kind::Group => groups,
-            Kind::Setting => settings,
-            Kind::Container => containers,
+            EntryKind::Person => people,
+            EntryKind::Address => addresses,
+            EntryKind::Domain => domains,
+            EntryKind::Group => groups,
+            EntryKind::Setting => settings,
+            EntryKind::Container => containers,
         }
     }
 
-    pub(crate) fn add(&mut self, kind: Kind) {
+    pub(crate) fn add(&mut self, kind: EntryKind) {
         *self.at(kind) += 1;
     }
 
-    pub(crate) fn subtract(&mut self, kind: Kind) {
+    pub(crate) fn subtract(&mut self, kind: EntryKind) {
         let count = self.at(kind);
         *count = count.saturating_sub(1);
     }
@@ -122,11 +122,11 @@ pub(crate) struct Guard<'a> {
 
 impl Guard<'_> {
     /// Returns why `removed` is not believed, with the first kind of which too much would go; `None` when it is believed.
-    pub(crate) fn objection(&self, removed: &Counts) -> Option<(Kind, String)> {
+    pub(crate) fn objection(&self, removed: &Counts) -> Option<(EntryKind, String)> {
         if self.percent >= OFF {
             return None;
         }
-        Kind::ALL.into_iter().filter(|kind| removed.of(*kind) > 0).find_map(|kind| {
+        EntryKind::ALL.into_iter().filter(|kind| removed.of(*kind) > 0).find_map(|kind| {
             let lately = self.recent.of(kind);
             let (removed, before) = (removed.of(kind) + lately, self.standing.of(kind) + lately);
             let is_beyond_share = removed > kind.free() && removed * 100 > before * usize::from(self.percent);
@@ -140,7 +140,7 @@ impl Guard<'_> {
 
 /// Removals of the last [`WINDOW`] outside of a refresh, with the removed records. The guard bounds their number.
 #[derive(Default)]
-pub(crate) struct Recent {
+pub(crate) struct RecentRemovals {
     removed: VecDeque<Removed>,
     sum: Counts,
 }
@@ -152,16 +152,16 @@ pub(crate) struct Removed {
     pub(crate) record: Record,
 }
 
-impl Recent {
+impl RecentRemovals {
     /// Records one removal.
     pub(crate) fn note(&mut self, entry_uuid: Uuid, record: Record, now: Instant) {
         while let Some(oldest) = self.removed.front()
             && now.saturating_duration_since(oldest.at) > WINDOW
         {
-            self.sum.subtract(Kind::of(&oldest.record));
+            self.sum.subtract(EntryKind::of(&oldest.record));
             self.removed.pop_front();
         }
-        self.sum.add(Kind::of(&record));
+        self.sum.add(EntryKind::of(&record));
         self.removed.push_back(Removed { at: now, entry_uuid, record });
     }
 
@@ -172,11 +172,11 @@ impl Recent {
     }
 
     /// Takes the removals that a loss of this kind makes doubtful: those of the same kind, and all for a container.
-    pub(crate) fn take(&mut self, lost: Kind) -> Vec<Removed> {
-        let is_doubtful = |removed: &Removed| lost == Kind::Container || Kind::of(&removed.record) == lost;
+    pub(crate) fn take(&mut self, lost: EntryKind) -> Vec<Removed> {
+        let is_doubtful = |removed: &Removed| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
         let (doubtful, kept): (Vec<_>, Vec<_>) = self.removed.drain(..).partition(is_doubtful);
         self.removed = kept.into();
-        doubtful.iter().for_each(|removed| self.sum.subtract(Kind::of(&removed.record)));
+        doubtful.iter().for_each(|removed| self.sum.subtract(EntryKind::of(&removed.record)));
         doubtful
     }
 
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn counts(pairs: &[(Kind, usize)]) -> Counts {
+    fn counts(pairs: &[(EntryKind, usize)]) -> Counts {
         let mut counts = Counts::default();
         for (kind, count) in pairs {
             *counts.at(*kind) = *count;
@@ -201,20 +201,20 @@ mod tests {
     #[test]
     fn every_kind_has_its_measure() {
         for (kind, removed, before, percent, believed) in [
-            (Kind::Person, 20, 20, 20, true),
-            (Kind::Person, 21, 100, 20, false),
-            (Kind::Person, 21, 105, 20, true),
-            (Kind::Person, 100, 100, 100, true),
-            (Kind::Address, 40, 60, 20, false),
-            (Kind::Group, 21, 22, 20, false),
-            (Kind::Domain, 1, 1, 20, false),
-            (Kind::Domain, 1, 2, 20, true),
-            (Kind::Domain, 2, 3, 20, false),
-            (Kind::Domain, 1, 1, 100, true),
-            (Kind::Setting, 2, 2, 20, true),
-            (Kind::Setting, 3, 3, 20, false),
-            (Kind::Container, 1, 6, 20, false),
-            (Kind::Container, 0, 6, 20, true),
+            (EntryKind::Person, 20, 20, 20, true),
+            (EntryKind::Person, 21, 100, 20, false),
+            (EntryKind::Person, 21, 105, 20, true),
+            (EntryKind::Person, 100, 100, 100, true),
+            (EntryKind::Address, 40, 60, 20, false),
+            (EntryKind::Group, 21, 22, 20, false),
+            (EntryKind::Domain, 1, 1, 20, false),
+            (EntryKind::Domain, 1, 2, 20, true),
+            (EntryKind::Domain, 2, 3, 20, false),
+            (EntryKind::Domain, 1, 1, 100, true),
+            (EntryKind::Setting, 2, 2, 20, true),
+            (EntryKind::Setting, 3, 3, 20, false),
+            (EntryKind::Container, 1, 6, 20, false),
+            (EntryKind::Container, 0, 6, 20, true),
         ] {
             let standing = counts(&[(kind, before)]);
             let guard = Guard { percent, standing: &standing, recent: Counts::default() };
@@ -225,30 +225,30 @@ mod tests {
 
     #[test]
     fn what_went_lately_counts_where_more_goes() {
-        let standing = counts(&[(Kind::Person, 85), (Kind::Domain, 2)]);
-        let recent = counts(&[(Kind::Person, 15)]);
+        let standing = counts(&[(EntryKind::Person, 85), (EntryKind::Domain, 2)]);
+        let recent = counts(&[(EntryKind::Person, 15)]);
         let guard = Guard { percent: 20, standing: &standing, recent };
-        assert_eq!(guard.objection(&counts(&[(Kind::Person, 5)])), None);
-        let (_, objection) = guard.objection(&counts(&[(Kind::Person, 6)])).unwrap();
+        assert_eq!(guard.objection(&counts(&[(EntryKind::Person, 5)])), None);
+        let (_, objection) = guard.objection(&counts(&[(EntryKind::Person, 6)])).unwrap();
         assert_eq!(objection, "21 of 100 people would be removed, the guard is 20 %");
         // A guard that is lowered later applies to later removals only.
         let strict = Guard { percent: 1, ..guard };
-        assert_eq!(strict.objection(&counts(&[(Kind::Domain, 1)])), None);
+        assert_eq!(strict.objection(&counts(&[(EntryKind::Domain, 1)])), None);
     }
 
     #[test]
     fn removals_are_summed_over_the_window() {
-        let (mut recent, start) = (Recent::default(), Instant::now());
+        let (mut recent, start) = (RecentRemovals::default(), Instant::now());
         let domain = || testing::domain("example.edu");
         for second in 0..100 {
             recent.note(testing::uuid(1), domain(), start + Duration::from_secs(second));
         }
-        assert_eq!(recent.sum().of(Kind::Domain), 100);
+        assert_eq!(recent.sum().of(EntryKind::Domain), 100);
         recent.note(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
-        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 51));
-        assert_eq!(recent.take(Kind::Domain).len(), 51);
-        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 0));
-        assert_eq!(recent.take(Kind::Container).len(), 1);
+        assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 51));
+        assert_eq!(recent.take(EntryKind::Domain).len(), 51);
+        assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 0));
+        assert_eq!(recent.take(EntryKind::Container).len(), 1);
         assert_eq!(recent.sum(), Counts::default());
     }
 }

@@ -27,7 +27,7 @@ pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
 pub use provost_settings::{Fallback, Fault, SettingRow, SharedSettings};
-pub use snapshot::{AddressKind, Recipient, Snapshot};
+pub use snapshot::{AddressKind, RecipientStatus, Snapshot};
 pub use status::Status;
 
 use std::path::PathBuf;
@@ -201,19 +201,19 @@ impl View {
     }
 
     /// Returns who receives mail for `address`.
-    pub fn recipient(&self, address: &Address) -> Recipient {
+    pub fn recipient(&self, address: &Address) -> RecipientStatus {
         let health = &self.inner.shared.health;
         // Read before the snapshot: the snapshot loaded afterwards is then at least as new as this flag.
         let certain = health.certain();
         let snapshot = self.inner.shared.snapshot.load();
         if !snapshot.serves(address.domain()) {
-            return if health.complete() { Recipient::NotLocal } else { Recipient::Unavailable };
+            return if health.complete() { RecipientStatus::NotLocal } else { RecipientStatus::Unavailable };
         }
         match snapshot.look_up(address) {
-            Lookup::Person(person, _) if person.state != PersonState::Closed => Recipient::Person(person),
-            Lookup::Person(..) if certain => Recipient::Closed,
-            Lookup::Quarantined | Lookup::Absent if certain => Recipient::Unknown,
-            Lookup::Person(..) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => Recipient::Unavailable,
+            Lookup::Person(person, _) if person.state != PersonState::Closed => RecipientStatus::Person(person),
+            Lookup::Person(..) if certain => RecipientStatus::Closed,
+            Lookup::Quarantined | Lookup::Absent if certain => RecipientStatus::Unknown,
+            Lookup::Person(..) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => RecipientStatus::Unavailable,
         }
     }
 
@@ -280,11 +280,11 @@ mod tests {
         let suspended = Person { state: PersonState::Suspended, ..bare_person(3, "away") };
         let view = View::fixed(vec![bare_person(1, "zoe"), closed, suspended]);
         let answer = |address: &str| match view.recipient(&Address::parse(address).unwrap()) {
-            Recipient::Person(_) => "person",
-            Recipient::Unknown => "unknown",
-            Recipient::NotLocal => "not local",
-            Recipient::Closed => "closed",
-            Recipient::Unavailable => "unavailable",
+            RecipientStatus::Person(_) => "person",
+            RecipientStatus::Unknown => "unknown",
+            RecipientStatus::NotLocal => "not local",
+            RecipientStatus::Closed => "closed",
+            RecipientStatus::Unavailable => "unavailable",
         };
         for (address, current, stale) in [
             ("zoe@example.edu", "person", "person"),

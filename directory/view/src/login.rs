@@ -19,7 +19,7 @@ use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 use provost_client::{Directory, DirectoryError};
-use provost_credential::{Scheme, Secret, Verdict};
+use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 
 /// Most results cached at a time: every account of a university, with a few devices each.
@@ -95,7 +95,7 @@ enum Proof {
 
 /// The arguments of a verification other than the person.
 #[derive(Clone, Copy)]
-struct Asking<'a> {
+struct VerifyRequest<'a> {
     password: &'a Secret,
     source: IpAddr,
     lane: Lane,
@@ -103,7 +103,7 @@ struct Asking<'a> {
 }
 
 /// A cached result. It holds for exactly the state of the entry that it was made from.
-struct Remembered {
+struct CachedResult {
     person: Arc<Person>,
     right: bool,
     until: Timestamp,
@@ -120,13 +120,13 @@ pub(crate) struct Verifier {
     pace: AtomicU64,
     /// Random key of this process: it makes the cached digests useless to a later reader of the memory.
     key: [u8; 32],
-    remembered: Mutex<LruCache<[u8; 32], Remembered>>,
+    remembered: Mutex<LruCache<[u8; 32], CachedResult>>,
     /// Digests of refused passwords, with the time of the last refusal.
     refused: Mutex<LruCache<[u8; 32], Timestamp>>,
 }
 
 /// Hash used for unknown names, so that the response time does not reveal which accounts exist.
-static NOBODY: LazyLock<String> =
+static DUMMY_HASH: LazyLock<String> =
     LazyLock::new(|| provost_credential::hash(&Secret::new("nobody has this password"), Scheme::Argon2));
 
 impl Verifier {
@@ -188,14 +188,14 @@ impl Verifier {
         };
         let Some(person) = person else {
             if known.is_none() {
-                self.refuse_nobody(password, source).await;
+                self.refuse_unknown(password, source).await;
             }
             self.count_refusal(digest, &account, source, now);
             return if certain { Login::Refused } else { Login::Unavailable };
         };
         let proof = match known {
             Some(proof) => proof,
-            None => self.prove(&person, digest, directory, Asking { password, source, lane, now }).await,
+            None => self.prove(&person, digest, directory, VerifyRequest { password, source, lane, now }).await,
         };
         match proof {
             Proof::Unknown => Login::Unavailable,
@@ -218,52 +218,57 @@ impl Verifier {
         person: &Arc<Person>,
         digest: [u8; 32],
         directory: Option<&Directory>,
-        asking: Asking<'_>,
+        request: VerifyRequest<'_>,
     ) -> Proof {
         if self.source == PasswordSource::View
-            && let Some(proof) = self.prove_by_hash(&digest, person, asking).await
+            && let Some(proof) = self.prove_by_hash(&digest, person, request).await
         {
             return proof;
         }
-        let proof = prove_by_bind(person, directory, asking.password).await;
+        let proof = prove_by_bind(person, directory, request.password).await;
         // A refusal by bind is not cached: the password may change before the View receives the change.
         if proof == Proof::Right {
-            self.remember(digest, person, true, asking.now);
+            self.remember(digest, person, true, request.now);
         }
         proof
     }
 
     /// Checks the password against the hashes in the View; `None` when no value has a supported scheme.
-    async fn prove_by_hash(&self, digest: &[u8; 32], person: &Arc<Person>, asking: Asking<'_>) -> Option<Proof> {
+    async fn prove_by_hash(
+        &self,
+        digest: &[u8; 32],
+        person: &Arc<Person>,
+        request: VerifyRequest<'_>,
+    ) -> Option<Proof> {
         if person.passwords.is_empty() {
             return None;
         }
         let start = Instant::now();
-        let Ok(turn) = self.turns.take(asking.source, asking.lane).await else { return Some(Proof::Unknown) };
+        let Ok(turn) = self.turns.take(request.source, request.lane).await else { return Some(Proof::Unknown) };
         // For a client that opens four connections at once, the first may have filled the cache by now.
-        if let Some(proof) = self.recall(digest, person, asking.now) {
+        if let Some(proof) = self.recall(digest, person, request.now) {
             return Some(proof);
         }
-        let (candidate, given) = (Arc::clone(person), asking.password.clone());
+        let (candidate, given) = (Arc::clone(person), request.password.clone());
         let work = move || {
             let verdict = verify_any(&candidate, &given);
             drop(turn);
             verdict
         };
         let right = match tokio::task::spawn_blocking(work).await {
-            Ok(Verdict::Match) => true,
-            Ok(Verdict::Mismatch) => false,
-            Ok(Verdict::Unsupported) => return None,
+            Ok(Verification::Match) => true,
+            Ok(Verification::Mismatch) => false,
+            Ok(Verification::Unsupported) => return None,
             Err(_) => return Some(Proof::Unknown),
         };
         self.note_pace(start.elapsed());
-        self.remember(*digest, person, right, asking.now);
+        self.remember(*digest, person, right, request.now);
         Some(if right { Proof::Right } else { Proof::Wrong })
     }
 
     /// Delays the refusal of an unknown name by the time of a verification, so that timing does not reveal it. Only the
     /// first such login hashes.
-    async fn refuse_nobody(&self, password: &Secret, source: IpAddr) {
+    async fn refuse_unknown(&self, password: &Secret, source: IpAddr) {
         let pace = self.pace.load(Ordering::Relaxed);
         if pace > 0 {
             let micros = pace as f64 * rand::random_range(0.8..1.2);
@@ -273,7 +278,7 @@ impl Verifier {
         let Ok(turn) = self.turns.take(source, Lane::Suspect).await else { return };
         let given = password.clone();
         let work = move || {
-            std::hint::black_box(provost_credential::verify(&given, NOBODY.as_bytes()));
+            std::hint::black_box(provost_credential::verify(&given, DUMMY_HASH.as_bytes()));
             drop(turn);
         };
         // The result does not matter.
@@ -329,19 +334,19 @@ impl Verifier {
         else {
             return;
         };
-        let entry = Remembered { person: Arc::clone(person), right, until };
+        let entry = CachedResult { person: Arc::clone(person), right, until };
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).put(digest, entry);
     }
 }
 
 /// Checks each value. One match decides; an unreadable value leaves the result open.
-fn verify_any(person: &Person, password: &Secret) -> Verdict {
-    let mut verdict = Verdict::Mismatch;
+fn verify_any(person: &Person, password: &Secret) -> Verification {
+    let mut verdict = Verification::Mismatch;
     for stored in &person.passwords {
         match provost_credential::verify(password, stored.as_bytes()) {
-            Verdict::Match => return Verdict::Match,
-            Verdict::Mismatch => {}
-            Verdict::Unsupported => verdict = Verdict::Unsupported,
+            Verification::Match => return Verification::Match,
+            Verification::Mismatch => {}
+            Verification::Unsupported => verdict = Verification::Unsupported,
         }
     }
     verdict
@@ -386,8 +391,8 @@ mod tests {
         view.login(LoginAttempt { name, password: &password, source, service: "test" }, now).await.as_label()
     }
 
-    fn asking(password: &Secret) -> Asking<'_> {
-        Asking { password, source: IpAddr::from([192, 0, 2, 1]), lane: Lane::Fresh, now: at(0) }
+    fn request(password: &Secret) -> VerifyRequest<'_> {
+        VerifyRequest { password, source: IpAddr::from([192, 0, 2, 1]), lane: Lane::Fresh, now: at(0) }
     }
 
     #[tokio::test]
@@ -422,8 +427,8 @@ mod tests {
             verifier.digest(*person.entry_uuid.as_bytes(), &good),
             verifier.digest(*person.entry_uuid.as_bytes(), &bad),
         );
-        assert_eq!(verifier.prove(&person, good_digest, None, asking(&good)).await, Proof::Right);
-        assert_eq!(verifier.prove(&person, bad_digest, None, asking(&bad)).await, Proof::Wrong);
+        assert_eq!(verifier.prove(&person, good_digest, None, request(&good)).await, Proof::Right);
+        assert_eq!(verifier.prove(&person, bad_digest, None, request(&bad)).await, Proof::Wrong);
         let (good, bad) = (good_digest, bad_digest);
         assert_eq!(verifier.recall(&good, &person, at(599)), Some(Proof::Right));
         assert_eq!(verifier.recall(&bad, &person, at(4)), Some(Proof::Wrong));

@@ -1,5 +1,6 @@
 //! A person with an account, as the mail core uses it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -76,8 +77,8 @@ impl Vacation {
     }
 }
 
-/// A person with an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A person with an account. `Debug` redacts the passwords.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     /// The entryUUID, key of the account in the store; never reused.
     pub entry_uuid: Uuid,
@@ -95,7 +96,7 @@ pub struct Person {
     pub affiliation: Affiliation,
     /// The preferred language, `fr` or `en`, when the directory states one.
     pub language: Option<Box<str>>,
-    /// userPassword values; empty when the mail core may not read them. Never printed: see `Debug`.
+    /// userPassword values; empty when the mail core may not read them.
     pub passwords: Vec<Box<str>>,
     /// The person's own quota, octets; `None` selects the quota of the affiliation.
     pub quota_octets: Option<u64>,
@@ -107,3 +108,35 @@ pub struct Person {
 
 /// A shared person; people are never copied.
 pub type PersonRef = Arc<Person>;
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person")
+            .field("entry_uuid", &self.entry_uuid)
+            .field("dn", &self.dn)
+            .field("uid", &self.uid)
+            .field("display_name", &self.display_name)
+            .field("primary", &self.primary)
+            .field("state", &self.state)
+            .field("affiliation", &self.affiliation)
+            .field("language", &self.language)
+            .field("passwords", &format_args!("[{} redacted]", self.passwords.len()))
+            .field("quota_octets", &self.quota_octets)
+            .field("vacation", &self.vacation)
+            .field("roles", &self.roles)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::bare_person;
+
+    #[test]
+    fn debug_redacts_the_passwords() {
+        let mut person = bare_person(1, "zoe");
+        person.passwords = vec!["{SSHA}hash".into()];
+        let text = format!("{person:?}");
+        assert!(text.contains("zoe") && text.contains("[1 redacted]") && !text.contains("hash"), "{text}");
+    }
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::group::Groups;
-use crate::guard::{Counts, Kind};
+use crate::guard::{Counts, EntryKind};
 use crate::setting::Settings;
 use crate::shards::{Key, Shards, key_of};
 use crate::{Group, Person};
@@ -33,7 +33,7 @@ pub enum AddressKind {
 
 /// Who receives mail for an address.
 #[derive(Clone, Debug)]
-pub enum Recipient {
+pub enum RecipientStatus {
     /// A person.
     Person(Arc<Person>),
     /// Certainly nobody: 550 5.1.1.
@@ -198,7 +198,7 @@ impl Snapshot {
 
     /// Returns the number of people.
     pub fn people(&self) -> usize {
-        self.counts.of(Kind::Person)
+        self.counts.of(EntryKind::Person)
     }
 
     /// Returns the domains served here.
@@ -257,8 +257,8 @@ impl Snapshot {
     pub(crate) fn missing_from(&self, next: &Self) -> Counts {
         let mut missing = Counts::default();
         for (key, record) in self.entries.iter() {
-            let kind = Kind::of(record);
-            if next.entries.get(key).map(Kind::of) != Some(kind) {
+            let kind = EntryKind::of(record);
+            if next.entries.get(key).map(EntryKind::of) != Some(kind) {
                 missing.add(kind);
             }
         }
@@ -317,7 +317,7 @@ impl Snapshot {
             }
             Record::Container(_) => {}
         }
-        self.counts.add(Kind::of(&record));
+        self.counts.add(EntryKind::of(&record));
         self.entries.insert(key, record);
     }
 
@@ -325,7 +325,7 @@ impl Snapshot {
     pub(crate) fn remove(&mut self, entry_uuid: Uuid) -> bool {
         let key = *entry_uuid.as_bytes();
         let Some(record) = self.entries.remove(&key) else { return false };
-        self.counts.subtract(Kind::of(&record));
+        self.counts.subtract(EntryKind::of(&record));
         match record {
             Record::Person(record) => self.forget_person(&key, &record),
             Record::Address(record) => self.forget_address(&record),
@@ -588,7 +588,7 @@ mod tests {
         let mut snapshot = filled();
         let copy = snapshot.clone();
         snapshot.remove(uuid(1));
-        assert_eq!(copy.missing_from(&snapshot).of(Kind::Person), 1);
+        assert_eq!(copy.missing_from(&snapshot).of(EntryKind::Person), 1);
         assert_eq!(at(&copy, "zoe.tremblay@example.edu"), "zoe");
         assert_eq!((copy.people(), snapshot.people()), (2, 1));
     }

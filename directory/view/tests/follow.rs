@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use provost_client::{Control, Directory};
 use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::{attr, class};
-use provost_view::{Address, Fallback, Login, LoginAttempt, PasswordSource, Recipient, Secret, View, ViewConfig};
+use provost_view::{Address, Fallback, Login, LoginAttempt, PasswordSource, RecipientStatus, Secret, View, ViewConfig};
 use slapd::{Slapd, address, config_of, eventually, person, person_dn};
 
 /// Bound on the time until a change takes effect.
@@ -33,7 +33,7 @@ fn view(folder: &Path, directory: Directory, passwords: PasswordSource) -> View 
 
 fn at(view: &View, local: &str) -> String {
     match view.recipient(&Address::from_parts(local, "example.edu").unwrap()) {
-        Recipient::Person(person) => person.uid.to_string(),
+        RecipientStatus::Person(person) => person.uid.to_string(),
         other => format!("{other:?}").to_lowercase(),
     }
 }

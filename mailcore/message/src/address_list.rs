@@ -70,7 +70,7 @@ struct Parser<'a> {
 
 /// A run of words that turns out to be a phrase, a local part or a domain once the parser sees what follows.
 #[derive(Default)]
-struct Words {
+struct WordRun {
     /// The words as a phrase, with one space where white space stood.
     phrase: Vec<u8>,
     /// The words as one local part or domain. `None` when two words are not joined by a dot.
@@ -82,7 +82,7 @@ struct Words {
     after_dot: bool,
 }
 
-impl Words {
+impl WordRun {
     fn add(&mut self, word: &[u8], is_quoted: bool) {
         if self.space && !self.phrase.is_empty() {
             self.phrase.push(b' ');
@@ -129,7 +129,7 @@ impl Parser<'_> {
     }
 
     /// Parses `local@host` without angle brackets, or a display name that contains `@` before an angle address.
-    fn addr_spec(&mut self, start: usize, local: Words) {
+    fn addr_spec(&mut self, start: usize, local: WordRun) {
         self.tokens.next();
         let mut host = self.words(b"<@,;>");
         if self.tokens.peek() == Some(b'@') {
@@ -140,14 +140,14 @@ impl Parser<'_> {
         }
         if self.tokens.peek() == Some(b'<') {
             let phrase = self.tokens.since(start).trim_ascii().to_vec();
-            return self.angle(Words { phrase, comment: local.comment, ..Words::default() });
+            return self.angle(WordRun { phrase, comment: local.comment, ..WordRun::default() });
         }
         let address = local.one().zip(host.one()).map(|(local, host)| (local.to_vec(), host.to_vec()));
         self.end(start, host.comment.or(local.comment), address);
     }
 
     /// Parses `<route:local@host>` after the display name.
-    fn angle(&mut self, name: Words) {
+    fn angle(&mut self, name: WordRun) {
         self.tokens.next();
         let start = self.tokens.at();
         let (mut route, mut host, mut comment) = (None, None, name.comment);
@@ -209,8 +209,8 @@ impl Parser<'_> {
         }
     }
 
-    fn words(&mut self, stops: &[u8]) -> Words {
-        let mut words = Words::default();
+    fn words(&mut self, stops: &[u8]) -> WordRun {
+        let mut words = WordRun::default();
         while let Some(octet) = self.tokens.peek().filter(|octet| !stops.contains(octet)) {
             match octet {
                 b'"' => {
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Words join only around a dot; text that is not an address becomes a name.
+    /// WordRun join only around a dot; text that is not an address becomes a name.
     #[test]
     fn invents_no_address() {
         for (text, expect) in [

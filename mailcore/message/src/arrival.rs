@@ -8,7 +8,7 @@ use provost_view::Person;
 use uuid::Uuid;
 
 use crate::received::is_own_received;
-use crate::{AuthenticationResult, Effect, Envelope, Headers, Mark};
+use crate::{AuthenticationResult, Envelope, Headers, Mark, MarkEffect};
 
 /// The id of one message on its whole way through this site. It appears in Received, in the reply to the sender and in
 /// every log line, and the ids of deliveries derive from it.
@@ -186,7 +186,7 @@ impl Arrival {
 
     /// Whether the message goes into Junk.
     pub fn is_quarantined(&self) -> bool {
-        self.marks().any(|mark| mark.effect() == Effect::Quarantine)
+        self.marks().any(|mark| mark.effect() == MarkEffect::Quarantine)
     }
 }
 

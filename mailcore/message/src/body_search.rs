@@ -29,17 +29,17 @@ pub enum Searched<'p> {
 
 /// What the caller does after feeding a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fed {
+pub enum FeedResult {
     /// The piece was read: feed the next one.
-    Taken,
+    Accepted,
     /// The charset guess was wrong: feed the part again, from its first piece.
-    Again,
+    Restart,
 }
 
 /// A search for several texts in one pass.
 #[derive(Debug)]
 pub struct BodySearch {
-    wanted: Vec<Wanted>,
+    wanted: Vec<SearchTerm>,
     /// Decoded text that is not searched yet, after the tail of what was.
     window: Vec<u8>,
     /// Octets of searched text kept in the window, so that a match across two windows is found.
@@ -50,7 +50,7 @@ pub struct BodySearch {
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct SearchTerm {
     finder: Finder<'static>,
     is_found: bool,
 }
@@ -64,11 +64,11 @@ struct PartText {
     /// Text since the last white space, not lower-cased yet.
     run: String,
     /// The state before the part, kept while its charset is a guess.
-    before: Option<Before>,
+    before: Option<SavedState>,
 }
 
 #[derive(Debug)]
-struct Before {
+struct SavedState {
     found: Vec<bool>,
     window: Vec<u8>,
     octets: usize,
@@ -101,8 +101,8 @@ fn collect<'p>(part: &'p Part, all: &mut Vec<Searched<'p>>) {
 impl BodySearch {
     /// Starts a search for texts, which must be in lower case.
     pub fn new<'w>(texts: impl IntoIterator<Item = &'w str>) -> Self {
-        let wanted = |text: &str| Wanted { finder: Finder::new(text).into_owned(), is_found: text.is_empty() };
-        let wanted: Vec<Wanted> = texts.into_iter().map(wanted).collect();
+        let wanted = |text: &str| SearchTerm { finder: Finder::new(text).into_owned(), is_found: text.is_empty() };
+        let wanted: Vec<SearchTerm> = texts.into_iter().map(wanted).collect();
         let longest = wanted.iter().map(|one| one.finder.needle().len()).max().unwrap_or_default();
         Self { wanted, window: Vec::new(), overlap: longest.saturating_sub(1), octets: 0, part: None }
     }
@@ -128,7 +128,7 @@ impl BodySearch {
     /// Begins the text of a part; its pieces follow in [`Self::feed`].
     pub fn begin(&mut self, part: &Part) {
         let charset = CharsetDecoder::new(&part.media.parameter("charset").unwrap_or_default());
-        let before = charset.is_guess().then(|| Before {
+        let before = charset.is_guess().then(|| SavedState {
             found: self.wanted.iter().map(|one| one.is_found).collect(),
             window: self.window.clone(),
             octets: self.octets,
@@ -138,8 +138,8 @@ impl BodySearch {
     }
 
     /// Searches one piece of the text, as transferred.
-    pub fn feed(&mut self, piece: &[u8]) -> Fed {
-        let Some(mut part) = self.part.take() else { return Fed::Taken };
+    pub fn feed(&mut self, piece: &[u8]) -> FeedResult {
+        let Some(mut part) = self.part.take() else { return FeedResult::Accepted };
         let octets = part.transfer.feed(piece);
         if !part.charset.feed(&octets, false, &mut part.run) {
             return self.again(part);
@@ -147,19 +147,19 @@ impl BodySearch {
         let text = part.take_lower();
         self.push(text.as_bytes());
         self.part = Some(part);
-        Fed::Taken
+        FeedResult::Accepted
     }
 
     /// Ends the text of the part.
-    pub fn end(&mut self) -> Fed {
-        let Some(mut part) = self.part.take() else { return Fed::Taken };
+    pub fn end(&mut self) -> FeedResult {
+        let Some(mut part) = self.part.take() else { return FeedResult::Accepted };
         let octets = std::mem::replace(&mut part.transfer, TransferDecoder::Identity).end();
         if !part.charset.feed(&octets, true, &mut part.run) {
             return self.again(part);
         }
         self.push(part.run.to_lowercase().as_bytes());
         self.push(b"\n");
-        Fed::Taken
+        FeedResult::Accepted
     }
 
     /// Searches a whole message that is in memory.
@@ -173,7 +173,8 @@ impl BodySearch {
                 Searched::Header(part) => self.header(part, part.header_in(message)),
                 Searched::Text(part) => {
                     self.begin(part);
-                    while self.feed(part.body_in(message)) == Fed::Again || self.end() == Fed::Again {}
+                    while self.feed(part.body_in(message)) == FeedResult::Restart || self.end() == FeedResult::Restart {
+                    }
                 }
             }
         }
@@ -186,7 +187,7 @@ impl BodySearch {
     }
 
     /// Restores the state before the part and switches to the other charset.
-    fn again(&mut self, part: PartText) -> Fed {
+    fn again(&mut self, part: PartText) -> FeedResult {
         if let Some(before) = part.before {
             for (one, was_found) in self.wanted.iter_mut().zip(before.found) {
                 one.is_found = was_found;
@@ -196,7 +197,7 @@ impl BodySearch {
         let transfer = TransferDecoder::new(&part.encoding);
         let charset = CharsetDecoder::otherwise();
         self.part = Some(PartText { transfer, charset, run: String::new(), before: None, ..part });
-        Fed::Again
+        FeedResult::Restart
     }
 
     fn push(&mut self, text: &[u8]) {
@@ -249,8 +250,8 @@ mod tests {
                 Searched::Text(part) => {
                     search.begin(part);
                     let feed = |search: &mut BodySearch| {
-                        part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == Fed::Taken)
-                            && search.end() == Fed::Taken
+                        part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == FeedResult::Accepted)
+                            && search.end() == FeedResult::Accepted
                     };
                     assert!(feed(&mut search) || feed(&mut search), "the second pass is accepted");
                 }
@@ -324,10 +325,10 @@ mod tests {
             let mut search = BodySearch::new(["nee\r\ndle", &long, "none"]);
             search.begin(&root);
             for piece in root.body_in(message.as_bytes()).chunks(octets) {
-                assert_eq!(search.feed(piece), Fed::Taken);
+                assert_eq!(search.feed(piece), FeedResult::Accepted);
                 assert!(search.window.capacity() < 1_000_000, "{}", search.window.capacity());
             }
-            assert_eq!((search.end(), search.is_decided()), (Fed::Taken, false));
+            assert_eq!((search.end(), search.is_decided()), (FeedResult::Accepted, false));
             assert_eq!(search.finish(), [true, true, false]);
         }
     }

@@ -37,14 +37,14 @@ pub struct Part {
     /// Content-Transfer-Encoding; empty when the field is absent.
     pub encoding: Vec<u8>,
     /// The other Content- fields.
-    pub about: About,
+    pub attributes: ContentAttributes,
     /// The structure of the body.
     pub content: Content,
 }
 
 /// The Content- fields of a part other than type and encoding: unfolded octets as sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
+pub struct ContentAttributes {
     /// The Content-ID field.
     pub id: Option<Vec<u8>>,
     /// The Content-Description field.
@@ -169,7 +169,7 @@ fn slice<'m>(message: &'m [u8], range: &Range<u64>) -> &'m [u8] {
 struct ContentFields {
     media: Option<Media>,
     encoding: Vec<u8>,
-    about: About,
+    attributes: ContentAttributes,
 }
 
 impl ContentFields {
@@ -189,7 +189,7 @@ impl ContentFields {
             } else if field.is("Content-Transfer-Encoding") && read.encoding.is_empty() {
                 read.encoding = token(&field);
             } else {
-                read.about.take(&field);
+                read.attributes.take(&field);
             }
         }
         read
@@ -199,12 +199,12 @@ impl ContentFields {
     fn items(&self) -> usize {
         let parameters = self.media.as_ref().map_or(0, |media| media.parameters.len());
         parameters
-            + self.about.languages.len()
-            + self.about.disposition.as_ref().map_or(0, |read| read.parameters.len())
+            + self.attributes.languages.len()
+            + self.attributes.disposition.as_ref().map_or(0, |read| read.parameters.len())
     }
 }
 
-impl About {
+impl ContentAttributes {
     fn take(&mut self, field: &Field<'_>) {
         let texts = [
             ("Content-ID", &mut self.id),

@@ -23,7 +23,7 @@ pub struct Path {
 /// The text is not a path. Holds the first characters of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a mailbox")]
-pub struct PathError(pub String);
+pub struct PathError(String);
 
 impl Path {
     /// Makes a path from an unquoted local part and a domain. Only `postmaster` may have an empty domain (RFC 5321

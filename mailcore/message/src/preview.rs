@@ -59,7 +59,7 @@ fn find<'a>(part: &'a Part, subtype: &str) -> Option<&'a Part> {
         Content::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),
         Content::Message(inner, _) => find(inner, subtype),
         Content::Leaf => {
-            let disposition = part.about.disposition.as_ref();
+            let disposition = part.attributes.disposition.as_ref();
             let is_attached = disposition.is_some_and(|read| read.value.eq_ignore_ascii_case(b"attachment"));
             (part.media.is_exactly("text", subtype) && !is_attached).then_some(part)
         }

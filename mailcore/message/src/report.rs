@@ -60,7 +60,7 @@ impl ReportAction {
 
 /// A report. It is sent with the null reverse-path (RFC 5321 §6.1), and never about a message that had one itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
+pub struct DeliveryReport<'a> {
     /// The envelope of the message; the report goes to its reverse-path.
     pub envelope: &'a Envelope,
     /// The recipients to report on; those whose report was not asked for are left out.
@@ -77,7 +77,7 @@ pub struct Report<'a> {
     pub chance: Uuid,
 }
 
-impl Report<'_> {
+impl DeliveryReport<'_> {
     /// Returns the envelope and the whole message, with CRLF line ends. `None` when no report is due: the reverse-path
     /// is null, or NOTIFY excludes a report for every recipient.
     pub fn build(&self) -> Option<(Envelope, Vec<u8>)> {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn report(envelope: &Envelope, recipients: &[ReportedRecipient], original: &[u8]) -> Option<(Envelope, String)> {
-        let report = Report {
+        let report = DeliveryReport {
             envelope,
             recipients,
             original,

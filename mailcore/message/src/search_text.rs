@@ -39,7 +39,7 @@ pub fn field_text(field: &Field<'_>) -> String {
 /// Returns a part's header, and its decoded file name.
 pub(crate) fn part_header_text(part: &Part, header: &[u8]) -> String {
     let mut text = header_text(header);
-    let disposition = part.about.disposition.as_ref();
+    let disposition = part.attributes.disposition.as_ref();
     let names = [disposition.and_then(|read| read.parameter("filename")), part.media.parameter("name")];
     for name in names.into_iter().flatten() {
         text.push_str(&decode_words(&name).to_lowercase());

@@ -80,7 +80,7 @@ pub struct Objection {
 /// The finding of a stage on a message that is taken nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    effect: Effect,
+    effect: MarkEffect,
     label: Cow<'static, str>,
     status: Cow<'static, str>,
     words: Cow<'static, str>,
@@ -88,7 +88,7 @@ pub struct Mark {
 
 /// The effect of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum MarkEffect {
     /// Add a trace field.
     Tag,
     /// Add a trace field, and deliver into Junk.
@@ -108,12 +108,12 @@ impl Verdict {
 
     /// Tags the message. `label` is one word, `status` an enhanced status (RFC 3463), `words` a text for people.
     pub fn tag(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Tag(Mark::new(Effect::Tag, label, status, words.into()))
+        Self::Tag(Mark::new(MarkEffect::Tag, label, status, words.into()))
     }
 
     /// Puts the message into quarantine. The arguments are those of [`Self::tag`].
     pub fn quarantine(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Quarantine(Mark::new(Effect::Quarantine, label, status, words.into()))
+        Self::Quarantine(Mark::new(MarkEffect::Quarantine, label, status, words.into()))
     }
 
     /// Returns the label for metrics and logs.
@@ -146,12 +146,12 @@ impl Objection {
 }
 
 impl Mark {
-    fn new(effect: Effect, label: &'static str, status: &'static str, words: Cow<'static, str>) -> Self {
+    fn new(effect: MarkEffect, label: &'static str, status: &'static str, words: Cow<'static, str>) -> Self {
         Self { effect, label: Cow::Borrowed(label), status: Cow::Borrowed(status), words }
     }
 
     /// Returns the effect.
-    pub fn effect(&self) -> Effect {
+    pub fn effect(&self) -> MarkEffect {
         self.effect
     }
 
@@ -178,8 +178,8 @@ impl Mark {
     fn read(value: &str) -> Option<Self> {
         let mut parts = value.splitn(4, [' ', '\t']);
         let effect = match parts.next()? {
-            "tag" => Effect::Tag,
-            "quarantine" => Effect::Quarantine,
+            "tag" => MarkEffect::Tag,
+            "quarantine" => MarkEffect::Quarantine,
             _ => return None,
         };
         let mut part = || parts.next().unwrap_or_default().to_owned().into();
@@ -191,8 +191,8 @@ impl fmt::Display for Mark {
     /// Writes the whole trace field with its line end. A foreign text cannot end the field.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let effect = match self.effect {
-            Effect::Tag => "tag",
-            Effect::Quarantine => "quarantine",
+            MarkEffect::Tag => "tag",
+            MarkEffect::Quarantine => "quarantine",
         };
         write!(f, "{FIELD_NAME}: {effect} {} {}\r\n\t", self.label, self.status)?;
         for c in self.words.chars().take(TEXT_CHARS_MAX) {
@@ -238,7 +238,7 @@ mod tests {
         assert!(message.contains("Provost-Verdict: tag late 2.0.0\r\n\tcame late\r\n"), "{message}");
         let read = Mark::of_message(message.as_bytes());
         assert_eq!(read[0], tag);
-        assert_eq!((read[1].effect(), read[1].label(), &*read[1].words), (Effect::Quarantine, "virus", "a??b ? c"));
+        assert_eq!((read[1].effect(), read[1].label(), &*read[1].words), (MarkEffect::Quarantine, "virus", "a??b ? c"));
         assert_eq!(read.len(), 2, "fields that came with the message do not count");
         let many = format!("{}Received: x\r\n", tag.to_string().repeat(100));
         assert_eq!(Mark::of_message(many.as_bytes()).len(), MARKS_MAX);

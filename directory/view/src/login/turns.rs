@@ -31,22 +31,22 @@ impl Lane {
 
 /// Too many logins wait already.
 #[derive(Debug)]
-pub(super) struct Busy;
+pub(super) struct QueueFull;
 
 /// The logins that wait in one lane, by source; sources take turns.
 #[derive(Default)]
-struct Waiting {
+struct LaneQueue {
     by_source: HashMap<IpAddr, VecDeque<oneshot::Sender<Turn>>>,
     order: VecDeque<IpAddr>,
     count: usize,
 }
 
-impl Waiting {
-    fn put(&mut self, source: IpAddr, lane: Lane) -> Result<oneshot::Receiver<Turn>, Busy> {
+impl LaneQueue {
+    fn put(&mut self, source: IpAddr, lane: Lane) -> Result<oneshot::Receiver<Turn>, QueueFull> {
         let (most, most_of_source) = lane.bounds();
         let of_source = self.by_source.get(&source).map_or(0, VecDeque::len);
         if self.count >= most || of_source >= most_of_source {
-            return Err(Busy);
+            return Err(QueueFull);
         }
         let (sender, receiver) = oneshot::channel();
         self.by_source.entry(source).or_default().push_back(sender);
@@ -75,8 +75,8 @@ struct State {
     free: usize,
     /// Turns that [`Lane::Suspect`] may still use.
     free_suspect: usize,
-    fresh: Waiting,
-    suspect: Waiting,
+    fresh: LaneQueue,
+    suspect: LaneQueue,
     given: u32,
 }
 
@@ -94,12 +94,12 @@ pub(super) struct Turn {
 impl Turns {
     pub(super) fn new(cores: usize) -> Self {
         let free_suspect = (cores / 2).max(1);
-        let (fresh, suspect) = (Waiting::default(), Waiting::default());
+        let (fresh, suspect) = (LaneQueue::default(), LaneQueue::default());
         Self(Arc::new(Mutex::new(State { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
     }
 
     /// Waits for a turn, or fails at once when too many logins wait.
-    pub(super) async fn take(&self, source: IpAddr, lane: Lane) -> Result<Turn, Busy> {
+    pub(super) async fn take(&self, source: IpAddr, lane: Lane) -> Result<Turn, QueueFull> {
         let receiver = {
             let mut state = self.state();
             let waiting = match lane {
@@ -110,7 +110,7 @@ impl Turns {
             self.give(&mut state);
             receiver
         };
-        receiver.await.map_err(|_| Busy)
+        receiver.await.map_err(|_| QueueFull)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

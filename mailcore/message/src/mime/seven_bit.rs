@@ -45,14 +45,14 @@ pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
     // Room for the worst case, base64 of everything. Untouched pages cost no memory.
     let converted = Vec::with_capacity(message.len() + message.len() / 2);
     let mut converter = Converter { message, converted, at: 0, parts: 0 };
-    converter.entity(&root, Place::Message)?;
+    converter.entity(&root, EntityContext::Message)?;
     converter.gap(message.len())?;
     Ok(converter.converted)
 }
 
 /// The context of an entity.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum EntityContext {
     /// A whole message, whose header holds MIME-Version (RFC 2045 §4).
     Message,
     /// A part of a multipart.
@@ -61,7 +61,7 @@ enum Place {
 
 /// What the Content-Transfer-Encoding of a part declares.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Label {
+enum DeclaredEncoding {
     SevenBit,
     EightBit,
     Binary,
@@ -69,7 +69,7 @@ enum Label {
     Other,
 }
 
-impl Label {
+impl DeclaredEncoding {
     fn of(encoding: &[u8]) -> Self {
         let is = |name: &str| encoding.eq_ignore_ascii_case(name.as_bytes());
         match () {
@@ -90,22 +90,22 @@ struct Converter<'m> {
 }
 
 impl Converter<'_> {
-    fn entity(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+    fn entity(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
         self.parts += 1;
         if self.parts >= PARTS_MAX {
             // A part beyond the parser's bounds would be taken for an epilogue.
             return Err(Unconvertible::Structure);
         }
         self.gap(offset(part.header.start))?;
-        let (body, label) = (part.body_in(self.message), Label::of(&part.encoding));
+        let (body, label) = (part.body_in(self.message), DeclaredEncoding::of(&part.encoding));
         let is_composite = !matches!(part.content, Content::Leaf);
         match (body.is_ascii(), label) {
             (false, _) if is_protected(part) => Err(Unconvertible::Protected),
             (true, _) if is_protected(part) => self.unchanged(part, place),
-            (true, Label::SevenBit | Label::Other) => self.unchanged(part, place),
+            (true, DeclaredEncoding::SevenBit | DeclaredEncoding::Other) => self.unchanged(part, place),
             _ if !is_as_read(part, part.header_in(self.message)) => Err(Unconvertible::Structure),
-            (_, Label::Other) => Err(Unconvertible::Encoded),
-            (_, Label::SevenBit) if is_composite => {
+            (_, DeclaredEncoding::Other) => Err(Unconvertible::Encoded),
+            (_, DeclaredEncoding::SevenBit) if is_composite => {
                 self.header(part, None, place)?;
                 self.inside(part)
             }
@@ -113,7 +113,7 @@ impl Converter<'_> {
                 self.header(part, Some(SEVEN_BIT), place)?;
                 self.inside(part)
             }
-            (true, Label::EightBit) => {
+            (true, DeclaredEncoding::EightBit) => {
                 self.header(part, Some(SEVEN_BIT), place)?;
                 self.copy(offset(part.body.end))
             }
@@ -122,7 +122,7 @@ impl Converter<'_> {
     }
 
     /// Copies the entity with its body unchanged.
-    fn unchanged(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+    fn unchanged(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
         self.header(part, None, place)?;
         self.copy(offset(part.body.end))
     }
@@ -133,17 +133,17 @@ impl Converter<'_> {
             Content::Leaf => {}
             Content::Multipart(parts) => {
                 for inner in parts {
-                    self.entity(inner, Place::Multipart)?;
+                    self.entity(inner, EntityContext::Multipart)?;
                 }
             }
-            Content::Message(inner, _) => self.entity(inner, Place::Message)?,
+            Content::Message(inner, _) => self.entity(inner, EntityContext::Message)?,
         }
         self.gap(offset(part.body.end))
     }
 
     /// Encodes a leaf: text in the shorter encoding, so that mostly-ASCII text stays readable, everything else in
     /// base64.
-    fn leaf(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+    fn leaf(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
         if part.media.is("multipart") || part.media.is("message") {
             let media = [&part.media.kind[..], b"/", &part.media.subtype].concat();
             return Err(Unconvertible::Composite(shown(&String::from_utf8_lossy(&media))));
@@ -165,7 +165,7 @@ impl Converter<'_> {
     }
 
     /// Copies a header, with `encoding` as its Content-Transfer-Encoding when given.
-    fn header(&mut self, part: &Part, encoding: Option<&str>, place: Place) -> Result<(), Unconvertible> {
+    fn header(&mut self, part: &Part, encoding: Option<&str>, place: EntityContext) -> Result<(), Unconvertible> {
         let header = part.header_in(self.message);
         if encoding.is_none() && header.is_ascii() {
             return self.copy(offset(part.header.end));
@@ -187,7 +187,7 @@ impl Converter<'_> {
             }
             self.at = start + span.end;
         }
-        if encoding.is_some() && place == Place::Message && !has_version {
+        if encoding.is_some() && place == EntityContext::Message && !has_version {
             self.converted.extend_from_slice(b"MIME-Version: 1.0\r\n");
         }
         self.converted.extend_from_slice(label.unwrap_or_default().as_bytes());

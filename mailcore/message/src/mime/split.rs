@@ -52,7 +52,7 @@ impl<'a> Splitter<'a> {
         let start = self.at;
         let (header_end, cut) = self.header();
         let header = self.message.get(start..header_end).unwrap_or_default();
-        let ContentFields { media, encoding, about } = self.content_fields(header);
+        let ContentFields { media, encoding, attributes } = self.content_fields(header);
         let media = media.unwrap_or_else(|| if in_digest { Media::message() } else { Media::plain_text() });
         let is_open = cut.is_none() && depth < PART_DEPTH_MAX && self.parts < PARTS_MAX;
         let (content, end, stop) = match cut {
@@ -69,7 +69,7 @@ impl<'a> Splitter<'a> {
         let is_counted = media.is("text") || media.is("message") || media.is("multipart");
         let lines = if is_counted { memchr::memchr_iter(b'\n', body).count() as u64 } else { 0 };
         let (header, body) = (start as u64..header_end as u64, header_end as u64..end as u64);
-        (Part { header, body, lines, media, encoding, about, content }, stop)
+        (Part { header, body, lines, media, encoding, attributes, content }, stop)
     }
 
     /// Returns the Content- fields of a part; empty when the message has used up [`ITEMS_MAX`].
