@@ -1,15 +1,15 @@
-//! The definitions of RFC 4512 §4.1, read from the LDIF source.
+//! Schema definitions (RFC 4512 §4.1), parsed from the LDIF source.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How deep a numeric OID may be built from macros.
+/// Most macros that one numeric OID may be built from.
 const MACRO_DEPTH_MAX: usize = 8;
 
-/// One schema file in cn=config form, read.
+/// The definitions of one schema file in cn=config form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definitions {
-    /// `olcObjectIdentifier`: macro name and what it stands for.
+    /// `olcObjectIdentifier`: name and value of each macro.
     pub macros: Vec<(String, String)>,
     /// `olcAttributeTypes`, OIDs as written.
     pub attribute_types: Vec<AttributeType>,
@@ -17,83 +17,90 @@ pub struct Definitions {
     pub object_classes: Vec<ObjectClass>,
 }
 
-/// What an attribute is used for (RFC 4512 §4.1.2).
+/// The usage of an attribute (RFC 4512 §4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Usage {
-    /// Data of the entry.
+    /// User data of the entry.
     #[default]
     UserApplications,
-    /// Kept by the server, returned only when asked for.
+    /// Maintained by the server, returned only on request.
     Operational,
 }
 
 /// An attribute type (RFC 4512 §4.1.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttributeType {
-    /// Numeric, macros resolved.
+    /// The numeric OID, macros resolved.
     pub oid: String,
-    /// The first is the preferred one.
+    /// All names; the first is preferred.
     pub names: Vec<String>,
-    /// `DESC`.
+    /// The `DESC` text.
     pub description: String,
-    /// The type it is a subtype of.
+    /// The type that this one derives from, with `SUP`.
     pub superior: Option<String>,
-    /// Name of the equality matching rule.
+    /// The equality matching rule, by name.
     pub equality: Option<String>,
-    /// Name of the ordering matching rule.
+    /// The ordering matching rule, by name.
     pub ordering: Option<String>,
-    /// Name of the substrings matching rule.
+    /// The substrings matching rule, by name.
     pub substring: Option<String>,
-    /// Numeric OID of the syntax, without length.
+    /// The numeric OID of the syntax, without a length.
     pub syntax: Option<String>,
-    /// Suggested upper bound: `{n}` after the syntax.
+    /// The suggested upper bound `{n}` after the syntax, characters.
     pub length: Option<usize>,
-    /// `SINGLE-VALUE`.
+    /// Whether the attribute has at most one value (`SINGLE-VALUE`).
     pub single_value: bool,
-    /// `NO-USER-MODIFICATION`.
+    /// Whether only the server may set it (`NO-USER-MODIFICATION`).
     pub no_user_modification: bool,
-    /// `USAGE`.
+    /// The `USAGE`.
     pub usage: Usage,
-    /// The definition as RFC 4512 writes it, macros resolved, on one line.
+    /// The definition in the form of RFC 4512, macros resolved, on one line.
     pub text: String,
 }
 
-/// Kind of an object class (RFC 4512 §2.4).
+/// The kind of an object class (RFC 4512 §2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Kind {
-    /// Others derive from it.
+    /// A class that only serves as superior of others.
     Abstract,
-    /// What an entry is.
+    /// The class that determines what an entry is.
     #[default]
     Structural,
-    /// What it also is.
+    /// A class that adds attributes to an entry.
     Auxiliary,
 }
 
 /// An object class (RFC 4512 §4.1.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectClass {
-    /// Numeric, macros resolved.
+    /// The numeric OID, macros resolved.
     pub oid: String,
-    /// The first is the preferred one.
+    /// All names; the first is preferred.
     pub names: Vec<String>,
-    /// `DESC`.
+    /// The `DESC` text.
     pub description: String,
-    /// Classes it derives from.
+    /// The classes that this one derives from.
     pub superiors: Vec<String>,
-    /// Abstract, structural, auxiliary.
+    /// Abstract, structural or auxiliary.
     pub kind: Kind,
-    /// Attributes an entry must have.
+    /// Attributes that an entry must have.
     pub must: Vec<String>,
-    /// Attributes it may have.
+    /// Attributes that an entry may have.
     pub may: Vec<String>,
-    /// The definition as RFC 4512 writes it, macros resolved, on one line.
+    /// The definition in the form of RFC 4512, macros resolved, on one line.
     pub text: String,
 }
 
-/// The schema source is wrong; with the definition.
+/// The schema source is malformed. Holds the definition in question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DefinitionError(pub String);
+pub struct DefinitionError(String);
+
+impl DefinitionError {
+    /// Makes an error about this definition.
+    pub fn new(definition: impl Into<String>) -> Self {
+        Self(definition.into())
+    }
+}
 
 impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,7 +110,7 @@ impl fmt::Display for DefinitionError {
 
 impl std::error::Error for DefinitionError {}
 
-/// Reads the `olc` values of one LDIF file in cn=config form.
+/// Parses the `olc` values of one LDIF file in cn=config form.
 pub fn parse(ldif: &str) -> Result<Definitions, DefinitionError> {
     let mut definitions = Definitions::default();
     let mut macros = BTreeMap::new();
@@ -124,7 +131,8 @@ pub fn parse(ldif: &str) -> Result<Definitions, DefinitionError> {
     Ok(definitions)
 }
 
-/// RFC 2849: a line that begins with a space goes on with the one before; `#` is a comment.
+/// Joins folded lines and drops comments (RFC 2849): a line that begins with a space continues the previous one, `#`
+/// begins a comment.
 pub(crate) fn unfold(ldif: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in ldif.lines() {
@@ -177,14 +185,14 @@ fn tokens(text: &str) -> Result<Vec<Token>, DefinitionError> {
     Ok(tokens)
 }
 
-/// A definition in the making: keyword by keyword.
+/// Parses one definition, keyword by keyword.
 struct Reader<'a> {
     tokens: std::vec::IntoIter<Token>,
     text: &'a str,
 }
 
 impl<'a> Reader<'a> {
-    /// Opens `( oid ...` and gives the OID as written.
+    /// Starts after `( oid`; returns the OID as written.
     fn open(text: &'a str) -> Result<(Self, String), DefinitionError> {
         let mut reader = Self { tokens: tokens(text)?.into_iter(), text };
         if reader.tokens.next() != Some(Token::Open) {
@@ -198,7 +206,7 @@ impl<'a> Reader<'a> {
         DefinitionError(self.text.to_owned())
     }
 
-    /// The next keyword; `None` at the closing parenthesis.
+    /// Returns the next keyword; `None` at the closing parenthesis.
     fn keyword(&mut self) -> Result<Option<String>, DefinitionError> {
         match self.tokens.next() {
             Some(Token::Word(word)) => Ok(Some(word)),
@@ -214,7 +222,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One word, or several in parentheses.
+    /// Reads one word, or several in parentheses.
     fn list(&mut self) -> Result<Vec<String>, DefinitionError> {
         match self.tokens.next() {
             Some(Token::Word(word) | Token::Quoted(word)) => Ok(vec![word]),
@@ -252,7 +260,7 @@ fn resolve(oid: &str, macros: &BTreeMap<String, String>) -> Result<String, Defin
     Err(DefinitionError(format!("macros too deep in '{oid}'")))
 }
 
-/// The definition on one line, its OID numeric.
+/// Returns the definition on one line, with a numeric OID.
 fn one_line(text: &str, written: &str, oid: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     text.replacen(written, oid, 1)
@@ -319,7 +327,7 @@ mod tests {
             SYNTAX 1.2{64}\n  SINGLE-VALUE NO-USER-MODIFICATION USAGE dSAOperation )\n\
             olcObjectClasses: ( 9.9 NAME 'c' SUP ( top $ d ) AUXILIARY MUST one MAY ( two$three ) )\n";
         let error = parse(ldif).unwrap_err();
-        assert!(error.to_string().contains("it''s"), "a quote within a quote is no keyword");
+        assert!(error.to_string().contains("it''s"), "a quote inside a quoted string is not a keyword");
         let read = parse(&ldif.replace("it''s", "it is")).unwrap();
         let one = &read.attribute_types[0];
         assert_eq!((one.oid.as_str(), one.names.as_slice()), ("1.2.3.4.5", &["one".to_owned(), "uno".to_owned()][..]));

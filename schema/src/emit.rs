@@ -1,13 +1,14 @@
-//! The one LDIF source in the forms that other servers load.
+//! Converts the LDIF source to the forms that other servers load.
 
 use std::fmt::Write as _;
 
 use crate::definition::{self, DefinitionError};
 use crate::{LDIF_FILES, SHIPPED_BY_389};
 
-/// All files as one `slapd.conf`-style schema file (`include` it after core, cosine, inetorgperson and misc).
+/// Returns all files as one schema file in the form of `slapd.conf`; `include` it after core, cosine, inetorgperson and
+/// misc.
 pub fn slapd_conf() -> Result<String, DefinitionError> {
-    let mut out = String::from("# Made from schema/ldif; change it there.\n");
+    let mut out = String::from("# Generated from schema/ldif; change it there.\n");
     for (name, ldif) in LDIF_FILES {
         let file = definition::parse(ldif)?;
         let _ = writeln!(out, "\n# {name}");
@@ -21,9 +22,10 @@ pub fn slapd_conf() -> Result<String, DefinitionError> {
     Ok(out)
 }
 
-/// What 389-DS does not ship, as a `99provost.ldif` for its schema folder: macros resolved, one definition a line.
+/// Returns the definitions that 389-DS lacks as a `99provost.ldif` for its schema folder: macros resolved, one
+/// definition per line.
 pub fn directory_server_389() -> Result<String, DefinitionError> {
-    let mut out = String::from("# Made from schema/ldif; change it there.\ndn: cn=schema\n");
+    let mut out = String::from("# Generated from schema/ldif; change it there.\ndn: cn=schema\n");
     let ours = LDIF_FILES.iter().filter(|(name, _)| !SHIPPED_BY_389.contains(name));
     let files = ours.map(|(_, ldif)| definition::parse(ldif)).collect::<Result<Vec<_>, _>>()?;
     for attribute in files.iter().flat_map(|file| &file.attribute_types) {

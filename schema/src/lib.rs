@@ -1,7 +1,7 @@
 //! The directory schema of Provost: its LDIF source and the typed names of its attributes and classes.
 //!
-//! The LDIF text in `ldif/` is the truth; the constants here are checked against it by a test. The other forms in
-//! which servers want it are made from it by [`slapd_conf`] and [`directory_server_389`].
+//! The LDIF text in `ldif/` is the source; a test checks the constants here against it. [`slapd_conf`] and
+//! [`directory_server_389`] convert it to the forms that other servers load.
 
 pub mod definition;
 mod emit;
@@ -10,8 +10,8 @@ mod naming;
 pub use emit::{directory_server_389, slapd_conf};
 pub use naming::{NamingType, naming_type};
 
-/// What OpenLDAP does not ship, in cn=config form, in the order in which slapd wants it (after core, cosine,
-/// inetorgperson and misc): file name and text.
+/// The files that OpenLDAP does not ship, in cn=config form: name and text. slapd must load them in this order, after
+/// core, cosine, inetorgperson and misc.
 pub const LDIF_FILES: &[(&str, &str)] = &[
     ("eduperson.ldif", include_str!("../ldif/eduperson.ldif")),
     ("schac.ldif", include_str!("../ldif/schac.ldif")),
@@ -19,65 +19,65 @@ pub const LDIF_FILES: &[(&str, &str)] = &[
     ("provost.ldif", include_str!("../ldif/provost.ldif")),
 ];
 
-/// Standard definitions that OpenLDAP ships and the embedded server must bring itself.
+/// Standard definitions that OpenLDAP ships, for the embedded server, which has no other source.
 pub const BASE_LDIF: &str = include_str!("../ldif/base.ldif");
 
-/// Of [`LDIF_FILES`], those whose definitions 389-DS brings in its default schema.
+/// The files of [`LDIF_FILES`] whose definitions are in the default schema of 389-DS.
 pub const SHIPPED_BY_389: &[&str] = &["eduperson.ldif", "netscape-mail.ldif"];
 
 /// Names of attribute types.
 pub mod attr {
-    /// X.520; also the operational ones that we read.
+    /// Object classes of the entry (X.501).
     pub const OBJECT_CLASS: &str = "objectClass";
-    /// Common name: given and family name.
+    /// Common name: given and family name (RFC 4519 §2.3).
     pub const CN: &str = "cn";
     /// Family name (RFC 4519 §2.32).
     pub const SN: &str = "sn";
     /// Given name (RFC 4519 §2.12).
     pub const GIVEN_NAME: &str = "givenName";
-    /// The name as shown.
+    /// Display name (RFC 2798 §2.3).
     pub const DISPLAY_NAME: &str = "displayName";
-    /// Login. Single by policy.
+    /// Login name (RFC 4519 §2.39), single by policy.
     pub const UID: &str = "uid";
-    /// Projection of the primary address.
+    /// The primary address, copied from its address entry.
     pub const MAIL: &str = "mail";
-    /// Projection of every address at which the person receives (LASER, OpenLDAP `misc`), primary included.
+    /// Every address at which the person receives mail, the primary one included (LASER, OpenLDAP `misc`).
     pub const MAIL_LOCAL_ADDRESS: &str = "mailLocalAddress";
-    /// The institution's number for the person: `person_id` of the registrar.
+    /// The registrar's number for the person, its column `person_id` (RFC 2798 §2.4).
     pub const EMPLOYEE_NUMBER: &str = "employeeNumber";
-    /// Language of the person's messages and letters: `en` or `fr` (RFC 2798 §2.7).
+    /// Language of the person's messages and printed slips: `en` or `fr` (RFC 2798 §2.7).
     pub const PREFERRED_LANGUAGE: &str = "preferredLanguage";
-    /// Password hash with its scheme in braces.
+    /// Password hash with its scheme in braces (RFC 2307 §5.3).
     pub const USER_PASSWORD: &str = "userPassword";
-    /// eduPerson vocabulary: student, faculty, staff, alum, ...
+    /// Affiliations in the eduPerson vocabulary: student, faculty, staff, alum, ...
     pub const EDU_PERSON_AFFILIATION: &str = "eduPersonAffiliation";
-    /// The one that decides.
+    /// The affiliation that selects quota and rules.
     pub const EDU_PERSON_PRIMARY_AFFILIATION: &str = "eduPersonPrimaryAffiliation";
     /// Birth date, YYYYMMDD (SCHAC).
     pub const SCHAC_DATE_OF_BIRTH: &str = "schacDateOfBirth";
-    /// Netscape: quota in octets, absent is the default.
+    /// Quota in octets; absent selects the default (Netscape).
     pub const MAIL_QUOTA: &str = "mailQuota";
-    /// Netscape: `reply` when the vacation rule is on.
+    /// `reply` while the vacation rule is on (Netscape).
     pub const MAIL_AUTO_REPLY_MODE: &str = "mailAutoReplyMode";
-    /// Sun: subject of the vacation reply, also `;lang-fr` and `;lang-en`.
+    /// Subject of the vacation reply, also `;lang-fr` and `;lang-en` (Sun).
     pub const MAIL_AUTO_REPLY_SUBJECT: &str = "mailAutoReplySubject";
-    /// Netscape: text of the vacation reply, also `;lang-fr` and `;lang-en`.
+    /// Text of the vacation reply, also `;lang-fr` and `;lang-en` (Netscape).
     pub const MAIL_AUTO_REPLY_TEXT: &str = "mailAutoReplyText";
-    /// Sun: GeneralizedTime, first moment of the vacation.
+    /// First second of the vacation, GeneralizedTime (Sun).
     pub const VACATION_START_DATE: &str = "vacationStartDate";
-    /// Sun: GeneralizedTime, last moment of the vacation.
+    /// Last second of the vacation, GeneralizedTime (Sun).
     pub const VACATION_END_DATE: &str = "vacationEndDate";
-    /// Days between two replies to one sender, 1 to 365; absent is 7 (RFC 5230 §4.1).
+    /// Days between two vacation replies to one sender, 1 to 365; absent means 7 (RFC 5230 §4.1).
     pub const PROVOST_VACATION_INTERVAL: &str = "provostVacationInterval";
-    /// RDN of a person: immutable, a UUID.
+    /// RDN of a person: an immutable UUID.
     pub const PROVOST_PERSON_ID: &str = "provostPersonId";
-    /// Where the person is known from: `registrar:12345`. Multi-valued, unique.
+    /// The person's key in a source: `registrar:12345`. Multi-valued, unique.
     pub const PROVOST_SOURCE_ID: &str = "provostSourceId";
-    /// `active`, `suspended`, ...
+    /// State of the account: `active`, `suspended`, ...
     pub const PROVOST_STATE: &str = "provostState";
-    /// The address outside, for invitations.
+    /// The person's private address elsewhere, for invitations.
     pub const PROVOST_PRIVATE_MAIL: &str = "provostPrivateMail";
-    /// Programme or unit, as the registrar names it.
+    /// Programme or unit, in the registrar's words.
     pub const PROVOST_PROGRAM: &str = "provostProgram";
     /// First day of the person's affiliation, GeneralizedTime.
     pub const PROVOST_START_DATE: &str = "provostStartDate";
@@ -85,67 +85,67 @@ pub mod attr {
     pub const PROVOST_END_DATE: &str = "provostEndDate";
     /// `registrar`, `helpdesk`, `postmaster`, `admin`, `auditor` on people; `mailcore`, `provisioner` on services.
     pub const PROVOST_ROLE: &str = "provostRole";
-    /// The import that last wrote the entry.
+    /// Id of the import that last wrote the entry.
     pub const PROVOST_LAST_BATCH: &str = "provostLastBatch";
     /// RDN of an address entry: the normalised address.
     pub const PROVOST_ADDRESS: &str = "provostAddress";
-    /// primary, alias, retained, role, list, quarantined.
+    /// Kind of an address: primary, alias, retained, role, list, quarantined.
     pub const PROVOST_ADDRESS_KIND: &str = "provostAddressKind";
-    /// DN of the person whose address it is.
+    /// DN of the person who owns the address.
     pub const PROVOST_OWNER: &str = "provostOwner";
-    /// GeneralizedTime: since when.
+    /// When the address began to be valid, GeneralizedTime.
     pub const PROVOST_SINCE: &str = "provostSince";
-    /// GeneralizedTime: until when.
+    /// When the address stops being valid, GeneralizedTime.
     pub const PROVOST_UNTIL: &str = "provostUntil";
-    /// Where mail to a role address goes.
+    /// Where mail to a role address is sent.
     pub const PROVOST_TARGET: &str = "provostTarget";
-    /// GeneralizedTime: when the writer last confirmed that it runs.
+    /// When the writer last confirmed that it runs, GeneralizedTime.
     pub const PROVOST_HEARTBEAT: &str = "provostHeartbeat";
-    /// Netscape: where mail is forwarded to.
+    /// Address to which mail is forwarded (Netscape).
     pub const MAIL_FORWARDING_ADDRESS: &str = "mailForwardingAddress";
-    /// Netscape: `mailbox`, `forward`.
+    /// How mail is delivered: `mailbox` or `forward` (Netscape).
     pub const MAIL_DELIVERY_OPTION: &str = "mailDeliveryOption";
-    /// Sun: a Sieve script.
+    /// A Sieve script (Sun).
     pub const MAIL_SIEVE_RULE_SOURCE: &str = "mailSieveRuleSource";
-    /// Text for people (RFC 4519 §2.5).
+    /// A description for people (RFC 4519 §2.5).
     pub const DESCRIPTION: &str = "description";
-    /// RDN of the suffix.
+    /// Domain component: the RDN of the suffix (RFC 4519 §2.4).
     pub const DC: &str = "dc";
-    /// Name of the institution.
+    /// Name of the institution (RFC 4519 §2.19).
     pub const O: &str = "o";
-    /// RDN of a container.
+    /// RDN of a container (RFC 4519 §2.20).
     pub const OU: &str = "ou";
     /// RDN of a domain entry: a served domain.
     pub const PROVOST_DOMAIN: &str = "provostDomain";
     /// A value of the setting that `cn` names, at most 512 octets. Multi-valued.
     pub const PROVOST_VALUE: &str = "provostValue";
-    /// DN of a member of a group (RFC 4519 §2.17).
+    /// DN of a group member (RFC 4519 §2.17).
     pub const MEMBER: &str = "member";
-    /// Operational (RFC 4530).
+    /// Operational: the immutable id of the entry (RFC 4530).
     pub const ENTRY_UUID: &str = "entryUUID";
     /// Operational: change sequence number of the last write.
     pub const ENTRY_CSN: &str = "entryCSN";
-    /// Operational, on the suffix entry.
+    /// Operational, on the suffix entry: the newest change sequence number of each server.
     pub const CONTEXT_CSN: &str = "contextCSN";
-    /// Operational: identity that added the entry.
+    /// Operational: identity that added the entry (RFC 4512 §3.4.1).
     pub const CREATORS_NAME: &str = "creatorsName";
-    /// Operational: identity that last changed it.
+    /// Operational: identity that last changed the entry (RFC 4512 §3.4.3).
     pub const MODIFIERS_NAME: &str = "modifiersName";
-    /// Structural class of the entry; operational, the server's own (RFC 4512 §3.4.6).
+    /// Operational: structural class of the entry, set by the server (RFC 4512 §3.4.6).
     pub const STRUCTURAL_OBJECT_CLASS: &str = "structuralObjectClass";
-    /// Operational: where the schema is published.
+    /// Operational: where the schema is published (RFC 4512 §4.2).
     pub const SUBSCHEMA_SUBENTRY: &str = "subschemaSubentry";
-    /// Operational (X.501): whether anything stands below.
+    /// Operational: whether the entry has subordinates (X.501).
     pub const HAS_SUBORDINATES: &str = "hasSubordinates";
-    /// When the entry was made, GeneralizedTime; operational (RFC 4512 §3.4.2).
+    /// Operational: when the entry was added, GeneralizedTime (RFC 4512 §3.4.2).
     pub const CREATE_TIMESTAMP: &str = "createTimestamp";
-    /// When the entry last changed, GeneralizedTime; operational (RFC 4512 §3.4.4).
+    /// Operational: when the entry last changed, GeneralizedTime (RFC 4512 §3.4.4).
     pub const MODIFY_TIMESTAMP: &str = "modifyTimestamp";
 }
 
 /// Names of object classes.
 pub mod class {
-    /// Abstract class that every entry has (RFC 4512 §2.4.1).
+    /// Abstract class of every entry (RFC 4512 §2.4.1).
     pub const TOP: &str = "top";
     /// Superior of `organizationalPerson`.
     pub const PERSON: &str = "person";
@@ -165,11 +165,11 @@ pub mod class {
     pub const INET_ORG_PERSON: &str = "inetOrgPerson";
     /// Auxiliary class of people: affiliation at the university (eduPerson).
     pub const EDU_PERSON: &str = "eduPerson";
-    /// Auxiliary class of mail routing, for servers that know LASER.
+    /// Auxiliary class for mail routing, for servers that implement LASER.
     pub const INET_LOCAL_MAIL_RECIPIENT: &str = "inetLocalMailRecipient";
-    /// Auxiliary: Netscape mail attributes (vacation, quota).
+    /// Auxiliary class with the Netscape mail attributes (vacation, quota).
     pub const MAIL_RECIPIENT: &str = "mailRecipient";
-    /// Auxiliary: what makes a person an account of Provost.
+    /// Auxiliary class that makes a person an account of Provost.
     pub const PROVOST_ACCOUNT: &str = "provostAccount";
     /// Structural class of an address.
     pub const PROVOST_ADDRESS_ENTRY: &str = "provostAddressEntry";
@@ -181,29 +181,29 @@ pub mod class {
     pub const PROVOST_GROUP: &str = "provostGroup";
     /// Structural class of a group with at least one member (RFC 4519 §3.5).
     pub const GROUP_OF_NAMES: &str = "groupOfNames";
-    /// Auxiliary on `applicationProcess`-like entries below `ou=services`: an identity with a role.
+    /// Auxiliary class of `applicationProcess` entries below `ou=services`: an identity with a role.
     pub const PROVOST_SERVICE: &str = "provostService";
 }
 
-/// Containers below the suffix.
+/// Names of the containers below the suffix.
 pub mod ou {
-    /// `ou` below the suffix that holds people.
+    /// Container of people.
     pub const PEOPLE: &str = "people";
-    /// `ou` below the suffix that holds addresses: one entry each.
+    /// Container of addresses, one entry each.
     pub const ADDRESSES: &str = "addresses";
-    /// Groups and lists.
+    /// Container of groups and lists.
     pub const GROUPS: &str = "groups";
-    /// `ou` below the suffix that holds the domains served here.
+    /// Container of the domains served here.
     pub const DOMAINS: &str = "domains";
-    /// `ou` below the suffix that holds policies: settings that all nodes share.
+    /// Container of policies: settings that all nodes share.
     pub const POLICIES: &str = "policies";
-    /// Service identities and settings shared by nodes.
+    /// Container of service identities and of settings that nodes share.
     pub const SERVICES: &str = "services";
-    /// What is left of purged accounts.
+    /// Container of the remainders of purged accounts.
     pub const TOMBSTONES: &str = "tombstones";
-    /// Heartbeat, writer epoch.
+    /// Container of heartbeat and writer epoch.
     pub const SYSTEM: &str = "system";
-    /// All of them, in the order in which they are made.
+    /// All containers, in the order of their creation.
     pub const ALL: [&str; 8] = [PEOPLE, ADDRESSES, GROUPS, DOMAINS, POLICIES, SERVICES, TOMBSTONES, SYSTEM];
 }
 
@@ -219,7 +219,7 @@ mod tests {
         texts.map(|ldif| parse(ldif).unwrap()).collect()
     }
 
-    /// String constants of this file's modules, read from the source so that none can be forgotten.
+    /// Reads the string constants of this file's modules from the source, so that none is forgotten.
     fn constants(module: &str) -> Vec<&'static str> {
         let source = include_str!("lib.rs");
         let start = source.find(&format!("pub mod {module} {{")).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn definitions_refer_to_what_stands_before_them() {
+    fn definitions_refer_only_to_earlier_ones() {
         let mut attributes = HashSet::new();
         let mut classes = HashSet::new();
         for file in files() {

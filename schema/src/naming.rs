@@ -1,4 +1,4 @@
-//! What comparing distinguished names needs to know of attribute types: their preferred name and how values are compared.
+//! Attribute types as distinguished names compare them: preferred name and equality rule.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -11,14 +11,15 @@ use crate::{BASE_LDIF, LDIF_FILES};
 pub struct NamingType {
     /// The preferred name, as the schema spells it.
     pub name: String,
-    /// Name of the equality matching rule, inherited ones included; `None` when values cannot be compared.
+    /// The equality matching rule by name, possibly inherited; `None` when values cannot be compared.
     pub equality: Option<String>,
 }
 
-/// By name and by OID, in lower case.
+/// All types by name and by OID, in lower case.
 static TYPES: LazyLock<HashMap<String, NamingType>> = LazyLock::new(read);
 
-/// The attribute type with this name or numeric OID, ignoring case (RFC 4512 §1.4); `None` when this schema lacks it.
+/// Returns the attribute type with this name or numeric OID, ignoring case (RFC 4512 §1.4); `None` when this schema
+/// lacks it.
 pub fn naming_type(name: &str) -> Option<&'static NamingType> {
     TYPES.get(&name.to_ascii_lowercase())
 }
@@ -26,7 +27,7 @@ pub fn naming_type(name: &str) -> Option<&'static NamingType> {
 fn read() -> HashMap<String, NamingType> {
     let mut types: HashMap<String, NamingType> = HashMap::new();
     let texts = std::iter::once(BASE_LDIF).chain(LDIF_FILES.iter().map(|(_, ldif)| *ldif));
-    // A file that cannot be read is a bug, which this crate's tests exclude: its names would then be compared as written.
+    // A file that cannot be parsed is a bug that this crate's tests exclude. Its types would be compared as written.
     for file in texts.filter_map(|ldif| definition::parse(ldif).ok()) {
         for attribute in file.attribute_types {
             let above = attribute.superior.as_ref().and_then(|name| types.get(&name.to_ascii_lowercase()));

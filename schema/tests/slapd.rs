@@ -1,4 +1,4 @@
-//! The schema against the real slapd 2.5 of Debian.
+//! The schema loaded by the real slapd 2.5 of Debian.
 
 #![allow(clippy::panic)]
 
@@ -23,7 +23,7 @@ fn shipped(name: &str) -> String {
         .unwrap_or_else(|error| panic!("{name}: {error}; this test needs Debian's slapd (apt-get install slapd)"))
 }
 
-// The cn=config form, loaded by slapadd -n 0 after what Debian ships, and entries of ours checked against it.
+// The cn=config form, loaded by slapadd -n 0 after the files that Debian ships, and our entries checked against it.
 #[test]
 fn slapd_loads_the_ldif() {
     let folder = tempfile::tempdir().unwrap();
@@ -64,7 +64,7 @@ fn slapd_loads_the_ldif() {
     assert!(!run(SLAPADD, &["-u", "-F", config, "-n", "1", "-l", entries.to_str().unwrap()]).status.success());
 }
 
-// The slapd.conf form, included after what Debian ships.
+// The slapd.conf form, included after the files that Debian ships.
 #[test]
 fn slapd_loads_the_conf_form() {
     let folder = tempfile::tempdir().unwrap();

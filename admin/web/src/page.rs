@@ -28,7 +28,7 @@ const TEMPLATES: [(&str, &str); 9] = [
     ("search", include_str!("../templates/search.hbs")),
     ("person", include_str!("../templates/person.hbs")),
     ("password_confirm", include_str!("../templates/password_confirm.hbs")),
-    ("password_letter", include_str!("../templates/password_letter.hbs")),
+    ("password_slip", include_str!("../templates/password_slip.hbs")),
     ("address_remove", include_str!("../templates/address_remove.hbs")),
     ("message", include_str!("../templates/message.hbs")),
 ];

@@ -1,4 +1,4 @@
-//! Resetting a password: asked for, done, shown once on a page that can be printed as a letter.
+//! Resetting a password: confirmed, done, shown once on a page to print and hand out.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -12,7 +12,7 @@ use crate::change::to_its_end;
 use crate::form::{NoFields, SessionForm};
 use crate::page::{desk_failure, page};
 use crate::person_link::person_url;
-use crate::session::Letter;
+use crate::session::PasswordSlip;
 use crate::signed_in::SignedIn;
 use crate::visitor::{SESSION_COOKIE, Visitor, cookie};
 use crate::web::Web;
@@ -25,20 +25,20 @@ struct ConfirmPage {
 }
 
 #[derive(Serialize)]
-struct LetterPage {
+struct PasswordSlipPage {
     url: String,
-    letter: Option<LetterView>,
+    slip: Option<PasswordSlipView>,
 }
 
 #[derive(Serialize)]
-struct LetterView {
+struct PasswordSlipView {
     name: String,
     uid: String,
     mail: String,
     password: String,
 }
 
-/// Asks before the password is reset.
+/// Shows the form that asks for confirmation.
 pub(crate) async fn confirm(
     State(web): State<Web>,
     signed_in: SignedIn,
@@ -49,7 +49,7 @@ pub(crate) async fn confirm(
     Ok(page(&signed_in.visitor, StatusCode::OK, "password_confirm", &body))
 }
 
-/// Resets it.
+/// Resets the password, and redirects to the page that shows the new one.
 pub(crate) async fn reset(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -62,9 +62,9 @@ pub(crate) async fn reset(
     let change = async move { desk.reset_password(&who, &key, None).await };
     match to_its_end(visitor, change).await? {
         Ok((password, _)) => {
-            let letter = Letter { person: id.clone(), password };
+            let slip = PasswordSlip { person: id.clone(), password };
             let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
-            let left = web.sessions.leave_letter(&cookie, &letter, Timestamp::now()).await;
+            let left = web.sessions.leave_slip(&cookie, &slip, Timestamp::now()).await;
             left.map_err(|error| not_now(visitor, &error))?;
             Ok(Redirect::to(&format!("{}/password/new", person_url(&id))).into_response())
         }
@@ -72,25 +72,25 @@ pub(crate) async fn reset(
     }
 }
 
-/// Shows it, once.
-pub(crate) async fn letter(
+/// Shows the new password, once.
+pub(crate) async fn slip(
     State(web): State<Web>,
     signed_in: SignedIn,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
-    // The person first: if the directory cannot be asked now, the letter is still there for the next try.
+    // The person first: if the directory cannot be asked now, the slip is still there for the next try.
     let person = may_reset(&web, &signed_in, &id).await?;
     let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
-    let taken = web.sessions.take_letter(&cookie, &id, Timestamp::now()).await;
+    let taken = web.sessions.take_slip(&cookie, &id, Timestamp::now()).await;
     let taken = taken.map_err(|error| not_now(&signed_in.visitor, &error))?;
-    let letter = taken.map(|letter| LetterView {
+    let slip = taken.map(|slip| PasswordSlipView {
         name: person.summary.display_name,
         uid: person.summary.uid,
         mail: person.summary.mail,
-        password: letter.password.reveal().to_owned(),
+        password: slip.password.reveal().to_owned(),
     });
-    Ok(page(&signed_in.visitor, StatusCode::OK, "password_letter", &LetterPage { url: person_url(&id), letter }))
+    Ok(page(&signed_in.visitor, StatusCode::OK, "password_slip", &PasswordSlipPage { url: person_url(&id), slip }))
 }
 
 /// The person, for those who may reset passwords.

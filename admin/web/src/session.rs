@@ -36,15 +36,15 @@ pub(crate) struct Flash {
 
 /// A new password that the next page shows once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Letter {
+pub(crate) struct PasswordSlip {
     /// provostPersonId of whom it is for.
     pub(crate) person: String,
     pub(crate) password: Secret,
 }
 
-/// A letter as it is kept: the password is sealed with a key that only the cookie gives, and the cookie is not kept.
+/// A [`PasswordSlip`] as it is kept: the password is sealed with a key that only the cookie gives, and the cookie is not kept.
 #[derive(Clone, Serialize, Deserialize)]
-struct SealedLetter {
+struct SealedPasswordSlip {
     person: String,
     nonce: [u8; 32],
     password: Vec<u8>,
@@ -58,7 +58,9 @@ struct Session {
     began: Timestamp,
     seen: Timestamp,
     flash: Option<Flash>,
-    letter: Option<SealedLetter>,
+    // The records of earlier versions name this field so.
+    #[serde(rename = "letter")]
+    slip: Option<SealedPasswordSlip>,
 }
 
 impl Session {
@@ -95,7 +97,7 @@ impl Sessions {
     /// Begins a session and returns its cookie: 256 random bits. The one unused for longest makes room.
     pub(crate) async fn begin(&self, entry_uuid: Uuid, now: Timestamp) -> Result<String, StateError> {
         let cookie = random_hex();
-        let session = Session { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, letter: None };
+        let session = Session { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, slip: None };
         self.state.change(vec![put(&key_of(&cookie), &session, Expect::Absent)?], now.as_second()).await?;
         Ok(cookie)
     }
@@ -140,26 +142,26 @@ impl Sessions {
         }
     }
 
-    /// Leaves a password for the letter.
-    pub(crate) async fn leave_letter(&self, cookie: &str, letter: &Letter, now: Timestamp) -> Result<(), StateError> {
-        let sealed = seal(cookie, letter);
+    /// Keeps a new password for the page that shows it once.
+    pub(crate) async fn leave_slip(&self, cookie: &str, slip: &PasswordSlip, now: Timestamp) -> Result<(), StateError> {
+        let sealed = seal(cookie, slip);
         self.change(&key_of(cookie), now, |session| {
-            session.letter = Some(sealed.clone());
+            session.slip = Some(sealed.clone());
             true
         })
         .await
     }
 
     /// Takes the password of `person`; it can be taken once.
-    pub(crate) async fn take_letter(
+    pub(crate) async fn take_slip(
         &self,
         cookie: &str,
         person: &str,
         now: Timestamp,
-    ) -> Result<Option<Letter>, StateError> {
+    ) -> Result<Option<PasswordSlip>, StateError> {
         let mut taken = None;
         self.change(&key_of(cookie), now, |session| {
-            taken = session.letter.take_if(|letter| letter.person == person);
+            taken = session.slip.take_if(|slip| slip.person == person);
             taken.is_some()
         })
         .await?;
@@ -207,15 +209,18 @@ fn random_hex() -> String {
     blake3::Hash::from_bytes(rand::random()).to_hex().to_string()
 }
 
-fn seal(cookie: &str, letter: &Letter) -> SealedLetter {
+fn seal(cookie: &str, slip: &PasswordSlip) -> SealedPasswordSlip {
     let nonce = rand::random();
-    let password = masked(cookie, &nonce, letter.password.reveal().as_bytes());
-    SealedLetter { person: letter.person.clone(), nonce, password }
+    let password = masked(cookie, &nonce, slip.password.reveal().as_bytes());
+    SealedPasswordSlip { person: slip.person.clone(), nonce, password }
 }
 
-fn open(cookie: &str, sealed: &SealedLetter) -> Letter {
+fn open(cookie: &str, sealed: &SealedPasswordSlip) -> PasswordSlip {
     let password = masked(cookie, &sealed.nonce, &sealed.password);
-    Letter { person: sealed.person.clone(), password: Secret::new(String::from_utf8_lossy(&password).into_owned()) }
+    PasswordSlip {
+        person: sealed.person.clone(),
+        password: Secret::new(String::from_utf8_lossy(&password).into_owned()),
+    }
 }
 
 /// `text` under the keystream of BLAKE3 as an extendable output, keyed by the cookie; the same again takes it off. The
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn shows_a_flash_and_a_letter_once() {
+    async fn shows_a_flash_and_a_password_slip_once() {
         let (_, one, two) = nodes();
         let now = Timestamp::now();
         let cookie = one.begin(Uuid::nil(), now).await.unwrap();
@@ -269,11 +274,11 @@ mod tests {
         assert!(flash(&two, false).await.is_none(), "a form does not take it");
         assert!(flash(&two, true).await.is_some());
         assert!(flash(&one, true).await.is_none());
-        let letter = Letter { person: "p".into(), password: Secret::new("café-x") };
-        one.leave_letter(&cookie, &letter, now).await.unwrap();
-        let take = async |person| two.take_letter(&cookie, person, now).await.unwrap();
+        let slip = PasswordSlip { person: "p".into(), password: Secret::new("café-x") };
+        one.leave_slip(&cookie, &slip, now).await.unwrap();
+        let take = async |person| two.take_slip(&cookie, person, now).await.unwrap();
         assert!(take("q").await.is_none(), "only on the page of its person");
-        assert_eq!(take("p").await, Some(letter));
+        assert_eq!(take("p").await, Some(slip));
         assert!(take("p").await.is_none());
         one.end(&key).await;
         assert!(one.visit(&cookie, true, now).await.unwrap().is_none());
@@ -284,8 +289,8 @@ mod tests {
         let (state, sessions, _) = nodes();
         let now = Timestamp::now();
         let cookie = sessions.begin(Uuid::nil(), now).await.unwrap();
-        let letter = Letter { person: "p".into(), password: Secret::new("xk4m-29ab") };
-        sessions.leave_letter(&cookie, &letter, now).await.unwrap();
+        let slip = PasswordSlip { person: "p".into(), password: Secret::new("xk4m-29ab") };
+        sessions.leave_slip(&cookie, &slip, now).await.unwrap();
         let kept = state.records(&SESSIONS, None, 10, now.as_second()).await.unwrap();
         let text = format!("{kept:?}");
         assert!(!text.contains(&cookie) && !text.contains("xk4m"), "{text}");

@@ -1,13 +1,13 @@
-//! The circuit breaker of one server: who failed three times is left alone for a while.
+//! The circuit breaker of one server: after three failures, the server gets no operations for a while.
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row that open the circuit.
+/// Consecutive failures that open the circuit.
 const FAILURES_MAX: u32 = 3;
-/// How long it stays open. Then the next operation tries again, and one more failure opens it for as long.
+/// How long the circuit stays open. The next operation then tries the server, and one more failure opens it again.
 const OPEN: Duration = Duration::from_secs(15);
 
-/// Whether a server may be tried.
+/// The state of one server's circuit.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     failures: u32,
@@ -15,17 +15,17 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// Whether an operation may be sent there at `now`.
+    /// Whether an operation may be sent to the server at `now`.
     pub(crate) fn allows(&self, now: Instant) -> bool {
         self.failures < FAILURES_MAX || self.since.is_none_or(|since| now.duration_since(since) >= OPEN)
     }
 
-    /// It answered, whatever it said.
+    /// Records that the server answered, with whatever result.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// It could not be reached, or did not answer in time.
+    /// Records that the server could not be reached, or did not answer in time.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.since = Some(now);
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_failures_open_it_for_fifteen_seconds() {
+    fn three_failures_open_the_circuit_for_fifteen_seconds() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut breaker = Breaker::default();

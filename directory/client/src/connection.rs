@@ -1,6 +1,6 @@
-//! One connection to one server: opening it, and single operations with a deadline on it.
+//! One connection to one server: opening it, and single operations with a deadline.
 //!
-//! What the library leaves to its user is done here: prepared sockets, deadlines, Abandon after one, panics contained.
+//! Adds what the ldap3 library leaves out: socket options, deadlines, Abandon after a timeout, containment of panics.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -22,14 +22,14 @@ use crate::decode;
 use crate::outcome::{Failure, judge, judge_bind};
 use crate::{Scope, ServerConfig};
 
-/// After so many operations a connection is replaced: the library keeps about seven octets for each search, for ever.
+/// Most operations on one connection before it is replaced: the library never frees about seven octets per search.
 const OPERATIONS_MAX: u64 = 200_000;
-/// After this time too, so that a changed address record or certificate is noticed.
+/// Longest life of a connection, so that a changed address record or certificate takes effect.
 const AGE_MAX: Duration = Duration::from_secs(3600);
-/// How long the Abandon of an operation that timed out may take to be written.
+/// Longest time to write the Abandon of an operation that timed out.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How to open a connection.
+/// The parameters of a new connection.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) server: ServerConfig,
@@ -38,7 +38,7 @@ pub(crate) struct Target {
     pub(crate) operation_timeout: Duration,
 }
 
-/// An open connection. Operations multiplex; dropping it closes the socket.
+/// An open connection. Operations multiplex on it; dropping it closes the socket.
 pub(crate) struct Connection {
     ldap: Ldap,
     driver: AbortHandle,
@@ -50,7 +50,7 @@ pub(crate) struct Connection {
     in_flight: AtomicUsize,
 }
 
-/// One request that has a single answer.
+/// A request with a single response.
 #[derive(Clone, Copy)]
 pub(crate) enum Operation<'a> {
     Bind { dn: &'a str, password: &'a str },
@@ -60,18 +60,18 @@ pub(crate) enum Operation<'a> {
     Rename { dn: &'a Dn, rdn: &'a str, parent: Option<&'a Dn> },
 }
 
-/// One search request as it goes over the wire.
+/// A search request in wire form.
 pub(crate) struct Query<'a> {
     pub(crate) base: &'a str,
     pub(crate) scope: Scope,
     pub(crate) filter: &'a str,
     pub(crate) attributes: &'a [String],
-    /// Server-side limit; 0 is none.
+    /// Server-side size limit, entries; 0 is none.
     pub(crate) size_limit: i32,
     pub(crate) page: Option<PagedResults>,
 }
 
-/// Counts an operation while it runs, however it ends.
+/// Counts an operation while it runs, whatever its end.
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl Drop for InFlight<'_> {
@@ -80,7 +80,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Sets the flag when the driver task ends, by a panic too.
+/// Sets the flag when the driver task ends, also by a panic.
 struct Closing(Arc<AtomicBool>);
 
 impl Drop for Closing {
@@ -91,18 +91,18 @@ impl Drop for Closing {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The driver may stand in a write that a frozen server never takes.
+        // The driver may be blocked in a write to a frozen server.
         self.driver.abort();
     }
 }
 
 impl Connection {
-    /// Connects, without binding.
+    /// Connects without binding.
     pub(crate) async fn open(target: &Target) -> Result<Self, Failure> {
         let url = target.server.url.as_str();
         let stream = tokio::time::timeout(target.connect_timeout, socket(url))
             .await
-            .map_err(|_| Failure::Undone("no connection in time".to_owned()))?
+            .map_err(|_| Failure::Undone("timed out while connecting".to_owned()))?
             .map_err(|error| Failure::Undone(error.to_string()))?;
         let mut settings = LdapConnSettings::new().set_conn_timeout(target.connect_timeout).set_std_stream(stream);
         if url.starts_with("ldaps://") || target.server.start_tls {
@@ -135,7 +135,7 @@ impl Connection {
         })
     }
 
-    /// Whether new operations may be sent on it.
+    /// Whether the connection accepts new operations.
     pub(crate) fn usable(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
             && !self.retired.load(Ordering::Relaxed)
@@ -143,22 +143,22 @@ impl Connection {
             && self.born.elapsed() < AGE_MAX
     }
 
-    /// Takes no new operations from now on; the running ones end as they will.
+    /// Stops accepting new operations; the running ones continue.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
 
-    /// How many operations are running.
+    /// Returns the number of running operations.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// A handle for a search of its own (refreshAndPersist).
+    /// Returns a handle for a long-lived search (refreshAndPersist).
     pub(crate) fn handle(&self) -> Ldap {
         self.ldap.clone()
     }
 
-    /// Sends one request and waits for its answer.
+    /// Sends one request and waits for its response.
     pub(crate) async fn call(
         &self,
         operation: Operation<'_>,
@@ -177,16 +177,16 @@ impl Connection {
         answer
     }
 
-    /// Binds; the connection has this identity from then on.
+    /// Binds; later operations on the connection have this identity.
     pub(crate) async fn bind(&self, dn: &str, password: &str) -> Result<(), Failure> {
-        // RFC 4513 §5.1.2: a name without a password is no authentication, though servers answer it with success.
+        // RFC 4513 §5.1.2: a bind with a name and no password proves nothing, though servers answer success.
         if password.is_empty() {
             return Err(Failure::Decided(crate::DirectoryError::InvalidCredentials));
         }
         judge_bind(&self.call(Operation::Bind { dn, password }, Vec::new()).await?)
     }
 
-    /// Runs one search, collects its entries. Referrals are left out; entries that cannot be read are logged.
+    /// Runs one search and collects its entries. Referrals are dropped; unreadable entries are dropped and logged.
     pub(crate) async fn search(&self, query: Query<'_>) -> Result<(Vec<Entry>, LdapResult), Failure> {
         let _in_flight = self.enter();
         let mut ldap = self.ldap.clone();
@@ -201,7 +201,7 @@ impl Connection {
             match self.within(stream.next()).await {
                 Ok(Some(item)) if item.0.id == 4 => match decode::entry(item.0) {
                     Some(entry) => entries.push(entry),
-                    None => tracing::warn!(base = query.base, "an entry that cannot be read is left out"),
+                    None => tracing::warn!(base = query.base, "an unreadable entry is dropped"),
                 },
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok((entries, stream.finish().await)),
@@ -214,7 +214,7 @@ impl Connection {
         }
     }
 
-    /// contextCSN of the suffix. A server without is not ready, whatever else it answers.
+    /// Reads the contextCSN of the suffix. A server without one is not ready, whatever else it answers.
     pub(crate) async fn context_csn(&self, suffix: &Dn) -> Result<Vec<String>, Failure> {
         let attributes = [attr::CONTEXT_CSN.to_owned()];
         let query = Query {
@@ -243,7 +243,7 @@ impl Connection {
         InFlight(&self.in_flight)
     }
 
-    /// Runs a step of the library within the deadline and with its panics contained.
+    /// Runs a step of the library within the deadline, and contains its panics.
     async fn within<T>(&self, step: impl Future<Output = Result<T, LdapError>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.timeout, AssertUnwindSafe(step).catch_unwind()).await {
             Err(_) => Err(Failure::TimedOut),
@@ -253,7 +253,7 @@ impl Connection {
     }
 }
 
-/// The library's errors, by whether the request can have reached the server.
+/// Classifies the library's errors by whether the request may have reached the server.
 fn failure_of(error: &LdapError) -> Failure {
     let refused =
         |message: &str| Failure::Decided(crate::DirectoryError::Refused { code: 2, message: message.to_owned() });
@@ -266,7 +266,7 @@ fn failure_of(error: &LdapError) -> Failure {
     }
 }
 
-/// Tells the server not to go on. Neither the library's deadline nor dropping its future does that.
+/// Sends an Abandon. Neither the library's deadline nor dropping its future sends one.
 fn abandon(mut ldap: Ldap, id: i32) {
     tokio::spawn(async move { tokio::time::timeout(ABANDON_TIMEOUT, ldap.abandon(id)).await });
 }
@@ -297,7 +297,7 @@ fn change(change: &Modification) -> Mod<&[u8]> {
     }
 }
 
-/// The library's word for a scope.
+/// Converts a scope to the library's type.
 pub(crate) fn scope(scope: Scope) -> ldap3::Scope {
     match scope {
         Scope::Base => ldap3::Scope::Base,
@@ -306,17 +306,18 @@ pub(crate) fn scope(scope: Scope) -> ldap3::Scope {
     }
 }
 
-/// RFC 4528, critical: a server that does not know it must refuse, not ignore it.
+/// Makes a critical assertion control (RFC 4528): a server that lacks it must refuse the write, not ignore the
+/// condition.
 pub(crate) fn assertion(filter: &Filter) -> RawControl {
     Assertion { filter: filter.to_string() }.critical().into()
 }
 
-/// RFC 4527: what a receipt is made of.
+/// Makes the post-read control (RFC 4527) that fills a receipt.
 pub(crate) fn post_read() -> RawControl {
     PostRead::new(vec![attr::ENTRY_CSN, attr::ENTRY_UUID])
 }
 
-/// A connected socket, prepared as the library does not: no Nagle delay, keep-alive on.
+/// Connects a socket with the options that the library does not set: no Nagle delay, keep-alive.
 async fn socket(url: &str) -> std::io::Result<StdStream> {
     let invalid = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("'{url}': {what}"));
     let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("not an LDAP URL"))?;
@@ -333,7 +334,7 @@ async fn socket(url: &str) -> std::io::Result<StdStream> {
             let authority = if has_port { host.to_owned() } else { format!("{host}:{port}") };
             Ok(StdStream::Tcp(tcp(&authority).await?.into_std()?))
         }
-        _ => Err(invalid("the scheme is none of ldap, ldaps, ldapi")),
+        _ => Err(invalid("the scheme must be ldap, ldaps or ldapi")),
     }
 }
 
@@ -372,7 +373,7 @@ mod tests {
         }
     }
 
-    /// The library forgets no message id of a search: the connection is replaced before that matters.
+    /// The library never frees the message id of a search, so the connection is replaced before that matters.
     #[tokio::test]
     async fn a_connection_is_used_up() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

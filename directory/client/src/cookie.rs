@@ -1,28 +1,29 @@
 //! RFC 4533 cookies, merged per server id.
 //!
-//! In the persist phase OpenLDAP sends cookies that name one server id only; resuming with such a one makes the provider
-//! send everything again. So the newest CSN of each server id is kept, and the cookie is written from all of them.
+//! In the persist phase OpenLDAP sends cookies that name a single server id. Resuming with one of those makes the
+//! provider send everything again, so this state keeps the newest CSN of each server id and writes a cookie with all of
+//! them.
 
 use std::collections::BTreeMap;
 
-/// Most server ids in one cookie: OpenLDAP has 4096 of them.
+/// Most server ids in one cookie: OpenLDAP allows 4096.
 const SERVER_IDS_MAX: usize = 4096;
-/// Longest cookie that is kept, in octets.
+/// Longest cookie that is kept, octets.
 const COOKIE_OCTETS_MAX: usize = 512 * 1024;
 
-/// What is known of the provider's state.
+/// The provider's state, as its cookies describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CookieState {
-    /// `rid=...`, as the first cookie had it.
+    /// `rid=...` of the first cookie.
     rid: Option<String>,
-    /// Newest CSN by server id.
+    /// The newest CSN by server id.
     csns: BTreeMap<String, String>,
-    /// A cookie of another make: the newest, as it came.
+    /// The newest cookie in another format, as received.
     opaque: Option<Vec<u8>>,
 }
 
 impl CookieState {
-    /// Takes a cookie in; `false` when it is too long to be kept.
+    /// Merges a cookie into the state; returns `false` when it is too long.
     pub(crate) fn merge(&mut self, cookie: &[u8]) -> bool {
         if cookie.len() > COOKIE_OCTETS_MAX {
             return false;
@@ -48,9 +49,10 @@ impl CookieState {
         true
     }
 
-    /// The cookie to send and to save; `None` when there was none yet.
+    /// Returns the cookie to send and to save; `None` before the first one.
     ///
-    /// `sid=` is left out: it would name *us* as that server, which is then not sent its own changes.
+    /// `sid=` is omitted: it would claim that *we* are that server, and the provider would withhold that server's
+    /// changes.
     pub(crate) fn text(&self) -> Option<Vec<u8>> {
         if self.csns.is_empty() {
             return self.opaque.clone();
@@ -61,15 +63,15 @@ impl CookieState {
     }
 }
 
-/// A cookie's rid, and each CSN with its server id before it.
+/// The rid of a cookie, and each CSN with its server id.
 type Parts<'a> = (Option<&'a str>, Vec<(&'a str, &'a str)>);
 
-/// `rid=..[,sid=..],csn=a;b[,...]`. `None` for any other form.
+/// Parses `rid=..[,sid=..],csn=a;b[,...]`. `None` for any other format.
 fn parse(cookie: &str) -> Option<Parts<'_>> {
     let fields = || cookie.split(',');
     let rid = fields().find(|field| field.starts_with("rid="));
     let csns = fields().find_map(|field| field.strip_prefix("csn="))?;
-    // YYYYMMDDhhmmss.uuuuuuZ#count#server id#modification: fixed widths, so text order is time order.
+    // YYYYMMDDhhmmss.uuuuuuZ#count#server id#modification: all widths are fixed, so text order is time order.
     let pairs = csns.split(';').map(|csn| csn.split('#').nth(2).map(|server| (server, csn)));
     Some((rid, pairs.collect::<Option<_>>()?))
 }
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn other_makes_are_kept_as_they_come() {
+    fn cookies_in_other_formats_are_kept_unchanged() {
         assert_eq!(merged(&["server:389#cn=changelog#7", "server:389#cn=changelog#8"]), "server:389#cn=changelog#8");
         assert_eq!(merged(&["csn=rubbish"]), "csn=rubbish");
         assert_eq!(CookieState::default().text(), None);

@@ -1,25 +1,25 @@
-//! BER structures to our values. The library's own parsers panic on malformed input; these answer `None`.
+//! Decodes BER structures. The library's own parsers panic on malformed input; these return `None`.
 
 use ldap3::asn1::{PL, StructureTag, parse_tag};
 use ldap3::controls::Control;
 use provost_entry::{AttributeDescription, Dn, Entry};
 use uuid::Uuid;
 
-/// RFC 4533 §2.2.
+/// Sync State control (RFC 4533 §2.2).
 pub(crate) const SYNC_STATE_OID: &str = "1.3.6.1.4.1.4203.1.9.1.2";
-/// RFC 4533 §2.5.
+/// Sync Info message (RFC 4533 §2.5).
 const SYNC_INFO_OID: &str = "1.3.6.1.4.1.4203.1.9.1.4";
-/// RFC 2696.
+/// Paged results control (RFC 2696).
 const PAGED_RESULTS_OID: &str = "1.2.840.113556.1.4.319";
-/// RFC 4527 §3.2.
+/// Post-read control (RFC 4527 §3.2).
 const POST_READ_OID: &str = "1.3.6.1.1.13.2";
 
-/// BOOLEAN, OCTET STRING, SET: universal tag numbers.
+/// Universal tag numbers of BOOLEAN, OCTET STRING and SET.
 const BOOLEAN: u64 = 1;
 const OCTET_STRING: u64 = 4;
 const SET: u64 = 17;
 
-/// What RFC 4533 says of one entry.
+/// The state of one entry in a Sync State control (RFC 4533 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryState {
     Present,
@@ -28,7 +28,7 @@ pub(crate) enum EntryState {
     Delete,
 }
 
-/// RFC 4533 §2.2: the state of one entry.
+/// A Sync State control (RFC 4533 §2.2).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SyncState {
     pub(crate) state: EntryState,
@@ -36,16 +36,16 @@ pub(crate) struct SyncState {
     pub(crate) cookie: Option<Vec<u8>>,
 }
 
-/// RFC 4533 §2.5: what stands between entries.
+/// A Sync Info message, sent between entries (RFC 4533 §2.5).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SyncInfo {
     NewCookie(Vec<u8>),
-    /// End of a delete phase.
+    /// The end of a delete phase.
     RefreshDelete {
         cookie: Option<Vec<u8>>,
         done: bool,
     },
-    /// End of a present phase.
+    /// The end of a present phase.
     RefreshPresent {
         cookie: Option<Vec<u8>>,
         done: bool,
@@ -57,7 +57,7 @@ pub(crate) enum SyncInfo {
     },
 }
 
-/// A SearchResultEntry (RFC 4511 §4.5.2). Values stay octets, attribute options stay with their names.
+/// Decodes a SearchResultEntry (RFC 4511 §4.5.2). Values stay octets; attribute options stay in the names.
 pub(crate) fn entry(tag: StructureTag) -> Option<Entry> {
     let mut parts = constructed(tag)?.into_iter();
     let mut entry = Entry::new(Dn::parse(&text(parts.next()?)?).ok()?);
@@ -70,24 +70,24 @@ pub(crate) fn entry(tag: StructureTag) -> Option<Entry> {
     Some(entry)
 }
 
-/// The value of the control `oid`, if it came.
+/// Returns the value of the control `oid`, if present.
 pub(crate) fn control<'a>(controls: &'a [Control], oid: &str) -> Option<&'a [u8]> {
     controls.iter().find(|control| control.1.ctype == oid)?.1.val.as_deref()
 }
 
-/// The cookie for the next page; `None` at the last one.
+/// Returns the cookie for the next page; `None` after the last one.
 pub(crate) fn page_cookie(controls: &[Control]) -> Option<Vec<u8>> {
     let mut parts = constructed(whole(control(controls, PAGED_RESULTS_OID)?)?)?.into_iter();
     let cookie = primitive(parts.nth(1)?)?;
     (!cookie.is_empty()).then_some(cookie)
 }
 
-/// The entry after a write (RFC 4527), as far as the server shows it.
+/// Decodes the entry after a write (RFC 4527), with the attributes that the server shows.
 pub(crate) fn post_read(controls: &[Control]) -> Option<Entry> {
     entry(whole(control(controls, POST_READ_OID)?)?)
 }
 
-/// The Sync State control's value.
+/// Decodes the value of a Sync State control.
 pub(crate) fn sync_state(value: &[u8]) -> Option<SyncState> {
     let mut parts = constructed(whole(value)?)?.into_iter();
     let state = match primitive(parts.next()?)?.as_slice() {
@@ -105,7 +105,7 @@ pub(crate) fn sync_state(value: &[u8]) -> Option<SyncState> {
     Some(SyncState { state, entry_uuid, cookie })
 }
 
-/// A Sync Info message. `None` also for other intermediate messages.
+/// Decodes a Sync Info message. `None` for other intermediate messages too.
 pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
     let mut parts = constructed(message)?.into_iter();
     let (name, value) = (parts.next()?, parts.next()?);
@@ -133,7 +133,7 @@ pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
     }
 }
 
-/// The optional parts of a Sync Info value, in whichever combination.
+/// The optional components of a Sync Info value.
 #[derive(Default)]
 struct Components {
     cookie: Option<Vec<u8>>,
@@ -217,7 +217,7 @@ mod tests {
         assert!(found.values("mailAutoReplyText").is_empty());
         assert_eq!(found.values("x"), [b"\xff".to_vec(), b"a".to_vec()]);
         assert!(entry(c(4, vec![p(4, b"not a dn")])).is_none());
-        // A referral in the place of an entry (trap: the library panics here).
+        // A referral in place of an entry, which makes the library panic.
         assert!(entry(c(19, vec![p(4, b"ldap://elsewhere/")])).is_none());
         assert!(entry(p(4, b"")).is_none());
     }

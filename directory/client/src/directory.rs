@@ -1,4 +1,4 @@
-//! The operations, through whichever server is good.
+//! The directory operations, sent to whichever server is in good health.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,20 +17,21 @@ use crate::outcome::{Failure, judge};
 use crate::pool::{Lane, Server};
 use crate::{Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerRole, tls};
 
-/// Entries in one page of a search (RFC 2696): slapd's default soft limit is 500 for others, unlimited for services.
+/// Entries in one page of a search (RFC 2696). slapd's default soft limit is 500, and unlimited for our service
+/// identities.
 const PAGE_ENTRIES: i32 = 1000;
 /// Most entries of one search: twice the largest site.
 const SEARCH_ENTRIES_MAX: usize = 4_000_000;
-/// Longest time one search may take as a whole, however steadily its entries trickle.
+/// Longest duration of a whole search, however steadily its entries arrive.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(300);
-/// How often the preferred server is looked at while another one stands in.
+/// How often the preferred server is probed while another one serves.
 const RETURN_INTERVAL: Duration = Duration::from_secs(5);
-/// RFC 4511: sizeLimitExceeded.
+/// sizeLimitExceeded (RFC 4511 appendix A).
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
-/// RFC 4511: unavailableCriticalExtension.
+/// unavailableCriticalExtension (RFC 4511 appendix A).
 const UNAVAILABLE_CRITICAL_EXTENSION: u32 = 12;
 
-/// The directory, through whichever server is good. Cheap to clone.
+/// The directory, through whichever server is in good health. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
     pub(crate) inner: Arc<Inner>,
@@ -39,16 +40,16 @@ pub struct Directory {
 pub(crate) struct Inner {
     config: DirectoryConfig,
     servers: Vec<Server>,
-    /// Which server answered last: it is asked first until it fails.
+    /// Index of the server that answered last; it is asked first until it fails.
     reader: AtomicUsize,
     writer: AtomicUsize,
     returning: AtomicBool,
-    /// Servers refuse the post-read control: receipts are empty then.
+    /// Whether servers refused the post-read control, so that receipts are empty.
     no_post_read: AtomicBool,
 }
 
 impl Directory {
-    /// Makes a pool. Nothing is connected yet.
+    /// Makes a pool, without connecting yet.
     pub fn new(config: DirectoryConfig) -> Self {
         let tls = tls::client_config(config.ca_file.as_deref());
         let target = |server: &crate::ServerConfig| Target {
@@ -72,27 +73,27 @@ impl Directory {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The site's suffix.
+    /// Returns the site's suffix.
     pub fn suffix(&self) -> &Dn {
         &self.inner.config.suffix
     }
 
-    /// The configuration it was made with.
+    /// Returns the configuration of the pool.
     pub fn config(&self) -> &DirectoryConfig {
         &self.inner.config
     }
 
-    /// Reads from any good server. The whole result is collected; `search.limit` bounds it.
+    /// Searches at any healthy server. Collects the whole result; `search.limit` bounds it.
     pub async fn search(&self, search: Search) -> Result<Vec<Entry>, DirectoryError> {
         self.read_from(None, |server| search_at(server, &search)).await
     }
 
-    /// The same, read from the writable provider (for decisions that precede a write).
+    /// Searches at the writable provider, for decisions that precede a write.
     pub async fn search_provider(&self, search: Search) -> Result<Vec<Entry>, DirectoryError> {
         self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search)).await
     }
 
-    /// One entry by name; `None` only when a server said that there is none.
+    /// Reads one entry by name; `None` only when a server answered that it does not exist.
     pub async fn read(&self, dn: &Dn, attributes: &[&str]) -> Result<Option<Entry>, DirectoryError> {
         let search = Search {
             base: dn.clone(),
@@ -108,12 +109,12 @@ impl Directory {
         }
     }
 
-    /// Adds an entry on the provider.
+    /// Adds an entry at the provider.
     pub async fn add(&self, entry: Entry) -> Result<Receipt, DirectoryError> {
         self.write_with_receipt(Operation::Add(&entry), None).await
     }
 
-    /// Modifies an entry on the provider.
+    /// Modifies an entry at the provider.
     pub async fn modify(
         &self,
         dn: &Dn,
@@ -123,18 +124,18 @@ impl Directory {
         self.write_with_receipt(Operation::Modify(dn, &changes), control.assert.as_ref()).await
     }
 
-    /// Deletes an entry on the provider.
+    /// Deletes an entry at the provider.
     pub async fn delete(&self, dn: &Dn, control: Control) -> Result<(), DirectoryError> {
         let controls: Vec<_> = control.assert.iter().map(assertion).collect();
         self.write(Operation::Delete(dn), &controls).await.map(|_| ())
     }
 
-    /// Renames an entry on the provider (old RDN value removed).
+    /// Renames an entry at the provider, and removes the old RDN value.
     pub async fn rename(&self, dn: &Dn, new_rdn: &str, new_parent: Option<&Dn>) -> Result<(), DirectoryError> {
         self.write(Operation::Rename { dn, rdn: new_rdn, parent: new_parent }, &[]).await.map(|_| ())
     }
 
-    /// Whether `password` opens `dn`, by a bind on a connection of its own. An empty password is refused here.
+    /// Verifies a password by a bind as `dn` on a separate connection. An empty password is refused here.
     pub async fn bind(&self, dn: &Dn, password: &str) -> Result<(), DirectoryError> {
         if password.is_empty() || dn.is_root() {
             return Err(DirectoryError::InvalidCredentials);
@@ -142,12 +143,12 @@ impl Directory {
         self.read_from(None, |server| bind_at(server, dn, password)).await
     }
 
-    /// The configuration of attribute types and classes that the server publishes (subschema), one definition a string.
+    /// Reads the attribute types and classes that the server publishes (subschema), one definition per string.
     pub async fn subschema(&self) -> Result<Vec<(AttributeDescription, String)>, DirectoryError> {
         let root = self.read(&Dn::root(), &["subschemaSubentry"]).await?;
         let name = root.as_ref().and_then(|root| root.first("subschemaSubentry"));
         let name = Dn::parse(name.unwrap_or("cn=Subschema")).map_err(|error| unreadable(&error.to_string()))?;
-        // A subschema subentry answers only to its own class (RFC 4512 §4.4).
+        // A subschema subentry is only returned to a filter on its own class (RFC 4512 §4.4).
         let search = Search {
             base: name,
             scope: Scope::Base,
@@ -163,7 +164,7 @@ impl Directory {
         Ok(definitions.collect())
     }
 
-    /// Asks servers in order until one answers; the one that did is asked first next time.
+    /// Asks servers in order until one answers; that one is asked first next time.
     pub(crate) async fn read_from<'a, T, F>(
         &'a self,
         role: Option<ServerRole>,
@@ -173,7 +174,8 @@ impl Directory {
         F: Future<Output = Result<T, Failure>>,
     {
         let sticky = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
-        let mut last = DirectoryError::Unavailable("every server failed just now, or none is configured".to_owned());
+        let mut last =
+            DirectoryError::Unavailable("all servers have failed recently, or none is configured".to_owned());
         let first = sticky.load(Ordering::Relaxed);
         for index in self.order(first, role) {
             let Some(server) = self.inner.servers.get(index).filter(|server| server.allowed()) else { continue };
@@ -181,7 +183,7 @@ impl Directory {
             server.report(&outcome);
             match outcome {
                 Ok(value) => {
-                    // A return to the preferred server while this one answered stands.
+                    // Fails when the preferred server was restored meanwhile, which then stays.
                     let _ = sticky.compare_exchange(first, index, Ordering::Relaxed, Ordering::Relaxed);
                     self.return_later();
                     return Ok(value);
@@ -194,25 +196,25 @@ impl Directory {
         Err(last)
     }
 
-    /// All servers with their indexes, the one that answered last first.
+    /// Returns all servers with their indexes, the one that answered last first.
     pub(crate) fn readers(&self) -> impl Iterator<Item = (usize, &Server)> {
         let order = self.order(self.inner.reader.load(Ordering::Relaxed), None);
         order.into_iter().filter_map(|index| Some((index, self.inner.servers.get(index)?)))
     }
 
-    /// This server answered: it is asked first from now on.
+    /// Makes this server the first one to ask, because it answered.
     pub(crate) fn keep_to(&self, index: usize) {
         self.inner.reader.store(index, Ordering::Relaxed);
         self.return_later();
     }
 
-    /// This server is not good for what it was asked: another one is asked first next time.
+    /// Makes another server the first one to ask, because this one cannot serve the request.
     pub(crate) fn pass_over(&self, index: usize) {
         let next = (index + 1) % self.inner.servers.len().max(1);
         let _ = self.inner.reader.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Indexes of servers to ask: `first`, then the others in order of preference.
+    /// Returns the indexes of servers to ask: `first`, then the others in order of preference.
     fn order(&self, first: usize, role: Option<ServerRole>) -> Vec<usize> {
         let fits = |index: &usize| {
             self.inner.servers.get(*index).is_some_and(|server| role.is_none_or(|role| server.role() == role))
@@ -232,7 +234,8 @@ impl Directory {
         }
         controls.push(post_read());
         match self.write(operation, &controls).await {
-            // The control is not critical, yet some servers refuse it so. Without it there is no receipt, but a write.
+            // Some servers refuse this control although it is not critical. The write is repeated without it, and
+            // without a receipt.
             Err(DirectoryError::Refused { code: UNAVAILABLE_CRITICAL_EXTENSION, .. }) => {
                 controls.pop();
                 let result = self.write(operation, &controls).await?;
@@ -243,10 +246,10 @@ impl Directory {
         }
     }
 
-    /// Sends a write to the provider. It is sent again only when the first one was certainly not done: on a connection
-    /// that had died, or once to the next provider (or the same name anew) when this one says that it is not the one.
+    /// Sends a write to the provider. Repeats it only when the first attempt certainly had no effect: on a connection
+    /// that had died, or once at the next provider (or the same name, resolved anew) when this one is not the provider.
     async fn write(&self, operation: Operation<'_>, controls: &[RawControl]) -> Result<LdapResult, DirectoryError> {
-        let mut last = DirectoryError::Unavailable("no provider is configured, or it failed just now".to_owned());
+        let mut last = DirectoryError::Unavailable("no provider is configured, or it has failed recently".to_owned());
         let mut order = self.order(self.inner.writer.load(Ordering::Relaxed), Some(ServerRole::Provider));
         let alone = order.len() == 1;
         order.extend_from_within(..usize::from(alone));
@@ -277,7 +280,7 @@ impl Directory {
         Err(last)
     }
 
-    /// While another server stands in for the preferred one, looks after that in the background.
+    /// Probes the preferred server in the background while another one serves.
     fn return_later(&self) {
         let inner = &self.inner;
         if inner.reader.load(Ordering::Relaxed) == 0 || inner.returning.swap(true, Ordering::Relaxed) {
@@ -287,7 +290,7 @@ impl Directory {
     }
 }
 
-/// Looks at the servers before the present one until one is good again.
+/// Probes the servers before the present one until one is healthy again.
 async fn return_to_preferred(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(RETURN_INTERVAL).await;
@@ -321,7 +324,7 @@ async fn write_at(server: &Server, operation: Operation<'_>, controls: &[RawCont
             Ok(result) => return judge(&result).map(|()| result),
             Err(failure) => {
                 shared.connection.retire();
-                // A connection that died while it was idle took nothing: the request was not sent.
+                // A connection that died while idle: the request was not sent.
                 if !shared.fresh && matches!(failure, Failure::Undone(_)) {
                     continue;
                 }
@@ -352,7 +355,7 @@ async fn search_at(server: &Server, search: &Search) -> Result<Vec<Entry>, Failu
     tokio::time::timeout(SEARCH_TIME_MAX, work).await.unwrap_or(Err(Failure::TimedOut))
 }
 
-/// A search whose result is small: one request on a shared connection.
+/// Runs a search with a small result: one request on a shared connection.
 async fn search_once(server: &Server, search: &Search) -> Result<Vec<Entry>, Failure> {
     loop {
         let shared = server.share().await?;
@@ -370,13 +373,13 @@ async fn search_once(server: &Server, search: &Search) -> Result<Vec<Entry>, Fai
     }
 }
 
-/// A search whose result may be large: page by page, so that nothing piles up in the library's unbounded queue.
+/// Runs a search that may have a large result, page by page, so that the library's unbounded queue stays short.
 async fn search_pages(server: &Server, search: &Search) -> Result<Vec<Entry>, Failure> {
     loop {
         let taken = server.take(Lane::Paging).await?;
         match all_pages(&taken.connection, search).await {
             Ok((entries, whole)) => {
-                // One that was left before its last page would hold the server's paging state.
+                // A connection left before the last page would keep the server's paging state.
                 if whole {
                     server.give_back(taken);
                 }
@@ -388,7 +391,7 @@ async fn search_pages(server: &Server, search: &Search) -> Result<Vec<Entry>, Fa
     }
 }
 
-/// The entries, and whether the last page was reached.
+/// Returns the entries, and whether the last page was reached.
 async fn all_pages(connection: &Connection, search: &Search) -> Result<(Vec<Entry>, bool), Failure> {
     let filter = search.filter.to_string();
     let limit = search.limit.unwrap_or(SEARCH_ENTRIES_MAX);
@@ -419,7 +422,7 @@ fn query<'a>(search: &'a Search, filter: &'a str, page: Option<PagedResults>) ->
     }
 }
 
-/// Reaching one's own limit is no error.
+/// Returns the entries. Reaching the caller's own limit is not an error.
 fn collected(entries: Vec<Entry>, result: &LdapResult, limit: Option<usize>) -> Result<Vec<Entry>, Failure> {
     if !(result.rc == SIZE_LIMIT_EXCEEDED && limit.is_some_and(|limit| entries.len() >= limit)) {
         judge(result)?;

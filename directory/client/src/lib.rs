@@ -1,7 +1,8 @@
-//! Connections to LDAP servers: a list of servers with roles, deadlines, circuit breaker, writer routing.
+//! Client connections to LDAP servers: a list of servers with roles, deadlines, circuit breakers, and routing of
+//! writes.
 //!
-//! The only room that speaks LDAP as a client. It knows entries, not people. Traps of the library underneath stand in
-//! its tests: no result may hang or panic the caller.
+//! The only room that uses LDAP as a client. It handles entries, not people. Its tests list the known faults of the
+//! library underneath; none of them may hang or panic the caller.
 
 mod breaker;
 mod connection;

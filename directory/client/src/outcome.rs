@@ -1,51 +1,51 @@
-//! What an LDAP result code means to the caller.
+//! The meaning of LDAP result codes for the caller.
 
 use ldap3::LdapResult;
 
 use crate::DirectoryError;
 
-/// Longest diagnostic message that is kept, in characters.
+/// Longest diagnostic message kept, characters.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// Why an operation on one connection gave no result.
+/// Why an operation on one connection has no result.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// The server's own decision: no other server is asked.
+    /// The server's own decision; no other server is asked.
     Decided(DirectoryError),
-    /// Results 10, 52, 53: this server is not (or no longer) the one to ask.
+    /// Results 10, 52, 53: another server is the one to ask.
     Topology(DirectoryError),
-    /// Nothing was sent, for a reason on our own side: it says nothing of the server.
+    /// Nothing was sent for a local reason, which is no evidence against the server.
     NotAsked(&'static str),
-    /// It did not do it and says so (busy, other), or could not be reached: certainly not done.
+    /// The server did not do it and reports so (busy, other), or could not be reached: certainly without effect.
     Undone(String),
-    /// The connection broke, or the answer could not be read: it may have been done.
+    /// The connection broke, or the response could not be read: the write may have been done.
     Lost(String),
-    /// No answer in time: it may have been done.
+    /// No response in time: the write may have been done.
     TimedOut,
 }
 
 impl Failure {
-    /// As returned to the caller of a read: nothing can have been done.
+    /// Returns the error for the caller of a read, which has no effect in any case.
     pub(crate) fn of_read(self, url: &str) -> DirectoryError {
         match self {
             Self::Decided(error) | Self::Topology(error) => error,
             Self::NotAsked(reason) => DirectoryError::Unavailable(format!("{url}: {reason}")),
             Self::Undone(reason) | Self::Lost(reason) => DirectoryError::Unavailable(format!("{url}: {reason}")),
-            Self::TimedOut => DirectoryError::Unavailable(format!("{url}: no answer in time")),
+            Self::TimedOut => DirectoryError::Unavailable(format!("{url}: timed out")),
         }
     }
 
-    /// As returned to the caller of a write.
+    /// Returns the error for the caller of a write.
     pub(crate) fn of_write(self, url: &str) -> DirectoryError {
         match self {
             Self::Lost(reason) => DirectoryError::Unknown(format!("{url}: {reason}")),
-            Self::TimedOut => DirectoryError::Unknown(format!("{url}: no answer in time")),
+            Self::TimedOut => DirectoryError::Unknown(format!("{url}: timed out")),
             other => other.of_read(url),
         }
     }
 }
 
-/// Reads a result of anything but a bind. RFC 4511 appendix A.
+/// Judges the result of any operation but a bind (RFC 4511 appendix A).
 pub(crate) fn judge(result: &LdapResult) -> Result<(), Failure> {
     let message = || result.text.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
     let refused = || DirectoryError::Refused { code: result.rc, message: message() };
@@ -63,7 +63,8 @@ pub(crate) fn judge(result: &LdapResult) -> Result<(), Failure> {
     })
 }
 
-/// Reads the result of a bind: 53 there is a refused password (slapd's answer to an empty one), not topology.
+/// Judges the result of a bind, where 53 is a refused password (slapd's response to an empty one), not a change of
+/// topology.
 pub(crate) fn judge_bind(result: &LdapResult) -> Result<(), Failure> {
     match result.rc {
         53 => Err(Failure::Decided(DirectoryError::InvalidCredentials)),

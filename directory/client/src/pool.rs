@@ -1,4 +1,4 @@
-//! The connections to one server, and when it may be used.
+//! The connections to one server, and the decision whether to use it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,27 +11,27 @@ use crate::breaker::Breaker;
 use crate::connection::{Connection, Target};
 use crate::outcome::Failure;
 
-/// Most connections on which operations multiplex.
+/// Most shared connections, on which operations multiplex.
 const SHARED_MAX: usize = 8;
-/// Operations on each connection before another one is opened: some servers work serially on one connection.
+/// Operations per shared connection before another one is opened, because some servers process a connection serially.
 const SPREAD: usize = 4;
-/// Most operations under way at one server; more wait.
+/// Most concurrent operations at one server; more wait.
 const OPERATIONS_MAX: usize = 256;
-/// Most connections that serve one caller at a time (paged searches, binds).
+/// Most connections that serve a single caller (paged searches, binds).
 const EXCLUSIVE_MAX: usize = 16;
-/// How many of those are kept open when idle.
+/// Most of those that stay open while idle.
 const IDLE_MAX: usize = 4;
 
-/// What an exclusive connection is for.
+/// The use of an exclusive connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// A paged search: servers keep one paging state for each connection.
+    /// A paged search: servers keep one paging state per connection.
     Paging,
-    /// Binds of users: they change the identity of the connection.
+    /// Binds of users, which change the identity of the connection.
     Binding,
 }
 
-/// One server with its connections.
+/// One server and its connections.
 pub(crate) struct Server {
     target: Target,
     identity: (String, String),
@@ -45,19 +45,19 @@ pub(crate) struct Server {
     exclusive: Semaphore,
 }
 
-/// A connection for one caller; given back by [`Server::give_back`], closed when it is dropped instead.
+/// A connection for one caller; [`Server::give_back`] returns it to the pool, dropping it closes it.
 pub(crate) struct Exclusive<'a> {
     pub(crate) connection: Connection,
-    /// Whether it was opened just now: a failure on it is the server's, not the idle time's.
+    /// Whether it was just opened: then a failure on it is the server's, not one of idling.
     pub(crate) fresh: bool,
     lane: Lane,
     _permit: SemaphorePermit<'a>,
 }
 
-/// A connection that others use too.
+/// A connection that other callers use too.
 pub(crate) struct Shared<'a> {
     pub(crate) connection: Arc<Connection>,
-    /// Whether it was opened just now.
+    /// Whether it was just opened.
     pub(crate) fresh: bool,
     _permit: SemaphorePermit<'a>,
 }
@@ -86,13 +86,13 @@ impl Server {
         self.target.server.role
     }
 
-    /// Whether the circuit breaker lets an operation through.
+    /// Whether the circuit breaker permits an operation.
     pub(crate) fn allowed(&self) -> bool {
         lock(&self.breaker).allows(Instant::now())
     }
 
-    /// Tells the breaker what came of an operation: an answer, whichever, is good. One that was never sent counts for
-    /// nothing, or many callers at once would shut out a server in good health.
+    /// Reports the result of an operation to the breaker. Any response counts as success. An operation that was not
+    /// sent counts as nothing: many callers at once would otherwise shut out a healthy server.
     pub(crate) fn report<T>(&self, outcome: &Result<T, Failure>) {
         let mut breaker = lock(&self.breaker);
         match outcome {
@@ -107,7 +107,7 @@ impl Server {
         }
     }
 
-    /// A connection with our identity that is good for any number of operations at a time.
+    /// Returns a connection with our identity that takes any number of concurrent operations.
     pub(crate) async fn share(&self) -> Result<Shared<'_>, Failure> {
         let permit = self.permit(&self.operations).await?;
         let (connection, fresh) = self.share_connection().await?;
@@ -123,7 +123,7 @@ impl Server {
         }
         let _connecting = match (best, self.connecting.try_lock()) {
             (_, Ok(guard)) => guard,
-            // Somebody is opening one: meanwhile the busy ones do.
+            // Another caller is opening a connection; until then a busy one serves.
             (Some((connection, _)), Err(_)) => return Ok((connection, false)),
             (None, Err(_)) => self.connecting.lock().await,
         };
@@ -131,14 +131,14 @@ impl Server {
             return Ok((connection, false));
         }
         if !self.allowed() {
-            return Err(Failure::NotAsked("it failed just now"));
+            return Err(Failure::NotAsked("the server has failed recently"));
         }
         let connection = Arc::new(self.open().await?);
         lock(&self.shared).push(Arc::clone(&connection));
         Ok((connection, true))
     }
 
-    /// The connection with the fewest operations, and whether no further one should be opened.
+    /// Returns the connection with the fewest operations, and whether no further one should be opened.
     fn least_busy(&self) -> Option<(Arc<Connection>, bool)> {
         let mut shared = lock(&self.shared);
         shared.retain(|connection| connection.usable());
@@ -146,7 +146,7 @@ impl Server {
         Some((Arc::clone(best), best.in_flight() < SPREAD || shared.len() >= SHARED_MAX))
     }
 
-    /// A connection for this caller alone: with our identity for paging, without any for binding.
+    /// Returns an exclusive connection: with our identity for paging, unbound for binds.
     pub(crate) async fn take(&self, lane: Lane) -> Result<Exclusive<'_>, Failure> {
         let permit = self.permit(&self.exclusive).await?;
         let idle = {
@@ -177,7 +177,7 @@ impl Server {
         }
     }
 
-    /// Lets go of all connections: the next operation connects anew, perhaps to another machine of that name.
+    /// Drops all connections: the next operation connects anew, perhaps to another machine under the same name.
     pub(crate) fn forget_connections(&self) {
         lock(&self.shared).drain(..).for_each(|connection| connection.retire());
         lock(&self.paging).clear();
@@ -191,22 +191,22 @@ impl Server {
             connection.bind(dn, password).await?;
         }
         if self.role() == ServerRole::Replica {
-            // A replica that is being filled answers every question, wrongly.
+            // A replica that is still being filled answers every question, but incompletely.
             connection.context_csn(&self.suffix).await?;
         }
         Ok(connection)
     }
 
-    /// A place among the operations under way; [`Failure::NotAsked`] when none is free in time.
+    /// Waits for a permit for one operation; [`Failure::NotAsked`] when none is free in time.
     async fn permit<'a>(&self, semaphore: &'a Semaphore) -> Result<SemaphorePermit<'a>, Failure> {
         match tokio::time::timeout(self.target.operation_timeout, semaphore.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Failure::NotAsked("too many operations are under way")),
+            Ok(Err(_)) | Err(_) => Err(Failure::NotAsked("too many operations are running")),
         }
     }
 }
 
-/// A poisoned lock guards lists that are whole at every moment.
+/// Locks, also a poisoned lock: the guarded lists are consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

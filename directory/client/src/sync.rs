@@ -1,4 +1,4 @@
-//! RFC 4533 as a consumer: refreshAndPersist as a stream of events.
+//! RFC 4533 consumer: refreshAndPersist as a stream of events.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -16,33 +16,46 @@ use crate::outcome::{Failure, judge};
 use crate::pool::Server;
 use crate::{Directory, DirectoryError};
 
-/// RFC 4533 §2.6: e-syncRefreshRequired.
+/// e-syncRefreshRequired (RFC 4533 §2.6).
 const SYNC_REFRESH_REQUIRED: u32 = 4096;
-/// All user attributes: what the mail core obeys is decided in the View, not here.
+/// All user attributes: the View decides which ones matter.
 const ATTRIBUTES: [&str; 1] = ["*"];
 /// Most UUIDs in one message; slapd sends 1,000 at a time.
 const UUIDS_MAX: usize = 1_000_000;
 
-/// Opaque synchronisation state, already merged per server id. Saved together with what it describes, or not at all.
+/// The synchronisation state, merged over server ids. It must be saved together with the content it describes, or not
+/// at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cookie(pub Vec<u8>);
+pub struct Cookie(Vec<u8>);
 
-/// What the provider says, in order.
+impl Cookie {
+    /// Restores a cookie from its saved octets.
+    pub fn from_octets(octets: Vec<u8>) -> Self {
+        Self(octets)
+    }
+
+    /// Returns the octets to save.
+    pub fn as_octets(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// An event from the provider, in order of arrival.
 #[derive(Debug)]
 pub enum SyncEvent {
-    /// The entry is so now (added or modified).
+    /// The entry was added or modified, and now has this content.
     Put(Uuid, Entry),
-    /// The entry is still as it was (present phase).
+    /// The entries are unchanged (present phase).
     Present(Vec<Uuid>),
-    /// The entries are gone.
+    /// The entries were deleted.
     Delete(Vec<Uuid>),
-    /// The present phase ended: what was neither put nor present since the last cookie is gone.
+    /// The present phase ended: entries neither put nor present since the last cookie are gone.
     RefreshPresentDone,
-    /// The refresh is complete: the state is a whole one. Changes follow as they happen.
+    /// The refresh is complete and the content whole; changes follow as they happen.
     RefreshDone,
-    /// State up to here may be saved under this cookie.
+    /// The content up to here may be saved with this cookie.
     Cookie(Cookie),
-    /// The provider cannot continue from our cookie (e-syncRefreshRequired): start again with none.
+    /// The provider cannot resume from our cookie (e-syncRefreshRequired): start again without one.
     RefreshRequired,
 }
 
@@ -52,7 +65,7 @@ pub struct SyncStream {
     stream: Results,
     translator: Translator,
     directory: Directory,
-    /// Which of the directory's servers it is.
+    /// Index of its server in the pool.
     server: usize,
     url: String,
     ended: bool,
@@ -65,7 +78,7 @@ impl SyncStream {
         Self { connection, stream, translator, directory, server, url: url.to_owned(), ended: false }
     }
 
-    /// The next event; `Err` ends the stream. Cancel-safe.
+    /// Returns the next event; `Err` ends the stream. Cancel-safe.
     pub async fn next(&mut self) -> Result<SyncEvent, DirectoryError> {
         loop {
             if let Some(event) = self.translator.events.pop_front() {
@@ -74,7 +87,7 @@ impl SyncStream {
             if self.ended {
                 return Err(DirectoryError::Unavailable(format!("{}: the stream has ended", self.url)));
             }
-            // Cancelled here, nothing is lost: the library's channel hands an item over whole or not at all.
+            // Cancelling here loses nothing: the library's channel hands over whole items.
             let item = AssertUnwindSafe(self.stream.next()).catch_unwind().await;
             let step = match item {
                 Ok(Ok(Some(item))) => self.translator.take(item),
@@ -88,7 +101,7 @@ impl SyncStream {
             if let Err(failure) = step {
                 self.ended = true;
                 if self.translator.refreshing {
-                    // It answers, and is no source for us: the next attempt begins at another server.
+                    // The server answers but does not provide RFC 4533: the next attempt starts at another one.
                     self.directory.pass_over(self.server);
                 }
                 return Err(failure.of_read(&self.url));
@@ -97,23 +110,23 @@ impl SyncStream {
         }
     }
 
-    /// Which server it reads from.
+    /// Returns the URL of the server.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Asks the same server for its contextCSN within the operation's deadline: `Ok` means that it is alive and ready.
+    /// Asks the same server for its contextCSN within the operation timeout. `Ok` means that it is alive and ready.
     pub async fn probe(&mut self) -> Result<Vec<String>, DirectoryError> {
         self.connection.context_csn(self.directory.suffix()).await.map_err(|failure| failure.of_read(&self.url))
     }
 }
 
 impl Directory {
-    /// Starts refreshAndPersist over the suffix at a server that has a contextCSN; one without is passed over as down.
+    /// Starts refreshAndPersist over the suffix, at a server that has a contextCSN; servers without one count as down.
     pub async fn sync(&self, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no server is configured".to_owned());
-        // Past the circuit breakers: the one follower of a node waits between its attempts itself, and what it finds
-        // alive serves everybody again.
+        // Ignores the circuit breakers: the node's single follower waits between attempts by itself, and a server that
+        // it finds alive serves all callers again.
         for (index, server) in self.readers() {
             let outcome = start(server, self.suffix(), cookie.clone()).await;
             server.report(&outcome);
@@ -142,7 +155,7 @@ async fn start(
     let cookie = cookie.map(|cookie| cookie.0).filter(|cookie| !cookie.is_empty() && state.merge(cookie));
     let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
     let mut ldap = connection.handle();
-    // Only the start: it waits for the request to be written, not for an answer.
+    // Only the request is written here; responses come later.
     let opening = ldap.with_controls(request.critical()).streaming_search(
         suffix.as_str(),
         ldap3::Scope::Subtree,
@@ -153,11 +166,12 @@ async fn start(
     Ok((connection, stream, state))
 }
 
-/// Messages to events. Keeps cookies back while the refresh is not complete: the state before that is not a whole one.
+/// Translates messages to events. Holds cookies back until the refresh is complete, because earlier content is not
+/// whole.
 struct Translator {
     state: CookieState,
     refreshing: bool,
-    /// A cookie was taken in and not handed out.
+    /// Whether a merged cookie was not passed on yet.
     news: bool,
     events: VecDeque<SyncEvent>,
 }
@@ -181,9 +195,9 @@ impl Translator {
             EntryState::Delete => SyncEvent::Delete(vec![uuid]),
             EntryState::Add | EntryState::Modify => match decode::entry(item.0) {
                 Some(entry) => SyncEvent::Put(uuid, entry),
-                // It stands; what it is cannot be told. What was known of it stays.
+                // The entry exists but cannot be read: its previous content stays.
                 None => {
-                    tracing::warn!(%uuid, "an entry that cannot be read stays as it was");
+                    tracing::warn!(%uuid, "an unreadable entry keeps its previous content");
                     SyncEvent::Present(vec![uuid])
                 }
             },
@@ -220,7 +234,7 @@ impl Translator {
         self.cookie(cookie)
     }
 
-    /// Takes a cookie in, hands it out when the state up to here is whole.
+    /// Merges a cookie, and passes it on once the content up to here is whole.
     fn cookie(&mut self, cookie: Option<Vec<u8>>) -> Result<(), Failure> {
         if let Some(cookie) = cookie {
             if !self.state.merge(&cookie) {
@@ -238,7 +252,7 @@ impl Translator {
         Ok(())
     }
 
-    /// A refreshAndPersist search ends only by something being wrong.
+    /// Handles the end of the search, which is always an error: refreshAndPersist does not end by itself.
     fn end(&mut self, result: &LdapResult) -> Result<(), Failure> {
         if result.rc == SYNC_REFRESH_REQUIRED {
             self.events.push_back(SyncEvent::RefreshRequired);
@@ -274,7 +288,7 @@ mod tests {
         translator.events.drain(..).map(name).collect()
     }
 
-    /// RFC 4533 §3.3.2: a cookie sent within the refresh describes no whole state of ours yet.
+    /// RFC 4533 §3.3.2: a cookie within the refresh does not describe whole content yet.
     #[test]
     fn cookies_wait_for_the_end_of_the_refresh() {
         let mut translator = translator();
@@ -287,7 +301,7 @@ mod tests {
         translator.info(SyncInfo::NewCookie(b"three".to_vec())).unwrap();
         let expect = ["present 2", "present done", "delete 2", "done", "two", "three"];
         assert_eq!(told(&mut translator), expect);
-        // A present message after the refresh must not make everything look gone.
+        // A present message after the refresh must not make all entries look deleted.
         translator.info(SyncInfo::RefreshPresent { cookie: None, done: true }).unwrap();
         assert!(told(&mut translator).is_empty());
     }

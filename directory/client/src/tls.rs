@@ -1,4 +1,5 @@
-//! The TLS configuration, always our own: the library's default trusts nobody once one system certificate is unreadable.
+//! The TLS configuration, always built here: the library's default trusts no certificate once one system certificate is
+//! unreadable.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Where distributions keep their bundle of certificates: Debian, Fedora, SUSE, Alpine.
+/// The certificate bundles of Debian, Fedora, SUSE and Alpine.
 const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -15,16 +16,16 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Trusts what `ca_file` holds, or the system's bundle. `Err` says what is missing.
+/// Trusts the certificates of `ca_file`, or those of the system. `Err` explains what is missing.
 pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let system = || SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file());
     let file = ca_file.map(Path::to_path_buf).or_else(system).ok_or("no certificates to trust: name a ca_file")?;
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    // One that cannot be read does not take the others with it.
+    // One unreadable certificate must not disable the others.
     for certificate in certificates.flatten() {
         if let Err(error) = roots.add(certificate) {
-            tracing::debug!(%error, file = %file.display(), "a certificate is left out");
+            tracing::debug!(%error, file = %file.display(), "an unusable certificate is ignored");
         }
     }
     if roots.is_empty() {

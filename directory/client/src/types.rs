@@ -1,5 +1,6 @@
-//! What the directory is asked, and what can come of it.
+//! Requests to the directory, and their results.
 
+use std::fmt;
 use std::time::Duration;
 
 use provost_entry::{Dn, Filter};
@@ -10,74 +11,75 @@ use uuid::Uuid;
 pub struct ServerConfig {
     /// `ldap://host:port`, `ldaps://host:port` or `ldapi://%2Fpath`.
     pub url: String,
-    /// Whether it takes writes.
+    /// Whether the server accepts writes.
     pub role: ServerRole,
-    /// StartTLS after connecting (`ldap://` only).
+    /// Whether to send StartTLS after connecting (`ldap://` only).
     pub start_tls: bool,
 }
 
-/// What a server is for.
+/// The role of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerRole {
     /// The writable provider.
     Provider,
-    /// Takes reads only; writes go to a provider.
+    /// A read-only server; writes go to a provider.
     Replica,
 }
 
-/// How to reach the directory and as whom.
-#[derive(Clone, Debug)]
+/// The directory servers, and the identity to use. `Debug` redacts the password.
+#[derive(Clone)]
 pub struct DirectoryConfig {
-    /// In order of preference for reading.
+    /// The servers, in order of preference for reading.
     pub servers: Vec<ServerConfig>,
-    /// Identity; empty binds anonymously.
+    /// The bind DN; empty binds anonymously.
     pub bind_dn: String,
-    /// Password of `bind_dn`.
+    /// The password of `bind_dn`.
     pub bind_password: String,
     /// The site's suffix.
     pub suffix: Dn,
-    /// Certificates to trust for TLS, PEM; `None` is the system's.
+    /// PEM file of trusted CA certificates; `None` trusts the system's.
     pub ca_file: Option<std::path::PathBuf>,
-    /// Default 1 s.
+    /// Longest time to connect. Default 1 s.
     pub connect_timeout: Duration,
-    /// Default 2 s, per operation (per entry in a search).
+    /// Longest time for one operation, or for each entry of a search. Default 2 s.
     pub operation_timeout: Duration,
 }
 
-/// How far below its base a search looks.
+/// The scope of a search (RFC 4511 §4.5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The base itself.
     Base,
     /// The direct children of the base.
     One,
-    /// The base and all below it.
+    /// The base and all entries below it.
     Subtree,
 }
 
-/// A search request. Paged underneath (RFC 2696) unless the scope is `Base`.
+/// A search request. Paged (RFC 2696) unless the scope is `Base`.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// Base of the search.
+    /// The base of the search.
     pub base: Dn,
-    /// How far below the base.
+    /// The scope below the base.
     pub scope: Scope,
-    /// Which entries.
+    /// The filter that selects entries.
     pub filter: Filter,
-    /// Which attributes; empty means all user attributes. `*` and `+` work.
+    /// The attributes to return; empty returns all user attributes. `*` and `+` are allowed.
     pub attributes: Vec<String>,
-    /// Most entries wanted; `None` is all. Reaching it is not an error.
+    /// Most entries to return; `None` returns all. Reaching the limit is not an error.
     pub limit: Option<usize>,
 }
 
-/// Extra conditions of a write.
+/// Conditions of a write.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
-    /// RFC 4528, sent critical: refuse with [`DirectoryError::AssertionFailed`] unless the entry matches.
+    /// Assertion (RFC 4528), sent critical: the write fails with [`DirectoryError::AssertionFailed`] unless the entry
+    /// matches.
     pub assert: Option<Filter>,
 }
 
-/// Proof of a write: the entryCSN after it (RFC 4527 post-read), when the server gives one.
+/// The state of an entry after a write (RFC 4527 post-read), as far as the server reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// entryCSN of the entry after the write.
@@ -86,10 +88,10 @@ pub struct Receipt {
     pub entry_uuid: Option<Uuid>,
 }
 
-/// What can come of an operation, as decisions for the caller.
+/// Errors of an operation, by what the caller can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
-    /// Result 32. Only from a server that answers for certain.
+    /// noSuchObject (32), from a server that answers with certainty.
     #[error("no such entry: {0}")]
     NoSuchObject(String),
     /// entryAlreadyExists (68, RFC 4511 §4.1.9).
@@ -98,24 +100,57 @@ pub enum DirectoryError {
     /// assertionFailed (122, RFC 4528).
     #[error("the entry has changed meanwhile")]
     AssertionFailed,
-    /// Results 49, 48, 53 on bind.
+    /// The bind was refused: results 49, 48, 53.
     #[error("the credentials were refused")]
     InvalidCredentials,
     /// insufficientAccessRights (50, RFC 4511 §4.1.9).
     #[error("not permitted: {0}")]
     InsufficientAccess(String),
-    /// Any other refusal that repeating will not mend: result code and the server's words.
+    /// Any other refusal that a retry will not change.
     #[error("refused by the directory (result {code}): {message}")]
     Refused {
-        /// LDAP result code.
+        /// The LDAP result code.
         code: u32,
-        /// Diagnostic message.
+        /// The diagnostic message of the server.
         message: String,
     },
-    /// No server could be asked, or none answered in time: later may work.
+    /// No server could be asked, or none answered in time: a retry may succeed.
     #[error("the directory is unavailable: {0}")]
     Unavailable(String),
-    /// A write was sent and its answer never came: it may or may not have happened.
+    /// A write was sent and no response arrived: it may or may not have been done.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
+}
+
+impl fmt::Debug for DirectoryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryConfig")
+            .field("servers", &self.servers)
+            .field("bind_dn", &self.bind_dn)
+            .field("suffix", &self.suffix)
+            .field("ca_file", &self.ca_file)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("operation_timeout", &self.operation_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_redacts_the_bind_password() {
+        let config = DirectoryConfig {
+            servers: vec![],
+            bind_dn: "cn=mailcore,ou=services".to_owned(),
+            bind_password: "hunter2".to_owned(),
+            suffix: Dn::root(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(1),
+            operation_timeout: Duration::from_secs(2),
+        };
+        let text = format!("{config:?}");
+        assert!(text.contains("cn=mailcore") && !text.contains("hunter2"), "{text}");
+    }
 }

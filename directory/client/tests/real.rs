@@ -1,5 +1,5 @@
 //! The pool against a real slapd 2.5.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests count as tests
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
 
 mod slapd;
 
@@ -46,7 +46,7 @@ async fn every_operation() {
     for wrong in ["", "password 2"] {
         assert_eq!(directory.bind(&person_dn(1), wrong).await, Err(DirectoryError::InvalidCredentials));
     }
-    // A bind of a user must not change the identity of the pool.
+    // A user's bind must not change the identity of the pool.
     directory.rename(&person_dn(1), "provostPersonId=renamed", None).await.unwrap();
     directory.delete(&below("people").child("provostPersonId", "renamed"), Control::default()).await.unwrap();
     let gone = directory.delete(&person_dn(1), Control::default()).await;
@@ -70,7 +70,7 @@ async fn wrong_identity_of_our_own() {
     assert!(matches!(anonymous, Err(DirectoryError::Refused { .. } | DirectoryError::InsufficientAccess(_))));
 }
 
-/// 64 writes at a time over clones, as an import does them; then pages, also two searches at once.
+/// 64 concurrent writes over clones, as an import sends them; then pages, with two searches at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_a_time() {
     const PEOPLE: u32 = 2500;
@@ -126,7 +126,7 @@ async fn until_cookie(stream: &mut SyncStream) -> (Vec<String>, provost_client::
     }
 }
 
-/// RFC 4533: a refresh, changes as they happen, and resuming from a cookie of the persist phase without a full refresh.
+/// RFC 4533: a refresh, changes as they happen, and a resume from a cookie of the persist phase without a full refresh.
 #[tokio::test]
 async fn sync_and_resume() {
     let slapd = Slapd::start();
@@ -151,7 +151,7 @@ async fn sync_and_resume() {
     assert!(!told.contains(&"RefreshPresentDone".to_owned()), "{told:?}");
 }
 
-/// A suffix that does not stand has no contextCSN: the server is no source.
+/// A suffix without an entry has no contextCSN, so the server cannot be followed.
 #[tokio::test]
 async fn no_context_csn_is_no_source() {
     let slapd = Slapd::start();

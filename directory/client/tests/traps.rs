@@ -1,5 +1,5 @@
-//! What servers and the library underneath do wrong, and that none of it hangs or panics a caller.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests count as tests
+//! Faults of servers and of the library underneath; none of them hangs or panics a caller.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
 
 mod fake;
 
@@ -60,16 +60,16 @@ async fn a_write_without_an_answer_is_unknown_and_sent_once() {
     assert_eq!((stalled.heard("AddRequest"), closing.heard("DelRequest")), (1, 1));
 }
 
-/// Each of these makes the library's driver or its parsers panic, or leaves it waiting.
+/// Each of these makes the library's driver or parsers panic, or leaves it waiting.
 #[tokio::test]
 async fn malformed_answers_are_an_unavailable_server() {
     let cases: [(&str, Vec<u8>); 6] = [
         ("not BER of LDAP", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
         ("an empty message", vec![0x30, 0]),
-        ("a result without its parts", vec![0x30, 5, 2, 1, 2, 0x65, 0]),
+        ("a result without components", vec![0x30, 5, 2, 1, 2, 0x65, 0]),
         ("an unknown operation on a search", vec![0x30, 5, 2, 1, 2, 0x7e, 0]),
-        ("controls that are none", vec![0x30, 9, 2, 1, 2, 0x65, 0, 0xa0, 2, 4, 0]),
-        ("a cut message", vec![0x30, 0x82, 0x10]),
+        ("malformed controls", vec![0x30, 9, 2, 1, 2, 0x65, 0, 0xa0, 2, 4, 0]),
+        ("a truncated message", vec![0x30, 0x82, 0x10]),
     ];
     for (what, octets) in cases {
         let broken = Arc::new(AtomicBool::new(true));
@@ -89,7 +89,7 @@ async fn malformed_answers_are_an_unavailable_server() {
 
 #[tokio::test]
 async fn an_answer_to_a_write_that_cannot_be_read_is_unknown() {
-    // AddResponse with an ENUMERATED of no octets and nothing behind it.
+    // An AddResponse with an empty ENUMERATED and nothing after it.
     let octets = vec![0x30, 7, 2, 1, 2, 0x69, 2, 10, 0];
     let fake = Fake::start(good(move |message| is_write(message).then(|| vec![Raw(octets.clone())]))).await;
     let outcome = fake.directory().add(Entry::new(zoe()).with("uid", "zoe")).await;
@@ -107,7 +107,7 @@ async fn a_result_that_breaks_off_is_not_a_result() {
     assert_eq!(found.iter().map(|entry| entry.first("uid")).collect::<Vec<_>>(), [Some("zoe")]);
 }
 
-/// RFC 4511 §4.4.1: the library ignores it (message id 0); the closing that follows must be enough.
+/// RFC 4511 §4.4.1: the library ignores the notice (message id 0), so the close that follows must suffice.
 #[tokio::test]
 async fn notice_of_disconnection() {
     let notice = b"\x30\x24\x02\x01\x00\x78\x1f\x0a\x01\x34\x04\x00\x04\x00\x8a\x161.3.6.1.4.1.1466.20036".to_vec();
@@ -124,7 +124,7 @@ async fn notice_of_disconnection() {
 }
 
 #[tokio::test]
-async fn a_referral_among_the_entries_is_left_out() {
+async fn a_referral_among_the_entries_is_dropped() {
     let reference =
         || Say(LdapOp::SearchResultReference(LdapSearchResultReference { uris: vec!["ldap://elsewhere/".into()] }));
     let fake = Fake::start(good(move |message| {
@@ -142,16 +142,20 @@ fn refusing(code: u16) -> impl Fn(&LdapMsg) -> Vec<fake::Reply> {
     })
 }
 
-/// Results 10, 52 and 53 mean that another server is the one to ask: looked for once, never chased.
+/// Results 10, 52 and 53 name another server as the one to ask: it is looked up once, and referrals are never followed.
 #[tokio::test]
-async fn topology_changes_are_looked_after_once() {
+async fn a_topology_change_is_handled_once() {
     for code in [10, 52, 53] {
         let (old, new) = (Fake::start(refusing(code)).await, Fake::start(good(|_| None)).await);
         let both = directory(&[(&old.url(), ServerRole::Provider), (&new.url(), ServerRole::Provider)]);
         let add = || Entry::new(zoe()).with("uid", "zoe");
         assert!(both.add(add()).await.is_ok(), "{code}");
         assert!(both.add(add()).await.is_ok(), "{code}");
-        assert_eq!((old.heard("AddRequest"), new.heard("AddRequest")), (1, 2), "{code}: the new one is kept to");
+        assert_eq!(
+            (old.heard("AddRequest"), new.heard("AddRequest")),
+            (1, 2),
+            "{code}: later writes go to the new one"
+        );
         assert!(both.search(small()).await.is_ok(), "{code}");
 
         let alone = Fake::start(refusing(code)).await;
@@ -181,7 +185,7 @@ async fn a_replica_is_never_written_to() {
     assert_eq!(replica.heard("AddRequest"), 0);
 }
 
-/// A replica that is being filled answers every question with success, and with too little.
+/// A replica that is still being filled answers every question with success, but incompletely.
 #[tokio::test]
 async fn a_replica_without_context_csn_is_down() {
     let filling = Fake::start(good(|message| match &message.op {
@@ -197,7 +201,7 @@ async fn a_replica_without_context_csn_is_down() {
 }
 
 #[tokio::test]
-async fn the_good_server_is_kept_to_and_the_dead_one_left_alone() {
+async fn the_healthy_server_is_preferred_and_the_dead_one_skipped() {
     let logins = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&logins);
     let stalled = Fake::start(move |_| {
@@ -211,8 +215,8 @@ async fn the_good_server_is_kept_to_and_the_dead_one_left_alone() {
     for _ in 0..20 {
         assert!(both.search(small()).await.is_ok());
     }
-    assert_eq!(logins.load(Ordering::Relaxed), 1, "the dead one is not tried each time");
-    // Alone, it is tried three times; then the circuit is open and the answer comes at once.
+    assert_eq!(logins.load(Ordering::Relaxed), 1, "the dead server is not tried each time");
+    // With no other server, it is tried three times; then the circuit is open and calls fail at once.
     let alone = stalled.directory();
     for _ in 0..3 {
         assert!(unavailable(&alone.search(small()).await));
@@ -223,7 +227,7 @@ async fn the_good_server_is_kept_to_and_the_dead_one_left_alone() {
     assert_eq!(logins.load(Ordering::Relaxed), tried);
 }
 
-/// The paged control is not sent for small results, whose order would disturb another page's state.
+/// Small results are read without the paged control, which could disturb the paging state of another search.
 #[tokio::test]
 async fn large_results_are_asked_for_in_pages() {
     let fake = Fake::start(good(|_| None)).await;
@@ -261,11 +265,11 @@ async fn an_empty_password_is_not_sent() {
     assert_eq!(fake.heard("BindRequest"), 0);
 }
 
-/// A sync whose messages are malformed ends with an error; the View takes it up elsewhere.
+/// A sync whose messages are malformed ends with an error; the View starts it again elsewhere.
 #[tokio::test]
 async fn malformed_sync_messages_end_the_stream() {
     let cases: [Vec<u8>; 3] = [
-        // An intermediate response without parts; one of another name; an entry without its state control.
+        // An intermediate response without components; one of another name; an entry without its Sync State control.
         vec![0x30, 5, 2, 1, 3, 0x79, 0],
         vec![0x30, 12, 2, 1, 3, 0x79, 7, 0x80, 1, b'1', 0x81, 2, 0xa4, 0],
         vec![0x30, 9, 2, 1, 3, 0x64, 4, 4, 0, 0x30, 0],
@@ -280,7 +284,7 @@ async fn malformed_sync_messages_end_the_stream() {
     }
 }
 
-/// A server that answers everything but refuses RFC 4533: the next attempt goes to another one.
+/// A server that answers but refuses RFC 4533: the next attempt goes to another one.
 #[tokio::test]
 async fn a_server_that_does_not_provide_is_passed_over() {
     let without = Fake::start(good(|message| is_search(message).then(|| vec![done(12)]))).await;
@@ -291,7 +295,7 @@ async fn a_server_that_does_not_provide_is_passed_over() {
     assert!(both.sync(None).await.unwrap().url().ends_with(&with.port.to_string()));
 }
 
-/// While another one stands in, the preferred server is looked at in the background.
+/// While another server serves, the preferred one is probed in the background.
 #[tokio::test]
 async fn the_preferred_server_is_returned_to() {
     let down = Arc::new(AtomicBool::new(true));
@@ -360,11 +364,11 @@ async fn a_listener_that_never_answers_start_tls() {
     }
 }
 
-/// A server in good health whose long results hold all our places: those who find none free say nothing against it.
+/// Our own long searches take all permits of a healthy server. Callers without a permit must not count against it.
 #[tokio::test]
 async fn our_own_saturation_does_not_open_the_breaker() {
     const PLACES: usize = 16;
-    // Three times as long as a caller waits for a place, and never a pause as long as that.
+    // Three times as long as a caller waits for a permit, and never silent for that long.
     let slow = || (0..36).flat_map(|_| [Pause(Duration::from_millis(25)), entry("uid=a,dc=example", "uid", "a")]);
     let fake = Fake::start(good(move |message| {
         let long =

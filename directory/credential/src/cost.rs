@@ -1,4 +1,4 @@
-//! Hashes with a cost: argon2 (RFC 9106) and PBKDF2 (RFC 8018).
+//! Hashes with a configurable cost: argon2 (RFC 9106) and PBKDF2 (RFC 8018).
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
@@ -8,25 +8,25 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::Verdict;
+use crate::Verification;
 
-/// Memory of a new argon2id hash, in KiB. OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
+/// Memory of a new argon2id hash, KiB. OWASP Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
 const ARGON2_MEMORY_KIB: u32 = 19_456;
 const ARGON2_PASSES: u32 = 2;
 const ARGON2_LANES: u32 = 1;
 const ARGON2_OUTPUT_OCTETS: usize = 32;
 
-/// Most memory that a stored value may ask for, in KiB: 256 MiB.
+/// Most memory that a stored value may demand, KiB (256 MiB).
 const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 const ARGON2_PASSES_MAX: u32 = 16;
 const ARGON2_LANES_MAX: u32 = 8;
 
 /// Rounds of a new PBKDF2-SHA256 hash. OWASP Password Storage Cheat Sheet, 2023.
 const PBKDF2_ROUNDS: u32 = 600_000;
-/// Most rounds that a stored value may ask for: a second or two.
+/// Most rounds that a stored value may demand: one or two seconds.
 const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 
-/// Bounds of salt and digest in a stored value, in octets. RFC 9106 §3.1 asks for a salt of 8 at least.
+/// Bounds of salt and digest in a stored value, octets. RFC 9106 §3.1 asks for a salt of at least 8.
 const SALT_OCTETS_MAX: usize = 64;
 const ARGON2_SALT_OCTETS_MIN: usize = 8;
 const ARGON2_OUTPUT_OCTETS_MIN: usize = 16;
@@ -37,10 +37,10 @@ const UNPADDED: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
 
-/// Base64 of PHC strings.
+/// The base64 of PHC strings.
 const PHC: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, UNPADDED);
 
-/// "Adapted base64" of passlib and OpenLDAP's pw-pbkdf2: `.` for `+`.
+/// The "adapted base64" of passlib and OpenLDAP's pw-pbkdf2, with `.` for `+`.
 const ADAPTED: GeneralPurpose = GeneralPurpose::new(
     &match alphabet::Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./") {
         Ok(alphabet) => alphabet,
@@ -49,7 +49,7 @@ const ADAPTED: GeneralPurpose = GeneralPurpose::new(
     UNPADDED,
 );
 
-/// A new argon2id PHC string.
+/// Hashes a password with argon2id; returns the PHC string.
 pub(crate) fn argon2_hash(password: &[u8], salt: &[u8]) -> Option<String> {
     let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None).ok()?;
     let mut output = [0; ARGON2_OUTPUT_OCTETS];
@@ -58,25 +58,25 @@ pub(crate) fn argon2_hash(password: &[u8], salt: &[u8]) -> Option<String> {
     Some(format!("$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}${salt}${output}"))
 }
 
-/// Compares with an argon2 PHC string. slapd's module writes argon2i by default, so all three kinds are read.
-pub(crate) fn argon2_verify(password: &[u8], value: &str) -> Verdict {
-    let Some(stored) = Stored::parse(value) else { return Verdict::Unsupported };
+/// Verifies a password against an argon2 PHC string of any variant: slapd's module writes argon2i by default.
+pub(crate) fn argon2_verify(password: &[u8], value: &str) -> Verification {
+    let Some(stored) = Argon2Value::parse(value) else { return Verification::Unsupported };
     let mut output = vec![0; stored.output.len()];
     match stored.argon2.hash_password_into(password, &stored.salt, &mut output) {
-        Ok(()) => Verdict::from(output.ct_eq(&stored.output)),
-        Err(_) => Verdict::Unsupported,
+        Ok(()) => Verification::from(output.ct_eq(&stored.output)),
+        Err(_) => Verification::Unsupported,
     }
 }
 
 /// A stored argon2 value whose costs are within our bounds.
-struct Stored {
+struct Argon2Value {
     argon2: Argon2<'static>,
     salt: Vec<u8>,
     output: Vec<u8>,
 }
 
-impl Stored {
-    /// `$argon2id$v=19$m=65536,t=2,p=1$salt$output`; without `v=` it is version 16.
+impl Argon2Value {
+    /// Parses `$argon2id$v=19$m=65536,t=2,p=1$salt$output`; without `v=` the version is 16.
     fn parse(value: &str) -> Option<Self> {
         let mut fields = value.strip_prefix('$')?.split('$');
         let algorithm = Algorithm::try_from(fields.next()?).ok()?;
@@ -101,7 +101,7 @@ impl Stored {
     }
 }
 
-/// Which HMAC a PBKDF2 value uses.
+/// The HMAC of a PBKDF2 value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prf {
     Sha1,
@@ -109,15 +109,15 @@ pub(crate) enum Prf {
     Sha512,
 }
 
-/// A new `rounds$salt$hash`.
+/// Hashes a password with PBKDF2; returns `rounds$salt$hash`.
 pub(crate) fn pbkdf2_hash(password: &[u8], salt: &[u8]) -> String {
     let mut output = [0; 32];
     derive(Prf::Sha256, password, salt, PBKDF2_ROUNDS, &mut output);
     format!("{PBKDF2_ROUNDS}${}${}", ADAPTED.encode(salt), ADAPTED.encode(output))
 }
 
-/// Compares with `rounds$salt$hash`; the hash has the whole length of its digest.
-pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verdict {
+/// Verifies a password against `rounds$salt$hash`. The hash must have the full length of its digest.
+pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verification {
     let octets = match prf {
         Prf::Sha1 => 20,
         Prf::Sha256 => 32,
@@ -129,10 +129,10 @@ pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verdict {
         let rounds = bounded(rounds, PBKDF2_ROUNDS_MAX)?;
         Some((rounds, decode(&ADAPTED, salt, 1, SALT_OCTETS_MAX)?, decode(&ADAPTED, expected, octets, octets)?))
     };
-    let Some((rounds, salt, expected)) = parsed() else { return Verdict::Unsupported };
+    let Some((rounds, salt, expected)) = parsed() else { return Verification::Unsupported };
     let mut output = vec![0; octets];
     derive(prf, password, &salt, rounds, &mut output);
-    Verdict::from(output.ct_eq(&expected))
+    Verification::from(output.ct_eq(&expected))
 }
 
 fn derive(prf: Prf, password: &[u8], salt: &[u8], rounds: u32, output: &mut [u8]) {
@@ -143,7 +143,7 @@ fn derive(prf: Prf, password: &[u8], salt: &[u8], rounds: u32, output: &mut [u8]
     }
 }
 
-/// A decimal number from one to `most`.
+/// Parses a decimal number from one to `most`.
 fn bounded(text: &str, most: u32) -> Option<u32> {
     text.parse().ok().filter(|number| (1..=most).contains(number))
 }

@@ -1,35 +1,35 @@
-//! `{CRYPT}`: SHA-crypt `$5$` and `$6$` (Drepper, "Unix crypt using SHA-256 and SHA-512").
+//! `{CRYPT}` values: SHA-crypt `$5$` and `$6$` (Drepper, "Unix crypt using SHA-256 and SHA-512").
 
 use sha_crypt::{PasswordVerifier, ShaCrypt, password_hash::Error};
 
-use crate::Verdict;
+use crate::Verification;
 
-/// Most rounds that a stored value may ask for: about a second. SHA-crypt's own limit is 999,999,999.
+/// Most rounds that a stored value may demand: about a second. SHA-crypt's own limit is 999,999,999.
 const ROUNDS_MAX: u32 = 1_000_000;
-/// Fewest. SHA-crypt's own limit.
+/// Fewest rounds: SHA-crypt's own limit.
 const ROUNDS_MIN: u32 = 1_000;
-/// Longest whole value, in octets: identifier, rounds, 16 octets of salt, 86 of digest.
+/// Longest value, octets: identifier, rounds, 16 octets of salt, 86 of digest.
 const VALUE_OCTETS_MAX: usize = 128;
 
-/// Compares with a crypt(3) value.
+/// Verifies a password against a crypt(3) value.
 ///
-/// Descrypt and `$1$` are broken, `$2b$` and `$y$` need crates that nothing else here needs: all of them are unsupported,
-/// and a bind at the server that wrote them decides instead.
-pub(crate) fn verify(password: &[u8], value: &str) -> Verdict {
+/// Descrypt and `$1$` are broken; `$2b$` and `$y$` would need crates that nothing else needs. All of them are
+/// unsupported, and a bind at the server that wrote them decides instead.
+pub(crate) fn verify(password: &[u8], value: &str) -> Verification {
     let Some(rest) = value.strip_prefix("$5$").or_else(|| value.strip_prefix("$6$")) else {
-        return Verdict::Unsupported;
+        return Verification::Unsupported;
     };
     if value.len() > VALUE_OCTETS_MAX || !rounds_are_bounded(rest) {
-        return Verdict::Unsupported;
+        return Verification::Unsupported;
     }
     match ShaCrypt::SHA512.verify_password(password, value) {
-        Ok(()) => Verdict::Match,
-        Err(Error::PasswordInvalid) => Verdict::Mismatch,
-        Err(_) => Verdict::Unsupported,
+        Ok(()) => Verification::Match,
+        Err(Error::PasswordInvalid) => Verification::Mismatch,
+        Err(_) => Verification::Unsupported,
     }
 }
 
-/// sha-crypt takes a `rounds=` that it cannot read for the salt, so it is read here first.
+/// Checks `rounds=` before the sha-crypt crate does, which takes a malformed one for the salt.
 fn rounds_are_bounded(rest: &str) -> bool {
     match rest.strip_prefix("rounds=") {
         None => true,

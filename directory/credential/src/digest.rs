@@ -1,4 +1,4 @@
-//! Salted and plain SHA values: `{SHA}`, `{SSHA}` and their SHA-2 sisters of OpenLDAP's pw-sha2.
+//! Plain and salted SHA values: `{SHA}`, `{SSHA}` and the SHA-2 forms of OpenLDAP's pw-sha2.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,48 +6,56 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::Verdict;
+use crate::Verification;
 
-/// Longest salt behind a digest, in octets. OpenLDAP writes 4 or 8, 389-DS 8, Dovecot 4.
+/// Longest salt after a digest, octets. OpenLDAP writes 4 or 8, 389-DS 8, Dovecot 4.
 const SALT_OCTETS_MAX: usize = 64;
 
-/// Which digest, and whether a salt follows it.
+/// The digest of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ShaDigest {
     Sha1,
     Sha256,
     Sha512,
 }
 
-/// `{SSHA}`: digest of password and salt, then the salt, in base64.
+/// Whether a salt follows the digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Salt {
+    Absent,
+    Present,
+}
+
+/// Returns an `{SSHA}` value: base64 of the digest of password and salt, followed by the salt.
 pub(crate) fn salted_sha1(password: &[u8], salt: &[u8]) -> String {
-    let mut value = digest(Kind::Sha1, password, salt);
+    let mut value = digest(ShaDigest::Sha1, password, salt);
     value.extend_from_slice(salt);
     STANDARD.encode(value)
 }
 
-/// Compares with base64 of `digest [salt]`. `salted` says which of the two forms the scheme's name promises.
-pub(crate) fn verify(kind: Kind, salted: bool, password: &[u8], encoded: &[u8]) -> Verdict {
+/// Verifies a password against base64 of `digest [salt]`. The scheme's name decides whether a salt must be there.
+pub(crate) fn verify(kind: ShaDigest, expected_salt: Salt, password: &[u8], encoded: &[u8]) -> Verification {
     let octets = match kind {
-        Kind::Sha1 => 20,
-        Kind::Sha256 => 32,
-        Kind::Sha512 => 64,
+        ShaDigest::Sha1 => 20,
+        ShaDigest::Sha256 => 32,
+        ShaDigest::Sha512 => 64,
     };
-    let Ok(value) = STANDARD.decode(encoded) else { return Verdict::Unsupported };
-    let Some((expected, salt)) = value.split_at_checked(octets) else { return Verdict::Unsupported };
-    if salt.is_empty() == salted || salt.len() > SALT_OCTETS_MAX {
-        return Verdict::Unsupported;
+    let Ok(value) = STANDARD.decode(encoded) else { return Verification::Unsupported };
+    let Some((expected, salt)) = value.split_at_checked(octets) else { return Verification::Unsupported };
+    let found_salt = if salt.is_empty() { Salt::Absent } else { Salt::Present };
+    if found_salt != expected_salt || salt.len() > SALT_OCTETS_MAX {
+        return Verification::Unsupported;
     }
-    Verdict::from(digest(kind, password, salt).ct_eq(expected))
+    Verification::from(digest(kind, password, salt).ct_eq(expected))
 }
 
-fn digest(kind: Kind, password: &[u8], salt: &[u8]) -> Vec<u8> {
+fn digest(kind: ShaDigest, password: &[u8], salt: &[u8]) -> Vec<u8> {
     fn of<D: Digest>(password: &[u8], salt: &[u8]) -> Vec<u8> {
         D::new().chain_update(password).chain_update(salt).finalize().to_vec()
     }
     match kind {
-        Kind::Sha1 => of::<Sha1>(password, salt),
-        Kind::Sha256 => of::<Sha256>(password, salt),
-        Kind::Sha512 => of::<Sha512>(password, salt),
+        ShaDigest::Sha1 => of::<Sha1>(password, salt),
+        ShaDigest::Sha256 => of::<Sha256>(password, salt),
+        ShaDigest::Sha512 => of::<Sha512>(password, salt),
     }
 }

@@ -1,113 +1,116 @@
-//! `userPassword` values: `{ARGON2}$argon2id$...`, `{SSHA}`, `{CRYPT}$6$...`, `{PBKDF2-SHA256}`.
+//! Hashing and verification of `userPassword` values: `{ARGON2}$argon2id$...`, `{SSHA}`, `{CRYPT}$6$...`,
+//! `{PBKDF2-SHA256}`.
 
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::cost::Prf;
-use crate::digest::Kind;
+use crate::digest::{Salt, ShaDigest};
 use crate::{PASSWORD_OCTETS_MAX, Secret, cost, crypt, digest, opaque_string};
 
-/// Octets of a new salt. RFC 9106 §3.1 recommends 16 for password hashing.
+/// Salt of a new hash, octets. RFC 9106 §3.1 recommends 16 for password hashing.
 const SALT_OCTETS: usize = 16;
-/// Octets of a new `{SSHA}` salt: what OpenLDAP 2.4 and later read and write.
+/// Salt of a new `{SSHA}` value, octets, as OpenLDAP 2.4 and later write it.
 const SSHA_SALT_OCTETS: usize = 8;
-/// Longest scheme name, in octets: `PBKDF2-SHA512` has 13.
+/// Longest scheme name, octets: `PBKDF2-SHA512` has 13.
 const SCHEME_OCTETS_MAX: usize = 16;
 
-/// How a new password is stored.
+/// The scheme in which a new password is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Scheme {
-    /// `{ARGON2}` + PHC string, as OpenLDAP's argon2 module writes it.
+    /// `{ARGON2}` and a PHC string, as OpenLDAP's argon2 module writes it.
     #[default]
     Argon2,
     /// `{PBKDF2-SHA256}rounds$salt$hash`, as OpenLDAP's pw-pbkdf2 writes it.
     Pbkdf2Sha256,
-    /// `{SSHA}`: salted SHA-1, for servers that know nothing better.
+    /// `{SSHA}`: salted SHA-1, for servers that support nothing better.
     Ssha,
 }
 
-/// What a comparison of a password with one stored value said.
+/// The result of comparing a password with one stored value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is the password.
+pub enum Verification {
+    /// The password matches.
     Match,
-    /// It is not.
+    /// The password does not match.
     Mismatch,
-    /// The value's scheme is unknown, malformed, or its cost is beyond our bounds: nothing can be said.
+    /// The scheme is unknown, the value malformed, or its cost beyond our bounds: the result is open.
     Unsupported,
 }
 
-impl From<Choice> for Verdict {
+impl From<Choice> for Verification {
     fn from(equal: Choice) -> Self {
         if bool::from(equal) { Self::Match } else { Self::Mismatch }
     }
 }
 
-/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call it
-/// off the async threads.
+/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call
+/// it off the async threads.
 ///
-/// Ask [`Secret::is_usable`] first: what it refuses can be hashed, but no login will ever match it.
+/// Check [`Secret::is_usable`] first: an unusable password can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {
     hash_with_salt(password, scheme, rand::random())
 }
 
-/// Compares in constant time. Slow by design: call it off the async threads.
+/// Verifies a password in constant time. Slow by design: call it off the async threads.
 ///
-/// The password is compared in the form of [`opaque_string`]; where it was typed in another one, as typed too: other
-/// software may have set it so. Never more than [`PASSWORD_OCTETS_MAX`] octets are hashed.
+/// Compares the form of [`opaque_string`] and, where that differs, the password as typed, because other software may
+/// have set it so. Hashes at most [`PASSWORD_OCTETS_MAX`] octets.
 ///
-/// RFC 2307 §5.3: `{scheme}value`, the scheme in any case; a value without a scheme is the clear password, as slapd has it.
-pub fn verify(password: &Secret, stored: &[u8]) -> Verdict {
+/// RFC 2307 §5.3: a value is `{scheme}value`, with the scheme in any case. A value without a scheme is a clear
+/// password, as in slapd.
+pub fn verify(password: &Secret, stored: &[u8]) -> Verification {
     if !password.is_usable() {
-        return Verdict::Mismatch;
+        return Verification::Mismatch;
     }
     let typed = password.reveal();
     let opaque = opaque_string(typed);
     match verify_octets(opaque.as_bytes(), stored) {
-        Verdict::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => {
+        Verification::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => {
             verify_octets(typed.as_bytes(), stored)
         }
         verdict => verdict,
     }
 }
 
-fn verify_octets(password: &[u8], stored: &[u8]) -> Verdict {
-    let Ok(text) = std::str::from_utf8(stored) else { return Verdict::from(password.ct_eq(stored)) };
-    let Some((scheme, value)) = split_scheme(text) else { return Verdict::from(password.ct_eq(stored)) };
+fn verify_octets(password: &[u8], stored: &[u8]) -> Verification {
+    let Ok(text) = std::str::from_utf8(stored) else { return Verification::from(password.ct_eq(stored)) };
+    let Some((scheme, value)) = split_scheme(text) else { return Verification::from(password.ct_eq(stored)) };
     match scheme.as_str() {
         "ARGON2" | "ARGON2I" | "ARGON2ID" => cost::argon2_verify(password, value),
         "PBKDF2" | "PBKDF2-SHA1" => cost::pbkdf2_verify(Prf::Sha1, password, value),
         "PBKDF2-SHA256" => cost::pbkdf2_verify(Prf::Sha256, password, value),
         "PBKDF2-SHA512" => cost::pbkdf2_verify(Prf::Sha512, password, value),
         "CRYPT" => crypt::verify(password, value),
-        "SHA" => digest::verify(Kind::Sha1, false, password, value.as_bytes()),
-        "SSHA" => digest::verify(Kind::Sha1, true, password, value.as_bytes()),
-        "SHA256" => digest::verify(Kind::Sha256, false, password, value.as_bytes()),
-        "SSHA256" => digest::verify(Kind::Sha256, true, password, value.as_bytes()),
-        "SHA512" => digest::verify(Kind::Sha512, false, password, value.as_bytes()),
-        "SSHA512" => digest::verify(Kind::Sha512, true, password, value.as_bytes()),
-        "CLEARTEXT" => Verdict::from(password.ct_eq(value.as_bytes())),
-        _ => Verdict::Unsupported,
+        "SHA" => digest::verify(ShaDigest::Sha1, Salt::Absent, password, value.as_bytes()),
+        "SSHA" => digest::verify(ShaDigest::Sha1, Salt::Present, password, value.as_bytes()),
+        "SHA256" => digest::verify(ShaDigest::Sha256, Salt::Absent, password, value.as_bytes()),
+        "SSHA256" => digest::verify(ShaDigest::Sha256, Salt::Present, password, value.as_bytes()),
+        "SHA512" => digest::verify(ShaDigest::Sha512, Salt::Absent, password, value.as_bytes()),
+        "SSHA512" => digest::verify(ShaDigest::Sha512, Salt::Present, password, value.as_bytes()),
+        "CLEARTEXT" => Verification::from(password.ct_eq(value.as_bytes())),
+        _ => Verification::Unsupported,
     }
 }
 
-/// Costs what a comparison with a new argon2 value costs, and says nothing.
+/// Takes as long as a verification against a new argon2 value, and returns nothing.
 ///
-/// For a login with an unknown name: without it, the time of the refusal tells which names exist.
+/// For a login with an unknown name: without it, the response time would reveal which names exist.
 pub fn dummy_verify(password: &Secret) {
-    // Too long or empty is refused before hashing for those who exist, too.
+    // Too long and empty passwords are refused without hashing for existing names too.
     if password.is_usable() {
         std::hint::black_box(cost::argon2_hash(opaque_string(password.reveal()).as_bytes(), &[0; SALT_OCTETS]));
     }
 }
 
-/// `hash` with chance as an argument.
+/// Implements [`hash`] with the random salt as an argument.
 fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) -> String {
     let opaque = opaque_string(password.reveal());
     let octets = opaque.as_bytes();
     match scheme {
         Scheme::Argon2 => match cost::argon2_hash(octets, &salt) {
             Some(value) => format!("{{ARGON2}}{value}"),
-            // Only constants of ours can be out of argon2's range; a test holds them. Never store a clear value for that.
+            // Only wrong constants of ours could make argon2 fail, which a test excludes. Even then, no clear value is
+            // stored.
             None => hash_with_salt(password, Scheme::Pbkdf2Sha256, salt),
         },
         Scheme::Pbkdf2Sha256 => format!("{{PBKDF2-SHA256}}{}", cost::pbkdf2_hash(octets, &salt)),
@@ -118,14 +121,14 @@ fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) ->
     }
 }
 
-/// `{scheme}value`, the scheme in capitals; `None` when there is no scheme. A scheme has one character at least (as slapd
-/// reads it), so `{}x` is clear.
+/// Splits `{scheme}value`, the scheme in capitals; `None` without a scheme. A scheme has at least one character, as in
+/// slapd, so `{}x` is a clear password.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, value) = text.strip_prefix('{')?.split_once('}')?;
     if scheme.is_empty() {
         return None;
     }
-    // A longer one is unknown anyway; cut so that it cannot cost memory.
+    // A longer scheme is unknown anyway; the cut bounds its memory.
     let scheme = scheme.get(..SCHEME_OCTETS_MAX).unwrap_or(scheme);
     Some((scheme.to_ascii_uppercase(), value))
 }
@@ -144,7 +147,7 @@ mod tests {
         ] {
             let value = hash_with_salt(&password, scheme, [0; SALT_OCTETS]);
             assert!(value.starts_with(head), "{value}");
-            assert_eq!(verify(&password, value.as_bytes()), Verdict::Match);
+            assert_eq!(verify(&password, value.as_bytes()), Verification::Match);
         }
     }
 
@@ -155,27 +158,27 @@ mod tests {
         for set in forms {
             let stored = hash(&Secret::new(set), Scheme::Ssha);
             for typed in forms {
-                assert_eq!(verify(&Secret::new(typed), stored.as_bytes()), Verdict::Match, "{set:?} {typed:?}");
+                assert_eq!(verify(&Secret::new(typed), stored.as_bytes()), Verification::Match, "{set:?} {typed:?}");
             }
             for other in ["cafe cafe", "cafécafé", "CAFÉ CAFÉ"] {
-                assert_eq!(verify(&Secret::new(other), stored.as_bytes()), Verdict::Mismatch, "{set:?} {other:?}");
+                assert_eq!(verify(&Secret::new(other), stored.as_bytes()), Verification::Mismatch, "{set:?} {other:?}");
             }
         }
-        // Set as typed, by other software or before this rule.
+        // Set as typed, by other software or an earlier version.
         let stored = format!("{{SSHA}}{}", digest::salted_sha1("cafe\u{301} cafe\u{301}".as_bytes(), b"saltsalt"));
-        assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verdict::Match);
+        assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verification::Match);
     }
 
-    /// The longest password, set and typed in either form.
+    /// The longest password matches in either form.
     #[test]
     fn the_longest_password_matches() {
         let (composed, apart) = ("é".repeat(256), "e\u{301}".repeat(256));
         for set in [&composed, &apart] {
             let stored = hash(&Secret::new(set.as_str()), Scheme::Ssha);
             for typed in [&composed, &apart] {
-                assert_eq!(verify(&Secret::new(typed.as_str()), stored.as_bytes()), Verdict::Match);
+                assert_eq!(verify(&Secret::new(typed.as_str()), stored.as_bytes()), Verification::Match);
             }
-            assert_eq!(verify(&Secret::new(format!("{apart}x")), stored.as_bytes()), Verdict::Mismatch);
+            assert_eq!(verify(&Secret::new(format!("{apart}x")), stored.as_bytes()), Verification::Mismatch);
         }
     }
 
@@ -199,9 +202,9 @@ mod tests {
                 .min()
                 .unwrap_or_default()
         };
-        let real = fastest(&|| assert_eq!(verify(&wrong, stored.as_bytes()), Verdict::Mismatch));
+        let real = fastest(&|| assert_eq!(verify(&wrong, stored.as_bytes()), Verification::Mismatch));
         let dummy = fastest(&|| dummy_verify(&wrong));
-        // Wide, because the machine is shared: what must not happen is a factor of hundreds.
+        // A wide bound, because the machine is shared: the test excludes a factor of hundreds.
         assert!(dummy * 4 > real && real * 4 > dummy, "real {real:?}, dummy {dummy:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! Passwords: hashes as the directory holds them, and the SASL mechanisms that carry a password.
+//! Passwords: hashes as the directory stores them, and the SASL mechanisms that carry a password.
 //!
-//! RFC 4616 (PLAIN), RFC 2307 `{SCHEME}` values. No socket, no directory. Every cost that a stored value asks for is
-//! bounded here, because a writer of a `userPassword` must not be able to stop a mail node with it.
+//! RFC 4616 (PLAIN), RFC 2307 `{SCHEME}` values. Uses no socket and no directory. The cost that a stored value demands
+//! is bounded here, because whoever can write a `userPassword` must not be able to stop a mail node with it.
 
 mod cost;
 mod crypt;
@@ -11,7 +11,7 @@ mod opaque;
 mod sasl;
 mod secret;
 
-pub use hash::{Scheme, Verdict, dummy_verify, hash, verify};
+pub use hash::{Scheme, Verification, dummy_verify, hash, verify};
 pub use opaque::opaque_string;
 pub use sasl::{PLAIN_BASE64_OCTETS_MAX, PLAIN_OCTETS_MAX, PlainError, PlainIdentity, plain};
 pub use secret::{PASSWORD_OCTETS_MAX, Secret, TYPED_OCTETS_MAX};

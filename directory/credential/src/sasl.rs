@@ -1,22 +1,23 @@
-//! SASL PLAIN (RFC 4616).
+//! The SASL mechanism PLAIN (RFC 4616).
 
 use crate::{Secret, TYPED_OCTETS_MAX};
 
-/// Longest decoded PLAIN message, in octets: two names of at most 255 octets (RFC 4616 §2), the password as typed, two NULs.
+/// Longest decoded PLAIN message, octets: two names of at most 255 octets (RFC 4616 §2), the password as typed, two
+/// NULs.
 pub const PLAIN_OCTETS_MAX: usize = 255 + 1 + 255 + 1 + TYPED_OCTETS_MAX;
 
-/// The same in base64, octets: what a line that carries it must have room for. Longer than any response of LOGIN.
+/// Longest PLAIN message in base64, octets: the line that carries it needs this room. No response of LOGIN is longer.
 pub const PLAIN_BASE64_OCTETS_MAX: usize = PLAIN_OCTETS_MAX.div_ceil(3) * 4;
 
-/// Longest name within it, in octets. RFC 4616 §2.
+/// Longest name in a PLAIN message, octets (RFC 4616 §2).
 const NAME_OCTETS_MAX: usize = 255;
 
-/// What a PLAIN message says.
+/// The content of a PLAIN message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainIdentity {
-    /// Whom to act as; empty means the authenticated one.
+    /// The identity to act as; empty means the authenticated one.
     pub authorization: String,
-    /// Who is proving it.
+    /// The identity that the password proves.
     pub authentication: String,
     /// The password as it was sent.
     pub password: Secret,
@@ -27,7 +28,7 @@ pub struct PlainIdentity {
 #[error("not a SASL PLAIN message")]
 pub struct PlainError;
 
-/// Reads a decoded PLAIN message. The authentication identity and the password are not empty.
+/// Parses a decoded PLAIN message. Name and password must not be empty.
 pub fn plain(message: &[u8]) -> Result<PlainIdentity, PlainError> {
     if message.len() > PLAIN_OCTETS_MAX {
         return Err(PlainError);
@@ -36,7 +37,7 @@ pub fn plain(message: &[u8]) -> Result<PlainIdentity, PlainError> {
     let (authorization, rest) = text.split_once('\0').ok_or(PlainError)?;
     let (authentication, password) = rest.split_once('\0').ok_or(PlainError)?;
     let password = Secret::new(password);
-    // A third NUL would be in the password: `is_usable` sees it.
+    // A third NUL would be part of the password, which `is_usable` refuses.
     if authentication.is_empty() || !password.is_usable() {
         return Err(PlainError);
     }
@@ -52,11 +53,11 @@ mod tests {
     use crate::PASSWORD_OCTETS_MAX;
     use proptest::prelude::*;
 
-    /// RFC 4616 §4, the examples, then each way to be wrong.
+    /// The examples of RFC 4616 §4, then each kind of malformed message.
     #[test]
     fn plain_messages() {
         let long = "n".repeat(NAME_OCTETS_MAX + 1);
-        // The longest that there is: 255 + 1 + 255 + 1 + 1536 octets.
+        // The longest possible message: 255 + 1 + 255 + 1 + 1536 octets.
         let (name, apart) = ("n".repeat(NAME_OCTETS_MAX), "\u{3000}".repeat(PASSWORD_OCTETS_MAX));
         type Parts<'a> = (&'a str, &'a str, &'a str);
         let table: &[(&str, Option<Parts<'_>>)] = &[

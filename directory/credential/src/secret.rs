@@ -6,38 +6,39 @@ use subtle::ConstantTimeEq;
 
 use crate::opaque_string;
 
-/// Longest password, in octets of the form that is hashed ([`opaque_string`]): longer ones are refused before any hashing.
-/// Our own bound; RFC 4616 §2 asks for 255 at least. It is the one of every protocol, of imports and of the help desk.
+/// Longest password, octets in the form that is hashed ([`opaque_string`]); a longer one is refused before any hashing.
+/// RFC 4616 §2 asks for at least 255. The bound is the same in every protocol, in imports and for the help desk.
 pub const PASSWORD_OCTETS_MAX: usize = 512;
 
-/// Longest password as typed, in octets: what a client may send for one of [`PASSWORD_OCTETS_MAX`]. Letters and marks sent
-/// apart take at most three times the octets of NFC (UAX #15 §12), and so does a wide space.
+/// Longest password as typed, octets. Letters and marks sent apart take at most three times the octets of NFC (UAX #15
+/// §12), and so do wide spaces.
 pub const TYPED_OCTETS_MAX: usize = 3 * PASSWORD_OCTETS_MAX;
 
-/// A clear password. Its `Debug` shows nothing, it has no `Display`, and it compares in constant time.
+/// A clear password. `Debug` redacts it, `Display` does not exist, and comparison takes constant time.
 #[derive(Clone, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Takes the text over.
+    /// Wraps the text.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The password itself. Named so that a reader sees where it leaves.
+    /// Returns the password. Search for this name to find every place where a password leaves.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether [`crate::verify`] could ever match it: one to [`PASSWORD_OCTETS_MAX`] octets in the form that is hashed, and
-    /// no NUL, which PLAIN cannot carry (RFC 4616 §2). Ask before hashing a new password.
+    /// Whether [`crate::verify`] could ever match it: one to [`PASSWORD_OCTETS_MAX`] octets in the form that is hashed,
+    /// and no NUL, which PLAIN cannot carry (RFC 4616 §2). Check before hashing a new password.
     pub fn is_usable(&self) -> bool {
         !self.0.is_empty() && !self.is_too_long() && !self.0.contains('\0')
     }
 
-    /// Whether it is longer than [`PASSWORD_OCTETS_MAX`] in the form that is hashed, or than [`TYPED_OCTETS_MAX`] as typed.
+    /// Whether it is longer than [`PASSWORD_OCTETS_MAX`] in the form that is hashed, or than [`TYPED_OCTETS_MAX`] as
+    /// typed.
     pub fn is_too_long(&self) -> bool {
-        // In this order: what is prepared is bounded.
+        // The length as typed is checked first, so that the input of the preparation is bounded.
         self.0.len() > TYPED_OCTETS_MAX || opaque_string(&self.0).len() > PASSWORD_OCTETS_MAX
     }
 }
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_does_not_show_itself() {
+    fn debug_redacts_a_secret() {
         assert_eq!(format!("{:?}", Secret::new("horse")), "Secret(..)");
     }
 
@@ -71,7 +72,7 @@ mod tests {
             ("a\0b", false),
             (&"x".repeat(PASSWORD_OCTETS_MAX), true),
             (&"x".repeat(PASSWORD_OCTETS_MAX + 1), false),
-            // RFC 8265 §4.2.2: the form that is hashed counts, whichever was typed.
+            // RFC 8265 §4.2.2: the length of the hashed form counts, whichever was typed.
             (&"é".repeat(256), true),
             (&"e\u{301}".repeat(256), true),
             (&"\u{3000}".repeat(512), true),

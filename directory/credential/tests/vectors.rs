@@ -1,11 +1,11 @@
-//! Stored values made by others, and values that must not be believed.
+//! Stored values made by other software, and values that must not be computed.
 
 use proptest::prelude::*;
-use provost_credential::{Secret, Verdict, verify};
+use provost_credential::{Secret, Verification, verify};
 
 const PASSWORD: &str = "Élan vital 7";
 
-/// Made once by the tools named, with [`PASSWORD`].
+/// Tool, and the value that it made of [`PASSWORD`].
 const MADE_BY_OTHERS: &[(&str, &str)] = &[
     ("slappasswd 2.5.13 -h {SSHA}", "{SSHA}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
     ("slappasswd 2.5.13 -h {SHA}", "{SHA}Zie+k5UOtCZYww+cQiiZbNjpnsU="),
@@ -49,7 +49,7 @@ const MADE_BY_OTHERS: &[(&str, &str)] = &[
     ),
     ("doveadm pw -s SSHA256, 4 octets of salt", "{SSHA256}374lTRuAVQP1ZIbl36fWxmRDEbp23AKIoLOAfE37oskHw9+H"),
     ("RFC 2307 names are compared without case", "{ssha}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
-    ("no scheme: clear, as slapd has it", "Élan vital 7"),
+    ("no scheme: a clear password, as in slapd", "Élan vital 7"),
     ("slapd's name for clear", "{CLEARTEXT}Élan vital 7"),
 ];
 
@@ -60,12 +60,12 @@ fn secret(text: &str) -> Secret {
 #[test]
 fn values_made_by_others_match_and_mismatch() {
     for (source, stored) in MADE_BY_OTHERS {
-        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verdict::Match, "{source}: {stored}");
-        assert_eq!(verify(&secret("Élan vital 8"), stored.as_bytes()), Verdict::Mismatch, "{source}: {stored}");
+        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verification::Match, "{source}: {stored}");
+        assert_eq!(verify(&secret("Élan vital 8"), stored.as_bytes()), Verification::Mismatch, "{source}: {stored}");
     }
 }
 
-/// Vectors of the standards themselves.
+/// Test vectors of the standards.
 #[test]
 fn standard_vectors() {
     let table: &[(&str, &str, &str)] = &[
@@ -85,11 +85,11 @@ fn standard_vectors() {
         ("abc", "{SHA256}ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=", "FIPS 180-4"),
     ];
     for (password, stored, source) in table {
-        assert_eq!(verify(&secret(password), stored.as_bytes()), Verdict::Match, "{source}: {stored}");
+        assert_eq!(verify(&secret(password), stored.as_bytes()), Verification::Match, "{source}: {stored}");
     }
 }
 
-/// Unknown, malformed, or dearer than our bounds: nothing is said, and nothing is computed.
+/// Unknown, malformed and too costly values give no result and cost no computation.
 #[test]
 fn values_that_are_not_believed() {
     let salt_and_output = "0Pxqff2owyCJsT2TPFCoxQ$/kFCQTX+jDZ1kmydJjLbAvvIG+Q+16/GNzyKVnGAgsg";
@@ -134,22 +134,22 @@ fn values_that_are_not_believed() {
     for stored in table {
         let stored = stored.as_str();
         let shown: String = stored.chars().take(120).collect();
-        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verdict::Unsupported, "{shown}");
+        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verification::Unsupported, "{shown}");
     }
 }
 
 /// RFC 4513 §5.1.2: an empty password proves nothing, even against an empty value.
 #[test]
 fn passwords_that_never_match() {
-    assert_eq!(verify(&secret(""), b""), Verdict::Mismatch);
-    assert_eq!(verify(&secret(""), b"{CLEARTEXT}"), Verdict::Mismatch);
+    assert_eq!(verify(&secret(""), b""), Verification::Mismatch);
+    assert_eq!(verify(&secret(""), b"{CLEARTEXT}"), Verification::Mismatch);
     let long = "p".repeat(513);
-    assert_eq!(verify(&secret(&long), long.as_bytes()), Verdict::Mismatch);
+    assert_eq!(verify(&secret(&long), long.as_bytes()), Verification::Mismatch);
 }
 
 #[test]
 fn a_clear_value_that_is_no_utf8_matches_nothing() {
-    assert_eq!(verify(&secret("x"), b"\xff\xfe"), Verdict::Mismatch);
+    assert_eq!(verify(&secret("x"), b"\xff\xfe"), Verification::Mismatch);
 }
 
 proptest! {
@@ -166,8 +166,8 @@ proptest! {
     #[test]
     fn random_costs_end_soon(memory in any::<u32>(), passes in any::<u32>(), rounds in 2_000_001u32..) {
         let stored = format!("{{ARGON2}}$argon2id$v=19$m={memory},t={},p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", passes | 32);
-        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verdict::Unsupported);
+        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verification::Unsupported);
         let stored = format!("{{PBKDF2}}{rounds}$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAA");
-        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verdict::Unsupported);
+        prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verification::Unsupported);
     }
 }

@@ -1,16 +1,16 @@
-//! A mail address in the one form that the directory keys on.
+//! A mail address in its normal form, the key of address entries.
 
 use std::fmt;
 
-/// Longest local part. RFC 5321 §4.5.3.1.1.
+/// Longest local part, octets (RFC 5321 §4.5.3.1.1).
 pub const LOCAL_PART_OCTETS_MAX: usize = 64;
-/// Longest domain. RFC 5321 §4.5.3.1.2.
+/// Longest domain, octets (RFC 5321 §4.5.3.1.2).
 pub const DOMAIN_OCTETS_MAX: usize = 255;
 
 /// A normalised mail address: `local@domain`, lower case, ASCII, dot-atom local part, domain without trailing dot.
 ///
-/// Two spellings that reach the same mailbox are one value, so it can be an RDN and a map key.
-/// RFC 5321 §2.4 lets a host treat its own local parts as case-insensitive; this site does.
+/// Two spellings that reach the same mailbox are one value, so it can be an RDN and a map key. RFC 5321 §2.4 lets a
+/// host treat its own local parts as case-insensitive; this site does.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     text: Box<str>,
@@ -20,13 +20,13 @@ pub struct Address {
 /// Why a text is not an address of this site.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// No `@`, or nothing on one side of it.
+    /// The text has no `@`, or nothing on one side of it.
     #[error("an address has the form local@domain")]
     Shape,
-    /// RFC 5321 §4.5.3.1.
+    /// A part is too long (RFC 5321 §4.5.3.1).
     #[error("the local part is longer than {LOCAL_PART_OCTETS_MAX} octets or the domain than {DOMAIN_OCTETS_MAX}")]
     Length,
-    /// A character outside RFC 5322's dot-atom, or a misplaced dot or hyphen.
+    /// A character outside the dot-atom of RFC 5322, or a misplaced dot or hyphen.
     #[error("'{0}' is not allowed here in an address")]
     Character(char),
 }
@@ -38,7 +38,7 @@ impl Address {
         Self::from_parts(local, domain)
     }
 
-    /// Normalises a local part (unquoted) and a domain.
+    /// Normalises an unquoted local part and a domain.
     pub fn from_parts(local: &str, domain: &str) -> Result<Self, AddressError> {
         let domain = domain.strip_suffix('.').unwrap_or(domain);
         if local.is_empty() || domain.is_empty() {
@@ -53,23 +53,23 @@ impl Address {
         Ok(Self { text: text.into_boxed_str(), at: local.len() as u16 })
     }
 
-    /// The whole address, `local@domain`.
+    /// Returns the whole address, `local@domain`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What stands before the `@`.
+    /// Returns the local part.
     pub fn local(&self) -> &str {
         &self.text[..usize::from(self.at)]
     }
 
-    /// What stands after the `@`.
+    /// Returns the domain.
     pub fn domain(&self) -> &str {
         &self.text[usize::from(self.at) + 1..]
     }
 }
 
-/// RFC 5322 §3.2.3 `atext`.
+/// Whether the character is `atext` (RFC 5322 §3.2.3).
 fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c)
 }

@@ -4,22 +4,22 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Longest attribute description that we read.
+/// Longest attribute description accepted, octets.
 pub const ATTRIBUTE_OCTETS_MAX: usize = 256;
 
-/// An attribute description: `mailAutoReplyText;lang-fr`. Keeps its case, compares without it.
+/// An attribute description such as `mailAutoReplyText;lang-fr`. Keeps its case, and compares without it.
 ///
-/// RFC 4512 §2.5. Options keep the order in which they came; this project uses at most one.
+/// RFC 4512 §2.5. Options keep their order; this project uses at most one.
 #[derive(Clone)]
 pub struct AttributeDescription(Box<str>);
 
-/// The text is not an attribute description (RFC 4512 §2.5).
+/// The text is not an attribute description (RFC 4512 §2.5). Holds the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an attribute description")]
-pub struct AttributeError(pub String);
+pub struct AttributeError(String);
 
 impl AttributeDescription {
-    /// Checks `descr *(";" option)` or a numeric OID with options.
+    /// Parses `descr *(";" option)`, or a numeric OID with options.
     pub fn parse(text: &str) -> Result<Self, AttributeError> {
         let good = text.len() <= ATTRIBUTE_OCTETS_MAX
             && text.split(';').all(|part| {
@@ -28,32 +28,32 @@ impl AttributeDescription {
         if good { Ok(Self(text.into())) } else { Err(AttributeError(text.chars().take(64).collect())) }
     }
 
-    /// A name known at compile time to be well formed (the names in `schema`).
+    /// Makes a description from a well-formed constant (the names in `schema`).
     pub fn of(name: &'static str) -> Self {
         Self(name.into())
     }
 
-    /// `name;option` of two names known at compile time.
+    /// Makes `name;option` from two well-formed names.
     pub fn with_option(name: &'static str, option: &str) -> Self {
         Self(format!("{name};{option}").into_boxed_str())
     }
 
-    /// As it was written.
+    /// Returns the description as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The type, without options.
+    /// Returns the type, without options.
     pub fn attribute_type(&self) -> &str {
         self.0.split(';').next().unwrap_or_default()
     }
 
-    /// The options, in their order.
+    /// Returns the options in order.
     pub fn options(&self) -> impl Iterator<Item = &str> {
         self.0.split(';').skip(1)
     }
 
-    /// Whether this is `name`, ignoring case, options included.
+    /// Whether this is `name` including its options, ignoring case.
     pub fn is(&self, name: &str) -> bool {
         self.0.eq_ignore_ascii_case(name)
     }

@@ -1,5 +1,5 @@
-//! Distinguished names (RFC 4514), compared as the schema says (distinguishedNameMatch, RFC 4517 §4.2.15): attribute types by
-//! any of their names, values by the equality rule of their type.
+//! Distinguished names (RFC 4514), compared by the schema (distinguishedNameMatch, RFC 4517 §4.2.15): attribute types
+//! under any of their names, values by the equality rule of their type.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -8,7 +8,7 @@ use provost_schema::naming_type;
 
 use crate::prep::{self, Case};
 
-/// Longest DN that we read, in octets of its text.
+/// Longest DN accepted, octets of its text.
 pub const DN_OCTETS_MAX: usize = 4096;
 /// Most RDNs in one DN.
 pub const DN_DEPTH_MAX: usize = 32;
@@ -19,28 +19,28 @@ pub struct Rdn {
     pairs: Vec<(String, String)>,
 }
 
-/// A distinguished name. The empty one is the root DSE.
+/// A distinguished name. The empty one names the root DSE.
 ///
-/// Keeps the spelling it came in, but for attribute types under another name or an OID and for values in hexadecimal:
-/// `commonName=x`, `2.5.4.3=x` and `cn=#0C0178` are `cn=x`. Equality, order and hash go by the normalised form.
+/// Keeps its spelling, except that types under another name or OID and hexadecimal values are converted:
+/// `commonName=x`, `2.5.4.3=x` and `cn=#0C0178` become `cn=x`. Equality, order and hash use the normalised form.
 #[derive(Clone)]
 pub struct Dn {
     text: Box<str>,
     normalised: Box<str>,
 }
 
-/// The text is not a distinguished name.
+/// The text is not a distinguished name. Holds the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a distinguished name")]
-pub struct DnError(pub String);
+pub struct DnError(String);
 
 impl Rdn {
-    /// `type=value`, value unescaped.
+    /// Makes the RDN `type=value` from an unescaped value.
     pub fn new(attribute: &str, value: &str) -> Self {
         Self { pairs: vec![(preferred(attribute), value.to_owned())] }
     }
 
-    /// The same with another first value (unescaped).
+    /// Returns the RDN with another first value (unescaped).
     #[must_use]
     pub fn with_first_value(&self, value: &str) -> Self {
         let mut pairs = self.pairs.clone();
@@ -50,7 +50,7 @@ impl Rdn {
         Self { pairs }
     }
 
-    /// The pairs: attribute type and value (unescaped).
+    /// Returns the pairs of attribute type and unescaped value.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(attribute, value)| (attribute.as_str(), value.as_str()))
     }
@@ -69,14 +69,14 @@ impl fmt::Display for Rdn {
 }
 
 impl Dn {
-    /// Parses RFC 4514 text. A hex-string value (`#04...`) must be the BER encoding of a string (§2.4). As §3 lets readers do,
-    /// spaces around types, values and separators are passed over, and a semicolon separates RDNs as well.
+    /// Parses RFC 4514 text. A hex-string value (`#04...`) must be the BER encoding of a string (§2.4). As §3 allows,
+    /// spaces around types, values and separators are skipped, and a semicolon also separates RDNs.
     pub fn parse(text: &str) -> Result<Self, DnError> {
         let rdns = parse_rdns(text).ok_or_else(|| DnError(text.chars().take(128).collect()))?;
         Ok(Self::build(&rdns))
     }
 
-    /// The empty DN.
+    /// Returns the empty DN.
     pub fn root() -> Self {
         Self { text: "".into(), normalised: "".into() }
     }
@@ -87,7 +87,7 @@ impl Dn {
         Self { text: text.into_boxed_str(), normalised: normalised.into_boxed_str() }
     }
 
-    /// The entry `attribute=value` below this one.
+    /// Returns the DN `attribute=value` below this one.
     pub fn child(&self, attribute: &str, value: &str) -> Self {
         let rdn = Rdn::new(attribute, value);
         let join = |head: String, tail: &str| if tail.is_empty() { head } else { format!("{head},{tail}") };
@@ -97,38 +97,38 @@ impl Dn {
         }
     }
 
-    /// As text, escaped where RFC 4514 asks for it.
+    /// Returns the text, escaped where RFC 4514 requires it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The form in which two spellings of one name are equal.
+    /// Returns the normalised form, which is equal for all spellings of one name.
     pub fn normalised(&self) -> &str {
         &self.normalised
     }
 
-    /// Whether this is the root DSE's name.
+    /// Whether this is the name of the root DSE.
     pub fn is_root(&self) -> bool {
         self.normalised.is_empty()
     }
 
-    /// Its RDNs, the leaf first.
+    /// Returns the RDNs, the leaf first.
     pub fn rdns(&self) -> Vec<Rdn> {
         parse_rdns(&self.text).unwrap_or_default()
     }
 
-    /// The leaf; `None` for the root.
+    /// Returns the leaf RDN; `None` for the root.
     pub fn rdn(&self) -> Option<Rdn> {
         self.rdns().into_iter().next()
     }
 
-    /// The leaf's first value (unescaped) if its type is `attribute`.
+    /// Returns the leaf's first value (unescaped) if its type is `attribute`.
     pub fn rdn_value(&self, attribute: &str) -> Option<String> {
         let rdn = self.rdn()?;
         rdn.pairs().find(|(name, _)| name.eq_ignore_ascii_case(attribute)).map(|(_, value)| value.to_owned())
     }
 
-    /// The name above; `None` for the root.
+    /// Returns the parent; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         if self.is_root() {
             return None;
@@ -137,7 +137,7 @@ impl Dn {
         Some(Self::build(rdns.get(1..).unwrap_or_default()))
     }
 
-    /// Whether this is `ancestor` or stands somewhere below it.
+    /// Whether this is `ancestor` or a name below it.
     pub fn is_within(&self, ancestor: &Self) -> bool {
         if ancestor.is_root() {
             return true;
@@ -147,12 +147,12 @@ impl Dn {
     }
 }
 
-/// Whether the text ends in an odd number of backslashes, so that what follows is escaped.
+/// Whether the text ends in an odd number of backslashes, so that the next character is escaped.
 fn ends_in_escape(text: &str) -> bool {
     text.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 
-/// Whether a name stands for itself, or is the value of an attribute within a name.
+/// Whether a name stands on its own, or is the value of an attribute within another name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nesting {
     Outer,
@@ -163,7 +163,7 @@ fn normalise(rdns: &[Rdn], nesting: Nesting) -> String {
     rdns.iter().map(|rdn| normalise_rdn(rdn, nesting)).collect::<Vec<_>>().join(",")
 }
 
-/// RFC 4512 §2.3: an RDN is a set, whatever the order of its pairs.
+/// RFC 4512 §2.3: an RDN is a set, so the order of its pairs does not count.
 fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
     let mut pairs: Vec<String> = rdn
         .pairs()
@@ -176,15 +176,15 @@ fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
     pairs.join("+")
 }
 
-/// The form in which equal values of a type are the same. Types that the schema lacks are compared without case; a value
-/// that cannot be prepared (RFC 4518 §2.4) is equal to itself alone.
+/// Returns the normalised value, which is the same for equal values of a type. Types unknown to the schema are compared
+/// ignoring case. A value that cannot be prepared (RFC 4518 §2.4) equals only itself.
 fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
     let rule = naming_type(attribute).and_then(|found| found.equality.as_deref()).unwrap_or("caseIgnoreMatch");
     let key = match rule {
         "caseExactMatch" | "caseExactIA5Match" => prep::directory_string(value, Case::Exact),
         "numericStringMatch" => prep::numeric_string(value),
         "telephoneNumberMatch" => prep::telephone_number(value),
-        // One level only: each name could hold another, for as long as the text lasts.
+        // One level only: each name could contain another, as deep as the text is long.
         "distinguishedNameMatch" if nesting == Nesting::Outer => {
             parse_rdns(value).map(|rdns| normalise(&rdns, Nesting::Inner))
         }
@@ -194,8 +194,8 @@ fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
     key.unwrap_or_else(|| value.to_owned())
 }
 
-/// The attribute type as it is written in names here (RFC 4514 §3: any of its names, or its OID): as it came when that is
-/// the preferred name or the schema lacks it. The prefix `oid.` is RFC 1779's.
+/// Returns the preferred name of an attribute type given by any name or OID (RFC 4514 §3); unchanged when that is the
+/// preferred one or the schema lacks the type. The prefix `oid.` comes from RFC 1779.
 fn preferred(attribute: &str) -> String {
     let attribute = without_oid_prefix(attribute);
     match naming_type(attribute) {
@@ -204,7 +204,7 @@ fn preferred(attribute: &str) -> String {
     }
 }
 
-/// RFC 4514 §2.4.
+/// Escapes a value (RFC 4514 §2.4).
 fn escape(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 4);
     let last = value.chars().count().saturating_sub(1);
@@ -256,7 +256,7 @@ fn split_unescaped<'a>(text: &'a str, separators: &[char]) -> Vec<&'a str> {
     parts
 }
 
-/// descr or numericoid (RFC 4512 §1.4), the latter also with the prefix of RFC 1779.
+/// Whether the text is a descr or numericoid (RFC 4512 §1.4), the latter also with the prefix of RFC 1779.
 fn is_attribute_type(text: &str) -> bool {
     let is_number = |part: &str| {
         let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -275,7 +275,7 @@ fn without_oid_prefix(text: &str) -> &str {
     }
 }
 
-/// attributeTypeAndValue (RFC 4514 §3).
+/// Parses one attributeTypeAndValue (RFC 4514 §3).
 fn parse_pair(text: &str) -> Option<(String, String)> {
     let (attribute, value) = text.split_once('=')?;
     let attribute = attribute.trim_matches(' ');
@@ -284,7 +284,7 @@ fn parse_pair(text: &str) -> Option<(String, String)> {
     }
     let head = value.trim_start_matches(' ');
     let mut value = head.trim_end_matches(' ');
-    // The escape of a trailing space keeps that space.
+    // An escaped trailing space belongs to the value.
     if ends_in_escape(value) && head.len() > value.len() {
         value = head.get(..value.len() + 1)?;
     }
@@ -295,14 +295,14 @@ fn parse_pair(text: &str) -> Option<(String, String)> {
     (!value.is_empty()).then(|| (preferred(attribute), value))
 }
 
-/// A value that is written as the hexadecimal digits of its BER encoding (RFC 4514 §2.4); `None` unless it is a string.
+/// Decodes the hexadecimal BER encoding of a value (RFC 4514 §2.4); `None` unless it is a string.
 fn hex_string(digits: &str) -> Option<String> {
     let digits = digits.as_bytes();
     let octets: Option<Vec<u8>> = digits.chunks(2).map(hex_octet).collect();
     let octets = octets?;
     let (tag, rest) = octets.split_first()?;
     let (first, rest) = rest.split_first()?;
-    // A DN is shorter than what two octets of length can say.
+    // A DN is shorter than the largest length in two octets.
     let (length, content) = match (*first, rest) {
         (0x81, [length, content @ ..]) => (usize::from(*length), content),
         (0x82, [high, low, content @ ..]) => (usize::from(*high) << 8 | usize::from(*low), content),
@@ -323,9 +323,9 @@ fn hex_string(digits: &str) -> Option<String> {
     }
 }
 
-/// One octet of two hexadecimal digits.
+/// Parses one octet of two hexadecimal digits.
 fn hex_octet(digits: &[u8]) -> Option<u8> {
-    // Checked digit by digit: `from_str_radix` would take the `+a` of `\+a` for a number.
+    // Checked digit by digit: `from_str_radix` would accept the `+a` of `\+a`.
     match digits {
         [high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
             u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
@@ -334,8 +334,8 @@ fn hex_octet(digits: &[u8]) -> Option<u8> {
     }
 }
 
-/// The string of RFC 4514 §3: a backslash stands before a special character or two hexadecimal digits and nothing else, and
-/// special characters stand nowhere without one.
+/// Unescapes a string (RFC 4514 §3): a backslash may precede only a special character or two hexadecimal digits, and
+/// special characters must be escaped.
 fn unescape(value: &str) -> Option<String> {
     let mut out: Vec<u8> = Vec::with_capacity(value.len());
     let bytes = value.as_bytes();
@@ -439,10 +439,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_name() {
+    fn refuses_malformed_names() {
         let long = "a=b,".repeat(2000);
         let bad = ["people", "=x", "ou=", "ou=a,,dc=b", "o u=a", ",", "ou=a,", "ou=a+", &long];
-        // RFC 4514 §3: what must be escaped, and what must not.
+        // RFC 4514 §3: characters that must be escaped, and characters that must not.
         let strings =
             [r"cn=CORP\user", "cn=a<b", "cn=a>b", r#"cn="a""#, r#"cn=a"b"#, "cn=a\0", r"cn=a\", r"cn=\zz", r"cn=\ff"];
         let types =
@@ -463,9 +463,9 @@ mod tests {
         }
     }
 
-    // RFC 4514 §3 lets these stand as they are.
+    // RFC 4514 §3 allows these unescaped.
     #[test]
-    fn takes_what_needs_no_escape() {
+    fn accepts_unescaped_characters() {
         for (text, value) in
             [("cn=a#b=c", "a#b=c"), ("cn=a'b!", "a'b!"), (r"cn=\20a\ ", " a "), ("cn=\u{1}x", "\u{1}x")]
         {
@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(Dn::parse("OU=People,commonName=x").unwrap().as_str(), "OU=People,cn=x");
     }
 
-    // RFC 4517 §4.2: case counts where the type's rule says so.
+    // RFC 4517 §4.2: case counts where the type's rule demands it.
     #[test]
     fn names_that_differ() {
         for (a, b) in
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn family() {
+    fn parents_children_and_ancestors() {
         let suffix = Dn::parse("dc=example,dc=edu").unwrap();
         let person = suffix.child("ou", "people").child("cn", "a,b");
         assert_eq!(person.as_str(), r"cn=a\,b,ou=people,dc=example,dc=edu");

@@ -1,31 +1,33 @@
-//! An entry: a DN and its attributes.
+//! A directory entry: a DN and its attributes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::{AttributeDescription, Dn};
 
-/// One directory entry. Attribute descriptions compare without case; values are octets, in server order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One directory entry. Attribute descriptions compare ignoring case; values are octets, in the server's order. `Debug`
+/// redacts passwords.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it stands.
+    /// The name of the entry.
     pub dn: Dn,
     attributes: BTreeMap<AttributeDescription, Vec<Vec<u8>>>,
 }
 
 impl Entry {
-    /// An entry without attributes.
+    /// Makes an entry without attributes.
     pub fn new(dn: Dn) -> Self {
         Self { dn, attributes: BTreeMap::new() }
     }
 
-    /// The same with a value of a well-known attribute added; for building entries in code.
+    /// Returns the entry with one more value of a well-known attribute, for building entries in code.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
         self.push(AttributeDescription::of(name), value.into());
         self
     }
 
-    /// Adds one value, unless it is there octet for octet.
+    /// Adds one value, unless the same octets are there already.
     pub fn push(&mut self, name: AttributeDescription, value: Vec<u8>) {
         let values = self.attributes.entry(name).or_default();
         if !values.contains(&value) {
@@ -33,7 +35,7 @@ impl Entry {
         }
     }
 
-    /// Puts `values` in place of what the attribute held; none removes the attribute.
+    /// Replaces the values of an attribute; an empty list removes the attribute.
     pub fn set(&mut self, name: AttributeDescription, values: Vec<Vec<u8>>) {
         if values.is_empty() {
             self.attributes.remove(&name);
@@ -42,7 +44,7 @@ impl Entry {
         }
     }
 
-    /// All values of `name` (with its options, exactly), empty when absent.
+    /// Returns all values of `name` with exactly its options; empty when absent.
     pub fn values(&self, name: &str) -> &[Vec<u8>] {
         match AttributeDescription::parse(name) {
             Ok(name) => self.attributes.get(&name).map_or(&[], Vec::as_slice),
@@ -50,12 +52,12 @@ impl Entry {
         }
     }
 
-    /// The first value of `name` as text; `None` when absent or not UTF-8.
+    /// Returns the first value of `name` as text; `None` when absent or not UTF-8.
     pub fn first(&self, name: &str) -> Option<&str> {
         self.values(name).first().and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// Every value of `name` that is UTF-8.
+    /// Returns every value of `name` that is UTF-8.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values(name).iter().filter_map(|value| std::str::from_utf8(value).ok())
     }
@@ -65,8 +67,50 @@ impl Entry {
         self.texts("objectClass").any(|value| value.eq_ignore_ascii_case(class))
     }
 
-    /// Attributes in order of their names.
+    /// Returns the attributes in order of their names.
     pub fn attributes(&self) -> impl Iterator<Item = (&AttributeDescription, &[Vec<u8>])> {
         self.attributes.iter().map(|(name, values)| (name, values.as_slice()))
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Entry");
+        shown.field("dn", &self.dn);
+        for (name, values) in &self.attributes {
+            shown.field(name.as_str(), &Shown { name, values });
+        }
+        shown.finish()
+    }
+}
+
+/// The values of an attribute for `Debug`: text where they are UTF-8, only their number for passwords.
+pub(crate) struct Shown<'a> {
+    pub(crate) name: &'a AttributeDescription,
+    pub(crate) values: &'a [Vec<u8>],
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.attribute_type().eq_ignore_ascii_case(provost_schema::attr::USER_PASSWORD) {
+            return write!(f, "[{} redacted]", self.values.len());
+        }
+        f.debug_list().entries(self.values.iter().map(|value| String::from_utf8_lossy(value))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Modification;
+
+    #[test]
+    fn debug_redacts_passwords() {
+        let entry = Entry::new(Dn::root()).with("uid", "zoe").with("userPassword", "{SSHA}hash");
+        let text = format!("{entry:?}");
+        assert!(text.contains("zoe") && text.contains("redacted") && !text.contains("hash"), "{text}");
+        let value = b"{SSHA}hash".to_vec();
+        let text = format!("{:?}", Modification::replace(AttributeDescription::of("userpassword"), vec![value]));
+        assert!(text.contains("redacted") && !text.contains("hash"), "{text}");
     }
 }

@@ -4,58 +4,58 @@ use std::fmt;
 
 use crate::AttributeDescription;
 
-/// Deepest nesting of `&`, `|` and `!` that we read.
+/// Deepest nesting of `&`, `|` and `!` accepted.
 pub const FILTER_DEPTH_MAX: usize = 32;
-/// Longest filter text that we read.
+/// Longest filter text accepted, octets.
 pub const FILTER_OCTETS_MAX: usize = 64 * 1024;
 
 /// A search filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// `(&...)`; none is true (RFC 4526).
+    /// `(&...)`; true when empty (RFC 4526).
     And(Vec<Filter>),
-    /// `(|...)`; none is false (RFC 4526).
+    /// `(|...)`; false when empty (RFC 4526).
     Or(Vec<Filter>),
-    /// `(!...)`.
+    /// `(!...)`: negation.
     Not(Box<Filter>),
-    /// `(a=v)`.
+    /// `(a=v)`: equality.
     Equal(AttributeDescription, Vec<u8>),
-    /// `(a=*)`.
+    /// `(a=*)`: presence.
     Present(AttributeDescription),
-    /// `(a>=v)`.
+    /// `(a>=v)`: ordering.
     GreaterOrEqual(AttributeDescription, Vec<u8>),
-    /// `(a<=v)`.
+    /// `(a<=v)`: ordering.
     LessOrEqual(AttributeDescription, Vec<u8>),
-    /// `(a~=v)`; matched as equality.
+    /// `(a~=v)`; evaluated as equality.
     Approx(AttributeDescription, Vec<u8>),
-    /// `(a=i*x*y*f)`.
+    /// `(a=i*x*y*f)`: substrings.
     Substring {
-        /// Of which attribute.
+        /// The attribute.
         attribute: AttributeDescription,
-        /// What the value begins with.
+        /// The beginning of the value.
         initial: Option<Vec<u8>>,
-        /// What it holds, in this order.
+        /// Substrings of the value, in this order.
         any: Vec<Vec<u8>>,
-        /// What it ends with.
+        /// The end of the value.
         last: Option<Vec<u8>>,
     },
-    /// An item that no server of ours can evaluate, whatever the entry: neither true nor false (RFC 4511 §4.5.1.7). Its text
-    /// is `(?=undefined)`, which [`Filter::parse`] does not read.
+    /// An item that evaluates to Undefined for every entry (RFC 4511 §4.5.1.7). Its text is `(?=undefined)`, which
+    /// [`Filter::parse`] refuses.
     Undefined,
 }
 
-/// The text is not a filter, or is nested deeper than [`FILTER_DEPTH_MAX`].
+/// The text is not a filter, or is nested deeper than [`FILTER_DEPTH_MAX`]. Holds the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a search filter: {0}")]
-pub struct FilterError(pub String);
+pub struct FilterError(String);
 
 impl Filter {
-    /// `(attribute=value)` for a well-known attribute.
+    /// Makes `(attribute=value)` for a well-known attribute.
     pub fn equal(attribute: &'static str, value: impl Into<Vec<u8>>) -> Self {
         Self::Equal(AttributeDescription::of(attribute), value.into())
     }
 
-    /// `(attribute=*)` for a well-known attribute.
+    /// Makes `(attribute=*)` for a well-known attribute.
     pub fn present(attribute: &'static str) -> Self {
         Self::Present(AttributeDescription::of(attribute))
     }
@@ -75,7 +75,7 @@ fn refusal(rule: &str, rest: &str) -> FilterError {
     FilterError(format!("{rule} '{}'", rest.chars().take(32).collect::<String>()))
 }
 
-/// `filter = "(" filtercomp ")"`; takes what it read from the front of `rest`.
+/// Parses `filter = "(" filtercomp ")"` at the start of `rest`, and advances it.
 fn parse_filter(rest: &mut &str, depth: usize) -> Result<Filter, FilterError> {
     if depth == 0 {
         return Err(FilterError(format!("nested deeper than {FILTER_DEPTH_MAX}")));
@@ -109,7 +109,7 @@ fn parse_list(rest: &mut &str, depth: usize) -> Result<Vec<Filter>, FilterError>
     Ok(filters)
 }
 
-/// `attr filtertype assertionvalue`, presence or substrings.
+/// Parses `attr filtertype assertionvalue`, presence or substrings.
 fn parse_item(item: &str) -> Result<Filter, FilterError> {
     let (left, value) = item.split_once('=').ok_or_else(|| refusal("'=' expected in", item))?;
     let attribute = |name: &str| AttributeDescription::parse(name).map_err(|error| FilterError(error.to_string()));
@@ -123,7 +123,7 @@ fn parse_item(item: &str) -> Result<Filter, FilterError> {
         return Ok(Filter::Approx(attribute(name)?, plain_value(value)?));
     }
     if left.ends_with(':') {
-        return Err(refusal("extensible match is not read:", item));
+        return Err(refusal("extensible match is not supported:", item));
     }
     let attribute = attribute(left)?;
     if value == "*" {
@@ -157,7 +157,7 @@ fn plain_value(value: &str) -> Result<Vec<u8>, FilterError> {
     if value.contains('*') { Err(refusal("'*' must be escaped in", value)) } else { unescape(value) }
 }
 
-/// RFC 4515 §3: a backslash and two hexadecimal digits are one octet.
+/// Unescapes a value (RFC 4515 §3): a backslash and two hexadecimal digits are one octet.
 fn unescape(value: &str) -> Result<Vec<u8>, FilterError> {
     let mut out = Vec::with_capacity(value.len());
     let mut parts = value.split('\\');
@@ -167,14 +167,14 @@ fn unescape(value: &str) -> Result<Vec<u8>, FilterError> {
             .get(..2)
             .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-            .ok_or_else(|| refusal("a backslash wants two hexadecimal digits in", value))?;
+            .ok_or_else(|| refusal("a backslash must precede two hexadecimal digits in", value))?;
         out.push(octet);
         out.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
     }
     if value.contains('\0') { Err(refusal("NUL must be escaped in", value)) } else { Ok(out) }
 }
 
-/// Writes an assertion value; UTF-8 stays readable, anything else is escaped octet by octet.
+/// Writes an assertion value: UTF-8 stays readable, anything else is escaped octet by octet.
 fn write_value(f: &mut fmt::Formatter<'_>, value: &[u8]) -> fmt::Result {
     for chunk in value.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -205,7 +205,7 @@ fn write_item(f: &mut fmt::Formatter<'_>, name: &AttributeDescription, sign: &st
 }
 
 impl fmt::Display for Filter {
-    /// RFC 4515 text with every special octet escaped.
+    /// Writes RFC 4515 text, with every special octet escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Undefined => f.write_str("(?=undefined)"),
@@ -241,7 +241,7 @@ mod tests {
         AttributeDescription::parse(name).unwrap()
     }
 
-    // RFC 4515 §4: its examples, and what is near them.
+    // The examples of RFC 4515 §4, and similar filters.
     #[test]
     fn text_to_filter() {
         for (text, expect) in [
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_filter() {
+    fn refuses_malformed_filters() {
         let deep = format!("{}(a=b){}", "(!".repeat(FILTER_DEPTH_MAX), ")".repeat(FILTER_DEPTH_MAX));
         let long = format!("(a={})", "x".repeat(FILTER_OCTETS_MAX));
         for bad in [

@@ -1,28 +1,28 @@
-//! LDIF (RFC 2849): reading and writing entries. Content records only.
+//! LDIF (RFC 2849): parsing and writing entries. Content records only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::{AttributeDescription, Dn, Entry};
 
-/// Longest logical line (continuations joined) that we read, in octets.
+/// Longest logical line (continuations joined) accepted, octets.
 pub const LINE_OCTETS_MAX: usize = 4 * 1024 * 1024;
 /// Most values in one record.
 pub const RECORD_VALUES_MAX: usize = 10_000;
-/// Where a written line is folded. RFC 2849 recommends 76.
+/// Length at which a written line is folded, octets. RFC 2849 recommends 76.
 const FOLD_OCTETS: usize = 76;
 
-/// Why a text is not LDIF, with its line.
+/// The text is not LDIF; with the line and the broken rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {rule}")]
 pub struct LdifError {
-    /// Counted from one.
+    /// The line number, from one.
     pub line: usize,
-    /// What was broken.
+    /// The broken rule.
     pub rule: String,
 }
 
-/// Reads all content records of a text. Change records and values by URL (`attr:< file:...`) are refused.
+/// Parses all content records of a text. Change records and values by URL (`attr:< file:...`) are refused.
 pub fn parse(text: &str) -> Result<Vec<Entry>, LdifError> {
     let mut entries = Vec::new();
     let mut record: Option<Record> = None;
@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, LdifError> {
 pub fn write(entry: &Entry) -> String {
     let mut out = String::new();
     write_line(&mut out, "dn", entry.dn.as_str().as_bytes());
-    // The schema of an entry is read first, as other tools write it.
+    // The object classes come first, as in the output of other tools.
     let (classes, others): (Vec<_>, Vec<_>) = entry.attributes().partition(|(name, _)| name.is("objectClass"));
     for (name, values) in classes.into_iter().chain(others) {
         for value in values {
@@ -62,7 +62,7 @@ pub fn write(entry: &Entry) -> String {
     out
 }
 
-/// A line after unfolding, with the number of its first physical line. Empty text separates records.
+/// A line after unfolding, with the number of its first physical line. An empty one separates records.
 struct Line {
     number: usize,
     text: String,
@@ -73,7 +73,7 @@ impl Line {
         LdifError { line: self.number, rule: rule.into() }
     }
 
-    /// `name: value` or `name:: base64`.
+    /// Splits `name: value` or `name:: base64`.
     fn split(&self) -> Result<(&str, Vec<u8>), LdifError> {
         let (name, value) = self.text.split_once(':').ok_or_else(|| self.refuse("no ':' in this line"))?;
         if let Some(encoded) = value.strip_prefix(':') {
@@ -81,7 +81,7 @@ impl Line {
             return Ok((name, value));
         }
         if value.starts_with('<') {
-            return Err(self.refuse("values by URL are not read"));
+            return Err(self.refuse("values by URL are not supported"));
         }
         Ok((name, value.trim_start_matches(' ').as_bytes().to_vec()))
     }
@@ -101,7 +101,7 @@ impl Record {
 
     fn add(&mut self, line: &Line, name: &str, value: Vec<u8>) -> Result<(), LdifError> {
         if self.values == 0 && (name.eq_ignore_ascii_case("changetype") || name.eq_ignore_ascii_case("control")) {
-            return Err(line.refuse("change records are not read here"));
+            return Err(line.refuse("change records are not supported"));
         }
         self.values += 1;
         if self.values > RECORD_VALUES_MAX {
@@ -113,10 +113,10 @@ impl Record {
     }
 }
 
-/// Joins continuations (a leading space) and drops comments.
+/// Joins continuation lines (a leading space) and drops comments.
 fn logical_lines(text: &str) -> Result<Vec<Line>, LdifError> {
     let mut lines: Vec<Line> = Vec::new();
-    // What a continuation line would continue.
+    // The kind of line that a continuation line would extend.
     let mut open = Open::Nothing;
     for (i, physical) in text.trim_start_matches('\u{feff}').split('\n').enumerate() {
         let physical = physical.strip_suffix('\r').unwrap_or(physical);
@@ -144,7 +144,7 @@ enum Open {
     Line,
 }
 
-/// RFC 2849: SAFE-STRING, and no space at the end, which is too easily lost.
+/// Whether the value is a SAFE-STRING of RFC 2849 and has no space at its end, which is easily lost.
 fn is_safe(value: &[u8]) -> bool {
     let good = |b: &u8| matches!(b, 0x01..=0x7f if *b != b'\n' && *b != b'\r');
     value.iter().all(good) && !matches!(value.first(), Some(b' ' | b':' | b'<')) && value.last() != Some(&b' ')
@@ -156,7 +156,7 @@ fn write_line(out: &mut String, name: &str, value: &[u8]) {
         Ok(text) if is_safe(value) => format!("{name}: {text}"),
         _ => format!("{name}:: {}", STANDARD.encode(value)),
     };
-    // The line is ASCII, so that every octet is a place to fold.
+    // The line is ASCII, so it can be folded at any octet.
     let mut rest = line.as_str();
     let mut width = FOLD_OCTETS;
     while rest.len() > width {

@@ -1,7 +1,7 @@
-//! What a directory is made of: distinguished names, entries, filters, modifications, addresses, LDIF; and how strings of
-//! it are compared.
+//! The values of a directory: distinguished names, entries, filters, modifications, addresses, LDIF, and the comparison
+//! of strings.
 //!
-//! Values only. This room knows no server, no connection and no socket; it may use `schema` alone.
+//! Values only: this room uses no server, no connection and no socket, and depends on `schema` alone.
 
 mod address;
 mod attribute;

@@ -1,42 +1,55 @@
-//! What a modify operation does to one attribute (RFC 4511 §4.6).
+//! The changes of a modify operation to one attribute (RFC 4511 §4.6).
+
+use std::fmt;
 
 use crate::AttributeDescription;
+use crate::entry::Shown;
 
-/// Add, delete or replace.
+/// The operation of a modification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModOp {
     /// Adds the listed values.
     Add,
     /// Removes the listed values, or the whole attribute when none are listed.
     Delete,
-    /// Puts the listed values in place of all there are; none removes the attribute, absent or not.
+    /// Replaces all values by the listed ones; an empty list removes the attribute, if present.
     Replace,
 }
 
-/// One change of a modify request. A request applies all of its modifications or none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One change of a modify request. A request applies all of its modifications or none. `Debug` redacts passwords.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Modification {
-    /// What to do.
+    /// The operation.
     pub op: ModOp,
-    /// With which attribute.
+    /// The attribute.
     pub attribute: AttributeDescription,
-    /// With which values.
+    /// The values.
     pub values: Vec<Vec<u8>>,
 }
 
 impl Modification {
-    /// Replaces `attribute` by `values`.
+    /// Makes a modification that replaces the values of `attribute`.
     pub fn replace(attribute: AttributeDescription, values: Vec<Vec<u8>>) -> Self {
         Self { op: ModOp::Replace, attribute, values }
     }
 
-    /// Adds `values` to `attribute`.
+    /// Makes a modification that adds `values` to `attribute`.
     pub fn add(attribute: AttributeDescription, values: Vec<Vec<u8>>) -> Self {
         Self { op: ModOp::Add, attribute, values }
     }
 
-    /// Deletes `values` from `attribute`.
+    /// Makes a modification that deletes `values` from `attribute`.
     pub fn delete(attribute: AttributeDescription, values: Vec<Vec<u8>>) -> Self {
         Self { op: ModOp::Delete, attribute, values }
+    }
+}
+
+impl fmt::Debug for Modification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Modification")
+            .field("op", &self.op)
+            .field("attribute", &self.attribute)
+            .field("values", &Shown { name: &self.attribute, values: &self.values })
+            .finish()
     }
 }

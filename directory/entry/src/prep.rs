@@ -1,33 +1,34 @@
-//! String preparation (RFC 4518): two strings that a matching rule takes for equal become the same octets.
+//! String preparation (RFC 4518): strings that a matching rule considers equal become the same octets.
 //!
 //! The steps are those of §2: map, normalise (NFKC), prohibit, and handle insignificant characters. Bidirectional text
-//! needs no step (§2.5). Equality keys are written with one space between words and none at the ends; the form with
-//! doubled and outer spaces of §2.6.1 is only needed for substrings, and [`substring_value`] makes it from the key.
+//! needs no step (§2.5). Equality keys have one space between words and none at the ends. The form of §2.6.1, with
+//! doubled and outer spaces, serves substrings only; [`substring_value`] makes it from the key.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// Whether a rule ignores the case of letters.
+/// Whether a matching rule ignores case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// Letters are folded (RFC 3454 table B.2).
+    /// Case is folded (RFC 3454 table B.2).
     Ignored,
-    /// Letters stay.
+    /// Case is kept.
     Exact,
 }
 
-/// Which part of a substrings assertion is prepared (RFC 4518 §2.6.1).
+/// The part of a substrings assertion that is prepared (RFC 4518 §2.6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What the value begins with.
+    /// The beginning of the value.
     Initial,
-    /// What it holds.
+    /// A substring of the value.
     Any,
-    /// What it ends with.
+    /// The end of the value.
     Final,
 }
 
-/// The key of caseIgnoreMatch and caseExactMatch; `None` when the string has a prohibited character (RFC 4518 §2.4).
+/// Returns the key for caseIgnoreMatch and caseExactMatch; `None` when the string has a prohibited character (RFC 4518
+/// §2.4).
 pub fn directory_string(text: &str, case: Case) -> Option<String> {
     let mapped = mapped(text, case)?;
     if !mapped.contains(' ') {
@@ -43,20 +44,20 @@ pub fn directory_string(text: &str, case: Case) -> Option<String> {
     Some(out)
 }
 
-/// The key of numericStringMatch: without any space (RFC 4518 §2.6.2).
+/// Returns the key for numericStringMatch, without spaces (RFC 4518 §2.6.2).
 pub fn numeric_string(text: &str) -> Option<String> {
     Some(mapped(text, Case::Exact)?.replace(' ', ""))
 }
 
-/// The key of telephoneNumberMatch: without any space or hyphen (RFC 4518 §2.6.3).
+/// Returns the key for telephoneNumberMatch, without spaces and hyphens (RFC 4518 §2.6.3).
 pub fn telephone_number(text: &str) -> Option<String> {
     let hyphen =
         |c: char| matches!(c, ' ' | '-' | '\u{58a}' | '\u{2010}' | '\u{2011}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}');
     Some(mapped(text, Case::Ignored)?.replace(hyphen, ""))
 }
 
-/// What substrings are looked for in: the key of [`directory_string`] with the spaces of RFC 4518 §2.6.1, one at each end
-/// and two between words, so that `foo*` and `*foo` both find their space.
+/// Returns the text in which substrings are searched: the key of [`directory_string`] with the spaces of RFC 4518
+/// §2.6.1, one at each end and two between words, so that both `foo*` and `*foo` match.
 pub fn substring_value(key: &str) -> String {
     let mut out = String::with_capacity(key.len() + 8);
     out.push(' ');
@@ -70,7 +71,7 @@ pub fn substring_value(key: &str) -> String {
     out
 }
 
-/// One part of a substrings assertion (RFC 4518 §2.6.1); `None` when it is prohibited, or when nothing is left of it.
+/// Returns one prepared part of a substrings assertion (RFC 4518 §2.6.1); `None` when it is prohibited or empty.
 pub fn substring_part(text: &str, case: Case, part: Part) -> Option<String> {
     let mapped = mapped(text, case)?;
     if mapped.is_empty() {
@@ -87,14 +88,14 @@ pub fn substring_part(text: &str, case: Case, part: Part) -> Option<String> {
     Some(format!("{}{joined}{}", space(leading), space(trailing)))
 }
 
-/// Steps two to four of RFC 4518: what they leave, `None` when something in it is prohibited.
+/// Applies steps two to four of RFC 4518; `None` when the result has a prohibited character.
 fn mapped(text: &str, case: Case) -> Option<String> {
     if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         return Some(if case == Case::Ignored { text.to_ascii_lowercase() } else { text.to_owned() });
     }
     let mut out: String = text.chars().filter_map(map).nfkc().collect();
     if case == Case::Ignored {
-        // Twice, as table B.2 has it built in: folding can leave what NFKC changes, and the other way about.
+        // Twice, as table B.2 implies: case folding can produce characters that NFKC changes, and vice versa.
         for _ in 0..2 {
             out = out.chars().flat_map(fold).nfkc().collect();
         }
@@ -103,7 +104,7 @@ fn mapped(text: &str, case: Case) -> Option<String> {
     (!prohibited).then_some(out)
 }
 
-/// RFC 4518 §2.2, and what later versions of Unicode added to the same classes; `None` for what is mapped to nothing.
+/// Maps a character (RFC 4518 §2.2, extended to later versions of Unicode); `None` when it is mapped to nothing.
 fn map(c: char) -> Option<char> {
     match c {
         '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | '\u{85}' => Some(' '),
@@ -122,23 +123,23 @@ fn map(c: char) -> Option<char> {
     }
 }
 
-/// RFC 3454 table B.2 for one character: `ß` is `ss`, a final sigma is a sigma.
+/// Folds one character (RFC 3454 table B.2): `ß` becomes `ss`, a final sigma a sigma.
 fn fold(c: char) -> impl Iterator<Item = char> {
-    // Its upper case is I, but the dotless i folds to itself.
+    // The dotless i folds to itself, although its upper case is I.
     let dotless = (c == 'ı').then_some(c);
     let folded = c.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     dotless.into_iter().chain(folded.filter(move |_| dotless.is_none()))
 }
 
-/// RFC 4518 §2.4: private use, non-characters, the replacement character. Code points that Unicode 3.2 had not assigned
-/// are let through: people's names hold them today, and OpenLDAP compares them as well.
+/// Whether the character is prohibited (RFC 4518 §2.4): private use, non-characters, the replacement character. Code
+/// points that Unicode 3.2 had not assigned are allowed, because today's names use them and OpenLDAP compares them too.
 fn is_prohibited(c: char) -> bool {
     let code = u32::from(c);
     matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'.. | '\u{fdd0}'..='\u{fdef}' | '\u{fffd}')
         || code & 0xfffe == 0xfffe
 }
 
-/// What stands between insignificant spaces. RFC 4518 §2.6.1: a space that a combining mark follows is no space.
+/// Splits text at insignificant spaces. A space before a combining mark is not one (RFC 4518 §2.6.1).
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let is_space = |at: usize| {
         let next = text.get(at + 1..).and_then(|rest| rest.chars().next());
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    // RFC 4518 §2: each line one step.
+    // RFC 4518 §2: each line shows one step.
     #[test]
     fn equal_strings_have_one_key() {
         for (a, b) in [

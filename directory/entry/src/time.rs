@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// `YYYYMMDDHHMMSSZ`.
+/// Writes `YYYYMMDDHHMMSSZ`.
 pub fn generalized(time: Timestamp) -> String {
     time.strftime("%Y%m%d%H%M%SZ").to_string()
 }
 
-/// Reads `YYYYMMDDHH[MM[SS]][.fraction]Z`; an offset other than `Z` is refused, as this project never writes one.
+/// Parses `YYYYMMDDHH[MM[SS]][.fraction]Z`. Offsets other than `Z` are refused, as this project never writes one.
 pub fn parse_generalized(text: &str) -> Option<Timestamp> {
     let digits = text.strip_suffix('Z')?.split(['.', ',']).next()?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) || !matches!(digits.len(), 10 | 12 | 14) {
@@ -22,7 +22,7 @@ pub fn parse_generalized(text: &str) -> Option<Timestamp> {
         field(6, 8)? as i8,
         field(8, 10)? as i8,
         field(10, 12)? as i8,
-        // A leap second is read as the last second of its minute.
+        // A leap second becomes the last second of its minute.
         field(12, 14)?.min(59) as i8,
         0,
     );

@@ -67,9 +67,9 @@ pub enum Action {
     ModifyAddress,
 }
 
-/// What is the same for all writes of one apply.
+/// The attribute values that all writes of one apply share.
 #[derive(Clone, Debug)]
-pub(crate) struct Batch {
+pub(crate) struct WriteContext {
     /// provostLastBatch of every entry written.
     pub(crate) id: String,
     /// GeneralizedTime: provostSince of new addresses.
@@ -87,37 +87,37 @@ pub(crate) enum Operation {
 
 impl Write {
     /// The request for this write, with the password's hash where the write has a password.
-    pub(crate) fn operation(&self, batch: &Batch, hash: Option<&str>) -> Operation {
+    pub(crate) fn operation(&self, context: &WriteContext, hash: Option<&str>) -> Operation {
         match &self.action {
             Action::AddAddress => {
                 let entry = with_classes(Entry::new(self.dn.clone()), &ADDRESS_CLASSES);
-                Operation::Add(self.fill(entry, batch).with(attr::PROVOST_SINCE, batch.since.as_str()))
+                Operation::Add(self.fill(entry, context).with(attr::PROVOST_SINCE, context.since.as_str()))
             }
             Action::AddPerson => {
-                let entry = self.fill(with_classes(Entry::new(self.dn.clone()), &PERSON_CLASSES), batch);
+                let entry = self.fill(with_classes(Entry::new(self.dn.clone()), &PERSON_CLASSES), context);
                 Operation::Add(match hash {
                     Some(hash) => entry.with(attr::USER_PASSWORD, hash),
                     None => entry,
                 })
             }
-            Action::ModifyPerson { csn } => self.modify(batch, hash, tree::unchanged_since(csn.as_deref())),
+            Action::ModifyPerson { csn } => self.modify(context, hash, tree::unchanged_since(csn.as_deref())),
             Action::ModifyAddress => {
                 let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
-                self.modify(batch, None, Control { assert: Some(Filter::And(as_compared)) })
+                self.modify(context, None, Control { assert: Some(Filter::And(as_compared)) })
             }
         }
     }
 
-    fn fill(&self, mut entry: Entry, batch: &Batch) -> Entry {
+    fn fill(&self, mut entry: Entry, context: &WriteContext) -> Entry {
         for change in &self.attributes {
             for value in &change.after {
                 entry.push(change.name.clone(), value.clone().into_bytes());
             }
         }
-        entry.with(attr::PROVOST_LAST_BATCH, batch.id.as_str())
+        entry.with(attr::PROVOST_LAST_BATCH, context.id.as_str())
     }
 
-    fn modify(&self, batch: &Batch, hash: Option<&str>, mut control: Control) -> Operation {
+    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut control: Control) -> Operation {
         let mut changes: Vec<Modification> = self.attributes.iter().map(AttributeChange::modification).collect();
         if let Some(hash) = hash {
             let name = AttributeDescription::of(attr::USER_PASSWORD);
@@ -129,7 +129,7 @@ impl Write {
             control.assert = Some(Filter::And(control.assert.into_iter().chain(neither).collect()));
         }
         let last_batch = AttributeDescription::of(attr::PROVOST_LAST_BATCH);
-        changes.push(Modification::replace(last_batch, vec![batch.id.clone().into_bytes()]));
+        changes.push(Modification::replace(last_batch, vec![context.id.clone().into_bytes()]));
         Operation::Modify(self.dn.clone(), changes, control)
     }
 

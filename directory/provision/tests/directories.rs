@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use provost_client::{Control, Directory, DirectoryConfig, DirectoryError, Scope, Search, ServerConfig, ServerRole};
-use provost_credential::{Scheme, Secret, Verdict};
+use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_provision::{
     Actor, Actual, Applier, ApplyError, Audit, CsvOptions, Desk, DeskError, Journals, Outcomes, Passwords,
@@ -752,7 +752,7 @@ async fn passwords_and_roles(desk: &Site) {
     let entry = desk.directory.read(&Dn::parse(&zoe.dn).unwrap(), &[attr::USER_PASSWORD]).await.unwrap().unwrap();
     let stored = entry.values(attr::USER_PASSWORD);
     assert_eq!(stored.len(), 1);
-    assert_eq!(provost_credential::verify(&chosen, &stored[0]), Verdict::Match);
+    assert_eq!(provost_credential::verify(&chosen, &stored[0]), Verification::Match);
     let short = desk.reset_password(&admin(), "zoe.lecuyer", Some(Secret::new("short"))).await;
     assert!(matches!(short, Err(DeskError::Invalid { field: "password", .. })));
     let noted = format!("{:?}", desk.audit.about(&zoe.dn, 100).await.unwrap());

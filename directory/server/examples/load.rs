@@ -1,4 +1,4 @@
-//! How fast the directory fills, starts again and is read, and what it costs: 35,500 people and their addresses.
+//! Measures how fast the directory fills, restarts and is read, and what it costs: 35,500 people and their addresses.
 //!
 //! `cargo run --release -p provost-server --example load [PEOPLE]`
 
@@ -18,7 +18,7 @@ use ldap3_proto::proto::{LdapFilter, LdapMsg, LdapOp, LdapResultCode, SyncReques
 use provost_entry::{Dn, Entry};
 use wire::{Client, add_request, result_code};
 
-/// Adds sent before their answers are read.
+/// Adds sent before their responses are read.
 const AHEAD: usize = 512;
 
 #[tokio::main]
@@ -136,7 +136,7 @@ fn address(number: usize) -> Entry {
         .with("provostSince", "20260901000000Z")
 }
 
-/// What /proc says of this process.
+/// Returns the resident memory of this process, MiB, from /proc.
 fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Access rules.
 //!
 //! | identity | reads | writes |
 //! |---|---|---|
@@ -16,7 +16,7 @@ use crate::message::WriteOperation;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::tree::{Place, Tree};
 
-/// What a person may change on the own entry.
+/// Attributes that people may change in their own entry.
 const OWN_ATTRIBUTES: &[&str] = &[
     attr::MAIL_AUTO_REPLY_MODE,
     attr::MAIL_AUTO_REPLY_SUBJECT,
@@ -27,13 +27,13 @@ const OWN_ATTRIBUTES: &[&str] = &[
     attr::PREFERRED_LANGUAGE,
 ];
 
-/// Options with which a person may use them. Every new description costs a place in a table that only grows: whoever
-/// may invent options can fill it for all.
+/// Options that people may use with them. Every new description takes a place in a table that only grows, so a person
+/// who could invent options could fill it for all.
 const OWN_OPTIONS: &[&str] = &["lang-fr", "lang-en"];
-/// Octets that a person may write to the own entry in one request: vacation texts, not a file store.
+/// Octets that a person may write to the own entry in one request: enough for vacation texts, too few for a file store.
 const OWN_OCTETS_MAX: usize = 32 * 1024;
 
-/// A line of the table above.
+/// The rights of one line of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rights {
     Anonymous,
@@ -44,41 +44,41 @@ pub(crate) enum Rights {
     Root,
 }
 
-/// Whom a connection speaks for.
+/// The identity of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
-    /// The root for anonymous.
+    /// The DN; empty for anonymous.
     pub(crate) dn: Dn,
     pub(crate) rights: Rights,
-    /// The entry that was bound to; none for anonymous and root.
+    /// entryUUID of the bound entry; `None` for anonymous and root.
     uuid: Option<Uuid>,
 }
 
 impl Identity {
-    /// Before any bind.
+    /// Returns the identity before any bind.
     pub(crate) fn anonymous() -> Self {
         Self { dn: Dn::root(), rights: Rights::Anonymous, uuid: None }
     }
 
-    /// Above all rules, under this name.
+    /// Returns the root identity, which is above all access rules.
     pub(crate) fn root(dn: Dn) -> Self {
         Self { dn, rights: Rights::Root, uuid: None }
     }
 
-    /// What it may do now: a role that was taken away, or an entry that is gone, counts for open connections too.
+    /// Returns the identity with its present rights: a revoked role and a deleted entry also affect open connections.
     pub(crate) fn renewed(&self, tree: &Tree) -> Self {
         let Some(uuid) = self.uuid else { return self.clone() };
         let now = tree.find(&self.dn).map(|place| Self::of_entry(tree, place, self.dn.clone()));
-        // Another entry of the same name is somebody else.
+        // Another entry under the same name is another identity.
         now.filter(|now| now.uuid == Some(uuid)).unwrap_or_else(Self::anonymous)
     }
 
-    /// Of an entry: services by their role, everybody else as a person.
+    /// Returns the identity of an entry: services get the rights of their role, all others those of a person.
     pub(crate) fn of_entry(tree: &Tree, place: Place, dn: Dn) -> Self {
         let roles = tree.values(place, attr::PROVOST_ROLE);
         let has = |role: &str| roles.iter().any(|value| value.eq_ignore_ascii_case(role.as_bytes()));
         let rights = match () {
-            // A role on a person's entry is for the faces, not for the directory.
+            // A role in a person's entry counts for the web and REST, not for the directory.
             () if !tree.has_class(place, class::PROVOST_SERVICE) => Rights::Person,
             () if has("provisioner") => Rights::Provisioner,
             () if has("mailcore") => Rights::Mailcore,
@@ -89,17 +89,18 @@ impl Identity {
         Self { dn, rights, uuid }
     }
 
-    /// Whether it is one of the institution's own programs: larger requests, no limits of its own.
+    /// Whether it is one of the institution's own programs, which may send larger requests and have no limits of their
+    /// own.
     pub(crate) fn is_privileged(&self) -> bool {
         !matches!(self.rights, Rights::Anonymous | Rights::Person)
     }
 
-    /// Whether userPassword is there for it.
+    /// Whether it may read userPassword.
     pub(crate) fn reads_passwords(&self) -> bool {
         matches!(self.rights, Rights::Mailcore | Rights::Provisioner | Rights::Root)
     }
 
-    /// The one place it may read, or none for all of them. Refused for anonymous.
+    /// Returns the only place that it may read, or `None` for all. Refused for anonymous.
     pub(crate) fn readable(&self, tree: &Tree) -> Outcome<Option<Place>> {
         match self.rights {
             Rights::Anonymous => Err(Refusal::new(Code::InsufficientAccessRights, "bind first")),
@@ -108,7 +109,7 @@ impl Identity {
         }
     }
 
-    /// Whether it may write this.
+    /// Checks that it may do this write.
     pub(crate) fn check_write(&self, operation: &WriteOperation) -> Outcome<()> {
         let refused = || Err(Refusal::new(Code::InsufficientAccessRights, ""));
         match (self.rights, operation) {
@@ -120,7 +121,7 @@ impl Identity {
                 }
                 let octets: usize = items.iter().flat_map(|item| &item.values).map(Vec::len).sum();
                 if octets > OWN_OCTETS_MAX {
-                    return Err(Refusal::new(Code::AdminLimitExceeded, "too much for the own entry"));
+                    return Err(Refusal::new(Code::AdminLimitExceeded, "the request is too large for the own entry"));
                 }
                 Ok(())
             }
@@ -138,7 +139,7 @@ impl Identity {
     }
 }
 
-/// Whether a person may change this attribute, with these options, on the own entry.
+/// Whether people may change this attribute, with these options, in their own entry.
 fn is_own(description: &str) -> bool {
     let mut parts = description.split(';');
     let base = parts.next().unwrap_or_default();

@@ -1,26 +1,26 @@
-//! The part of BER that LDAP uses (RFC 4511 §5.1): definite lengths, one-octet tags, primitive strings.
+//! The subset of BER that LDAP uses (RFC 4511 §5.1): definite lengths, one-octet tags, primitive strings.
 
-/// Longest length field after the first octet: four octets hold what we would ever accept.
+/// Longest length field after its first octet: four octets cover every length that the server accepts.
 const LENGTH_OCTETS_MAX: usize = 4;
 
-/// SEQUENCE.
+/// Tag of SEQUENCE.
 pub(crate) const SEQUENCE: u8 = 0x30;
-/// SET.
+/// Tag of SET.
 pub(crate) const SET: u8 = 0x31;
-/// BOOLEAN.
+/// Tag of BOOLEAN.
 pub(crate) const BOOLEAN: u8 = 0x01;
-/// INTEGER.
+/// Tag of INTEGER.
 pub(crate) const INTEGER: u8 = 0x02;
-/// OCTET STRING.
+/// Tag of OCTET STRING.
 pub(crate) const OCTET_STRING: u8 = 0x04;
-/// ENUMERATED.
+/// Tag of ENUMERATED.
 pub(crate) const ENUMERATED: u8 = 0x0a;
 
-/// The octets are not BER as LDAP restricts it, or not of the expected shape.
+/// The octets are not BER as LDAP restricts it, or not of the expected type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// How long the frame is that begins here, header included; `None` when not even its header is complete.
+/// Returns the length of the frame that begins here, header included; `None` while its header is incomplete.
 pub(crate) fn frame_length(octets: &[u8]) -> Result<Option<usize>, Malformed> {
     match octets.first() {
         None => return Ok(None),
@@ -47,25 +47,25 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Over these octets.
+    /// Starts at the first of these octets.
     pub(crate) fn new(octets: &'a [u8]) -> Self {
         Self { rest: octets }
     }
 
-    /// Whether all has been read.
+    /// Whether all octets have been read.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// The tag of the next element.
+    /// Returns the tag of the next element.
     pub(crate) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
-    /// The next element: tag and content.
+    /// Reads the next element; returns its tag and content.
     pub(crate) fn element(&mut self) -> Result<(u8, &'a [u8]), Malformed> {
         let (&tag, rest) = self.rest.split_first().ok_or(Malformed)?;
-        // Tags of several octets: none in LDAP.
+        // LDAP uses no multi-octet tags.
         if tag & 0x1f == 0x1f {
             return Err(Malformed);
         }
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         Ok((tag, content))
     }
 
-    /// The content of the next element, which must have this tag.
+    /// Reads the content of the next element, which must have this tag.
     pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
         match self.element()? {
             (found, content) if found == tag => Ok(content),
@@ -93,27 +93,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The same, when it has this tag; nothing is read otherwise.
+    /// Reads the content of the next element if it has this tag, else nothing.
     pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
         if self.peek() == Some(tag) { self.expect(tag).map(Some) } else { Ok(None) }
     }
 
-    /// A constructed element with this tag, to be read further.
+    /// Reads a constructed element with this tag; returns a reader of its content.
     pub(crate) fn within(&mut self, tag: u8) -> Result<Self, Malformed> {
         self.expect(tag).map(Self::new)
     }
 
-    /// An INTEGER or ENUMERATED.
+    /// Reads an INTEGER or ENUMERATED.
     pub(crate) fn integer(&mut self, tag: u8) -> Result<i64, Malformed> {
         integer(self.expect(tag)?)
     }
 
-    /// A string that must be UTF-8.
+    /// Reads a string that must be UTF-8.
     pub(crate) fn text(&mut self, tag: u8) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.expect(tag)?).map_err(|_| Malformed)
     }
 
-    /// A BOOLEAN.
+    /// Reads a BOOLEAN.
     pub(crate) fn boolean(&mut self) -> Result<bool, Malformed> {
         match self.expect(BOOLEAN)? {
             [octet] => Ok(*octet != 0),
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Two's complement of one to eight octets.
+/// Decodes a two's complement number of one to eight octets.
 pub(crate) fn integer(content: &[u8]) -> Result<i64, Malformed> {
     let first = *content.first().ok_or(Malformed)?;
     if content.len() > 8 {
@@ -139,24 +139,24 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// What was written.
+    /// Returns the octets written.
     pub(crate) fn into_octets(self) -> Vec<u8> {
         self.out
     }
 
-    /// How much was written.
+    /// Returns the number of octets written.
     pub(crate) fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// A primitive element.
+    /// Writes a primitive element.
     pub(crate) fn string(&mut self, tag: u8, content: &[u8]) {
         self.out.push(tag);
         write_length(&mut self.out, content.len());
         self.out.extend_from_slice(content);
     }
 
-    /// An INTEGER or ENUMERATED, in as few octets as hold it.
+    /// Writes an INTEGER or ENUMERATED in the fewest octets.
     pub(crate) fn integer(&mut self, tag: u8, value: i64) {
         let octets = value.to_be_bytes();
         let sign = if value < 0 { 0xff } else { 0 };
@@ -167,19 +167,19 @@ impl Writer {
         self.string(tag, octets.get(skip..).unwrap_or_default());
     }
 
-    /// A BOOLEAN.
+    /// Writes a BOOLEAN.
     pub(crate) fn boolean(&mut self, value: bool) {
         self.string(BOOLEAN, &[if value { 0xff } else { 0 }]);
     }
 
-    /// A constructed element, its content written by `content`.
+    /// Writes a constructed element whose content `content` writes.
     pub(crate) fn within(&mut self, tag: u8, content: impl FnOnce(&mut Self)) {
         self.out.push(tag);
         let start = self.out.len();
         content(self);
         let mut length = Vec::with_capacity(5);
         write_length(&mut length, self.out.len() - start);
-        // Lengths come first in BER: small contents move a few octets, which is cheaper than measuring twice.
+        // In BER the length comes first. Shifting a small content by a few octets is cheaper than measuring it twice.
         self.out.splice(start..start, length);
     }
 }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_cut_or_foreign() {
+    fn refuses_truncated_and_foreign_elements() {
         for octets in [&[][..], &[4], &[4, 2, 1], &[0x1f, 1, 0], &[4, 0x80], &[4, 0x82, 1]] {
             assert_eq!(Reader::new(octets).element(), Err(Malformed), "{octets:x?}");
         }

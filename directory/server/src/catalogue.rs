@@ -1,4 +1,4 @@
-//! The schema as the server uses it: attribute types and classes by number, values checked and normalised.
+//! The schema as the server uses it: numbered attribute types and classes, and checks and normalisation of values.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ pub(crate) type TypeId = u16;
 /// Index of an object class.
 pub(crate) type ClassId = u16;
 
-/// How values of an attribute are compared for equality (RFC 4517 §4.2).
+/// The equality rule of an attribute (RFC 4517 §4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     CaseIgnore,
@@ -30,11 +30,11 @@ pub(crate) enum Rule {
     Uuid,
     Csn,
     Octets,
-    /// No equality rule: assertions are undefined, values are told apart octet by octet.
+    /// No equality rule: assertions are Undefined, and values differ if their octets do.
     None,
 }
 
-/// What a value may be (RFC 4517 §3.3).
+/// The syntax of an attribute (RFC 4517 §3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Syntax {
     DirectoryString,
@@ -48,14 +48,14 @@ enum Syntax {
     Printable,
     Uuid,
     Csn,
-    /// Values that are BER already, so that `;binary` changes nothing in them (RFC 4522).
+    /// Values that are BER already, so that `;binary` does not change them (RFC 4522).
     Ber,
-    /// The same, and never transferred without `;binary` (RFC 4523 §2).
+    /// As `Ber`, and always transferred with `;binary` (RFC 4523 §2).
     Certificate,
     Any,
 }
 
-/// One attribute type, inherited properties filled in.
+/// One attribute type, with its inherited properties.
 #[derive(Debug)]
 pub(crate) struct Type {
     pub(crate) name: String,
@@ -65,37 +65,37 @@ pub(crate) struct Type {
     pub(crate) single_value: bool,
     pub(crate) no_user_modification: bool,
     pub(crate) operational: bool,
-    /// Kept in an equality index.
+    /// Whether an equality index covers it.
     pub(crate) indexed: bool,
     superior: Option<TypeId>,
     syntax: Syntax,
 }
 
-/// One object class, inherited attributes filled in.
+/// One object class, with its inherited attributes.
 #[derive(Debug)]
 pub(crate) struct Class {
     pub(crate) name: String,
     pub(crate) kind: Kind,
-    /// The class and all it derives from.
+    /// The class and all its superclasses.
     pub(crate) line: BTreeSet<ClassId>,
     pub(crate) must: BTreeSet<TypeId>,
     pub(crate) may: BTreeSet<TypeId>,
 }
 
-/// All definitions.
+/// All definitions of the schema.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     types: Vec<Type>,
     type_names: HashMap<String, TypeId>,
     classes: Vec<Class>,
     class_names: HashMap<String, ClassId>,
-    /// What `cn=subschema` shows.
+    /// Definitions of the attribute types, as `cn=subschema` shows them.
     pub(crate) type_texts: Vec<String>,
-    /// What `cn=subschema` shows.
+    /// Definitions of the object classes, as `cn=subschema` shows them.
     pub(crate) class_texts: Vec<String>,
 }
 
-/// Attributes that are looked up by value; everything else is found by reading through the entries.
+/// Attributes with an equality index; filters on others scan the entries.
 const INDEXED: &[&str] = &[
     "entryUUID",
     "uid",
@@ -110,7 +110,7 @@ const INDEXED: &[&str] = &[
     "member",
 ];
 
-/// Matching rules that are served: OID, name, OID of the assertion syntax (RFC 4517 §4.2).
+/// Matching rules that the server implements: OID, name, OID of the assertion syntax (RFC 4517 §4.2).
 pub(crate) const MATCHING_RULES: &[(&str, &str, &str)] = &[
     ("2.5.13.0", "objectIdentifierMatch", "1.3.6.1.4.1.1466.115.121.1.38"),
     ("2.5.13.1", "distinguishedNameMatch", "1.3.6.1.4.1.1466.115.121.1.12"),
@@ -159,7 +159,7 @@ pub(crate) const SYNTAXES: &[(&str, &str)] = &[
 ];
 
 impl Catalogue {
-    /// From the project's own schema files.
+    /// Loads the project's own schema files.
     pub(crate) fn load() -> Result<Self, DefinitionError> {
         let texts = std::iter::once(provost_schema::BASE_LDIF);
         let texts = texts.chain(provost_schema::LDIF_FILES.iter().map(|(_, ldif)| *ldif));
@@ -180,7 +180,7 @@ impl Catalogue {
     }
 
     fn add_type(&mut self, definition: &AttributeType) -> Result<(), DefinitionError> {
-        let wrong = || DefinitionError(definition.text.clone());
+        let wrong = || DefinitionError::new(definition.text.clone());
         let superior = match &definition.superior {
             Some(name) => Some(self.type_id(name).ok_or_else(wrong)?),
             None => None,
@@ -210,7 +210,7 @@ impl Catalogue {
     }
 
     fn add_class(&mut self, definition: &ObjectClass) -> Result<(), DefinitionError> {
-        let wrong = || DefinitionError(definition.text.clone());
+        let wrong = || DefinitionError::new(definition.text.clone());
         let id = ClassId::try_from(self.classes.len()).map_err(|_| wrong())?;
         let types = |names: &[String]| -> Result<BTreeSet<TypeId>, DefinitionError> {
             names.iter().map(|name| self.type_id(name).ok_or_else(wrong)).collect()
@@ -231,28 +231,28 @@ impl Catalogue {
         Ok(())
     }
 
-    /// By name or OID, without case, without options.
+    /// Returns the attribute type of a name or OID, ignoring case; options are not allowed.
     pub(crate) fn type_id(&self, name: &str) -> Option<TypeId> {
         self.type_names.get(&name.to_ascii_lowercase()).copied()
     }
 
-    /// The type of an id that this catalogue gave out.
+    /// Returns the type of an id from this catalogue.
     pub(crate) fn type_of(&self, id: TypeId) -> &Type {
-        // Ids come from `type_id` alone, so that this index can only be wrong by a bug.
+        // Ids come only from `type_id`, so a wrong index is a bug.
         &self.types[usize::from(id)]
     }
 
-    /// Whether values may travel under `;binary` (RFC 4522 §4): those whose encoding is BER already.
+    /// Whether values may be transferred with `;binary` (RFC 4522 §4): those whose encoding is BER already.
     pub(crate) fn takes_binary(&self, id: TypeId) -> bool {
         matches!(self.type_of(id).syntax, Syntax::Ber | Syntax::Certificate)
     }
 
-    /// Whether values always travel under `;binary` (RFC 4523 §2).
+    /// Whether values are always transferred with `;binary` (RFC 4523 §2).
     pub(crate) fn requires_binary(&self, id: TypeId) -> bool {
         self.type_of(id).syntax == Syntax::Certificate
     }
 
-    /// Whether `id` is `ancestor` or derives from it.
+    /// Whether `id` is `ancestor` or a subtype of it.
     pub(crate) fn is_subtype(&self, id: TypeId, ancestor: TypeId) -> bool {
         let mut at = Some(id);
         while let Some(id) = at {
@@ -264,17 +264,17 @@ impl Catalogue {
         false
     }
 
-    /// By name or OID, without case.
+    /// Returns the class of a name or OID, ignoring case.
     pub(crate) fn class_id(&self, name: &str) -> Option<ClassId> {
         self.class_names.get(&name.to_ascii_lowercase()).copied()
     }
 
-    /// The class with this id.
+    /// Returns the class with this id.
     pub(crate) fn class(&self, id: ClassId) -> Option<&Class> {
         self.classes.get(usize::from(id))
     }
 
-    /// Whether a value fits the syntax of its type (RFC 4517 §3.3).
+    /// Whether a value conforms to the syntax of its type (RFC 4517 §3.3).
     pub(crate) fn fits(&self, id: TypeId, value: &[u8]) -> bool {
         let text = std::str::from_utf8(value).ok();
         match self.type_of(id).syntax {
@@ -295,7 +295,8 @@ impl Catalogue {
         }
     }
 
-    /// The form in which two equal values are the same octets; `None` when the value cannot be compared so.
+    /// Returns the normal form, which is the same for equal values; `None` when the value cannot be compared by the
+    /// rule.
     pub(crate) fn normalise(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
         let rule = self.type_of(id).rule;
         if matches!(rule, Rule::Octets | Rule::None) {
@@ -321,8 +322,8 @@ impl Catalogue {
         })
     }
 
-    /// The normal form of a value that a filter or a compare asks for; `None` when the assertion is Undefined: it does not fit
-    /// the syntax that the rule asserts, or cannot be prepared (RFC 4511 §4.5.1.7).
+    /// Returns the normal form of an assertion value. `None` when the assertion is Undefined: the value does not
+    /// conform to the rule's assertion syntax, or cannot be prepared (RFC 4511 §4.5.1.7).
     pub(crate) fn assertion(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
         let kind = self.type_of(id);
         let text = std::str::from_utf8(value);
@@ -331,7 +332,7 @@ impl Catalogue {
             (Rule::CaseIgnore | Rule::CaseExact, Syntax::Ia5) => value.is_ascii(),
             (Rule::CaseIgnore | Rule::CaseExact, _) => !value.is_empty(),
             (Rule::Numeric | Rule::Telephone, _) => self.fits(id, value),
-            // RFC 4517 §4.2.26: of a name that is not recognised nobody can say which object it identifies.
+            // RFC 4517 §4.2.26: an unrecognised name does not identify any object, so the assertion is Undefined.
             (Rule::ObjectIdentifier, _) => text.is_ok_and(|text| {
                 let is_oid = text.starts_with(|c: char| c.is_ascii_digit());
                 is_oid || self.class_id(text).is_some() || self.type_id(text).is_some()
@@ -341,7 +342,8 @@ impl Catalogue {
         if fits { self.normalise(id, value) } else { None }
     }
 
-    /// What the parts of a substrings assertion are looked for in; `None` when the value cannot be compared so.
+    /// Returns the form of a value in which substrings are searched; `None` when the value cannot be compared by the
+    /// rule.
     pub(crate) fn substring_value(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
         let key = self.normalise(id, value)?;
         if !matches!(self.type_of(id).rule, Rule::CaseIgnore | Rule::CaseExact) {
@@ -350,8 +352,8 @@ impl Catalogue {
         Some(prep::substring_value(std::str::from_utf8(&key).ok()?).into_bytes())
     }
 
-    /// One part of a substrings assertion, prepared; `None` when it is Undefined. RFC 4511 §4.5.1.7.2 and RFC 4517 §3.3.30: no
-    /// part is empty.
+    /// Returns one prepared part of a substrings assertion; `None` when it is Undefined. Parts are never empty (RFC
+    /// 4511 §4.5.1.7.2, RFC 4517 §3.3.30).
     pub(crate) fn substring_part(&self, id: TypeId, octets: &[u8], part: Part) -> Option<Vec<u8>> {
         let kind = self.type_of(id);
         let text = std::str::from_utf8(octets).ok().filter(|_| kind.substring)?;
@@ -364,7 +366,7 @@ impl Catalogue {
         (!prepared.is_empty()).then_some(prepared)
     }
 
-    /// Orders two normalised values of a type (RFC 4517 §4.2): integers by size, all else octet by octet.
+    /// Orders two normalised values of a type (RFC 4517 §4.2): integers numerically, all others octet by octet.
     pub(crate) fn order(&self, id: TypeId, a: &[u8], b: &[u8]) -> std::cmp::Ordering {
         if self.type_of(id).rule != Rule::Integer {
             return a.cmp(b);
@@ -379,7 +381,7 @@ impl Catalogue {
     }
 }
 
-/// RFC 4517 §3.3.16: no leading zeros, no plus, no minus zero.
+/// Whether the text is an integer (RFC 4517 §3.3.16): no leading zeros, no plus, no minus zero.
 fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let good = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -467,7 +469,7 @@ mod tests {
         }
     }
 
-    // RFC 4511 §4.5.1.7: what does not fit the rule is Undefined.
+    // RFC 4511 §4.5.1.7: a value that does not conform to the rule's syntax makes the assertion Undefined.
     #[test]
     fn assertions() {
         let c = Catalogue::load().unwrap();

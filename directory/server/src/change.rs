@@ -1,4 +1,4 @@
-//! A write request against the tree: every check, and what the entry is to be afterwards.
+//! Checks a write request against the tree, and determines the entry that results.
 
 use std::collections::BTreeMap;
 
@@ -18,30 +18,29 @@ use crate::reply::{ResponseControl, oid};
 use crate::result_entry::{self, Selection};
 use crate::tree::{Change, NO_PLACE, Place, Subject, Tree};
 
-/// What a write request says beside its operation.
+/// The controls of a write request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteControls {
-    /// RFC 4528.
+    /// Assertion (RFC 4528).
     pub(crate) assertion: Option<Filter>,
-    /// RFC 4527: attributes before.
+    /// Attributes to return as they were before (RFC 4527).
     pub(crate) pre_read: Option<Vec<String>>,
-    /// RFC 4527: attributes after.
+    /// Attributes to return as they are after (RFC 4527).
     pub(crate) post_read: Option<Vec<String>>,
 }
 
-/// Most entries that one rename moves, the renamed one not counted: bounds how long it holds up other writes, and what it
-/// keeps in memory.
+/// Most subordinates that one rename moves. Bounds how long a rename delays other writes, and the memory it takes.
 const MOVED_ENTRIES_MAX: usize = 65_536;
 
-/// Changes that may be made durable together, and what their answer carries.
+/// The changes of one write, ready to commit together, and the controls of its response.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The entry that was named in the request first, then those that move with it, parents before children.
+    /// The entry named in the request first, then the entries that move with it, parents before children.
     pub(crate) changes: Vec<Change>,
     pub(crate) controls: Vec<ResponseControl>,
 }
 
-/// Who writes, and when.
+/// The identity and the time of a write.
 #[derive(Debug)]
 pub(crate) struct Author<'a> {
     pub(crate) identity: &'a Identity,
@@ -49,7 +48,7 @@ pub(crate) struct Author<'a> {
     pub(crate) sequence: &'a mut Sequence,
 }
 
-/// Checks a request and works out its change. The tree itself is not changed, but for new shared names.
+/// Checks a request and determines its changes. The tree gets new shared names, and is otherwise unchanged.
 pub(crate) fn prepare(
     tree: &mut Tree,
     operation: &WriteOperation,
@@ -63,7 +62,7 @@ pub(crate) fn prepare(
             Some(existing(tree, &parse_dn(dn)?)?)
         }
     };
-    // RFC 4528 §3: before anything else that could refuse, or a stale writer would get another result.
+    // RFC 4528 §3: checked before anything else that could refuse, or a stale writer would get another result.
     if let Some(place) = target {
         check_assertion(tree, tree.subject(place), author.identity, controls)?;
     }
@@ -82,12 +81,12 @@ pub(crate) fn prepare(
     Ok(finish(tree, target, effect, controls, author))
 }
 
-/// What a write comes to.
+/// The effect of one write.
 #[derive(Default)]
 struct Effect {
-    /// Parent and content of the entry afterwards; `None` when it is deleted.
+    /// The entry's parent and content afterwards; `None` when it is deleted.
     draft: Option<(Place, Draft)>,
-    /// Entries whose names change with it.
+    /// Entries whose DNs change with it.
     moved: Vec<Place>,
 }
 
@@ -97,7 +96,7 @@ impl Effect {
     }
 }
 
-/// Gives the changes their CSNs, the entry its place, and the answer its read controls.
+/// Assigns CSNs to the changes, a place to a new entry, and read controls to the response.
 fn finish(
     tree: &mut Tree,
     target: Option<Place>,
@@ -136,10 +135,10 @@ fn finish(
     Prepared { controls: pre.into_iter().chain(post).collect(), changes }
 }
 
-/// The change of an entry that stays below its parent while the parent gets another name.
+/// Returns the change of an entry whose DN changes with an ancestor's.
 ///
-/// Its CSN is new although its attributes are as they were: by that a consumer that was away learns the new name
-/// (RFC 4533 §3.3).
+/// The entry gets a new CSN although its attributes are unchanged, so that a consumer that was away receives the new
+/// name (RFC 4533 §3.3).
 fn moved_with(tree: &Tree, place: Place, modifier: u32, author: &mut Author<'_>) -> Option<Change> {
     let (parent, mut draft) = tree.open(place)?;
     let before = tree.subject(place).map(|subject| (parent, subject.record.clone()));
@@ -153,7 +152,7 @@ pub(crate) fn parse_dn(text: &str) -> Outcome<Dn> {
     Dn::parse(text).map_err(|error| Refusal::new(Code::InvalidDnSyntax, error.to_string()))
 }
 
-/// The place of an entry, or `noSuchObject` with the nearest that exists (RFC 4511 §4.1.9).
+/// Returns the place of an entry, or `noSuchObject` with the nearest existing ancestor (RFC 4511 §4.1.9).
 pub(crate) fn existing(tree: &Tree, dn: &Dn) -> Outcome<Place> {
     match tree.nearest(dn) {
         Some((place, 0)) => Ok(place),
@@ -165,7 +164,7 @@ pub(crate) fn existing(tree: &Tree, dn: &Dn) -> Outcome<Place> {
 fn check_leaf(tree: &Tree, place: Place) -> Outcome<()> {
     match tree.subject(place) {
         Some(subject) if subject.children > 0 => {
-            Err(Refusal::new(Code::NotAllowedOnNonLeaf, "entries stand below this one"))
+            Err(Refusal::new(Code::NotAllowedOnNonLeaf, "the entry has subordinates"))
         }
         _ => Ok(()),
     }
@@ -185,7 +184,7 @@ fn check_assertion(
     if holds { Ok(()) } else { Err(Refusal::new(Code::AssertionFailed, "")) }
 }
 
-/// Where a new name would stand: its parent, when the name is free.
+/// Returns the parent for a new name, if the name is free.
 fn vacancy(tree: &Tree, dn: &Dn) -> Outcome<Place> {
     match tree.nearest(dn) {
         Some((_, 0)) => Err(Refusal::new(Code::EntryAlreadyExists, "")),
@@ -229,7 +228,7 @@ fn add(
     let rdn_text = if is_suffix { dn.as_str().to_owned() } else { rdn.to_string() };
     let mut draft = Draft { head, rdn: rdn_text, attributes: entry.attributes };
     if controls.assertion.is_some() {
-        // RFC 4528 §3: judged against the entry that would be added, also where the name turns out to be taken.
+        // RFC 4528 §3: evaluated on the entry to be added, even when its name turns out to be taken.
         draft.head.structural = constraint::structural_class(&tree.catalogue, &entry.classes)?;
         draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), entry.classes.clone())?;
         let subject = Subject { parent: *vacancy.as_ref().unwrap_or(&NO_PLACE), children: 0, record: &draft.encode() };
@@ -238,7 +237,7 @@ fn add(
     Ok((vacancy?, complete(tree, draft, entry.classes, &rdn, Code::NamingViolation)?))
 }
 
-/// Last checks of a draft, and its classes put in.
+/// Makes the last checks of a draft, and stores its classes.
 fn complete(tree: &mut Tree, mut draft: Draft, classes: Vec<ClassId>, rdn: &Rdn, missing: Code) -> Outcome<Draft> {
     constraint::check_rdn(tree, &draft, rdn, missing)?;
     draft.head.structural = constraint::check(tree, &draft, &classes)?;
@@ -246,13 +245,13 @@ fn complete(tree: &mut Tree, mut draft: Draft, classes: Vec<ClassId>, rdn: &Rdn,
     Ok(draft)
 }
 
-/// An entry's attributes while modifications go over it one by one.
+/// An entry's attributes while the modifications are applied one by one.
 struct Contents {
     classes: Vec<ClassId>,
     attributes: BTreeMap<NameId, Vec<Vec<u8>>>,
 }
 
-/// What a modification speaks of.
+/// The object of one modification.
 enum Target {
     Classes,
     Attribute(NameId, TypeId),
@@ -296,7 +295,7 @@ impl Contents {
             Target::Attribute(id, type_id) => {
                 constraint::check_values(tree, type_id, name, values)?;
                 let there = self.attributes.entry(id).or_default();
-                // Many values at once are compared by their normal form in one set, not each with each.
+                // Many values are compared in one set of normal forms, not pairwise.
                 let mut known: std::collections::HashSet<Vec<u8>> =
                     there.iter().map(|value| constraint::normal(&tree.catalogue, type_id, value)).collect();
                 for value in values {
@@ -310,7 +309,7 @@ impl Contents {
         Ok(())
     }
 
-    /// RFC 4511 §4.7: values of the RDN that the request leaves out are added by the server.
+    /// RFC 4511 §4.7: the server adds RDN values that the request leaves out.
     fn add_naming(&mut self, tree: &mut Tree, rdn: &Rdn) -> Outcome<()> {
         constraint::check_naming_types(tree, rdn)?;
         for (name, value) in rdn.pairs() {
@@ -322,7 +321,7 @@ impl Contents {
                 && tree.catalogue.type_of(type_id).single_value
                 && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
             {
-                let words = format!("naming attribute '{name}': the entry has another value, and may have one only");
+                let words = format!("naming attribute '{name}' is single-valued, and the entry has another value");
                 return Err(Refusal::new(Code::NamingViolation, words));
             }
         }
@@ -344,14 +343,14 @@ impl Contents {
             }
             Target::Attribute(id, type_id) => {
                 let there = self.attributes.get_mut(&id).ok_or_else(missing)?;
-                // Compared as a set: a course of thousands that loses thousands must not hold everybody up.
+                // Compared as a set: removing thousands of a group's thousands of members must not delay other writes.
                 let normal = |value: &Vec<u8>| constraint::normal(&tree.catalogue, type_id, value);
                 let gone: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
                 let known: std::collections::HashSet<Vec<u8>> = there.iter().map(normal).collect();
                 if gone.len() < values.len() || !gone.is_subset(&known) {
                     return Err(missing());
                 }
-                // Values that became equal when the rule for it changed go together.
+                // Values that became equal by a change of the matching rule are removed together.
                 there.retain(|value| !gone.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);
@@ -369,10 +368,10 @@ impl Contents {
         if values.is_empty() { Ok(()) } else { self.add(tree, name, values) }
     }
 
-    /// RFC 4525.
+    /// Increments an attribute (RFC 4525).
     fn increment(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
         let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
-        let wrong = || Refusal::new(Code::ConstraintViolation, format!("{name}: not to be incremented so"));
+        let wrong = || Refusal::new(Code::ConstraintViolation, format!("{name}: cannot be incremented by this value"));
         let Target::Attribute(id, type_id) = target(tree, name)? else { return Err(wrong()) };
         let ([value], true) = (values, tree.catalogue.type_of(type_id).rule == crate::catalogue::Rule::Integer) else {
             return Err(wrong());
@@ -404,9 +403,9 @@ fn modify(tree: &mut Tree, place: Place, items: &[ModifyItem]) -> Outcome<(Place
             ModifyKind::Increment => contents.increment(tree, &item.attribute, &item.values)?,
         }
     }
-    // Before all else: of another structural class, many attributes would be refused for a lesser reason.
+    // Checked first: with another structural class, many attributes would be refused for a secondary reason.
     if constraint::structural_class(&tree.catalogue, &contents.classes)? != draft.head.structural {
-        return Err(Refusal::new(Code::ObjectClassModsProhibited, "the structural class of an entry stays"));
+        return Err(Refusal::new(Code::ObjectClassModsProhibited, "the structural class of an entry cannot change"));
     }
     draft.attributes = contents.attributes;
     let rdn = Dn::parse(&draft.rdn).ok().and_then(|dn| dn.rdn()).unwrap_or_else(|| Rdn::new("", ""));
@@ -423,10 +422,10 @@ fn modify_dn(
     let (parent, mut draft, mut contents) = open(tree, place)?;
     let new_rdn = match parse_dn(new_rdn)?.rdns().as_slice() {
         [rdn] => rdn.clone(),
-        _ => return Err(Refusal::new(Code::InvalidDnSyntax, "the new RDN is not one")),
+        _ => return Err(Refusal::new(Code::InvalidDnSyntax, "the new RDN is malformed")),
     };
     if parent == NO_PLACE {
-        return Err(Refusal::new(Code::UnwillingToPerform, "the suffix keeps its name"));
+        return Err(Refusal::new(Code::UnwillingToPerform, "the suffix cannot be renamed"));
     }
     let superior = match new_superior {
         Some(dn) => existing(tree, &parse_dn(dn)?)?,
@@ -438,7 +437,7 @@ fn modify_dn(
         vacancy(tree, &new_dn)?;
     }
     if tree.is_below(superior, place) {
-        return Err(Refusal::new(Code::UnwillingToPerform, "an entry cannot stand below itself"));
+        return Err(Refusal::new(Code::UnwillingToPerform, "an entry cannot be moved below itself"));
     }
     let moved = moved_entries(tree, place, &old_dn, &new_dn)?;
     if delete_old {
@@ -459,8 +458,8 @@ fn modify_dn(
     Ok(Effect { draft: Some((superior, draft)), moved })
 }
 
-/// RFC 4511 §4.9: what stands below a renamed entry moves with it. Refused when that is too much at once, or when a name
-/// would become longer than names may be, so that nobody could ask for it.
+/// Returns the subordinates that move with a renamed entry (RFC 4511 §4.9). Refused when they are too many, or when a
+/// resulting DN would be longer than a request can name.
 fn moved_entries(tree: &Tree, place: Place, old_dn: &Dn, new_dn: &Dn) -> Outcome<Vec<Place>> {
     if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
         return Ok(Vec::new());
@@ -471,7 +470,7 @@ fn moved_entries(tree: &Tree, place: Place, old_dn: &Dn, new_dn: &Dn) -> Outcome
     for (levels, place) in &below {
         let octets = tree.dn(*place).len().saturating_sub(old_dn.as_str().len()) + new_dn.as_str().len();
         if octets > DN_OCTETS_MAX || depth + levels > DN_DEPTH_MAX {
-            return Err(Refusal::new(Code::UnwillingToPerform, "a name below it would become too long"));
+            return Err(Refusal::new(Code::UnwillingToPerform, "the DN of a subordinate would become too long"));
         }
     }
     Ok(below.into_iter().map(|(_, place)| place).collect())
@@ -481,7 +480,7 @@ fn check_moved(entries: usize) -> Outcome<()> {
     if entries <= MOVED_ENTRIES_MAX {
         return Ok(());
     }
-    let words = format!("{entries} entries stand below it; at most {MOVED_ENTRIES_MAX} are moved at once");
+    let words = format!("the entry has {entries} subordinates; a rename moves at most {MOVED_ENTRIES_MAX}");
     Err(Refusal::new(Code::AdminLimitExceeded, words))
 }
 
@@ -498,7 +497,7 @@ mod tests {
         Draft { head, rdn: rdn.to_owned(), attributes: BTreeMap::new() }.encode()
     }
 
-    /// The suffix, an entry below it, and so many entries below that.
+    /// Returns a tree with the suffix, an entry below it, and `below` entries below that.
     fn tree(below: u32) -> Tree {
         let catalogue = Arc::new(Catalogue::load().unwrap());
         let mut tree = Tree::new(catalogue, Dn::parse(SUFFIX).unwrap()).unwrap();
@@ -509,14 +508,14 @@ mod tests {
         tree
     }
 
-    // RFC 4511 §4.9, and what we bound it by.
+    // RFC 4511 §4.9, and our bounds.
     #[test]
     fn renames_are_bounded() {
         let name = |rdn: &str| Dn::parse(&format!("{rdn},{SUFFIX}")).unwrap();
         let moved = |tree: &Tree, new: &str| moved_entries(tree, 1, &name("ou=a"), &name(new)).map_err(|r| r.code);
         let small = tree(3);
         assert_eq!(moved(&small, "ou=b"), Ok(vec![2, 3, 4]));
-        assert_eq!(moved(&small, "ou=a"), Ok(vec![]), "the name stays");
+        assert_eq!(moved(&small, "ou=a"), Ok(vec![]), "the name is unchanged");
         let long = format!("ou={}", "x".repeat(DN_OCTETS_MAX - SUFFIX.len() - 5));
         assert_eq!(moved(&small, &long), Err(Code::UnwillingToPerform));
         assert!(check_moved(MOVED_ENTRIES_MAX).is_ok());

@@ -1,13 +1,14 @@
-//! Who is on the other side, when a balancer stands between.
+//! Determines the client's address behind a load balancer.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 
 use tokio::net::TcpStream;
 
-/// Says whose connection was accepted, from what a balancer sends ahead of the first LDAP octet.
+/// Determines the client of an accepted connection from what a balancer sends before the first octet of LDAP.
 pub trait ClientAddress: Send + Sync {
-    /// The client's address; `None` closes the connection. Bounds its own time, and takes no octet of LDAP or TLS.
+    /// Returns the client's address; `None` closes the connection. The implementation bounds its own time, and consumes
+    /// no octet of LDAP or TLS.
     fn find<'a>(
         &'a self,
         socket: &'a mut TcpStream,

@@ -1,6 +1,6 @@
-//! The one writer: turns all waiting write requests into one transaction, then notifies every watcher.
+//! The single writer: commits all waiting write requests in one transaction, then notifies the watchers.
 //!
-//! Commit first, then memory, then watchers, then answers: nobody ever sees what a crash could take back.
+//! The order is disk, memory, watchers, responses: nobody sees a change that a crash could undo.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -20,12 +20,12 @@ use crate::storage::Storage;
 use crate::tree::{Change, Place, Tree};
 use crate::watch::{Event, Watch, Watchers};
 
-/// Most writes in one transaction: bounds how long the first of them waits.
+/// Most writes in one transaction. Bounds how long the first one waits.
 const BATCH_MAX: usize = 512;
-/// Write requests that may wait; more make their connections wait.
+/// Most waiting write requests; beyond, their connections wait.
 pub(crate) const QUEUE_MAX: usize = 4_096;
 
-/// The directory that all sessions share.
+/// The directory shared by all sessions.
 #[derive(Debug)]
 pub(crate) struct Directory {
     tree: RwLock<Tree>,
@@ -33,12 +33,12 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Around a loaded tree.
+    /// Wraps a loaded tree.
     pub(crate) fn new(tree: Tree) -> Self {
         Self { tree: RwLock::new(tree), watchers: Mutex::default() }
     }
 
-    /// The tree, for reading. Never held over an await.
+    /// Locks the tree for reading. The guard must not be held over an await.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,17 +51,17 @@ impl Directory {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes from now on. Called with the tree locked, so that no change falls between a look at it and this.
-    /// The stream ends when its reader is too slow.
+    /// Subscribes to changes from now on. Takes the locked tree as argument, so that no change falls between reading
+    /// the tree and subscribing. The stream ends when its reader is too slow.
     pub(crate) fn watch(&self, _tree: &RwLockReadGuard<'_, Tree>) -> Watch {
         self.watchers().watch()
     }
 }
 
-/// Called with the outcome of one write.
+/// Callback with the outcome of one write.
 pub(crate) type Answer = Box<dyn FnOnce(Outcome<Vec<ResponseControl>>) + Send>;
 
-/// A write that waits for its turn.
+/// A write request that waits for the committer.
 pub(crate) struct WriteJob {
     pub(crate) operation: WriteOperation,
     pub(crate) controls: WriteControls,
@@ -69,20 +69,20 @@ pub(crate) struct WriteJob {
     pub(crate) answer: Answer,
 }
 
-/// Names that the writes of one batch depend on. Each is checked against the tree before the batch, so two that
-/// could see each other's effect must not be in one.
+/// The names that the writes of one batch depend on. Each write is checked against the tree before the batch, so two
+/// that could observe each other must not share a batch.
 #[derive(Default)]
 struct Footprint {
     written: HashSet<Dn>,
     relied_on: HashSet<Dn>,
-    /// Old and new names of renamed entries: whatever stands below one of them is written too.
+    /// Old and new DNs of renamed entries: all their subordinates are written too.
     moved: Vec<Dn>,
 }
 
 impl Footprint {
-    /// Takes the write in, unless it depends on one that is in already.
+    /// Adds the write, unless it depends on one that was added.
     fn admit(&mut self, operation: &WriteOperation) -> bool {
-        // What is no name will be refused, whatever else is in the batch.
+        // A malformed DN will be refused, whatever else is in the batch.
         let name = |text: &str| Dn::parse(text).unwrap_or_else(|_| Dn::root());
         let parent = |dn: &str| name(dn).parent().unwrap_or_else(Dn::root);
         let (mut written, mut relied_on, mut moved) = (Vec::new(), Vec::new(), Vec::new());
@@ -112,7 +112,7 @@ impl Footprint {
     }
 }
 
-/// The committer's own state; one thread runs it.
+/// The committer, run by one thread.
 pub(crate) struct Committer {
     pub(crate) directory: Arc<Directory>,
     pub(crate) storage: Storage,
@@ -121,7 +121,7 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    /// Serves until every sender is gone.
+    /// Commits batches until every sender is gone.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<WriteJob>) {
         let mut held: Option<WriteJob> = None;
         loop {
@@ -141,7 +141,7 @@ impl Committer {
         }
     }
 
-    /// One transaction.
+    /// Commits one batch in one transaction.
     pub(crate) fn commit(&mut self, batch: Vec<WriteJob>) {
         let mut ready: Vec<(Prepared, Answer)> = Vec::new();
         for job in batch {
@@ -188,12 +188,12 @@ impl Committer {
             for change in prepared.changes.iter().filter(|change| change.before.is_none()) {
                 self.directory.write().release(change.place);
             }
-            answer(Err(Refusal::new(Code::Unavailable, "the directory cannot write now")));
+            answer(Err(Refusal::new(Code::Unavailable, "the directory cannot be written now")));
         }
     }
 }
 
-/// Makes the changes of one write visible, and reports to the watchers where each entry stood before and after all of them.
+/// Makes the changes of one write visible, and reports the position of each entry before and after to the watchers.
 fn apply(tree: &mut Tree, changes: Vec<Change>, watchers: &mut Watchers) {
     if watchers.is_empty() {
         changes.iter().for_each(|change| tree.apply(change));
@@ -224,7 +224,7 @@ mod tests {
 
     // Writes of one batch are checked against the tree before it, so none may depend on another.
     #[test]
-    fn what_depends_on_another_write_waits_for_the_next_batch() {
+    fn a_dependent_write_waits_for_the_next_batch() {
         let rename = WriteOperation::ModifyDn {
             dn: "cn=a,ou=x,dc=e".into(),
             new_rdn: "cn=b".into(),
@@ -241,7 +241,7 @@ mod tests {
             (rename.clone(), add("cn=b,ou=x,dc=e"), false),
             (rename.clone(), delete("ou=x,dc=e"), false),
             (rename.clone(), add("cn=c,ou=x,dc=e"), true),
-            // What stands below an entry moves with it.
+            // Subordinates move with their entry.
             (rename.clone(), add("cn=y,cn=a,ou=x,dc=e"), false),
             (rename.clone(), delete("cn=z,cn=y,cn=a,ou=x,dc=e"), false),
             (rename.clone(), delete("cn=y,cn=b,ou=x,dc=e"), false),

@@ -10,18 +10,18 @@ use crate::record::Draft;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::tree::Tree;
 
-/// The form in which values of an attribute are told apart.
+/// Returns the form in which values of an attribute are compared.
 pub(crate) fn normal(catalogue: &Catalogue, type_id: TypeId, value: &[u8]) -> Vec<u8> {
     catalogue.normalise(type_id, value).unwrap_or_else(|| value.to_vec())
 }
 
-/// Where among `values` one equal to `value` stands.
+/// Returns the index in `values` of a value equal to `value`.
 fn find_value(catalogue: &Catalogue, type_id: TypeId, values: &[Vec<u8>], value: &[u8]) -> Option<usize> {
     let wanted = normal(catalogue, type_id, value);
     values.iter().position(|there| normal(catalogue, type_id, there) == wanted)
 }
 
-/// Syntax of each value.
+/// Checks the syntax of each value.
 pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
     let is_password = type_id == tree.synthetic.user_password;
     for (i, value) in values.iter().enumerate() {
@@ -29,16 +29,19 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
             let words = format!("{name}: value #{i} invalid per syntax");
             return Err(Refusal::new(Code::InvalidAttributeSyntax, words));
         }
-        // A clear password would lie on the disk and go to every consumer.
+        // A clear password would be stored on disk and sent to every consumer.
         if is_password && value.first() != Some(&b'{') {
-            return Err(Refusal::new(Code::ConstraintViolation, "userPassword: {SCHEME} and hash wanted (RFC 3112)"));
+            return Err(Refusal::new(
+                Code::ConstraintViolation,
+                "userPassword: must be a scheme in braces and a hash (RFC 3112)",
+            ));
         }
     }
     Ok(())
 }
 
-/// Whether an entry may have this RDN: each of its types is there once (RFC 4512 §2.3, X.501), and has values that can be
-/// told apart and are the writer's to give.
+/// Checks whether an entry may have this RDN: each type occurs once (RFC 4512 §2.3, X.501), has an equality rule, and
+/// may be written by clients.
 pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> Outcome<()> {
     let mut seen = BTreeSet::new();
     for (name, _) in rdn.pairs() {
@@ -54,7 +57,7 @@ pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> Outcome<()> {
     Ok(())
 }
 
-/// The values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refused with `missing`.
+/// Checks that the values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refuses with `missing`.
 pub(crate) fn check_rdn(tree: &Tree, draft: &Draft, rdn: &Rdn, missing: Code) -> Outcome<()> {
     for (name, value) in rdn.pairs() {
         let refusal = |words: &str| Refusal::new(missing, format!("naming attribute '{name}': {words}"));
@@ -70,7 +73,7 @@ pub(crate) fn check_rdn(tree: &Tree, draft: &Draft, rdn: &Rdn, missing: Code) ->
     Ok(())
 }
 
-/// Classes, required and allowed attributes, single values. Gives the structural class.
+/// Checks classes, required and allowed attributes, and single values. Returns the structural class.
 pub(crate) fn check(tree: &Tree, draft: &Draft, classes: &[ClassId]) -> Outcome<ClassId> {
     let catalogue = &tree.catalogue;
     let structural = structural_class(catalogue, classes)?;
@@ -88,7 +91,7 @@ pub(crate) fn check(tree: &Tree, draft: &Draft, classes: &[ClassId]) -> Outcome<
             return Err(Refusal::new(Code::ObjectClassViolation, format!("attribute '{name}' not allowed")));
         }
         if catalogue.type_of(type_id).single_value && values.len() > 1 {
-            return Err(Refusal::new(Code::ConstraintViolation, format!("{name}: one value only")));
+            return Err(Refusal::new(Code::ConstraintViolation, format!("{name}: the attribute is single-valued")));
         }
         present.insert(type_id);
     }
@@ -101,7 +104,7 @@ pub(crate) fn check(tree: &Tree, draft: &Draft, classes: &[ClassId]) -> Outcome<
     }
 }
 
-/// RFC 4512 §2.4.2: one structural class, of which all other structural ones are superclasses.
+/// Returns the structural class that is a subclass of all others (RFC 4512 §2.4.2).
 pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Outcome<ClassId> {
     let structural: Vec<ClassId> = classes
         .iter()

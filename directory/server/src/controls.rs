@@ -1,4 +1,4 @@
-//! Request controls (RFC 4511 §4.1.11): what is obeyed with which operation.
+//! Request controls (RFC 4511 §4.1.11): which ones apply to which operation.
 
 use crate::ber::{ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE};
 use crate::change::WriteControls;
@@ -6,7 +6,7 @@ use crate::message::{self, RawControl, WriteOperation};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::oid;
 
-/// A page of a search (RFC 2696).
+/// A request for one page of a search (RFC 2696).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) size: usize,
@@ -20,7 +20,7 @@ pub(crate) struct SyncRequest {
     pub(crate) cookie: Vec<u8>,
 }
 
-/// The operations that controls tell apart.
+/// The operations that differ in the controls they accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Search,
@@ -33,7 +33,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The kind of a request that writes.
+    /// Returns the target of a write request.
     pub(crate) fn of(operation: &WriteOperation) -> Self {
         match operation {
             WriteOperation::Add { .. } => Self::Add,
@@ -43,18 +43,18 @@ impl Target {
         }
     }
 
-    /// RFC 4527 §3.1: before it there is an entry to read.
+    /// Whether an entry exists before it that can be read (RFC 4527 §3.1).
     fn reads_before(self) -> bool {
         matches!(self, Self::Modify | Self::ModifyDn | Self::Delete)
     }
 
-    /// RFC 4527 §3.2: after it there is an entry to read.
+    /// Whether an entry exists after it that can be read (RFC 4527 §3.2).
     fn reads_after(self) -> bool {
         matches!(self, Self::Add | Self::Modify | Self::ModifyDn)
     }
 }
 
-/// All controls of one request, read.
+/// The decoded controls of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     pub(crate) write: WriteControls,
@@ -62,7 +62,7 @@ pub(crate) struct Controls {
     pub(crate) sync: Option<SyncRequest>,
 }
 
-/// Reads what applies to the operation. Others are passed over, or refused with 12 when critical.
+/// Decodes the controls that apply to the operation. Others are ignored, or refused with result 12 when critical.
 pub(crate) fn read(raw: &[RawControl], target: Target) -> Outcome<Controls> {
     let mut controls = Controls::default();
     for control in raw {
@@ -82,14 +82,14 @@ pub(crate) fn read(raw: &[RawControl], target: Target) -> Outcome<Controls> {
             (oid::PAGED_RESULTS, Target::Search) => controls.page = Some(page(value()?).map_err(broken)?),
             (oid::SYNC_REQUEST, Target::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
             _ if control.critical => {
-                let words = format!("control {} is not served here", control.oid);
+                let words = format!("control {} is not supported for this operation", control.oid);
                 return Err(Refusal::new(Code::UnavailableCriticalExtension, words));
             }
             _ => {}
         }
     }
     if controls.page.is_some() && controls.sync.is_some() {
-        return Err(Refusal::new(Code::UnwillingToPerform, "sync and paged results do not go together"));
+        return Err(Refusal::new(Code::UnwillingToPerform, "sync and paged results cannot be combined"));
     }
     Ok(controls)
 }
@@ -119,7 +119,7 @@ mod tests {
         vec![RawControl { oid: oid.into(), critical, value: value.map(<[u8]>::to_vec) }]
     }
 
-    // RFC 4511 §4.1.11: a critical control that is not obeyed is result 12; any other is passed over.
+    // RFC 4511 §4.1.11: an unsupported critical control gives result 12; any other is ignored.
     #[test]
     fn criticality() {
         for (oid, critical, target, expect) in [

@@ -1,26 +1,26 @@
-//! Change sequence numbers as OpenLDAP writes them, and sync cookies made of them.
+//! Change sequence numbers in OpenLDAP's format, and sync cookies made of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// Longest cookie that is read.
+/// Longest cookie accepted, octets.
 const COOKIE_OCTETS_MAX: usize = 4096;
 
-/// `20261123194500.123456Z#000000#001#000000`: time, count within it, server id, modification.
+/// A CSN such as `20261123194500.123456Z#000000#001#000000`: time, count within it, server id, modification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Csn {
     /// Microseconds since 1970.
     pub(crate) micros: i64,
-    /// Tells changes of one microsecond apart.
+    /// Distinguishes changes within one microsecond.
     pub(crate) count: u32,
-    /// Which server made it.
+    /// Id of the server that made the change.
     pub(crate) server: u16,
 }
 
 impl Csn {
-    /// Reads the text form; the modification number is not kept, as nothing writes it.
+    /// Parses the text form. The modification number is dropped, as nothing writes it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('#');
         let time = parts.next()?;
@@ -35,7 +35,7 @@ impl Csn {
         Some(Self { micros: whole.as_microsecond() + fraction.parse::<i64>().ok()?, count, server })
     }
 
-    /// When the change was made.
+    /// Returns the time of the change.
     pub(crate) fn time(&self) -> Timestamp {
         Timestamp::from_microsecond(self.micros).unwrap_or(Timestamp::UNIX_EPOCH)
     }
@@ -49,44 +49,44 @@ impl fmt::Display for Csn {
     }
 }
 
-/// The newest change of each server: contextCSN, and the state that a cookie holds.
+/// The newest CSN of each server: contextCSN, and the state that a cookie holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Context(BTreeMap<u16, Csn>);
 
 impl Context {
-    /// Takes a change into account.
+    /// Adds a change to the state.
     pub(crate) fn advance(&mut self, csn: Csn) {
         let newest = self.0.entry(csn.server).or_insert(csn);
         *newest = (*newest).max(csn);
     }
 
-    /// Whether the change is part of this state.
+    /// Whether the state includes the change.
     pub(crate) fn covers(&self, csn: Csn) -> bool {
         self.0.get(&csn.server).is_some_and(|newest| csn <= *newest)
     }
 
-    /// Whether every change of `other` is part of this state.
+    /// Whether the state includes every change of `other`.
     pub(crate) fn covers_all(&self, other: &Self) -> bool {
         other.0.values().all(|csn| self.covers(*csn))
     }
 
-    /// The newest change of this server.
+    /// Returns the newest CSN of this server.
     pub(crate) fn of(&self, server: u16) -> Option<Csn> {
         self.0.get(&server).copied()
     }
 
-    /// All of them, by server id.
+    /// Returns all CSNs, by server id.
     pub(crate) fn csns(&self) -> impl Iterator<Item = Csn> {
         self.0.values().copied()
     }
 
-    /// `rid=000,csn=...;...`, as OpenLDAP's syncprov writes it.
+    /// Writes `rid=000,csn=...;...`, as OpenLDAP's syncprov does.
     pub(crate) fn cookie(&self) -> Vec<u8> {
         let csns: Vec<String> = self.csns().map(|csn| csn.to_string()).collect();
         format!("rid=000,csn={}", csns.join(";")).into_bytes()
     }
 
-    /// Reads a cookie; `None` when it is none of this kind.
+    /// Parses a cookie; `None` when it has another format.
     pub(crate) fn parse_cookie(cookie: &[u8]) -> Option<Self> {
         if cookie.len() > COOKIE_OCTETS_MAX {
             return None;
@@ -101,7 +101,7 @@ impl Context {
     }
 }
 
-/// Gives out ascending CSNs, whatever the clock does.
+/// Generates ascending CSNs, whatever the clock does.
 #[derive(Debug)]
 pub(crate) struct Sequence {
     server: u16,
@@ -109,16 +109,16 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// For this server id, after `last`.
+    /// Starts after `last`, for this server id.
     pub(crate) fn new(server: u16, last: Option<Csn>) -> Self {
         Self { server, last }
     }
 
-    /// The next one at this time.
+    /// Returns the next CSN at this time.
     pub(crate) fn next(&mut self, now: Timestamp) -> Csn {
         let fresh = Csn { micros: now.as_microsecond(), count: 0, server: self.server };
         let csn = match self.last {
-            // A clock that was set back, or two changes in a microsecond.
+            // The clock was set back, or two changes fall into one microsecond.
             Some(last) if fresh <= last => Csn { count: last.count + 1, ..last },
             _ => fresh,
         };
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    // RFC 4533 §2.1.2: a cookie is what the provider needs to go on from there.
+    // RFC 4533 §2.1.2: the provider resumes from its cookie.
     #[test]
     fn cookies() {
         let other = TEXT.replace("#001#", "#002#");

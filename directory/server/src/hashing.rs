@@ -1,13 +1,13 @@
-//! A bound on the work with passwords: hashing is slow by design, and anyone may ask for it.
+//! Bounds concurrent password hashing, which is slow by design and can be triggered by anyone.
 
 use tokio::sync::Semaphore;
 
 use crate::refusal::{Code, Outcome, Refusal};
 
-/// Passwords that may wait to be hashed or checked; for more the answer is `busy`.
+/// Most passwords waiting to be hashed or verified; beyond, the result is `busy`.
 const WAITING_MAX: usize = 256;
 
-/// Bounds the work on passwords, which is slow by design.
+/// A limit on concurrent password hashing.
 #[derive(Debug)]
 pub(crate) struct Hashing {
     waiting: Semaphore,
@@ -15,7 +15,7 @@ pub(crate) struct Hashing {
 }
 
 impl Hashing {
-    /// One at a time for each processor.
+    /// Allows one hash per processor at a time.
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self { waiting: Semaphore::new(WAITING_MAX), running: Semaphore::new(processors) }
@@ -23,7 +23,7 @@ impl Hashing {
 
     /// Runs slow work off the async threads; refused with `busy` when too much of it waits.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-        let busy = || Refusal::new(Code::Busy, "too many passwords to check");
+        let busy = || Refusal::new(Code::Busy, "too many passwords are being checked");
         let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         let _running = self.running.acquire().await.map_err(|_| busy())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| busy())

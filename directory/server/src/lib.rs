@@ -1,11 +1,11 @@
-//! The embedded LDAP server: a real LDAPv3 endpoint over the project's schema, durable, an RFC 4533 provider.
+//! The embedded LDAP server: LDAPv3 over the project's schema, durable, an RFC 4533 provider.
 //!
-//! It knows neither people nor mail: entries, schema and access rules only. Nothing that reads it can tell it from
-//! OpenLDAP but by speed.
+//! The server handles entries, schema and access rules; it knows neither people nor mail. A client sees no difference
+//! from OpenLDAP except in speed.
 //!
-//! The way of a request: `session` cuts frames, `message` reads one, `search` and `sync` answer from the `tree` in
-//! memory; writes go through the one `committer`, which checks them (`change`), makes them durable (`storage`), puts
-//! them into the tree, notifies the watchers and only then answers.
+//! The path of a request: `session` cuts frames, `message` decodes one, `search` and `sync` answer from the `tree` in
+//! memory. Writes go through the single `committer`, which checks them (`change`), makes them durable (`storage`),
+//! updates the tree, notifies the watchers and only then responds.
 
 mod access;
 mod ber;
@@ -59,33 +59,33 @@ use message::WriteOperation;
 use shared::Shared;
 use storage::Storage;
 
-/// Most connections at once; further ones are closed at once.
+/// Most concurrent connections; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
 
-/// What the server needs to know.
+/// Configuration of the server.
 #[derive(Clone)]
 pub struct ServerConfig {
-    /// Folder of its SQLite file; made when missing.
+    /// Folder of the SQLite file; created when missing.
     pub folder: PathBuf,
-    /// The one suffix it holds.
+    /// The suffix of the directory.
     pub suffix: Dn,
-    /// Identity above all access rules, not an entry.
+    /// The DN of the root identity, which is above all access rules and needs no entry.
     pub root_dn: Dn,
-    /// Its password, as a `userPassword` value (hashed).
+    /// The root identity's password as a `userPassword` value (a hash).
     pub root_password: String,
-    /// Where to listen.
+    /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// For StartTLS; `None` refuses it.
+    /// TLS configuration for StartTLS; `None` refuses StartTLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Finds the client behind a balancer; `None` takes the socket's address.
+    /// Determines the client's address behind a balancer; `None` uses the socket's address.
     pub client_address: Option<Arc<dyn ClientAddress>>,
-    /// CSN server id, 0 to 4095.
+    /// Server id in CSNs, 0 to 4095.
     pub server_id: u16,
 }
 
 /// A running server.
 pub struct Server {
-    /// Where it listens really.
+    /// The addresses it listens on, with the real ports.
     pub addresses: Vec<SocketAddr>,
     stop: CancellationToken,
     sessions: TaskTracker,
@@ -93,24 +93,24 @@ pub struct Server {
     pulse: Pulse,
 }
 
-/// Tells whether a server's committer still writes. Cheap to clone; does not keep the server running.
+/// Reports whether a server's committer is alive. Cheap to clone; does not keep the server running.
 #[derive(Clone)]
 pub struct Pulse(mpsc::WeakSender<WriteJob>);
 
 impl Pulse {
-    /// Whether the committer ended by a bug: only another start brings it back.
+    /// Whether the committer died of a bug: only a restart revives it.
     pub fn is_dead(&self) -> bool {
         self.0.upgrade().is_none_or(|jobs| jobs.is_closed())
     }
 }
 
-/// Why it cannot run.
+/// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Files.
+    /// The database cannot be opened or filled.
     #[error("directory folder: {0}")]
     Storage(String),
-    /// Sockets.
+    /// The address cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
 }
@@ -120,8 +120,8 @@ fn storage_error(error: impl std::fmt::Display) -> StartError {
 }
 
 impl Server {
-    /// Opens the database and listens. `seed` entries (suffix, containers, service identities) are added when the
-    /// database is empty.
+    /// Opens the database and listens. The `seed` entries (suffix, containers, service identities) are added to an
+    /// empty database.
     pub async fn start(config: ServerConfig, seed: Vec<Entry>) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &config.listen {
@@ -147,17 +147,17 @@ impl Server {
         Ok(Self { addresses, stop, sessions, committer, pulse })
     }
 
-    /// Whether it still writes.
+    /// Returns a handle that reports whether the committer is alive.
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 
-    /// Refuses new connections, ends the running ones with a Notice of Disconnection, closes the database.
+    /// Refuses new connections, ends the running ones with a Notice of Disconnection, and closes the database.
     pub async fn stop(self) {
         self.stop.cancel();
         self.sessions.close();
         self.sessions.wait().await;
-        // The last session took the last way to the committer with it.
+        // The sessions have ended and dropped their senders, so the committer ends too.
         let ended = tokio::task::spawn_blocking(move || self.committer.join()).await;
         if !matches!(ended, Ok(Ok(()))) {
             tracing::error!("the directory's committer ended by a bug");
@@ -165,7 +165,7 @@ impl Server {
     }
 }
 
-/// Opens the file and adds the seed to an empty one.
+/// Opens the file, and adds the seed to an empty one.
 fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Committer, StartError> {
     let catalogue = Arc::new(catalogue::Catalogue::load().map_err(storage_error)?);
     let (storage, tree) = Storage::open(&config.folder, catalogue, &config.suffix).map_err(storage_error)?;
@@ -235,10 +235,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, sessions: TaskTracke
                     drop(place);
                 });
             }
-            (Ok((_, peer)), Err(_)) => tracing::warn!(%peer, "too many connections"),
+            (Ok((_, peer)), Err(_)) => tracing::warn!(%peer, "refused a connection: too many are open"),
             (Err(error), _) => {
                 tracing::warn!(%error, "accept failed");
-                // Out of descriptors: asking again at once would only burn the processor.
+                // Out of file descriptors: an immediate retry would only burn CPU time.
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         }

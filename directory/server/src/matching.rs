@@ -1,4 +1,4 @@
-//! Filters against entries (RFC 4511 §4.5.1.7): true, false or undefined.
+//! Evaluates filters on entries (RFC 4511 §4.5.1.7): true, false or Undefined.
 
 use std::cmp::Ordering;
 
@@ -9,18 +9,18 @@ use crate::catalogue::{Catalogue, Rule, TypeId};
 use crate::names::Wanted;
 use crate::tree::{Subject, Tree};
 
-/// Something that has attributes.
+/// A source of attributes.
 pub(crate) trait Source {
-    /// Shows each value that `wanted` covers, until `visit` says that it has seen enough; returns whether it did.
+    /// Calls `visit` with each value that `wanted` covers until it returns true; returns whether it did.
     fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
 }
 
-/// An entry of the tree, as somebody may see it.
+/// An entry of the tree, as visible to one identity.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) subject: Subject<'a>,
-    /// Whether userPassword is there for the one who asks.
+    /// Whether userPassword is visible.
     pub(crate) password: bool,
 }
 
@@ -50,7 +50,7 @@ impl Source for Seen<'_> {
 }
 
 impl Seen<'_> {
-    /// All classes of the entry, inherited ones included (RFC 4512 §2.4).
+    /// Visits all classes of the entry, superclasses included (RFC 4512 §2.4).
     fn visit_classes(&self, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         let tree = self.tree;
         let list = self.subject.record.head().and_then(|head| tree.names.classes(head.classes));
@@ -59,7 +59,7 @@ impl Seen<'_> {
     }
 }
 
-/// An entry that is made on the spot: the root DSE, the subschema.
+/// An entry that is generated: the root DSE, the subschema.
 pub(crate) struct Made<'a> {
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) entry: &'a Entry,
@@ -75,12 +75,12 @@ impl Source for Made<'_> {
     }
 }
 
-/// `Some(true)` selects the entry; `None` is Undefined.
+/// Evaluates a filter: `Some(true)` selects the entry, `None` is Undefined.
 pub(crate) fn matches(catalogue: &Catalogue, source: &impl Source, filter: &Filter) -> Option<bool> {
     match filter {
         Filter::Undefined => None,
         Filter::And(parts) => all(parts.iter().map(|part| matches(catalogue, source, part))),
-        // An Or is the negation of all negated.
+        // Or is the negation of the And of negations.
         Filter::Or(parts) => negate(all(parts.iter().map(|part| negate(matches(catalogue, source, part))))),
         Filter::Not(part) => negate(matches(catalogue, source, part)),
         Filter::Present(name) => {
@@ -104,7 +104,7 @@ fn negate(value: Option<bool>) -> Option<bool> {
     value.map(|value| !value)
 }
 
-/// False if one is false, else Undefined if one is, else true.
+/// False if any is false, else Undefined if any is Undefined, else true.
 fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut result = Some(true);
     for part in parts {
@@ -128,7 +128,7 @@ fn equal(c: &Catalogue, source: &impl Source, name: &AttributeDescription, value
     Some(source.visit(&wanted, &mut |id, value| c.normalise(id, value).is_some_and(|value| value == assertion)))
 }
 
-/// Whether a value is equal to the assertion or on the other side of it than `excluded`.
+/// Whether a value equals the assertion, or is on the other side of it than `excluded`.
 fn ordered(
     c: &Catalogue,
     source: &impl Source,
@@ -146,7 +146,7 @@ fn ordered(
     }))
 }
 
-/// A substrings assertion, prepared; an end that was not given is empty.
+/// A prepared substrings assertion; a missing end is empty.
 struct Pattern {
     initial: Vec<u8>,
     any: Vec<Vec<u8>>,
@@ -230,7 +230,7 @@ mod tests {
             ("(objectClass=2.5.6.6)", Some(true)),
             ("(mail~=Zoe@example.edu)", Some(true)),
             ("(vacationEndDate=2026*)", None),
-            // RFC 4518: in every kind of item.
+            // RFC 4518 applies to every kind of item.
             ("(cn=zoe\u{301} tremblay)", Some(true)),
             ("(cn=Ｚo\u{ad}é\u{3000}trem\u{200b}blay)", Some(true)),
             ("(cn=zoe\u{301}*)", Some(true)),
@@ -242,16 +242,16 @@ mod tests {
             ("(cn~=zoe\u{301} tremblay)", Some(true)),
             ("(cn=\u{fffd})", None),
             ("(cn=*\u{200b}*)", None),
-            // RFC 4511 §4.5.1.7: an assertion that does not fit is Undefined.
+            // RFC 4511 §4.5.1.7: an assertion value of the wrong syntax makes the item Undefined.
             ("(cn=)", None),
             ("(mail=é)", None),
             ("(mail=*é*)", None),
             ("(objectClass=nosuch)", None),
-            // RFC 4514 §3: one name, however its types are called.
+            // RFC 4514 §3: one name, whichever names its types have.
             ("(seeAlso=commonName=a,2.5.4.11=Zoe\u{301})", Some(true)),
             ("(seeAlso=cn=#0c0161,ou=zoé)", Some(true)),
             ("(seeAlso=cn=CORP\\5cuser)", None),
-            // RFC 4522: a transfer option is no part of the name, and no option of text.
+            // RFC 4522: a transfer option is not part of the name, and does not apply to text.
             ("(userCertificate;binary=*)", Some(true)),
             ("(cn;binary=*)", None),
         ] {

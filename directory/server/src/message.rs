@@ -1,4 +1,4 @@
-//! Requests (RFC 4511 §4) and their controls, read from one complete frame.
+//! Requests (RFC 4511 §4) and their controls, decoded from one complete frame.
 
 use provost_credential::Secret;
 use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
@@ -12,13 +12,13 @@ pub(crate) const CONTROLS_MAX: usize = 16;
 pub(crate) const ATTRIBUTES_MAX: usize = 1_000;
 /// Most values in one request.
 pub(crate) const VALUES_MAX: usize = 100_000;
-/// Most leaves and branches of one filter.
+/// Most items and operators of one filter.
 pub(crate) const FILTER_NODES_MAX: usize = 4_096;
 
-/// Attribute and values, as they came.
+/// Attribute description and values, undecoded.
 pub(crate) type Attribute = (String, Vec<Vec<u8>>);
 
-/// One LDAPMessage.
+/// One LDAPMessage with a request.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) id: i32,
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     pub(crate) controls: Vec<RawControl>,
 }
 
-/// A control before anyone has looked at its value.
+/// A control with its undecoded value.
 #[derive(Debug, Clone)]
 pub(crate) struct RawControl {
     pub(crate) oid: String,
@@ -34,15 +34,15 @@ pub(crate) struct RawControl {
     pub(crate) value: Option<Vec<u8>>,
 }
 
-/// How a bind proves who it is.
+/// The authentication choice of a bind.
 #[derive(Debug)]
 pub(crate) enum Authentication {
     Simple(Secret),
-    /// SASL or unknown: none is offered.
+    /// SASL or an unknown choice; none is supported.
     Other,
 }
 
-/// RFC 4511 §4.5.1.2 and `subordinate` (draft-sermersheim-ldap-subordinate-scope).
+/// The scope of a search (RFC 4511 §4.5.1.2), with `subordinate` (draft-sermersheim-ldap-subordinate-scope).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Base,
@@ -51,7 +51,7 @@ pub(crate) enum Scope {
     Children,
 }
 
-/// RFC 4511 §4.5.1.
+/// A search request (RFC 4511 §4.5.1).
 #[derive(Debug, Clone)]
 pub(crate) struct SearchRequest {
     pub(crate) base: String,
@@ -63,7 +63,7 @@ pub(crate) struct SearchRequest {
     pub(crate) attributes: Vec<String>,
 }
 
-/// RFC 4511 §4.6, and increment of RFC 4525.
+/// The operation of a modification (RFC 4511 §4.6), with increment (RFC 4525).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ModifyKind {
     Add,
@@ -80,7 +80,7 @@ pub(crate) struct ModifyItem {
     pub(crate) values: Vec<Vec<u8>>,
 }
 
-/// A request that writes.
+/// A write request.
 #[derive(Debug, Clone)]
 pub(crate) enum WriteOperation {
     Add { dn: String, attributes: Vec<Attribute> },
@@ -89,7 +89,7 @@ pub(crate) enum WriteOperation {
     ModifyDn { dn: String, new_rdn: String, delete_old: bool, new_superior: Option<String> },
 }
 
-/// The operations that the server answers.
+/// The operations that the server supports.
 #[derive(Debug)]
 pub(crate) enum Operation {
     Bind { version: i64, dn: String, authentication: Authentication },
@@ -101,12 +101,12 @@ pub(crate) enum Operation {
     Extended { oid: String, value: Option<Vec<u8>> },
 }
 
-/// Why a frame gave no request.
+/// Why a frame could not be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum DecodeError {
-    /// Not LDAP: the connection ends with a Notice of Disconnection.
+    /// The frame is not LDAP: the connection ends with a Notice of Disconnection.
     Malformed,
-    /// LDAP, but beyond what is served: answered with this response tag, and the connection goes on.
+    /// The request is LDAP but refused: it is answered with this response tag, and the connection continues.
     Refused { id: i32, response: u8, refusal: Refusal },
 }
 
@@ -116,12 +116,12 @@ impl From<Malformed> for DecodeError {
     }
 }
 
-/// Reads one frame.
+/// Decodes one frame.
 pub(crate) fn decode(frame: &[u8]) -> Result<Request, DecodeError> {
     let mut outer = Reader::new(frame);
     let mut message = outer.within(SEQUENCE)?;
     let id = message.integer(INTEGER)?;
-    // RFC 4511 §4.1.1.1: zero is for unsolicited notifications.
+    // RFC 4511 §4.1.1.1: message id zero is reserved for unsolicited notifications.
     let id = i32::try_from(id).ok().filter(|id| *id > 0).ok_or(DecodeError::Malformed)?;
     let (tag, content) = message.element()?;
     let controls = match message.optional(0xa0)? {
@@ -135,7 +135,7 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Request, DecodeError> {
     Ok(Request { id, operation, controls })
 }
 
-/// The tag of the response to a request's tag; search ends with SearchResultDone.
+/// Returns the response tag for a request tag; for a search, that of SearchResultDone.
 pub(crate) fn response_tag(request: u8) -> u8 {
     match request {
         0x60 => 0x61,
@@ -149,7 +149,7 @@ pub(crate) fn response_tag(request: u8) -> u8 {
     }
 }
 
-/// Like [`DecodeError`], before the message id is known.
+/// A [`DecodeError`] before the message id is known.
 enum Wrong {
     Malformed,
     Refused(Refusal),
@@ -177,14 +177,14 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, Malformed> {
     Ok(controls)
 }
 
-/// LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). One that is not UTF-8 is no name: this operation alone is refused.
+/// Decodes an LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). One that is not UTF-8 refuses this operation only.
 fn dn(octets: &[u8]) -> Result<String, Wrong> {
     let text = std::str::from_utf8(octets).map(str::to_owned);
     text.map_err(|_| Wrong::Refused(Refusal::new(Code::InvalidDnSyntax, "the name is not UTF-8")))
 }
 
-/// LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). One that is not UTF-8 is made one that nothing has, so that the
-/// operation treats it as it treats every other unknown one.
+/// Decodes an LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). One that is not UTF-8 becomes a name that
+/// nothing has, so that it is treated as unknown.
 fn word(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
@@ -231,7 +231,7 @@ fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
         3 => Scope::Children,
         _ => return Err(Wrong::Refused(Refusal::new(Code::ProtocolError, "unknown scope"))),
     };
-    // Aliases do not exist here, so that every way of following them is the same.
+    // There are no aliases, so dereferencing makes no difference.
     body.integer(ENUMERATED)?;
     let size_limit = usize::try_from(body.integer(INTEGER)?).map_err(|_| Malformed)?;
     let time_limit_seconds = u64::try_from(body.integer(INTEGER)?).map_err(|_| Malformed)?;
@@ -242,7 +242,7 @@ fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
     Ok(SearchRequest { base, scope, size_limit, time_limit_seconds, types_only, filter, attributes })
 }
 
-/// SEQUENCE OF LDAPString.
+/// Decodes a SEQUENCE OF LDAPString.
 fn texts(list: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
     let mut texts = Vec::new();
     while !list.is_empty() {
@@ -289,7 +289,7 @@ fn add(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
     Ok(Operation::Write(WriteOperation::Add { dn, attributes }))
 }
 
-/// PartialAttribute (RFC 4511 §4.1.7); `budget` bounds the values of a whole request.
+/// Decodes a PartialAttribute (RFC 4511 §4.1.7); `budget` bounds the values of the whole request.
 fn attribute(list: &mut Reader<'_>, budget: &mut usize) -> Result<Attribute, Malformed> {
     let mut attribute = list.within(SEQUENCE)?;
     let name = word(attribute.expect(OCTET_STRING)?);
@@ -320,7 +320,7 @@ fn compare(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
     Ok(Operation::Compare { dn, attribute, value: assertion.expect(OCTET_STRING)?.to_vec() })
 }
 
-/// Reads a filter from a control value (RFC 4528).
+/// Decodes the filter in an assertion control (RFC 4528).
 pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, Refusal> {
     filter(&mut Reader::new(value)).map_err(|wrong| match wrong {
         Wrong::Refused(refusal) => refusal,
@@ -328,7 +328,7 @@ pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, Refusal> {
     })
 }
 
-/// Reads the attribute selection of a read control (RFC 4527).
+/// Decodes the attribute selection of a read control (RFC 4527).
 pub(crate) fn attribute_selection(value: &[u8]) -> Result<Vec<String>, Malformed> {
     texts(&mut Reader::new(value).within(SEQUENCE)?)
 }
@@ -342,7 +342,7 @@ fn too_large() -> Wrong {
     Wrong::Refused(Refusal::new(Code::AdminLimitExceeded, "the filter is too large or too deep"))
 }
 
-/// `None` when it is no attribute description: the item is Undefined.
+/// Decodes an attribute description. `None` when it is malformed: then the item is Undefined.
 fn description(octets: &[u8]) -> Option<AttributeDescription> {
     AttributeDescription::parse(std::str::from_utf8(octets).ok()?).ok()
 }
@@ -351,8 +351,8 @@ fn protocol_error(words: &str) -> Wrong {
     Wrong::Refused(Refusal::new(Code::ProtocolError, words))
 }
 
-/// RFC 4511 §4.5.1.7: an item whose attribute, rule or kind of filter is not recognised is Undefined, and the rest of the
-/// filter counts.
+/// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter
+/// counts (RFC 4511 §4.5.1.7).
 fn filter_node(body: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, Wrong> {
     *nodes = nodes.checked_sub(1).ok_or_else(too_large)?;
     let depth = depth.checked_sub(1).ok_or_else(too_large)?;
@@ -378,13 +378,13 @@ fn filter_node(body: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result
         0x87 => description(content).map_or(Filter::Undefined, Filter::Present),
         0xa8 => item(Filter::Approx)?,
         0xa9 => extensible(&mut inner)?,
-        // Another choice, of this class: the CHOICE is extensible.
+        // An unknown choice in this class: the CHOICE is extensible.
         tag if tag & 0xc0 == 0x80 => Filter::Undefined,
         _ => return Err(Wrong::Malformed),
     })
 }
 
-/// MatchingRuleAssertion: read, and never evaluated.
+/// Decodes a MatchingRuleAssertion, which is always Undefined.
 fn extensible(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
     let mut has_value = false;
     while !inner.is_empty() {
@@ -397,7 +397,8 @@ fn extensible(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
     if has_value { Ok(Filter::Undefined) } else { Err(protocol_error("an extensible match has no value")) }
 }
 
-/// SubstringFilter. RFC 4511 §4.5.1.7.2: at least one part, in order; that none is empty is checked where they are prepared.
+/// Decodes a SubstringFilter: at least one part, in order (RFC 4511 §4.5.1.7.2). Empty parts are refused where they are
+/// prepared.
 fn substring(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
     let attribute = description(inner.expect(OCTET_STRING)?);
     let mut parts = inner.within(SEQUENCE)?;
@@ -441,7 +442,7 @@ mod tests {
         octets.to_vec()
     }
 
-    // Another hand's encoder: what it writes for a filter is what our own text form says.
+    // An independent encoder writes the same filters as our text form.
     #[test]
     fn filters_of_another_codec() {
         for text in ["(cn=a)", "(cn=a*b*c)", "(&(a=1)(|(b>=2)(c<=3))(!(d~=4)))", "(e=*)", "(cn=*x)", "(cn=x*)"] {
@@ -456,7 +457,7 @@ mod tests {
         }
     }
 
-    // RFC 4511 §4.5.1.7: a value need not be text, and a filter beyond our bounds is refused, not a reason to hang up.
+    // RFC 4511 §4.5.1.7: values need not be text. A filter beyond our bounds is refused, and the connection continues.
     #[test]
     fn filters_at_the_edge() {
         let mut octets = encoded("(cn=ab)");
@@ -475,7 +476,7 @@ mod tests {
         }
     }
 
-    // RFC 4511 §4.5.1.7: what is not recognised is Undefined, what is no filter is refused, and the connection goes on.
+    // RFC 4511 §4.5.1.7: unrecognised items are Undefined, malformed filters are refused, and the connection continues.
     #[test]
     fn filter_items() {
         let undefined = |octets: &[u8]| {
@@ -505,7 +506,7 @@ mod tests {
         }
     }
 
-    // RFC 4511 §4.1.2 to §4.1.4: a name, type or OID that is not UTF-8 concerns its own operation alone.
+    // RFC 4511 §4.1.2 to §4.1.4: a name, type or OID that is not UTF-8 affects only its own operation.
     #[test]
     fn texts_that_are_not_utf8() {
         for (tag, body, expect) in [

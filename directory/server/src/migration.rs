@@ -1,10 +1,10 @@
-//! Brings a file of an older format forward when it is opened.
+//! Upgrades a file of an older format when it is opened.
 //!
-//! The format is the row `format` of the table `state`. A step takes a file from one format to the next; all steps that a file
-//! needs, and the new number, are one transaction, so a crash leaves the old file or the new one. Before it the file is copied to
-//! `directory.sqlite.backup-vN`, N being the format it has; the copy is whole and on the disk before the first step begins.
-//! Stop the node and move it over `directory.sqlite` (removing `-wal` and `-shm`) to go back; remove it when it is no
-//! longer wanted. A file of a later format than [`FORMAT`] is refused and not touched.
+//! The format is the row `format` of the table `state`. Each step upgrades a file by one format. All steps that a file
+//! needs and the new number are one transaction, so a crash leaves the old file or the new one. Before that, the file
+//! is copied to `directory.sqlite.backup-vN`, where N is its format; the copy is complete and synced before the first
+//! step. To go back, stop the node and move the copy over `directory.sqlite`, removing `-wal` and `-shm`. The copy can
+//! be removed when it is no longer needed. A file of a later format than [`FORMAT`] is refused and not changed.
 
 mod equal_names;
 
@@ -16,28 +16,28 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use crate::storage_error::StorageError;
 
-/// Takes a file from one format to the next.
+/// A step upgrades a file by one format.
 type Step = fn(&Transaction<'_>) -> Result<(), StorageError>;
 
-/// The first step takes format 1 to 2, and so on. A step is never changed once it has been released.
+/// The first step upgrades format 1 to 2, and so on. A released step never changes.
 const STEPS: &[Step] = &[equal_names::step];
-/// The format that this program reads and writes.
+/// The format that this version reads and writes.
 pub(crate) const FORMAT: i64 = 1 + STEPS.len() as i64;
 
-/// The format of a file; `None` of a new one. Refused when there are tables and no format that makes sense.
+/// Returns the format of a file; `None` for a new one. Refused when it has tables and no valid format.
 pub(crate) fn format_of(connection: &Connection) -> Result<Option<i64>, StorageError> {
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     if tables == 0 {
         return Ok(None);
     }
-    let damaged = || StorageError::Content("the file has tables, but does not say which format they have".into());
+    let damaged = || StorageError::Content("the file has tables, but no record of their format".into());
     let found = connection.query_row("SELECT value FROM state WHERE key = 'format'", [], |row| row.get(0));
-    // Without the table `state` it is no file of ours.
+    // Without the table `state`, the file is not one of ours.
     let text: Option<String> = found.optional().map_err(|_| damaged())?;
     text.and_then(|text| text.parse().ok()).map(Some).ok_or_else(damaged)
 }
 
-/// Brings a file that has format `found` to [`FORMAT`].
+/// Upgrades a file of format `found` to [`FORMAT`].
 pub(crate) fn bring_forward(connection: &mut Connection, file: &Path, found: i64) -> Result<(), StorageError> {
     take_steps(connection, file, found, STEPS)
 }
@@ -65,12 +65,12 @@ fn take_steps(connection: &mut Connection, file: &Path, found: i64, steps: &[Ste
     }
     transaction.execute("UPDATE state SET value = ?1 WHERE key = 'format'", [known.to_string()])?;
     transaction.commit()?;
-    tracing::info!(from = found, to = known, backup = %backup.display(), "the directory's file was brought forward");
+    tracing::info!(from = found, to = known, backup = %backup.display(), "upgraded the directory's file");
     Ok(())
 }
 
-/// Copies the file, log included, and returns where to. A copy of the same format that is there is replaced: the steps it was
-/// made for were not completed, or were taken back by hand, so the file is the newer one.
+/// Copies the file with its log, and returns the path of the copy. Replaces an existing copy of the same format: its
+/// upgrade failed or was undone by hand, so the file is newer.
 fn back_up(connection: &Connection, file: &Path, found: i64) -> Result<PathBuf, StorageError> {
     let beside = |ending: String| {
         let mut name = file.file_name().unwrap_or_default().to_owned();
@@ -82,7 +82,7 @@ fn back_up(connection: &Connection, file: &Path, found: i64) -> Result<PathBuf, 
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    // There are password hashes in it: nobody else may read it, not even while it is being written.
+    // The copy holds password hashes, so it must be private even while it is written.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     connection.execute("VACUUM INTO ?1", [draft.to_string_lossy()])?;
     fs::set_permissions(&draft, fs::metadata(file)?.permissions())?;

@@ -1,4 +1,4 @@
-//! Texts that many entries share, kept once and numbered: attribute descriptions, lists of classes, identities.
+//! Shared texts, stored once and numbered: attribute descriptions, lists of classes, identities.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,38 +8,38 @@ use crate::catalogue::{Catalogue, ClassId, TypeId};
 use crate::record::NameId;
 use crate::refusal::{Code, Outcome, Refusal};
 
-/// Most different attribute descriptions: bounds what a writer can make us remember by inventing options.
+/// Most distinct attribute descriptions. Bounds the memory that a writer can take by inventing options.
 pub(crate) const DESCRIPTIONS_MAX: usize = 4_096;
-/// Most different lists of object classes.
+/// Most distinct lists of object classes.
 pub(crate) const CLASS_LISTS_MAX: usize = 4_096;
 
 /// An attribute description that some entry uses.
 #[derive(Debug)]
 pub(crate) struct Description {
-    /// Type name as the schema spells it, options in lower case and in order; `binary`, which is a way to transfer values
-    /// (RFC 4522), is none of them.
+    /// The type name in the schema's spelling, and the options in lower case and sorted. `binary` is not among them,
+    /// because it is a transfer option (RFC 4522).
     pub(crate) text: String,
     pub(crate) type_id: TypeId,
 }
 
-/// The object classes of an entry, as they were given.
+/// The object classes of an entry, as given.
 #[derive(Debug)]
 pub(crate) struct ClassList {
     pub(crate) listed: Vec<ClassId>,
-    /// With all that they derive from.
+    /// The classes with all their superclasses.
     pub(crate) line: BTreeSet<ClassId>,
 }
 
-/// What an attribute of a filter or a selection stands for: a type and its subtypes, with at least these options.
+/// The meaning of an attribute in a filter or selection: a type and its subtypes, with at least these options.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) type_id: TypeId,
     pub(crate) options: Vec<String>,
-    /// Asked for by `;binary`, and therefore answered under it (RFC 4522 §5).
+    /// Whether the request used `;binary`, so that the response must too (RFC 4522 §5).
     pub(crate) binary: bool,
 }
 
-/// The tables. They only grow, so that a number once given stays good.
+/// The tables of shared texts. They only grow, so that a number stays valid.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     descriptions: Vec<Description>,
@@ -50,11 +50,11 @@ pub(crate) struct Names {
     identity_ids: HashMap<String, u32>,
 }
 
-/// The option of RFC 4522.
+/// The transfer option of RFC 4522.
 const BINARY: &str = "binary";
 
-/// Type and options of a description, and whether `binary` was among them; `None` when the schema does not know the type, or
-/// does not transfer it so.
+/// Splits a description into type and options, and whether `binary` was among them. `None` when the schema lacks the
+/// type, or the type cannot be transferred with `;binary`.
 fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Wanted> {
     let type_id = catalogue.type_id(description.attribute_type())?;
     let mut options: Vec<String> = description.options().map(str::to_ascii_lowercase).collect();
@@ -67,12 +67,12 @@ fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option
 }
 
 impl Wanted {
-    /// `None` when the schema does not know the type, or does not transfer it under `;binary`.
+    /// `None` when the schema lacks the type, or the type cannot be transferred with `;binary`.
     pub(crate) fn of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Self> {
         parts_of(catalogue, description)
     }
 
-    /// Whether an attribute of this type with these options is meant (RFC 4512 §2.5.2).
+    /// Whether it covers an attribute of this type with these options (RFC 4512 §2.5.2).
     pub(crate) fn covers(&self, catalogue: &Catalogue, type_id: TypeId, description: &str) -> bool {
         catalogue.is_subtype(type_id, self.type_id)
             && self.options.iter().all(|wanted| description.split(';').skip(1).any(|option| option == wanted))
@@ -80,12 +80,13 @@ impl Wanted {
 }
 
 impl Names {
-    /// The number of a description, made when new. RFC 4512 §2.5: unknown type or option is `undefinedAttributeType`.
+    /// Returns the number of a description, adding a new one. An unknown type or option is `undefinedAttributeType`
+    /// (RFC 4512 §2.5).
     pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> Outcome<NameId> {
         let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
         let description = AttributeDescription::parse(text).map_err(|_| undefined())?;
         let Wanted { type_id, options, .. } = parts_of(catalogue, &description).ok_or_else(undefined)?;
-        // RFC 3866: beside `binary` the only options that have a meaning here.
+        // RFC 3866: language tags are the only options supported beside `binary`.
         if !options.iter().all(|option| option.starts_with("lang-")) {
             return Err(undefined());
         }
@@ -106,19 +107,19 @@ impl Names {
         Ok(id)
     }
 
-    /// What a number stands for; `None` only for a number from a damaged file.
+    /// Returns the description of a number; `None` only for a number from a damaged file.
     pub(crate) fn description(&self, id: NameId) -> Option<&Description> {
         self.descriptions.get(usize::from(id))
     }
 
-    /// All descriptions, by number.
+    /// Returns all descriptions, by number.
     pub(crate) fn descriptions(&self) -> &[Description] {
         &self.descriptions
     }
 
-    /// The number of a set of classes, made when new.
+    /// Returns the number of a set of classes, adding a new one.
     pub(crate) fn class_list(&mut self, catalogue: &Catalogue, mut listed: Vec<ClassId>) -> Outcome<u16> {
-        // RFC 4512 §2.2: values are a set. Clients send them in any order, and each order must not become a list of its own.
+        // RFC 4512 §2.2: values are a set. Clients send them in any order, which must not create further lists.
         listed.sort_unstable();
         if let Some(id) = self.list_ids.get(&listed) {
             return Ok(*id);
@@ -134,17 +135,17 @@ impl Names {
         Ok(id)
     }
 
-    /// The classes behind a number.
+    /// Returns the classes of a number.
     pub(crate) fn classes(&self, id: u16) -> Option<&ClassList> {
         self.lists.get(usize::from(id))
     }
 
-    /// All lists, by number.
+    /// Returns all lists, by number.
     pub(crate) fn lists(&self) -> &[ClassList] {
         &self.lists
     }
 
-    /// The number of an identity, made when new.
+    /// Returns the number of an identity, adding a new one.
     pub(crate) fn identity_id(&mut self, dn: &str) -> u32 {
         if let Some(id) = self.identity_ids.get(dn) {
             return *id;
@@ -155,12 +156,12 @@ impl Names {
         id
     }
 
-    /// The identity behind a number.
+    /// Returns the identity of a number.
     pub(crate) fn identity(&self, id: u32) -> &str {
         usize::try_from(id).ok().and_then(|id| self.identities.get(id)).map_or("", String::as_str)
     }
 
-    /// All identities, by number.
+    /// Returns all identities, by number.
     pub(crate) fn identities(&self) -> &[String] {
         &self.identities
     }

@@ -1,4 +1,4 @@
-//! The way out of a connection: small answers at once, results of searches with back-pressure.
+//! The output of a connection: single responses without waiting, search results with back-pressure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,22 +7,22 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
-/// Pieces of search results that may wait for the socket.
+/// Most pieces of search results that wait for the socket.
 const BULK_MAX: usize = 8;
-/// How long the other side may take nothing.
+/// How long the client may read nothing before the connection ends.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
-/// Octets of answers that may wait for the socket; with more, no further request is read.
+/// Most octets of responses that wait for the socket; beyond, no further request is read.
 const ANSWERS_OCTETS_MAX: usize = 256 * 1024;
 
-/// Octets of answers that wait, and who wants to know when they are fewer.
+/// The octets of waiting responses, and a notification when they become fewer.
 #[derive(Debug, Default)]
 struct Waiting {
     octets: AtomicUsize,
     fewer: Notify,
 }
 
-/// The session has ended: nothing more can be sent.
+/// The session has ended, so nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
 
@@ -30,12 +30,12 @@ pub(crate) struct Closed;
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
     bulk: mpsc::Sender<Vec<u8>>,
-    /// Unbounded, as a committer cannot wait; [`Output::room`] bounds it.
+    /// Unbounded, because the committer cannot wait; [`Output::room`] bounds it.
     quick: mpsc::UnboundedSender<Vec<u8>>,
     waiting: Arc<Waiting>,
 }
 
-/// The other end, for [`Queue::write_to`].
+/// The receiving end, for [`Queue::write_to`].
 #[derive(Debug)]
 pub(crate) struct Queue {
     bulk: mpsc::Receiver<Vec<u8>>,
@@ -43,7 +43,7 @@ pub(crate) struct Queue {
     waiting: Arc<Waiting>,
 }
 
-/// A new pair.
+/// Makes a new pair.
 pub(crate) fn channel() -> (Output, Queue) {
     let (bulk, bulk_out) = mpsc::channel(BULK_MAX);
     let (quick, quick_out) = mpsc::unbounded_channel();
@@ -52,14 +52,15 @@ pub(crate) fn channel() -> (Output, Queue) {
 }
 
 impl Output {
-    /// The one answer of an operation. Callable from any thread.
+    /// Queues the response of an operation. Callable from any thread.
     pub(crate) fn answer(&self, octets: Vec<u8>) {
         self.waiting.octets.fetch_add(octets.len(), Ordering::Relaxed);
-        // A session that has ended needs no answer.
+        // A session that has ended needs no response.
         _ = self.quick.send(octets);
     }
 
-    /// Waits until there is room for further answers: a client that asks and never reads must not fill the memory.
+    /// Waits until there is room for further responses. A client that sends requests and never reads must not fill the
+    /// memory.
     pub(crate) async fn room(&self) -> Result<(), Closed> {
         loop {
             let fewer = self.waiting.fewer.notified();
@@ -73,14 +74,14 @@ impl Output {
         }
     }
 
-    /// Part of a long result; waits while the socket is full.
+    /// Queues a part of a long result; waits while the socket is full.
     pub(crate) async fn send(&self, octets: Vec<u8>) -> Result<(), Closed> {
         self.bulk.send(octets).await.map_err(|_| Closed)
     }
 }
 
 impl Queue {
-    /// Writes until every [`Output`] is gone, the socket fails, or the other side stalls.
+    /// Writes until every [`Output`] is gone, the socket fails, or the client stalls.
     pub(crate) async fn write_to<W: AsyncWrite + Unpin>(mut self, mut socket: W) -> W {
         let (mut quick_open, mut bulk_open) = (true, true);
         while quick_open || bulk_open {
@@ -96,7 +97,7 @@ impl Queue {
                     None => { bulk_open = false; continue }
                 },
             };
-            // Answers of one group commit come together; one system call carries them all.
+            // The responses of one group commit arrive together; one system call sends them all.
             while let Ok(more) = self.quick.try_recv() {
                 answers += more.len();
                 octets.extend_from_slice(&more);

@@ -1,5 +1,5 @@
-//! Cookies of paged searches (RFC 2696): how far a search has got, marked so that only the connection that was given a cookie can
-//! use it, and only for the same search. The server remembers nothing between pages but one key for each connection.
+//! Cookies of paged searches (RFC 2696). A cookie holds the position of a search and a keyed mark, which makes it valid
+//! only on its connection and for the same search. The server stores nothing between pages but one key per connection.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -7,31 +7,32 @@ use crate::message::SearchRequest;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::tree::Place;
 
-/// How far a search has got.
+/// The position of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Where its next page begins.
+    /// The place where its next page begins.
     pub(crate) place: Place,
     /// Entries sent on all pages so far.
     pub(crate) found: usize,
 }
 
-/// Makes and reads the cookies of one connection.
+/// Makes and checks the cookies of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    /// A random key of its own: without it nobody can make a mark.
+    /// The random key of the connection, without which no mark can be forged.
     key: RandomState,
 }
 
 impl Pages {
-    /// The cookie with which this search goes on: place and number, and their mark.
+    /// Returns the cookie with which this search continues: position and mark.
     pub(crate) fn cookie(&self, request: &SearchRequest, progress: Progress) -> Vec<u8> {
         let found = progress.found as u64;
         let mark = self.mark(request, progress);
         [&progress.place.to_be_bytes()[..], &found.to_be_bytes(), &mark.to_be_bytes()].concat()
     }
 
-    /// What a cookie says; refused unless this connection was given it for this search (RFC 2696 §3).
+    /// Returns the position in a cookie. Refused unless this connection received the cookie for this search (RFC 2696
+    /// §3).
     pub(crate) fn progress(&self, request: &SearchRequest, cookie: &[u8]) -> Outcome<Progress> {
         let read = || {
             let (place, rest) = cookie.split_first_chunk::<4>()?;
@@ -40,7 +41,7 @@ impl Pages {
             let progress = Progress { place: Place::from_be_bytes(*place), found };
             (rest == self.mark(request, progress).to_be_bytes()).then_some(progress)
         };
-        let words = "this paged results cookie was not given here for this search";
+        let words = "this paged results cookie belongs to another search or connection";
         read().ok_or_else(|| Refusal::new(Code::UnwillingToPerform, words))
     }
 

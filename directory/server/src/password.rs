@@ -1,6 +1,6 @@
 //! Simple bind (RFC 4513 §5.1) and password modify (RFC 3062).
 
-use provost_credential::{Scheme, Secret, Verdict};
+use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 use provost_schema::attr;
 use rand::Rng as _;
@@ -12,12 +12,12 @@ use crate::message::{ModifyItem, ModifyKind, WriteOperation};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::shared::Shared;
 
-/// Letters of a generated password: about 95 bits with the alphabet below.
+/// Length of a generated password, characters: about 95 bits with the alphabet below.
 const GENERATED_LETTERS: usize = 16;
-/// Without letters that look alike.
+/// The alphabet of generated passwords, without characters that look alike.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789+-=%.";
 
-/// Whom this name and password prove. Every refusal takes as long and says the same.
+/// Returns the identity that this name and password prove. Every refusal takes the same time and has the same text.
 pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) -> Outcome<Identity> {
     let dn = parse_dn(dn)?;
     let invalid = || Refusal::new(Code::InvalidCredentials, "");
@@ -32,7 +32,7 @@ pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) ->
     };
     let known = identity.is_some() && !stored.is_empty();
     if !known {
-        // The same work for a name that does not exist, or how long it took would say so.
+        // The same work for a name that does not exist, so that timing does not reveal it.
         stored = vec![shared.root_password.clone().into_bytes()];
     }
     let matched = check(shared, password, stored).await?;
@@ -40,11 +40,11 @@ pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) ->
 }
 
 async fn check(shared: &Shared, password: Secret, stored: Vec<Vec<u8>>) -> Outcome<bool> {
-    let work = move || stored.iter().any(|stored| provost_credential::verify(&password, stored) == Verdict::Match);
+    let work = move || stored.iter().any(|stored| provost_credential::verify(&password, stored) == Verification::Match);
     shared.hashing.run(work).await
 }
 
-/// What a password modify request asks, checked: the write it comes to, and the password made for it.
+/// A checked password modify request: the write that it becomes, and the password generated for it.
 #[derive(Debug)]
 pub(crate) struct PasswordModify {
     pub(crate) operation: WriteOperation,
@@ -52,7 +52,7 @@ pub(crate) struct PasswordModify {
     pub(crate) generated: Option<Secret>,
 }
 
-/// Reads and checks a request value (RFC 3062 §2), and hashes.
+/// Decodes and checks a request value (RFC 3062 §2), and hashes the password.
 pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&[u8]>) -> Outcome<PasswordModify> {
     let broken = |_| Refusal::new(Code::ProtocolError, "password modify: broken value");
     let (mut user, mut old, mut new) = (None, None, None);
@@ -87,7 +87,7 @@ pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&
         values: vec![hash.into_bytes()],
     };
     let operation = WriteOperation::Modify { dn: target.as_str().to_owned(), items: vec![item] };
-    // The right to do just this was checked above; modifiersName stays the one who asked.
+    // The right to do this was checked above; modifiersName stays that of the requester.
     let identity = Identity::root(identity.dn.clone());
     Ok(PasswordModify { operation, identity, generated })
 }
@@ -105,7 +105,7 @@ async fn check_target(shared: &Shared, identity: &Identity, target: &Dn, old: Op
         Some(old) => check(shared, old, stored).await?,
         None => true,
     };
-    if right { Ok(()) } else { Err(Refusal::new(Code::UnwillingToPerform, "the old password is not right")) }
+    if right { Ok(()) } else { Err(Refusal::new(Code::UnwillingToPerform, "the old password is wrong")) }
 }
 
 fn generate() -> Secret {
@@ -117,7 +117,7 @@ fn generate() -> Secret {
     Secret::new((0..GENERATED_LETTERS).map(|_| letter(&mut random)).collect::<String>())
 }
 
-/// The response value that carries a generated password (RFC 3062 §2).
+/// Returns the response value that carries a generated password (RFC 3062 §2).
 pub(crate) fn response_value(generated: &Secret) -> Vec<u8> {
     let mut w = Writer::default();
     w.within(SEQUENCE, |w| w.string(0x80, generated.reveal().as_bytes()));

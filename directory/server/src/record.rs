@@ -1,6 +1,6 @@
-//! One entry as octets, in memory and on disk alike: a fixed head, its RDN, then attributes by number.
+//! One entry as octets, the same in memory and on disk: a fixed head, its RDN, then attributes by number.
 //!
-//! A person costs about as much as the text of its values, so that the whole directory fits in memory.
+//! A person takes about as much memory as the text of its values, so the whole directory fits in memory.
 
 use std::collections::BTreeMap;
 
@@ -9,51 +9,51 @@ use uuid::Uuid;
 
 use crate::csn::Csn;
 
-/// Number of an attribute description (type and options) in the table of names.
+/// The number of an attribute description (type and options) in the table of names.
 pub(crate) type NameId = u16;
 
 const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
 
-/// What every entry has, whatever its attributes.
+/// The fixed part of every entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) uuid: Uuid,
-    /// Of its last change; the time in it is also modifyTimestamp.
+    /// The CSN of the last change; its time is also modifyTimestamp.
     pub(crate) csn: Csn,
-    /// Seconds since 1970.
+    /// When the entry was added, seconds since 1970.
     pub(crate) created: i64,
-    /// Number of an identity in the table of names.
+    /// The creator, as a number in the table of identities.
     pub(crate) creator: u32,
-    /// The same, of who changed it last.
+    /// The identity of the last change, as a number in the table of identities.
     pub(crate) modifier: u32,
-    /// Number of its list of object classes.
+    /// The list of object classes, as a number in its table.
     pub(crate) classes: u16,
-    /// Its structural class.
+    /// The structural class.
     pub(crate) structural: u16,
 }
 
 impl Head {
-    /// createTimestamp.
+    /// Returns createTimestamp.
     pub(crate) fn created(&self) -> Timestamp {
         Timestamp::from_second(self.created).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 
-/// An entry's octets.
+/// The encoded octets of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Record(Box<[u8]>);
 
-/// An entry opened for changes: attributes other than objectClass, values in their order.
+/// An entry decoded for changes: attributes other than objectClass, values in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) head: Head,
-    /// As shown, `type=value`; of the suffix entry the whole suffix.
+    /// The RDN as displayed, `type=value`; for the suffix entry, the whole suffix.
     pub(crate) rdn: String,
     pub(crate) attributes: BTreeMap<NameId, Vec<Vec<u8>>>,
 }
 
 impl Draft {
-    /// The compact form.
+    /// Returns the encoded form.
     pub(crate) fn encode(&self) -> Record {
         let head = &self.head;
         let mut out = Vec::with_capacity(512);
@@ -77,7 +77,7 @@ impl Draft {
 }
 
 impl Record {
-    /// Checks octets that came from the disk.
+    /// Checks octets from the disk.
     pub(crate) fn from_octets(octets: Vec<u8>) -> Option<Self> {
         let record = Self(octets.into_boxed_slice());
         record.head()?;
@@ -92,12 +92,12 @@ impl Record {
         Some(record)
     }
 
-    /// As it goes to the disk.
+    /// Returns the octets for the disk.
     pub(crate) fn octets(&self) -> &[u8] {
         &self.0
     }
 
-    /// `None` only of an empty record (a free place).
+    /// Returns the head; `None` only for an empty record (a free place).
     pub(crate) fn head(&self) -> Option<Head> {
         let mut at = &*self.0;
         Some(Head {
@@ -115,20 +115,20 @@ impl Record {
         })
     }
 
-    /// The RDN as shown.
+    /// Returns the RDN as displayed.
     pub(crate) fn rdn(&self) -> &str {
         let octets = self.0.get(HEAD_OCTETS..).and_then(|body| Octets(body).octets());
         octets.and_then(|octets| std::str::from_utf8(octets).ok()).unwrap_or_default()
     }
 
-    /// Attributes in order of their numbers, objectClass not among them.
+    /// Returns the attributes in order of their numbers, without objectClass.
     pub(crate) fn attributes(&self) -> Attributes<'_> {
         let mut body = Octets(self.0.get(HEAD_OCTETS..).unwrap_or_default());
         body.octets();
         Attributes(body)
     }
 
-    /// Opened for changes.
+    /// Decodes the record for changes.
     pub(crate) fn open(&self) -> Option<Draft> {
         let attributes = self.attributes().map(|(name, values)| (name, values.map(<[u8]>::to_vec).collect()));
         Some(Draft { head: self.head()?, rdn: self.rdn().to_owned(), attributes: attributes.collect() })
@@ -141,7 +141,7 @@ fn take<const N: usize>(at: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-/// Seven bits an octet, the low ones first; the high bit says that more follow.
+/// Writes seven bits per octet, the low ones first; a set high bit means that more follow.
 fn write_number(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -180,7 +180,7 @@ impl<'a> Octets<'a> {
     }
 }
 
-/// See [`Record::attributes`].
+/// The iterator of [`Record::attributes`].
 #[derive(Clone, Debug)]
 pub(crate) struct Attributes<'a>(Octets<'a>);
 
@@ -198,7 +198,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// The values of one attribute.
+/// The iterator over the values of one attribute.
 #[derive(Clone, Debug)]
 pub(crate) struct Values<'a> {
     rest: Octets<'a>,

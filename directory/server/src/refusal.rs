@@ -1,6 +1,6 @@
 //! Result codes (RFC 4511 §4.1.9) and refusals.
 
-/// A result code by the name that RFC 4511 appendix A gives it.
+/// A result code under its name in RFC 4511 appendix A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 #[allow(missing_docs)]
@@ -35,29 +35,29 @@ pub(crate) enum Code {
     NotAllowedOnRdn = 67,
     EntryAlreadyExists = 68,
     ObjectClassModsProhibited = 69,
-    /// RFC 4528.
+    /// Assertion failed (RFC 4528).
     AssertionFailed = 122,
-    /// RFC 4533.
+    /// e-syncRefreshRequired (RFC 4533).
     SyncRefreshRequired = 4096,
 }
 
-/// An operation that was not done, and why.
+/// A refused operation, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// What kind of refusal.
+    /// The result code.
     pub(crate) code: Code,
-    /// The nearest entry that exists, for `noSuchObject`.
+    /// The nearest existing ancestor, for `noSuchObject`.
     pub(crate) matched: String,
-    /// For the person who reads the answer.
+    /// The diagnostic message, for people.
     pub(crate) message: String,
 }
 
 impl Refusal {
-    /// With words for the reader.
+    /// Makes a refusal with a diagnostic message.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, matched: String::new(), message: message.into() }
     }
 }
 
-/// What an operation gives.
+/// The result of an operation.
 pub(crate) type Outcome<T> = Result<T, Refusal>;

@@ -1,38 +1,38 @@
-//! Responses (RFC 4511 §4), written as octets.
+//! Responses (RFC 4511 §4), encoded as octets.
 
 use uuid::Uuid;
 
 use crate::ber::{ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, SET, Writer};
 use crate::refusal::{Code, Refusal};
 
-/// RFC 4511 §4.4.1.
+/// Notice of Disconnection (RFC 4511 §4.4.1).
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
-/// RFC 4533 §2.5.
+/// Sync Info message (RFC 4533 §2.5).
 const SYNC_INFO: &str = "1.3.6.1.4.1.4203.1.9.1.4";
 
-/// OIDs of the controls that the server knows.
+/// OIDs of the controls and extended operations that the server supports.
 pub(crate) mod oid {
-    /// RFC 2696.
+    /// Paged results control (RFC 2696).
     pub(crate) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
-    /// RFC 4528.
+    /// Assertion control (RFC 4528).
     pub(crate) const ASSERTION: &str = "1.3.6.1.1.12";
-    /// RFC 4527.
+    /// Pre-read control (RFC 4527).
     pub(crate) const PRE_READ: &str = "1.3.6.1.1.13.1";
-    /// RFC 4527.
+    /// Post-read control (RFC 4527).
     pub(crate) const POST_READ: &str = "1.3.6.1.1.13.2";
-    /// RFC 3296.
+    /// ManageDsaIT control (RFC 3296).
     pub(crate) const MANAGE_DSA_IT: &str = "2.16.840.1.113730.3.4.2";
-    /// RFC 4533 §2.2.
+    /// Sync Request control (RFC 4533 §2.2).
     pub(crate) const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
-    /// RFC 4533 §2.3.
+    /// Sync State control (RFC 4533 §2.3).
     pub(crate) const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
-    /// RFC 4533 §2.4.
+    /// Sync Done control (RFC 4533 §2.4).
     pub(crate) const SYNC_DONE: &str = "1.3.6.1.4.1.4203.1.9.1.3";
-    /// RFC 4511 §4.14.
+    /// StartTLS operation (RFC 4511 §4.14).
     pub(crate) const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
-    /// RFC 3062.
+    /// Password Modify operation (RFC 3062).
     pub(crate) const PASSWORD_MODIFY: &str = "1.3.6.1.4.1.4203.1.11.1";
-    /// RFC 4532.
+    /// Who am I operation (RFC 4532).
     pub(crate) const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";
 }
 
@@ -67,19 +67,19 @@ fn result_body(w: &mut Writer, refusal: &Refusal) {
     w.string(OCTET_STRING, refusal.message.as_bytes());
 }
 
-/// A response that is an LDAPResult and nothing more.
+/// Encodes a response that consists of an LDAPResult.
 pub(crate) fn result(id: i32, tag: u8, outcome: &Refusal, controls: &[ResponseControl]) -> Vec<u8> {
     let mut w = Writer::default();
     message(&mut w, id, controls, |w| w.within(tag, |w| result_body(w, outcome)));
     w.into_octets()
 }
 
-/// Success as an LDAPResult.
+/// Returns success as an LDAPResult.
 pub(crate) fn success() -> Refusal {
     Refusal::new(Code::Success, "")
 }
 
-/// ExtendedResponse (RFC 4511 §4.12).
+/// Encodes an ExtendedResponse (RFC 4511 §4.12).
 pub(crate) fn extended(id: i32, outcome: &Refusal, name: Option<&str>, value: Option<&[u8]>) -> Vec<u8> {
     let mut w = Writer::default();
     message(&mut w, id, &[], |w| {
@@ -96,12 +96,12 @@ pub(crate) fn extended(id: i32, outcome: &Refusal, name: Option<&str>, value: Op
     w.into_octets()
 }
 
-/// Notice of Disconnection (RFC 4511 §4.4.1).
+/// Encodes a Notice of Disconnection (RFC 4511 §4.4.1).
 pub(crate) fn disconnection(code: Code, message: &str) -> Vec<u8> {
     extended(0, &Refusal::new(code, message), Some(NOTICE_OF_DISCONNECTION), None)
 }
 
-/// An attribute with its values, within a search result entry.
+/// Writes an attribute with its values within a search result entry.
 pub(crate) fn attribute<'a>(w: &mut Writer, name: &str, values: impl Iterator<Item = &'a [u8]>) {
     w.within(SEQUENCE, |w| {
         w.string(OCTET_STRING, name.as_bytes());
@@ -109,7 +109,7 @@ pub(crate) fn attribute<'a>(w: &mut Writer, name: &str, values: impl Iterator<It
     });
 }
 
-/// Value of a Sync State control (RFC 4533 §2.3).
+/// The state in a Sync State control (RFC 4533 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SyncState {
     Add = 1,
@@ -117,7 +117,7 @@ pub(crate) enum SyncState {
     Delete = 3,
 }
 
-/// Sync State control (RFC 4533 §2.3).
+/// Makes a Sync State control (RFC 4533 §2.3).
 pub(crate) fn sync_state(state: SyncState, uuid: Uuid, cookie: Option<&[u8]>) -> ResponseControl {
     let mut w = Writer::default();
     w.within(SEQUENCE, |w| {
@@ -130,7 +130,7 @@ pub(crate) fn sync_state(state: SyncState, uuid: Uuid, cookie: Option<&[u8]>) ->
     ResponseControl { oid: oid::SYNC_STATE, value: w.into_octets() }
 }
 
-/// Sync Done control (RFC 4533 §2.4).
+/// Makes a Sync Done control (RFC 4533 §2.4).
 pub(crate) fn sync_done(cookie: &[u8], refresh_deletes: bool) -> ResponseControl {
     let mut w = Writer::default();
     w.within(SEQUENCE, |w| {
@@ -142,18 +142,18 @@ pub(crate) fn sync_done(cookie: &[u8], refresh_deletes: bool) -> ResponseControl
     ResponseControl { oid: oid::SYNC_DONE, value: w.into_octets() }
 }
 
-/// What a Sync Info message says (RFC 4533 §2.5).
+/// The content of a Sync Info message (RFC 4533 §2.5).
 #[derive(Debug)]
 pub(crate) enum SyncInfo<'a> {
-    /// The delete phase is over, and with it the refresh.
+    /// The end of the delete phase, and of the refresh.
     RefreshDelete { cookie: &'a [u8] },
-    /// The present phase is over, and with it the refresh.
+    /// The end of the present phase, and of the refresh.
     RefreshPresent { cookie: &'a [u8] },
-    /// These are gone (`deletes`), or still as they were.
+    /// Entries that were deleted (`deletes`), or are unchanged.
     IdSet { deletes: bool, uuids: &'a [Uuid] },
 }
 
-/// Sync Info message (RFC 4533 §2.5): an intermediate response.
+/// Encodes a Sync Info message (RFC 4533 §2.5), an intermediate response.
 pub(crate) fn sync_info(id: i32, info: &SyncInfo<'_>) -> Vec<u8> {
     let mut value = Writer::default();
     match info {
@@ -177,7 +177,7 @@ pub(crate) fn sync_info(id: i32, info: &SyncInfo<'_>) -> Vec<u8> {
     w.into_octets()
 }
 
-/// Paged results control of a response (RFC 2696 §3).
+/// Makes the paged results control of a response (RFC 2696 §3).
 pub(crate) fn paged_results(estimate: usize, cookie: &[u8]) -> ResponseControl {
     let mut w = Writer::default();
     w.within(SEQUENCE, |w| {

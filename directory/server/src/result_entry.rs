@@ -1,4 +1,4 @@
-//! Search result entries (RFC 4511 §4.5.2), written straight from the compact form.
+//! Search result entries (RFC 4511 §4.5.2), encoded directly from the stored form.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::reply;
 /// Tag of SearchResultEntry.
 pub(crate) const SEARCH_RESULT_ENTRY: u8 = 0x64;
 
-/// Which attributes are wanted (RFC 4511 §4.5.1.8, RFC 3673).
+/// The attributes that a request selects (RFC 4511 §4.5.1.8, RFC 3673).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     all_user: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// Reads the list of a request. Unknown attributes are passed over, as the standard asks.
+    /// Parses the list of a request. Unknown attributes are ignored (RFC 4511 §4.5.1.8).
     pub(crate) fn parse(catalogue: &Catalogue, attributes: &[String], types_only: bool) -> Self {
         let mut selection = Self { all_user: attributes.is_empty(), types_only, ..Self::default() };
         for name in attributes {
@@ -45,8 +45,8 @@ impl Selection {
             || self.named.iter().any(|wanted| wanted.covers(catalogue, type_id, description))
     }
 
-    /// The name under which an attribute is answered: with `;binary` where its syntax or the request wants that (RFC 4522 §5,
-    /// RFC 4523 §2).
+    /// Returns the name of an attribute in the response: with `;binary` where its syntax or the request demands it (RFC
+    /// 4522 §5, RFC 4523 §2).
     fn name<'a>(&self, catalogue: &Catalogue, type_id: TypeId, description: &'a str) -> Cow<'a, str> {
         let asked = || self.named.iter().any(|wanted| wanted.binary && wanted.covers(catalogue, type_id, description));
         if !(catalogue.requires_binary(type_id) || catalogue.takes_binary(type_id) && asked()) {
@@ -57,12 +57,12 @@ impl Selection {
     }
 }
 
-/// Writes the operation of one entry of the tree, named as the tree has it now.
+/// Writes one entry of the tree under its present name.
 pub(crate) fn write(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
     write_named(w, &seen.tree.dn_of(seen.subject.parent, seen.subject.record), seen, selection);
 }
 
-/// Writes the operation of an entry under the name that it had when `seen` was taken.
+/// Writes an entry under the name that it had when `seen` was taken.
 pub(crate) fn write_named(w: &mut Writer, dn: &str, seen: &Seen<'_>, selection: &Selection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, dn.as_bytes());
@@ -96,7 +96,7 @@ fn write_attribute<'a>(w: &mut Writer, name: &str, values: impl Iterator<Item = 
     reply::attribute(w, name, values.filter(|_| !selection.types_only));
 }
 
-/// Writes the operation of an entry made on the spot.
+/// Writes a generated entry.
 pub(crate) fn write_made(w: &mut Writer, catalogue: &Catalogue, entry: &Entry, selection: &Selection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, entry.dn.as_str().as_bytes());

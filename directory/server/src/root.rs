@@ -6,14 +6,14 @@ use crate::catalogue::{Catalogue, MATCHING_RULES, SYNTAXES};
 use crate::reply::oid;
 use crate::tree::SUBSCHEMA_DN;
 
-/// Controls that the server obeys.
+/// Controls that the server supports.
 const CONTROLS: &[&str] =
     &[oid::PAGED_RESULTS, oid::ASSERTION, oid::PRE_READ, oid::POST_READ, oid::MANAGE_DSA_IT, oid::SYNC_REQUEST];
 
-/// RFC 3673 (`+`), RFC 4525 (increment), RFC 4526 (absolute true and false).
+/// Features: RFC 3673 (`+`), RFC 4525 (increment), RFC 4526 (absolute true and false).
 const FEATURES: &[&str] = &["1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.1.14", "1.3.6.1.4.1.4203.1.5.3"];
 
-/// What the server says of itself.
+/// Returns the root DSE.
 pub(crate) fn root_dse(suffix: &Dn, start_tls: bool) -> Entry {
     let mut extensions = vec![oid::PASSWORD_MODIFY, oid::WHO_AM_I];
     if start_tls {
@@ -34,7 +34,7 @@ pub(crate) fn root_dse(suffix: &Dn, start_tls: bool) -> Entry {
     entry
 }
 
-/// All definitions.
+/// Returns the subschema entry with all definitions.
 pub(crate) fn subschema(catalogue: &Catalogue) -> Entry {
     let dn = Dn::root().child("cn", "subschema");
     let mut entry = Entry::new(dn).with("objectClass", "top").with("cn", "subschema");

@@ -1,4 +1,4 @@
-//! The search operation (RFC 4511 §4.5), page by page (RFC 2696) if asked.
+//! The search operation (RFC 4511 §4.5), with paging on request (RFC 2696).
 
 use std::time::{Duration, Instant};
 
@@ -23,16 +23,16 @@ use crate::tree::{Place, Subject, Tree};
 pub(crate) const SEARCH_RESULT_DONE: u8 = 0x65;
 /// Longest time for one search, whatever the client asks.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(60);
-/// Entries looked at in one go, with the tree locked.
+/// Entries examined under one lock of the tree.
 pub(crate) const CHUNK_ENTRIES: Place = 256;
-/// Octets after which a go ends early.
+/// Octets of results after which the lock is released early.
 pub(crate) const CHUNK_OCTETS: usize = 32 * 1024;
 
-/// What a search looks through.
+/// The entries within the base, scope and rights of a search.
 pub(crate) struct Field {
     pub(crate) base: Place,
     pub(crate) scope: Scope,
-    /// The only entry that may be shown, if not all may.
+    /// The only visible entry, if not all are visible.
     pub(crate) only: Option<Place>,
 }
 
@@ -44,14 +44,14 @@ impl Field {
         let place = match (existing(tree, &base), only) {
             (Ok(place), None) => place,
             (Err(refusal), None) => return Err(refusal),
-            // A person learns nothing of names that are not on the way to the own entry.
+            // A person sees no names except those of the own entry's ancestors.
             (Ok(place), Some(own)) if tree.is_below(own, place) => place,
             _ => return Err(Refusal::new(Code::NoSuchObject, "")),
         };
         Ok(Self { base: place, scope: request.scope, only })
     }
 
-    /// Whether an entry at `place` below `parent` is in it.
+    /// Whether it contains an entry at `place` below `parent`.
     pub(crate) fn holds(&self, tree: &Tree, place: Place, parent: Place) -> bool {
         self.only.is_none_or(|only| only == place)
             && match self.scope {
@@ -62,7 +62,7 @@ impl Field {
             }
     }
 
-    /// The same of an entry that stood below these places, its parent first.
+    /// Whether it contains an entry that had these ancestors, its parent first.
     pub(crate) fn holds_below(&self, place: Place, above: &[Place]) -> bool {
         self.only.is_none_or(|only| only == place)
             && match self.scope {
@@ -74,7 +74,7 @@ impl Field {
     }
 }
 
-/// One search under way.
+/// One running search.
 pub(crate) struct Search<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) identity: &'a Identity,
@@ -82,19 +82,19 @@ pub(crate) struct Search<'a> {
     pub(crate) request: &'a SearchRequest,
     pub(crate) output: &'a Output,
     pub(crate) cancelled: &'a CancellationToken,
-    /// The connection's cookies.
+    /// The cookies of the connection.
     pub(crate) pages: &'a Pages,
 }
 
-/// How a search ended, and how far it had got when more follows on the next page.
+/// The result of a search, and its position when another page follows.
 type End = (Refusal, Option<Progress>);
 
 impl Search<'_> {
-    /// Runs it to its SearchResultDone; abandoned, it just stops.
+    /// Runs the search to its SearchResultDone. An abandoned search stops without one.
     pub(crate) async fn run(&self, controls: &Controls) {
         let (end, response_controls) = match self.made_entry() {
             Some(entry) => {
-                // The subschema is large: it waits for a slow reader like any other entry.
+                // The subschema is large, so it waits for a slow reader like any other entry.
                 if self.output.send(entry).await.is_err() {
                     return;
                 }
@@ -109,7 +109,7 @@ impl Search<'_> {
         _ = self.output.send(octets).await;
     }
 
-    /// What answers from the root DSE and the subschema, which are no entries of the tree; `None` for any other base.
+    /// Answers from the root DSE and the subschema, which are not in the tree; `None` for any other base.
     fn made_entry(&self) -> Option<Vec<u8>> {
         let base = Dn::parse(&self.request.base).ok()?;
         let entry: &Entry = match self.request.scope {
@@ -149,18 +149,18 @@ impl Search<'_> {
             if started.elapsed() > limit {
                 return Some((Refusal::new(Code::TimeLimitExceeded, ""), None));
             }
-            // A search through everything must not keep others from this thread.
+            // A long search must not block its thread.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Checks the request; `None` when nothing is left to look for.
+    /// Checks the request; `None` when no entry can match.
     fn begin(&self, controls: &Controls) -> Outcome<Option<Walk>> {
         let tree = self.shared.directory.read();
         let field = Field::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
             let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
-            // What the one who asks may not read must not be asked about either.
+            // Assertions on attributes that the identity may not read must not be evaluated either.
             let hidden = field.only.is_some_and(|own| own != field.base);
             if hidden || matching::matches(&tree.catalogue, &seen, assertion) != Some(true) {
                 return Err(Refusal::new(Code::AssertionFailed, ""));
@@ -175,7 +175,7 @@ impl Search<'_> {
             Some(page) if !page.cookie.is_empty() => self.pages.progress(self.request, &page.cookie)?,
             _ => Progress::default(),
         };
-        // RFC 2696 §3: a page of none, with a cookie, ends the search early.
+        // RFC 2696 §3: page size zero with a cookie ends the search.
         if controls.page.as_ref().is_some_and(|page| page.size == 0 && !page.cookie.is_empty()) {
             return Ok(None);
         }
@@ -189,7 +189,7 @@ impl Search<'_> {
         Ok(Some(Walk { field, candidates, at, page, wanted, found, on_page: 0, selection }))
     }
 
-    /// Looks at the next entries, with the tree locked.
+    /// Examines the next entries under one lock of the tree.
     fn chunk(&self, walk: &mut Walk) -> (Vec<u8>, Option<End>) {
         let tree = self.shared.directory.read();
         let mut w = Writer::default();
@@ -228,13 +228,13 @@ impl Search<'_> {
     }
 }
 
-/// Where a search has got to.
+/// The progress of a search.
 struct Walk {
     field: Field,
     candidates: Option<Vec<Place>>,
     at: usize,
     page: Option<usize>,
-    /// The size limit, which counts over all pages (RFC 2696 §3).
+    /// The size limit, counted over all pages (RFC 2696 §3).
     wanted: usize,
     found: usize,
     on_page: usize,

@@ -1,4 +1,4 @@
-//! One connection: frames in, operations started, answers out.
+//! One connection: reads frames, starts operations, writes responses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -31,23 +31,23 @@ use crate::search::{SEARCH_RESULT_DONE, Search};
 use crate::shared::Shared;
 use crate::sync::Sync;
 
-/// Largest request before anyone has said who it is.
+/// Largest request before a bind, octets.
 const FRAME_OCTETS_ANONYMOUS: usize = 64 * 1024;
-/// Largest request of a person.
+/// Largest request of a person, octets.
 const FRAME_OCTETS_PERSON: usize = 256 * 1024;
-/// Largest request of the institution's own programs: a large group, a photograph.
+/// Largest request of the institution's own programs, octets: a large group, a photograph.
 const FRAME_OCTETS_PRIVILEGED: usize = 16 * 1024 * 1024;
-/// Operations under way on one connection; with more, no further request is read.
+/// Most running operations on one connection; beyond, no further request is read.
 const OUTSTANDING_MAX: usize = 1_024;
-/// A larger request counts as so many operations of this size: bounds the octets under way as well.
+/// A larger request counts as one operation per this many octets, which bounds the octets in memory too.
 const OUTSTANDING_OCTETS: usize = 4 * 1024;
-/// Searches under way on one connection, the lasting ones included; with more, busy.
+/// Most running searches on one connection, persistent ones included; beyond, the result is busy.
 const SEARCHES_MAX: usize = 128;
-/// Silence before the first bind.
+/// Longest silence before the first bind.
 const IDLE_UNBOUND: Duration = Duration::from_secs(45);
-/// Silence after it, with no operation under way.
+/// Longest silence after it, without a running operation.
 const IDLE_BOUND: Duration = Duration::from_secs(3_600);
-/// From StartTLS to the end of the handshake.
+/// Longest time from StartTLS to the end of the handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Tag of BindResponse.
@@ -55,7 +55,7 @@ const BIND_RESPONSE: u8 = 0x61;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, remote: SocketAddr) {
-    // Answers are small and awaited: without this each would wait for the acknowledgement of the one before.
+    // Responses are small and awaited: otherwise each would wait for the TCP acknowledgement of the previous one.
     _ = socket.set_nodelay(true);
     let client = async {
         match &shared.client_address {
@@ -78,7 +78,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, remote: So
     }
 }
 
-/// What follows a request.
+/// What the session does after a request.
 enum Flow {
     Continue,
     Close,
@@ -93,7 +93,7 @@ struct Session {
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
     pages: Arc<Pages>,
-    /// Cancelled when the connection ends.
+    /// Cancelled at the end of the connection.
     ended: CancellationToken,
 }
 
@@ -111,7 +111,7 @@ impl Session {
         }
     }
 
-    /// Reads and answers until the end; gives the socket back for StartTLS.
+    /// Reads and responds until the end; returns the socket for StartTLS.
     async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, socket: S) -> Option<S> {
         let (mut reader, writer) = tokio::io::split(socket);
         let (output, queue) = output::channel();
@@ -141,7 +141,7 @@ impl Session {
         }
         drop(output);
         let writer = writing.await.ok()?;
-        // RFC 4513 §3.1.5: what came in the clear after the request must not be taken for what came under TLS.
+        // RFC 4513 §3.1.5: octets received in the clear after StartTLS must not be read as if they came under TLS.
         let clean = start_tls.is_some() && buffer.is_empty();
         clean.then(|| reader.unsplit(writer))
     }
@@ -154,7 +154,8 @@ impl Session {
         }
     }
 
-    /// The next whole request; `None` at the end of the connection, refused with a Notice of Disconnection.
+    /// Reads the next whole request; `None` at the end of the connection. A refusal ends it with a Notice of
+    /// Disconnection.
     async fn frame<R: AsyncRead>(&self, reader: &mut ReadHalf<R>, buffer: &mut BytesMut) -> Outcome<Option<BytesMut>> {
         let mut begun = Instant::now();
         loop {
@@ -170,13 +171,13 @@ impl Session {
             let idle = if self.identity.dn.is_root() { IDLE_UNBOUND } else { IDLE_BOUND };
             tokio::select! {
                 () = self.shared.stop.cancelled() => {
-                    return Err(Refusal::new(Code::Unavailable, "the server stops"));
+                    return Err(Refusal::new(Code::Unavailable, "the server is shutting down"));
                 }
-                // For the whole request, or one octet a minute would hold a place for ever.
+                // The time limit covers the whole request, or one octet a minute would keep a connection for ever.
                 read = tokio::time::timeout_at(begun + idle, reader.read_buf(buffer)) => match read {
                     Ok(Ok(0) | Err(_)) => return Ok(None),
                     Ok(Ok(_)) => {}
-                    // Half a request is no reason to wait; an operation under way is.
+                    // A partial request does not extend the wait; a running operation does.
                     Err(_) if buffer.is_empty() && self.outstanding.available_permits() < OUTSTANDING_MAX => {
                         begun = Instant::now();
                     }
@@ -197,13 +198,13 @@ impl Session {
                 Flow::Continue
             }
             Err(DecodeError::Malformed) => {
-                output.answer(reply::disconnection(Code::ProtocolError, "not a request that is served"));
+                output.answer(reply::disconnection(Code::ProtocolError, "malformed or unsupported request"));
                 Flow::Close
             }
         }
     }
 
-    /// Refuses with a plain result.
+    /// Refuses a request with a plain result.
     fn refuse(output: &Output, id: i32, tag: u8, refusal: &Refusal) -> Flow {
         output.answer(reply::result(id, tag, refusal, &[]));
         Flow::Continue
@@ -216,7 +217,7 @@ impl Session {
             Operation::Search(_) => Target::Search,
             Operation::Compare { .. } => Target::Compare,
             Operation::Write(write) => Target::of(write),
-            // Nothing answers these, so that nothing can refuse their controls.
+            // These have no response, so their controls cannot be refused.
             Operation::Unbind => return Flow::Close,
             Operation::Abandon(abandoned) => return self.abandon(*abandoned),
             _ => Target::Other,
@@ -225,7 +226,7 @@ impl Session {
             Ok(controls) => controls,
             Err(refusal) => {
                 if matches!(operation, Operation::Bind { .. }) {
-                    // RFC 4513 §4: whatever way a bind fails, what was proved before is gone.
+                    // RFC 4513 §4: whatever the reason of a failed bind, the previous identity is gone.
                     self.identity = Arc::new(Identity::anonymous());
                 }
                 return Self::refuse(output, id, response_tag(&operation), &refusal);
@@ -249,7 +250,7 @@ impl Session {
         }
     }
 
-    /// Rights are read from the entry at every request: a role that was taken away is gone at once.
+    /// Reads the rights from the entry at every request, so that a revoked role takes effect at once.
     fn renew_identity(&mut self) {
         let now = self.identity.renewed(&self.shared.directory.read());
         if now.rights != self.identity.rights {
@@ -262,7 +263,7 @@ impl Session {
         self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// RFC 4511 §4.11: a search stops, a write that is on its way is made all the same.
+    /// RFC 4511 §4.11: a search stops; a write that has begun is completed.
     fn abandon(&self, id: i32) -> Flow {
         if let Some(search) = self.searches().get(&id) {
             search.cancel();
@@ -271,7 +272,7 @@ impl Session {
     }
 
     async fn bind(&mut self, id: i32, version: i64, dn: &str, authentication: Authentication, output: &Output) {
-        // RFC 4511 §4.2.1: what is under way is abandoned, and until the end of the bind nobody is anybody.
+        // RFC 4511 §4.2.1: running operations are abandoned, and the connection is anonymous until the bind succeeds.
         self.searches().values().for_each(CancellationToken::cancel);
         self.identity = Arc::new(Identity::anonymous());
         let outcome = self.authenticate(version, dn, authentication).await;
@@ -344,7 +345,7 @@ impl Session {
         Flow::Continue
     }
 
-    /// Hands a write over in the order in which it came; its answer comes when it is durable.
+    /// Queues a write in order of arrival; its response is sent once it is durable.
     async fn write(
         &self,
         id: i32,
@@ -370,7 +371,7 @@ impl Session {
         };
         match self.shared.jobs.send(job).await {
             Ok(()) => Flow::Continue,
-            Err(_) => Self::refuse(output, id, tag, &Refusal::new(Code::Unavailable, "the server stops")),
+            Err(_) => Self::refuse(output, id, tag, &Refusal::new(Code::Unavailable, "the server is shutting down")),
         }
     }
 
@@ -380,7 +381,7 @@ impl Session {
         let place = match (existing(&tree, &parse_dn(dn)?), only) {
             (place, None) => place?,
             (Ok(place), Some(own)) if place == own => place,
-            // The same for what is hidden and for what is not there, the matched name included.
+            // The same response for hidden and for missing entries, without a matched name.
             _ => return Err(Refusal::new(Code::NoSuchObject, "")),
         };
         let subject = tree.subject(place);
@@ -403,7 +404,7 @@ impl Session {
             None if tree.catalogue.type_of(type_id).rule == Rule::None => {
                 Err(Refusal::new(Code::InappropriateMatching, ""))
             }
-            None => Err(Refusal::new(Code::InvalidAttributeSyntax, "the value does not fit")),
+            None => Err(Refusal::new(Code::InvalidAttributeSyntax, "the value does not conform to the syntax")),
         }
     }
 
@@ -435,23 +436,23 @@ impl Session {
                 if self.identity.is_privileged() {
                     tokio::spawn(modify);
                 } else {
-                    // One after the other, or one person could take all places of those who wait for a password.
+                    // One at a time per connection, or one person could take all places in the queue for hashing.
                     modify.await;
                 }
                 Flow::Continue
             }
-            _ => answer(&Refusal::new(Code::ProtocolError, "extended operation not served"), None),
+            _ => answer(&Refusal::new(Code::ProtocolError, "unsupported extended operation"), None),
         }
     }
 
-    /// RFC 4511 §4.14.1.
+    /// Checks whether StartTLS is allowed now (RFC 4511 §4.14.1).
     fn check_start_tls(&self) -> Outcome<()> {
-        // This request holds one permit itself.
+        // This request itself holds one permit.
         let idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
         match () {
             () if self.shared.tls.is_none() => Err(Refusal::new(Code::ProtocolError, "no TLS here")),
             () if self.secure => Err(Refusal::new(Code::OperationsError, "under TLS already")),
-            () if !idle => Err(Refusal::new(Code::OperationsError, "operations are under way")),
+            () if !idle => Err(Refusal::new(Code::OperationsError, "operations are still running")),
             () => Ok(()),
         }
     }
@@ -481,7 +482,7 @@ async fn password_modify(
             drop(permit);
         }),
     };
-    // Refused only when the server stops; the connection ends with a notice then.
+    // Fails only when the server stops; the connection then ends with a notice.
     _ = shared.jobs.send(job).await;
 }
 

@@ -1,5 +1,5 @@
-//! What all sessions of the server share. Operations (`search`, `sync`, `password`) take it from here; `session` calls
-//! them, and they never call it.
+//! State shared by all sessions of the server. Operations (`search`, `sync`, `password`) use it and never call
+//! `session`, which calls them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::client_address::ClientAddress;
 use crate::committer::{Directory, WriteJob};
 use crate::hashing::Hashing;
 
-/// What all sessions share.
+/// State shared by all sessions.
 pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) catalogue: Arc<Catalogue>,
@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) root_dn: Dn,
     pub(crate) root_password: String,
     pub(crate) tls: Option<TlsAcceptor>,
-    /// Finds the client behind a balancer.
+    /// Determines the client's address behind a balancer.
     pub(crate) client_address: Option<Arc<dyn ClientAddress>>,
     pub(crate) root_dse: Entry,
     pub(crate) subschema: Entry,

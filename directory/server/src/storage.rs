@@ -1,15 +1,14 @@
-//! The directory on disk: one SQLite file, `directory.sqlite`, written by one thread; a transaction is synced before anybody
-//! hears of it.
+//! The directory on disk: one SQLite file, `directory.sqlite`, written by one thread. A transaction is synced before
+//! its writes are acknowledged.
 //!
 //! | table | one row for | columns |
 //! |---|---|---|
-//! | `entry` | each entry | its place (a number, used again after a deletion), its parent's place, its octets as `record` writes them |
+//! | `entry` | each entry | its place (a number, reused after a deletion), its parent's place, its octets as encoded by `record` |
 //! | `name` | each text that entries refer to by number | kind (`description`: attribute type and options; `classes`: a list of object classes; `identity`: creators and modifiers), number, text |
 //! | `deletion` | each of the last deletions | order, CSN and entryUUID, for RFC 4533 consumers that were away |
-//! | `state` | each fact about the whole | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (what the log of deletions no longer reaches back to) |
+//! | `state` | each fact about the whole file | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from) |
 //!
-//! The schema is not stored: it comes with the program, and names are read by it. `migration` says how a file of an older
-//! format is brought forward.
+//! The schema is not stored, because it comes with the program. `migration` upgrades a file of an older format.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ use crate::tree::{Change, DELETIONS_MAX, NO_PLACE, Tree};
 
 /// Name of the file in the server's folder.
 const FILE: &str = "directory.sqlite";
-/// SQLite's page cache, in KiB: the tree is in memory already.
+/// SQLite's page cache, KiB; small, because the tree is in memory.
 const CACHE_KIB: i64 = 4_096;
 
 const TABLES: &str = "
@@ -38,11 +37,11 @@ CREATE TABLE name (kind TEXT NOT NULL, id INTEGER NOT NULL, text TEXT NOT NULL, 
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// The open file. One thread owns it.
+/// The open file, owned by one thread.
 #[derive(Debug)]
 pub(crate) struct Storage {
     connection: Connection,
-    /// How many shared names are on disk already, by kind.
+    /// Number of shared names already on disk, by kind.
     saved: [usize; 3],
 }
 
@@ -51,14 +50,14 @@ const CLASSES: &str = "classes";
 const IDENTITY: &str = "identity";
 
 impl Storage {
-    /// Opens or makes the file, and reads all of it into a tree.
+    /// Opens or creates the file, and reads all of it into a tree.
     pub(crate) fn open(folder: &Path, catalogue: Arc<Catalogue>, suffix: &Dn) -> Result<(Self, Tree), StorageError> {
         std::fs::create_dir_all(folder)?;
         let file = folder.join(FILE);
         let mut connection = Connection::open(&file)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        // FULL: the log is synced at every commit, which is what an acknowledged write rests on.
+        // FULL syncs the log at every commit, which acknowledged writes depend on.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         match migration::format_of(&connection)? {
@@ -111,7 +110,7 @@ impl Storage {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (kind, id, text): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let unknown = || StorageError::Content(format!("the schema does not know '{text}', which entries use"));
+            let unknown = || StorageError::Content(format!("entries use '{text}', which the schema lacks"));
             let given = match kind.as_str() {
                 DESCRIPTION => i64::from(tree.names.describe(&catalogue, &text).map_err(|_| unknown())?),
                 CLASSES => {
@@ -122,7 +121,7 @@ impl Storage {
                 _ => i64::from(tree.names.identity_id(&text)),
             };
             if given != id {
-                return Err(StorageError::Content(format!("name {kind} {id} is not in its place")));
+                return Err(StorageError::Content(format!("name {kind} {id} is missing or out of order")));
             }
         }
         self.saved = [tree.names.descriptions().len(), tree.names.lists().len(), tree.names.identities().len()];
@@ -143,7 +142,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Makes changes durable, all of them or none. `tree` has their shared names, but not yet the changes.
+    /// Makes changes durable, all or none. `tree` has their shared names, but not the changes yet.
     pub(crate) fn commit(&mut self, tree: &Tree, changes: &[&Change]) -> Result<(), StorageError> {
         let mut context = tree.context.clone();
         let saved = {
@@ -174,7 +173,7 @@ impl Storage {
     }
 }
 
-/// Makes the tables of a new file, whole or not at all.
+/// Creates the tables of a new file in one transaction.
 fn make(connection: &mut Connection, suffix: &Dn) -> Result<(), StorageError> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
@@ -191,7 +190,7 @@ fn save_state(connection: &Connection, key: &str, context: &Context) -> Result<(
     Ok(())
 }
 
-/// Writes shared names that are new since the last commit.
+/// Writes the shared names that are new since the last commit.
 fn save_names(connection: &Connection, tree: &Tree, saved: [usize; 3]) -> Result<[usize; 3], StorageError> {
     let names = &tree.names;
     let class_name = |id: &u16| tree.catalogue.class(*id).map(|class| class.name.as_str()).unwrap_or_default();
@@ -212,7 +211,7 @@ fn save_names(connection: &Connection, tree: &Tree, saved: [usize; 3]) -> Result
     Ok(now)
 }
 
-/// Forgets the oldest deletions as [`Tree::note_deletion`] will, and remembers how far the log reaches back.
+/// Deletes the oldest deletions as [`Tree::note_deletion`] will, and records how far the log reaches back.
 fn trim_deletions(connection: &Connection, tree: &Tree, changes: &[&Change]) -> Result<(), StorageError> {
     let new = changes.iter().filter(|change| change.after.is_none());
     let excess = (tree.deletions.len() + new.clone().count()).saturating_sub(DELETIONS_MAX);

@@ -3,13 +3,13 @@
 /// The file cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StorageError {
-    /// SQLite's complaint.
+    /// An error of SQLite.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The folder cannot be made, or a backup not be written.
+    /// The folder cannot be created, or a backup cannot be written.
     #[error("{0}")]
     Files(#[from] std::io::Error),
-    /// What is in it makes no sense, or is another site's or a later version's.
+    /// The content is damaged, of another site, or of a later version.
     #[error("{0}")]
     Content(String),
 }

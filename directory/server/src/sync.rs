@@ -1,4 +1,4 @@
-//! The provider's side of content synchronisation (RFC 4533): refresh, then persist.
+//! RFC 4533 provider: refresh, then persist.
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,21 +19,21 @@ use crate::shared::Shared;
 use crate::tree::{Place, Standing, Subject, Tree};
 use crate::watch::{Event, Watch};
 
-/// UUIDs in one Sync Info message.
+/// Most UUIDs in one Sync Info message.
 const ID_SET_MAX: usize = 512;
 
-/// How the refresh reports what is gone (RFC 4533 §3.3.2).
+/// How the refresh reports deleted entries (RFC 4533 §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// No cookie: the whole content.
+    /// Without a cookie: sends the whole content.
     Initial,
-    /// What has changed, then what is gone.
+    /// Sends changed entries, then the UUIDs of deleted ones.
     Delete,
-    /// What has changed, and what is still as it was.
+    /// Sends changed entries, and the UUIDs of unchanged ones.
     Present,
 }
 
-/// One synchronisation under way.
+/// One running synchronisation.
 pub(crate) struct Sync<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) identity: &'a Identity,
@@ -43,14 +43,14 @@ pub(crate) struct Sync<'a> {
     pub(crate) cancelled: &'a CancellationToken,
 }
 
-/// The refresh stage, as decided at one moment of the tree.
+/// The refresh stage, determined at one moment of the tree.
 struct Refresh {
     field: Field,
     selection: Selection,
     phase: Phase,
-    /// What the consumer has.
+    /// The state that the consumer has.
     consumer: Context,
-    /// What it will have.
+    /// The state that the consumer will have.
     context: Context,
     places: Place,
     gone: Vec<Uuid>,
@@ -64,7 +64,7 @@ impl Refresh {
 }
 
 impl Sync<'_> {
-    /// Runs it to its SearchResultDone; abandoned, or with the session gone, it just stops.
+    /// Runs to its SearchResultDone. Stops without one when abandoned, or when the session ends.
     pub(crate) async fn run(&self, sync: &SyncRequest) {
         match self.begin(sync) {
             Ok(refresh) => _ = self.stages(refresh).await,
@@ -86,9 +86,9 @@ impl Sync<'_> {
         let consumer = match sync.cookie.as_slice() {
             [] => None,
             cookie => {
-                // A cookie of another kind, or from a state that this server never had (it was restored).
+                // A cookie in another format, or of a state that this server never had (it was restored from a backup).
                 let known = Context::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
-                let words = "the cookie is not from this content";
+                let words = "the cookie is not from this server's content";
                 Some(known.ok_or_else(|| Refusal::new(Code::SyncRefreshRequired, words))?)
             }
         };
@@ -111,7 +111,7 @@ impl Sync<'_> {
     }
 
     async fn stages(&self, mut refresh: Refresh) -> Result<(), Closed> {
-        // Nothing has changed since the cookie: no need to look at every entry.
+        // Nothing changed since the cookie, so the entries need not be examined.
         let unchanged = refresh.phase == Phase::Delete && refresh.consumer.covers_all(&refresh.context);
         let (mut at, mut present) = (if unchanged { refresh.places } else { 0 }, Vec::new());
         while at < refresh.places {
@@ -149,7 +149,7 @@ impl Sync<'_> {
         Ok(())
     }
 
-    /// Looks at the next entries of the refresh, with the tree locked.
+    /// Examines the next entries of the refresh under one lock of the tree.
     fn chunk(&self, refresh: &mut Refresh, at: &mut Place, present: &mut Vec<Uuid>) -> Vec<u8> {
         let tree = self.shared.directory.read();
         let mut w = Writer::default();
@@ -163,7 +163,7 @@ impl Sync<'_> {
                 continue;
             }
             if !self.selects(&tree, &refresh.field, place, subject) {
-                // It may have been in the content before it changed; to delete what is not there does no harm.
+                // The entry may have matched before it changed. Deleting an entry that the consumer lacks does no harm.
                 if refresh.phase == Phase::Delete {
                     refresh.gone.push(head.uuid);
                 }
@@ -197,11 +197,11 @@ impl Sync<'_> {
                 change = changes.next() => change,
             };
             let Some(first) = first else {
-                // The consumer reads more slowly than others write. With its cookie it can come back at once.
-                return self.done(&Refusal::new(Code::Busy, "too far behind"), &[]).await;
+                // The consumer reads more slowly than others write. It can resume at once with its cookie.
+                return self.done(&Refusal::new(Code::Busy, "the consumer is too far behind"), &[]).await;
             };
             let Some(octets) = self.batch(&mut refresh, &first, &mut changes) else {
-                return self.done(&Refusal::new(Code::InsufficientAccessRights, "the role is gone"), &[]).await;
+                return self.done(&Refusal::new(Code::InsufficientAccessRights, "the role was revoked"), &[]).await;
             };
             if !octets.is_empty() {
                 self.output.send(octets).await?;
@@ -209,7 +209,7 @@ impl Sync<'_> {
         }
     }
 
-    /// What this change and those that wait behind it mean; `None` when the one who listens may no longer.
+    /// Encodes this change and those queued after it; `None` when the identity has lost its rights.
     fn batch(&self, refresh: &mut Refresh, first: &Event, changes: &mut Watch) -> Option<Vec<u8>> {
         let tree = self.shared.directory.read();
         if self.identity.renewed(&tree).rights != self.identity.rights {
@@ -224,8 +224,8 @@ impl Sync<'_> {
         Some(w.into_octets())
     }
 
-    /// Writes what a change means for this content (RFC 4533 §3.4). Where the entry stood is judged by what was above it at that
-    /// moment: by now these entries may stand elsewhere.
+    /// Encodes what a change means for this content (RFC 4533 §3.4). Membership is judged by the entry's ancestors at
+    /// the time of the change, because those may have moved since.
     fn write(&self, tree: &Tree, refresh: &mut Refresh, event: &Event, w: &mut Writer) {
         let change = &event.change;
         refresh.context.advance(change.csn);

@@ -1,6 +1,6 @@
-//! The directory in memory: every entry, found by name and by value.
+//! The directory in memory, with indexes by name and by value.
 //!
-//! What is here is on disk already: the committer applies a change only after its transaction.
+//! Its content is always on disk: the committer applies a change only after its transaction.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,11 +15,11 @@ use crate::csn::{Context, Csn};
 use crate::names::{Names, Wanted};
 use crate::record::{Draft, Record};
 
-/// Number of an entry's place in memory and its row on disk.
+/// The number of an entry's place in memory, and of its row on disk.
 pub(crate) type Place = u32;
 /// The parent of the suffix entry.
 pub(crate) const NO_PLACE: Place = Place::MAX;
-/// Deletions remembered for consumers that come back; older ones take the present phase of RFC 4533.
+/// Deletions kept for returning consumers. Beyond, they need the present phase of RFC 4533.
 pub(crate) const DELETIONS_MAX: usize = 65_536;
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Slot {
     record: Record,
 }
 
-/// Types that are answered from an entry's head and place instead of its attributes.
+/// Attribute types whose values derive from an entry's head and place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Synthetic {
     pub(crate) object_class: TypeId,
@@ -65,7 +65,7 @@ impl Synthetic {
         })
     }
 
-    /// The operational ones, in the order in which they are shown.
+    /// Returns the operational ones, in the order of display.
     pub(crate) fn operational(&self) -> [TypeId; 10] {
         [
             self.structural,
@@ -82,10 +82,11 @@ impl Synthetic {
     }
 }
 
-/// Where subschema information stands.
+/// The DN of the subschema entry.
 pub(crate) const SUBSCHEMA_DN: &str = "cn=subschema";
 
-/// Hash to places: one in the map itself, further ones beside it. What it gives must be checked against the entry.
+/// A map from hash to places: the first place in the map, further ones beside it. Hits must be checked against the
+/// entry.
 #[derive(Debug, Default)]
 struct Index {
     first: HashMap<u32, Place>,
@@ -129,7 +130,7 @@ impl Index {
     }
 }
 
-/// An entry as it stands or stood: enough to match a filter and to show it.
+/// An entry at some moment, with all that filters and results need.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) parent: Place,
@@ -137,27 +138,27 @@ pub(crate) struct Subject<'a> {
     pub(crate) record: &'a Record,
 }
 
-/// One change to one place, made durable already.
+/// One change at one place, already durable.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) place: Place,
     pub(crate) csn: Csn,
     pub(crate) uuid: Uuid,
-    /// Parent and octets before; `None` for an add.
+    /// Parent and record before; `None` for an add.
     pub(crate) before: Option<(Place, Record)>,
-    /// Parent and octets after; `None` for a delete.
+    /// Parent and record after; `None` for a delete.
     pub(crate) after: Option<(Place, Record)>,
 }
 
-/// Where an entry stood at one moment; later the entries above it may have other names, or be gone.
+/// The position of an entry at one moment. Its ancestors may be renamed or deleted later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) dn: String,
-    /// The places above it, its parent first.
+    /// The places of its ancestors, the parent first.
     pub(crate) above: Vec<Place>,
 }
 
-/// The whole directory.
+/// The whole directory in memory.
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) catalogue: Arc<Catalogue>,
@@ -167,7 +168,7 @@ pub(crate) struct Tree {
     pub(crate) context: Context,
     /// Deletions since `floor`, oldest first.
     pub(crate) deletions: VecDeque<(Csn, Uuid)>,
-    /// What the log of deletions no longer tells: consumers that are not past this cannot use it.
+    /// The state that the log of deletions starts from. Consumers that are not past it cannot use the log.
     pub(crate) floor: Context,
     slots: Vec<Slot>,
     free: Vec<Place>,
@@ -177,7 +178,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// An empty one. `None` when the schema lacks an operational attribute, which the schema's own test excludes.
+    /// Makes an empty tree. `None` when the schema lacks an operational attribute, which a test of the schema excludes.
     pub(crate) fn new(catalogue: Arc<Catalogue>, suffix: Dn) -> Option<Self> {
         Some(Self {
             synthetic: Synthetic::of(&catalogue)?,
@@ -195,17 +196,17 @@ impl Tree {
         })
     }
 
-    /// How many places there are; some may be free.
+    /// Returns the number of places, free ones included.
     pub(crate) fn places(&self) -> Place {
         self.slots.len() as Place
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn entries(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// A free place for a new entry.
+    /// Reserves a place for a new entry.
     pub(crate) fn allocate(&mut self) -> Place {
         self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { parent: NO_PLACE, children: 0, record: Record::default() });
@@ -213,7 +214,7 @@ impl Tree {
         })
     }
 
-    /// Gives a place back whose entry was never committed.
+    /// Releases a place whose entry was never committed.
     pub(crate) fn release(&mut self, place: Place) {
         self.free.push(place);
     }
@@ -225,7 +226,7 @@ impl Tree {
         }
     }
 
-    /// After loading: notes which places are free.
+    /// Collects the free places, after loading.
     pub(crate) fn collect_free(&mut self) {
         let empty = (0..).zip(&self.slots).filter(|(_, slot)| slot.record.head().is_none());
         self.free = empty.map(|(place, _)| place).collect();
@@ -235,7 +236,7 @@ impl Tree {
         self.slots.get(place as usize).filter(|slot| !slot.record.octets().is_empty())
     }
 
-    /// The entry at a place.
+    /// Returns the entry at a place.
     pub(crate) fn subject(&self, place: Place) -> Option<Subject<'_>> {
         self.slot(place).map(|s| Subject { parent: s.parent, children: s.children, record: &s.record })
     }
@@ -253,7 +254,7 @@ impl Tree {
         self.hash(parent, normalised.as_bytes())
     }
 
-    /// The child of `parent` with this normalised RDN.
+    /// Returns the child of `parent` with this normalised RDN.
     fn child(&self, parent: Place, normalised: &str) -> Option<Place> {
         self.by_name.get(self.normal_name_key(parent, normalised)).find(|place| {
             self.slot(*place).is_some_and(|slot| {
@@ -262,19 +263,19 @@ impl Tree {
         })
     }
 
-    /// The entry with this name.
+    /// Returns the entry with this name.
     pub(crate) fn find(&self, dn: &Dn) -> Option<Place> {
         self.nearest(dn).filter(|(_, missing)| *missing == 0).map(|(place, _)| place)
     }
 
-    /// The entry with this name or the nearest above it, and how many RDNs are missing below that.
+    /// Returns the entry with this name or its nearest ancestor, and how many RDNs are missing below that.
     pub(crate) fn nearest(&self, dn: &Dn) -> Option<(Place, usize)> {
         if !dn.is_within(&self.suffix) {
             return None;
         }
         let mut at = self.child(NO_PLACE, self.suffix.normalised())?;
         let head = dn.normalised().strip_suffix(self.suffix.normalised())?;
-        // One comma only: the one before it may be the escaped end of a value.
+        // Strips one comma only: the one before it may be the escaped end of a value.
         let head = head.strip_suffix(',').unwrap_or(head);
         let rdns = if head.is_empty() { Vec::new() } else { split_normalised(head) };
         for (depth, rdn) in rdns.iter().rev().enumerate() {
@@ -286,12 +287,12 @@ impl Tree {
         Some((at, 0))
     }
 
-    /// The name of an entry, as text.
+    /// Returns the DN of an entry as text.
     pub(crate) fn dn(&self, place: Place) -> String {
         self.slot(place).map(|slot| self.dn_of(slot.parent, &slot.record)).unwrap_or_default()
     }
 
-    /// The name that a record has below `parent`.
+    /// Returns the DN of a record below `parent`.
     pub(crate) fn dn_of(&self, parent: Place, record: &Record) -> String {
         let mut text = record.rdn().to_owned();
         let mut at = parent;
@@ -303,7 +304,7 @@ impl Tree {
         text
     }
 
-    /// Whether `parent` is `ancestor` or stands below it.
+    /// Whether `parent` is `ancestor` or below it.
     pub(crate) fn is_below(&self, parent: Place, ancestor: Place) -> bool {
         let mut at = parent;
         while at != ancestor {
@@ -315,7 +316,7 @@ impl Tree {
         true
     }
 
-    /// Everything below an entry, with how many levels below, parents before children.
+    /// Returns all subordinates of an entry with their depth, parents before children.
     pub(crate) fn below(&self, ancestor: Place) -> Vec<(usize, Place)> {
         let levels = |place: Place| {
             let above = self.subject(place).map(|subject| self.above(subject.parent)).unwrap_or_default();
@@ -326,7 +327,7 @@ impl Tree {
         found
     }
 
-    /// `parent` and all that it stands below, the nearest first.
+    /// Returns `parent` and its ancestors, the nearest first.
     fn above(&self, parent: Place) -> Vec<Place> {
         let mut above = Vec::new();
         let mut at = parent;
@@ -337,12 +338,12 @@ impl Tree {
         above
     }
 
-    /// Where a record stands below `parent`, as the tree is now.
+    /// Returns the position of a record below `parent`, in the present tree.
     pub(crate) fn standing(&self, parent: Place, record: &Record) -> Standing {
         Standing { dn: self.dn_of(parent, record), above: self.above(parent) }
     }
 
-    /// Hash keys of all indexed values of a record.
+    /// Returns the hash keys of all indexed values of a record.
     fn value_keys(&self, record: &Record) -> Vec<u32> {
         let mut keys = Vec::new();
         if let Some(head) = record.head() {
@@ -359,7 +360,7 @@ impl Tree {
         keys
     }
 
-    /// Puts a row from the disk, or a committed one, at its place.
+    /// Stores a row from the disk, or a committed one, at its place.
     pub(crate) fn put(&mut self, place: Place, parent: Place, record: Record) {
         self.take(place);
         let name_key = self.name_key(parent, record.rdn());
@@ -376,7 +377,7 @@ impl Tree {
         }
     }
 
-    /// Empties a place and forgets what led to it.
+    /// Empties a place and removes its index entries.
     fn take(&mut self, place: Place) {
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
         let record = std::mem::take(&mut slot.record);
@@ -407,7 +408,7 @@ impl Tree {
         self.context.advance(change.csn);
     }
 
-    /// Remembers a deletion; the oldest one goes when there are too many.
+    /// Records a deletion; beyond the bound, the oldest one is dropped.
     pub(crate) fn note_deletion(&mut self, csn: Csn, uuid: Uuid) {
         self.deletions.push_back((csn, uuid));
         while self.deletions.len() > DELETIONS_MAX {
@@ -417,7 +418,7 @@ impl Tree {
         }
     }
 
-    /// Places that may match, in order; `None` when every place must be looked at.
+    /// Returns the places that may match, in order; `None` when every place must be examined.
     pub(crate) fn candidates(&self, filter: &Filter) -> Option<Vec<Place>> {
         let mut places = self.unsorted_candidates(filter)?;
         places.sort_unstable();
@@ -446,7 +447,7 @@ impl Tree {
         }
     }
 
-    /// Values of an operational attribute or of objectClass, made from the entry's head and place.
+    /// Returns the values of an operational attribute or of objectClass, derived from head and place.
     pub(crate) fn synthesise(&self, subject: Subject<'_>, type_id: TypeId) -> Vec<Vec<u8>> {
         let Some(head) = subject.record.head() else { return Vec::new() };
         let s = &self.synthetic;
@@ -473,7 +474,7 @@ impl Tree {
         }
     }
 
-    /// The values of an entry's attribute without options, for the server's own questions.
+    /// Returns the values of an entry's attribute without options, for the server's own use.
     pub(crate) fn values(&self, place: Place, name: &str) -> Vec<Vec<u8>> {
         let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
             return Vec::new();
@@ -489,7 +490,7 @@ impl Tree {
         found
     }
 
-    /// Whether the entry's classes, inherited ones included, name this one.
+    /// Whether the entry has this class or a subclass of it.
     pub(crate) fn has_class(&self, place: Place, class: &str) -> bool {
         let list = self.subject(place).and_then(|s| s.record.head()).and_then(|head| self.names.classes(head.classes));
         match (list, self.catalogue.class_id(class)) {
@@ -498,7 +499,7 @@ impl Tree {
         }
     }
 
-    /// An entry opened for changes.
+    /// Decodes an entry for changes; returns its parent too.
     pub(crate) fn open(&self, place: Place) -> Option<(Place, Draft)> {
         let slot = self.slot(place)?;
         Some((slot.parent, slot.record.open()?))

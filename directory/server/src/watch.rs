@@ -1,6 +1,6 @@
-//! Changes on their way to persist searches (RFC 4533 §3.4), bounded by count and by octets.
+//! Delivers changes to persistent searches (RFC 4533 §3.4), bounded by count and by octets.
 //!
-//! All watchers wait for the end of one stream of changes, and share them: together they hold no more than the slowest.
+//! All watchers share the changes of one stream, so together they hold no more than the slowest one needs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 
 use crate::tree::{Change, Standing};
 
-/// Changes that may wait for one persist search; with more, it is ended.
+/// Most changes that wait for one persistent search; beyond, the search ends.
 const CHANGES_MAX: usize = 16_384;
-/// Octets of their entries, before and after each change, that may wait for one; with more, it is ended. 4 KiB for each of
-/// [`CHANGES_MAX`]: a person's entry has about one.
+/// Most octets of waiting changes (entries before and after) for one search; beyond, the search ends. That is 4 KiB per
+/// change of [`CHANGES_MAX`]; a person's entry takes about one.
 const OCTETS_MAX: usize = 64 * 1024 * 1024;
 
-/// A change, and where the entry stood on both sides of it.
+/// A change, and the entry's position before and after.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) change: Change,
@@ -23,7 +23,7 @@ pub(crate) struct Event {
     pub(crate) after: Option<Standing>,
 }
 
-/// Where the committer puts changes.
+/// The queues of all watchers, filled by the committer.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers(Vec<Watcher>);
 
@@ -33,7 +33,7 @@ struct Watcher {
     waiting_octets: Arc<AtomicUsize>,
 }
 
-/// Where one persist search takes them.
+/// The receiving end of one persistent search.
 #[derive(Debug)]
 pub(crate) struct Watch {
     queue: mpsc::Receiver<Arc<Event>>,
@@ -41,7 +41,7 @@ pub(crate) struct Watch {
 }
 
 impl Watchers {
-    /// Changes from now on. The stream ends when its reader is too slow.
+    /// Subscribes to changes from now on. The stream ends when its reader is too slow.
     pub(crate) fn watch(&mut self) -> Watch {
         let (sender, receiver) = mpsc::channel(CHANGES_MAX);
         let waiting_octets = Arc::new(AtomicUsize::new(0));
@@ -49,38 +49,38 @@ impl Watchers {
         Watch { queue: receiver, waiting_octets }
     }
 
-    /// Whether nobody waits for changes.
+    /// Whether there are no watchers.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Puts a change behind the others of every watcher.
+    /// Queues a change for every watcher.
     pub(crate) fn publish(&mut self, event: Event) {
         let octets = octets(&event);
         let event = Arc::new(event);
-        // Full or gone alike: the stream ends, and its consumer comes back with a cookie.
+        // A full and a closed queue are treated alike: the stream ends, and the consumer comes back with its cookie.
         self.0.retain(|watcher| watcher.take(&event, octets));
     }
 }
 
 impl Watcher {
-    /// `false` when there is no room for it, or nobody reads any more.
+    /// Queues a change. `false` when there is no room for it, or no reader.
     fn take(&self, event: &Arc<Event>, octets: usize) -> bool {
-        // Counted before it is sent: the reader may take it off at once.
+        // Counted before it is sent, because the reader may take it at once.
         let waiting = self.waiting_octets.fetch_add(octets, Ordering::Relaxed);
         waiting.saturating_add(octets) <= OCTETS_MAX && self.queue.try_send(event.clone()).is_ok()
     }
 }
 
 impl Watch {
-    /// The next change; `None` when the stream has ended. Cancel-safe.
+    /// Returns the next change; `None` when the stream has ended. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Arc<Event>> {
         let event = self.queue.recv().await?;
         self.waiting_octets.fetch_sub(octets(&event), Ordering::Relaxed);
         Some(event)
     }
 
-    /// The next change if one waits.
+    /// Returns the next change, if one is queued.
     pub(crate) fn next_now(&mut self) -> Option<Arc<Event>> {
         let event = self.queue.try_recv().ok()?;
         self.waiting_octets.fetch_sub(octets(&event), Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl Watch {
     }
 }
 
-/// What a change holds in memory beside its fixed part.
+/// Returns the variable part of a change's memory, octets.
 fn octets(event: &Event) -> usize {
     let records = [&event.change.before, &event.change.after].into_iter().flatten();
     let names = [&event.before, &event.after].into_iter().flatten();
@@ -103,7 +103,7 @@ mod tests {
     use std::collections::BTreeMap;
     use uuid::Uuid;
 
-    /// A deletion of an entry whose RDN has so many octets.
+    /// Returns a deletion of an entry whose RDN has so many octets.
     fn change(octets: usize) -> Event {
         let csn = Csn { micros: 0, count: 0, server: 1 };
         let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_that_does_not_read_is_let_go() {
+    fn a_watcher_that_does_not_read_is_dropped() {
         let mut watchers = Watchers::default();
         let mut watch = watchers.watch();
         (0..=CHANGES_MAX).for_each(|_| watchers.publish(change(0)));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn few_large_changes_are_as_much_as_many_small_ones() {
+    fn the_octets_of_changes_are_bounded() {
         const LARGE: usize = 8 * 1024 * 1024;
         let fitting = OCTETS_MAX / octets(&change(LARGE));
         let mut watchers = Watchers::default();
@@ -135,9 +135,9 @@ mod tests {
             watchers.publish(change(LARGE));
             assert_eq!(count(&mut quick), 1);
         }
-        assert_eq!(watchers.0.len(), 2, "all that fits");
+        assert_eq!(watchers.0.len(), 2, "the queue is full");
         watchers.publish(change(LARGE));
-        assert_eq!(watchers.0.len(), 1, "the slow one is let go");
+        assert_eq!(watchers.0.len(), 1, "the slow watcher is dropped");
         assert_eq!(count(&mut slow), fitting);
         assert_eq!(count(&mut quick), 1);
         assert_eq!(quick.waiting_octets.load(Ordering::Relaxed), 0);

@@ -1,4 +1,4 @@
-//! Rules of the standards that OpenLDAP keeps and this server once broke, with inputs near those that were reported.
+//! Rules of the standards that OpenLDAP keeps and this server once broke, with similar inputs.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -25,7 +25,7 @@ fn person(dn: &str, cn: &str) -> Entry {
     entry(dn).with("objectClass", "person").with("cn", cn).with("sn", "x")
 }
 
-/// Names of the entries that a filter finds.
+/// Returns the names of the entries that a filter selects.
 async fn found(client: &mut Client, base: &str, filter: LdapFilter) -> Vec<String> {
     client.search(base, filter, vec![]).await;
     let mut names = Vec::new();
@@ -51,7 +51,7 @@ fn substring(initial: Option<&str>, any: &[&str], last: Option<&str>) -> LdapFil
     LdapFilter::Substring("cn".into(), parts)
 }
 
-/// Modifies, compares and the like: the code alone.
+/// Sends an operation and returns its result code.
 async fn code(client: &mut Client, op: LdapOp) -> LdapResultCode {
     client.send(op, vec![]).await;
     match client.receive().await.op {
@@ -80,7 +80,7 @@ fn modify(dn: &str, operation: LdapModifyType, name: &str, value: &str) -> LdapO
     LdapOp::ModifyRequest(LdapModifyRequest { dn: dn.into(), changes: vec![LdapModify { operation, modification }] })
 }
 
-// RFC 4511 §4.5.1.7: an item that is not recognised is Undefined, and the rest of the filter decides.
+// RFC 4511 §4.5.1.7: an unrecognised item is Undefined, and the rest of the filter decides.
 #[tokio::test(flavor = "multi_thread")]
 async fn undefined_items_leave_the_rest_standing() {
     let folder = tempfile::tempdir().unwrap();
@@ -107,7 +107,7 @@ async fn undefined_items_leave_the_rest_standing() {
             assert_eq!((code, text.contains("uid: zoe")), (0, finds), "{filter}\n{text}");
         }
     }
-    // What ldapsearch does not send: an empty type, one that is none.
+    // Filters that ldapsearch does not send: an empty type, a malformed one.
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     for item in [equal("", "x"), LdapFilter::Present(String::new()), equal("foo_bar", "1")] {
         let either = LdapFilter::Or(vec![equal("uid", "zoe"), item]);
@@ -116,7 +116,7 @@ async fn undefined_items_leave_the_rest_standing() {
     server.stop().await;
 }
 
-// RFC 4511 §4.5.1.7.2: a substring filter has a part, and none of its parts is empty.
+// RFC 4511 §4.5.1.7.2: a substring filter has at least one part, and no empty part.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_substrings_match_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ async fn empty_substrings_match_nothing() {
     server.stop().await;
 }
 
-// RFC 4518 §2: strings are prepared before they are compared, wherever they are compared.
+// RFC 4518 §2: strings are prepared wherever they are compared.
 #[tokio::test(flavor = "multi_thread")]
 async fn prepared_strings_are_equal() {
     let folder = tempfile::tempdir().unwrap();
@@ -192,7 +192,7 @@ async fn prepared_strings_are_equal() {
     server.stop().await;
 }
 
-// RFC 4514 §3: an attribute type may stand in a name under any of its names, or as its OID.
+// RFC 4514 §3: an attribute type in a name may be given by any of its names, or its OID.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_by_other_types() {
     let folder = tempfile::tempdir().unwrap();
@@ -227,7 +227,7 @@ async fn names_by_other_types() {
             let bind = LdapOp::BindRequest(LdapBindRequest { version: 3, dn: dn.clone(), cred });
             let mut other = Client::connect(server.addresses[0]).await;
             assert_eq!(code(&mut other, bind).await, LdapResultCode::Success, "{dn}");
-            // The client's own type for DNs would make them one before they are sent.
+            // The client's own DN type would normalise them before sending.
             let attributes = vec![LdapAttribute { atype: "objectClass".into(), vals: vec!["person".into()] }];
             let add = LdapOp::AddRequest(LdapAddRequest { dn: dn.clone(), attributes });
             assert_eq!(code(&mut client, add).await, LdapResultCode::EntryAlreadyExists, "{dn}");
@@ -241,7 +241,7 @@ async fn names_by_other_types() {
     server.stop().await;
 }
 
-// RFC 4511 §4.7: the server adds values of the RDN that an add request leaves out.
+// RFC 4511 §4.7: the server adds RDN values that an add request leaves out.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_add_gets_the_values_of_its_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -274,7 +274,7 @@ async fn an_add_gets_the_values_of_its_name() {
     server.stop().await;
 }
 
-// RFC 4511 §4.1.11, RFC 4527 §3, RFC 4528 §3: a critical control is obeyed or the operation is not done.
+// RFC 4511 §4.1.11, RFC 4527 §3, RFC 4528 §3: a critical control is obeyed, or the operation is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn controls_are_obeyed_or_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -288,7 +288,7 @@ async fn controls_are_obeyed_or_refused() {
         ("ldapadd", &["-e", "!assert=(cn=*)", "-e", "postread=cn"], &add, 0, true),
         ("ldapdelete", &["-e", "!postread=cn", &name], "", 12, true),
         ("ldapdelete", &["-e", "!assert=(sn=Tremblay)", &name], "", 122, true),
-        // A name that is taken: the assertion comes first.
+        // The name is taken: the assertion is evaluated first.
         ("ldapadd", &["-e", "!assert=(sn=Tremblay)"], &add, 122, true),
         ("ldapadd", &["-e", "!assert=(objectClass=person)"], &add, 68, true),
         ("ldapdelete", &["-e", "postread=cn", "-e", "!preread=cn", &name], "", 0, false),
@@ -304,7 +304,7 @@ async fn controls_are_obeyed_or_refused() {
     server.stop().await;
 }
 
-// RFC 4522: `;binary` says how values travel. RFC 4523 §2: certificates never travel without it.
+// RFC 4522: `;binary` is a transfer option. RFC 4523 §2: certificates are never transferred without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn binary_is_a_transfer_option() {
     let folder = tempfile::tempdir().unwrap();
@@ -343,22 +343,22 @@ async fn binary_is_a_transfer_option() {
     server.stop().await;
 }
 
-/// What is not UTF-8, operation, controls, tag and code of the answer.
+/// The text that is not UTF-8, operation, controls, tag and code of the response.
 type Case<'a> = (&'static str, Vec<u8>, &'a [u8], u8, u8);
 
-/// A primitive or constructed element of less than 128 octets.
+/// Encodes an element of less than 128 octets.
 fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u8::try_from(content.len()).unwrap();
     assert!(length < 128);
     [&[tag, length], content].concat()
 }
 
-/// An LDAPMessage with this id, operation and controls.
+/// Encodes an LDAPMessage with this id, operation and controls.
 fn message(id: u8, operation: &[u8], controls: &[u8]) -> Vec<u8> {
     element(0x30, &[&element(2, &[id])[..], operation, controls].concat())
 }
 
-/// Message id, tag and result code of the next answer.
+/// Reads the next response: message id, tag and result code.
 async fn answer(socket: &mut TcpStream) -> (u8, u8, u8) {
     let mut head = [0; 2];
     socket.read_exact(&mut head).await.unwrap();
@@ -371,7 +371,7 @@ async fn answer(socket: &mut TcpStream) -> (u8, u8, u8) {
     }
 }
 
-// RFC 4511 §4.1.2 to §4.1.4, §4.1.11, §4.12: a text that is not UTF-8 is a fault of its own operation alone.
+// RFC 4511 §4.1.2 to §4.1.4, §4.1.11, §4.12: a text that is not UTF-8 affects only its own operation.
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_that_are_not_utf8_concern_one_operation() {
     let folder = tempfile::tempdir().unwrap();
@@ -426,7 +426,7 @@ async fn texts_that_are_not_utf8_concern_one_operation() {
         ("other control", search(&good, &present, &element(4, b"1.1")), &passed_over, 0x64, 0),
     ];
     for (id, (name, operation, controls, tag, code)) in (2..).zip(cases) {
-        // With an operation before it and one behind it, in one write.
+        // With an operation before and after it, in one write.
         let whoami = element(0x77, &element(0x80, b"1.3.6.1.4.1.4203.1.11.3"));
         let octets =
             [message(100, &whoami, &[]), message(id, &operation, controls), message(101, &whoami, &[])].concat();
@@ -451,9 +451,9 @@ async fn texts_that_are_not_utf8_concern_one_operation() {
     server.stop().await;
 }
 
-// RFC 4514 §3: what is no name is result 34, in every place where a name is asked for.
+// RFC 4514 §3: a malformed name is result 34, wherever a name is expected.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_name_is_refused() {
+async fn malformed_names_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
@@ -483,7 +483,7 @@ async fn what_is_no_name_is_refused() {
         let mut other = Client::connect(server.addresses[0]).await;
         assert_eq!(code(&mut other, bind).await, refused, "{rdn:?}");
     }
-    // Escaped, they are names.
+    // Escaped, they are valid names.
     for rdn in [r"cn=CORP\\user", r"cn=a\<b\>", r"cn=a\22b", r"cn=a\00b"] {
         let dn = format!("{rdn},ou=groups,{SUFFIX}");
         let attributes = [("objectClass", "person"), ("sn", "x")];
@@ -495,7 +495,7 @@ async fn what_is_no_name_is_refused() {
     server.stop().await;
 }
 
-/// What one message of a persist search says: state, entryUUID and name.
+/// Returns state, entryUUID and name of one message of a persistent search.
 fn change(message: &LdapMsg) -> (SyncStateValue, Uuid, String) {
     match (&message.op, message.ctrl.as_slice()) {
         (LdapOp::SearchResultEntry(entry), [LdapControl::SyncState { state, entry_uuid, .. }]) => {
@@ -509,7 +509,7 @@ fn sync(mode: SyncRequestMode, cookie: Option<Vec<u8>>) -> Vec<LdapControl> {
     vec![LdapControl::SyncRequest { criticality: true, mode, cookie, reload_hint: false }]
 }
 
-/// Entries of a refresh by entryUUID, what is gone, and the cookie.
+/// Runs a refresh; returns the entries by entryUUID, the deleted ones, and the cookie.
 async fn refresh(
     client: &mut Client,
     base: &str,
@@ -539,7 +539,7 @@ async fn refresh(
     }
 }
 
-// RFC 4511 §4.9: a rename takes along what stands below the entry. RFC 4533 §3: consumers learn each new name.
+// RFC 4511 §4.9: a rename moves all subordinates. RFC 4533 §3: consumers receive each new name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_moves_the_subtree() {
     let folder = tempfile::tempdir().unwrap();
@@ -585,7 +585,7 @@ async fn a_rename_moves_the_subtree() {
         assert_eq!(change(&watching.receive().await).0, expect);
     }
 
-    // Out of one content and into another, and away at once: each consumer hears of every entry.
+    // Out of one content and into another, then on at once: each consumer receives every entry.
     let out = rename(&format!("ou=lab2,{groups}"), "ou=lab3", Some(&services));
     assert_eq!(code(&mut client, out).await, LdapResultCode::Success);
     let expect = moved(&format!("ou=lab,{groups}"), &format!("ou=lab3,{services}"));
@@ -601,7 +601,7 @@ async fn a_rename_moves_the_subtree() {
     assert_eq!((left, &came), (expect.keys().copied().collect(), &expect));
     let (there, gone, _) = refresh(&mut away, &groups, Some(cookie)).await;
     assert!(there.is_empty() && expect.keys().all(|uuid| gone.contains(uuid)));
-    // A delete is reported even when the entries above are gone by the time the consumer is written to.
+    // A delete is reported even when the ancestors are gone by the time it is sent.
     for name in ["cn=b,cn=a,ou=lab3", "cn=a,ou=lab3", "cn=c,ou=lab3", "ou=lab3"] {
         assert_eq!(client.delete(&format!("{name},{services}")).await, LdapResultCode::Success);
     }
@@ -613,7 +613,7 @@ async fn a_rename_moves_the_subtree() {
     }
     assert_eq!(deleted, expect.keys().copied().collect());
 
-    // Not below itself, and not to where a name below would be too deep.
+    // Not below itself, and not to where a subordinate would be too deep.
     let people = format!("ou=people,{SUFFIX}");
     let own = rename(&people, "ou=people", Some(&person_dn("1")));
     assert_eq!(code(&mut client, own).await, LdapResultCode::UnwillingToPerform);
@@ -626,7 +626,7 @@ async fn a_rename_moves_the_subtree() {
     let too_deep = rename(&people, "ou=people", Some(&deep));
     assert_eq!(code(&mut client, too_deep).await, LdapResultCode::UnwillingToPerform);
     server.stop().await;
-    // What was moved is on the disk.
+    // The move is durable.
     let server = start(folder.path()).await;
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     assert_eq!(code(&mut client, rename(&people, "ou=folk", None)).await, LdapResultCode::Success);
@@ -638,7 +638,7 @@ async fn a_rename_moves_the_subtree() {
     server.stop().await;
 }
 
-/// One page of a search with a size limit: entries, code, cookie.
+/// Requests one page of a search with a size limit; returns entries, code, cookie.
 async fn page(
     client: &mut Client,
     base: &str,
@@ -670,7 +670,7 @@ async fn page(
     }
 }
 
-// RFC 2696 §3: the size limit counts over all pages, and a cookie is good where it was given.
+// RFC 2696 §3: the size limit counts over all pages, and a cookie is valid only for its search.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_obey_the_size_limit() {
     let folder = tempfile::tempdir().unwrap();
@@ -708,7 +708,7 @@ async fn pages_obey_the_size_limit() {
     for bad in [&b"x"[..], &[0, 0, 0, 0], &[0; 20], &cookie[1..]] {
         assert_eq!(page(&mut client, SUFFIX, 0, 3, bad.to_vec()).await, refused, "{bad:?}");
     }
-    // The one that was given is good still; a page of none ends the search.
+    // The older cookie is still valid; a page of size zero ends the search.
     assert_eq!(page(&mut client, SUFFIX, 0, 3, cookie.clone()).await.0, 3);
     assert_eq!(page(&mut client, SUFFIX, 0, 0, cookie).await, (0, LdapResultCode::Success, Vec::new()));
     server.stop().await;

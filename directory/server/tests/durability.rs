@@ -1,4 +1,4 @@
-//! kill -9 at any moment: whatever was acknowledged is there.
+//! kill -9 at any moment: every acknowledged write survives.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -72,7 +72,7 @@ async fn acknowledged_writes_survive_kill() {
     while let LdapOp::SearchResultEntry(entry) = client.receive().await.op {
         *found.entry(entry.dn).or_default() += 1;
     }
-    assert!(acknowledged.len() >= ROUNDS * 150, "too few to say anything");
+    assert!(acknowledged.len() >= ROUNDS * 150, "too few writes for a meaningful test");
     for number in acknowledged {
         assert_eq!(found.get(&common::person_dn(&number.to_string())), Some(&1), "{number} was acknowledged");
     }

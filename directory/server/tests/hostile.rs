@@ -1,4 +1,4 @@
-//! What a client that is no client can do: nothing.
+//! Hostile clients do no harm.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wire::{Client, result_code};
 
-/// Sends octets and gives what comes back until the server hangs up.
-async fn told(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
+/// Sends octets and returns the response up to the end of the connection.
+async fn response_to(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
     let mut socket = TcpStream::connect(address).await.unwrap();
     _ = socket.write_all(octets).await;
     let mut answer = Vec::new();
@@ -29,7 +29,7 @@ async fn told(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
     answer
 }
 
-// RFC 4511 §4.1.1 and §4.4.1: what is no request ends the connection with a Notice of Disconnection.
+// RFC 4511 §4.1.1 and §4.4.1: a malformed request ends the connection with a Notice of Disconnection.
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_ends_the_connection() {
     let folder = tempfile::tempdir().unwrap();
@@ -42,18 +42,18 @@ async fn garbage_ends_the_connection() {
         ("an unknown operation", &[0x30, 5, 2, 1, 1, 0x5f, 0]),
         ("another unknown operation", &[0x30, 5, 2, 1, 1, 0x7d, 0]),
         ("message id zero", &[0x30, 5, 2, 1, 0, 0x42, 0]),
-        ("a cut bind", &[0x30, 7, 2, 1, 1, 0x60, 2, 2, 1]),
+        ("a truncated bind", &[0x30, 7, 2, 1, 1, 0x60, 2, 2, 1]),
     ];
     for (name, octets) in cases {
-        let answer = told(server.addresses[0], octets).await;
+        let answer = response_to(server.addresses[0], octets).await;
         let notice = b"1.3.6.1.4.1.1466.20036";
         assert!(answer.windows(notice.len()).any(|window| window == notice), "{name}: {answer:x?}");
     }
-    assert!(told(server.addresses[0], &[0x30, 5, 2, 1, 1, 0x42, 0]).await.is_empty(), "unbind has no answer");
+    assert!(response_to(server.addresses[0], &[0x30, 5, 2, 1, 1, 0x42, 0]).await.is_empty(), "unbind has no answer");
     server.stop().await;
 }
 
-// Many requests at once are answered, each once, also when nobody reads for a while.
+// Many requests at once are each answered once, also when the client does not read for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_requests_is_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -74,7 +74,7 @@ async fn a_flood_of_requests_is_answered() {
     server.stop().await;
 }
 
-// RFC 4511 §4.4.1: at a stop the client is told, and the port is free again.
+// RFC 4511 §4.4.1: at a stop the client receives a notice, and the port is free again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_is_announced() {
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +86,7 @@ async fn a_stop_is_announced() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
-// RFC 4511 §4.14, and RFC 4513 §3.1.5: nothing sent in the clear after StartTLS is taken for what came under TLS.
+// RFC 4511 §4.14, and RFC 4513 §3.1.5: octets sent in the clear after StartTLS are not read as if they came under TLS.
 #[tokio::test(flavor = "multi_thread")]
 async fn start_tls() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ async fn start_tls() {
     std::fs::write(&certificate, cert.pem()).unwrap();
     let config = provost_server::ServerConfig { tls: Some(Arc::new(tls)), ..config(folder.path()) };
     let server = Server::start(config, seed()).await.unwrap();
-    // By number: for the name localhost, libldap wants the machine's own name in the certificate.
+    // By address: for the name localhost, libldap expects the machine's own name in the certificate.
     let url = format!("ldap://{}", server.addresses[0]);
     let output = tokio::task::spawn_blocking(move || {
         Command::new("ldapwhoami")
@@ -119,14 +119,14 @@ async fn start_tls() {
     let mut both = vec![0x30, 29, 2, 1, 1, 0x77, 24, 0x80, 22];
     both.extend_from_slice(b"1.3.6.1.4.1.1466.20037");
     both.extend_from_slice(&[0x30, 5, 2, 1, 2, 0x42, 0]);
-    let answer = told(server.addresses[0], &both).await;
+    let answer = response_to(server.addresses[0], &both).await;
     assert_eq!(answer.get(2..5), Some(&[2, 1, 1][..]), "the request itself is answered");
     server.stop().await;
 }
 
-// Answers wait in memory only up to a bound: who asks and never reads is not read either.
+// Responses wait in memory up to a bound: a client that never reads is not read from either.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_never_reads_is_not_read() {
+async fn a_client_that_never_reads_is_not_read_from() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let mut socket = TcpStream::connect(server.addresses[0]).await.unwrap();
@@ -147,7 +147,7 @@ async fn who_never_reads_is_not_read() {
     server.stop().await;
 }
 
-// A role that is taken away is gone for connections that are open, a lasting search included.
+// A revoked role takes effect on open connections, a persistent search included.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_role_is_gone_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -171,7 +171,7 @@ async fn a_revoked_role_is_gone_at_once() {
     }
     assert_eq!(result_code(&reader.receive().await.op), LdapResultCode::InsufficentAccessRights);
     assert_eq!(service.replace(&person_dn("1"), "title", "Prof").await, LdapResultCode::InsufficentAccessRights);
-    // A new entry of the old name is somebody else.
+    // A new entry under the old name is another identity.
     assert_eq!(root.delete(PROVOST).await, LdapResultCode::Success);
     let again = seed().into_iter().find(|entry| entry.dn.as_str() == PROVOST).unwrap();
     assert_eq!(root.add(&again).await, LdapResultCode::Success);

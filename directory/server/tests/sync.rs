@@ -1,4 +1,4 @@
-//! RFC 4533: refresh, resume, persist, and cookies that outlive the process.
+//! RFC 4533: refresh, resume, persist, and cookies that stay valid over a restart.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -27,13 +27,13 @@ fn sync(mode: SyncRequestMode, cookie: Option<&[u8]>) -> Vec<LdapControl> {
     vec![LdapControl::SyncRequest { criticality: true, mode, cookie: cookie.map(<[u8]>::to_vec), reload_hint: false }]
 }
 
-/// What a refresh said.
+/// The messages of one refresh.
 #[derive(Debug, Default, PartialEq)]
 struct Round {
     puts: BTreeMap<Uuid, String>,
     present: BTreeSet<Uuid>,
     gone: BTreeSet<Uuid>,
-    /// Whether what was not named is still there.
+    /// Whether entries that were not named are still there.
     by_deletes: bool,
     cookie: Vec<u8>,
 }
@@ -86,7 +86,7 @@ fn uids(round: &Round) -> Vec<&str> {
     uids
 }
 
-// RFC 4533 §3.3: a resumed refresh brings what has changed and what is gone, also over a restart.
+// RFC 4533 §3.3: a resumed refresh sends changed and deleted entries, also after a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ async fn cookies_survive_a_restart() {
     server.stop().await;
 }
 
-// RFC 4533 §3.3.2: when the log of deletions does not reach back to the cookie, what is still there is named.
+// RFC 4533 §3.3.2: when the log of deletions does not reach back to the cookie, the unchanged entries are named.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_cookie_takes_the_present_phase() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +127,7 @@ async fn an_old_cookie_takes_the_present_phase() {
     assert_eq!(client.delete(&person_dn("1")).await, LdapResultCode::Success);
     assert_eq!(client.add(&person("3", "ana")).await, LdapResultCode::Success);
     server.stop().await;
-    // As if more deletions had followed than are remembered.
+    // As if more deletions had followed than the log keeps.
     let file = rusqlite::Connection::open(folder.path().join("directory.sqlite")).unwrap();
     file.execute_batch(
         "DELETE FROM deletion; INSERT OR REPLACE INTO state SELECT 'floor', value FROM state WHERE key = 'context'",
@@ -142,7 +142,7 @@ async fn an_old_cookie_takes_the_present_phase() {
     server.stop().await;
 }
 
-// RFC 4533 §3.4: changes as they happen; one that leaves the content is a delete.
+// RFC 4533 §3.4: changes as they happen; an entry that leaves the content is a delete.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_arrive_as_they_happen() {
     let folder = tempfile::tempdir().unwrap();
@@ -170,7 +170,7 @@ async fn changes_arrive_as_they_happen() {
     }
     assert!(cookies.is_sorted(), "{cookies:?}");
 
-    // RFC 4511 §4.11: an abandoned search says nothing more.
+    // RFC 4511 §4.11: an abandoned search sends nothing more.
     reader.send(LdapOp::AbandonRequest(id), vec![]).await;
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     writer.replace(&person_dn("2"), "title", "Dr").await;

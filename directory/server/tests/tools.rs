@@ -1,10 +1,10 @@
-//! The server as OpenLDAP's own tools see it: every operation, every refusal, every access rule.
+//! The server tested with OpenLDAP's own tools: every operation, every refusal, every access rule.
 
 mod common;
 
 use common::{AUDITOR, MAILCORE, PASSWORD, PROVOST, ROOT, SUFFIX, person_dn, person_ldif, run, start, url};
 
-/// One run of a tool: who, program, arguments, input, exit code, what the output holds.
+/// One run of a tool: identity, program, arguments, input, exit code, expected output.
 type Step<'a> = (&'a str, &'static str, &'a [&'a str], &'a str, i32, &'a [&'a str]);
 
 async fn steps(url: &str, steps: &[Step<'_>]) {
@@ -206,7 +206,7 @@ async fn refusals() {
         rename(&[&zoe, "nosuch=1"], 17),
         asserted("(sn=Roy)", 122),
         asserted("(sn=Tremblay)", 0),
-        // RFC 4528: the assertion comes before what else is wrong.
+        // RFC 4528: the assertion is evaluated before other checks.
         (
             PROVOST,
             "ldapmodify",
@@ -238,7 +238,7 @@ async fn refusals() {
     server.stop().await;
 }
 
-// The table of access rules, line by line.
+// The table of access rules, row by row.
 #[tokio::test(flavor = "multi_thread")]
 async fn access_rules() {
     let folder = tempfile::tempdir().unwrap();
@@ -290,7 +290,7 @@ async fn access_rules() {
         let (_, text) = run("ldapsearch", &url, who, passwords, "").await;
         assert!(!text.contains("dn:"), "{who} finds by password\n{text}");
     }
-    // What is hidden and what does not exist are told in the same words.
+    // Hidden and missing entries get the same response.
     for hidden in [&luc, &person_dn("99")] {
         let (_, text) = run("ldapcompare", &url, &zoe, &[hidden, "sn:Tremblay"], "").await;
         assert!(!text.contains("atched"), "{hidden}: {text}");

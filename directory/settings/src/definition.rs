@@ -1,4 +1,4 @@
-//! The table of settings: name, unit, rule, place in the directory, how a value is read and written.
+//! The table of settings: name, unit, rule, place in the directory, and how values are parsed and written.
 //!
 //! A new setting is one field of [`Values`] and one row here; the schema does not change.
 
@@ -14,17 +14,17 @@ pub const VALUES_MAX: usize = 64;
 /// Longest value, octets.
 pub const VALUE_OCTETS_MAX: usize = 512;
 
-/// Smallest quota, octets: one message of the default size limit would not fit into less.
+/// Smallest quota, octets: below it, one message of the default size limit would not fit.
 const QUOTA_MIN: u64 = 1 << 20;
 /// Largest quota, octets: 1 PiB.
 const QUOTA_MAX: u64 = 1 << 50;
-/// RFC 5321 §4.5.3.1.7: a message of 64 KiB must be taken.
+/// Smallest `message-size`, octets: RFC 5321 §4.5.3.1.7 requires that 64 KiB are accepted.
 const MESSAGE_SIZE_MIN: u64 = 64 * 1024;
-/// Largest `message-size`, octets: half of the memory that one node holds for messages being received.
+/// Largest `message-size`, octets: half of the memory that one node uses for messages being received.
 pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
-/// Longest wait between two attempts, seconds: a day.
+/// Longest wait between two attempts, seconds (one day).
 const RETRY_MAX: i64 = 86_400;
-/// Longest life in the queue, seconds: 30 days.
+/// Longest lifetime in the queue, seconds (30 days).
 const LIFETIME_MAX: i64 = 30 * 86_400;
 /// Longest quarantine of an address, days.
 const QUARANTINE_DAYS_MAX: u64 = 3650;
@@ -32,33 +32,33 @@ const QUARANTINE_DAYS_MAX: u64 = 3650;
 const NAME_OCTETS_MAX: usize = 64;
 /// Affiliations that a quota class may name.
 const AFFILIATIONS: [&str; 5] = ["student", "faculty", "staff", "alum", "other"];
-/// Names of the password schemes, as they are stated.
+/// Password schemes by the name that a setting states.
 const SCHEMES: [(&str, Scheme); 3] =
     [("argon2", Scheme::Argon2), ("pbkdf2-sha256", Scheme::Pbkdf2Sha256), ("ssha", Scheme::Ssha)];
-/// How "no bound" is stated.
+/// The value that states "unlimited".
 const NO_BOUND: &str = "none";
 
 /// One setting that nodes share.
 #[derive(Debug)]
 pub struct Definition {
-    /// Its name: the `cn` of its entry.
+    /// The name: the `cn` of its entry.
     pub name: &'static str,
-    /// What it decides.
+    /// What the setting determines.
     pub about: &'static str,
-    /// Unit of its values; empty where there is none.
+    /// The unit of its values; empty without one.
     pub unit: &'static str,
-    /// What a value must be, for who has to mend one.
+    /// The rule for its values, in words for the person who corrects one.
     pub rule: &'static str,
     /// The container of its entry: `ou=policies` or `ou=services`.
     pub container: &'static str,
-    /// An example of a value, for help texts.
+    /// An example value for help texts.
     pub example: &'static str,
     read: fn(&mut Values, &[&str]) -> Option<()>,
     write: fn(&Values) -> Vec<String>,
 }
 
 impl Definition {
-    /// The setting of that name, case ignored.
+    /// Returns the setting of that name, ignoring case.
     pub fn named(name: &str) -> Option<&'static Self> {
         DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
     }
@@ -68,23 +68,23 @@ impl Definition {
         self.apply(&mut Values::default(), values)
     }
 
-    /// Puts the values in force; `false` when they break the rule, and nothing is changed then.
+    /// Stores the values in `into`. Returns `false`, and changes nothing, when they break the rule.
     pub(crate) fn apply<S: AsRef<str>>(&self, into: &mut Values, values: &[S]) -> bool {
         let values: Vec<&str> = values.iter().map(|value| value.as_ref().trim()).collect();
         let bounded = values.len() <= VALUES_MAX && values.iter().all(|value| value.len() <= VALUE_OCTETS_MAX);
         bounded && !values.is_empty() && (self.read)(into, &values).is_some()
     }
 
-    /// The value in force, as it would be stated.
+    /// Returns the value in force in the form in which it would be stated.
     pub fn shown(&self, values: &Values) -> Vec<String> {
         (self.write)(values)
     }
 }
 
-/// The setting whose value has to be one of the served domains.
+/// The setting whose value must be one of the served domains.
 pub const MAIL_DOMAIN: &str = "mail-domain";
 
-/// Every setting, in the order in which they are shown.
+/// Every setting, in the order of display.
 pub static DEFINITIONS: &[Definition] = &[
     Definition {
         name: MAIL_DOMAIN,
@@ -247,7 +247,7 @@ pub static DEFINITIONS: &[Definition] = &[
     },
 ];
 
-/// The one value of a setting that has one.
+/// Returns the value of a single-valued setting.
 fn one<'a>(stated: &[&'a str]) -> Option<&'a str> {
     match stated {
         [value] => Some(value),
@@ -255,7 +255,7 @@ fn one<'a>(stated: &[&'a str]) -> Option<&'a str> {
     }
 }
 
-/// Digits alone: no sign, no separator, nothing that another program would read as another number.
+/// Parses digits only: no sign and no separator, which another program might read differently.
 fn whole(text: &str, least: u64, most: u64) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
     let number = if digits { text.parse().ok()? } else { return None };
@@ -266,7 +266,7 @@ fn seconds(text: &str, most: i64) -> Option<i64> {
     i64::try_from(whole(text, 1, most.unsigned_abs())?).ok()
 }
 
-/// The outer `None` is a broken rule, the inner one is no bound.
+/// Parses a quota. The outer `None` is a broken rule, the inner one means unlimited.
 fn quota(text: &str) -> Option<Option<u64>> {
     if text.eq_ignore_ascii_case(NO_BOUND) {
         return Some(None);
@@ -278,7 +278,7 @@ fn shown_quota(octets: Option<u64>) -> String {
     octets.map_or_else(|| NO_BOUND.to_owned(), |octets| octets.to_string())
 }
 
-/// A word, blanks, and the rest.
+/// Splits text into its first word and the rest.
 fn two_words(text: &str) -> Option<(&str, &str)> {
     let (first, rest) = text.split_once(' ')?;
     Some((first, rest.trim()))
@@ -288,7 +288,7 @@ fn two_words(text: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    /// Reads the values and shows them again; `None` when they break the rule.
+    /// Parses the values and writes them again; `None` when they break the rule.
     fn read(name: &str, stated: &[&str]) -> Option<Vec<String>> {
         let definition = Definition::named(name).unwrap();
         let mut values = Values::default();
@@ -365,7 +365,7 @@ mod tests {
             assert!(!definition.apply(&mut values, &many), "{}", definition.name);
             assert_eq!(values, Values::default());
         }
-        assert_eq!(read("quota-classes", &["alum none", "ALUM 2000000"]), None, "each class once");
+        assert_eq!(read("quota-classes", &["alum none", "ALUM 2000000"]), None, "a repeated class");
         assert_eq!(read("removal-guard", &["20", "30"]), None, "one value");
     }
 
@@ -376,14 +376,14 @@ mod tests {
             assert!(names.insert(definition.name), "{} twice", definition.name);
             assert!(definition.accepts(&[definition.example]), "{}: its own example", definition.name);
             assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container));
-            // What is shown can be stated again, the default too, unless it is nothing at all.
+            // A displayed value can be stated again, the default too, unless it is empty.
             let shown = definition.shown(&Values::default());
             assert!(shown.is_empty() || definition.accepts(&shown), "{}: its own default", definition.name);
         }
     }
 
     proptest::proptest! {
-        /// Whatever is stated is refused or can be shown and stated again.
+        /// Any stated text is refused, or can be displayed and stated again.
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,80}", index in 0..DEFINITIONS.len()) {
             let mut values = Values::default();

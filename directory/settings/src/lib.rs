@@ -1,8 +1,8 @@
-//! What nodes share: the settings that stand in the directory, as typed values, each with the place it comes from.
+//! The settings that nodes share: typed values, each with its origin.
 //!
 //! A setting is one entry of class `provostSetting` in the container that its [`Definition`] names: `cn` is its name,
-//! `provostValue` its value. Nothing here reads a directory: the View and provisioning do, and hand over what they
-//! found. What must never happen here: a bad value that takes effect, or that puts a good one out of force.
+//! `provostValue` its value. This room reads no directory: the View and provisioning do, and pass in the entries they
+//! found. An invalid value must never take effect, nor displace a valid one that is in force.
 
 mod definition;
 mod resolve;

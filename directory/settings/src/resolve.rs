@@ -1,5 +1,5 @@
-//! Which value is in force: the directory's, else the last good one of that entry, else the node's file, else the
-//! built-in default.
+//! Which value is in force: that of the directory, else the last valid one of the same entry, else that of the node's
+//! file, else the built-in default.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DEFINITIONS, Definition, MAIL_DOMAIN, Values};
 
-/// Most entries of class `provostSetting` that are looked at.
+/// Most entries of class `provostSetting` that are read.
 pub const SETTINGS_MAX: usize = 256;
 
-/// The domains that the directory serves: `mail-domain` has to be one of them.
+/// The domains that the directory serves; `mail-domain` must be one of them.
 #[derive(Clone, Copy)]
 pub enum ServedDomains<'a> {
-    /// They were not read: any may be served.
+    /// The domains are not known: any may be served.
     Unknown,
-    /// Says of a domain (lower case) whether it is served.
+    /// Returns whether a domain (lower case) is served.
     Known(&'a dyn Fn(&str) -> bool),
 }
 
@@ -30,21 +30,21 @@ impl ServedDomains<'_> {
     }
 }
 
-/// Where a value in force comes from.
+/// The origin of a value in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// This entry of the directory.
+    /// The entry with this DN.
     Directory(String),
-    /// What this entry held before its present value, which breaks the rule.
+    /// The last valid value of the entry with this DN, whose present value breaks the rule.
     LastGood(String),
-    /// This key of the node's file. It counts only where the directory states nothing.
+    /// This key of the node's file. It applies only where the directory states nothing.
     File(String),
-    /// Nobody states it.
+    /// The built-in default.
     Default,
 }
 
 impl Origin {
-    /// Its kind (`directory`, `last-good`, `file`, `default`), and the DN or key.
+    /// Returns the kind (`directory`, `last-good`, `file`, `default`), and the DN or key.
     pub fn parts(&self) -> (&'static str, Option<&str>) {
         match self {
             Self::Directory(dn) => ("directory", Some(dn)),
@@ -69,18 +69,18 @@ impl std::fmt::Display for Origin {
 /// An entry that states a setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stated {
-    /// Its `cn`.
+    /// The `cn` of the entry.
     pub name: Box<str>,
-    /// Its DN.
+    /// The DN of the entry.
     pub dn: Box<str>,
-    /// Its `provostValue` values.
+    /// The `provostValue` values of the entry.
     pub values: Vec<Box<str>>,
-    /// What it held last that kept the rule, where the present values do not.
+    /// The last values that kept the rule, while the present ones do not.
     pub last_good: Option<Vec<Box<str>>>,
 }
 
 impl Stated {
-    /// The rule that the entry breaks; `None` when its values may take effect.
+    /// Returns the rule that the entry breaks; `None` when its values may take effect.
     pub fn broken_rule(&self, served: ServedDomains<'_>) -> Option<String> {
         let Some(definition) = Definition::named(&self.name) else {
             return Some("there is no setting of that name; 'provost settings show' lists them".to_owned());
@@ -92,7 +92,7 @@ impl Stated {
     }
 }
 
-/// The rule that values of a setting break.
+/// Returns the rule that values of a setting break.
 fn broken_by<S: AsRef<str>>(definition: &Definition, values: &[S], served: ServedDomains<'_>) -> Option<String> {
     let mut read = Values::default();
     if !definition.apply(&mut read, values) {
@@ -102,31 +102,31 @@ fn broken_by<S: AsRef<str>>(definition: &Definition, values: &[S], served: Serve
     (!is_served).then(|| format!("a served domain; there is no {} below ou=domains", read.mail_domain))
 }
 
-/// Whether the entry stands right below a container of that name.
+/// Whether the entry is directly below the container of that name.
 fn is_below(dn: &str, container: &str) -> bool {
     let parent = Dn::parse(dn).ok().and_then(|dn| dn.parent());
     parent.and_then(|parent| parent.rdn_value("ou")).is_some_and(|name| name.eq_ignore_ascii_case(container))
 }
 
-/// A value that is stated and not in force.
+/// A stated value that is not in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Name of the setting, as the entry has it.
+    /// The name of the setting, as the entry spells it.
     pub name: String,
-    /// DN of the entry.
+    /// The DN of the entry.
     pub dn: String,
     /// The values that the entry states.
     pub values: Vec<String>,
-    /// The rule that this breaks.
+    /// The rule that the values break.
     pub rule: String,
 }
 
-/// Values of the node's own file, which count where the directory states nothing.
+/// Values of the node's own file, which apply where the directory states nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Fallback(Vec<(&'static Definition, String, String)>);
 
 impl Fallback {
-    /// Adds a value under the key of the file that states it. `Err` names the rule that it breaks.
+    /// Adds a value under the key of the file that states it. `Err` holds the rule that it breaks.
     pub fn add(&mut self, name: &str, key: &str, value: &str) -> Result<(), String> {
         let definition = Definition::named(name).ok_or_else(|| format!("no setting is named {name}"))?;
         if !definition.accepts(&[value]) {
@@ -136,30 +136,30 @@ impl Fallback {
         Ok(())
     }
 
-    /// Name of the setting, key and value of each.
+    /// Returns name, key and value of each setting.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
         self.0.iter().map(|(definition, key, value)| (definition.name, key.as_str(), value.as_str()))
     }
 }
 
-/// One setting as it is shown.
+/// One setting for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingRow {
-    /// Name of the setting.
+    /// The name of the setting.
     pub name: String,
     /// The values in force.
     pub values: Vec<String>,
-    /// Unit of the values; empty where there is none.
+    /// The unit of the values; empty without one.
     pub unit: String,
-    /// Where they come from.
+    /// The origin of the values.
     pub origin: Origin,
-    /// What it decides.
+    /// What the setting determines.
     pub about: String,
-    /// What a value must be.
+    /// The rule for its values.
     pub rule: String,
 }
 
-/// The settings in force, where each comes from, and what is stated and not in force.
+/// The settings in force with their origins, and the stated values that are not in force.
 #[derive(Clone, Debug, Default)]
 pub struct SharedSettings {
     values: Values,
@@ -176,12 +176,12 @@ impl Deref for SharedSettings {
 }
 
 impl SharedSettings {
-    /// What is in force where the directory states nothing.
+    /// Returns the settings in force where the directory states nothing.
     pub fn of_file(fallback: &Fallback) -> Self {
         Self::resolve(fallback, [], ServedDomains::Unknown)
     }
 
-    /// Finds out what is in force. The order of `stated` does not matter.
+    /// Determines the settings in force. The order of `stated` does not matter.
     pub fn resolve<'a>(
         fallback: &Fallback,
         stated: impl IntoIterator<Item = &'a Stated>,
@@ -192,7 +192,7 @@ impl SharedSettings {
             settings.take(definition, &[value.as_str()], Origin::File(key.clone()));
         }
         let mut entries: Vec<&Stated> = stated.into_iter().collect();
-        // Good ones first: the last good value of a bad entry must not keep out the good one of another.
+        // Valid entries first: the last valid value of one entry must not displace the valid value of another.
         entries.sort_by_cached_key(|entry| (entry.broken_rule(served).is_some(), &entry.dn));
         for entry in entries {
             settings.take_stated(entry, served);
@@ -235,17 +235,17 @@ impl SharedSettings {
         }
     }
 
-    /// Where the value of that setting comes from.
+    /// Returns the origin of that setting's value.
     pub fn origin(&self, name: &str) -> Origin {
         self.origins.get(name).cloned().unwrap_or(Origin::Default)
     }
 
-    /// What is stated in the directory and not in force.
+    /// Returns the values that are stated in the directory and not in force.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// Every setting, for people.
+    /// Returns every setting for display.
     pub fn rows(&self) -> Vec<SettingRow> {
         let row = |definition: &Definition| SettingRow {
             name: definition.name.to_owned(),
@@ -285,7 +285,7 @@ mod tests {
             (file("30"), Some(("5", None)), 5, Origin::Directory(GUARD.to_owned())),
             (file("30"), Some(("500", Some("5"))), 5, Origin::LastGood(GUARD.to_owned())),
             (file("30"), Some(("500", None)), 30, from_file.clone()),
-            // A last good value by an older rule is no value.
+            // A last valid value that breaks today's rule does not apply.
             (file("30"), Some(("500", Some("400"))), 30, from_file),
             (Fallback::default(), Some(("500", None)), 20, Origin::Default),
         ] {
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    /// An entry in the wrong place has the last good value of the one in the right place when it appears.
+    /// A misplaced entry gets the last valid value of the well-placed one when it appears.
     #[test]
     fn an_entry_elsewhere_does_not_keep_out_a_good_one() {
         let elsewhere = "cn=removal-guard,ou=extra,dc=example,dc=edu";
@@ -343,7 +343,7 @@ mod tests {
         for (value, last_good, in_force, is_fault) in [
             ("Alumni.Example.edu", None, "alumni.example.edu", false),
             ("nowhere.example", Some("alumni.example.edu"), "alumni.example.edu", true),
-            // Neither is.
+            // Neither domain is served.
             ("nowhere.example", Some("old.example"), "", true),
             ("nowhere.example", None, "", true),
         ] {

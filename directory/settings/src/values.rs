@@ -1,41 +1,41 @@
-//! The values in force, each of its own type, with the defaults that hold where nobody states one.
+//! The values in force, each in its own type, with the defaults for a site that states none.
 
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use provost_credential::Scheme;
 
-/// The default time zone as a rule, for a machine without a time zone database.
+/// The default time zone as a POSIX rule, for a machine without a time zone database.
 const DEFAULT_TIME_ZONE_RULE: &str = "EST5EDT,M3.2.0,M11.1.0";
-/// The time zone of a site that states none.
+/// The default time zone.
 const DEFAULT_TIME_ZONE: &str = "America/Toronto";
-/// RFC 6761 §6.3: the domain of a site that states none, which no mail from outside can reach.
+/// The default domain, which no mail from outside can reach (RFC 6761 §6.3).
 const DEFAULT_DOMAIN: &str = "localhost";
 
-/// One value per setting. Every combination of valid values has a meaning: no rule spans two settings.
+/// One value per setting. Every combination of valid values is valid: no rule involves two settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Values {
     /// `mail-domain`: the domain of new primary addresses, lower case.
     pub mail_domain: String,
-    /// `time-zone`: where a day of a vacation or of an enrolment begins and ends.
+    /// `time-zone`: the zone in which days of a vacation or enrolment begin and end.
     pub time_zone: TimeZone,
-    /// `password-scheme`: how new passwords are stored.
+    /// `password-scheme`: the scheme of new passwords.
     pub password_scheme: Scheme,
-    /// `default-quota`: octets that an account may hold where neither its entry nor its class says; `None` is no bound.
+    /// `default-quota`: octets for an account with no quota of its own or of its class; `None` is unlimited.
     pub default_quota: Option<u64>,
-    /// `quota-classes`: the same by primary affiliation.
+    /// `quota-classes`: quota by primary affiliation, octets; `None` is unlimited.
     pub quota_classes: BTreeMap<String, Option<u64>>,
-    /// `address-quarantine`: days for which an address that was taken away is nobody's but its former owner's.
+    /// `address-quarantine`: days for which only the former owner can get back an address that was removed.
     pub address_quarantine: u16,
-    /// `removal-guard`: the View is parked where more than this share of one kind of entry, percent, would go.
+    /// `removal-guard`: the largest share of one kind of entry, percent, that may be removed without parking the View.
     pub removal_guard: u8,
-    /// `message-size`: the largest message that is taken, octets.
+    /// `message-size`: the largest message accepted, octets.
     pub message_size: u64,
-    /// `retry-first`: seconds from the first deferral of a queued message to the next attempt; the wait doubles.
+    /// `retry-first`: seconds from the first deferral of a queued message to the next attempt; the wait then doubles.
     pub retry_first: i64,
-    /// `retry-max`: the longest wait between two attempts, seconds; it rules where `retry-first` is longer.
+    /// `retry-max`: the longest wait between two attempts, seconds; it also bounds `retry-first`.
     pub retry_max: i64,
-    /// `queue-lifetime`: seconds after which a deferred message is returned to its sender.
+    /// `queue-lifetime`: age at which a deferred message is returned to its sender, seconds.
     pub queue_lifetime: i64,
 }
 
@@ -62,9 +62,9 @@ fn default_time_zone() -> TimeZone {
 }
 
 impl Values {
-    /// Octets that an account may hold: what its entry says, else its class's, else the default. `None` is no bound.
+    /// Returns the quota of an account, octets: its own, else that of its class, else the default. `None` is unlimited.
     ///
-    /// `affiliation` is the eduPerson word, lower case.
+    /// `affiliation` is the eduPerson value in lower case.
     pub fn quota(&self, own: Option<u64>, affiliation: &str) -> Option<u64> {
         own.or_else(|| self.quota_classes.get(affiliation).copied().unwrap_or(self.default_quota))
     }

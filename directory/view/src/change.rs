@@ -1,4 +1,4 @@
-//! What a publish has changed, and how those wait whom it concerns.
+//! Change sets: what each publish changed, and how readers and sessions wait for the changes that concern them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use uuid::Uuid;
 use crate::snapshot::Record;
 use crate::{Person, PersonRef, PersonState, Snapshot, View};
 
-/// Most accounts, domains, groups and settings that one change set names; beyond it everything counts as changed.
+/// Most accounts, domains, groups and settings named in one change set; a larger set counts everything as changed.
 const NAMED_MAX: usize = 4096;
-/// Change sets that a slow reader may be behind; beyond it everything counts as changed for it.
+/// Most change sets that a reader may lag behind; beyond, everything counts as changed for that reader.
 const BEHIND_MAX: usize = 64;
-/// Wake-up channels of accounts. A change wakes the sessions of the accounts that share its channel; each then
-/// compares one pointer. At 10,000 sessions that is ten of them.
+/// Number of wake-up channels, each shared by several accounts. A change wakes the sessions of all accounts on its
+/// channel, and each compares one pointer: ten sessions of 10,000.
 const CHANNELS: usize = 1024;
 
-/// Which accounts, domains, groups and settings are not what they were before.
+/// The accounts, domains, groups and settings that one publish changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangeSet {
     everything: bool,
@@ -28,12 +28,12 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
-    /// Anything may have changed.
+    /// A change set that names everything.
     pub fn everything() -> Self {
         Self { everything: true, ..Self::default() }
     }
 
-    /// Whether anything may have changed, too much to be named.
+    /// Whether everything counts as changed.
     pub fn is_everything(&self) -> bool {
         self.everything
     }
@@ -43,12 +43,12 @@ impl ChangeSet {
         !self.everything && self.named() == 0
     }
 
-    /// Whether the account, or an address of it, may have changed.
+    /// Whether the account, or one of its addresses, may have changed.
     pub fn concerns_account(&self, entry_uuid: Uuid) -> bool {
         self.everything || self.accounts.contains(&entry_uuid)
     }
 
-    /// Whether it may have changed that the domain (lower case) is served.
+    /// Whether the served state of the domain (lower case) may have changed.
     pub fn concerns_domain(&self, domain: &str) -> bool {
         self.everything || self.domains.contains(domain)
     }
@@ -58,7 +58,7 @@ impl ChangeSet {
         self.everything || self.groups.contains(&entry_uuid)
     }
 
-    /// Whether what is stated of the setting (its name in lower case) may have changed.
+    /// Whether the directory's values of the setting (name in lower case) may have changed.
     pub fn concerns_setting(&self, name: &str) -> bool {
         self.everything || self.settings.contains(name)
     }
@@ -72,7 +72,7 @@ impl ChangeSet {
         self.accounts.len() + self.domains.len() + self.groups.len() + self.settings.len()
     }
 
-    /// Notes what the entry is in `snapshot`: called before and after it changes there.
+    /// Records what the entry is in `snapshot`. The caller calls it before and after it changes the entry.
     pub(crate) fn note(&mut self, snapshot: &Snapshot, entry_uuid: Uuid) {
         if self.everything {
             return;
@@ -98,7 +98,7 @@ impl ChangeSet {
         }
     }
 
-    /// Adds what `other` names.
+    /// Adds the changes of `other`.
     pub(crate) fn merge(&mut self, other: Self) {
         self.everything |= other.everything;
         self.accounts.extend(other.accounts);
@@ -111,7 +111,7 @@ impl ChangeSet {
     }
 }
 
-/// Sends change sets to their readers, and wakes those who wait for a change of one account.
+/// Sends change sets to their readers, and wakes sessions that wait for a change of one account.
 pub(crate) struct ChangeSenders {
     sets: broadcast::Sender<Arc<ChangeSet>>,
     accounts: Box<[watch::Sender<()>]>,
@@ -123,7 +123,7 @@ impl ChangeSenders {
         Self { sets: broadcast::Sender::new(BEHIND_MAX), accounts }
     }
 
-    /// Wakes those whom the change concerns.
+    /// Sends the change set, and wakes the sessions whose accounts it concerns.
     pub(crate) fn publish(&self, changes: ChangeSet) {
         if changes.everything {
             for channel in &self.accounts {
@@ -135,7 +135,7 @@ impl ChangeSenders {
                 channel.send_replace(());
             }
         }
-        // An error means that there is no reader.
+        // An error means that no reader is subscribed.
         let _ = self.sets.send(Arc::new(changes));
     }
 
@@ -144,21 +144,21 @@ impl ChangeSenders {
     }
 }
 
-/// All bits take part: UUIDs of version 1 and 7 share most of them with their neighbours.
+/// Returns the channel of an account. Uses all bits: UUIDs of version 1 and 7 share most of them with their neighbours.
 fn channel_of(account: &Uuid) -> usize {
     let (high, low) = account.as_u64_pair();
     let folded = (high ^ low.rotate_left(23)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     usize::try_from(folded >> 32).unwrap_or_default() % CHANNELS
 }
 
-/// Reads change sets, in the order in which they were published.
+/// Reads change sets in the order of their publishing.
 pub struct ChangeFeed {
     sets: broadcast::Receiver<Arc<ChangeSet>>,
 }
 
 impl ChangeFeed {
-    /// The next change set; its snapshot, or a newer one, can be seen when it arrives. A reader that was too slow gets
-    /// one that names everything. Never resolves when the View is gone. Cancel-safe.
+    /// Returns the next change set, once a snapshot at least as new is visible. A reader that lagged too far gets one
+    /// that names everything. Pends for ever after the View is dropped. Cancel-safe.
     pub async fn next(&mut self) -> Arc<ChangeSet> {
         match self.sets.recv().await {
             Ok(changes) => changes,
@@ -168,7 +168,7 @@ impl ChangeFeed {
     }
 }
 
-/// Waits for a change of one person, on behalf of a session of theirs.
+/// Waits for changes of one person, for a session of that person.
 pub struct AccountWatch {
     account: Uuid,
     ticks: Option<watch::Receiver<()>>,
@@ -178,8 +178,8 @@ pub struct AccountWatch {
 }
 
 impl AccountWatch {
-    /// Whether the person is no longer as they were at the login or the last [`AccountWatch::look`]. Costs nothing while
-    /// no account of the same channel has changed.
+    /// Whether the person differs from the state at login or at the last [`AccountWatch::look`]. Costs one atomic read
+    /// while no account on the same channel changes.
     pub fn has_changed(&mut self, view: &View) -> bool {
         let Some(ticks) = &mut self.ticks else { return false };
         if !ticks.has_changed().unwrap_or(false) {
@@ -187,7 +187,7 @@ impl AccountWatch {
         }
         if is_same(&view.snapshot().person(self.account), &self.seen) {
             ticks.mark_unchanged();
-            // A publish between the look and the mark would have been missed.
+            // Look again: a publish between the look and the mark would be missed.
             if is_same(&view.snapshot().person(self.account), &self.seen) {
                 return false;
             }
@@ -196,8 +196,8 @@ impl AccountWatch {
         true
     }
 
-    /// Whether the session must end: the person is gone, may not log in any more, or has other passwords than at the login. Looks,
-    /// and stays true.
+    /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at login.
+    /// Takes the current state as seen; once true, stays true.
     pub fn is_revoked(&mut self, view: &View) -> bool {
         if !self.is_revoked && self.has_changed(view) {
             let now = self.look(view);
@@ -207,7 +207,7 @@ impl AccountWatch {
         self.is_revoked
     }
 
-    /// The person as they are now; changes from here on count as new.
+    /// Returns the current person, and takes that state as seen.
     pub fn look(&mut self, view: &View) -> Option<Arc<Person>> {
         if let Some(ticks) = &mut self.ticks {
             ticks.mark_unchanged();
@@ -216,7 +216,7 @@ impl AccountWatch {
         self.seen.clone()
     }
 
-    /// Resolves when [`AccountWatch::has_changed`], which stays so until the next look. Cancel-safe.
+    /// Resolves once [`AccountWatch::has_changed`] is true. Cancel-safe.
     pub async fn changed(&mut self, view: &View) {
         while !self.has_changed(view) {
             let gone = match &mut self.ticks {
@@ -233,7 +233,7 @@ impl AccountWatch {
     }
 }
 
-/// Whether it is the same state of the same entry: a person is replaced at each write, never changed in place.
+/// Whether both are the same state of the same entry: every write replaces the person, so pointers differ.
 fn is_same(now: &Option<PersonRef>, seen: &Option<PersonRef>) -> bool {
     match (now, seen) {
         (Some(now), Some(seen)) => Arc::ptr_eq(now, seen),
@@ -243,12 +243,12 @@ fn is_same(now: &Option<PersonRef>, seen: &Option<PersonRef>) -> bool {
 }
 
 impl View {
-    /// Reads what each publish changes, from now on.
+    /// Subscribes to the change sets of all publishes from now on.
     pub fn changes(&self) -> ChangeFeed {
         ChangeFeed { sets: self.inner.shared.change_senders.sets.subscribe() }
     }
 
-    /// Waits for changes of `person`, as a login returned them: one that came after the login is seen too.
+    /// Watches `person`, as a login returned it. A change between the login and this call is noticed.
     pub fn watch(&self, person: &PersonRef) -> AccountWatch {
         let account = person.entry_uuid;
         let mut ticks = self.inner.shared.change_senders.subscribe(&account);
@@ -319,7 +319,7 @@ mod tests {
         assert!(set.concerns_account(uuid(9_999_999)) && set.concerns_setting("x") && set.concerns_domain("y"));
     }
 
-    /// Publishes the state with one person more, or another state of one.
+    /// Publishes one more person, or another state of an existing one.
     fn publish(view: &View, n: u128, state: PersonState) {
         let mut snapshot = (*view.snapshot()).clone();
         let record = person(n, &format!("p{n}"));
@@ -341,7 +341,7 @@ mod tests {
         let view = View::fixed((1..=3).map(|n| bare_person(n, &format!("p{n}"))).collect());
         let zoe = view.snapshot().person(uuid(1)).unwrap();
         let mut watch = view.watch(&zoe);
-        // One that shares the channel: woken inside, not outside.
+        // Another account on the same channel: woken internally, but not reported.
         let neighbour = (4..).find(|n| channel_of(&uuid(*n)) == channel_of(&uuid(1))).unwrap();
         assert!(!is_woken(&mut watch, &view).await);
         for other in [2, 3, neighbour] {
@@ -349,7 +349,7 @@ mod tests {
             assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await, "{other}");
         }
         publish(&view, 1, PersonState::Suspended);
-        // It stays so until an operator acts.
+        // The watch reports the change until the session looks.
         assert!(is_woken(&mut watch, &view).await && is_woken(&mut watch, &view).await && watch.has_changed(&view));
         assert_eq!(watch.look(&view).unwrap().state, PersonState::Suspended);
         assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await);
@@ -380,7 +380,7 @@ mod tests {
         let zoe = view.snapshot().person(uuid(1)).unwrap();
         publish(&view, 1, PersonState::Suspended);
         assert!(view.watch(&zoe).has_changed(&view));
-        // A refresh that replaced everything wakes everybody, and those who are gone count as changed.
+        // A refresh that replaces everything wakes all sessions, and removed people count as changed.
         let now = view.snapshot().person(uuid(1)).unwrap();
         let mut watch = view.watch(&now);
         view.inner.shared.publish(Arc::new(Snapshot::default()), ChangeSet::everything());
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_is_told_of_everything() {
+    async fn a_slow_reader_gets_a_set_that_names_everything() {
         let view = View::fixed(Vec::new());
         let (mut feed, mut slow) = (view.changes(), view.changes());
         publish(&view, 1, PersonState::Active);
@@ -399,6 +399,6 @@ mod tests {
             publish(&view, n, PersonState::Active);
         }
         assert!(slow.next().await.is_everything());
-        assert!(slow.next().await.concerns_account(uuid(3)), "and goes on from what is kept");
+        assert!(slow.next().await.concerns_account(uuid(3)), "the reader continues with the kept sets");
     }
 }

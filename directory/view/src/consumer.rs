@@ -1,4 +1,4 @@
-//! The task that follows the directory: one session after another, each a refresh and then changes as they happen.
+//! The task that follows the directory: one session after another, each a refresh followed by changes as they happen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,45 +10,45 @@ use provost_settings::Origin;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
-use crate::follower::{Effect, Follower};
+use crate::follower::{EventOutcome, Follower};
 use crate::mapping::{Mapped, map};
 use crate::{Shared, Snapshot};
 
-/// Changes are shown at most so often; what comes meanwhile is shown together.
+/// Shortest time between two publishes; changes in between are published together.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(25);
-/// A session on which nothing came for so long is probed: RFC 4533 has no heartbeat.
+/// A session without traffic for this long is probed, because RFC 4533 has no heartbeat.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a changed snapshot is saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
-/// Waits between two sessions: the first, and the longest.
+/// Waits between two sessions: the shortest (the first), then the longest.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Wait after a refresh that was parked: a person has to look, or the directory to recover.
+/// Wait after a parked refresh: an operator has to act, or the directory to recover.
 const PARKED_WAIT: Duration = Duration::from_secs(30);
-/// How often the directory is asked meanwhile for its `removal-guard`, so that a change of it counts at once.
+/// How often the directory is asked for its `removal-guard` during that wait, so that a new value takes effect at once.
 const GUARD_LOOK: Duration = Duration::from_millis(250);
-/// After so many refusals in a row our cookie is taken for what the server cannot go on from.
+/// After this many refusals in a row, the cookie is taken to be unusable for the server and is dropped.
 const REFUSALS_MAX: u32 = 5;
 
 /// How a session ended.
-enum End {
+enum SessionEnd {
     Lost(DirectoryError),
     StartOver,
-    /// With the guard that the refresh was measured by, percent.
+    /// The refresh was parked; with the guard that measured it, percent.
     Parked(u8),
 }
 
-/// Follows the directory for one View.
+/// Follows the directory for one View. Holds the state of the task.
 pub(crate) struct Consumer {
     shared: Arc<Shared>,
     directory: Directory,
     follower: Follower,
     published: Instant,
-    /// When the changes that wait are to be shown.
+    /// When the pending changes are to be published.
     due: Option<Instant>,
     complete: bool,
     refusals: u32,
-    /// The guard for which a parked refresh was tried again before its time.
+    /// The guard with which a parked refresh was already retried early.
     guard_tried: Option<u8>,
 }
 
@@ -58,21 +58,21 @@ impl Consumer {
         Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, guard_tried: None }
     }
 
-    /// Never returns; dropped with the View.
+    /// Runs the task. Never returns; ends when it is dropped with the View.
     pub(crate) async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
         loop {
             self.complete = false;
             let end = match self.directory.sync(self.follower.cookie().cloned()).await {
                 Ok(stream) => self.follow(stream).await,
-                Err(error) => End::Lost(error),
+                Err(error) => SessionEnd::Lost(error),
             };
             self.leave();
             backoff = if self.complete { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             match end {
-                End::Parked(guard) => self.wait_parked(guard).await,
-                End::StartOver => {}
-                End::Lost(error) => {
+                SessionEnd::Parked(guard) => self.wait_parked(guard).await,
+                SessionEnd::StartOver => {}
+                SessionEnd::Lost(error) => {
                     tracing::warn!(%error, "the view does not follow the directory at the moment");
                     self.count_refusal(&error);
                     sleep(backoff.mul_f64(rand::random_range(0.8..1.2))).await;
@@ -81,13 +81,13 @@ impl Consumer {
         }
     }
 
-    /// Waits until a parked refresh is worth another try: [`PARKED_WAIT`], or until the directory states another guard.
+    /// Waits until a parked refresh is worth a retry: [`PARKED_WAIT`], or until the directory states another guard.
     async fn wait_parked(&mut self, guard: u8) {
         let end = Instant::now() + PARKED_WAIT;
         while Instant::now() < end {
             sleep(GUARD_LOOK).await;
             let stated = self.stated_guard().await.filter(|stated| *stated != guard);
-            // Once for each value: the server that we follow may lag behind the one that was asked.
+            // Once per value: the followed server may lag behind the one that answered.
             if stated.is_some() && stated != self.guard_tried {
                 self.guard_tried = stated;
                 return;
@@ -95,7 +95,8 @@ impl Consumer {
         }
     }
 
-    /// The `removal-guard` that the directory states now; `None` when it states none or a bad one, or cannot answer.
+    /// Reads the `removal-guard` that the directory states now. `None` when it states none or an invalid one, or cannot
+    /// answer.
     async fn stated_guard(&self) -> Option<u8> {
         const NAME: &str = "removal-guard";
         let dn = self.directory.suffix().child(attr::OU, ou::POLICIES).child(attr::CN, NAME);
@@ -107,7 +108,8 @@ impl Consumer {
         matches!(settings.origin(NAME), Origin::Directory(_)).then_some(settings.removal_guard)
     }
 
-    /// Our state may be newer than a provider that was restored from a backup: it refuses us for ever then.
+    /// Counts a refusal of our cookie. A provider restored from a backup is older than our state and would refuse it
+    /// for ever.
     fn count_refusal(&mut self, error: &DirectoryError) {
         self.refusals = if matches!(error, DirectoryError::Refused { .. }) { self.refusals + 1 } else { 0 };
         if self.refusals >= REFUSALS_MAX {
@@ -116,7 +118,7 @@ impl Consumer {
         }
     }
 
-    /// The session is over: absence cannot be believed from this moment.
+    /// Ends the session: from now on, absence of an entry cannot be believed.
     fn leave(&mut self) {
         self.shared.health.set_current(false);
         self.shared.health.note(|status| status.source = None);
@@ -127,7 +129,7 @@ impl Consumer {
         self.shared.save_in_background();
     }
 
-    async fn follow(&mut self, mut stream: SyncStream) -> End {
+    async fn follow(&mut self, mut stream: SyncStream) -> SessionEnd {
         self.follower.begin();
         let url = stream.url().to_owned();
         self.shared.health.note(|status| status.source = Some(url));
@@ -136,7 +138,7 @@ impl Consumer {
             let due = self.due.unwrap_or_else(|| heard + PROBE_INTERVAL);
             tokio::select! {
                 event = stream.next() => match event {
-                    Err(error) => return End::Lost(error),
+                    Err(error) => return SessionEnd::Lost(error),
                     Ok(event) => {
                         heard = Instant::now();
                         if let Some(end) = self.take(event) {
@@ -147,7 +149,7 @@ impl Consumer {
                 () = sleep_until(due), if self.due.is_some() => self.publish(),
                 () = sleep_until(heard + PROBE_INTERVAL) => {
                     if let Err(error) = stream.probe().await {
-                        return End::Lost(error);
+                        return SessionEnd::Lost(error);
                     }
                     heard = Instant::now();
                     self.contact();
@@ -161,11 +163,11 @@ impl Consumer {
         }
     }
 
-    /// Takes one event in; `Some` ends the session.
-    fn take(&mut self, event: SyncEvent) -> Option<End> {
+    /// Applies one event; `Some` ends the session.
+    fn take(&mut self, event: SyncEvent) -> Option<SessionEnd> {
         match self.follower.apply(event, Instant::now().into_std()) {
-            Effect::Nothing => {}
-            Effect::Changed => {
+            EventOutcome::Nothing => {}
+            EventOutcome::Changed => {
                 let next = self.published + PUBLISH_INTERVAL;
                 if next <= Instant::now() {
                     self.publish();
@@ -173,19 +175,19 @@ impl Consumer {
                     self.due = Some(next);
                 }
             }
-            Effect::Saveable if self.due.is_none() => self.shared.checkpoint(None, self.follower.cookie()),
-            // It goes with the changes that wait.
-            Effect::Saveable => {}
-            Effect::Complete => self.completed(),
-            Effect::Parked { reason, guard } => {
+            EventOutcome::Saveable if self.due.is_none() => self.shared.checkpoint(None, self.follower.cookie()),
+            // The cookie is saved with the pending changes.
+            EventOutcome::Saveable => {}
+            EventOutcome::Complete => self.completed(),
+            EventOutcome::Parked { reason, guard } => {
                 tracing::error!(reason, "the view is parked: it stays as it is");
                 metrics::counter!("view_parked_total").increment(1);
                 self.shared.health.note(|status| status.parked = Some(reason));
-                // What was put back is shown when the session is left.
+                // Restored entries are published when the session ends.
                 self.due = Some(Instant::now());
-                return Some(End::Parked(guard));
+                return Some(SessionEnd::Parked(guard));
             }
-            Effect::StartOver => return Some(End::StartOver),
+            EventOutcome::StartOver => return Some(SessionEnd::StartOver),
         }
         None
     }
@@ -198,7 +200,7 @@ impl Consumer {
         metrics::counter!("view_refreshes_total").increment(1);
         self.shared.health.note(|status| status.parked = None);
         self.shared.health.set_complete();
-        // Last: who reads this flag reads a snapshot that is at least as new.
+        // Set last: a reader of this flag then reads a snapshot that is at least as new.
         self.shared.health.set_current(true);
         tracing::info!(people = self.follower.snapshot().people(), "the view is current");
     }
@@ -209,7 +211,7 @@ impl Consumer {
         let has_settings = changes.concerns_settings();
         self.shared.publish(Arc::clone(&snapshot), changes);
         self.shared.checkpoint(Some(snapshot), self.follower.cookie());
-        // They are few, and the last good value of one that is bad stands nowhere else.
+        // Settings are few, and the last good value of an invalid one is kept nowhere else.
         if has_settings {
             self.shared.save_in_background();
         }

@@ -1,11 +1,11 @@
-//! The snapshot on disk, with the cookie that goes with it: one file, whole or not at all.
+//! The snapshot on disk, with its cookie: one file, replaced atomically.
 //!
-//! Header, cookie, number of records, records (postcard), BLAKE3 of all that. A file with any damage is no file: the View
-//! then starts from the directory.
+//! The file holds a header, the cookie, the number of records, the records (postcard), and a BLAKE3 digest over all. A
+//! damaged file is not used: the View then starts from the directory.
 //!
-//! The header names the version. Files of every earlier version are read, because after an upgrade with all LDAP servers
-//! dead the file is all there is; `tests/fixtures/view/` holds one of each. A later version is not known here, so that a
-//! node that was put back to an earlier program starts from the directory.
+//! The header names the version. Every earlier version can be read, because the file may be the only source after an
+//! upgrade while no LDAP server answers; `tests/fixtures/view/` holds one file of each version. A file of a later
+//! version is not used, so a node that goes back to an earlier program starts from the directory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -18,19 +18,19 @@ use crate::Snapshot;
 use crate::shards::Key;
 use crate::snapshot::Record;
 
-/// Names the version that is written.
+/// Header of the version that is written.
 const HEADER: &[u8; 16] = b"provost-view 03\n";
-/// Version 2: without containers. Its cookie says that they were read: it is not taken over, so that the next refresh brings them.
+/// Version 2, which lacked containers. Its cookie is dropped, so that the next refresh brings them.
 const HEADER_2: &[u8; 16] = b"provost-view 02\n";
-/// Version 1: people, addresses and domains, laid out as today. Groups and settings were not read from the directory
-/// either.
+/// Version 1: people, addresses and domains in today's layout. It lacked groups, settings and containers, so its cookie
+/// is dropped too.
 const HEADER_1: &[u8; 16] = b"provost-view 01\n";
-/// Octets of the digest at the end.
+/// Length of the digest at the end, octets.
 const DIGEST_OCTETS: usize = blake3::OUT_LEN;
-/// Octets written at a time.
+/// Size of a single write, octets.
 const BUFFER_OCTETS: usize = 256 * 1024;
 
-/// Hashes what goes by.
+/// A writer that hashes all octets it passes on.
 struct Digesting<W> {
     inner: W,
     hasher: blake3::Hasher,
@@ -48,16 +48,16 @@ impl<W: Write> Write for Digesting<W> {
     }
 }
 
-/// Writes beside the file, syncs, renames: after a power cut there is the old file or the new one.
+/// Writes a new file beside the old one, syncs and renames it: after a power cut, one of the two is whole.
 ///
-/// Only the owner may read it, for it holds password hashes.
+/// The file has mode 0600, because it holds password hashes.
 pub(crate) fn write(path: &Path, snapshot: &Snapshot, cookie: Option<&Cookie>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     let mut out =
         BufWriter::with_capacity(BUFFER_OCTETS, Digesting { inner: file.as_file_mut(), hasher: blake3::Hasher::new() });
     out.write_all(HEADER)?;
-    put(&mut out, &cookie.map(|cookie| cookie.0.as_slice()).unwrap_or_default())?;
+    put(&mut out, &cookie.map(|cookie| cookie.as_octets()).unwrap_or_default())?;
     put(&mut out, &snapshot.len())?;
     for pair in snapshot.records() {
         put(&mut out, &pair)?;
@@ -73,7 +73,8 @@ fn put(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
     postcard::to_io(value, out).map(|_| ()).map_err(io::Error::other)
 }
 
-/// Reads the file into a copy of `empty`; `None` when it is missing, damaged or of a later version, which is logged.
+/// Reads the file into a copy of `empty`. `None` when the file is missing, damaged or of a later version; the latter
+/// two are logged.
 pub(crate) fn read(path: &Path, empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
     let octets = match std::fs::read(path) {
         Ok(octets) => octets,
@@ -111,7 +112,7 @@ fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> 
         rest = after;
     }
     snapshot.shrink();
-    Some((snapshot, (keeps_cookie && !cookie.is_empty()).then_some(Cookie(cookie))))
+    Some((snapshot, (keeps_cookie && !cookie.is_empty()).then_some(Cookie::from_octets(cookie))))
 }
 
 #[cfg(test)]
@@ -140,7 +141,7 @@ mod tests {
     fn saved(people: u128) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("view");
-        write(&path, &snapshot(people), Some(&Cookie(b"c".to_vec()))).unwrap();
+        write(&path, &snapshot(people), Some(&Cookie::from_octets(b"c".to_vec()))).unwrap();
         std::fs::read(path).unwrap()
     }
 
@@ -149,7 +150,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("view");
         assert!(read(&path, &Snapshot::default()).is_none());
-        for cookie in [None, Some(Cookie(b"csn=1".to_vec()))] {
+        for cookie in [None, Some(Cookie::from_octets(b"csn=1".to_vec()))] {
             write(&path, &snapshot(100), cookie.as_ref()).unwrap();
             let (found, found_cookie) = read(&path, &Snapshot::default()).unwrap();
             assert_eq!((found.people(), found.len(), found_cookie), (100, 201, cookie));
@@ -159,7 +160,7 @@ mod tests {
         }
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         assert!(write(&folder.path().join("missing/view"), &snapshot(1), None).is_err());
     }
 
@@ -174,12 +175,12 @@ mod tests {
         assert!(parse(b"", &Snapshot::default()).is_none());
     }
 
-    /// The file as commit 8c43545 wrote it: with it a new program starts when no LDAP server answers.
+    /// A file as commit 8c43545 wrote it. A new program starts from it when no LDAP server answers.
     #[test]
     fn a_file_of_version_1_is_read() {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/view/v1.snapshot"));
         let (found, cookie) = read(path, &Snapshot::default()).unwrap();
-        assert_eq!(cookie, None, "a refresh from nothing must bring groups and settings");
+        assert_eq!(cookie, None, "a full refresh must bring groups and settings");
         assert_eq!((found.people(), found.len()), (5, 13));
         assert_eq!(found.domains(), ["alumni.example.edu", "example.edu"]);
         let zoe = found.by_login("Z@example.edu").unwrap();
@@ -211,24 +212,24 @@ mod tests {
         );
     }
 
-    /// The file as a quickstart of version 2 wrote it when it was stopped: two people of a registrar's file and the help desk;
-    /// two groups; three settings, one of them with a bad value.
+    /// A file that a quickstart of version 2 wrote when it stopped: two people of a registrar's file and the help desk,
+    /// two groups, and three settings, one of them invalid.
     #[test]
     fn a_file_of_version_2_is_read() {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/view/v2.snapshot"));
         let (found, cookie) = read(path, &Snapshot::default()).unwrap();
-        assert_eq!(cookie, None, "a refresh from nothing must bring containers");
+        assert_eq!(cookie, None, "a full refresh must bring containers");
         assert_eq!((found.people(), found.domains()), (3, vec!["example.edu".into()]));
         let zoe = found.by_login("zoe.tremblay").unwrap();
         assert_eq!((&*zoe.display_name, zoe.affiliation), ("Zoé Tremblay", Affiliation::Student));
-        assert_eq!(found.quota(&zoe), Some(5_000_000_000), "that of her class");
+        assert_eq!(found.quota(&zoe), Some(5_000_000_000), "the quota of her affiliation");
         let vacation = zoe.vacation.as_ref().unwrap();
-        assert_eq!(vacation.end, Some(1_798_757_999), "the end of 2026 in Paris");
+        assert_eq!(vacation.end, Some(1_798_757_999), "the last second of 2026 in Paris");
         assert_eq!(vacation.text_fr.as_deref(), Some("De retour lundi."));
         let (owner, _) = found.by_address(&Address::parse("postmaster@example.edu").unwrap()).unwrap();
         assert_eq!((&*owner.uid, owner.roles.len()), ("helpdesk", 1));
         let desk = found.group("service desk").unwrap();
-        assert_eq!(found.members(&desk), [zoe.entry_uuid], "the other member is nobody");
+        assert_eq!(found.members(&desk), [zoe.entry_uuid], "the other member is not in the View");
         assert!(found.members(&found.group("Empty").unwrap()).is_empty());
         let settings = found.settings();
         assert_eq!((settings.removal_guard, settings.time_zone.iana_name()), (33, Some("Europe/Paris")));
@@ -264,9 +265,9 @@ mod tests {
         text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
     }
 
-    /// DESIGN §6: less than 1.5 KB a person, address records included.
+    /// DESIGN §6: less than 1.5 KB per person, address records included.
     ///
-    /// Measured in a process of its own: what other tests hold at the moment would be counted here.
+    /// Measured in a process of its own: memory of other tests would be counted otherwise.
     #[test]
     fn a_person_is_small() {
         let alone = ["--exact", "file::tests::measure_a_person", "--ignored", "--nocapture"];
@@ -299,7 +300,7 @@ mod tests {
         }
         write(&path, &snapshot, None).unwrap();
         let before = resident();
-        // What is loaded is laid out anew beside the first one, which stays.
+        // The loaded snapshot is laid out anew, beside the first one.
         let loaded = read(&path, &Snapshot::default()).unwrap().0;
         println!("octets a person: {}", resident().saturating_sub(before) / loaded.people());
         drop(snapshot);
@@ -307,7 +308,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
-        /// One changed octet or a cut end, wherever: no file.
+        /// One changed octet, or a truncation at any point, invalidates the file.
         #[test]
         fn damage_is_noticed(at in any::<prop::sample::Index>(), flip in 1_u8.., cut in any::<bool>()) {
             let octets = saved(3);
@@ -317,7 +318,7 @@ mod tests {
             prop_assert!(parse(&damaged, &Snapshot::default()).is_none());
         }
 
-        /// Octets that carry a right digest and mean nothing are refused without a panic.
+        /// Octets with a valid digest but no meaning are refused without a panic.
         #[test]
         fn nonsense_is_refused(body in prop::collection::vec(any::<u8>(), 0..80)) {
             let mut octets = [HEADER.as_slice(), &body].concat();

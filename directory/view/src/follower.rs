@@ -1,4 +1,4 @@
-//! What the events of RFC 4533 make of a snapshot. No socket, no clock.
+//! Applies the events of RFC 4533 to a snapshot. Uses neither socket nor clock.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -8,100 +8,100 @@ use provost_entry::Dn;
 use provost_settings::Origin;
 use uuid::Uuid;
 
-use crate::guard::{Counts, Guard, Kind, OFF, Recent};
+use crate::guard::{Counts, EntryKind, Guard, OFF, RecentRemovals};
 use crate::mapping::{Mapped, map};
 use crate::{ChangeSet, Snapshot};
 
-/// What an event calls for.
+/// The consequence of one event.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Nothing to be seen from outside.
+pub(crate) enum EventOutcome {
+    /// Nothing that a reader could see.
     Nothing,
     /// The snapshot has changed.
     Changed,
     /// A refresh is complete: the snapshot is whole and current.
     Complete,
-    /// There is a new cookie for the snapshot as it is.
+    /// A new cookie for an unchanged snapshot.
     Saveable,
-    /// Too much would be removed. It was not believed: the snapshot is as before, and what was removed one by one within the
-    /// window of the guard is in it again.
+    /// The removal guard rejected the change: the snapshot stays as it was, and the single removals within the guard's
+    /// window are undone.
     Parked {
-        /// How much of what, for the log and the status.
+        /// How many entries of which kind would go, for the log and the status.
         reason: String,
-        /// The `removal-guard` that it was measured by, percent.
+        /// The `removal-guard` that applied, percent.
         guard: u8,
     },
-    /// The provider cannot go on from our cookie: refresh from nothing.
+    /// The provider cannot resume from our cookie: start a full refresh.
     StartOver,
 }
 
-/// The consumer's state.
+/// The state of the RFC 4533 consumer.
 pub(crate) struct Follower {
     suffix: Dn,
     snapshot: Snapshot,
     cookie: Option<Cookie>,
-    /// What has changed since it was taken last.
+    /// Changes since they were last taken.
     changes: ChangeSet,
     refresh: Option<Refresh>,
-    /// What was removed outside a refresh, lately.
-    recent: Recent,
+    /// RecentRemovals removals outside of a refresh.
+    recent: RecentRemovals,
     is_parked: bool,
     unmappable: u64,
 }
 
-/// A refresh under way. It works on a copy: what is half-way is never seen.
+/// A refresh in progress. It works on a copy, so that readers never see a half-applied refresh.
 struct Refresh {
     snapshot: Snapshot,
-    /// Entries that were put or said to be present.
+    /// Entries that the provider sent or named as present.
     mentioned: HashSet<Uuid>,
-    /// Begun without a cookie: the provider takes us for empty and names nothing that is gone (slapd sends neither a
-    /// present phase nor deletions then).
+    /// The refresh began without a cookie. The provider assumes that we have no entries and names none that are gone:
+    /// slapd then sends neither a present phase nor deletions.
     from_nothing: bool,
     changes: ChangeSet,
 }
 
 impl Follower {
     pub(crate) fn new(suffix: Dn, snapshot: Snapshot, cookie: Option<Cookie>) -> Self {
-        let (changes, recent) = (ChangeSet::default(), Recent::default());
+        let (changes, recent) = (ChangeSet::default(), RecentRemovals::default());
         Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false, unmappable: 0 }
     }
 
-    /// What has changed in the whole state since this was asked last.
+    /// Takes the changes of the whole state since the last call.
     pub(crate) fn take_changes(&mut self) -> ChangeSet {
         std::mem::take(&mut self.changes)
     }
 
-    /// The last whole state.
+    /// Returns the last complete state.
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// From where to go on.
+    /// Returns the cookie to resume from.
     pub(crate) fn cookie(&self) -> Option<&Cookie> {
         self.cookie.as_ref()
     }
 
-    /// The next refresh starts from nothing; the snapshot stays until it is complete.
+    /// Makes the next refresh a full one; the snapshot stays until that is complete.
     pub(crate) fn forget_cookie(&mut self) {
         self.cookie = None;
     }
 
-    /// A new session: it begins with a refresh.
+    /// Begins a session, which starts with a refresh.
     pub(crate) fn begin(&mut self) {
         let from_nothing = self.cookie.is_none();
-        // From nothing, every entry is replaced.
+        // A full refresh replaces every entry.
         let changes = if from_nothing { ChangeSet::everything() } else { ChangeSet::default() };
         let snapshot = self.snapshot.clone();
         self.refresh = Some(Refresh { snapshot, mentioned: HashSet::new(), from_nothing, changes });
     }
 
-    /// The session is over: what was not complete is dropped.
+    /// Ends the session, and drops an incomplete refresh.
     pub(crate) fn end(&mut self) {
         self.refresh = None;
     }
 
-    /// Takes one event in.
-    pub(crate) fn apply(&mut self, event: SyncEvent, now: Instant) -> Effect {
+    /// Applies one event.
+    pub(crate) fn apply(&mut self, event: SyncEvent, now: Instant) -> EventOutcome {
         match event {
             SyncEvent::Put(uuid, entry) => {
                 self.mention(&[uuid]);
@@ -111,25 +111,25 @@ impl Follower {
                         true
                     }),
                     Mapped::Other => self.remove(uuid, now),
-                    // What was known of it stays: a slip in one attribute must not bounce anybody's mail.
+                    // The previous record stays: one bad attribute must not bounce a person's mail.
                     Mapped::Unmappable(why) => {
                         self.unmappable += 1;
                         metrics::gauge!("view_unmappable").set(self.unmappable as f64);
                         tracing::warn!(dn = entry.dn.as_str(), why, "an entry cannot be used");
-                        Effect::Nothing
+                        EventOutcome::Nothing
                     }
                 }
             }
             SyncEvent::Present(uuids) => {
                 self.mention(&uuids);
-                Effect::Nothing
+                EventOutcome::Nothing
             }
             SyncEvent::Delete(uuids) => {
-                let mut all = Effect::Nothing;
+                let mut all = EventOutcome::Nothing;
                 for uuid in uuids {
                     match self.remove(uuid, now) {
-                        Effect::Nothing => {}
-                        parked @ Effect::Parked { .. } => return parked,
+                        EventOutcome::Nothing => {}
+                        parked @ EventOutcome::Parked { .. } => return parked,
                         changed => all = changed,
                     }
                 }
@@ -137,42 +137,43 @@ impl Follower {
             }
             SyncEvent::RefreshPresentDone => {
                 self.remove_unmentioned();
-                Effect::Nothing
+                EventOutcome::Nothing
             }
             SyncEvent::RefreshDone => self.complete(),
             SyncEvent::Cookie(cookie) => {
                 self.cookie = Some(cookie);
-                Effect::Saveable
+                EventOutcome::Saveable
             }
             SyncEvent::RefreshRequired => {
                 self.cookie = None;
                 self.refresh = None;
-                Effect::StartOver
+                EventOutcome::StartOver
             }
         }
     }
 
-    /// Changes one entry, in the copy during a refresh; `work` returns whether it did. What the entry was and what it is
-    /// now both count as changed: an address that went from one person to another concerns both.
-    fn change(&mut self, uuid: Uuid, work: impl FnOnce(&mut Snapshot) -> bool) -> Effect {
+    /// Changes one entry, in the copy during a refresh; `work` returns whether it changed anything. The entry's state
+    /// before and after both count as changed: an address that moves between two people concerns both.
+    fn change(&mut self, uuid: Uuid, work: impl FnOnce(&mut Snapshot) -> bool) -> EventOutcome {
         let (target, changes, effect) = match &mut self.refresh {
-            Some(refresh) => (&mut refresh.snapshot, &mut refresh.changes, Effect::Nothing),
-            None => (&mut self.snapshot, &mut self.changes, Effect::Changed),
+            Some(refresh) => (&mut refresh.snapshot, &mut refresh.changes, EventOutcome::Nothing),
+            None => (&mut self.snapshot, &mut self.changes, EventOutcome::Changed),
         };
         changes.note(target, uuid);
         let done = work(target);
         changes.note(target, uuid);
-        if done { effect } else { Effect::Nothing }
+        if done { effect } else { EventOutcome::Nothing }
     }
 
-    /// Takes one entry out. In a refresh the whole is measured at its end; afterwards each removal is, with those before it.
-    fn remove(&mut self, uuid: Uuid, now: Instant) -> Effect {
+    /// Removes one entry. A refresh is measured as a whole at its end; outside of one, each removal is measured with
+    /// the recent ones.
+    fn remove(&mut self, uuid: Uuid, now: Instant) -> EventOutcome {
         if self.refresh.is_none()
             && let Some(record) = self.snapshot.record(uuid)
         {
             let record = record.clone();
             let percent = self.snapshot.settings().removal_guard;
-            if let Some((lost, reason)) = self.guard(percent).objection(&Counts::one(Kind::of(&record))) {
+            if let Some((lost, reason)) = self.guard(percent).objection(&Counts::one(EntryKind::of(&record))) {
                 self.restore(lost);
                 return self.park(reason, percent);
             }
@@ -185,9 +186,9 @@ impl Follower {
         self.change(uuid, |target| target.remove(uuid))
     }
 
-    /// Puts back what was removed one by one before it came to too much. What has taken its name since stays. The directory is
-    /// read from nothing next: from the cookie on, it would not name these entries again.
-    fn restore(&mut self, lost: Kind) {
+    /// Restores entries that were removed one by one before the removals exceeded the guard. An entry that has taken over
+    /// a name stays. The next refresh is a full one: a resumed one would not name these entries again.
+    fn restore(&mut self, lost: EntryKind) {
         for removed in self.recent.take(lost) {
             if self.snapshot.record(removed.entry_uuid).is_none() && !self.snapshot.has_namesake(&removed.record) {
                 self.change(removed.entry_uuid, |target| {
@@ -203,9 +204,9 @@ impl Follower {
         Guard { percent, standing: self.snapshot.counts(), recent: self.recent.sum() }
     }
 
-    fn park(&mut self, reason: String, guard: u8) -> Effect {
+    fn park(&mut self, reason: String, guard: u8) -> EventOutcome {
         self.is_parked = true;
-        Effect::Parked { reason, guard }
+        EventOutcome::Parked { reason, guard }
     }
 
     fn mention(&mut self, uuids: &[Uuid]) {
@@ -214,7 +215,7 @@ impl Follower {
         }
     }
 
-    /// RFC 4533 §3.3.1: what was not mentioned in a present phase is gone. Outside a refresh this means nothing.
+    /// RFC 4533 §3.3.1: entries that a present phase did not mention are gone. Has no meaning outside of a refresh.
     fn remove_unmentioned(&mut self) {
         let Some(refresh) = &mut self.refresh else { return };
         let known = refresh.snapshot.records().map(|(key, _)| Uuid::from_bytes(*key));
@@ -224,11 +225,11 @@ impl Follower {
         }
     }
 
-    fn complete(&mut self) -> Effect {
+    fn complete(&mut self) -> EventOutcome {
         if self.refresh.as_ref().is_some_and(|refresh| refresh.from_nothing) {
             self.remove_unmentioned();
         }
-        let Some(refresh) = self.refresh.take() else { return Effect::Nothing };
+        let Some(refresh) = self.refresh.take() else { return EventOutcome::Nothing };
         let removed = self.snapshot.missing_from(&refresh.snapshot);
         let percent = removal_guard(&self.snapshot, &refresh.snapshot);
         if let Some((_, reason)) = self.guard(percent).objection(&removed) {
@@ -240,14 +241,14 @@ impl Follower {
         self.snapshot = refresh.snapshot;
         self.changes.merge(refresh.changes);
         self.snapshot.shrink();
-        Effect::Complete
+        EventOutcome::Complete
     }
 }
 
-/// The `removal-guard` that a refresh is measured by, percent.
+/// Returns the `removal-guard` that measures a refresh, percent.
 ///
-/// One that the refreshed directory states itself counts, so that an operator can let a parked refresh pass. An emptied
-/// directory states none: the one that was in force before counts then.
+/// The value that the refreshed directory states itself applies, so that an operator can let a parked refresh pass. An
+/// emptied directory states none: then the value in force before applies.
 fn removal_guard(before: &Snapshot, after: &Snapshot) -> u8 {
     match after.settings().origin("removal-guard") {
         Origin::Directory(_) => after.settings().removal_guard,
@@ -267,8 +268,8 @@ mod tests {
     use crate::testing::{self, person_dn, suffix, uuid};
 
     impl Follower {
-        /// All at one moment.
-        fn take(&mut self, event: SyncEvent) -> Effect {
+        /// Applies events at one fixed moment.
+        fn take(&mut self, event: SyncEvent) -> EventOutcome {
             static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
             self.apply(event, *START)
         }
@@ -289,17 +290,17 @@ mod tests {
         )
     }
 
-    /// A follower of `people` persons that has seen a whole refresh.
+    /// A follower that has completed a refresh of `people` people.
     fn following(people: u128) -> Follower {
         let mut follower = Follower::new(suffix(), Snapshot::default(), None);
         follower.begin();
         for n in 1..=people {
-            assert_eq!(follower.take(put(n)), Effect::Nothing);
+            assert_eq!(follower.take(put(n)), EventOutcome::Nothing);
         }
-        assert_eq!(follower.snapshot().people(), 0, "nothing is seen before the refresh is complete");
+        assert_eq!(follower.snapshot().people(), 0, "readers see nothing of an incomplete refresh");
         follower.take(SyncEvent::RefreshPresentDone);
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
-        assert_eq!(follower.take(SyncEvent::Cookie(Cookie(b"one".to_vec()))), Effect::Saveable);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
+        assert_eq!(follower.take(SyncEvent::Cookie(Cookie::from_octets(b"one".to_vec()))), EventOutcome::Saveable);
         assert_eq!(follower.snapshot().people() as u128, people);
         follower
     }
@@ -307,25 +308,25 @@ mod tests {
     #[test]
     fn changes_after_the_refresh_show_at_once() {
         let mut follower = following(3);
-        assert_eq!(follower.take(put(4)), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1), uuid(99)])), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1)])), Effect::Nothing);
+        assert_eq!(follower.take(put(4)), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1), uuid(99)])), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1)])), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
-        // RFC 4533 §3.4 knows no present phase here: it must not empty the View.
-        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Nothing);
+        // RFC 4533 §3.4 has no present phase in this stage: such an event must not empty the View.
+        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
     }
 
     #[test]
     fn an_entry_that_cannot_be_mapped_stays_as_it_was() {
         let mut follower = following(3);
-        assert_eq!(follower.take(unusable(2)), Effect::Nothing);
-        assert_eq!(follower.take(unusable(9)), Effect::Nothing);
+        assert_eq!(follower.take(unusable(2)), EventOutcome::Nothing);
+        assert_eq!(follower.take(unusable(9)), EventOutcome::Nothing);
         assert!(follower.snapshot().by_address(&Address::parse("p2@example.edu").unwrap()).is_some());
-        // An entry that is no account any longer goes.
+        // An entry that stops being an account is removed.
         let other = Entry::new(Dn::parse(&person_dn(2)).unwrap()).with(attr::OBJECT_CLASS, "device");
-        assert_eq!(follower.take(SyncEvent::Put(uuid(2), other)), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::Put(uuid(2), other)), EventOutcome::Changed);
         assert_eq!(follower.snapshot().people(), 2);
     }
 
@@ -335,10 +336,10 @@ mod tests {
         follower.begin();
         follower.take(SyncEvent::Present((1..=15).map(uuid).collect()));
         follower.take(put(31));
-        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), Effect::Nothing);
+        assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 30);
-        // 15 of 30 are many, yet few enough to be always believed.
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        // 15 of 30 are a large share, but few enough to be always believed.
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 16);
     }
 
@@ -349,7 +350,7 @@ mod tests {
         follower.begin();
         follower.take(put(2));
         follower.take(put(4));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 2);
     }
 
@@ -359,7 +360,7 @@ mod tests {
         follower.begin();
         follower.take(put(6));
         follower.take(SyncEvent::Delete(vec![uuid(1)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 5);
     }
 
@@ -371,15 +372,15 @@ mod tests {
             follower.take(SyncEvent::Present((1..=kept).map(uuid).collect()));
             follower.take(SyncEvent::RefreshPresentDone);
             let effect = follower.take(SyncEvent::RefreshDone);
-            assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{kept}: {effect:?}");
+            assert_eq!(matches!(effect, EventOutcome::Parked { .. }), parked, "{kept}: {effect:?}");
             assert_eq!(follower.snapshot().people() as u128, if parked { 100 } else { kept });
-            assert_eq!(follower.cookie(), Some(&Cookie(b"one".to_vec())));
+            assert_eq!(follower.cookie(), Some(&Cookie::from_octets(b"one".to_vec())));
         }
-        // The same by a delete phase.
+        // The same in a delete phase.
         let mut follower = following(100);
         follower.begin();
         follower.take(SyncEvent::Delete((1..=50).map(uuid).collect()));
-        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), EventOutcome::Parked { .. }));
     }
 
     fn put_guard(n: u128, value: &str) -> SyncEvent {
@@ -390,20 +391,20 @@ mod tests {
 
     #[test]
     fn the_guard_is_the_directorys() {
-        // Stated before, what the refresh states (if it does), how many of 100 stay, whether that is parked.
+        // Guard before, guard that the refresh states (if any), how many of 100 people stay, whether it is parked.
         for (before, refreshed, kept, parked) in [
             (None, None, 60, true),
             (Some("50"), Some("50"), 60, false),
             (Some("50"), Some("50"), 40, true),
             // An operator lets the refresh pass.
             (Some("20"), Some("100"), 0, false),
-            // An emptied directory states nothing: the strict one of before counts.
+            // An emptied directory states nothing: the strict guard of before applies.
             (Some("1"), None, 79, true),
             (Some("1"), Some("nonsense"), 79, true),
         ] {
             let mut follower = following(100);
             if let Some(value) = before {
-                assert_eq!(follower.take(put_guard(500, value)), Effect::Changed);
+                assert_eq!(follower.take(put_guard(500, value)), EventOutcome::Changed);
             }
             follower.begin();
             follower.take(SyncEvent::Present((1..=kept).map(uuid).collect()));
@@ -412,11 +413,15 @@ mod tests {
             }
             follower.take(SyncEvent::RefreshPresentDone);
             let effect = follower.take(SyncEvent::RefreshDone);
-            assert_eq!(matches!(effect, Effect::Parked { .. }), parked, "{before:?} {refreshed:?} {kept}: {effect:?}");
+            assert_eq!(
+                matches!(effect, EventOutcome::Parked { .. }),
+                parked,
+                "{before:?} {refreshed:?} {kept}: {effect:?}"
+            );
         }
     }
 
-    /// A follower of 100 people with their addresses, two domains, a setting, and what holds them.
+    /// A follower of 100 people with their addresses, two domains, a setting, and the containers of all.
     fn following_a_site() -> Follower {
         let mut snapshot = Snapshot::default();
         for n in 0..100 {
@@ -431,7 +436,7 @@ mod tests {
         for (n, name) in (4000..).zip(["people", "addresses", "domains", "policies"]) {
             snapshot.put(uuid(n), testing::container(name));
         }
-        Follower::new(suffix(), snapshot, Some(Cookie(b"one".to_vec())))
+        Follower::new(suffix(), snapshot, Some(Cookie::from_octets(b"one".to_vec())))
     }
 
     const SITE: usize = 100 + 100 + 2 + 1 + 4;
@@ -447,14 +452,14 @@ mod tests {
             let mut follower = following_a_site();
             follower.begin();
             follower.take(SyncEvent::Delete(lost.map(uuid).collect()));
-            let Effect::Parked { reason, .. } = follower.take(SyncEvent::RefreshDone) else { panic!("{what}") };
+            let EventOutcome::Parked { reason, .. } = follower.take(SyncEvent::RefreshDone) else { panic!("{what}") };
             assert!(reason.starts_with(what), "{reason}");
             assert_eq!(follower.snapshot().len(), SITE, "as before");
         }
         let mut follower = following_a_site();
         follower.begin();
         follower.take(SyncEvent::Delete(vec![uuid(3000), uuid(2001), uuid(7), uuid(1007)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete, "what is done every day");
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete, "an everyday change");
     }
 
     #[test]
@@ -463,74 +468,74 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         for n in 0..20 {
-            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(n as u64)), Effect::Changed);
+            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(n as u64)), EventOutcome::Changed);
         }
         let parked = follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(30));
-        assert!(matches!(parked, Effect::Parked { .. }), "{parked:?}");
-        assert_eq!((follower.snapshot().len(), follower.cookie()), (SITE, None), "as before they went");
+        assert!(matches!(parked, EventOutcome::Parked { .. }), "{parked:?}");
+        assert_eq!((follower.snapshot().len(), follower.cookie()), (SITE, None), "the removals are undone");
         let rest = |gone: std::ops::Range<u128>| {
             let all = (0..100).chain(1000..1100).chain(2000..2002).chain([3000]).chain(4000..4004);
             SyncEvent::Present(all.filter(|n| !gone.contains(n)).map(uuid).collect())
         };
         follower.begin();
         follower.take(rest(1000..1021));
-        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
-        // What was lost is there again.
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), EventOutcome::Parked { .. }));
+        // The lost entries are there again.
         follower.begin();
         follower.take(rest(0..0));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
-        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), Effect::Changed);
-        // So many in a long time are believed.
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
+        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), EventOutcome::Changed);
+        // The same number of removals is believed when spread over a long time.
         let mut follower = following_a_site();
         for n in 0..60 {
             let effect = follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(60 * n as u64));
-            assert_eq!(effect, Effect::Changed, "{n}");
+            assert_eq!(effect, EventOutcome::Changed, "{n}");
         }
         let last = follower.apply(SyncEvent::Delete(vec![uuid(2000), uuid(2001)]), at(9999));
-        assert!(matches!(last, Effect::Parked { .. }), "the last domain");
+        assert!(matches!(last, EventOutcome::Parked { .. }), "the last domain never goes unnoticed");
     }
 
-    /// An address that was removed, and given to another person under a new entry, is not taken back.
+    /// A removed address that another person got with a new entry is not restored.
     #[test]
     fn what_was_given_anew_is_not_put_back() {
         let mut follower = following_a_site();
         let now = Instant::now();
         follower.take_changes();
         for n in 0..20 {
-            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), now), Effect::Changed);
+            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), now), EventOutcome::Changed);
         }
         let anew = testing::address_entry(1500, "p0@example.edu", AddressKind::Alias, Some(50));
         follower.snapshot.put(uuid(1500), anew);
-        assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), Effect::Parked { .. }));
+        assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), EventOutcome::Parked { .. }));
         let owner = |address| follower.snapshot().by_address(&Address::parse(address).unwrap()).unwrap().0.uid.clone();
         assert_eq!((&*owner("p0@example.edu"), &*owner("p1@example.edu")), ("p50", "p1"));
         assert_eq!(follower.snapshot().len(), SITE);
         assert!(follower.take_changes().concerns_account(uuid(1)));
     }
 
-    /// A container goes after the few entries in it, which were believed gone.
+    /// A container is removed after its few entries, whose removal was believed.
     #[test]
     fn a_lost_container_brings_back_what_it_held() {
         let mut follower = following_a_site();
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(3000)])), Effect::Changed);
-        assert!(matches!(follower.take(SyncEvent::Delete(vec![uuid(4003)])), Effect::Parked { .. }));
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(3000)])), EventOutcome::Changed);
+        assert!(matches!(follower.take(SyncEvent::Delete(vec![uuid(4003)])), EventOutcome::Parked { .. }));
         assert_eq!(follower.snapshot().len(), SITE);
     }
 
-    /// An operator who turned the guard off removes much; a removal after the guard is on again does not bring that back.
+    /// Removals that an operator made with the guard off are not restored by a removal after it is on again.
     #[test]
     fn removals_without_a_guard_are_not_held_against_later_ones() {
         let mut follower = following_a_site();
-        assert_eq!(follower.take(put_guard(500, "100")), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete((1000..1090).map(uuid).collect())), Effect::Changed);
-        assert_eq!(follower.take(put_guard(500, "20")), Effect::Changed);
-        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1090)])), Effect::Changed);
+        assert_eq!(follower.take(put_guard(500, "100")), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete((1000..1090).map(uuid).collect())), EventOutcome::Changed);
+        assert_eq!(follower.take(put_guard(500, "20")), EventOutcome::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1090)])), EventOutcome::Changed);
     }
 
     #[test]
     fn changes_are_named_once_and_only_when_believed() {
         let mut follower = following(100);
-        assert!(follower.take_changes().is_everything(), "a refresh from nothing");
+        assert!(follower.take_changes().is_everything(), "a full refresh");
         follower.take(put(1));
         follower.take(SyncEvent::Delete(vec![uuid(2), uuid(999)]));
         let changes = follower.take_changes();
@@ -540,7 +545,7 @@ mod tests {
         follower.take(put_guard(500, "30"));
         assert!(follower.take_changes().concerns_setting("removal-guard"));
 
-        // Half a refresh changes nothing; a whole one what it brought.
+        // An incomplete refresh changes nothing; a complete one changes what it brought.
         follower.begin();
         follower.take(put(4));
         assert!(follower.take_changes().is_empty());
@@ -548,14 +553,14 @@ mod tests {
         follower.begin();
         follower.take(put(5));
         follower.take(SyncEvent::Delete(vec![uuid(6)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         let changes = follower.take_changes();
         assert!(changes.concerns_account(uuid(5)) && changes.concerns_account(uuid(6)));
         assert!(!changes.concerns_account(uuid(4)));
-        // A parked one changes nothing.
+        // A parked refresh changes nothing.
         follower.begin();
         follower.take(SyncEvent::Delete((10..=90).map(uuid).collect()));
-        assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
+        assert!(matches!(follower.take(SyncEvent::RefreshDone), EventOutcome::Parked { .. }));
         assert!(follower.take_changes().is_empty());
     }
 
@@ -567,7 +572,7 @@ mod tests {
         follower.end();
         assert_eq!(follower.snapshot().people(), 3);
         follower.begin();
-        assert_eq!(follower.take(SyncEvent::RefreshRequired), Effect::StartOver);
+        assert_eq!(follower.take(SyncEvent::RefreshRequired), EventOutcome::StartOver);
         assert_eq!((follower.cookie(), follower.snapshot().people()), (None, 3));
     }
 }

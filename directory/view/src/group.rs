@@ -1,4 +1,4 @@
-//! Groups: entries of `groupOfNames` or `provostGroup` right below `ou=groups`.
+//! Groups: entries of `groupOfNames` or `provostGroup` directly below `ou=groups`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use uuid::Uuid;
 
 use crate::shards::Key;
 
-/// A group of people. Groups within groups are not followed: a member that is no person counts for nothing.
+/// A group of people. Nested groups are not expanded: a member that is not a person is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// Key of the entry: never reused.
+    /// The entryUUID of the entry, never reused.
     pub entry_uuid: Uuid,
-    /// Its `cn`.
+    /// The `cn` of the entry.
     pub name: Box<str>,
-    /// Its DN.
+    /// The DN of the entry.
     pub dn: Box<str>,
-    /// Digests of the members' DNs, in ascending order: a member may come later than its group.
+    /// Digests of the members' DNs, in ascending order. A member's entry may arrive later than its group.
     pub(crate) members: Box<[Key]>,
 }
 
 impl Group {
-    /// Whether the entry with that digest of a DN is a member.
+    /// Whether the entry with that DN digest is a member.
     pub(crate) fn has(&self, member: &Key) -> bool {
         self.members.binary_search(member).is_ok()
     }
 }
 
-/// Groups by name (lower case). Two entries of one name: the one with the lower entryUUID is found.
+/// Groups by name (lower case). Of two entries with one name, the one with the lower entryUUID is found.
 #[derive(Clone, Default)]
 pub(crate) struct Groups(BTreeMap<(Box<str>, Key), Arc<Group>>);
 

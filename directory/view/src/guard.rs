@@ -1,7 +1,7 @@
-//! How much may go at once: a directory that has lost a part of itself is not believed.
+//! The removal guard: how many entries may go at once before the directory is taken to have lost them.
 //!
-//! Entries of each kind are measured apart, in a refresh and in what comes after it. Losing five domains of five removes hardly an
-//! entry and refuses all mail.
+//! Each kind of entry is measured apart, in a refresh and after it: losing five domains of five removes hardly any
+//! entries, yet makes all mail refused.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,24 +10,24 @@ use uuid::Uuid;
 
 use crate::snapshot::Record;
 
-/// A `removal-guard` of so many percent lets everything pass.
+/// The `removal-guard` percentage that switches the guard off.
 pub(crate) const OFF: u8 = 100;
-/// Removals one by one are summed over so long a time.
+/// Time over which single removals are summed.
 const WINDOW: Duration = Duration::from_secs(600);
 
-/// Kinds of entries that are measured apart.
+/// The kinds of entries that are measured apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     Person,
     Address,
     Domain,
     Group,
     Setting,
-    /// The entry that holds all of one kind, as `ou=people`.
+    /// An entry that holds all entries of one kind, such as `ou=people`.
     Container,
 }
 
-impl Kind {
+impl EntryKind {
     const ALL: [Self; 6] = [Self::Person, Self::Address, Self::Domain, Self::Group, Self::Setting, Self::Container];
 
     pub(crate) fn of(record: &Record) -> Self {
@@ -52,7 +52,7 @@ impl Kind {
         }
     }
 
-    /// So few removals are always believed, whatever share of a small site they are.
+    /// Returns the number of removals that is always believed, whatever their share of a small site.
     fn free(self) -> usize {
         match self {
             Self::Person | Self::Address | Self::Group => 20,
@@ -62,8 +62,8 @@ impl Kind {
         }
     }
 
-    /// Whether that so many of them go is never believed, whatever their share: without a domain all mail would be refused, and
-    /// nobody removes a container.
+    /// Whether this many removals are never believed, whatever their share: without a domain all mail would be refused,
+    /// and nobody removes a container on purpose.
     fn are_needed(self, removed: usize, before: usize) -> bool {
         match self {
             Self::Domain => removed >= before,
@@ -73,60 +73,60 @@ impl Kind {
     }
 }
 
-/// A number for each kind.
+/// A number of entries for each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts([usize; Kind::ALL.len()]);
+pub(crate) struct Counts([usize; EntryKind::ALL.len()]);
 
 impl Counts {
-    /// One of this kind.
-    pub(crate) fn one(kind: Kind) -> Self {
+    /// Counts one entry of this kind.
+    pub(crate) fn one(kind: EntryKind) -> Self {
         let mut one = Self::default();
         one.add(kind);
         one
     }
 
-    pub(crate) fn of(mut self, kind: Kind) -> usize {
+    pub(crate) fn of(mut self, kind: EntryKind) -> usize {
         *self.at(kind)
     }
 
-    fn at(&mut self, kind: Kind) -> &mut usize {
+    fn at(&mut self, kind: EntryKind) -> &mut usize {
         let Self([people, addresses, domains, groups, settings, containers]) = self;
         match kind {
-            Kind::Person => people,
-            Kind::Address => addresses,
-            Kind::Domain => domains,
-            Kind::Group => groups,
-            Kind::Setting => settings,
-            Kind::Container => containers,
+            EntryKind::Person => people,
+            EntryKind::Address => addresses,
+            EntryKind::Domain => domains,
+            EntryKind::Group => groups,
+            EntryKind::Setting => settings,
+            EntryKind::Container => containers,
         }
     }
 
-    pub(crate) fn add(&mut self, kind: Kind) {
+    pub(crate) fn add(&mut self, kind: EntryKind) {
         *self.at(kind) += 1;
     }
 
-    pub(crate) fn subtract(&mut self, kind: Kind) {
+    pub(crate) fn subtract(&mut self, kind: EntryKind) {
         let count = self.at(kind);
         *count = count.saturating_sub(1);
     }
 }
 
-/// What a `removal-guard` of so many percent is held against.
+/// The removal guard at one moment: its percentage and the numbers it is compared with.
 pub(crate) struct Guard<'a> {
     pub(crate) percent: u8,
-    /// What there is.
+    /// The entries in the snapshot.
     pub(crate) standing: &'a Counts,
-    /// What was removed lately.
+    /// The recent removals outside of a refresh.
     pub(crate) recent: Counts,
 }
 
 impl Guard<'_> {
-    /// Why `removed` is not believed, if it is not, and the first kind of which too much would go.
-    pub(crate) fn objection(&self, removed: &Counts) -> Option<(Kind, String)> {
+    /// Returns why `removed` is not believed, with the first kind of which too much would go; `None` when it is believed.
+    pub(crate) fn objection(&self, removed: &Counts) -> Option<(EntryKind, String)> {
         if self.percent >= OFF {
             return None;
         }
-        Kind::ALL.into_iter().filter(|kind| removed.of(*kind) > 0).find_map(|kind| {
+        EntryKind::ALL.into_iter().filter(|kind| removed.of(*kind) > 0).find_map(|kind| {
             let lately = self.recent.of(kind);
             let (removed, before) = (removed.of(kind) + lately, self.standing.of(kind) + lately);
             let is_beyond_share = removed > kind.free() && removed * 100 > before * usize::from(self.percent);
@@ -138,44 +138,45 @@ impl Guard<'_> {
     }
 }
 
-/// The removals of the last [`WINDOW`] that came outside a refresh, with what was removed. The guard bounds their number.
+/// Removals of the last [`WINDOW`] outside of a refresh, with the removed records. The guard bounds their number.
 #[derive(Default)]
-pub(crate) struct Recent {
+pub(crate) struct RecentRemovals {
     removed: VecDeque<Removed>,
     sum: Counts,
 }
 
-/// A removal that was believed.
+/// A believed removal.
 pub(crate) struct Removed {
     at: Instant,
     pub(crate) entry_uuid: Uuid,
     pub(crate) record: Record,
 }
 
-impl Recent {
-    /// Notes one more removal.
+impl RecentRemovals {
+    /// Records one removal.
     pub(crate) fn note(&mut self, entry_uuid: Uuid, record: Record, now: Instant) {
         while let Some(oldest) = self.removed.front()
             && now.saturating_duration_since(oldest.at) > WINDOW
         {
-            self.sum.subtract(Kind::of(&oldest.record));
+            self.sum.subtract(EntryKind::of(&oldest.record));
             self.removed.pop_front();
         }
-        self.sum.add(Kind::of(&record));
+        self.sum.add(EntryKind::of(&record));
         self.removed.push_back(Removed { at: now, entry_uuid, record });
     }
 
-    /// Their sum as of the last one: while nothing is removed no time passes, so that what was stopped is not believed in parts.
+    /// Returns their sum as of the last removal. Time without removals does not age it, so that a stopped series is not
+    /// believed bit by bit.
     pub(crate) fn sum(&self) -> Counts {
         self.sum
     }
 
-    /// Takes out the removals that a loss of this kind casts doubt on: those of the same kind, and all when a container is gone.
-    pub(crate) fn take(&mut self, lost: Kind) -> Vec<Removed> {
-        let is_doubtful = |removed: &Removed| lost == Kind::Container || Kind::of(&removed.record) == lost;
+    /// Takes the removals that a loss of this kind makes doubtful: those of the same kind, and all for a container.
+    pub(crate) fn take(&mut self, lost: EntryKind) -> Vec<Removed> {
+        let is_doubtful = |removed: &Removed| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
         let (doubtful, kept): (Vec<_>, Vec<_>) = self.removed.drain(..).partition(is_doubtful);
         self.removed = kept.into();
-        doubtful.iter().for_each(|removed| self.sum.subtract(Kind::of(&removed.record)));
+        doubtful.iter().for_each(|removed| self.sum.subtract(EntryKind::of(&removed.record)));
         doubtful
     }
 
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn counts(pairs: &[(Kind, usize)]) -> Counts {
+    fn counts(pairs: &[(EntryKind, usize)]) -> Counts {
         let mut counts = Counts::default();
         for (kind, count) in pairs {
             *counts.at(*kind) = *count;
@@ -200,20 +201,20 @@ mod tests {
     #[test]
     fn every_kind_has_its_measure() {
         for (kind, removed, before, percent, believed) in [
-            (Kind::Person, 20, 20, 20, true),
-            (Kind::Person, 21, 100, 20, false),
-            (Kind::Person, 21, 105, 20, true),
-            (Kind::Person, 100, 100, 100, true),
-            (Kind::Address, 40, 60, 20, false),
-            (Kind::Group, 21, 22, 20, false),
-            (Kind::Domain, 1, 1, 20, false),
-            (Kind::Domain, 1, 2, 20, true),
-            (Kind::Domain, 2, 3, 20, false),
-            (Kind::Domain, 1, 1, 100, true),
-            (Kind::Setting, 2, 2, 20, true),
-            (Kind::Setting, 3, 3, 20, false),
-            (Kind::Container, 1, 6, 20, false),
-            (Kind::Container, 0, 6, 20, true),
+            (EntryKind::Person, 20, 20, 20, true),
+            (EntryKind::Person, 21, 100, 20, false),
+            (EntryKind::Person, 21, 105, 20, true),
+            (EntryKind::Person, 100, 100, 100, true),
+            (EntryKind::Address, 40, 60, 20, false),
+            (EntryKind::Group, 21, 22, 20, false),
+            (EntryKind::Domain, 1, 1, 20, false),
+            (EntryKind::Domain, 1, 2, 20, true),
+            (EntryKind::Domain, 2, 3, 20, false),
+            (EntryKind::Domain, 1, 1, 100, true),
+            (EntryKind::Setting, 2, 2, 20, true),
+            (EntryKind::Setting, 3, 3, 20, false),
+            (EntryKind::Container, 1, 6, 20, false),
+            (EntryKind::Container, 0, 6, 20, true),
         ] {
             let standing = counts(&[(kind, before)]);
             let guard = Guard { percent, standing: &standing, recent: Counts::default() };
@@ -224,30 +225,30 @@ mod tests {
 
     #[test]
     fn what_went_lately_counts_where_more_goes() {
-        let standing = counts(&[(Kind::Person, 85), (Kind::Domain, 2)]);
-        let recent = counts(&[(Kind::Person, 15)]);
+        let standing = counts(&[(EntryKind::Person, 85), (EntryKind::Domain, 2)]);
+        let recent = counts(&[(EntryKind::Person, 15)]);
         let guard = Guard { percent: 20, standing: &standing, recent };
-        assert_eq!(guard.objection(&counts(&[(Kind::Person, 5)])), None);
-        let (_, objection) = guard.objection(&counts(&[(Kind::Person, 6)])).unwrap();
+        assert_eq!(guard.objection(&counts(&[(EntryKind::Person, 5)])), None);
+        let (_, objection) = guard.objection(&counts(&[(EntryKind::Person, 6)])).unwrap();
         assert_eq!(objection, "21 of 100 people would be removed, the guard is 20 %");
-        // A guard that is lowered afterwards concerns what comes afterwards.
+        // A guard that is lowered later applies to later removals only.
         let strict = Guard { percent: 1, ..guard };
-        assert_eq!(strict.objection(&counts(&[(Kind::Domain, 1)])), None);
+        assert_eq!(strict.objection(&counts(&[(EntryKind::Domain, 1)])), None);
     }
 
     #[test]
     fn removals_are_summed_over_the_window() {
-        let (mut recent, start) = (Recent::default(), Instant::now());
+        let (mut recent, start) = (RecentRemovals::default(), Instant::now());
         let domain = || testing::domain("example.edu");
         for second in 0..100 {
             recent.note(testing::uuid(1), domain(), start + Duration::from_secs(second));
         }
-        assert_eq!(recent.sum().of(Kind::Domain), 100);
+        assert_eq!(recent.sum().of(EntryKind::Domain), 100);
         recent.note(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
-        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 51));
-        assert_eq!(recent.take(Kind::Domain).len(), 51);
-        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 0));
-        assert_eq!(recent.take(Kind::Container).len(), 1);
+        assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 51));
+        assert_eq!(recent.take(EntryKind::Domain).len(), 51);
+        assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 0));
+        assert_eq!(recent.take(EntryKind::Container).len(), 1);
         assert_eq!(recent.sum(), Counts::default());
     }
 }

@@ -1,7 +1,7 @@
-//! The View: the whole directory as the mail core needs it, in memory and on disk.
+//! The View: all directory data that the mail core needs, in memory and on disk.
 //!
-//! An RFC 4533 consumer feeds an immutable, indexed snapshot that is swapped whole. Answers are of three kinds: found,
-//! certainly not there, and *cannot say now*; the last is never turned into the second.
+//! An RFC 4533 consumer feeds an immutable, indexed snapshot that is replaced as a whole. An answer is one of: found,
+//! certainly absent, or unavailable. Unavailable is never reported as absent.
 
 mod change;
 mod consumer;
@@ -27,7 +27,7 @@ pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
 pub use provost_settings::{Fallback, Fault, SettingRow, SharedSettings};
-pub use snapshot::{AddressKind, Recipient, Snapshot};
+pub use snapshot::{AddressKind, RecipientStatus, Snapshot};
 pub use status::Status;
 
 use std::path::PathBuf;
@@ -46,33 +46,33 @@ use saved::Saver;
 use snapshot::{Lookup, PersonRecord, Record};
 use status::Health;
 
-/// How long a verified password is remembered unless the configuration says otherwise.
+/// Default time for which a verified password is remembered.
 const CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 
-/// What the View needs to know.
+/// Configuration of the View.
 #[derive(Clone, Debug)]
 pub struct ViewConfig {
-    /// Where the snapshot is saved; its folder exists.
+    /// The file of the saved snapshot; its folder must exist.
     pub file: PathBuf,
     /// How passwords are verified.
     pub passwords: PasswordSource,
     /// How long a verified password is remembered. Default 10 min.
     pub credential_ttl: Duration,
-    /// Values of the node's own file for settings that the directory does not state.
+    /// Values from the node's own file for settings that the directory does not state.
     pub fallback: Fallback,
 }
 
-/// Where passwords are verified.
+/// How passwords are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PasswordSource {
-    /// Against the hash in the View; a bind when the View has no hash that we can verify.
+    /// Against the hash in the View; by an LDAP bind when the View has no hash of a supported scheme.
     #[default]
     View,
-    /// By a bind at the directory, always.
+    /// Always by an LDAP bind.
     Bind,
 }
 
-/// Handle to the View. Cheap to clone; every session holds one.
+/// A handle to the View. Cheap to clone; every session holds one.
 #[derive(Clone)]
 pub struct View {
     inner: Arc<Inner>,
@@ -93,12 +93,12 @@ impl Drop for Inner {
     }
 }
 
-/// What the consumer writes and the sessions read.
+/// The state that the consumer writes and the sessions read.
 struct Shared {
     snapshot: ArcSwap<Snapshot>,
     health: Health,
     change_senders: ChangeSenders,
-    /// `None` in a View that follows nothing.
+    /// `None` in a View that follows no directory.
     saver: Option<Arc<Saver>>,
 }
 
@@ -119,7 +119,7 @@ impl Shared {
         }
     }
 
-    /// Starts saving unless it is under way; gives how long the last one took.
+    /// Starts to save unless a save is running. Returns how long the last one took.
     fn save_in_background(&self) -> Duration {
         let Some((saver, took)) = self.saver.as_ref().and_then(|saver| Some((Arc::clone(saver), saver.took()?))) else {
             return Duration::ZERO;
@@ -132,7 +132,7 @@ impl Shared {
         took
     }
 
-    /// Makes `snapshot` what every session sees from now on, and wakes those whom the changes concern.
+    /// Makes `snapshot` visible to every session, and wakes those whom the changes concern.
     fn publish(&self, snapshot: Arc<Snapshot>, changes: ChangeSet) {
         metrics::gauge!("view_people").set(snapshot.people() as f64);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
@@ -143,7 +143,7 @@ impl Shared {
     }
 }
 
-/// Logs each bad value once, when it appears, and counts those that stand.
+/// Logs each invalid value once, when it appears, and sets the gauge of invalid values.
 fn report_faults(before: &SharedSettings, now: &SharedSettings) {
     metrics::gauge!("settings_bad").set(now.faults().len() as f64);
     for fault in now.faults().iter().filter(|fault| !before.faults().contains(fault)) {
@@ -156,8 +156,8 @@ fn report_faults(before: &SharedSettings, now: &SharedSettings) {
 }
 
 impl View {
-    /// Loads the saved snapshot if there is one (damage means: none) and starts to follow the directory in the
-    /// background, on the runtime that it is called in. Never fails: with no snapshot and no directory it answers "cannot say".
+    /// Loads the saved snapshot, if one is usable, and starts to follow the directory in the background, on the calling
+    /// runtime. Never fails: without snapshot and directory, every answer is "unavailable".
     pub fn start(config: ViewConfig, directory: provost_client::Directory) -> Self {
         let empty = Snapshot::new(config.fallback);
         let saved = file::read(&config.file, &empty);
@@ -174,12 +174,12 @@ impl View {
         Self { inner: Arc::new(Inner { shared, verifier, directory: Some(directory), consumer }) }
     }
 
-    /// A View that follows nothing and holds just these people (their addresses are served by their domains): for tests.
+    /// Makes a View that follows no directory and holds exactly these people, with their domains served. For tests.
     pub fn fixed(people: Vec<Person>) -> Self {
         Self::fixed_with(people, Fallback::default())
     }
 
-    /// The same with these settings.
+    /// Makes a View as [`View::fixed`] does, with these settings.
     pub fn fixed_with(people: Vec<Person>, settings: Fallback) -> Self {
         let mut snapshot = Snapshot::new(settings);
         for person in people {
@@ -195,25 +195,25 @@ impl View {
         Self { inner: Arc::new(Inner { shared: Arc::new(shared), verifier, directory: None, consumer: None }) }
     }
 
-    /// The state of the directory as of now. Keep it only for one question.
+    /// Returns the current state. Use it for one decision and do not keep it: the next one may differ.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.shared.snapshot.load_full()
     }
 
-    /// Who receives mail for `address`.
-    pub fn recipient(&self, address: &Address) -> Recipient {
+    /// Returns who receives mail for `address`.
+    pub fn recipient(&self, address: &Address) -> RecipientStatus {
         let health = &self.inner.shared.health;
-        // Before the snapshot: what was current at this moment is in the snapshot that is loaded after it.
+        // Read before the snapshot: the snapshot loaded afterwards is then at least as new as this flag.
         let certain = health.certain();
         let snapshot = self.inner.shared.snapshot.load();
         if !snapshot.serves(address.domain()) {
-            return if health.complete() { Recipient::NotLocal } else { Recipient::Unavailable };
+            return if health.complete() { RecipientStatus::NotLocal } else { RecipientStatus::Unavailable };
         }
         match snapshot.look_up(address) {
-            Lookup::Person(person, _) if person.state != PersonState::Closed => Recipient::Person(person),
-            Lookup::Person(..) if certain => Recipient::Closed,
-            Lookup::Quarantined | Lookup::Absent if certain => Recipient::Unknown,
-            Lookup::Person(..) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => Recipient::Unavailable,
+            Lookup::Person(person, _) if person.state != PersonState::Closed => RecipientStatus::Person(person),
+            Lookup::Person(..) if certain => RecipientStatus::Closed,
+            Lookup::Quarantined | Lookup::Absent if certain => RecipientStatus::Unknown,
+            Lookup::Person(..) | Lookup::Quarantined | Lookup::Absent | Lookup::Orphan => RecipientStatus::Unavailable,
         }
     }
 
@@ -222,15 +222,15 @@ impl View {
         self.inner.shared.snapshot.load().serves(domain)
     }
 
-    /// Whether `domain` (lower case) is certainly not served here. Neither this nor [`View::serves`] is true of one that may be new
-    /// since the directory was heard last.
+    /// Whether `domain` (lower case) is certainly not served here. Both this and [`View::serves`] are false while the
+    /// domain may be newer than the last contact with the directory.
     pub fn is_foreign(&self, domain: &str) -> bool {
         let shared = &self.inner.shared;
         shared.health.certain() && !shared.snapshot.load().serves(domain)
     }
 
-    /// Verifies a login by address or `uid` and password, counts it and logs a refusal. Hashing runs off the async threads, bounded to
-    /// the cores; who goes on guessing is throttled.
+    /// Verifies a login by address or `uid` and password, counts it, and logs a refusal. Hashing runs off the async
+    /// threads, on at most all cores; repeated guesses are throttled.
     pub async fn login(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Login {
         let shared = &self.inner.shared;
         let look_up = || {
@@ -240,7 +240,7 @@ impl View {
         self.inner.verifier.login(look_up, self.inner.directory.as_ref(), attempt, now).await
     }
 
-    /// How fresh the View is.
+    /// Returns how fresh the View is.
     pub fn status(&self) -> Status {
         let shared = &self.inner.shared;
         let snapshot = shared.snapshot.load();
@@ -248,7 +248,7 @@ impl View {
         Status { people: snapshot.people(), bad_settings, ..shared.health.read() }
     }
 
-    /// Saves the snapshot now (before a planned stop).
+    /// Saves the snapshot now, for a planned stop.
     pub async fn save(&self) -> std::io::Result<()> {
         match &self.inner.shared.saver {
             Some(saver) => saver.save().await,
@@ -256,7 +256,7 @@ impl View {
         }
     }
 
-    /// Stops following the directory; what is known goes on being answered. For a planned stop, before [`View::save`].
+    /// Stops following the directory; the last state still answers. For a planned stop, before [`View::save`].
     pub fn stop(&self) {
         if let Some(consumer) = &self.inner.consumer {
             consumer.abort();
@@ -280,11 +280,11 @@ mod tests {
         let suspended = Person { state: PersonState::Suspended, ..bare_person(3, "away") };
         let view = View::fixed(vec![bare_person(1, "zoe"), closed, suspended]);
         let answer = |address: &str| match view.recipient(&Address::parse(address).unwrap()) {
-            Recipient::Person(_) => "person",
-            Recipient::Unknown => "unknown",
-            Recipient::NotLocal => "not local",
-            Recipient::Closed => "closed",
-            Recipient::Unavailable => "unavailable",
+            RecipientStatus::Person(_) => "person",
+            RecipientStatus::Unknown => "unknown",
+            RecipientStatus::NotLocal => "not local",
+            RecipientStatus::Closed => "closed",
+            RecipientStatus::Unavailable => "unavailable",
         };
         for (address, current, stale) in [
             ("zoe@example.edu", "person", "person"),
@@ -297,7 +297,7 @@ mod tests {
             assert_eq!(answer(address), current, "{address}");
             view.inner.shared.health.set_current(false);
             assert_eq!(answer(address), stale, "{address}, stale");
-            assert!(!view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"), "it may be new");
+            assert!(!view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"), "the domain may be new");
             view.inner.shared.health.set_current(true);
             assert!(view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"));
         }

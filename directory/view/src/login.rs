@@ -1,7 +1,7 @@
-//! Verifying a login: against the hash in the View or by a bind, with a bounded memory of what was verified.
+//! Login verification: against the hash in the View or by bind, with a bounded cache of results.
 //!
-//! What guessing costs is bounded here, once for every protocol: [`failures`] ends it, [`turns`] keeps it from the cores that
-//! others need, and a name that nobody has takes its time without any work.
+//! The cost of guessing is bounded here, once for every protocol: [`failures`] throttles it, [`turns`] keeps it off
+//! cores that others need, and an unknown name takes as long as a known one without any work.
 
 mod failures;
 mod turns;
@@ -19,32 +19,33 @@ use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 use provost_client::{Directory, DirectoryError};
-use provost_credential::{Scheme, Secret, Verdict};
+use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 
-/// Most credentials remembered at a time: every account of a university, a few devices each reuse one.
+/// Most results cached at a time: every account of a university, with a few devices each.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
-/// How long a wrong password is remembered: a client that repeats it in a loop costs one hash in this time.
+/// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
 
-/// Longest part of a name that a refusal writes into the log, in characters.
+/// Longest part of a name that a refusal writes into the log, characters.
 const NAME_LOGGED_CHARS: usize = 128;
 
-/// Who wants to log in, from where.
+/// One login attempt: name, password and source.
 #[derive(Clone, Copy)]
 pub struct LoginAttempt<'a> {
-    /// Address or `uid`.
+    /// An address or `uid`.
     pub name: &'a str,
-    /// As it was typed.
+    /// The password as it was typed.
     pub password: &'a Secret,
     /// The client's address.
     pub source: IpAddr,
-    /// The protocol, for metrics and log: `imap`.
+    /// The protocol for metrics and logs, such as `imap`.
     pub service: &'static str,
 }
 
 impl LoginAttempt<'_> {
-    /// Counts and logs a refusal that is the protocol's own: somebody who would act as another (RFC 4616 §2).
+    /// Counts and logs a refusal that the protocol decides itself, such as a request to act as another user (RFC 4616
+    /// §2).
     pub fn refuse(&self) {
         self.note(&Login::Refused);
     }
@@ -59,16 +60,16 @@ impl LoginAttempt<'_> {
     }
 }
 
-/// What came of a login.
+/// The result of a login.
 #[derive(Clone, Debug)]
 pub enum Login {
-    /// This is the person, and they may log in.
+    /// The person is authenticated and may log in.
     Accepted(Arc<Person>),
-    /// Wrong name or password, or not allowed to log in: the reply does not show which.
+    /// Wrong name or password, or not allowed to log in. The reply must not reveal which.
     Refused,
-    /// Too many were refused, of this account or from this source: the password was not looked at. Later may work.
+    /// Too many refusals for this account or source: the password was not checked. A later attempt may succeed.
     Throttled,
-    /// Cannot be verified now.
+    /// The password cannot be verified now.
     Unavailable,
 }
 
@@ -83,26 +84,26 @@ impl Login {
     }
 }
 
-/// What a password was found to be.
+/// The result of a password check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
     Right,
     Wrong,
-    /// Nobody could say.
+    /// Neither the View nor the directory could decide.
     Unknown,
 }
 
-/// What a verification takes besides the person.
+/// The arguments of a verification other than the person.
 #[derive(Clone, Copy)]
-struct Asking<'a> {
+struct VerifyRequest<'a> {
     password: &'a Secret,
     source: IpAddr,
     lane: Lane,
     now: Timestamp,
 }
 
-/// A verdict of the past. It holds for the very state of the entry that it was made from.
-struct Remembered {
+/// A cached result. It holds for exactly the state of the entry that it was made from.
+struct CachedResult {
     person: Arc<Person>,
     right: bool,
     until: Timestamp,
@@ -112,20 +113,20 @@ struct Remembered {
 pub(crate) struct Verifier {
     source: PasswordSource,
     ttl: Duration,
-    /// Hashings at a time: the cores, or logins would starve everything else.
+    /// Limits concurrent hashing to the cores, so that logins do not starve everything else.
     turns: Turns,
     failures: Failures,
-    /// How long a verification takes, with its wait, microseconds: a name that nobody has takes as long.
+    /// Mean duration of a verification with its wait, microseconds. An unknown name is delayed as long.
     pace: AtomicU64,
-    /// Of this process only: the digests are worth nothing to who reads the memory later.
+    /// Random key of this process: it makes the cached digests useless to a later reader of the memory.
     key: [u8; 32],
-    remembered: Mutex<LruCache<[u8; 32], Remembered>>,
-    /// What was refused, and when last.
+    remembered: Mutex<LruCache<[u8; 32], CachedResult>>,
+    /// Digests of refused passwords, with the time of the last refusal.
     refused: Mutex<LruCache<[u8; 32], Timestamp>>,
 }
 
-/// Stands in for the hash of a person who does not exist, so that a name cannot be told from none by the clock.
-static NOBODY: LazyLock<String> =
+/// Hash used for unknown names, so that the response time does not reveal which accounts exist.
+static DUMMY_HASH: LazyLock<String> =
     LazyLock::new(|| provost_credential::hash(&Secret::new("nobody has this password"), Scheme::Argon2));
 
 impl Verifier {
@@ -143,8 +144,8 @@ impl Verifier {
         }
     }
 
-    /// Verifies a login, counts it, and logs a refusal. `look_up` gives the snapshot of the moment and whether absence in it can
-    /// be believed; it is asked again after hashing, for the person may have changed meanwhile.
+    /// Verifies a login, counts it, and logs a refusal. `look_up` returns the current snapshot and whether absence in
+    /// it can be believed; it is called again after hashing, because the person may have changed meanwhile.
     pub(crate) async fn login(
         &self,
         look_up: impl Fn() -> (Arc<Snapshot>, bool),
@@ -165,7 +166,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Login {
         let LoginAttempt { name, password, .. } = attempt;
-        // An empty one must never reach a directory: a bind with it succeeds and proves nothing (RFC 4513 §5.1.2).
+        // An empty password must never reach a directory: a bind with it succeeds and proves nothing (RFC 4513 §5.1.2).
         if !password.is_usable() {
             return Login::Refused;
         }
@@ -181,20 +182,20 @@ impl Verifier {
             None => self.was_refused(&digest, now).then_some(Proof::Wrong),
         };
         let lane = match self.failures.lane(&account, source, now) {
-            // A device that goes on with the password that was right is not shut out by who guesses.
+            // A device with a recently verified password is not locked out by another's guesses.
             Err(TooMany) if known.is_none() => return Login::Throttled,
             lane => lane.unwrap_or(Lane::Suspect),
         };
         let Some(person) = person else {
             if known.is_none() {
-                self.refuse_nobody(password, source).await;
+                self.refuse_unknown(password, source).await;
             }
             self.count_refusal(digest, &account, source, now);
             return if certain { Login::Refused } else { Login::Unavailable };
         };
         let proof = match known {
             Some(proof) => proof,
-            None => self.prove(&person, digest, directory, Asking { password, source, lane, now }).await,
+            None => self.prove(&person, digest, directory, VerifyRequest { password, source, lane, now }).await,
         };
         match proof {
             Proof::Unknown => Login::Unavailable,
@@ -217,51 +218,57 @@ impl Verifier {
         person: &Arc<Person>,
         digest: [u8; 32],
         directory: Option<&Directory>,
-        asking: Asking<'_>,
+        request: VerifyRequest<'_>,
     ) -> Proof {
         if self.source == PasswordSource::View
-            && let Some(proof) = self.prove_by_hash(&digest, person, asking).await
+            && let Some(proof) = self.prove_by_hash(&digest, person, request).await
         {
             return proof;
         }
-        let proof = prove_by_bind(person, directory, asking.password).await;
-        // A refusal by bind is not remembered: the password may change before the View hears of it.
+        let proof = prove_by_bind(person, directory, request.password).await;
+        // A refusal by bind is not cached: the password may change before the View receives the change.
         if proof == Proof::Right {
-            self.remember(digest, person, true, asking.now);
+            self.remember(digest, person, true, request.now);
         }
         proof
     }
 
-    /// `None` when no value can be verified here.
-    async fn prove_by_hash(&self, digest: &[u8; 32], person: &Arc<Person>, asking: Asking<'_>) -> Option<Proof> {
+    /// Checks the password against the hashes in the View; `None` when no value has a supported scheme.
+    async fn prove_by_hash(
+        &self,
+        digest: &[u8; 32],
+        person: &Arc<Person>,
+        request: VerifyRequest<'_>,
+    ) -> Option<Proof> {
         if person.passwords.is_empty() {
             return None;
         }
         let start = Instant::now();
-        let Ok(turn) = self.turns.take(asking.source, asking.lane).await else { return Some(Proof::Unknown) };
-        // A client that opens four connections at once: the first has paid by now.
-        if let Some(proof) = self.recall(digest, person, asking.now) {
+        let Ok(turn) = self.turns.take(request.source, request.lane).await else { return Some(Proof::Unknown) };
+        // For a client that opens four connections at once, the first may have filled the cache by now.
+        if let Some(proof) = self.recall(digest, person, request.now) {
             return Some(proof);
         }
-        let (candidate, given) = (Arc::clone(person), asking.password.clone());
+        let (candidate, given) = (Arc::clone(person), request.password.clone());
         let work = move || {
             let verdict = verify_any(&candidate, &given);
             drop(turn);
             verdict
         };
         let right = match tokio::task::spawn_blocking(work).await {
-            Ok(Verdict::Match) => true,
-            Ok(Verdict::Mismatch) => false,
-            Ok(Verdict::Unsupported) => return None,
+            Ok(Verification::Match) => true,
+            Ok(Verification::Mismatch) => false,
+            Ok(Verification::Unsupported) => return None,
             Err(_) => return Some(Proof::Unknown),
         };
         self.note_pace(start.elapsed());
-        self.remember(*digest, person, right, asking.now);
+        self.remember(*digest, person, right, request.now);
         Some(if right { Proof::Right } else { Proof::Wrong })
     }
 
-    /// Takes the time of a verification, so that a name cannot be told from none by the clock; work only the first time.
-    async fn refuse_nobody(&self, password: &Secret, source: IpAddr) {
+    /// Delays the refusal of an unknown name by the time of a verification, so that timing does not reveal it. Only the
+    /// first such login hashes.
+    async fn refuse_unknown(&self, password: &Secret, source: IpAddr) {
         let pace = self.pace.load(Ordering::Relaxed);
         if pace > 0 {
             let micros = pace as f64 * rand::random_range(0.8..1.2);
@@ -271,15 +278,15 @@ impl Verifier {
         let Ok(turn) = self.turns.take(source, Lane::Suspect).await else { return };
         let given = password.clone();
         let work = move || {
-            std::hint::black_box(provost_credential::verify(&given, NOBODY.as_bytes()));
+            std::hint::black_box(provost_credential::verify(&given, DUMMY_HASH.as_bytes()));
             drop(turn);
         };
-        // Nothing depends on how it ends.
+        // The result does not matter.
         let _ = tokio::task::spawn_blocking(work).await;
         self.note_pace(start.elapsed());
     }
 
-    /// A running mean: each verification counts for an eighth.
+    /// Updates the running mean: each verification counts for an eighth.
     fn note_pace(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
         let pace = self.pace.load(Ordering::Relaxed);
@@ -287,7 +294,8 @@ impl Verifier {
         self.pace.store(next, Ordering::Relaxed);
     }
 
-    /// Counts a refusal, unless the same password was refused before: that is a device that was not told of a new one, no guess.
+    /// Counts a refusal, unless the same password was refused before: a device with an outdated password is not
+    /// guessing.
     fn count_refusal(&self, digest: [u8; 32], account: &Key, source: IpAddr, now: Timestamp) {
         let before = self.refused.lock().unwrap_or_else(PoisonError::into_inner).put(digest, now);
         if before.is_none() {
@@ -295,7 +303,7 @@ impl Verifier {
         }
     }
 
-    /// Whether this was refused a moment ago, as [`Verifier::recall`] says it of an account that is there.
+    /// Whether this password was refused a moment ago. For unknown names, which [`Verifier::recall`] has no entry for.
     fn was_refused(&self, digest: &[u8; 32], now: Timestamp) -> bool {
         let at = self.refused.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
         at.is_some_and(|at| now.duration_since(at).unsigned_abs() < REFUSAL_TTL)
@@ -308,7 +316,7 @@ impl Verifier {
         *hasher.finalize().as_bytes()
     }
 
-    /// What is remembered, if it was made from this very state of the entry and has not run out.
+    /// Returns the cached result, if it was made from this very state of the entry and has not expired.
     fn recall(&self, digest: &[u8; 32], person: &Arc<Person>, now: Timestamp) -> Option<Proof> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let found = remembered.get(digest)?;
@@ -326,19 +334,19 @@ impl Verifier {
         else {
             return;
         };
-        let entry = Remembered { person: Arc::clone(person), right, until };
+        let entry = CachedResult { person: Arc::clone(person), right, until };
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).put(digest, entry);
     }
 }
 
-/// Compares with each value. One that matches decides; one that cannot be read leaves it open.
-fn verify_any(person: &Person, password: &Secret) -> Verdict {
-    let mut verdict = Verdict::Mismatch;
+/// Checks each value. One match decides; an unreadable value leaves the result open.
+fn verify_any(person: &Person, password: &Secret) -> Verification {
+    let mut verdict = Verification::Mismatch;
     for stored in &person.passwords {
         match provost_credential::verify(password, stored.as_bytes()) {
-            Verdict::Match => return Verdict::Match,
-            Verdict::Mismatch => {}
-            Verdict::Unsupported => verdict = Verdict::Unsupported,
+            Verification::Match => return Verification::Match,
+            Verification::Mismatch => {}
+            Verification::Unsupported => verdict = Verification::Unsupported,
         }
     }
     verdict
@@ -346,7 +354,7 @@ fn verify_any(person: &Person, password: &Secret) -> Verdict {
 
 async fn prove_by_bind(person: &Person, directory: Option<&Directory>, password: &Secret) -> Proof {
     let (Some(directory), Ok(dn)) = (directory, Dn::parse(&person.dn)) else { return Proof::Unknown };
-    // The form in which we hash passwords; then as typed, for other software may have set it so.
+    // First in the form in which we hash passwords (RFC 8265); then as typed, since other software may have set it so.
     let (typed, opaque) = (password.reveal(), provost_credential::opaque_string(password.reveal()));
     match bind(directory, &dn, &opaque).await {
         Proof::Wrong if opaque != typed => bind(directory, &dn, typed).await,
@@ -383,8 +391,8 @@ mod tests {
         view.login(LoginAttempt { name, password: &password, source, service: "test" }, now).await.as_label()
     }
 
-    fn asking(password: &Secret) -> Asking<'_> {
-        Asking { password, source: IpAddr::from([192, 0, 2, 1]), lane: Lane::Fresh, now: at(0) }
+    fn request(password: &Secret) -> VerifyRequest<'_> {
+        VerifyRequest { password, source: IpAddr::from([192, 0, 2, 1]), lane: Lane::Fresh, now: at(0) }
     }
 
     #[tokio::test]
@@ -399,7 +407,7 @@ mod tests {
             (with_password("right"), "zoe", "", "refused"),
             (with_password("right"), "nobody", "right", "refused"),
             (suspended, "zoe", "right", "refused"),
-            // Nobody to ask by bind.
+            // No directory to bind to.
             (unreadable, "zoe", "right", "unavailable"),
             (none, "zoe", "right", "unavailable"),
         ] {
@@ -419,15 +427,15 @@ mod tests {
             verifier.digest(*person.entry_uuid.as_bytes(), &good),
             verifier.digest(*person.entry_uuid.as_bytes(), &bad),
         );
-        assert_eq!(verifier.prove(&person, good_digest, None, asking(&good)).await, Proof::Right);
-        assert_eq!(verifier.prove(&person, bad_digest, None, asking(&bad)).await, Proof::Wrong);
+        assert_eq!(verifier.prove(&person, good_digest, None, request(&good)).await, Proof::Right);
+        assert_eq!(verifier.prove(&person, bad_digest, None, request(&bad)).await, Proof::Wrong);
         let (good, bad) = (good_digest, bad_digest);
         assert_eq!(verifier.recall(&good, &person, at(599)), Some(Proof::Right));
         assert_eq!(verifier.recall(&bad, &person, at(4)), Some(Proof::Wrong));
         assert_eq!(verifier.recall(&bad, &person, at(5)), None);
         // An equal entry that was written again is another state.
         assert_eq!(verifier.recall(&good, &Arc::new((*person).clone()), at(1)), None);
-        assert_eq!(verifier.recall(&good, &person, at(1)), None, "and the old verdict is gone");
+        assert_eq!(verifier.recall(&good, &person, at(1)), None, "and the old result is gone");
     }
 
     #[tokio::test]
@@ -448,7 +456,7 @@ mod tests {
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");
         for n in 0..10 {
             assert_eq!(login(&view, "zoe", &format!("guess {n}"), at(1)).await, "refused");
-            // The same once more is no guess.
+            // Repeating the same password is not another guess.
             assert_eq!(login(&view, "zoe", &format!("guess {n}"), at(1)).await, "refused");
         }
         assert_eq!(login(&view, "zoe@example.edu", "one more", at(1)).await, "throttled");
@@ -457,6 +465,10 @@ mod tests {
             assert_eq!(login(&view, "nobody", &format!("guess {n}"), at(2)).await, "refused");
             assert_eq!(login(&view, "nobody", &format!("guess {n}"), at(2)).await, "refused");
         }
-        assert_eq!(login(&view, "nobody", "one more", at(2)).await, "throttled", "no way to tell who exists");
+        assert_eq!(
+            login(&view, "nobody", "one more", at(2)).await,
+            "throttled",
+            "throttling does not reveal who exists"
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! What an entry of the directory means to the mail core.
+//! Maps directory entries to the records of the mail core.
 //!
-//! A new LDAP attribute that the mail core obeys is read here: its name in `provost-schema`, its value in [`Person`].
+//! A new LDAP attribute that the mail core obeys is read here: its name is in `provost-schema`, its value in
+//! [`Person`].
 
 use std::sync::Arc;
 
@@ -12,40 +13,40 @@ use uuid::Uuid;
 use crate::snapshot::{AddressRecord, PersonRecord, Record, dn_key};
 use crate::{AddressKind, Affiliation, Group, Person, PersonState, Vacation};
 
-/// Most `userPassword` values that are looked at: each may cost one hashing at a login.
+/// Most `userPassword` values read: each may cost one hash at a login.
 const PASSWORDS_MAX: usize = 4;
-/// Longest `userPassword` value, in octets; an argon2 one has about a hundred.
+/// Longest `userPassword` value, octets; an argon2 hash has about a hundred.
 const PASSWORD_OCTETS_MAX: usize = 1024;
-/// Most `provostRole` values.
+/// Most `provostRole` values read.
 const ROLES_MAX: usize = 16;
-/// Most `mailLocalAddress` values.
+/// Most `mailLocalAddress` values read.
 const PROJECTED_MAX: usize = 256;
-/// Longest short text (name, subject, language), in characters.
+/// Longest short text (name, subject, language), characters.
 const SHORT_CHARS_MAX: usize = 512;
-/// Longest vacation text, in characters.
+/// Longest vacation text, characters.
 const VACATION_CHARS_MAX: usize = 16 * 1024;
-/// RFC 5230 §4.1: days between two replies when nothing is said.
+/// Default days between two vacation replies to one sender (RFC 5230 §4.1).
 const VACATION_INTERVAL_DAYS: u16 = 7;
-/// Longest interval, in days.
+/// Longest interval between vacation replies, days.
 const VACATION_INTERVAL_MAX: u16 = 365;
 
-/// Most members of a group: 16 octets of memory each.
+/// Most members of a group; each takes 16 octets of memory.
 const MEMBERS_MAX: usize = 200_000;
-/// Longest `cn` of a group or a setting, in octets.
+/// Longest `cn` of a group or a setting, octets.
 const NAME_OCTETS_MAX: usize = 256;
 
-/// What came of an entry.
+/// The result of mapping one entry.
 #[derive(Debug)]
 pub(crate) enum Mapped {
-    /// The mail core obeys it.
+    /// A record that the mail core uses.
     Record(Record),
-    /// It is none of the mail core's business.
+    /// An entry that the mail core ignores.
     Other,
-    /// It should be, and cannot be read.
+    /// An entry that the mail core needs and cannot read, with the reason.
     Unmappable(&'static str),
 }
 
-/// Reads one entry of the directory below `suffix`.
+/// Maps one entry of the directory below `suffix`.
 pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> Mapped {
     let mapped = if entry.has_class(class::PROVOST_ACCOUNT) {
         person(entry_uuid, entry)
@@ -89,7 +90,8 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
     Ok(Record::Person(Arc::new(PersonRecord { person: Arc::new(person), projected })))
 }
 
-/// Absent is active. A word that we do not know lets mail in and nobody log in: the careful side of both.
+/// Maps provostState. Absent means active. An unknown value means suspended, the safe choice: mail is accepted and
+/// login refused.
 fn state(text: Option<&str>) -> PersonState {
     match text.map(str::to_ascii_lowercase).as_deref() {
         None | Some("active" | "invited" | "grace" | "alumni" | "closing") => PersonState::Active,
@@ -112,13 +114,14 @@ fn affiliation(entry: &Entry) -> Affiliation {
     }
 }
 
-/// RFC 2798 §2.7: as Accept-Language, of which the first counts: `fr`, `fr-CA;q=0.8, en`.
+/// Reads preferredLanguage (RFC 2798 §2.7), which has the form of Accept-Language; the first tag counts: `fr`,
+/// `fr-CA;q=0.8, en`.
 fn language(text: &str) -> Option<Box<str>> {
     let first = text.trim().get(..2)?.to_ascii_lowercase();
     matches!(first.as_str(), "fr" | "en").then(|| first.into())
 }
 
-/// `mailAutoReplyMode: reply` turns it on; the dates bound it.
+/// Maps the vacation rule. `mailAutoReplyMode: reply` turns it on; the dates bound it.
 fn vacation(entry: &Entry) -> Option<Vacation> {
     let mode = entry.first(attr::MAIL_AUTO_REPLY_MODE)?;
     if !mode.eq_ignore_ascii_case("reply") {
@@ -166,29 +169,29 @@ fn address(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
 
 fn domain(entry: &Entry) -> Result<Record, &'static str> {
     let text = entry.first(attr::PROVOST_DOMAIN).ok_or("a domain entry without domain")?;
-    // What an address of it would look like: the same rules, the same lower case.
+    // An address of the domain is subject to the same rules and gives the same lower case.
     let address = Address::from_parts("postmaster", text).map_err(|_| "a domain entry whose domain is none")?;
     Ok(Record::Domain(address.domain().into()))
 }
 
-/// What an entry states; whether that keeps the setting's rule is found out where it meets what was stated before.
+/// Maps a setting as stated. Whether it keeps its rule is decided where the previous value is known.
 fn setting(entry: &Entry) -> Result<Record, &'static str> {
     let name = name(entry).ok_or("a setting without a cn of at most 256 octets")?;
-    // One value and one octet more than allowed, so that what is too long stays too long and is reported as such.
+    // One value and one octet more than allowed are kept, so that an excess stays visible and is reported.
     let bounded = |text: &str| text.chars().take(VALUE_OCTETS_MAX + 1).collect::<String>().into_boxed_str();
     let values = entry.texts(attr::PROVOST_VALUE).take(VALUES_MAX + 1).map(bounded).collect();
     let dn = entry.dn.as_str().into();
     Ok(Record::Setting(Arc::new(Stated { name, dn, values, last_good: None })))
 }
 
-/// The `ou` of an entry right below the suffix that holds what the mail core reads.
+/// Returns the `ou` of a container that the mail core reads, directly below the suffix.
 fn container(entry: &Entry, suffix: &Dn) -> Option<&'static str> {
     let name = entry.dn.rdn_value(attr::OU).filter(|_| entry.dn.parent().as_ref() == Some(suffix))?;
     let known = [ou::PEOPLE, ou::ADDRESSES, ou::GROUPS, ou::DOMAINS, ou::POLICIES, ou::SERVICES];
     known.into_iter().find(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Groups elsewhere in the tree are other programs' affair.
+/// Whether the entry is a group directly below `ou=groups`. Groups elsewhere belong to other programs.
 fn is_group(entry: &Entry) -> bool {
     let has_class = entry.has_class(class::GROUP_OF_NAMES) || entry.has_class(class::PROVOST_GROUP);
     has_class && entry.dn.parent().as_ref().and_then(|dn| dn.rdn_value(attr::OU)).is_some_and(is_groups)
@@ -210,7 +213,7 @@ fn group(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
     Ok(Record::Group(Arc::new(Group { entry_uuid, name, dn, members: members.into() })))
 }
 
-/// The `cn` that names the entry: that of the RDN, else the first.
+/// Returns the `cn` in the RDN, else the first `cn`.
 fn name(entry: &Entry) -> Option<Box<str>> {
     let name = entry.dn.rdn_value(attr::CN).or_else(|| entry.first(attr::CN).map(str::to_owned))?;
     (1..=NAME_OCTETS_MAX).contains(&name.len()).then(|| name.into_boxed_str())
@@ -309,7 +312,7 @@ mod tests {
         let bare = |dn: &str, class: &str| {
             let entry = Entry::new(Dn::parse(dn).unwrap()).with(attr::OBJECT_CLASS, class);
             let member = |entry: Entry, n| entry.with(attr::MEMBER, person_dn(n));
-            // Once more in another spelling.
+            // The same member again, spelled differently.
             member(member(entry, 1), 2).with(attr::MEMBER, person_dn(1).to_uppercase()).with(attr::MEMBER, "not a dn")
         };
         for (dn, class, is_group) in [

@@ -1,5 +1,6 @@
-//! A person as the mail core sees them.
+//! A person with an account, as the mail core uses it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,23 +8,23 @@ use provost_entry::Address;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// eduPerson affiliations that Provost knows.
+/// The eduPerson affiliations that Provost distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Affiliation {
-    /// Somebody enrolled.
+    /// An enrolled student.
     Student,
-    /// Somebody who teaches.
+    /// A teacher.
     Faculty,
-    /// Somebody employed.
+    /// An employee.
     Staff,
-    /// Graduated: keeps account and address.
+    /// A graduate, who keeps account and address.
     Alum,
-    /// Any affiliation that this version does not know.
+    /// Any other affiliation.
     Other,
 }
 
 impl Affiliation {
-    /// The eduPerson word, lower case; `other` for anything else.
+    /// Returns the eduPerson value in lower case; `other` for any unknown one.
     pub fn word(self) -> &'static str {
         match self {
             Self::Student => "student",
@@ -35,31 +36,31 @@ impl Affiliation {
     }
 }
 
-/// What a person may do now.
+/// What a person may do: receive mail, log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PersonState {
-    /// Receives and logs in.
+    /// Receives mail and may log in.
     Active,
-    /// Receives, does not log in.
+    /// Receives mail, may not log in.
     Suspended,
-    /// Neither receives nor logs in.
+    /// Neither receives mail nor may log in.
     Closed,
 }
 
-/// A vacation rule as the directory holds it.
+/// A vacation rule from the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacation {
-    /// First moment; `None` is always. Seconds since 1970.
+    /// First second of the absence, since 1970; `None` has no beginning.
     pub start: Option<i64>,
-    /// Last moment; `None` is no end.
+    /// Last second of the absence, since 1970; `None` has no end.
     pub end: Option<i64>,
-    /// Subject without language, `fr`, `en`.
+    /// Subject for readers of any language.
     pub subject: Option<Box<str>>,
     /// Subject of the reply in French.
     pub subject_fr: Option<Box<str>>,
     /// Subject of the reply in English.
     pub subject_en: Option<Box<str>>,
-    /// Text without language.
+    /// Text for readers of any language.
     pub text: Option<Box<str>>,
     /// Text of the reply in French.
     pub text_fr: Option<Box<str>>,
@@ -70,40 +71,72 @@ pub struct Vacation {
 }
 
 impl Vacation {
-    /// Whether it answers at `now`.
+    /// Whether the rule is in force at `now`.
     pub fn is_on(&self, now: Timestamp) -> bool {
         self.start.is_none_or(|start| start <= now.as_second()) && self.end.is_none_or(|end| now.as_second() <= end)
     }
 }
 
-/// A person with an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A person with an account. `Debug` redacts the passwords.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// Key of the account in the store: never reused.
+    /// The entryUUID, key of the account in the store; never reused.
     pub entry_uuid: Uuid,
-    /// Their DN, for a bind.
+    /// The DN of the entry, for a bind.
     pub dn: Box<str>,
     /// Login name (uid, RFC 4519 §2.39), unique at the site.
     pub uid: Box<str>,
-    /// Name as shown.
+    /// The display name.
     pub display_name: Box<str>,
-    /// Primary address: the one of the person's that pages and letters show.
+    /// The primary address, shown on pages and printed slips.
     pub primary: Address,
-    /// What they may do.
+    /// What the person may do.
     pub state: PersonState,
-    /// Affiliation that decides.
+    /// The affiliation that selects quota and rules.
     pub affiliation: Affiliation,
-    /// `fr` or `en` when the directory says so.
+    /// The preferred language, `fr` or `en`, when the directory states one.
     pub language: Option<Box<str>>,
     /// userPassword values; empty when the mail core may not read them.
     pub passwords: Vec<Box<str>>,
-    /// Octets; `None` is the default.
+    /// The person's own quota, octets; `None` selects the quota of the affiliation.
     pub quota_octets: Option<u64>,
-    /// The vacation rule, on or not yet or no longer.
+    /// The vacation rule, in force or not.
     pub vacation: Option<Box<Vacation>>,
-    /// Values of provostRole as they are in the directory.
+    /// The values of provostRole, as in the directory.
     pub roles: Vec<Box<str>>,
 }
 
-/// People are shared, never copied.
+/// A shared person; people are never copied.
 pub type PersonRef = Arc<Person>;
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person")
+            .field("entry_uuid", &self.entry_uuid)
+            .field("dn", &self.dn)
+            .field("uid", &self.uid)
+            .field("display_name", &self.display_name)
+            .field("primary", &self.primary)
+            .field("state", &self.state)
+            .field("affiliation", &self.affiliation)
+            .field("language", &self.language)
+            .field("passwords", &format_args!("[{} redacted]", self.passwords.len()))
+            .field("quota_octets", &self.quota_octets)
+            .field("vacation", &self.vacation)
+            .field("roles", &self.roles)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::bare_person;
+
+    #[test]
+    fn debug_redacts_the_passwords() {
+        let mut person = bare_person(1, "zoe");
+        person.passwords = vec!["{SSHA}hash".into()];
+        let text = format!("{person:?}");
+        assert!(text.contains("zoe") && text.contains("[1 redacted]") && !text.contains("hash"), "{text}");
+    }
+}

@@ -1,4 +1,4 @@
-//! When the snapshot is saved: the newest checkpoint, one writer at a time.
+//! Saving of the snapshot: always the newest checkpoint, by one writer at a time.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use provost_client::Cookie;
 
 use crate::{Snapshot, file};
 
-/// A snapshot and the cookie that goes with it. The cookie may be older than the snapshot, never newer.
+/// A snapshot and its cookie. The cookie may be older than the snapshot, never newer.
 #[derive(Clone, Default)]
 struct Checkpoint {
     version: u64,
@@ -17,14 +17,14 @@ struct Checkpoint {
     cookie: Option<Cookie>,
 }
 
-/// What was written last.
+/// The checkpoint that was written last, and the duration of the write.
 #[derive(Default)]
 struct Written {
     version: u64,
     took: Duration,
 }
 
-/// The file and what is to be written to it.
+/// The file, and the newest checkpoint for it.
 pub(crate) struct Saver {
     path: PathBuf,
     checkpoint: Mutex<Checkpoint>,
@@ -36,7 +36,7 @@ impl Saver {
         Self { path, checkpoint: Mutex::default(), written: tokio::sync::Mutex::default() }
     }
 
-    /// The newest state: another snapshot, or another cookie for the same one.
+    /// Records the newest state: another snapshot, or another cookie for the same one.
     pub(crate) fn checkpoint(&self, snapshot: Option<Arc<Snapshot>>, cookie: Option<&Cookie>) {
         let mut checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         checkpoint.version += 1;
@@ -46,7 +46,7 @@ impl Saver {
         }
     }
 
-    /// Writes the newest checkpoint, unless it is written already.
+    /// Writes the newest checkpoint, unless the file holds it already.
     pub(crate) async fn save(&self) -> io::Result<()> {
         let mut written = self.written.lock().await;
         let checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -60,7 +60,7 @@ impl Saver {
         Ok(())
     }
 
-    /// How long the last writing took; `None` while one is running.
+    /// Returns how long the last write took; `None` while one is running.
     pub(crate) fn took(&self) -> Option<Duration> {
         self.written.try_lock().ok().map(|written| written.took)
     }

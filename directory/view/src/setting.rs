@@ -1,4 +1,4 @@
-//! The settings that all nodes share, as far as they stand in the directory, and what is in force.
+//! Settings that all nodes share: the values that the directory states, and the values in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, St
 use crate::shards::Key;
 use crate::snapshot::Domains;
 
-/// What the entries state, and what follows from it.
+/// The values that the entries state, and the values in force that result.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     fallback: Arc<Fallback>,
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// With what counts where the directory states nothing.
+    /// Starts without entries; `fallback` applies where the directory states nothing.
     pub(crate) fn new(fallback: Fallback) -> Self {
         let in_force = Arc::new(SharedSettings::of_file(&fallback));
         Self { fallback: Arc::new(fallback), stated: BTreeMap::new(), in_force }
@@ -27,8 +27,8 @@ impl Settings {
         &self.in_force
     }
 
-    /// What an entry states now, with the last good value beside one that breaks the rule: that of the same entry, or of
-    /// an entry of the same name (a server that was filled again has other entryUUIDs).
+    /// Adds the last good value to a stated one that breaks its rule. That value comes from the same entry, or from
+    /// another entry of the same name, because a refilled server has new entryUUIDs.
     pub(crate) fn with_last_good(&self, key: &Key, stated: Arc<Stated>, domains: &Domains) -> Arc<Stated> {
         let is_served = |domain: &str| domains.contains_key(domain);
         let served = served(domains, &is_served);
@@ -44,9 +44,9 @@ impl Settings {
         Arc::new(Stated { last_good, ..(*stated).clone() })
     }
 
-    /// Takes an entry in. What is in force follows with [`Settings::resolve`].
+    /// Inserts an entry. [`Settings::resolve`] then updates the values in force.
     pub(crate) fn insert(&mut self, key: Key, stated: Arc<Stated>) {
-        // What is left out counts as not stated. Names are few: so many entries are a mistake.
+        // An excess setting counts as not stated. The names are few, so this many entries are a mistake.
         if self.stated.len() >= SETTINGS_MAX && !self.stated.contains_key(&key) {
             tracing::warn!(dn = %stated.dn, "more than {SETTINGS_MAX} settings: this one is not looked at");
             return;
@@ -54,12 +54,12 @@ impl Settings {
         self.stated.insert(key, stated);
     }
 
-    /// Takes an entry out.
+    /// Removes an entry.
     pub(crate) fn remove(&mut self, key: &Key) {
         self.stated.remove(key);
     }
 
-    /// Finds out what is in force now.
+    /// Updates the values in force.
     pub(crate) fn resolve(&mut self, domains: &Domains) {
         let is_served = |domain: &str| domains.contains_key(domain);
         let stated = self.stated.values().map(Arc::as_ref);
@@ -67,7 +67,7 @@ impl Settings {
     }
 }
 
-/// A directory without domains was not read yet, or is being filled.
+/// Returns how to test whether a domain is served. A directory without domains is not loaded yet, or is being filled.
 fn served<'a>(domains: &Domains, is_served: &'a dyn Fn(&str) -> bool) -> ServedDomains<'a> {
     if domains.is_empty() { ServedDomains::Unknown } else { ServedDomains::Known(is_served) }
 }

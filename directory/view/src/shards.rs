@@ -5,12 +5,13 @@ use std::sync::Arc;
 /// A 128-bit key: an entryUUID, or the digest of a name.
 pub(crate) type Key = [u8; 16];
 
-/// Into how many arrays a map is split. A change copies one of them: 35 entries at 35,500, 1,000 at a million.
+/// Number of arrays in a map. A change copies one array: 35 entries at 35,500, 1,000 at a million.
 const SHARDS: usize = 1024;
 
-/// The digest under which a name (address, login, DN) is looked up. Names are not stored twice for the indexes' sake.
+/// Returns the digest by which a name (address, login, DN) is looked up. The indexes then need not store the names
+/// again.
 ///
-/// 128 bits of BLAKE3: nobody can make two names that meet. `kind` keeps the name spaces apart.
+/// 128 bits of BLAKE3: nobody can construct two names with the same digest.
 pub(crate) fn key_of(name: &str) -> Key {
     let mut key = [0; 16];
     let digest = blake3::hash(name.as_bytes());
@@ -18,10 +19,10 @@ pub(crate) fn key_of(name: &str) -> Key {
     key
 }
 
-/// One part of the map: pairs in order of their keys.
+/// One array of the map: pairs in ascending order of their keys.
 type Shard<V> = Arc<Vec<(Key, V)>>;
 
-/// Copy-on-write map from [`Key`]. `clone` copies [`SHARDS`] pointers; a change copies one array at most.
+/// A copy-on-write map from [`Key`]. `clone` copies [`SHARDS`] pointers; a change copies at most one array.
 #[derive(Clone)]
 pub(crate) struct Shards<V> {
     shards: Box<[Shard<V>]>,
@@ -35,7 +36,7 @@ impl<V> Default for Shards<V> {
     }
 }
 
-/// UUIDs of version 1 and 7 share most of their bits with their neighbours, so all bits take part.
+/// Returns the array of a key. Uses all bits: UUIDs of version 1 and 7 share most of them with their neighbours.
 fn shard_of(key: &Key) -> usize {
     let number = u128::from_be_bytes(*key);
     let folded = ((number >> 64) as u64) ^ (number as u64).rotate_left(23);
@@ -43,19 +44,19 @@ fn shard_of(key: &Key) -> usize {
 }
 
 impl<V: Clone> Shards<V> {
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The value under `key`.
+    /// Returns the value of `key`.
     pub(crate) fn get(&self, key: &Key) -> Option<&V> {
         let shard = self.shards.get(shard_of(key))?;
         let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         shard.get(at).map(|(_, value)| value)
     }
 
-    /// Puts `value` under `key`; gives back what was there.
+    /// Sets the value of `key`; returns the previous value.
     pub(crate) fn insert(&mut self, key: Key, value: V) -> Option<V> {
         let shard = Arc::make_mut(self.shards.get_mut(shard_of(&key))?);
         match shard.binary_search_by(|(k, _)| k.cmp(&key)) {
@@ -68,21 +69,21 @@ impl<V: Clone> Shards<V> {
         }
     }
 
-    /// Takes `key` out; gives back what was there.
+    /// Removes `key`; returns its value.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<V> {
         let shard = self.shards.get_mut(shard_of(key))?;
-        // Looked up first: an array that does not change is not copied.
+        // Searched first, so that an array that does not change is not copied.
         let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         self.len -= 1;
         Some(Arc::make_mut(shard).remove(at).1)
     }
 
-    /// All pairs, in no particular order.
+    /// Returns all pairs, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &V)> {
         self.shards.iter().flat_map(|shard| shard.iter().map(|(key, value)| (key, value)))
     }
 
-    /// Gives back what the arrays hold beyond their contents (after a bulk load).
+    /// Releases spare capacity of the arrays, after a bulk load.
     pub(crate) fn shrink(&mut self) {
         for shard in &mut self.shards {
             if let Some(shard) = Arc::get_mut(shard) {
@@ -102,7 +103,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
-        /// Any history leaves the same as in a plain map, and copies taken on the way do not change.
+        /// Any history gives the same result as a plain map, and earlier copies do not change.
         #[test]
         fn same_as_a_plain_map(history in prop::collection::vec((any::<bool>(), 0_u8..40, any::<u16>()), 0..200)) {
             let (mut shards, mut plain) = (Shards::default(), HashMap::new());
@@ -129,7 +130,7 @@ mod tests {
     fn neighbouring_uuids_are_spread() {
         let mut shards = Shards::default();
         for n in 0..10_240_u128 {
-            // The shape of slapd's version 1 UUIDs: only the first 32 bits differ.
+            // The form of slapd's version 1 UUIDs: only the first 32 bits differ.
             shards.insert(((n << 96) | 0x1234).to_be_bytes(), ());
         }
         let fullest = shards.shards.iter().map(|shard| shard.len()).max().unwrap();

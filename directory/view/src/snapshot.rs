@@ -9,44 +9,44 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::group::Groups;
-use crate::guard::{Counts, Kind};
+use crate::guard::{Counts, EntryKind};
 use crate::setting::Settings;
 use crate::shards::{Key, Shards, key_of};
 use crate::{Group, Person};
 
-/// What an address entry is for.
+/// The kind of an address entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressKind {
-    /// The one they send from.
+    /// The address from which the person sends.
     Primary,
-    /// An alias: reaches the person beside the primary address.
+    /// An alias, which reaches the person beside the primary address.
     Alias,
-    /// An earlier primary one.
+    /// A former primary address, which still reaches the person.
     Retained,
-    /// A function's.
+    /// An address of a function.
     Role,
-    /// A list's.
+    /// An address of a list.
     List,
-    /// Waiting before it may be given again: receives nothing.
+    /// An address that waits before it may be assigned again, and receives nothing.
     Quarantined,
 }
 
 /// Who receives mail for an address.
 #[derive(Clone, Debug)]
-pub enum Recipient {
-    /// This person.
+pub enum RecipientStatus {
+    /// A person.
     Person(Arc<Person>),
     /// Certainly nobody: 550 5.1.1.
     Unknown,
-    /// The domain is not served here: relaying.
+    /// The domain is not served here, so that mail for it would be relayed.
     NotLocal,
-    /// The account exists and takes no mail: 550 5.2.1.
+    /// The account exists and accepts no mail: 550 5.2.1.
     Closed,
-    /// Cannot be said now: 451 4.3.0.
+    /// The directory cannot answer now: 451 4.3.0.
     Unavailable,
 }
 
-/// An address entry. The owner is known by the digest of its DN, for it may come later than its addresses.
+/// An address entry. It refers to its owner by DN digest, because the owner's entry may arrive later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AddressRecord {
     pub(crate) entry_uuid: Uuid,
@@ -55,10 +55,10 @@ pub(crate) struct AddressRecord {
     pub(crate) owner: Option<Key>,
 }
 
-/// What one entry of the directory is to the mail core.
+/// The record that one directory entry becomes.
 ///
-/// The saved file holds these as they are (postcard: a variant by its number, fields in their order). A new variant goes
-/// to the end; what stands here already is never changed in place: see [`crate::file`].
+/// The saved file holds these in postcard: a variant by its number, fields in order. A new variant goes to the end, and
+/// existing ones never change in place: see [`crate::file`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Record {
     Person(Arc<PersonRecord>),
@@ -66,31 +66,31 @@ pub(crate) enum Record {
     Domain(Arc<str>),
     Group(Arc<Group>),
     Setting(Arc<Stated>),
-    /// An entry right below the suffix that holds entries of one kind, by its `ou` in lower case.
+    /// A container directly below the suffix, by its `ou` in lower case.
     Container(Arc<str>),
 }
 
-/// Served domains and the entries that name them.
+/// The served domains, each with the entry that names it.
 pub(crate) type Domains = BTreeMap<Arc<str>, Key>;
 
-/// A person with what only the indexes need.
+/// A person, with the attributes that only the indexes need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PersonRecord {
     pub(crate) person: Arc<Person>,
-    /// `mailLocalAddress` values beside the primary one: they receive where no address entry says otherwise.
+    /// `mailLocalAddress` values other than the primary address. They receive mail unless an address entry claims them.
     pub(crate) projected: Box<[Address]>,
 }
 
-/// What an address leads to in one snapshot, before it is asked how fresh that is.
+/// What an address resolves to in one snapshot, regardless of how fresh that is.
 pub(crate) enum Lookup {
     Person(Arc<Person>, AddressKind),
-    /// The address stands, its owner does not (yet).
+    /// The address exists and its owner does not (yet).
     Orphan,
     Quarantined,
     Absent,
 }
 
-/// The digest under which a DN is found, whatever its spelling. `None` when it is not a DN.
+/// Returns the digest by which a DN is found, whatever its spelling. `None` when the text is not a DN.
 pub(crate) fn dn_key(dn: &str) -> Option<Key> {
     Dn::parse(dn).ok().map(|dn| key_of(dn.normalised()))
 }
@@ -106,17 +106,17 @@ fn login_key(uid: &str) -> Key {
 /// One immutable state of the directory.
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    /// By entryUUID: the truth, from which everything below follows.
+    /// The records by entryUUID; all indexes below derive from them.
     entries: Shards<Record>,
-    /// DN of a person to entryUUID.
+    /// Index: DN of a person to entryUUID.
     names: Shards<Key>,
-    /// `uid` to entryUUID.
+    /// Index: `uid` to entryUUID.
     logins: Shards<Key>,
-    /// Address to its entry.
+    /// Index: address to its entry.
     addresses: Shards<Arc<AddressRecord>>,
-    /// Address to the person whose `mailLocalAddress` names it.
+    /// Index: address to the person whose `mailLocalAddress` names it.
     projections: Shards<Key>,
-    /// DN of an owner to the addresses.
+    /// Index: DN of an owner to the addresses.
     owned: Shards<Arc<[Arc<AddressRecord>]>>,
     domains: Arc<Domains>,
     groups: Arc<Groups>,
@@ -125,34 +125,34 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// An empty one, with the settings that count where the directory states none.
+    /// Makes an empty snapshot; `fallback` applies where the directory states no setting.
     pub(crate) fn new(fallback: Fallback) -> Self {
         Self { settings: Arc::new(Settings::new(fallback)), ..Self::default() }
     }
 
-    /// The settings that all nodes share, with where each value comes from. Read them where a value is needed, never
-    /// to keep: the next snapshot may hold others.
+    /// Returns the settings that all nodes share, with the origin of each value. Read them where a value is needed and
+    /// do not keep them: the next snapshot may hold others.
     pub fn settings(&self) -> &Arc<SharedSettings> {
         self.settings.in_force()
     }
 
-    /// Octets that the person's account may hold: their own number, else their affiliation's, else the default; `None`
-    /// is no bound.
+    /// Returns the account's quota, octets: the person's own, else that of the affiliation, else the default; `None` is
+    /// unlimited.
     pub fn quota(&self, person: &Person) -> Option<u64> {
         self.settings().quota(person.quota_octets, person.affiliation.word())
     }
 
-    /// The group of that name, case ignored.
+    /// Returns the group of that name, ignoring case.
     pub fn group(&self, name: &str) -> Option<Arc<Group>> {
         self.groups.named(name).cloned()
     }
 
-    /// Every group, by name.
+    /// Returns every group, ordered by name.
     pub fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.all()
     }
 
-    /// The people who are members of the group, by entryUUID, in no particular order.
+    /// Returns the entryUUIDs of the group's members that are people, in no particular order.
     pub fn members(&self, group: &Group) -> Vec<Uuid> {
         let people = group.members.iter().filter_map(|member| self.names.get(member));
         people.map(|key| Uuid::from_bytes(*key)).collect()
@@ -163,12 +163,12 @@ impl Snapshot {
         dn_key(&person.dn).is_some_and(|key| group.has(&key))
     }
 
-    /// The person with this entryUUID.
+    /// Returns the person with this entryUUID.
     pub fn person(&self, entry_uuid: Uuid) -> Option<Arc<Person>> {
         self.person_by_key(entry_uuid.as_bytes())
     }
 
-    /// By login name: an address of theirs or their `uid`, any case.
+    /// Returns the person with this login name: an address or `uid`, ignoring case.
     pub fn by_login(&self, name: &str) -> Option<Arc<Person>> {
         if let Some(person) = self.logins.get(&login_key(name)).and_then(|key| self.person_by_key(key)) {
             return Some(person);
@@ -176,7 +176,7 @@ impl Snapshot {
         self.by_address(&Address::parse(name).ok()?).map(|(person, _)| person)
     }
 
-    /// By address, with its kind. A quarantined address leads nowhere.
+    /// Returns the owner of an address, and its kind. A quarantined address has no owner.
     pub fn by_address(&self, address: &Address) -> Option<(Arc<Person>, AddressKind)> {
         match self.look_up(address) {
             Lookup::Person(person, kind) => Some((person, kind)),
@@ -184,8 +184,7 @@ impl Snapshot {
         }
     }
 
-    /// All addresses that reach one person, with their kinds, the primary one first. Addresses in quarantine are not among
-    /// them.
+    /// Returns all addresses that reach one person with their kinds, the primary one first; none in quarantine.
     pub fn addresses_of(&self, entry_uuid: Uuid) -> Vec<(Address, AddressKind)> {
         let Some(Record::Person(record)) = self.entries.get(entry_uuid.as_bytes()) else { return Vec::new() };
         let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
@@ -197,12 +196,12 @@ impl Snapshot {
         all
     }
 
-    /// How many people there are.
+    /// Returns the number of people.
     pub fn people(&self) -> usize {
-        self.counts.of(Kind::Person)
+        self.counts.of(EntryKind::Person)
     }
 
-    /// The domains served here.
+    /// Returns the domains served here.
     pub fn domains(&self) -> Vec<String> {
         self.domains.keys().map(|domain| domain.to_string()).collect()
     }
@@ -212,7 +211,7 @@ impl Snapshot {
         self.domains.contains_key(domain)
     }
 
-    /// What `address` leads to. An address entry rules; the person's own `mailLocalAddress` counts where there is none.
+    /// Resolves `address`. An address entry has precedence; without one, a person's `mailLocalAddress` applies.
     pub(crate) fn look_up(&self, address: &Address) -> Lookup {
         let key = address_key(address);
         let Some(record) = self.addresses.get(&key) else {
@@ -229,37 +228,37 @@ impl Snapshot {
         owner.map_or(Lookup::Orphan, |person| Lookup::Person(person, record.kind))
     }
 
-    /// What the entry is.
+    /// Returns the record of the entry.
     pub(crate) fn record(&self, entry_uuid: Uuid) -> Option<&Record> {
         self.entries.get(entry_uuid.as_bytes())
     }
 
-    /// The person whose address it is; `None` while they are not there.
+    /// Returns the owner of an address; `None` while the owner's entry is absent.
     pub(crate) fn owner_of(&self, address: &AddressRecord) -> Option<Uuid> {
         address.owner.and_then(|owner| self.names.get(&owner)).map(|key| Uuid::from_bytes(*key))
     }
 
-    /// Every entry that the mail core knows, by entryUUID.
+    /// Returns every record, with its entryUUID.
     pub(crate) fn records(&self) -> impl Iterator<Item = (&Key, &Record)> {
         self.entries.iter()
     }
 
-    /// How many entries of each kind it holds.
+    /// Returns the number of entries of each kind.
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// How many entries it holds, of all kinds.
+    /// Returns the number of entries of all kinds.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// What stands here and, as what it is, not in `next`.
+    /// Counts the entries of this snapshot that `next` lacks, or holds as another kind.
     pub(crate) fn missing_from(&self, next: &Self) -> Counts {
         let mut missing = Counts::default();
         for (key, record) in self.entries.iter() {
-            let kind = Kind::of(record);
-            if next.entries.get(key).map(Kind::of) != Some(kind) {
+            let kind = EntryKind::of(record);
+            if next.entries.get(key).map(EntryKind::of) != Some(kind) {
                 missing.add(kind);
             }
         }
@@ -296,7 +295,7 @@ impl Snapshot {
         }
     }
 
-    /// Puts what the entry is now, in place of what it was.
+    /// Stores a record in place of the entry's previous one.
     pub(crate) fn put(&mut self, entry_uuid: Uuid, record: Record) {
         let key = *entry_uuid.as_bytes();
         let record = match record {
@@ -318,15 +317,15 @@ impl Snapshot {
             }
             Record::Container(_) => {}
         }
-        self.counts.add(Kind::of(&record));
+        self.counts.add(EntryKind::of(&record));
         self.entries.insert(key, record);
     }
 
-    /// Takes an entry out; whether it was there.
+    /// Removes an entry; returns whether it was there.
     pub(crate) fn remove(&mut self, entry_uuid: Uuid) -> bool {
         let key = *entry_uuid.as_bytes();
         let Some(record) = self.entries.remove(&key) else { return false };
-        self.counts.subtract(Kind::of(&record));
+        self.counts.subtract(EntryKind::of(&record));
         match record {
             Record::Person(record) => self.forget_person(&key, &record),
             Record::Address(record) => self.forget_address(&record),
@@ -350,7 +349,7 @@ impl Snapshot {
         Arc::make_mut(&mut self.settings).resolve(&self.domains);
     }
 
-    /// Gives back spare room after a bulk load.
+    /// Releases spare capacity after a bulk load.
     pub(crate) fn shrink(&mut self) {
         self.entries.shrink();
         self.names.shrink();
@@ -370,7 +369,7 @@ impl Snapshot {
         }
     }
 
-    /// An index entry is taken out only if it is this person's: another may have taken the name over meanwhile.
+    /// Removes the index entries of a person, except those that another person has taken over meanwhile.
     fn forget_person(&mut self, key: &Key, record: &PersonRecord) {
         if let Some(name) = dn_key(&record.person.dn) {
             forget(&mut self.names, &name, key);
@@ -479,7 +478,7 @@ mod tests {
     #[test]
     fn an_address_that_went_to_another_entry_stays_when_the_old_one_goes() {
         let mut snapshot = filled();
-        // The new entry's event overtakes the old one's deletion.
+        // The new entry's event arrives before the old one's deletion.
         snapshot.put(uuid(31), address_entry(31, "zoe.roy@example.edu", AddressKind::Primary, Some(2)));
         snapshot.remove(uuid(12));
         assert_eq!(at(&snapshot, "zoe.roy@example.edu"), "another");
@@ -514,12 +513,12 @@ mod tests {
         let mut snapshot = filled();
         snapshot.put(uuid(31), group(31, "Help Desk", &[1, 7]));
         let desk = snapshot.group("help desk").unwrap();
-        assert_eq!(snapshot.members(&desk), [uuid(1)], "7 is nobody yet");
+        assert_eq!(snapshot.members(&desk), [uuid(1)], "the entry of 7 is not there yet");
         snapshot.put(uuid(7), person(7, "late"));
         assert_eq!(snapshot.members(&desk).len(), 2);
         let is_member = |n| snapshot.is_member(&snapshot.person(uuid(n)).unwrap(), &desk);
         assert!(is_member(1) && is_member(7) && !is_member(2));
-        // Renamed: the old name leads nowhere.
+        // After a rename, the old name finds nothing.
         snapshot.put(uuid(31), group(31, "Desk", &[1]));
         assert!(snapshot.group("help desk").is_none());
         snapshot.put(uuid(32), group(32, "desk", &[2]));
@@ -546,14 +545,14 @@ mod tests {
             assert_eq!(guard(&snapshot), (5, 1), "{bad}");
             assert_eq!(snapshot.settings().origin("removal-guard"), Origin::LastGood(dn.clone()));
         }
-        // Another entry of the name, as after a directory was filled again, before the old one is known to be gone.
+        // Another entry of the same name, as after a refill of the directory, before the old one is known to be gone.
         snapshot.put(uuid(2), setting("removal-guard", "many"));
         snapshot.remove(uuid(1));
         assert_eq!(guard(&snapshot), (5, 1));
         snapshot.put(uuid(2), setting("removal-guard", "7"));
         assert_eq!(guard(&snapshot), (7, 0));
         snapshot.remove(uuid(2));
-        assert_eq!(guard(&snapshot), (30, 0), "deleted: the node's file counts");
+        assert_eq!(guard(&snapshot), (30, 0), "deleted: the node's file applies");
     }
 
     #[test]
@@ -562,7 +561,7 @@ mod tests {
         let in_force =
             |snapshot: &Snapshot| (snapshot.settings().mail_domain.clone(), snapshot.settings().faults().len());
         snapshot.put(uuid(1), setting("mail-domain", "old.example"));
-        assert_eq!(in_force(&snapshot), ("old.example".into(), 0), "nothing is known of domains");
+        assert_eq!(in_force(&snapshot), ("old.example".into(), 0), "no domain is known");
         for (n, name) in [(21, "example.edu"), (22, "old.example")] {
             snapshot.put(uuid(n), domain(name));
         }
@@ -570,7 +569,7 @@ mod tests {
         snapshot.put(uuid(1), setting("mail-domain", "nowhere.example"));
         assert_eq!(in_force(&snapshot), ("old.example".into(), 1), "the last good one");
         snapshot.put(uuid(23), domain("nowhere.example"));
-        assert_eq!(in_force(&snapshot), ("nowhere.example".into(), 0), "now it is served");
+        assert_eq!(in_force(&snapshot), ("nowhere.example".into(), 0), "now the domain is served");
         snapshot.remove(uuid(23));
         assert_eq!(in_force(&snapshot), ("old.example".into(), 1));
     }
@@ -589,7 +588,7 @@ mod tests {
         let mut snapshot = filled();
         let copy = snapshot.clone();
         snapshot.remove(uuid(1));
-        assert_eq!(copy.missing_from(&snapshot).of(Kind::Person), 1);
+        assert_eq!(copy.missing_from(&snapshot).of(EntryKind::Person), 1);
         assert_eq!(at(&copy, "zoe.tremblay@example.edu"), "zoe");
         assert_eq!((copy.people(), snapshot.people()), (2, 1));
     }

@@ -5,22 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 
-/// How fresh the View is.
+/// The freshness and the counts of the View.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// A complete state was read once (now or before a restart).
+    /// Whether a complete state was ever read, now or before a restart.
     pub complete: bool,
-    /// A live session to a ready server holds, so that "not there" can be believed.
+    /// Whether a live session to a ready server stands, so that absence can be believed.
     pub current: bool,
-    /// When the last contact was.
+    /// The last contact with the directory.
     pub last_contact: Option<Timestamp>,
-    /// Which server it follows.
+    /// The server that the View follows.
     pub source: Option<String>,
-    /// People in the snapshot.
+    /// Number of people in the snapshot.
     pub people: usize,
-    /// Settings in the directory that break their rule and are not in force.
+    /// Number of settings in the directory that break their rule and are not in force.
     pub bad_settings: usize,
-    /// Why a refresh was parked, when one was.
+    /// Why a refresh was parked, while it is.
     pub parked: Option<String>,
 }
 
@@ -38,29 +38,29 @@ impl Health {
         self.complete.load(Ordering::Acquire)
     }
 
-    /// Whether absence can be believed. To be read *before* the snapshot that is asked.
+    /// Whether absence can be believed. Read it *before* the snapshot in question.
     pub(crate) fn certain(&self) -> bool {
         self.complete() && self.current.load(Ordering::Acquire)
     }
 
-    /// A complete state is in the snapshot.
+    /// Records that the snapshot holds a complete state.
     pub(crate) fn set_complete(&self) {
         self.complete.store(true, Ordering::Release);
     }
 
-    /// The session to the server stands, or no longer.
+    /// Records whether the session to the server stands.
     pub(crate) fn set_current(&self, current: bool) {
         self.current.store(current, Ordering::Release);
         metrics::gauge!("view_current").set(f64::from(u8::from(current)));
     }
 
-    /// Changes what only people read.
+    /// Changes the part that only people read.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Status)) {
-        // A poisoned lock holds a readable status all the same.
+        // A poisoned lock still holds a readable status.
         change(&mut self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
-    /// The whole status; what is counted in the snapshot (`people`, `bad_settings`) is the caller's to fill.
+    /// Returns the whole status. The caller fills in what is counted in the snapshot (`people`, `bad_settings`).
     pub(crate) fn read(&self) -> Status {
         let mut status = self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         status.complete = self.complete();

@@ -1,4 +1,4 @@
-//! Small records for this room's tests.
+//! Small records for this crate's tests.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub(crate) fn container(name: &str) -> Record {
     Record::Container(name.into())
 }
 
-/// A setting in its place.
+/// Returns a setting with its DN.
 pub(crate) fn setting(name: &str, value: &str) -> Record {
     let container = Definition::named(name).map_or("policies", |definition| definition.container);
     let dn = format!("cn={name},ou={container},dc=example,dc=edu").into();

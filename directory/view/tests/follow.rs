@@ -1,5 +1,5 @@
-//! The View behind a real slapd 2.5.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests count as tests
+//! The View against a real slapd 2.5.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
 
 #[path = "../../client/tests/slapd/mod.rs"]
 mod slapd;
@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use provost_client::{Control, Directory};
 use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::{attr, class};
-use provost_view::{Address, Fallback, Login, LoginAttempt, PasswordSource, Recipient, Secret, View, ViewConfig};
+use provost_view::{Address, Fallback, Login, LoginAttempt, PasswordSource, RecipientStatus, Secret, View, ViewConfig};
 use slapd::{Slapd, address, config_of, eventually, person, person_dn};
 
-/// The bound on a change taking effect (the issue's: under a second).
+/// Bound on the time until a change takes effect.
 const CHANGE: Duration = Duration::from_secs(1);
-/// The bound on noticing that a server is gone or frozen: idle time, probe, slack.
+/// Bound on noticing a dead or frozen server: idle time, probe, slack.
 const NOTICE: Duration = Duration::from_secs(6);
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -33,7 +33,7 @@ fn view(folder: &Path, directory: Directory, passwords: PasswordSource) -> View 
 
 fn at(view: &View, local: &str) -> String {
     match view.recipient(&Address::from_parts(local, "example.edu").unwrap()) {
-        Recipient::Person(person) => person.uid.to_string(),
+        RecipientStatus::Person(person) => person.uid.to_string(),
         other => format!("{other:?}").to_lowercase(),
     }
 }
@@ -116,7 +116,7 @@ async fn logins_by_hash_and_by_bind() {
     let hash = provost_credential::hash(&Secret::new("hashed"), provost_credential::Scheme::Ssha);
     let password = AttributeDescription::of(attr::USER_PASSWORD);
     directory.modify(&person_dn(1), replace(password.clone(), &[&hash]), Control::default()).await.unwrap();
-    // A scheme that slapd knows and we do not: base64 of the MD5 of "password 2" and "password 3".
+    // A scheme that slapd supports and we do not: base64 of the MD5 of "password 2" and "password 3".
     for (n, hash) in [(2, "{MD5}vBQOYQbgw7RGdy19kCgFAQ=="), (3, "{MD5}SMt+pOBqDygE9xBtZMHGnQ==")] {
         directory.modify(&person_dn(n), replace(password.clone(), &[hash]), Control::default()).await.unwrap();
     }
@@ -136,9 +136,9 @@ async fn logins_by_hash_and_by_bind() {
         assert_eq!(login(view, "p1@example.edu", "hashed").await, "accepted");
         assert_eq!(login(view, "p1", "wrong").await, "refused");
         assert_eq!(login(view, "nobody", "wrong").await, "refused");
-        // No hash that we can verify: the directory is asked.
+        // No hash of a supported scheme: the directory verifies by bind.
         assert_eq!(login(view, "p2", "password 2").await, "accepted");
-        // RFC 8265 §4.2: whichever form the keyboard sends.
+        // RFC 8265 §4.2: every form of a character that a keyboard sends is accepted.
         for typed in ["café café", "cafe\u{301} café", "café\u{A0}café"] {
             assert_eq!(login(view, "p4", typed).await, "accepted", "{typed:?}");
         }
@@ -184,7 +184,7 @@ fn config_directory(slapd: &Slapd) -> Directory {
 }
 
 #[tokio::test]
-async fn with_nothing_at_all_it_cannot_say() {
+async fn without_file_and_directory_it_is_unavailable() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::new(config_of(&[("ldap://127.0.0.1:1", provost_client::ServerRole::Provider)]));
     std::fs::write(folder.path().join("view"), "damaged").unwrap();
@@ -194,7 +194,7 @@ async fn with_nothing_at_all_it_cannot_say() {
     assert!(!view.status().complete);
 }
 
-/// An earlier program put back finds a file that it does not know: it asks the directory, and writes a file of its own.
+/// An earlier program finds a file of a later version: it reads the directory, and writes its own file.
 #[tokio::test]
 async fn a_file_of_a_later_version_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
@@ -234,7 +234,7 @@ async fn a_frozen_server_is_noticed() {
     eventually(Duration::from_secs(30), "thawed", || view.status().current).await;
 }
 
-/// What is gone when the View comes back is gone in it too; an emptied directory is not believed.
+/// Entries deleted while the View was away are removed; an emptied directory is not believed.
 #[tokio::test]
 async fn deletions_while_away_and_the_guard() {
     let folder = tempfile::tempdir().unwrap();
@@ -267,7 +267,7 @@ async fn deletions_while_away_and_the_guard() {
     assert_eq!((third.status().people, at(&third, "p7").as_str()), (39, "p7"));
     assert!(!third.status().current);
 
-    // Another guard counts within a second, although the next try is due after thirty.
+    // Another guard takes effect within a second, although the next retry is due after thirty.
     directory.add(setting("removal-guard", "50")).await.unwrap();
     let parked_by = |guard: &str| third.status().parked.is_some_and(|why| why.contains(guard));
     eventually(CHANGE, "parked by the new guard", || parked_by("the guard is 50 %")).await;

@@ -1,5 +1,5 @@
-//! The View at the model site's size: 35,500 people, two addresses each.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests count as tests
+//! The View at the size of the model site: 35,500 people with two addresses each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
 
 #[path = "../../client/tests/slapd/mod.rs"]
 mod slapd;
@@ -10,16 +10,16 @@ use futures_util::StreamExt;
 use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use slapd::{Slapd, address, eventually, person};
 
-/// People of the test: enough to see quadratic work, few enough for a debug build.
+/// People in the test: enough to notice quadratic work, few enough for a debug build.
 const PEOPLE: u32 = 4000;
 
-/// Resident memory of this process, in octets.
+/// Returns the resident memory of this process, octets.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// CPU time of this process, in clock ticks of 10 ms.
+/// Returns the CPU time of this process, clock ticks of 10 ms.
 fn ticks() -> u64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<_> = text.rsplit(')').next().unwrap().split(' ').collect();
@@ -36,7 +36,7 @@ async fn a_bulk_import_is_followed_while_it_runs_and_loaded_again() {
         credential_ttl: Duration::from_secs(600),
         fallback: Fallback::default(),
     };
-    // The adding is the client's work, the following the View's: one process each would blur neither.
+    // Adding is the client's work and following the View's: both run in this one process.
     let view = View::start(config.clone(), slapd.directory());
     eventually(Duration::from_secs(10), "current", || view.status().current).await;
     let directory = slapd.directory();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Address, Envelope, Notify, Path, Recipient, Reply};
+use provost_message::{Address, AutoReply, Envelope, Notify, Path, Recipient};
 use provost_sieve::{Action, Context, Outcome, SieveError, VacationReply};
 use provost_store::{BatchId, Flags, MailboxName, Op, Outgoing, QueueId};
 use provost_view::{Person, View};
@@ -145,7 +145,7 @@ pub(crate) fn keep(body: Bytes, internal_date: i64) -> Op {
 pub(crate) fn answer(reply: &VacationReply, incoming: Incoming<'_>, person: &Person, hostname: &str) -> Op {
     let now = incoming.now;
     let id = caused_id(incoming.id, "vacation");
-    let message = Reply {
+    let message = AutoReply {
         from: &reply.from,
         display_name: &person.display_name,
         to: &reply.to,

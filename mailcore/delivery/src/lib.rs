@@ -12,13 +12,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use provost_message::{
-    Address, Arrival, Envelope, Path, Recipient, Report, ReportAction, ReportedRecipient, without_detail,
+    Address, Arrival, DeliveryReport, Envelope, Path, Recipient, ReportAction, ReportedRecipient, without_detail,
 };
 use provost_store::{
     AccountId, Applied, ApplyError, Batch, BatchId, MailboxName, MessageStore, Op, Outgoing, QueueId, Require,
     SpecialUse,
 };
-use provost_view::{Person, Recipient as Known, View};
+use provost_view::{Person, RecipientStatus, View};
 use uuid::Uuid;
 
 use actions::Disposition;
@@ -74,7 +74,7 @@ impl Delivery {
     pub fn postmaster(&self) -> Option<Address> {
         let snapshot = self.view.snapshot();
         let of_domain = |domain: String| Address::from_parts("postmaster", &domain).ok();
-        let takes = |address: &Address| matches!(self.view.recipient(address), Known::Person(_));
+        let takes = |address: &Address| matches!(self.view.recipient(address), RecipientStatus::Person(_));
         let by_login = || snapshot.by_login("postmaster").map(|person| person.primary.clone());
         snapshot.domains().into_iter().filter_map(of_domain).find(takes).or_else(by_login)
     }
@@ -115,15 +115,15 @@ impl Delivery {
     /// The person whom an address reaches: by the whole address, else by the address without its detail (RFC 5233).
     fn person(&self, recipient: &Address) -> Result<Arc<Person>, Delivered> {
         let known = match (self.view.recipient(recipient), without_detail(recipient)) {
-            (Known::Unknown, Some(user)) => self.view.recipient(&user),
+            (RecipientStatus::Unknown, Some(user)) => self.view.recipient(&user),
             (known, _) => known,
         };
         match known {
-            Known::Person(person) => Ok(person),
-            Known::Unknown => Err(Delivered::Refused(Refusal::NoSuchUser)),
-            Known::NotLocal => Err(Delivered::Refused(Refusal::NotLocal)),
-            Known::Closed => Err(Delivered::Refused(Refusal::Closed)),
-            Known::Unavailable => Err(Delivered::Unavailable("the directory cannot say now".into())),
+            RecipientStatus::Person(person) => Ok(person),
+            RecipientStatus::Unknown => Err(Delivered::Refused(Refusal::NoSuchUser)),
+            RecipientStatus::NotLocal => Err(Delivered::Refused(Refusal::NotLocal)),
+            RecipientStatus::Closed => Err(Delivered::Refused(Refusal::Closed)),
+            RecipientStatus::Unavailable => Err(Delivered::Unavailable("the directory cannot say now".into())),
         }
     }
 
@@ -162,7 +162,8 @@ impl Delivery {
         original: &[u8],
         (arrived, now): (Timestamp, Timestamp),
     ) -> Option<Outgoing> {
-        let report = Report { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.0 };
+        let report =
+            DeliveryReport { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.0 };
         let (envelope, message) = report.build()?;
         metrics::counter!("reports_total").increment(1);
         Some(Outgoing { id, envelope, body: Bytes::from(message), when: now.as_second() })

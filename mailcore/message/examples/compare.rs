@@ -1,10 +1,10 @@
-//! Reads messages from files with our parsers and with mail-parser, and reports where the two differ.
+//! Parses messages from files with this crate and with mail-parser, and reports where the results differ.
 //!
 //! `cargo run --release -p provost-message --example compare -- FILE-OR-FOLDER...`
 //!
-//! For corpora that are too large, or not free enough, to be kept beside the code: `scripts/corpora` fetches them. A folder is
-//! read with those below it; a file is one message, with or without the line that an mbox puts before it.
-#![allow(clippy::print_stdout)] // its output is its purpose
+//! For corpora that are too large to keep in the repository, or not freely licensed; `scripts/corpora` fetches them. A
+//! folder is read recursively. A file holds one message, with or without a leading mbox line.
+#![allow(clippy::print_stdout)] // writing to standard output is the purpose of this example
 
 #[path = "../tests/outline/mod.rs"]
 mod outline;

@@ -1,37 +1,37 @@
-//! Address lists (RFC 5322 §3.4, with the obsolete forms that are met). No address is invented: what is none is kept as a
-//! name.
+//! Address lists (RFC 5322 §3.4) and their obsolete forms (§4.4). The parser never invents an address: text that is not
+//! an address becomes a display name.
 
 use crate::tokens::Tokens;
 
-/// Addresses read from one field: each is many times larger on our side than in the message.
+/// Most items read from one field. A parsed item takes many times the memory of its source text.
 pub const LISTED_MAX: usize = 4_096;
 
 /// One item of an address list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// A mailbox. Local part and host are empty when the text was no address: then the name is that text.
+    /// A mailbox. When the text is not an address, `local` and `host` are empty and `name` holds the text.
     Mailbox(ListedMailbox),
-    /// A group begins (RFC 5322 §3.4).
+    /// The start of a group, with its display name (RFC 5322 §3.4).
     GroupStart(Vec<u8>),
-    /// The group ends.
+    /// The end of a group.
     GroupEnd,
 }
 
-/// One mailbox of an address list, octets as they were sent (encoded words are not read).
+/// One mailbox of an address list. The octets are as sent; encoded words are not decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListedMailbox {
-    /// The display name, or else the comment beside the address.
+    /// The display name; without one, the comment beside the address.
     pub name: Option<Vec<u8>>,
-    /// RFC 5322 §4.4 obs-route.
+    /// The obsolete source route (RFC 5322 §4.4 obs-route).
     pub route: Option<Vec<u8>>,
-    /// Unquoted.
+    /// The local part, without its quotes.
     pub local: Vec<u8>,
-    /// Empty when there is no `@`.
+    /// The domain; empty when the text has no `@`.
     pub host: Vec<u8>,
 }
 
 impl ListedMailbox {
-    /// `local@host`, or the local part alone; `None` when there is no local part.
+    /// Returns `local@host`, or the local part alone when there is no host. `None` when the local part is empty.
     pub fn address(&self) -> Option<String> {
         let local = String::from_utf8_lossy(&self.local);
         match (local.is_empty(), self.host.is_empty()) {
@@ -42,7 +42,7 @@ impl ListedMailbox {
     }
 }
 
-/// Reads an unfolded address list, at most [`LISTED_MAX`] items.
+/// Parses an unfolded address list into at most [`LISTED_MAX`] items.
 pub fn address_list(text: &[u8]) -> Vec<Listed> {
     let mut parser = Parser { tokens: Tokens::new(text), listed: Vec::new(), in_group: false };
     while parser.tokens.peek().is_some() && parser.listed.len() < LISTED_MAX {
@@ -54,7 +54,7 @@ pub fn address_list(text: &[u8]) -> Vec<Listed> {
     parser.listed
 }
 
-/// The mailboxes of an unfolded address list that have an address, groups opened.
+/// Returns the mailboxes of an unfolded address list that have an address, including those inside groups.
 pub fn mailboxes(text: &[u8]) -> impl Iterator<Item = ListedMailbox> + use<> {
     address_list(text).into_iter().filter_map(|listed| match listed {
         Listed::Mailbox(mailbox) if !mailbox.local.is_empty() => Some(mailbox),
@@ -68,21 +68,21 @@ struct Parser<'a> {
     in_group: bool,
 }
 
-/// Words of a phrase, or of a local part or domain: what they are shows only behind them.
+/// A run of words that turns out to be a phrase, a local part or a domain once the parser sees what follows.
 #[derive(Default)]
-struct Words {
-    /// With a space where white space stood.
+struct WordRun {
+    /// The words as a phrase, with one space where white space stood.
     phrase: Vec<u8>,
-    /// As one local part or domain: words that only dots join. `None` when they are no such thing.
+    /// The words as one local part or domain. `None` when two words are not joined by a dot.
     joined: Option<Vec<u8>>,
-    /// The last one among them.
+    /// The last comment among the words.
     comment: Option<Vec<u8>>,
     count: usize,
     space: bool,
     after_dot: bool,
 }
 
-impl Words {
+impl WordRun {
     fn add(&mut self, word: &[u8], is_quoted: bool) {
         if self.space && !self.phrase.is_empty() {
             self.phrase.push(b' ');
@@ -100,14 +100,15 @@ impl Words {
         self.count += 1;
     }
 
-    /// One local part or domain; empty when there are no words; `None` when these are several.
+    /// Returns the words as one local part or domain; empty without words, `None` when two words are not joined by a
+    /// dot.
     fn one(&self) -> Option<&[u8]> {
         if self.count == 0 { Some(b"") } else { self.joined.as_deref() }
     }
 }
 
 impl Parser<'_> {
-    /// Up to the next comma, semicolon or end.
+    /// Parses one item, up to the next comma, semicolon or the end.
     fn item(&mut self) {
         self.tokens.skip_blanks();
         let start = self.tokens.at();
@@ -127,26 +128,26 @@ impl Parser<'_> {
         }
     }
 
-    /// `local@host` without angle brackets, or a display name with an `@` in it that an angle follows.
-    fn addr_spec(&mut self, start: usize, local: Words) {
+    /// Parses `local@host` without angle brackets, or a display name that contains `@` before an angle address.
+    fn addr_spec(&mut self, start: usize, local: WordRun) {
         self.tokens.next();
         let mut host = self.words(b"<@,;>");
         if self.tokens.peek() == Some(b'@') {
-            // Two of them are no address.
+            // Two `@` do not make an address.
             host.joined = None;
             host.count += 1;
             self.words(b"<,;");
         }
         if self.tokens.peek() == Some(b'<') {
             let phrase = self.tokens.since(start).trim_ascii().to_vec();
-            return self.angle(Words { phrase, comment: local.comment, ..Words::default() });
+            return self.angle(WordRun { phrase, comment: local.comment, ..WordRun::default() });
         }
         let address = local.one().zip(host.one()).map(|(local, host)| (local.to_vec(), host.to_vec()));
         self.end(start, host.comment.or(local.comment), address);
     }
 
-    /// `<route:local@host>` after the display name.
-    fn angle(&mut self, name: Words) {
+    /// Parses `<route:local@host>` after the display name.
+    fn angle(&mut self, name: WordRun) {
         self.tokens.next();
         let start = self.tokens.at();
         let (mut route, mut host, mut comment) = (None, None, name.comment);
@@ -183,7 +184,7 @@ impl Parser<'_> {
         self.separator();
     }
 
-    /// An item without angle brackets ends: `address`, or the whole text as a name when it is none.
+    /// Ends an item without angle brackets. Records `address`, or the whole text as a name when there is no address.
     fn end(&mut self, start: usize, name: Option<Vec<u8>>, address: Option<(Vec<u8>, Vec<u8>)>) {
         self.words(b",;");
         match address {
@@ -199,7 +200,7 @@ impl Parser<'_> {
         self.separator();
     }
 
-    /// Passes over what stands before the next separator, and over it.
+    /// Skips to the next separator and over it.
     fn separator(&mut self) {
         self.words(b",;");
         if self.tokens.next() == Some(b';') && self.in_group {
@@ -208,8 +209,8 @@ impl Parser<'_> {
         }
     }
 
-    fn words(&mut self, stops: &[u8]) -> Words {
-        let mut words = Words::default();
+    fn words(&mut self, stops: &[u8]) -> WordRun {
+        let mut words = WordRun::default();
         while let Some(octet) = self.tokens.peek().filter(|octet| !stops.contains(octet)) {
             match octet {
                 b'"' => {
@@ -285,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Words join only around a dot; what is no address is a name without one.
+    /// WordRun join only around a dot; text that is not an address becomes a name.
     #[test]
     fn invents_no_address() {
         for (text, expect) in [

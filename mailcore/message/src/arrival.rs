@@ -1,4 +1,4 @@
-//! A message that is arriving: all that is known of it, from the connection to the store.
+//! An arriving message and everything known about it, from the connection to the store.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,21 +8,21 @@ use provost_view::Person;
 use uuid::Uuid;
 
 use crate::received::is_own_received;
-use crate::{AuthenticationResult, Effect, Envelope, Headers, Mark};
+use crate::{AuthenticationResult, Envelope, Headers, Mark, MarkEffect};
 
-/// The number of a message on its whole way through this site: in Received, in the reply to the sender, in every line of the
-/// log, and the root of the ids of its deliveries.
+/// The id of one message on its whole way through this site. It appears in Received, in the reply to the sender and in
+/// every log line, and the ids of deliveries derive from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceId(Uuid);
 
 impl TraceId {
-    /// The UUID that other ids are made from.
+    /// Returns the UUID from which other ids derive.
     pub fn as_uuid(self) -> Uuid {
         self.0
     }
 
-    /// The number that this site gave to a message: that of the topmost Received, when `hostname` wrote it. `None` for what
-    /// was made here (a bounce, a vacation reply) and has no Received.
+    /// Reads the id that this site gave to a message: the id in the topmost Received, when `hostname` wrote that field.
+    /// `None` for messages made here (bounces, vacation replies), which have no Received.
     pub fn of_message(message: &[u8], hostname: &str) -> Option<Self> {
         let received = Headers::of(message).get("Received").filter(|value| is_own_received(value, hostname))?;
         let (_, after) = received.split_once(" id ")?;
@@ -32,32 +32,32 @@ impl TraceId {
 }
 
 impl From<Uuid> for TraceId {
-    /// `Uuid::new_v4()` for a new message.
+    /// Takes a random UUID (version 4) for a new message.
     fn from(id: Uuid) -> Self {
         Self(id)
     }
 }
 
 impl fmt::Display for TraceId {
-    /// 32 hexadecimal digits.
+    /// Writes 32 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.simple().fmt(f)
     }
 }
 
-/// What a listener is for.
+/// The kind of SMTP service that a listener offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Port 25: mail for our domains from anyone. No AUTH, no relaying.
+    /// Port 25: mail for our domains from anyone. Offers no AUTH and no relaying.
     Mx,
-    /// RFC 6409: from our people after AUTH, to anywhere.
+    /// Message submission (RFC 6409): mail from our people, after AUTH, to any address.
     Submission,
-    /// RFC 2033: from a trusted MTA, one answer per recipient.
+    /// LMTP (RFC 2033): mail from a trusted MTA, with one reply per recipient.
     Lmtp,
 }
 
 impl Service {
-    /// For counters and logs.
+    /// Returns the label for metrics and logs.
     pub fn as_label(self) -> &'static str {
         match self {
             Self::Mx => "smtp",
@@ -67,49 +67,49 @@ impl Service {
     }
 }
 
-/// Which command a peer greets with.
+/// The command that a peer greets with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HelloVerb {
-    /// RFC 5321 §4.1.1.1, with extensions.
+    /// EHLO: the peer understands extensions (RFC 5321 §4.1.1.1).
     Ehlo,
-    /// RFC 5321 §4.1.1.1, without.
+    /// HELO: the peer understands no extensions (RFC 5321 §4.1.1.1).
     Helo,
-    /// RFC 2033 §4.1.
+    /// LHLO, the greeting of LMTP (RFC 2033 §4.1).
     Lhlo,
 }
 
-/// How a peer introduced itself.
+/// The greeting of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The command.
     pub verb: HelloVerb,
-    /// What it calls itself: printable ASCII, at most 255 octets, not verified.
+    /// The name that the peer gave: printable ASCII, at most 255 octets, not verified.
     pub name: String,
-    /// What the stages of the greeting have found.
+    /// Results of the greeting stages.
     pub findings: Findings,
 }
 
-/// The connection that a message comes through. Messages of one connection share it.
+/// The connection that a message arrives through. All messages of one connection share it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// What the listener is for.
+    /// The service of the listener.
     pub service: Service,
-    /// The peer's address; behind a balancer, that of the balancer's client (PROXY protocol).
+    /// The peer's address. Behind a load balancer, the address of the balancer's client (PROXY protocol).
     pub remote: SocketAddr,
     /// The address that the peer connected to.
     pub local: SocketAddr,
-    /// The bytes travel through TLS now.
+    /// Whether the connection uses TLS now.
     pub tls: bool,
     /// The last EHLO, HELO or LHLO.
     pub hello: Option<Hello>,
-    /// Who has logged in (RFC 4954), as the directory had them at the last MAIL.
+    /// The person who has logged in (RFC 4954), with the attributes that the directory had at the last MAIL.
     pub login: Option<Arc<Person>>,
-    /// What the stages of the connection have found.
+    /// Results of the connection stages.
     pub findings: Findings,
 }
 
 impl Connection {
-    /// The `with` of Received (RFC 3848, RFC 2033).
+    /// Returns the protocol name for the `with` clause of Received (RFC 3848, RFC 2033).
     pub fn protocol(&self) -> &'static str {
         let verb = self.hello.as_ref().map_or(HelloVerb::Helo, |hello| hello.verb);
         match (verb, self.tls, self.login.is_some()) {
@@ -124,38 +124,40 @@ impl Connection {
     }
 }
 
-/// What stages have found on a connection, a greeting or a message.
+/// Results of the stages for a connection, a greeting or a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Tags and quarantines.
+    /// Tags and quarantine marks.
     pub marks: Vec<Mark>,
-    /// Who sent it, as far as that was checked.
+    /// Results of sender authentication.
     pub authentication: Vec<AuthenticationResult>,
 }
 
-/// One message on its way in. It travels from MAIL through all stages to delivery, Sieve and the trace.
+/// One message on its way in. It passes from MAIL through all stages to delivery, Sieve and the log.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// The message's number in all traces.
+    /// The id of the message in all logs.
     pub trace_id: TraceId,
-    /// How it came; `None` for what comes out of the queue, which keeps the envelope and the message only.
+    /// The connection it came through; `None` for a message from the queue, which keeps only the envelope and the
+    /// message.
     pub connection: Option<Arc<Connection>>,
-    /// Who it is from and for, with the parameters of MAIL and RCPT. While RCPT is judged, its recipient is the last one.
+    /// The envelope with the parameters of MAIL and RCPT. While a stage judges RCPT, the last recipient is the one in
+    /// question.
     pub envelope: Envelope,
-    /// SIZE as announced (RFC 1870), octets.
+    /// The size that SIZE announced (RFC 1870), octets.
     pub announced_octets: Option<u64>,
-    /// What the stages have found on this message.
+    /// Results of the stages for this message.
     pub findings: Findings,
 }
 
 impl Arrival {
-    /// Through a connection; the recipients of its envelope are still to come.
+    /// Starts an arrival through a connection. RCPT adds the recipients of its envelope later.
     pub fn through(connection: Arc<Connection>, trace_id: TraceId, envelope: Envelope) -> Self {
         Self { trace_id, connection: Some(connection), envelope, announced_octets: None, findings: Findings::default() }
     }
 
-    /// Out of the queue, which was given the message by this site: the marks are read from its trace fields;
-    /// authentication results stand in the message only.
+    /// Takes a message from the queue. Its marks are read from the trace fields that this site wrote; its
+    /// authentication results stay in the message only.
     pub fn from_queue(trace_id: TraceId, envelope: Envelope, message: &[u8]) -> Self {
         Self {
             trace_id,
@@ -166,12 +168,12 @@ impl Arrival {
         }
     }
 
-    /// All marks: those of the connection first, then those of the greeting.
+    /// Returns all marks: those of the connection, then of the greeting, then of the message.
     pub fn marks(&self) -> impl Iterator<Item = &Mark> {
         self.findings().flat_map(|findings| &findings.marks)
     }
 
-    /// All results of checks of who sent it, in the same order.
+    /// Returns all authentication results, in the same order as the marks.
     pub fn authentication(&self) -> impl Iterator<Item = &AuthenticationResult> {
         self.findings().flat_map(|findings| &findings.authentication)
     }
@@ -182,9 +184,9 @@ impl Arrival {
         connection.map(|connection| &connection.findings).into_iter().chain(of_hello).chain([&self.findings])
     }
 
-    /// Whether it goes into Junk.
+    /// Whether the message goes into Junk.
     pub fn is_quarantined(&self) -> bool {
-        self.marks().any(|mark| mark.effect() == Effect::Quarantine)
+        self.marks().any(|mark| mark.effect() == MarkEffect::Quarantine)
     }
 }
 
@@ -221,7 +223,7 @@ mod tests {
         assert_eq!(Connection { hello: None, ..connection(HelloVerb::Ehlo, true) }.protocol(), "SMTP");
     }
 
-    /// What the queue keeps is enough to know that a message is in quarantine.
+    /// A message read from the queue is still known to be in quarantine.
     #[test]
     fn marks_of_connection_and_message_count() {
         let id = TraceId::from(Uuid::nil());

@@ -1,76 +1,76 @@
-//! What was found out about who sent a message, and the field that carries it (RFC 8601).
+//! Results of sender authentication, and the Authentication-Results field that carries them (RFC 8601).
 
 use std::fmt;
 
 use crate::tokens::Tokens;
 use crate::{Field, Path};
 
-/// Characters of one identity. RFC 5321 §4.5.3.1.3: a path has at most 256 octets.
+/// Longest identity, characters. RFC 5321 §4.5.3.1.3: a path has at most 256 octets.
 const IDENTITY_CHARS_MAX: usize = 256;
 
-/// One result of a check of who sent a message (RFC 8601 §2.2).
+/// One result of sender authentication (RFC 8601 §2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticationResult {
-    /// What was checked.
+    /// The method used.
     pub method: AuthenticationMethod,
-    /// What came of it.
+    /// The result of the method.
     pub outcome: AuthenticationOutcome,
-    /// The domain or address that it is about.
+    /// The domain or address that was authenticated.
     pub identity: String,
 }
 
-/// The methods of RFC 8601 §2.7 that this server is to know.
+/// The methods of RFC 8601 §2.7 that this server writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationMethod {
-    /// RFC 4954: the client logged in, and the reverse-path belongs to that person.
+    /// SMTP AUTH (RFC 4954): the client logged in, and the reverse-path belongs to that person.
     Auth,
-    /// RFC 7208.
+    /// SPF (RFC 7208).
     Spf,
-    /// RFC 6376.
+    /// DKIM (RFC 6376).
     Dkim,
-    /// RFC 7489.
+    /// DMARC (RFC 7489).
     Dmarc,
-    /// The name of the peer's address, RFC 8601 §3.
+    /// Reverse DNS of the peer's address (RFC 8601 §3).
     Iprev,
 }
 
 /// The results of RFC 8601 §2.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationOutcome {
-    /// Nothing to check.
+    /// The message offers nothing to check.
     None,
-    /// It is who it says.
+    /// The identity is authentic.
     Pass,
-    /// It is not.
+    /// The identity is not authentic.
     Fail,
-    /// Probably not (SPF).
+    /// SPF: the host is probably not authorized (RFC 7208 §2.6.5).
     SoftFail,
-    /// The domain says neither.
+    /// The domain makes no statement about the identity.
     Neutral,
-    /// It could not be checked now.
+    /// A temporary error: a later attempt may succeed.
     TempError,
-    /// It cannot be checked.
+    /// A permanent error: the sender's published records are unusable.
     PermError,
 }
 
 impl AuthenticationResult {
-    /// Of a login whose reverse-path it is.
+    /// Returns the result for a login whose person owns the reverse-path.
     pub fn of_login(reverse_path: &Path) -> Self {
         let (method, outcome) = (AuthenticationMethod::Auth, AuthenticationOutcome::Pass);
         Self { method, outcome, identity: reverse_path.to_string() }
     }
 
-    /// The whole Authentication-Results field with its line end; empty without results.
+    /// Returns the whole Authentication-Results field with its line end; empty without results.
     pub fn field<'a>(hostname: &str, results: impl Iterator<Item = &'a Self>) -> String {
         let results: String = results.map(|result| format!(";\r\n\t{result}")).collect();
         if results.is_empty() { results } else { format!("{}: {hostname}{results}\r\n", Self::FIELD_NAME) }
     }
 
-    /// The name of that field.
+    /// The name of the field.
     pub const FIELD_NAME: &str = "Authentication-Results";
 
-    /// Whether a field has the name of this host as its authserv-id: when it came with a message it is forged, or says what
-    /// this host found about an earlier one (RFC 8601 §5).
+    /// Whether a field carries this host's name as its authserv-id. Such a field in an incoming message is forged, or
+    /// describes an earlier message of this host: the server removes it (RFC 8601 §5).
     pub fn is_named_after(field: &Field<'_>, hostname: &str) -> bool {
         if !field.is(Self::FIELD_NAME) {
             return false;
@@ -84,7 +84,7 @@ impl AuthenticationResult {
 }
 
 impl fmt::Display for AuthenticationResult {
-    /// `spf=pass smtp.mailfrom=a@b.example`. An identity from elsewhere cannot end its value.
+    /// Writes `spf=pass smtp.mailfrom=a@b.example`. Octets of a foreign identity cannot end the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let property = match self.method {
             AuthenticationMethod::Auth | AuthenticationMethod::Spf => "smtp.mailfrom",

@@ -1,9 +1,9 @@
-//! SEARCH BODY (RFC 3501 §6.4.4) in a body that comes in pieces: the texts in a message and the headers of its parts, as
-//! `search_text` decodes them, in memory of a few pieces whatever the size of the message.
+//! SEARCH BODY and TEXT (RFC 3501 §6.4.4) over a body that arrives in pieces: the text parts and the part headers,
+//! decoded as in `search_text`. Memory is bounded by a few pieces, whatever the size of the message.
 //!
-//! Found is what a look at the whole decoded text would find, also where it lies across pieces or parts. Two exceptions, in
-//! text that no person writes: a run of more than 64 KiB without a space is put into lower case in parts, and a line of
-//! quoted-printable or UTF-7 that is longer than that is decoded in parts.
+//! A match is found exactly where a search of the whole decoded text would find it, also across pieces and parts, with
+//! two exceptions that ordinary text does not reach: a run of more than 64 KiB without white space is lower-cased in
+//! parts, and a line of quoted-printable or UTF-7 longer than that is decoded in parts.
 
 use memchr::memmem::Finder;
 
@@ -13,68 +13,68 @@ use crate::mime::Content;
 use crate::search_text::{SEARCHED_OCTETS_MAX, is_opaque, part_header_text};
 use crate::transfer_stream::TransferDecoder;
 
-/// Text that is collected before it is looked at, octets.
+/// Size of the text window that is collected before each search, octets.
 const WINDOW_OCTETS: usize = 64 * 1024;
-/// Longest run without white space that is put into lower case as a whole, octets.
+/// Longest run without white space that is lower-cased as a whole, octets.
 const RUN_OCTETS_MAX: usize = 64 * 1024;
 
-/// What of a message is looked at, in the order in which a reader meets it.
+/// A section of a message that SEARCH reads, in the order of the message.
 #[derive(Clone, Copy, Debug)]
 pub enum Searched<'p> {
-    /// The header of that part.
+    /// The header of the part.
     Header(&'p Part),
-    /// The body of that part, which is text or may be.
+    /// The body of the part, which is text or of an unknown kind.
     Text(&'p Part),
 }
 
-/// Whether a piece was taken.
+/// What the caller does after feeding a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fed {
-    /// It was.
-    Taken,
-    /// The text is not in the charset that it seemed to be in: its pieces from the first on, once more.
-    Again,
+pub enum FeedResult {
+    /// The piece was read: feed the next one.
+    Accepted,
+    /// The charset guess was wrong: feed the part again, from its first piece.
+    Restart,
 }
 
-/// Looks for some texts at once.
+/// A search for several texts in one pass.
 #[derive(Debug)]
 pub struct BodySearch {
-    wanted: Vec<Wanted>,
-    /// Text that was not looked at, behind the end of what was.
+    wanted: Vec<SearchTerm>,
+    /// Decoded text that is not searched yet, after the tail of what was.
     window: Vec<u8>,
-    /// How much of the end is kept, for a text that lies across two windows.
+    /// Octets of searched text kept in the window, so that a match across two windows is found.
     overlap: usize,
-    /// Octets of text so far.
+    /// Octets of text read so far.
     octets: usize,
     part: Option<PartText>,
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct SearchTerm {
     finder: Finder<'static>,
     is_found: bool,
 }
 
-/// The text of a part that is under way.
+/// The text part that is being fed.
 #[derive(Debug)]
 struct PartText {
     encoding: Vec<u8>,
     transfer: TransferDecoder,
     charset: CharsetDecoder,
-    /// Text behind the last white space.
+    /// Text since the last white space, not lower-cased yet.
     run: String,
-    /// As it was before the part, when its charset is a guess.
-    before: Option<Before>,
+    /// The state before the part, kept while its charset is a guess.
+    before: Option<SavedState>,
 }
 
 #[derive(Debug)]
-struct Before {
+struct SavedState {
     found: Vec<bool>,
     window: Vec<u8>,
     octets: usize,
 }
 
-/// What of a message is looked at.
+/// Lists the sections of a message that SEARCH reads.
 pub fn searched(root: &Part) -> Vec<Searched<'_>> {
     let mut all = Vec::new();
     collect(root, &mut all);
@@ -99,19 +99,19 @@ fn collect<'p>(part: &'p Part, all: &mut Vec<Searched<'p>>) {
 }
 
 impl BodySearch {
-    /// For texts in lower case.
+    /// Starts a search for texts, which must be in lower case.
     pub fn new<'w>(texts: impl IntoIterator<Item = &'w str>) -> Self {
-        let wanted = |text: &str| Wanted { finder: Finder::new(text).into_owned(), is_found: text.is_empty() };
-        let wanted: Vec<Wanted> = texts.into_iter().map(wanted).collect();
+        let wanted = |text: &str| SearchTerm { finder: Finder::new(text).into_owned(), is_found: text.is_empty() };
+        let wanted: Vec<SearchTerm> = texts.into_iter().map(wanted).collect();
         let longest = wanted.iter().map(|one| one.finder.needle().len()).max().unwrap_or_default();
         Self { wanted, window: Vec::new(), overlap: longest.saturating_sub(1), octets: 0, part: None }
     }
 
-    /// Whether nothing that follows can change what was found.
+    /// Whether all texts are found already, so that no further piece can change the result.
     pub fn is_decided(&self) -> bool {
         match &self.part {
             None => self.octets >= SEARCHED_OCTETS_MAX || self.has_found_all(),
-            // Each part is looked at as a whole; one whose charset is a guess may have to be looked at again.
+            // A part whose charset is a guess may be read again, and the matches in it undone.
             Some(part) => part.before.is_none() && self.has_found_all(),
         }
     }
@@ -120,15 +120,15 @@ impl BodySearch {
         self.wanted.iter().all(|one| one.is_found)
     }
 
-    /// The header of a part.
+    /// Searches the header of a part.
     pub fn header(&mut self, part: &Part, header: &[u8]) {
         self.push(part_header_text(part, header).as_bytes());
     }
 
-    /// The text of a part begins; its pieces follow in [`Self::feed`].
+    /// Begins the text of a part; its pieces follow in [`Self::feed`].
     pub fn begin(&mut self, part: &Part) {
         let charset = CharsetDecoder::new(&part.media.parameter("charset").unwrap_or_default());
-        let before = charset.is_guess().then(|| Before {
+        let before = charset.is_guess().then(|| SavedState {
             found: self.wanted.iter().map(|one| one.is_found).collect(),
             window: self.window.clone(),
             octets: self.octets,
@@ -137,9 +137,9 @@ impl BodySearch {
         self.part = Some(PartText { encoding: part.encoding.clone(), transfer, charset, run: String::new(), before });
     }
 
-    /// A piece of the text, as transferred.
-    pub fn feed(&mut self, piece: &[u8]) -> Fed {
-        let Some(mut part) = self.part.take() else { return Fed::Taken };
+    /// Searches one piece of the text, as transferred.
+    pub fn feed(&mut self, piece: &[u8]) -> FeedResult {
+        let Some(mut part) = self.part.take() else { return FeedResult::Accepted };
         let octets = part.transfer.feed(piece);
         if !part.charset.feed(&octets, false, &mut part.run) {
             return self.again(part);
@@ -147,22 +147,22 @@ impl BodySearch {
         let text = part.take_lower();
         self.push(text.as_bytes());
         self.part = Some(part);
-        Fed::Taken
+        FeedResult::Accepted
     }
 
-    /// The text of the part ends.
-    pub fn end(&mut self) -> Fed {
-        let Some(mut part) = self.part.take() else { return Fed::Taken };
+    /// Ends the text of the part.
+    pub fn end(&mut self) -> FeedResult {
+        let Some(mut part) = self.part.take() else { return FeedResult::Accepted };
         let octets = std::mem::replace(&mut part.transfer, TransferDecoder::Identity).end();
         if !part.charset.feed(&octets, true, &mut part.run) {
             return self.again(part);
         }
         self.push(part.run.to_lowercase().as_bytes());
         self.push(b"\n");
-        Fed::Taken
+        FeedResult::Accepted
     }
 
-    /// The whole message, when it is in memory.
+    /// Searches a whole message that is in memory.
     pub fn whole(&mut self, message: &[u8]) {
         let root = Part::of(message);
         for searched in searched(&root) {
@@ -173,20 +173,21 @@ impl BodySearch {
                 Searched::Header(part) => self.header(part, part.header_in(message)),
                 Searched::Text(part) => {
                     self.begin(part);
-                    while self.feed(part.body_in(message)) == Fed::Again || self.end() == Fed::Again {}
+                    while self.feed(part.body_in(message)) == FeedResult::Restart || self.end() == FeedResult::Restart {
+                    }
                 }
             }
         }
     }
 
-    /// Which of the texts were found, in their order.
+    /// Returns, for each text in the order given, whether it was found.
     pub fn finish(mut self) -> Vec<bool> {
         self.look();
         self.wanted.into_iter().map(|one| one.is_found).collect()
     }
 
-    /// Back to where the part began, with the other charset.
-    fn again(&mut self, part: PartText) -> Fed {
+    /// Restores the state before the part and switches to the other charset.
+    fn again(&mut self, part: PartText) -> FeedResult {
         if let Some(before) = part.before {
             for (one, was_found) in self.wanted.iter_mut().zip(before.found) {
                 one.is_found = was_found;
@@ -196,13 +197,14 @@ impl BodySearch {
         let transfer = TransferDecoder::new(&part.encoding);
         let charset = CharsetDecoder::otherwise();
         self.part = Some(PartText { transfer, charset, run: String::new(), before: None, ..part });
-        Fed::Again
+        FeedResult::Restart
     }
 
     fn push(&mut self, text: &[u8]) {
         self.window.extend_from_slice(text);
         self.octets += text.len();
-        // Not less than the overlap, or a long text that is looked for would be looked for in itself again and again.
+        // The window is never smaller than the overlap: otherwise each octet of a long text would be compared many
+        // times.
         if self.window.len() >= self.overlap + WINDOW_OCTETS.max(self.overlap) {
             self.look();
         }
@@ -217,7 +219,8 @@ impl BodySearch {
 }
 
 impl PartText {
-    /// The text up to the last white space, in lower case: a word's case hangs on the letters beside it (the final sigma).
+    /// Takes the text up to the last white space, in lower case. The case of a letter can depend on its neighbours
+    /// (final sigma), so a word is never cut.
     fn take_lower(&mut self) -> String {
         let space = self.run.as_bytes().iter().rposition(u8::is_ascii_whitespace);
         let end = match space {
@@ -237,7 +240,7 @@ mod tests {
     use super::*;
     use crate::search_text::body_text;
 
-    /// As a reader of pieces does it.
+    /// Feeds the message in pieces of `octets`, as a reader from the store does.
     fn in_pieces(message: &[u8], octets: usize, wanted: &[&str]) -> Vec<bool> {
         let root = Part::of(message);
         let mut search = BodySearch::new(wanted.iter().copied());
@@ -247,10 +250,10 @@ mod tests {
                 Searched::Text(part) => {
                     search.begin(part);
                     let feed = |search: &mut BodySearch| {
-                        part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == Fed::Taken)
-                            && search.end() == Fed::Taken
+                        part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == FeedResult::Accepted)
+                            && search.end() == FeedResult::Accepted
                     };
-                    assert!(feed(&mut search) || feed(&mut search), "a second time is enough");
+                    assert!(feed(&mut search) || feed(&mut search), "the second pass is accepted");
                 }
             }
         }
@@ -266,7 +269,7 @@ mod tests {
         assert_eq!(search.finish(), expect, "{wanted:?} in {text}");
     }
 
-    /// Charsets, encodings, and texts that lie across pieces and parts.
+    /// Matches across pieces and parts, in several charsets and encodings.
     #[test]
     fn finds_what_the_whole_text_holds() {
         let part = |fields: &str, body: &[u8]| [fields.as_bytes(), b"\r\n", body].concat();
@@ -311,7 +314,7 @@ mod tests {
         }
     }
 
-    /// A text across the windows in which is looked; memory that does not grow with the message.
+    /// A text can lie across two windows; memory does not grow with the message.
     #[test]
     fn is_bounded() {
         let filler = "filler é\r\n".repeat(40_000);
@@ -322,10 +325,10 @@ mod tests {
             let mut search = BodySearch::new(["nee\r\ndle", &long, "none"]);
             search.begin(&root);
             for piece in root.body_in(message.as_bytes()).chunks(octets) {
-                assert_eq!(search.feed(piece), Fed::Taken);
+                assert_eq!(search.feed(piece), FeedResult::Accepted);
                 assert!(search.window.capacity() < 1_000_000, "{}", search.window.capacity());
             }
-            assert_eq!((search.end(), search.is_decided()), (Fed::Taken, false));
+            assert_eq!((search.end(), search.is_decided()), (FeedResult::Accepted, false));
             assert_eq!(search.finish(), [true, true, false]);
         }
     }

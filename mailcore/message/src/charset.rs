@@ -1,19 +1,19 @@
-//! Octets to text.
+//! Conversion from a declared charset to UTF-8.
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::transfer::base64;
 
-/// Octets in the charset of that label as text. The declared charset decides, also where the octets happen to be valid
-/// UTF-8. An unknown or absent one, and US-ASCII with octets that it does not have: UTF-8 when it is valid, else
-/// Windows-1252, as mail that says nothing is read everywhere.
+/// Converts octets in the charset of that label to text. The declared charset decides, even where the octets are valid
+/// UTF-8. Without a known charset, and for US-ASCII with 8-bit octets: UTF-8 when it is valid, else Windows-1252, as
+/// mail programs do.
 pub(crate) fn decode(octets: &[u8], label: &[u8]) -> String {
     let label = label.trim_ascii();
     if is_utf7(label) {
         return utf7(octets);
     }
     match Encoding::for_label(label).filter(|_| !is_ascii_label(label)) {
-        // RFC 2781 §4.3: `utf-16` says its order by its first two octets.
+        // RFC 2781 §4.3: the first two octets of `utf-16` give the byte order.
         Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => encoding.decode(octets).0.into_owned(),
         Some(encoding) => encoding.decode_with_bom_removal(octets).0.into_owned(),
         None => match std::str::from_utf8(octets) {
@@ -23,22 +23,23 @@ pub(crate) fn decode(octets: &[u8], label: &[u8]) -> String {
     }
 }
 
-/// US-ASCII, which says nothing about octets that it does not have.
+/// Whether the label is US-ASCII, which leaves 8-bit octets undefined.
 pub(crate) fn is_ascii_label(label: &[u8]) -> bool {
     [&b"us-ascii"[..], b"ascii"].iter().any(|name| label.eq_ignore_ascii_case(name))
 }
 
-/// Whether there is a charset of that label.
+/// Whether the charset of that label can be decoded.
 pub(crate) fn is_known(label: &[u8]) -> bool {
     Encoding::for_label(label.trim_ascii()).is_some() || is_utf7(label)
 }
 
-/// RFC 2152, which browsers do without and old mail has.
+/// Whether the label is UTF-7 (RFC 2152), which encoding_rs leaves out and old mail uses.
 pub(crate) fn is_utf7(label: &[u8]) -> bool {
     [&b"utf-7"[..], b"unicode-1-1-utf-7"].iter().any(|name| label.trim_ascii().eq_ignore_ascii_case(name))
 }
 
-/// RFC 2152: `+` begins base64 of UTF-16, which ends at the first octet that is none; a hyphen there is passed over.
+/// Decodes UTF-7 (RFC 2152): `+` begins base64 of UTF-16, the first octet outside its alphabet ends it, and a hyphen in
+/// that place is dropped.
 pub(crate) fn utf7(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     let mut rest = octets;
@@ -58,7 +59,7 @@ pub(crate) fn utf7(octets: &[u8]) -> String {
     text
 }
 
-/// Without the bits that only fill the last digit.
+/// Drops the padding bits of the last digit.
 fn whole_units(octets: &[u8]) -> &[u8] {
     octets.get(..octets.len() & !1).unwrap_or(octets)
 }

@@ -1,19 +1,19 @@
-//! Octets to text, in pieces: the same text as [`crate::charset::decode`] gives of the whole.
+//! Charset conversion in pieces: gives the same text as [`crate::charset::decode`] of the whole.
 
 use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::charset::{is_ascii_label, is_utf7, utf7};
 
-/// A line of UTF-7 that is longer is decoded before its end, octets.
+/// Longest line of UTF-7 that is decoded as a whole, octets; a longer one is decoded in parts.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
 
-/// The state between two pieces.
+/// The state of the decoder between two pieces.
 pub(crate) enum CharsetDecoder {
-    /// A charset that is known.
+    /// A known charset.
     Known(Decoder),
-    /// UTF-8 as long as it is.
+    /// UTF-8 until an octet shows otherwise.
     Guess(Decoder),
-    /// A line that has not ended: no code of UTF-7 goes on behind it (RFC 2152).
+    /// UTF-7: the line that has not ended. No shift sequence continues on the next line (RFC 2152).
     Utf7(Vec<u8>),
 }
 
@@ -28,7 +28,7 @@ impl std::fmt::Debug for CharsetDecoder {
 }
 
 impl CharsetDecoder {
-    /// For the charset of that label.
+    /// Starts a decoder for the charset of that label.
     pub(crate) fn new(label: &[u8]) -> Self {
         let label = label.trim_ascii();
         if is_utf7(label) {
@@ -41,17 +41,17 @@ impl CharsetDecoder {
         }
     }
 
-    /// For a text that is no UTF-8, though it says nothing else.
+    /// Starts a decoder for text with no usable label that is not valid UTF-8.
     pub(crate) fn otherwise() -> Self {
         Self::Known(WINDOWS_1252.new_decoder_without_bom_handling())
     }
 
-    /// Whether [`Self::feed`] can say that it is another charset.
+    /// Whether the charset is a guess, so that [`Self::feed`] may report it wrong.
     pub(crate) fn is_guess(&self) -> bool {
         matches!(self, Self::Guess(_))
     }
 
-    /// The text of a further piece, behind what `text` holds; false when the guess was wrong.
+    /// Appends the text of the next piece to `text`. Returns false when the guess was wrong.
     pub(crate) fn feed(&mut self, octets: &[u8], is_last: bool, text: &mut String) -> bool {
         match self {
             Self::Known(decoder) => {
@@ -74,9 +74,9 @@ impl CharsetDecoder {
     }
 }
 
-/// Whether something was malformed.
+/// Returns whether the octets were malformed.
 fn decode(decoder: &mut Decoder, octets: &[u8], is_last: bool, text: &mut String) -> bool {
-    // With this room one call takes all.
+    // The reserved room lets one call take all octets.
     text.reserve(decoder.max_utf8_buffer_length(octets.len()).unwrap_or_default());
     let (_, _, has_errors) = decoder.decode_to_string(octets, text, is_last);
     has_errors

@@ -1,7 +1,7 @@
-//! How derived columns are encoded: numbers as LEB128, octets behind their length. Read back with every step checked: a
-//! column comes from a disk.
+//! The encoding of derived columns: numbers as LEB128, octets after their length. Every read is checked, because a
+//! column comes from a disk that may be damaged.
 
-/// Most columns are smaller, octets.
+/// Initial capacity, octets; most columns are smaller.
 const COLUMN_OCTETS: usize = 512;
 
 /// Writes a column.
@@ -13,7 +13,7 @@ impl Writer {
         Self(Vec::with_capacity(COLUMN_OCTETS))
     }
 
-    /// What was written; empty ("not kept") when it is more than `octets_max`.
+    /// Returns the column; empty ("not kept") when it is larger than `octets_max`.
     pub(crate) fn finish(self, octets_max: usize) -> Vec<u8> {
         if self.0.len() <= octets_max { self.0 } else { Vec::new() }
     }
@@ -31,12 +31,12 @@ impl Writer {
         self.0.extend_from_slice(octets);
     }
 
-    /// Octets without their length, up to the end of the column.
+    /// Writes octets without a length, up to the end of the column.
     pub(crate) fn rest(&mut self, octets: &[u8]) {
         self.0.extend_from_slice(octets);
     }
 
-    /// Absent, or octets that may be empty.
+    /// Writes an optional value, so that absent differs from empty.
     pub(crate) fn optional(&mut self, octets: Option<&[u8]>) {
         match octets {
             None => self.number(0),
@@ -53,7 +53,7 @@ impl Writer {
     }
 }
 
-/// Reads a column. Every method returns `None` when the column does not hold what is asked for.
+/// Reads a column. Every method returns `None` when the column is damaged.
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Each item takes at least one octet, so a length that lies is found out before memory is taken for it.
+    /// Each item takes at least one octet, so a false length fails before memory is reserved for it.
     pub(crate) fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let items = usize::try_from(self.number()?).ok().filter(|items| *items <= self.0.len())?;
         (0..items).map(|_| one(self)).collect()

@@ -6,14 +6,14 @@ use jiff::tz::{Offset, TimeZone};
 
 use crate::tokens::without_comments;
 
-/// Octets of a value that are looked at for a date.
+/// Longest date value, octets; the rest is ignored.
 const DATE_OCTETS_MAX: usize = 1_024;
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-/// RFC 5322 §4.3 obs-zone, hours east of UTC. All others are UTC: what they mean is not known.
+/// Zone names of RFC 5322 §4.3 obs-zone, hours east of UTC. All other names count as UTC, as their meaning is unknown.
 const ZONES: [(&str, i8); 8] =
     [("EDT", -4), ("EST", -5), ("CDT", -5), ("CST", -6), ("MDT", -6), ("MST", -7), ("PDT", -7), ("PST", -8)];
 
-/// A date as its sender wrote it.
+/// A date as its sender wrote it, with its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SentDate {
     local: DateTime,
@@ -21,8 +21,9 @@ pub struct SentDate {
 }
 
 impl SentDate {
-    /// Reads the value of a `Date` field, or what follows the last `;` of a trace field. Comments are dropped; a day of
-    /// the week is not compared; a time or zone that is missing is midnight, UTC. `None` when it is no date.
+    /// Parses the value of a `Date` field, or the text after the last `;` of a trace field. Comments are dropped, the
+    /// day of the week is not checked, and a missing time or zone means midnight UTC. `None` when the text is not a
+    /// date.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = without_comments(value.get(..DATE_OCTETS_MAX).unwrap_or(value));
         let text = String::from_utf8_lossy(text.rsplit(|octet| *octet == b';').next()?);
@@ -31,7 +32,7 @@ impl SentDate {
         if word.starts_with(|c: char| c.is_ascii_alphabetic()) && month(word).is_none() {
             word = words.next()?;
         }
-        // The order of asctime (`Jan 2 10:00:00 2007`) is met, too.
+        // Some senders use the order of asctime (`Jan 2 10:00:00 2007`).
         let (day, name) = match month(word) {
             Some(month) => (words.next()?, month),
             None => (word, month(words.next()?)?),
@@ -43,17 +44,17 @@ impl SentDate {
         Some(Self { local: date.to_datetime(time), offset: words.next().map_or(Some(Offset::UTC), zone)? })
     }
 
-    /// The day in the sender's own zone (RFC 3501 §6.4.4 SENTON).
+    /// Returns the day in the sender's zone (RFC 3501 §6.4.4 SENTON).
     pub fn day(&self) -> Date {
         self.local.date()
     }
 
-    /// Seconds since 1970; `None` for years that no clock has.
+    /// Returns seconds since 1970; `None` outside the range of a timestamp.
     pub fn seconds(&self) -> Option<i64> {
         self.offset.to_timestamp(self.local).ok().map(|at| at.as_second())
     }
 
-    /// The moment in the sender's zone.
+    /// Returns the moment in the sender's zone.
     pub fn zoned(&self) -> Option<ZonedDateTime> {
         Some(self.offset.to_timestamp(self.local).ok()?.to_zoned_datetime(TimeZone::fixed(self.offset)))
     }
@@ -63,14 +64,14 @@ fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// By the first three letters: `February` is met.
+/// Compares the first three letters, since senders also write `February`.
 fn month(name: &str) -> Option<i8> {
     let head = name.get(..3)?;
     let at = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(head))?;
     i8::try_from(at + 1).ok()
 }
 
-/// RFC 5322 §4.3: years of two and three digits.
+/// Reads a year; two and three digits as in RFC 5322 §4.3.
 fn full_year(digits: &str) -> Option<i16> {
     let year: i16 = number(digits).filter(|_| digits.len() <= 4)?;
     Some(match year {
@@ -83,11 +84,11 @@ fn full_year(digits: &str) -> Option<i16> {
 fn time(clock: &str) -> Option<Time> {
     let mut fields = clock.split(':');
     let (hour, minute, second) = (number(fields.next()?)?, number(fields.next()?)?, fields.next().unwrap_or("0"));
-    // A leap second is taken for the one before it.
+    // A leap second becomes the second before it.
     Time::new(hour, minute, number::<i8>(second)?.min(59), 0).ok()
 }
 
-/// `+hhmm`, or a name. `None` for a zone of numbers that is none.
+/// Reads `+hhmm` or a zone name. `None` for a malformed numeric zone.
 fn zone(word: &str) -> Option<Offset> {
     let (sign, digits) = match word.split_at_checked(1)? {
         ("+", digits) => (1, digits),

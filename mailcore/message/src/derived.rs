@@ -1,4 +1,4 @@
-//! What is worked out from a message once, when it comes in, and kept beside it.
+//! Columns that are derived once from an arriving message and stored beside it.
 
 use crate::column::Writer;
 use crate::headers::{Field, Headers};
@@ -6,41 +6,41 @@ use crate::kept_fields::keep;
 use crate::preview::preview;
 use crate::{ImapEnvelope, Part, SentDate, ThreadKeys};
 
-/// Version of the code that fills [`Derived`]: it grows when a column is filled in another way. Kept with the columns; those
-/// of another version are derived again.
+/// Version of the code that fills [`Derived`], stored with the columns. It grows when a column changes its contents;
+/// columns of another version are derived again.
 pub const DERIVED_VERSION: u16 = 2;
 
-/// Most messages have fewer header fields.
+/// Initial capacity for header fields; most messages have fewer.
 const FIELDS: usize = 32;
-/// Octets of an encoded envelope that are kept: hundreds of addresses.
+/// Largest encoded envelope kept, octets: hundreds of addresses.
 const ENVELOPE_OCTETS_MAX: usize = 32 * 1024;
-/// Octets of an encoded structure that are kept: hundreds of parts.
+/// Largest encoded structure kept, octets: hundreds of parts.
 const STRUCTURE_OCTETS_MAX: usize = 64 * 1024;
-/// Octets of encoded thread keys that are kept.
+/// Largest encoded thread keys kept, octets.
 const THREAD_OCTETS_MAX: usize = 16 * 1024;
-/// Octets of header fields that are kept.
+/// Largest encoded header fields kept, octets.
 const FIELDS_OCTETS_MAX: usize = 16 * 1024;
 
-/// Columns derived from one message. An empty column is not kept: a reader that wants it reads the body.
+/// Columns derived from one message. An empty column means "not kept": the reader parses the message instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Derived {
-    /// The Date field, seconds since 1970 (RFC 5322 §3.6.1).
+    /// The time of the Date field, seconds since 1970 (RFC 5322 §3.6.1).
     pub sent: Option<i64>,
-    /// Encoded ENVELOPE (RFC 3501 §7.4.2); see [`ImapEnvelope::decode`].
+    /// The encoded ENVELOPE (RFC 3501 §7.4.2); see [`ImapEnvelope::decode`].
     pub envelope: Vec<u8>,
-    /// Encoded MIME structure with the octet ranges of the parts (RFC 2045); see [`Part::decode`].
+    /// The encoded MIME structure with the octet ranges of the parts (RFC 2045); see [`Part::decode`].
     pub structure: Vec<u8>,
-    /// The beginning of the text (RFC 8970).
+    /// The first characters of the text (RFC 8970).
     pub preview: String,
-    /// Encoded thread keys: Message-ID, ids of References and In-Reply-To, base subject (RFC 5256); see
+    /// The encoded thread keys: Message-ID, ids of References and In-Reply-To, base subject (RFC 5256); see
     /// [`ThreadKeys::decode`].
     pub thread: Vec<u8>,
-    /// Encoded header fields that clients ask for, and where the header ends; see [`crate::KeptFields::decode`].
+    /// The encoded header fields that clients ask for, and the header size; see [`crate::KeptFields::decode`].
     pub fields: Vec<u8>,
 }
 
-/// Derives the columns of a message with CRLF line ends. Never fails: what cannot be derived is left empty. Linear in the
-/// octets of the message, and bounded in what it keeps.
+/// Derives the columns of a message with CRLF line ends. Never fails: a column that cannot be derived stays empty.
+/// Takes time linear in the octets of the message; each column is bounded.
 pub fn derive(message: &[u8]) -> Derived {
     let mut fields: Vec<Field<'_>> = Vec::with_capacity(FIELDS);
     fields.extend(Headers::of(message).iter());
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(KeptFields::decode(&derived.fields).unwrap().header_octets(), MESSAGE.len() as u64 - 5);
     }
 
-    /// What is too large is left to who asks for it.
+    /// A column that would be too large stays empty.
     #[test]
     fn is_bounded() {
         let to = format!("To: {}\r\n", "address@example.edu, ".repeat(20));

@@ -6,30 +6,31 @@ use base64::engine::general_purpose::STANDARD;
 use crate::charset;
 use crate::transfer::{base64, q};
 
-/// Octets within which an encoded word must end. RFC 2047 §2 says 75; senders that ignore it stay below this, and a
-/// header made of nothing but beginnings is read in linear time.
+/// Longest encoded word accepted, octets. RFC 2047 §2 allows 75; known senders that ignore it stay below this bound. It
+/// keeps a header of unfinished words linear in time.
 const ENCODED_WORD_OCTETS_MAX: usize = 1_024;
 
-/// Longest line that holds an encoded word, octets. RFC 2047 §2.
+/// Longest line that holds an encoded word, octets (RFC 2047 §2).
 const LINE_OCTETS_MAX: usize = 76;
-/// Text in one word that is written, octets: words of 52 octets, so that the first fits behind most names.
+/// Text in one written word, octets. It gives words of 52 octets, so that the first fits on the line of most field
+/// names.
 const WORD_TEXT_OCTETS_MAX: usize = 30;
-/// A word of that text with its delimiters.
+/// Length of one written word with its delimiters, octets.
 const WORD_OCTETS_MAX: usize = WORD_TEXT_OCTETS_MAX / 3 * 4 + "=?utf-8?B??=".len();
 
-/// One encoded word, read down to its octets.
+/// One encoded word with its transfer encoding undone.
 struct Word<'a> {
     charset: &'a [u8],
     octets: Vec<u8>,
 }
 
-/// Reads the encoded words of an unfolded value. What is no encoded word, or one in an unknown charset, stays as it is;
-/// octets outside of them are UTF-8 when they can be, else Windows-1252.
+/// Decodes the encoded words of an unfolded value. Malformed words and unknown charsets stay as they are. Octets
+/// outside of words are read as UTF-8 when valid, else as Windows-1252.
 ///
 /// Control characters become spaces: an encoded word may hold CR and LF, which must not reach another header.
 pub fn decode_words(value: &[u8]) -> String {
     let mut text = String::with_capacity(value.len());
-    // Octets of neighbouring words in one charset: some programs cut a character in two (against RFC 2047 §5).
+    // Octets of adjacent words in one charset, since some senders split a character between words against RFC 2047 §5.
     let mut pending: Option<Word<'_>> = None;
     let mut rest = value;
     while let Some(start) = memchr::memmem::find(rest, b"=?") {
@@ -41,7 +42,7 @@ pub fn decode_words(value: &[u8]) -> String {
             rest = candidate.get(2..).unwrap_or_default();
             continue;
         };
-        // RFC 2047 §6.2: white space between two encoded words is not shown.
+        // RFC 2047 §6.2: white space between two encoded words is dropped.
         let is_neighbour = pending.is_some() && before.trim_ascii().is_empty();
         match &mut pending {
             Some(last) if is_neighbour && last.charset.eq_ignore_ascii_case(word.charset) => {
@@ -62,14 +63,14 @@ pub fn decode_words(value: &[u8]) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
-/// Unstructured text in encoded words (RFC 2047 §2), with the folds between them and the space before the first, behind
-/// `column` octets of its line.
+/// Encodes unstructured text as encoded words (RFC 2047 §2), with a space before the first and folds between them.
+/// `column` is the number of octets already on the line.
 pub fn encode_words(text: &str, column: usize) -> String {
     let mut words = String::with_capacity(text.len() * 2);
     let mut is_first = true;
     let mut rest = text;
     while !rest.is_empty() || is_first {
-        // RFC 2047 §5: no character is cut in two.
+        // RFC 2047 §5: a word never splits a character.
         let end = rest.floor_char_boundary(WORD_TEXT_OCTETS_MAX);
         let (piece, after) = rest.split_at(end);
         let fits = is_first && column + 1 + WORD_OCTETS_MAX <= LINE_OCTETS_MAX;
@@ -81,7 +82,7 @@ pub fn encode_words(text: &str, column: usize) -> String {
     words
 }
 
-/// Octets that are no encoded word.
+/// Appends octets outside of encoded words.
 fn push(octets: &[u8], text: &mut String) {
     match std::str::from_utf8(octets) {
         Ok(octets) => text.push_str(octets),
@@ -95,8 +96,8 @@ fn flush(pending: &mut Option<Word<'_>>, text: &mut String) {
     }
 }
 
-/// `=?charset[*language]?B|Q?text?=` at the start of `text`, and what follows it (RFC 2047 §2, RFC 2231 §5). Spaces within
-/// the text are taken: programs send them.
+/// Reads `=?charset[*language]?B|Q?text?=` at the start of `text`, and returns the word and the rest (RFC 2047 §2, RFC
+/// 2231 §5). Spaces inside the text are accepted, because some senders write them.
 fn read_word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
     let inner = text.strip_prefix(b"=?")?;
     let inner = inner.get(..ENCODED_WORD_OCTETS_MAX).unwrap_or(inner);
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// RFC 2047 §8 and what the field sends.
+    /// The examples of RFC 2047 §8, and forms that senders use.
     #[test]
     fn reads_words() {
         for (value, expect) in [
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!((decode_words(b"caf\xe9"), decode_words("café".as_bytes())), ("café".into(), "café".into()));
     }
 
-    /// A header of nothing but beginnings is no way to keep a processor busy.
+    /// A header of unfinished words takes linear time.
     #[test]
     fn a_word_without_end_is_given_up() {
         let open = "=?utf-8?q?x ".repeat(100_000);

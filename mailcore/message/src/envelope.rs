@@ -1,19 +1,19 @@
-//! What travels with a message and is not in it.
+//! The SMTP envelope: what travels with a message but is not part of it.
 
 use crate::{EnvelopeId, Notify, OriginalRecipient, Path, Return};
 
-/// The SMTP envelope.
+/// The SMTP envelope (RFC 5321 §2.3.1).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Envelope {
-    /// `None` is `<>`.
+    /// The reverse-path; `None` is the null reverse-path `<>`.
     pub reverse_path: Option<Path>,
-    /// At least one.
+    /// The recipients; at least one once the envelope is complete.
     pub recipients: Vec<Recipient>,
-    /// BODY=8BITMIME was given.
+    /// Whether MAIL declared BODY=8BITMIME (RFC 6152).
     pub eight_bit: bool,
-    /// ENVID (RFC 3461 §4.4).
+    /// The envelope id, ENVID (RFC 3461 §4.4).
     pub envelope_id: Option<EnvelopeId>,
-    /// RET (RFC 3461 §4.3); `None` leaves it to who reports.
+    /// RET (RFC 3461 §4.3); `None` leaves the choice to the reporting server.
     pub ret: Option<Return>,
 }
 
@@ -22,20 +22,20 @@ pub struct Envelope {
 pub struct Recipient {
     /// The forward-path.
     pub path: Path,
-    /// NOTIFY (RFC 3461 §4.1); `None` is a report of failure, and nothing else.
+    /// NOTIFY (RFC 3461 §4.1); `None` asks for reports of failure only.
     pub notify: Option<Notify>,
-    /// ORCPT (RFC 3461 §4.2).
+    /// The original recipient, ORCPT (RFC 3461 §4.2).
     pub original: Option<OriginalRecipient>,
 }
 
 impl Envelope {
-    /// Of a 7-bit message, without parameters of RFC 3461.
+    /// Makes an envelope for a 7-bit message, without parameters of RFC 3461.
     pub fn new(reverse_path: Option<Path>, recipients: impl IntoIterator<Item = Path>) -> Self {
         let recipients = recipients.into_iter().map(Recipient::from).collect();
         Self { reverse_path, recipients, eight_bit: false, envelope_id: None, ret: None }
     }
 
-    /// The same for other recipients.
+    /// Returns the same envelope for other recipients.
     pub fn with_recipients(&self, recipients: Vec<Recipient>) -> Self {
         Self {
             reverse_path: self.reverse_path.clone(),
@@ -48,19 +48,19 @@ impl Envelope {
 }
 
 impl Recipient {
-    /// Whether the sender gets a report when the message was not delivered (RFC 3461 §4.1: unless NOTIFY says otherwise).
+    /// Whether the sender gets a report of failure (RFC 3461 §4.1: yes, unless NOTIFY excludes it).
     pub fn wants_failure(&self) -> bool {
         self.notify.is_none_or(|notify| notify.failure)
     }
 
-    /// Whether the sender gets a report when it was.
+    /// Whether the sender gets a report of success (RFC 3461 §4.1: only if NOTIFY asks for one).
     pub fn wants_success(&self) -> bool {
         self.notify.is_some_and(|notify| notify.success)
     }
 }
 
 impl From<Path> for Recipient {
-    /// Without parameters of RFC 3461.
+    /// Makes a recipient without parameters of RFC 3461.
     fn from(path: Path) -> Self {
         Self { path, notify: None, original: None }
     }

@@ -1,4 +1,4 @@
-//! The header section of a message as it lies there (RFC 5322 §2.2): read lazily, never copied, never past its bounds.
+//! The header section of a message (RFC 5322 §2.2): read lazily, borrowed from the message, within fixed bounds.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,15 +6,15 @@ use std::ops::Range;
 use crate::address_list::{ListedMailbox, mailboxes};
 use crate::decode_words;
 
-/// Fields looked at in one message; what follows is as if it were not there. No standard sets one; Postfix stops at
-/// 102,400 octets, mail in the field rarely has 200 fields.
+/// Most fields read from one message; later ones are ignored. No standard sets a bound: Postfix stops at 102,400
+/// octets, and real mail rarely has 200 fields.
 const HEADER_FIELDS_MAX: usize = 1000;
-/// Octets of header section looked at.
+/// Octets of header section read.
 const HEADER_OCTETS_MAX: usize = 256 * 1024;
 /// Octets of one value that are unfolded or decoded.
 const VALUE_OCTETS_MAX: usize = 64 * 1024;
 
-/// The header section of a message. Borrowed: making one costs nothing.
+/// The header section of a message. It borrows the message, so making one is free.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'a> {
     section: &'a [u8],
@@ -29,57 +29,57 @@ pub struct Field<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Of a whole message, or of a header section alone.
+    /// Takes a whole message, or a header section alone.
     pub fn of(message: &'a [u8]) -> Self {
         Self { section: message.get(..HEADER_OCTETS_MAX).unwrap_or(message) }
     }
 
-    /// All fields in order. A line that is no field is passed over.
+    /// Returns all fields in order. Lines that are not fields are skipped.
     pub fn iter(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
         fields(self.section).take(HEADER_FIELDS_MAX)
     }
 
-    /// Whether the first line is a field: what does not begin with one is text without a header section.
+    /// Whether the first line is a header field. A message whose first line is not one has no header section.
     pub fn begins_with_field(&self) -> bool {
         let first = self.section.get(..field_end(self.section)).unwrap_or_default();
         Field::parse(first).is_some()
     }
 
-    /// All fields of one name, compared without case (RFC 5322 §1.2.2), in order.
+    /// Returns all fields of one name in order, ignoring case (RFC 5322 §1.2.2).
     pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = Field<'a>> + use<'a, 'n> {
         self.iter().filter(move |field| field.is(name))
     }
 
-    /// The first field of that name.
+    /// Returns the first field of that name.
     pub fn field(&self, name: &str) -> Option<Field<'a>> {
         self.iter().find(|field| field.is(name))
     }
 
-    /// The first value of that name, unfolded and trimmed, encoded words left as they are.
+    /// Returns the first value of that name, unfolded and trimmed; encoded words stay encoded.
     pub fn get(&self, name: &str) -> Option<String> {
         self.field(name).map(|field| field.value().into_owned())
     }
 
-    /// The first value of that name with its encoded words (RFC 2047) read. No control characters in it.
+    /// Returns the first value of that name with its encoded words decoded (RFC 2047) and without control characters.
     pub fn decoded(&self, name: &str) -> Option<String> {
         self.field(name).map(|field| field.decoded())
     }
 
-    /// Where one of its fields stands in the message, from the first octet of its name to the last of its line ends.
+    /// Returns the octet range of a field in the message, from its name through its last line end.
     pub fn span(&self, field: &Field<'a>) -> Range<usize> {
-        // Both borrow from the same message, the field behind its begin.
+        // Both borrow from the same message, and the field starts after the section does.
         let start = field.whole.as_ptr().addr().saturating_sub(self.section.as_ptr().addr());
         start..start + field.whole.len()
     }
 
-    /// Where the body begins: after the empty line, or at the end of what is looked at when there is none.
+    /// Returns the offset of the body: after the empty line, or the end of the octets read when there is none.
     pub fn body_offset(&self) -> usize {
         header_end(self.section).unwrap_or(self.section.len())
     }
 }
 
-/// The fields of a header section of any length, in order. A line that is no field is passed over; the first empty line is
-/// the end.
+/// Returns the fields of a header section of any length, in order. Lines that are not fields are skipped; the first
+/// empty line ends the section.
 pub fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = section;
     std::iter::from_fn(move || {
@@ -96,7 +96,7 @@ pub fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
-/// Where the body begins: behind the first empty line. `None` when there is no empty line.
+/// Returns the offset after the first empty line; `None` when there is no empty line.
 pub fn header_end(message: &[u8]) -> Option<usize> {
     let empty_line = |at: usize| match message.get(at..) {
         Some([b'\r', b'\n', ..]) => Some(at + 2),
@@ -107,11 +107,11 @@ pub fn header_end(message: &[u8]) -> Option<usize> {
 }
 
 impl<'a> Field<'a> {
-    /// A line with those that continue it; `None` when it is no field.
+    /// Parses a line and its continuation lines; `None` when they are not a field.
     fn parse(whole: &'a [u8]) -> Option<Self> {
         let colon = memchr::memchr(b':', whole)?;
         let name = whole.get(..colon)?.trim_ascii_end();
-        // A line that begins with space, or holds one before the colon, is no field name (RFC 5322 §2.2).
+        // A line that begins with white space, or has it inside the name, is not a field (RFC 5322 §2.2).
         if name.is_empty() || !name.iter().all(|b| (33..127).contains(b)) {
             return None;
         }
@@ -121,12 +121,12 @@ impl<'a> Field<'a> {
         Some(Field { name: std::str::from_utf8(name).ok()?, raw, whole })
     }
 
-    /// Name, value and line ends, as they stand in the message.
+    /// Returns name, value and line ends as they stand in the message.
     pub fn whole(&self) -> &'a [u8] {
         self.whole
     }
 
-    /// The value without its folds (RFC 5322 §2.2.3), trimmed, of any length.
+    /// Returns the value, unfolded (RFC 5322 §2.2.3) and trimmed, at any length.
     pub fn unfolded(&self) -> Cow<'a, [u8]> {
         let raw = self.raw.trim_ascii();
         if memchr::memchr2(b'\r', b'\n', raw).is_none() {
@@ -135,22 +135,22 @@ impl<'a> Field<'a> {
         raw.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect()
     }
 
-    /// As written, without the colon.
+    /// Returns the field name as written.
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// Whether it has this name, ignoring case.
+    /// Whether the field has this name, ignoring case.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// What follows the colon, folds and the space before it included, without the last line end.
+    /// Returns everything after the colon, folds and leading white space included, without the last line end.
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// Unfolded and trimmed, at most 64 KiB of it; octets that are no UTF-8 become U+FFFD.
+    /// Returns the value, unfolded and trimmed, at most 64 KiB of it. Octets that are not UTF-8 become U+FFFD.
     pub fn value(&self) -> Cow<'a, str> {
         match self.bounded().unfolded() {
             Cow::Borrowed(octets) => String::from_utf8_lossy(octets),
@@ -158,12 +158,12 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// At most 64 KiB of the value with its encoded words read, and no control characters in it.
+    /// Returns at most 64 KiB of the value, with encoded words decoded and without control characters.
     pub fn decoded(&self) -> String {
         decode_words(&self.bounded().unfolded())
     }
 
-    /// The mailboxes in it that have an address (RFC 5322 §3.4), of at most 64 KiB.
+    /// Returns the mailboxes that have an address (RFC 5322 §3.4), from at most 64 KiB of the value.
     pub fn mailboxes(&self) -> impl Iterator<Item = ListedMailbox> + use<> {
         mailboxes(&self.bounded().unfolded())
     }
@@ -173,9 +173,9 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Where the field that begins `text` ends: after the first line end that no folding white space follows.
+/// Returns where the first field of `text` ends: after the first line end that no folding white space follows.
 fn field_end(text: &[u8]) -> usize {
-    // Without this, an empty line followed by a line that begins with space would look like a folded field.
+    // Otherwise an empty line before a line that begins with a space would look like a folded field.
     if matches!(text, [b'\n', ..] | [b'\r', b'\n', ..]) {
         return 0;
     }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_text_from_a_header() {
+    fn distinguishes_text_from_a_header() {
         for (message, expect) in [("A: b\r\n", true), ("text\r\nA: b\r\n", false), ("\r\nA: b", false), ("", false)] {
             assert_eq!(Headers::of(message.as_bytes()).begins_with_field(), expect, "{message}");
         }

@@ -1,25 +1,25 @@
-//! What makes a message one message: its identifier and its date.
+//! Message-ID and Date of the messages made here.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::tokens::Tokens;
 
-/// Octets of an identifier with its brackets: RFC 5322 §2.1.1.
+/// Longest identifier with its brackets, octets (RFC 5322 §2.1.1).
 const MESSAGE_ID_OCTETS_MAX: usize = 998;
 
-/// A Message-ID without its angle brackets (RFC 5322 §3.6.4): unique by `chance`, readable by its time.
+/// Returns a Message-ID without angle brackets (RFC 5322 §3.6.4). `now` makes it readable, `chance` makes it unique.
 pub fn message_id(now: Timestamp, chance: Uuid, hostname: &str) -> String {
     format!("{:x}.{}@{hostname}", now.as_second(), chance.simple())
 }
 
-/// A date as header fields carry it (RFC 5322 §3.3), in UTC.
+/// Formats a date for header fields, in UTC (RFC 5322 §3.3).
 pub fn rfc5322_date(at: Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
-/// Whether a Message-ID field has the value that RFC 5322 §3.6.4 gives it: one identifier in angle brackets with something
-/// on both sides of its `@`, comments around it or not. What stands in a quoted string (§4.5.4) is not looked at further.
+/// Whether the value of a Message-ID field is valid (RFC 5322 §3.6.4): one identifier in angle brackets with text on
+/// both sides of its `@`, with or without comments around it. The content of a quoted string (§4.5.4) is not checked.
 pub fn is_message_id(value: &[u8]) -> bool {
     let mut tokens = Tokens::new(value);
     tokens.skip_space();
@@ -51,7 +51,7 @@ mod tests {
         );
     }
 
-    /// RFC 5322 §3.6.4; RFC 6409 §8.3 asks what is invalid.
+    /// RFC 5322 §3.6.4; RFC 6409 §8.3 lets a submission server replace an invalid one.
     #[test]
     fn knows_a_message_id() {
         for (value, expect) in [

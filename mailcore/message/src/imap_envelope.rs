@@ -1,37 +1,37 @@
-//! The envelope of IMAP (RFC 3501 §7.4.2): a summary of a message's header. Not the envelope of SMTP.
+//! The IMAP envelope (RFC 3501 §7.4.2): a summary of a message's header, unrelated to the SMTP envelope.
 
 use crate::address_list::{LISTED_MAX, Listed, ListedMailbox, address_list};
 use crate::column::{Reader, Writer};
 use crate::headers::{Field, Headers};
 
-/// What ENVELOPE reports; octets as they were sent, unfolded.
+/// The fields of ENVELOPE: octets as sent, unfolded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImapEnvelope {
-    /// Date.
+    /// The Date field.
     pub date: Option<Vec<u8>>,
-    /// Subject.
+    /// The Subject field.
     pub subject: Option<Vec<u8>>,
-    /// From.
+    /// The addresses of From.
     pub from: Vec<Listed>,
-    /// Sender; empty when there is none.
+    /// The addresses of Sender; empty without one.
     pub sender: Vec<Listed>,
-    /// Reply-To; empty when there is none.
+    /// The addresses of Reply-To; empty without one.
     pub reply_to: Vec<Listed>,
-    /// To.
+    /// The addresses of To.
     pub to: Vec<Listed>,
-    /// Cc.
+    /// The addresses of Cc.
     pub cc: Vec<Listed>,
-    /// Bcc.
+    /// The addresses of Bcc.
     pub bcc: Vec<Listed>,
-    /// In-Reply-To.
+    /// The In-Reply-To field.
     pub in_reply_to: Option<Vec<u8>>,
-    /// Message-ID.
+    /// The Message-ID field.
     pub message_id: Option<Vec<u8>>,
 }
 
 impl ImapEnvelope {
-    /// Of a message or its header section. Of fields that occur more than once, the addresses of all are listed, at most
-    /// [`LISTED_MAX`] for one name.
+    /// Reads a message or its header section. Addresses of repeated fields are concatenated, at most [`LISTED_MAX`] per
+    /// field name.
     pub fn of(message: &[u8]) -> Self {
         let fields: Vec<Field<'_>> = Headers::of(message).iter().collect();
         Self::of_fields(&fields)
@@ -61,12 +61,12 @@ impl ImapEnvelope {
         [&self.from, &self.sender, &self.reply_to, &self.to, &self.cc, &self.bcc]
     }
 
-    /// How many addresses it lists.
+    /// Counts the address list items.
     pub(crate) fn items(&self) -> usize {
         self.lists().into_iter().map(Vec::len).sum()
     }
 
-    /// Without its addresses when they are more than `most`.
+    /// Drops all addresses when there are more than `most` items.
     pub(crate) fn bounded(self, most: usize) -> Self {
         if self.items() <= most {
             return self;
@@ -84,7 +84,8 @@ impl ImapEnvelope {
         }
     }
 
-    /// Reads the column [`crate::Derived::envelope`]; `None` when it is empty or damaged: read the message.
+    /// Decodes the column [`crate::Derived::envelope`]; `None` when it is empty or damaged, then the caller parses the
+    /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         Self::read(&mut Reader::new(column))
     }
@@ -99,7 +100,7 @@ impl ImapEnvelope {
     }
 }
 
-/// Tags of [`Listed`] in a column.
+/// Tags of [`Listed`] in the column.
 const MAILBOX: u64 = 0;
 const GROUP_START: u64 = 1;
 const GROUP_END: u64 = 2;
@@ -146,7 +147,7 @@ mod tests {
         assert_eq!((envelope.cc.len(), envelope.subject.as_deref()), (73, Some(&b"a b"[..])));
     }
 
-    /// A message of nothing but addresses does not grow without bound.
+    /// A message full of addresses gives a bounded envelope.
     #[test]
     fn is_bounded() {
         let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));

@@ -1,10 +1,11 @@
-//! Header fields kept beside a message, as they stand in it: those that mail programs ask for in their message lists, and
-//! those that SEARCH looks into.
+//! Header fields stored beside a message, as they stand in it: those that mail programs request for message lists, and
+//! those that SEARCH reads.
 
 use crate::column::{Reader, Writer};
 use crate::headers::{Field, fields, header_end};
 
-/// Fields that are kept, in lower case. One that is here and not among a message's kept fields is not in the message.
+/// Names of the fields that are kept, in lower case. If a name is listed here and the column has no such field, neither
+/// has the message.
 const KEPT: [&str; 34] = [
     "bcc",
     "cc",
@@ -42,7 +43,7 @@ const KEPT: [&str; 34] = [
     "x-uniform-type-identifier",
 ];
 
-/// Kept header fields of one message.
+/// The kept header fields of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptFields<'a> {
     header_octets: u64,
@@ -55,31 +56,32 @@ impl<'a> KeptFields<'a> {
         KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
     }
 
-    /// Reads the column [`crate::Derived::fields`]; `None` when it is empty or damaged: read the message.
+    /// Decodes the column [`crate::Derived::fields`]; `None` when it is empty or damaged, then the caller parses the
+    /// message.
     pub fn decode(column: &'a [u8]) -> Option<Self> {
         let mut reader = Reader::new(column);
         Some(Self { header_octets: reader.number()?, section: reader.rest() })
     }
 
-    /// The message's header section with its empty line, in octets.
+    /// Returns the size of the message's header section with its empty line, octets.
     pub fn header_octets(&self) -> u64 {
         self.header_octets
     }
 
-    /// The kept fields as a header section without the empty line, in the order of the message.
+    /// Returns the kept fields as a header section without the empty line, in the order of the message.
     pub fn section(&self) -> &'a [u8] {
         self.section
     }
 }
 
-/// Makes the column: empty when it would have more than `octets_max`.
+/// Makes the column; empty when it would be larger than `octets_max`.
 pub(crate) fn keep(message: &[u8], octets_max: usize) -> Vec<u8> {
     let end = header_end(message).unwrap_or(message.len());
     let mut writer = Writer::new();
     writer.number(end as u64);
     for field in fields(message.get(..end).unwrap_or_default()).filter(is_kept) {
         writer.rest(field.whole());
-        // The last line of a message may have no end.
+        // The last line of a message may lack a line end.
         if !field.whole().ends_with(b"\n") {
             writer.rest(b"\r\n");
         }

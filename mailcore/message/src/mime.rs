@@ -1,7 +1,7 @@
 //! The MIME structure of a message as offsets into its octets (RFC 2045, RFC 2046).
 //!
-//! One pass over the lines; nothing is decoded, and only the Content- fields are copied. What is too deep or too much is left
-//! as one undivided part.
+//! One pass over the lines. Nothing is decoded, and only the Content- fields are copied. A part that is nested too
+//! deeply, or exceeds the bounds, stays one undivided part.
 
 mod seven_bit;
 mod split;
@@ -18,77 +18,77 @@ use crate::tokens::without_comments;
 pub use seven_bit::{Unconvertible, seven_bit};
 pub use split::PART_DEPTH_MAX;
 
-/// Languages kept of one part.
+/// Most languages kept of one part.
 const LANGUAGES_MAX: usize = 32;
-/// Header fields of one part that are looked at.
+/// Most header fields read from one part.
 const FIELDS_MAX: usize = 1_000;
 
-/// One part; the message itself is the root.
+/// One MIME part; the root is the message itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its header with the empty line.
+    /// Octet range of its header, with the empty line.
     pub header: Range<u64>,
-    /// Its body as transferred, without the CRLF that belongs to the next boundary (RFC 2046 §5.1.1).
+    /// Octet range of its body as transferred, without the CRLF that belongs to the next boundary (RFC 2046 §5.1.1).
     pub body: Range<u64>,
-    /// Line ends in the body; counted for `text` and `message/rfc822` only.
+    /// Line ends in the body; counted for `text` and `message/rfc822` only, else zero.
     pub lines: u64,
-    /// Content-Type, or what its absence means.
+    /// The media type: from Content-Type, or the default when the field is absent.
     pub media: Media,
-    /// Content-Transfer-Encoding; empty when there is none.
+    /// Content-Transfer-Encoding; empty when the field is absent.
     pub encoding: Vec<u8>,
-    /// Its other Content- fields.
-    pub about: About,
-    /// What is in it.
+    /// The other Content- fields.
+    pub attributes: ContentAttributes,
+    /// The structure of the body.
     pub content: Content,
 }
 
-/// What the Content- fields of a part say beside its type and encoding; unfolded octets as sent.
+/// The Content- fields of a part other than type and encoding: unfolded octets as sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
-    /// Content-ID.
+pub struct ContentAttributes {
+    /// The Content-ID field.
     pub id: Option<Vec<u8>>,
-    /// Content-Description.
+    /// The Content-Description field.
     pub description: Option<Vec<u8>>,
-    /// Content-MD5.
+    /// The Content-MD5 field.
     pub md5: Option<Vec<u8>>,
-    /// Content-Disposition.
+    /// The Content-Disposition field (RFC 2183).
     pub disposition: Option<Parameterised>,
-    /// Content-Language, its tags.
+    /// The language tags of Content-Language.
     pub languages: Vec<Vec<u8>>,
-    /// Content-Location.
+    /// The Content-Location field.
     pub location: Option<Vec<u8>>,
 }
 
-/// What a part is made of.
+/// The structure of a part's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Nothing that is looked into.
+    /// A part without parts.
     Leaf,
-    /// At least one part.
+    /// A multipart with at least one part.
     Multipart(Vec<Part>),
-    /// message/rfc822: its header and body lie within the part's body.
+    /// A message/rfc822; its header and body lie within the part's body.
     Message(Box<Part>, Box<ImapEnvelope>),
 }
 
-/// RFC 2045 §5.
+/// A media type with its parameters (RFC 2045 §5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
-    /// Type, as written.
+    /// The type, as written.
     pub kind: Vec<u8>,
-    /// Subtype, as written.
+    /// The subtype, as written.
     pub subtype: Vec<u8>,
-    /// Parameters (see [`Parameterised::parameters`]).
+    /// Its parameters (see [`Parameterised::parameters`]).
     pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Media {
-    /// RFC 2045 §5.2: what a part without Content-Type is.
+    /// Returns `text/plain; charset=us-ascii`, the default without Content-Type (RFC 2045 §5.2).
     pub fn plain_text() -> Self {
         let charset = (b"charset".to_vec(), b"us-ascii".to_vec());
         Self { kind: b"text".to_vec(), subtype: b"plain".to_vec(), parameters: vec![charset] }
     }
 
-    /// RFC 2046 §5.1.5: the default within multipart/digest.
+    /// Returns `message/rfc822`, the default within multipart/digest (RFC 2046 §5.1.5).
     fn message() -> Self {
         Self { kind: b"message".to_vec(), subtype: b"rfc822".to_vec(), parameters: Vec::new() }
     }
@@ -101,51 +101,51 @@ impl Media {
         is_whole.then(|| Self { kind: kind.to_vec(), subtype: subtype.to_vec(), parameters })
     }
 
-    /// Whether it is of that type.
+    /// Whether the type matches, ignoring case.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.eq_ignore_ascii_case(kind.as_bytes())
     }
 
-    /// Whether it is of that type and subtype.
+    /// Whether type and subtype match, ignoring case.
     pub fn is_exactly(&self, kind: &str, subtype: &str) -> bool {
         self.is(kind) && self.subtype.eq_ignore_ascii_case(subtype.as_bytes())
     }
 
-    /// A parameter by name (see [`Parameterised::parameter`]).
+    /// Returns a parameter by name (see [`Parameterised::parameter`]).
     pub fn parameter(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         parameter(&self.parameters, name)
     }
 }
 
-/// Octets of a character of UTF-8 behind its first (RFC 3629 §3).
+/// Most octets of a UTF-8 character after its first (RFC 3629 §3).
 const CONTINUATION_OCTETS_MAX: usize = 3;
 
 impl Part {
-    /// Its header in a message whose structure this is.
+    /// Returns the part's header; `message` must be the one that was parsed.
     pub fn header_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
         slice(message, &self.header)
     }
 
-    /// Its body as transferred, in a message whose structure this is.
+    /// Returns the part's body as transferred; `message` must be the one that was parsed.
     pub fn body_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
         slice(message, &self.body)
     }
 
-    /// Its body, with the transfer encoding undone.
+    /// Returns the part's body with its transfer encoding undone.
     pub fn decoded_in<'m>(&self, message: &'m [u8]) -> Cow<'m, [u8]> {
         crate::decode_transfer(self.body_in(message), &self.encoding)
     }
 
-    /// Its body as text, with transfer encoding and charset undone.
+    /// Returns the part's body as text, with transfer encoding and charset undone.
     pub fn text_in(&self, message: &[u8]) -> String {
         self.text_of(self.body_in(message))
     }
 
-    /// What the first `octets_max` octets of its body say as text.
+    /// Returns the first `octets_max` octets of the body, decoded to text.
     pub(crate) fn beginning_in(&self, message: &[u8], octets_max: usize) -> String {
         let body = self.body_in(message);
         let is_inside = |end: usize| body.get(end).is_some_and(|octet| octet & 0b1100_0000 == 0b1000_0000);
-        // Not within a character of UTF-8, whose octets would be read as another charset.
+        // Cutting inside a UTF-8 character would make the decoder take the text for another charset.
         let end = (octets_max.saturating_sub(CONTINUATION_OCTETS_MAX)..=octets_max)
             .rev()
             .find(|end| !is_inside(*end))
@@ -164,12 +164,12 @@ fn slice<'m>(message: &'m [u8], range: &Range<u64>) -> &'m [u8] {
     message.get(offset(range.start)..offset(range.end)).unwrap_or_default()
 }
 
-/// The Content- fields of one header.
+/// The Content- fields of one header, as they are collected.
 #[derive(Default)]
 struct ContentFields {
     media: Option<Media>,
     encoding: Vec<u8>,
-    about: About,
+    attributes: ContentAttributes,
 }
 
 impl ContentFields {
@@ -182,29 +182,29 @@ impl ContentFields {
             {
                 continue;
             }
-            // Of several fields of one name the first counts.
+            // Of repeated fields, the first one counts.
             if field.is("Content-Type") && !has_type {
                 has_type = true;
                 read.media = Media::parse(&field.unfolded());
             } else if field.is("Content-Transfer-Encoding") && read.encoding.is_empty() {
                 read.encoding = token(&field);
             } else {
-                read.about.take(&field);
+                read.attributes.take(&field);
             }
         }
         read
     }
 
-    /// Parameters and languages.
+    /// Counts parameters and languages.
     fn items(&self) -> usize {
         let parameters = self.media.as_ref().map_or(0, |media| media.parameters.len());
         parameters
-            + self.about.languages.len()
-            + self.about.disposition.as_ref().map_or(0, |read| read.parameters.len())
+            + self.attributes.languages.len()
+            + self.attributes.disposition.as_ref().map_or(0, |read| read.parameters.len())
     }
 }
 
-impl About {
+impl ContentAttributes {
     fn take(&mut self, field: &Field<'_>) {
         let texts = [
             ("Content-ID", &mut self.id),
@@ -229,7 +229,7 @@ impl About {
     }
 }
 
-/// The first word of a structured field: comments are dropped.
+/// Reads the first word of a structured field, without comments.
 fn token(field: &Field<'_>) -> Vec<u8> {
     let unfolded = field.unfolded();
     let value = without_comments(&unfolded);

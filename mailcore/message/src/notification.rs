@@ -1,35 +1,35 @@
-//! Parameters of delivery status notifications (RFC 3461 §4): read from a command, kept with the envelope, passed on.
+//! Parameters of delivery status notifications (RFC 3461 §4): parsed from a command, stored with the envelope, sent on.
 
 use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-/// Longest ENVID, characters as they come (RFC 3461 §4.4).
+/// Longest ENVID, encoded characters (RFC 3461 §4.4).
 const ENVELOPE_ID_CHARS_MAX: usize = 100;
-/// Longest ORCPT, characters as they come (RFC 3461 §4.2).
+/// Longest ORCPT, encoded characters (RFC 3461 §4.2).
 const ORIGINAL_RECIPIENT_CHARS_MAX: usize = 500;
 
-/// RET (RFC 3461 §4.3): what of the message a report of failure gives back.
+/// RET (RFC 3461 §4.3): how much of the message a report of failure returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Return {
-    /// RET=FULL: the whole message.
+    /// RET=FULL: return the whole message.
     Full,
-    /// RET=HDRS: its header section.
+    /// RET=HDRS: return the header section.
     Headers,
 }
 
-/// NOTIFY (RFC 3461 §4.1): which reports the sender asks for about one recipient.
+/// NOTIFY (RFC 3461 §4.1): the reports that the sender requests about one recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
-    /// SUCCESS: a report when the message was delivered.
+    /// SUCCESS: report delivery.
     pub success: bool,
-    /// FAILURE: a report when it will not be.
+    /// FAILURE: report that delivery failed for good.
     pub failure: bool,
-    /// DELAY: a report while it waits is welcome.
+    /// DELAY: a report while the message waits is permitted.
     pub delay: bool,
 }
 
-/// ENVID (RFC 3461 §4.4): the sender's own name for the message, decoded: printable ASCII.
+/// ENVID (RFC 3461 §4.4): the sender's own id for the message, decoded to printable ASCII.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EnvelopeId(Box<str>);
@@ -42,13 +42,13 @@ pub struct OriginalRecipient {
     address: Box<str>,
 }
 
-/// The value is not of the form that RFC 3461 gives its parameter, or too long.
+/// The value is malformed for its RFC 3461 parameter, or too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a parameter of RFC 3461")]
 pub struct NotificationError;
 
 impl Return {
-    /// Reads `FULL` or `HDRS`.
+    /// Parses `FULL` or `HDRS`.
     pub fn parse(value: &str) -> Result<Self, NotificationError> {
         match value {
             value if value.eq_ignore_ascii_case("FULL") => Ok(Self::Full),
@@ -59,17 +59,17 @@ impl Return {
 }
 
 impl fmt::Display for Return {
-    /// As the value of RET.
+    /// Writes the value of RET.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if *self == Self::Full { "FULL" } else { "HDRS" })
     }
 }
 
 impl Notify {
-    /// NOTIFY=NEVER.
+    /// NOTIFY=NEVER: no reports at all.
     pub const NEVER: Self = Self { success: false, failure: false, delay: false };
 
-    /// Reads `NEVER`, or a list of `SUCCESS`, `FAILURE`, `DELAY` without repetition.
+    /// Parses `NEVER`, or a list of `SUCCESS`, `FAILURE`, `DELAY` without repetition.
     pub fn parse(value: &str) -> Result<Self, NotificationError> {
         if value.eq_ignore_ascii_case("NEVER") {
             return Ok(Self::NEVER);
@@ -91,7 +91,7 @@ impl Notify {
 }
 
 impl fmt::Display for Notify {
-    /// As the value of NOTIFY.
+    /// Writes the value of NOTIFY.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = [(self.success, "SUCCESS"), (self.failure, "FAILURE"), (self.delay, "DELAY")];
         let wanted: Vec<&str> = words.into_iter().filter(|(wanted, _)| *wanted).map(|(_, word)| word).collect();
@@ -100,27 +100,27 @@ impl fmt::Display for Notify {
 }
 
 impl EnvelopeId {
-    /// Reads the xtext value of ENVID.
+    /// Parses the xtext value of ENVID.
     pub fn parse(value: &str) -> Result<Self, NotificationError> {
         let fits = (1..=ENVELOPE_ID_CHARS_MAX).contains(&value.len());
         decode(value).filter(|_| fits).map(Self).ok_or(NotificationError)
     }
 
-    /// Decoded: printable ASCII, one line.
+    /// Returns the decoded id: printable ASCII, one line.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl fmt::Display for EnvelopeId {
-    /// As the value of ENVID, in xtext.
+    /// Writes the value of ENVID, in xtext.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         encode(&self.0, f)
     }
 }
 
 impl OriginalRecipient {
-    /// Reads `addr-type;xtext`.
+    /// Parses `addr-type;xtext`.
     pub fn parse(value: &str) -> Result<Self, NotificationError> {
         let (kind, address) = value.split_once(';').ok_or(NotificationError)?;
         let is_kind = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -129,14 +129,14 @@ impl OriginalRecipient {
         Ok(Self { kind: kind.into(), address })
     }
 
-    /// The value of Original-Recipient (RFC 3464 §2.3.1): `rfc822; a@b.example`.
+    /// Returns the value of Original-Recipient (RFC 3464 §2.3.1): `rfc822; a@b.example`.
     pub fn field(&self) -> String {
         format!("{}; {}", self.kind, self.address)
     }
 }
 
 impl fmt::Display for OriginalRecipient {
-    /// As the value of ORCPT.
+    /// Writes the value of ORCPT.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{};", self.kind)?;
         encode(&self.address, f)
@@ -169,8 +169,8 @@ impl TryFrom<String> for OriginalRecipient {
     }
 }
 
-/// Decodes xtext (RFC 3461 §4). `None` when it is none, or stands for more than printable ASCII: that could write a field
-/// of its own into a report.
+/// Decodes xtext (RFC 3461 §4). `None` when it is malformed or decodes to anything but printable ASCII: a line break
+/// would add a field to the report.
 fn decode(value: &str) -> Option<Box<str>> {
     let mut text = String::with_capacity(value.len());
     let mut rest = value;

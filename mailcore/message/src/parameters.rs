@@ -1,4 +1,4 @@
-//! Values with parameters (RFC 2045 §5.1, RFC 2183 §2), continued and encoded ones included (RFC 2231).
+//! Header values with parameters (RFC 2045 §5.1, RFC 2183 §2), with continuations and charsets (RFC 2231).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,29 +7,29 @@ use crate::charset;
 use crate::tokens::Tokens;
 use crate::transfer::hex;
 
-/// Parameters of one field; more are left out.
+/// Most parameters of one field; later ones are ignored.
 const PARAMETERS_MAX: usize = 64;
-/// Sections of one continued parameter (RFC 2231 §3).
+/// Most sections of one continued parameter (RFC 2231 §3).
 const SECTIONS_MAX: usize = 1_000;
 
-/// A value and its parameters: Content-Type, Content-Disposition.
+/// A value and its parameters, as in Content-Type and Content-Disposition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameterised {
-    /// The token (or two tokens around a slash) before the parameters, without comments and white space.
+    /// The token, or two tokens around a slash, before the parameters; without comments and white space.
     pub value: Vec<u8>,
-    /// Names as written, values unquoted. A continued parameter is one (RFC 2231 §6); one in a charset keeps its form
-    /// `name*` with `charset'language'%XX`, which is how IMAP clients expect it.
+    /// Names as written, values unquoted. A continued parameter is joined (RFC 2231 §6). One with a charset keeps the
+    /// form `name*` with `charset'language'%XX`, which IMAP clients expect.
     pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Parameterised {
-    /// Reads an unfolded value. A parameter ends at white space or behind its closing quote; what follows is passed over up
-    /// to the next semicolon.
+    /// Parses an unfolded value. A parameter ends at white space or after its closing quote; the rest up to the next
+    /// semicolon is skipped.
     pub fn parse(text: &[u8]) -> Self {
         let mut tokens = Tokens::new(text);
         let mut value = token(&mut tokens, b";");
         tokens.skip_space();
-        // RFC 822 lets white space and comments stand around the slash.
+        // RFC 822 allows white space and comments around the slash.
         if tokens.peek() == Some(b'/') {
             value.extend(token(&mut tokens, b";"));
         }
@@ -47,13 +47,13 @@ impl Parameterised {
         Self { value, parameters: joined(raw) }
     }
 
-    /// A parameter by name, as octets; one in a charset (RFC 2231 §4) as UTF-8.
+    /// Returns a parameter by name, as octets; one with a charset (RFC 2231 §4) is converted to UTF-8.
     pub fn parameter(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         parameter(&self.parameters, name)
     }
 }
 
-/// As [`Parameterised::parameter`].
+/// Implements [`Parameterised::parameter`] for a list of parameters.
 pub(crate) fn parameter<'a>(parameters: &'a [(Vec<u8>, Vec<u8>)], name: &str) -> Option<Cow<'a, [u8]>> {
     let find = |wanted: &dyn Fn(&[u8]) -> bool| parameters.iter().find(|(key, _)| wanted(key)).map(|(_, value)| value);
     if let Some(value) = find(&|key| key.eq_ignore_ascii_case(name.as_bytes())) {
@@ -63,7 +63,7 @@ pub(crate) fn parameter<'a>(parameters: &'a [(Vec<u8>, Vec<u8>)], name: &str) ->
     find(&is_extended).map(|value| extended_text(value).into_bytes().into())
 }
 
-/// Passes over what stands before the next semicolon, and over it; false when there is none.
+/// Skips to the next semicolon and over it; false when there is none.
 fn next_parameter(tokens: &mut Tokens<'_>) -> bool {
     loop {
         match tokens.peek() {
@@ -76,7 +76,7 @@ fn next_parameter(tokens: &mut Tokens<'_>) -> bool {
     }
 }
 
-/// A quoted string, or octets up to white space, a comment or one of `stops`.
+/// Reads a quoted string, or octets up to white space, a comment or one of `stops`.
 fn token(tokens: &mut Tokens<'_>, stops: &[u8]) -> Vec<u8> {
     tokens.skip_space();
     if tokens.peek() == Some(b'"') {
@@ -88,7 +88,7 @@ fn token(tokens: &mut Tokens<'_>, stops: &[u8]) -> Vec<u8> {
 /// Sections of one parameter by number: whether each is encoded, and its value.
 type Sections = BTreeMap<usize, (bool, Vec<u8>)>;
 
-/// One section of a parameter's name: `name*1*` is section 1 of `name`, encoded (RFC 2231 §3, §4.1).
+/// The name of one section: `name*1*` is section 1 of `name`, encoded (RFC 2231 §3, §4.1).
 struct Section {
     name: Vec<u8>,
     number: usize,
@@ -106,7 +106,7 @@ fn section(name: &[u8]) -> Option<Section> {
     Some(Section { name: name.get(..star)?.to_vec(), number, is_encoded })
 }
 
-/// Puts the sections of continued parameters together, where the first of them stood.
+/// Joins the sections of continued parameters, at the position of the first section.
 fn joined(raw: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
     if !raw.iter().any(|(name, _)| name.contains(&b'*')) {
         return raw.into_iter().take(PARAMETERS_MAX).collect();
@@ -135,7 +135,7 @@ fn joined(raw: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
     parameters
 }
 
-/// RFC 2231 §3: sections count from 0; what is behind a missing one is left out.
+/// RFC 2231 §3: sections count from 0. Sections after a missing number are dropped.
 fn join(parameter: &mut (Vec<u8>, Vec<u8>), sections: &Sections) {
     let in_order = sections.iter().enumerate().take_while(|(at, (number, _))| at == *number);
     let in_order: Vec<&(bool, Vec<u8>)> = in_order.map(|(_, (_, section))| section).collect();
@@ -151,7 +151,7 @@ fn join(parameter: &mut (Vec<u8>, Vec<u8>), sections: &Sections) {
     }
 }
 
-/// RFC 2231 §7 `attribute-char`, or `%XX`.
+/// Writes an `attribute-char` of RFC 2231 §7 as it is, any other octet as `%XX`.
 fn percent_encoded(octet: u8) -> Vec<u8> {
     if octet.is_ascii_alphanumeric() || b"!#$&+-.^_`{|}~".contains(&octet) {
         vec![octet]
@@ -160,7 +160,7 @@ fn percent_encoded(octet: u8) -> Vec<u8> {
     }
 }
 
-/// `charset'language'%XX...` as text (RFC 2231 §4).
+/// Decodes `charset'language'%XX...` to text (RFC 2231 §4).
 fn extended_text(value: &[u8]) -> String {
     let mut fields = value.splitn(3, |octet| *octet == b'\'');
     let (label, coded) = match (fields.next(), fields.next(), fields.next()) {
@@ -194,7 +194,7 @@ mod tests {
         format!("{}{}", show(&read.value), parameters.collect::<String>())
     }
 
-    /// RFC 2045 §5.1 and what the field sends.
+    /// RFC 2045 §5.1, and forms that senders use.
     #[test]
     fn reads_parameters() {
         for (text, expect) in [

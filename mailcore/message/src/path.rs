@@ -5,14 +5,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use provost_view::Address;
 
-/// Longest local part. RFC 5321 §4.5.3.1.1.
+/// Longest local part, octets (RFC 5321 §4.5.3.1.1).
 const LOCAL_PART_OCTETS_MAX: usize = 64;
-/// Longest domain. RFC 5321 §4.5.3.1.2.
+/// Longest domain, octets (RFC 5321 §4.5.3.1.2).
 const DOMAIN_OCTETS_MAX: usize = 255;
-/// How much of a wrong path an error shows, so that a peer cannot fill the log.
+/// Characters of an invalid path shown in an error, so that a peer cannot fill the log.
 const ERROR_CHARS_MAX: usize = 80;
 
-/// `<local@domain>` as it came: the local part unquoted, its case kept. Not necessarily an address of ours.
+/// A path `<local@domain>`: the local part unquoted, its case kept. The domain need not be ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Path {
@@ -20,15 +20,17 @@ pub struct Path {
     domain: Box<str>,
 }
 
-/// The text is no path.
+/// The text is not a path. Holds the first characters of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a mailbox")]
-pub struct PathError(pub String);
+pub struct PathError(String);
 
 impl Path {
-    /// From an unquoted local part and a domain; `postmaster` alone has an empty domain (RFC 5321 §4.5.1).
+    /// Makes a path from an unquoted local part and a domain. Only `postmaster` may have an empty domain (RFC 5321
+    /// §4.5.1).
     ///
-    /// A dot at the end of a domain says "from the root", as resolvers write it; RFC 5321 §4.1.2 has none, so it goes.
+    /// A dot at the end of the domain is removed: resolvers write it for the root, and RFC 5321 §4.1.2 does not allow
+    /// it.
     pub fn new(local: &str, domain: &str) -> Result<Self, PathError> {
         let domain = match domain.strip_suffix('.') {
             Some(shorter) if !shorter.is_empty() && !shorter.starts_with('[') => shorter,
@@ -41,7 +43,7 @@ impl Path {
         Ok(Self { local: local.into(), domain: domain.into() })
     }
 
-    /// Reads `local@domain`, quoted local parts included, without the angle brackets.
+    /// Parses `local@domain` without angle brackets; the local part may be quoted.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if let Some(rest) = text.strip_prefix('"') {
             let (local, rest) = unquote(rest).ok_or_else(|| refused(text))?;
@@ -55,24 +57,24 @@ impl Path {
         }
     }
 
-    /// Unquoted.
+    /// Returns the local part, without quotes.
     pub fn local(&self) -> &str {
         &self.local
     }
 
-    /// As it came; empty for `postmaster` alone.
+    /// Returns the domain as given; empty for `postmaster` alone.
     pub fn domain(&self) -> &str {
         &self.domain
     }
 
-    /// As an address of the directory's kind; `None` when it cannot be one (quoted, non-ASCII).
+    /// Returns the path as a directory address; `None` when it cannot be one (quoted, non-ASCII).
     pub fn address(&self) -> Option<Address> {
         Address::from_parts(&self.local, &self.domain).ok()
     }
 }
 
 impl fmt::Display for Path {
-    /// `local@domain`, the local part quoted where RFC 5321 asks for it.
+    /// Writes `local@domain`, the local part quoted where RFC 5321 §4.1.2 requires it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_dot_string(&self.local) {
             f.write_str(&self.local)?;
@@ -111,7 +113,7 @@ impl std::str::FromStr for Path {
 }
 
 impl From<&Address> for Path {
-    /// Every address of the directory is a path.
+    /// Converts an address of the directory, which is always a valid path.
     fn from(address: &Address) -> Self {
         Self { local: address.local().into(), domain: address.domain().into() }
     }
@@ -121,23 +123,23 @@ fn refused(text: &str) -> PathError {
     PathError(text.chars().take(ERROR_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-/// What may stand in a local part once it is unquoted: RFC 5321 §4.1.2 QcontentSMTP, printable ASCII and space.
+/// Whether the octets may stand in an unquoted local part: printable ASCII and space (RFC 5321 §4.1.2 QcontentSMTP).
 fn is_local(local: &str) -> bool {
     !local.is_empty() && local.len() <= LOCAL_PART_OCTETS_MAX && local.bytes().all(|b| (32..127).contains(&b))
 }
 
-/// RFC 5321 §4.1.2 Dot-string.
+/// Whether the text is a Dot-string (RFC 5321 §4.1.2).
 fn is_dot_string(local: &str) -> bool {
     local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
-/// RFC 5322 §3.2.3.
+/// Whether the octet is `atext` (RFC 5322 §3.2.3).
 fn is_atext(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-/// RFC 5321 §4.1.2 Domain or address-literal. Labels are taken as [`Address`] takes them, hyphens anywhere, and an
-/// underscore is let pass: hosts in the field carry it in names that they send from, and it does no harm.
+/// Whether the text is a domain or address literal (RFC 5321 §4.1.2). Labels follow [`Address`], with hyphens anywhere.
+/// Underscores are also accepted: real hosts send from such names, and they do no harm.
 fn is_domain(domain: &str) -> bool {
     if domain.len() > DOMAIN_OCTETS_MAX {
         return false;
@@ -149,7 +151,7 @@ fn is_domain(domain: &str) -> bool {
     domain.split('.').all(|label| !label.is_empty() && is_label(label))
 }
 
-/// RFC 5321 §4.1.3, the two forms that are registered.
+/// Whether the text is an IPv4 or IPv6 address literal, the two registered forms (RFC 5321 §4.1.3).
 fn is_literal(literal: &str) -> bool {
     match literal.split_at_checked(5) {
         Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse::<Ipv6Addr>().is_ok(),
@@ -157,7 +159,7 @@ fn is_literal(literal: &str) -> bool {
     }
 }
 
-/// Reads a quoted string after its opening quote: what it says, and what follows the closing one.
+/// Reads a quoted string after its opening quote. Returns its content and the text after the closing quote.
 fn unquote(text: &str) -> Option<(String, &str)> {
     let mut local = String::new();
     let mut chars = text.char_indices();
@@ -204,7 +206,7 @@ mod tests {
         }
     }
 
-    /// A quoted local part that needs no quotes is the same path without them.
+    /// A quoted local part that needs no quotes equals the same path without them.
     #[test]
     fn needless_quotes_go() {
         assert_eq!(Path::parse("\"zoe\"@example.edu").unwrap().to_string(), "zoe@example.edu");

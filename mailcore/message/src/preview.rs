@@ -1,17 +1,17 @@
-//! The text that a message shows, and the beginning of it (RFC 8970).
+//! The text that a message shows, and its first characters as a preview (RFC 8970).
 
 use crate::Part;
 use crate::mime::Content;
 
-/// Characters of a preview. RFC 8970 §3.1: at most 256.
+/// Longest preview, characters. RFC 8970 §3.1 allows 256.
 const PREVIEW_CHARS_MAX: usize = 200;
-/// Octets of a plain text part that are looked at.
+/// Octets read from a plain text part.
 const PLAIN_OCTETS_MAX: usize = 2 * 1024;
-/// Octets of an HTML part: a style sheet may stand before the text.
+/// Octets read from an HTML part: a style sheet may precede the text.
 const HTML_OCTETS_MAX: usize = 32 * 1024;
 
-/// The text that a message shows: its first plain text part that is no attachment, else what an HTML part shows. `None`
-/// when there is neither.
+/// Returns the text that a message shows: its first plain text part that is not an attachment, else the text of an HTML
+/// part. `None` without either.
 pub fn shown_text(message: &[u8], root: &Part) -> Option<String> {
     let part = shown_part(root)?;
     Some(text_of(message, part))
@@ -29,7 +29,7 @@ fn as_shown(part: &Part, text: String) -> String {
     if part.media.is_exactly("text", "html") { without_tags(&text) } else { text }
 }
 
-/// The beginning of the text that a message shows, white space made one space. Empty when there is no text.
+/// Returns the first characters of the text that a message shows, with white space collapsed. Empty without text.
 pub(crate) fn preview(message: &[u8], root: &Part) -> String {
     let Some(part) = shown_part(root) else { return String::new() };
     let octets = if part.media.is_exactly("text", "html") { HTML_OCTETS_MAX } else { PLAIN_OCTETS_MAX };
@@ -53,20 +53,20 @@ pub(crate) fn preview(message: &[u8], root: &Part) -> String {
     preview
 }
 
-/// The first text part of that subtype that is shown, not attached.
+/// Finds the first text part of that subtype that is not an attachment.
 fn find<'a>(part: &'a Part, subtype: &str) -> Option<&'a Part> {
     match &part.content {
         Content::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),
         Content::Message(inner, _) => find(inner, subtype),
         Content::Leaf => {
-            let disposition = part.about.disposition.as_ref();
+            let disposition = part.attributes.disposition.as_ref();
             let is_attached = disposition.is_some_and(|read| read.value.eq_ignore_ascii_case(b"attachment"));
             (part.media.is_exactly("text", subtype) && !is_attached).then_some(part)
         }
     }
 }
 
-/// HTML without tags, comments, scripts and style sheets; the usual entities read.
+/// Removes tags, comments, scripts and style sheets from HTML, and decodes common entities.
 fn without_tags(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
@@ -87,7 +87,7 @@ fn without_tags(html: &str) -> String {
         .fold(text, |text, (entity, plain)| if text.contains(entity) { text.replace(entity, plain) } else { text })
 }
 
-/// What follows the end tag of an element; nothing when it has none.
+/// Returns the text after the end tag of an element; empty without an end tag.
 fn after_element<'a>(tag: &'a str, name: &str) -> &'a str {
     let mut rest = tag;
     while let Some((_, after)) = rest.split_once("</") {
@@ -128,7 +128,7 @@ mod tests {
             assert_eq!(of(message), expect, "{message}");
         }
         assert_eq!(of(&format!("\r\n{}", "é".repeat(1_000))).chars().count(), PREVIEW_CHARS_MAX);
-        // The last octet that is looked at is the first of two.
+        // The last octet read is the first half of a two-octet character.
         assert_eq!(
             of(&format!("\r\na{}", "é".repeat(PLAIN_OCTETS_MAX))),
             format!("a{}", "é".repeat(PREVIEW_CHARS_MAX - 1))

@@ -1,4 +1,4 @@
-//! The trace field that every hop puts (RFC 5321 §4.4).
+//! The Received trace field that every hop adds (RFC 5321 §4.4).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,23 +7,23 @@ use jiff::Timestamp;
 
 use crate::{Headers, TraceId, rfc5322_date};
 
-/// Hops before ours after which a message is taken to be looping: RFC 5321 §6.3 asks for at least 100.
+/// Most earlier hops; beyond, the message is taken to be looping. RFC 5321 §6.3 asks for at least 100.
 const HOPS_MAX: usize = 100;
 
-/// One Received field. Its `Display` is the whole field with its line ends.
+/// One Received field. `Display` writes the whole field with its line ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
-    /// What the peer called itself.
+    /// The name that the peer gave in its greeting.
     pub helo: &'a str,
-    /// Where it was.
+    /// The peer's address.
     pub remote: IpAddr,
-    /// Who we are.
+    /// The name of this host.
     pub hostname: &'a str,
-    /// `ESMTP`, `ESMTPSA`, `LMTP`, ... (RFC 3848).
+    /// The protocol for `with`: `ESMTP`, `ESMTPSA`, `LMTP`, ... (RFC 3848).
     pub protocol: &'a str,
-    /// The message's number here.
+    /// The id of the message at this site.
     pub id: TraceId,
-    /// When.
+    /// The time of arrival.
     pub at: Timestamp,
 }
 
@@ -42,14 +42,15 @@ impl fmt::Display for Received<'_> {
     }
 }
 
-/// Whether a Received value (unfolded) is one that `hostname` wrote, as [`Received`] does.
+/// Whether an unfolded Received value is one that `hostname` wrote, in the form of [`Received`].
 pub fn is_own_received(value: &str, hostname: &str) -> bool {
-    // The peer's own words stand before the first `)` and cannot hold one.
+    // The peer's own words stand before the first `)` and cannot contain one.
     let by = value.split_once(')').and_then(|(_, rest)| rest.trim_ascii_start().strip_prefix("by "));
     by.and_then(|by| by.strip_prefix(hostname)).is_some_and(|rest| rest.starts_with(" (Provost) "))
 }
 
-/// Whether a message as it came, without our own trace field, has passed too many hops (RFC 5321 §6.3): 554 5.4.6.
+/// Whether a message has passed too many hops (RFC 5321 §6.3), counted without our own trace field. The reply is 554
+/// 5.4.6.
 pub fn is_looping(message: &[u8]) -> bool {
     Headers::of(message).all("Received").nth(HOPS_MAX).is_some()
 }

@@ -11,38 +11,39 @@ use uuid::Uuid;
 
 use crate::{Address, Path, message_id};
 
-/// References carried on. RFC 5322 sets no bound; with more, the oldest is kept and the middle dropped (RFC 5537 §3.4.4).
+/// Most references carried on. RFC 5322 sets no bound; beyond it the oldest is kept and the middle dropped (RFC 5537
+/// §3.4.4).
 const REFERENCES_MAX: usize = 20;
-/// Longest identifier carried on, in octets: RFC 5322 §2.1.1.
+/// Longest identifier carried on, octets: it must fit a line of 998 octets (RFC 5322 §2.1.1).
 const MESSAGE_ID_OCTETS_MAX: usize = 900;
 
-/// A vacation reply. To be sent with the null reverse-path (RFC 3834 §3.3).
+/// A vacation reply. It is sent with the null reverse-path (RFC 3834 §3.3).
 #[derive(Clone, Copy, Debug)]
-pub struct Reply<'a> {
-    /// Whose reply it is.
+pub struct AutoReply<'a> {
+    /// The address of the person who replies.
     pub from: &'a Address,
-    /// Their name as shown.
+    /// The display name of that person.
     pub display_name: &'a str,
-    /// The reverse-path of the message answered.
+    /// The reverse-path of the answered message.
     pub to: &'a Path,
-    /// Decoded.
+    /// The subject, decoded.
     pub subject: &'a str,
-    /// Plain text.
+    /// The text, plain.
     pub text: &'a str,
-    /// Message-ID of the message answered, with or without angle brackets.
+    /// The Message-ID of the answered message, with or without angle brackets.
     pub in_reply_to: Option<&'a str>,
-    /// References of the message answered.
+    /// The References field of the answered message.
     pub references: Option<&'a str>,
-    /// Our name, for the Message-ID.
+    /// The name of this host, for the Message-ID.
     pub hostname: &'a str,
     /// The time of the reply.
     pub now: Timestamp,
-    /// Makes the Message-ID unique.
+    /// Random bits that make the Message-ID unique.
     pub chance: Uuid,
 }
 
-impl Reply<'_> {
-    /// The whole message, 7-bit, CRLF line ends.
+impl AutoReply<'_> {
+    /// Returns the whole message: 7-bit, with CRLF line ends.
     pub fn build(&self) -> Vec<u8> {
         let name = Some(self.display_name).filter(|name| !name.is_empty());
         let mut builder = MessageBuilder::new()
@@ -65,8 +66,8 @@ impl Reply<'_> {
     }
 }
 
-/// The identifiers of a Message-ID, In-Reply-To or References field, without their brackets (RFC 5322 §3.6.4). A text
-/// without brackets is taken whole. What is no identifier is dropped, not carried on.
+/// Returns the identifiers of a Message-ID, In-AutoReply-To or References field, without brackets (RFC 5322 §3.6.4). Text
+/// without any brackets is taken as one identifier. Malformed identifiers are dropped.
 fn identifiers(field: &str) -> Vec<&str> {
     let is_identifier = |id: &&str| {
         (1..=MESSAGE_ID_OCTETS_MAX).contains(&id.len())
@@ -84,7 +85,7 @@ fn identifiers(field: &str) -> Vec<&str> {
         .collect()
 }
 
-/// RFC 5322 §3.6.4: the References of the message answered, then its own identifier.
+/// Returns the References of the answered message, then its own identifier (RFC 5322 §3.6.4).
 fn references<'a>(earlier: &'a str, answered: &'a str) -> Vec<&'a str> {
     let mut list = identifiers(earlier);
     list.retain(|id| *id != answered);
@@ -95,7 +96,7 @@ fn references<'a>(earlier: &'a str, answered: &'a str) -> Vec<&'a str> {
     list
 }
 
-/// Every line end as CRLF.
+/// Converts every line end to CRLF.
 pub(crate) fn crlf(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
 }
@@ -107,7 +108,7 @@ mod tests {
     use mail_parser::{MessageParser, MimeHeaders};
 
     fn reply(subject: &str, text: &str, in_reply_to: Option<&str>, references: Option<&str>) -> Vec<u8> {
-        Reply {
+        AutoReply {
             from: &Address::parse("zoe.tremblay@example.edu").unwrap(),
             display_name: "Zoé Tremblay",
             to: &Path::parse("\"a b\"@example.org").unwrap(),
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(headers.decoded("Subject").as_deref(), Some("Absente jusqu'à vendredi"));
         assert_eq!(headers.decoded("From").as_deref(), Some("Zoé Tremblay <zoe.tremblay@example.edu>"));
         assert_eq!(headers.get("To").as_deref(), Some("<\"a b\"@example.org>"));
-        assert_eq!(headers.get("In-Reply-To").as_deref(), Some("<1@x>"));
+        assert_eq!(headers.get("In-AutoReply-To").as_deref(), Some("<1@x>"));
         assert_eq!(headers.get("References").as_deref(), Some("<0@x> <1@x>"));
         assert_eq!(headers.get("Date").as_deref(), Some("Tue, 14 Nov 2023 22:13:20 +0000"));
         assert_eq!(headers.get("Message-ID"), Some(format!("<6553f100.{}@mx.example.edu>", "0".repeat(32))));
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn a_message_without_identifier_is_answered_without_reference() {
         let message = reply("s", "t", None, Some("<0@x>"));
-        assert_eq!(Headers::of(&message).get("In-Reply-To"), None);
+        assert_eq!(Headers::of(&message).get("In-AutoReply-To"), None);
         assert_eq!(Headers::of(&message).get("References"), None);
     }
 

@@ -1,4 +1,4 @@
-//! Delivery status notifications (RFC 3461 §6, RFC 3462, RFC 3464): what is reported to a sender about recipients.
+//! Delivery status notifications to a sender (RFC 3461 §6, RFC 3462, RFC 3464).
 
 use std::fmt::Write as _;
 
@@ -15,41 +15,41 @@ use uuid::Uuid;
 use crate::reply::crlf;
 use crate::{Envelope, Headers, Path, Recipient, Return, message_id, rfc5322_date, seven_bit};
 
-/// Octets of the original header section that a report gives back.
+/// Octets of the original header section that a report returns.
 const RETURNED_HEADER_OCTETS_MAX: usize = 32 * 1024;
-/// Octets of a message that a report gives back whole when it is asked to (RET=FULL): a sender who wrote in another's name
-/// must not be able to fill a mailbox with it.
+/// Octets of a message that a report returns whole (RET=FULL). The bound keeps a sender who forged the reverse-path
+/// from filling the victim's mailbox.
 const RETURNED_MESSAGE_OCTETS_MAX: usize = 1024 * 1024;
 /// Characters of one diagnostic that a report shows.
 const DIAGNOSTIC_CHARS_MAX: usize = 400;
 
-/// One recipient, and what became of the message for them.
+/// One recipient, and the outcome for that recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportedRecipient {
-    /// Whom, with the parameters of RFC 3461.
+    /// The recipient, with the parameters of RFC 3461.
     pub recipient: Recipient,
-    /// What became of it.
+    /// The outcome.
     pub action: ReportAction,
 }
 
-/// The actions of RFC 3464 §2.3.3 that are reported here.
+/// The actions of RFC 3464 §2.3.3 that this server reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportAction {
-    /// It will not get there.
+    /// Delivery failed for good.
     Failed {
-        /// What was said: `550 5.1.1 No such user`, or a sentence of ours.
+        /// The reply of the peer, as in `550 5.1.1 No such user`, or a sentence of our own.
         diagnostic: String,
-        /// It was only ever deferred, and its time is over (RFC 3463 4.4.7).
+        /// Whether it was only ever deferred until its lifetime ended (RFC 3463 4.4.7).
         expired: bool,
     },
-    /// It is in the mailbox.
+    /// The message is in the mailbox.
     Delivered,
-    /// A server took it that reports nothing (RFC 3461 §6.2.2).
+    /// A server that sends no reports has taken the message (RFC 3461 §6.2.2).
     Relayed,
 }
 
 impl ReportAction {
-    /// Whether the sender asked for a report of it (RFC 3461 §4.1).
+    /// Whether the sender asked for a report of this outcome (RFC 3461 §4.1).
     fn is_wanted(&self, recipient: &Recipient) -> bool {
         match self {
             Self::Failed { .. } => recipient.wants_failure(),
@@ -58,28 +58,28 @@ impl ReportAction {
     }
 }
 
-/// A report. To be sent with the null reverse-path (RFC 5321 §6.1), never about a message that had it itself.
+/// A report. It is sent with the null reverse-path (RFC 5321 §6.1), and never about a message that had one itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
-    /// The envelope of the message: its reverse-path is who gets the report.
+pub struct DeliveryReport<'a> {
+    /// The envelope of the message; the report goes to its reverse-path.
     pub envelope: &'a Envelope,
-    /// About whom; those who are not to be reported on are left out.
+    /// The recipients to report on; those whose report was not asked for are left out.
     pub recipients: &'a [ReportedRecipient],
-    /// The message, or its header section.
+    /// The message, or its header section alone.
     pub original: &'a [u8],
-    /// When it came.
+    /// When the message arrived.
     pub arrived: Timestamp,
-    /// Our name.
+    /// The name of this host.
     pub hostname: &'a str,
     /// The time of the report.
     pub now: Timestamp,
-    /// Makes the Message-ID unique; the same again makes the same report.
+    /// Random bits that make the Message-ID unique; the same bits give the same report.
     pub chance: Uuid,
 }
 
-impl Report<'_> {
-    /// Envelope and whole message, CRLF line ends. `None` when no report is due: the reverse-path is null, or NOTIFY says so
-    /// for each recipient.
+impl DeliveryReport<'_> {
+    /// Returns the envelope and the whole message, with CRLF line ends. `None` when no report is due: the reverse-path
+    /// is null, or NOTIFY excludes a report for every recipient.
     pub fn build(&self) -> Option<(Envelope, Vec<u8>)> {
         let to = self.envelope.reverse_path.as_ref()?;
         let wanted = |one: &&ReportedRecipient| one.action.is_wanted(&one.recipient);
@@ -118,7 +118,7 @@ impl Report<'_> {
         message
     }
 
-    /// The first part: for people.
+    /// Returns the first part, for people.
     fn text(&self, recipients: &[&ReportedRecipient]) -> String {
         let mut text =
             format!("This is the mail system at {0}.\n\nIci le système de courrier de {0}.\n\n", self.hostname);
@@ -143,7 +143,7 @@ impl Report<'_> {
         crlf(&text)
     }
 
-    /// The second part: for programs (RFC 3464 §2.2, §2.3).
+    /// Returns the second part, for programs (RFC 3464 §2.2, §2.3).
     fn status(&self, recipients: &[&ReportedRecipient]) -> String {
         let mut status = String::new();
         if let Some(id) = &self.envelope.envelope_id {
@@ -162,14 +162,15 @@ impl Report<'_> {
         status
     }
 
-    /// The third part: what came, whole when a failure is reported and RET asks for it (RFC 3461 §4.3), else its header
-    /// section.
+    /// Returns the third part: the whole message when a failure is reported and RET asks for it (RFC 3461 §4.3), else
+    /// its header section.
     fn returned(&self, failed: bool) -> MimePart<'static> {
         let wanted = failed && self.envelope.ret == Some(Return::Full);
         let whole = wanted && self.original.len() <= RETURNED_MESSAGE_OCTETS_MAX;
-        // What cannot be sent to a server without 8BITMIME must not keep the report from its reader, whom nothing else tells.
+        // An 8-bit message that cannot be converted for a server without 8BITMIME must not block the only report of the
+        // failure.
         if whole && (self.original.is_ascii() || seven_bit(self.original).is_ok()) {
-            // RFC 2046 §5.2.1: a message in a message is not encoded.
+            // RFC 2046 §5.2.1: a message/rfc822 part is not encoded.
             let encoding = if self.original.is_ascii() { "7bit" } else { "8bit" };
             return raw_part("message/rfc822", encoding, self.original.to_vec());
         }
@@ -179,7 +180,7 @@ impl Report<'_> {
     }
 }
 
-/// Action, Status and Diagnostic-Code (RFC 3464 §2.3.3, §2.3.4, §2.3.6).
+/// Returns Action, Status and Diagnostic-Code (RFC 3464 §2.3.3, §2.3.4, §2.3.6).
 fn action_fields(action: &ReportAction) -> String {
     let (diagnostic, expired) = match action {
         ReportAction::Delivered => return "Action: delivered\r\nStatus: 2.0.0\r\n".into(),
@@ -187,7 +188,7 @@ fn action_fields(action: &ReportAction) -> String {
         ReportAction::Failed { diagnostic, expired } => (one_line(diagnostic), *expired),
     };
     let code = if expired { "4.4.7" } else { enhanced_status(&diagnostic).unwrap_or("5.0.0") };
-    // `smtp` is for what an SMTP server said.
+    // `smtp` marks the reply of an SMTP server.
     let kind = if diagnostic.starts_with(|c: char| c.is_ascii_digit()) { "smtp" } else { "x-provost" };
     format!("Action: failed\r\nStatus: {code}\r\nDiagnostic-Code: {kind}; {diagnostic}\r\n")
 }
@@ -196,14 +197,14 @@ fn raw_part(content_type: &'static str, encoding: &'static str, contents: Vec<u8
     MimePart {
         headers: vec![
             ("Content-Type".into(), HeaderType::ContentType(ContentType::new(content_type))),
-            // RFC 3464 §2: a report is not encoded.
+            // RFC 3464 §2: the parts of a report are not encoded.
             ("Content-Transfer-Encoding".into(), HeaderType::Raw(Raw::new(encoding))),
         ],
         contents: BodyPart::Binary(contents.into()),
     }
 }
 
-/// What a peer said, as one line of printable ASCII that cannot become a field of its own.
+/// Turns a peer's reply into one line of printable ASCII, so that it cannot add a field.
 fn one_line(diagnostic: &str) -> String {
     let line: String = diagnostic
         .chars()
@@ -217,7 +218,7 @@ fn one_line(diagnostic: &str) -> String {
     line.trim().to_owned()
 }
 
-/// The enhanced status code of a reply (RFC 3463): the second word of `550 5.1.1 ...`.
+/// Returns the enhanced status code of a reply (RFC 3463): the second word of `550 5.1.1 ...`.
 fn enhanced_status(diagnostic: &str) -> Option<&str> {
     let word = diagnostic.split([' ', '-']).nth(1)?;
     let mut numbers = word.split('.');
@@ -247,7 +248,7 @@ mod tests {
     }
 
     fn report(envelope: &Envelope, recipients: &[ReportedRecipient], original: &[u8]) -> Option<(Envelope, String)> {
-        let report = Report {
+        let report = DeliveryReport {
             envelope,
             recipients,
             original,
@@ -287,7 +288,7 @@ mod tests {
         assert!(message.contains("Auto-Submitted: auto-replied\r\n") && message.is_ascii());
     }
 
-    /// RFC 3461 §4.1, RFC 5321 §6.1: no report goes to a sender who asked for none, whatever happened.
+    /// RFC 3461 §4.1, RFC 5321 §6.1: a sender who asked for no report gets none.
     #[test]
     fn reports_what_is_wanted() {
         let actions = [
@@ -312,7 +313,7 @@ mod tests {
         }
     }
 
-    /// RFC 3464 §2.2.1, §2.3.1: what the sender named comes back as the sender wrote it.
+    /// RFC 3464 §2.2.1, §2.3.1: ENVID and ORCPT come back as the sender wrote them.
     #[test]
     fn names_what_the_sender_named() {
         let envelope = Envelope { envelope_id: EnvelopeId::parse("Q+2B1").ok(), ..sender() };
@@ -332,7 +333,7 @@ mod tests {
         );
     }
 
-    /// RFC 3461 §4.3: RET is for failures; a message beyond the bound comes back as its header section.
+    /// RFC 3461 §4.3: RET applies to failures; a message over the bound comes back as its header section.
     #[test]
     fn returns_what_ret_asks_for() {
         let original = "Subject: hi\r\n\r\nbody caf\u{e9}\r\n".as_bytes();

@@ -1,17 +1,17 @@
-//! What a reader sees of a message, for SEARCH (RFC 3501 §6.4.4): encoded words, transfer encodings and charsets undone.
+//! Decoded text of a message for SEARCH (RFC 3501 §6.4.4): encoded words, transfer encodings and charsets undone.
 //!
-//! Matching is by substring without case, so everything here ends as lower-case UTF-8.
+//! SEARCH matches substrings regardless of case, so all text here is lower-case UTF-8.
 
 use crate::Part;
 use crate::headers::{Field, fields};
 use crate::{decode_words, mailboxes};
 
-/// Decoded text of one message that is looked at; what is behind it is not found.
+/// Octets of decoded text searched in one message; text beyond is not found.
 pub(crate) const SEARCHED_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Fields that hold addresses (RFC 5322 §3.6.2, §3.6.3).
 const ADDRESS_FIELDS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
 
-/// Every field of a header, decoded, in lower case.
+/// Returns every field of a header, decoded, in lower case.
 pub fn header_text(header: &[u8]) -> String {
     let mut text = String::new();
     for field in fields(header) {
@@ -23,7 +23,7 @@ pub fn header_text(header: &[u8]) -> String {
     text
 }
 
-/// The value of a field, decoded, in lower case; of an address field also each address as it was understood.
+/// Returns a field's value, decoded, in lower case; for an address field, each parsed address follows.
 pub fn field_text(field: &Field<'_>) -> String {
     let value = field.unfolded();
     let mut text = decode_words(&value).to_lowercase();
@@ -36,10 +36,10 @@ pub fn field_text(field: &Field<'_>) -> String {
     text
 }
 
-/// A part's header, and its file name as it was understood.
+/// Returns a part's header, and its decoded file name.
 pub(crate) fn part_header_text(part: &Part, header: &[u8]) -> String {
     let mut text = header_text(header);
-    let disposition = part.about.disposition.as_ref();
+    let disposition = part.attributes.disposition.as_ref();
     let names = [disposition.and_then(|read| read.parameter("filename")), part.media.parameter("name")];
     for name in names.into_iter().flatten() {
         text.push_str(&decode_words(&name).to_lowercase());
@@ -48,12 +48,12 @@ pub(crate) fn part_header_text(part: &Part, header: &[u8]) -> String {
     text
 }
 
-/// Whether a part is of a kind that is known not to be text.
+/// Whether a part is of a type that is known not to be text.
 pub(crate) fn is_opaque(part: &Part) -> bool {
     ["image", "audio", "video", "application", "font", "model"].into_iter().any(|kind| part.media.is(kind))
 }
 
-/// What [`crate::BodySearch`] looks at, as a whole: for tests.
+/// Returns, as a whole, the text that [`crate::BodySearch`] reads. For tests.
 #[cfg(test)]
 pub(crate) fn body_text(message: &[u8], root: &Part) -> String {
     use crate::{Searched, searched};

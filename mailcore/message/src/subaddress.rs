@@ -2,15 +2,15 @@
 
 use crate::Address;
 
-/// What stands between user and detail (RFC 5233 §1 leaves it to the site).
+/// Separator of user and detail (RFC 5233 §1 leaves it to the site).
 const SEPARATOR: char = '+';
 
-/// User and detail of a local part (RFC 5233 §4); no detail when it has no separator.
+/// Splits a local part into user and detail (RFC 5233 §4); `None` without a separator.
 pub fn split_detail(local: &str) -> (&str, Option<&str>) {
     local.split_once(SEPARATOR).map_or((local, None), |(user, detail)| (user, Some(detail)))
 }
 
-/// The address without its detail; `None` when it has none, or nothing before it.
+/// Returns the address without its detail; `None` when it has no detail, or nothing before the separator.
 pub fn without_detail(address: &Address) -> Option<Address> {
     let (user, _) = address.local().split_once(SEPARATOR)?;
     Address::from_parts(user, address.domain()).ok()
@@ -28,7 +28,7 @@ mod tests {
             ("zoe+@example.edu", Some("zoe@example.edu")),
             ("zoe@example.edu", None),
             ("+lists@example.edu", None),
-            // `zoe.` is no local part.
+            // `zoe.` is not a valid local part.
             ("zoe.+x@example.edu", None),
         ] {
             let found = Address::parse(address).ok().and_then(|address| without_detail(&address));

@@ -1,27 +1,28 @@
-//! Keys of threads (RFC 5256 §2.1, §3): message ids and the base subject.
+//! Keys for threading (RFC 5256 §2.1, §3): message ids and the base subject.
 
 use crate::column::{Reader, Writer};
 use crate::decode_words;
 use crate::headers::Field;
 use crate::tokens::Tokens;
 
-/// Ids kept of References: RFC 5322 §3.6.4 lets programs shorten them; the first and the last ones count.
+/// Most ids kept of References. RFC 5322 §3.6.4 lets programs shorten the list; the first id and the last ones are
+/// kept.
 const REFERENCES_MAX: usize = 50;
-/// Octets of one id. RFC 5322 §2.1.1.
+/// Longest id, octets (RFC 5322 §2.1.1).
 const ID_OCTETS_MAX: usize = 998;
-/// Characters of a base subject.
+/// Longest base subject, characters.
 const SUBJECT_CHARS_MAX: usize = 500;
 
-/// What tells which messages belong together.
+/// The keys by which messages are grouped into threads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThreadKeys {
-    /// The id in Message-ID, without angle brackets.
+    /// The id of Message-ID, without angle brackets.
     pub message_id: Option<Vec<u8>>,
-    /// Ids in References; the first one of In-Reply-To when there are none (RFC 5256 §3 REFERENCES step 1).
+    /// The ids of References; without any, the first id of In-Reply-To (RFC 5256 §3 REFERENCES step 1).
     pub references: Vec<Vec<u8>>,
-    /// Base subject (RFC 5256 §2.1), encoded words read, in the case that was written.
+    /// The base subject (RFC 5256 §2.1), decoded, case kept.
     pub base_subject: String,
-    /// The subject said that this is a reply or was forwarded.
+    /// Whether the subject marks a reply or a forwarded message.
     pub is_reply: bool,
 }
 
@@ -45,7 +46,8 @@ impl ThreadKeys {
         writer.number(u64::from(self.is_reply));
     }
 
-    /// Reads the column [`crate::Derived::thread`]; `None` when it is empty or damaged: read the message.
+    /// Decodes the column [`crate::Derived::thread`]; `None` when it is empty or damaged, then the caller parses the
+    /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(column);
         let message_id = reader.optional()?.map(<[u8]>::to_vec);
@@ -55,7 +57,7 @@ impl ThreadKeys {
     }
 }
 
-/// The ids in angle brackets, comments and quotes aside; of many the first and the last ones.
+/// Returns the ids in angle brackets, without comments and quotes; of too many, the first and the last ones.
 fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
     let mut tokens = Tokens::new(value);
     let mut ids = Vec::new();
@@ -81,17 +83,17 @@ fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
     }
 }
 
-/// RFC 5256 §2.1, and whether anything that says "reply" or "forward" was taken off.
+/// Returns the base subject (RFC 5256 §2.1), and whether a mark of a reply or forward was removed.
 fn base_subject(subject: &str) -> (String, bool) {
     let bounded: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
     let spaced = bounded.split_whitespace().collect::<Vec<_>>().join(" ");
     let (mut text, mut is_reply) = (spaced.as_str(), false);
     loop {
-        // Step 2: trailers.
+        // Step 2: remove trailers.
         while let Some(rest) = strip_end(text, "(fwd)") {
             (text, is_reply) = (rest.trim_end(), true);
         }
-        // Steps 3 to 5: leaders and blobs.
+        // Steps 3 to 5: remove leaders and blobs.
         loop {
             if let Some(rest) = leader(text) {
                 (text, is_reply) = (rest, true);
@@ -101,7 +103,7 @@ fn base_subject(subject: &str) -> (String, bool) {
                 break;
             }
         }
-        // Step 6.
+        // Step 6: unwrap `[fwd: ...]`.
         match strip_start(text, "[fwd:").and_then(|rest| rest.strip_suffix(']')) {
             Some(inner) => (text, is_reply) = (inner.trim(), true),
             None => return (text.to_owned(), is_reply),
@@ -109,7 +111,7 @@ fn base_subject(subject: &str) -> (String, bool) {
     }
 }
 
-/// `subj-leader`: blobs, `re`, `fw` or `fwd`, perhaps a blob, and a colon.
+/// Removes a `subj-leader`: blobs, then `re`, `fw` or `fwd`, an optional blob, and a colon.
 fn leader(text: &str) -> Option<&str> {
     let mut rest = text;
     while let Some(after) = blob(rest) {
@@ -120,7 +122,7 @@ fn leader(text: &str) -> Option<&str> {
     rest.strip_prefix(':').map(str::trim_start)
 }
 
-/// `subj-blob`: text in brackets without brackets in it, and the white space behind it.
+/// Removes a `subj-blob`: bracketed text without brackets inside, and the white space after it.
 fn blob(text: &str) -> Option<&str> {
     let (inner, rest) = text.strip_prefix('[')?.split_once(']')?;
     (!inner.contains('[')).then(|| rest.trim_start())

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-/// Nested comments; deeper ones are read as text of this depth.
+/// Deepest nesting of comments; deeper parentheses are read as text.
 const COMMENT_DEPTH_MAX: usize = 64;
 
-/// Where a parser stands in an unfolded value.
+/// The position of a parser in an unfolded value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tokens<'a> {
     text: &'a [u8],
@@ -13,46 +13,46 @@ pub(crate) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// At the start of an unfolded value.
+    /// Starts at the beginning of an unfolded value.
     pub(crate) fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0 }
     }
 
-    /// The next octet.
+    /// Returns the next octet without consuming it.
     pub(crate) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
-    /// Passes over the next octet.
+    /// Consumes the next octet.
     pub(crate) fn next(&mut self) -> Option<u8> {
         let octet = self.peek()?;
         self.at += 1;
         Some(octet)
     }
 
-    /// Passes over `octet` if it is next.
+    /// Consumes the next octet if it is `octet`; returns whether it was.
     pub(crate) fn eat(&mut self, octet: u8) -> bool {
         let is_next = self.peek() == Some(octet);
         self.at += usize::from(is_next);
         is_next
     }
 
-    /// How many octets were passed.
+    /// Returns the offset in the value.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// What lies between `start` and here.
+    /// Returns the octets between `start` and the current offset.
     pub(crate) fn since(&self, start: usize) -> &'a [u8] {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// The longest run of octets that are none of `stops`.
+    /// Consumes the longest run of octets that are not in `stops`.
     pub(crate) fn run_until(&mut self, stops: &[u8]) -> &'a [u8] {
         self.run_until_any(|octet| stops.contains(octet))
     }
 
-    /// The longest run of octets that are no end.
+    /// Consumes the longest run of octets for which `is_end` is false.
     pub(crate) fn run_until_any(&mut self, is_end: impl Fn(&u8) -> bool) -> &'a [u8] {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let octets = rest.iter().position(is_end).unwrap_or(rest.len());
@@ -60,7 +60,7 @@ impl<'a> Tokens<'a> {
         rest.get(..octets).unwrap_or_default()
     }
 
-    /// A domain literal that begins here, with its brackets (RFC 5322 §3.4.1); up to the end when it has no closing one.
+    /// Consumes a domain literal with its brackets (RFC 5322 §3.4.1); up to the end without a closing bracket.
     pub(crate) fn domain_literal(&mut self) -> &'a [u8] {
         let start = self.at;
         self.run_until(b"]");
@@ -68,14 +68,14 @@ impl<'a> Tokens<'a> {
         self.since(start)
     }
 
-    /// Passes over white space.
+    /// Skips white space.
     pub(crate) fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
             self.at += 1;
         }
     }
 
-    /// Passes over white space and comments (RFC 5322 §3.2.2 CFWS).
+    /// Skips white space and comments (RFC 5322 §3.2.2 CFWS).
     pub(crate) fn skip_space(&mut self) {
         loop {
             match self.peek() {
@@ -86,7 +86,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A quoted string that begins here, without its quotes; up to the end when it has no closing one.
+    /// Consumes a quoted string and returns its content; up to the end without a closing quote.
     pub(crate) fn quoted(&mut self) -> Vec<u8> {
         self.at += 1;
         let mut text = self.run_until(b"\"\\").to_vec();
@@ -97,7 +97,7 @@ impl<'a> Tokens<'a> {
         text
     }
 
-    /// A comment that begins here, without its outer parentheses.
+    /// Consumes a comment and returns its content, without the outer parentheses.
     pub(crate) fn comment(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         let mut depth = 0;
@@ -127,8 +127,8 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// A value with its comments taken out; what stands in quotes is left alone. For fields whose tokens are read by white
-/// space (dates, Content-Transfer-Encoding).
+/// Removes the comments of a value, except inside quotes. For fields whose tokens are separated by white space (dates,
+/// Content-Transfer-Encoding).
 pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();

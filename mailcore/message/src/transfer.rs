@@ -1,4 +1,4 @@
-//! Content-Transfer-Encoding undone (RFC 2045 §6). What is malformed is read as far as it goes.
+//! Decoding of Content-Transfer-Encoding (RFC 2045 §6). Malformed input is decoded as far as possible.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Base64 as mail programs write it: with or without its padding.
+/// Base64 with or without padding, as mail programs write both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -14,7 +14,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A body in the encoding of that name; any other than base64 and quoted-printable leaves it as it is.
+/// Decodes a body. Encodings other than base64 and quoted-printable leave it unchanged.
 pub fn decode_transfer<'a>(body: &'a [u8], encoding: &[u8]) -> Cow<'a, [u8]> {
     if encoding.eq_ignore_ascii_case(b"base64") {
         base64(body).into()
@@ -25,7 +25,7 @@ pub fn decode_transfer<'a>(body: &'a [u8], encoding: &[u8]) -> Cow<'a, [u8]> {
     }
 }
 
-/// RFC 2045 §6.8: octets outside of the alphabet are passed over.
+/// Decodes base64; octets outside of the alphabet are skipped (RFC 2045 §6.8).
 pub(crate) fn base64(body: &[u8]) -> Vec<u8> {
     let keep = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
     let mut digits: Vec<u8> = body.iter().copied().take_while(|octet| *octet != b'=').filter(keep).collect();
@@ -35,11 +35,11 @@ pub(crate) fn base64(body: &[u8]) -> Vec<u8> {
     BASE64.decode(&digits).unwrap_or_default()
 }
 
-/// RFC 2045 §6.7; what is no escape stays as it is.
+/// Decodes quoted-printable (RFC 2045 §6.7); malformed escapes stay as they are.
 pub(crate) fn quoted_printable(body: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(body.len());
     for line in body.split_inclusive(|octet| *octet == b'\n') {
-        // Rule 3: white space at the end of a line was added on the way.
+        // RFC 2045 §6.7 rule 3: white space at the end of a line was added in transport.
         let text = line.trim_ascii_end();
         let (text, is_soft) = match text.strip_suffix(b"=") {
             Some(text) => (text, true),
@@ -61,7 +61,7 @@ fn line_end(line: &[u8]) -> &'static [u8] {
     }
 }
 
-/// `=XX` read; what is no escape stays as it is.
+/// Decodes `=XX`; malformed escapes stay as they are.
 pub(crate) fn unescape(text: &[u8], decoded: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'=', rest) {
@@ -78,7 +78,7 @@ pub(crate) fn unescape(text: &[u8], decoded: &mut Vec<u8>) {
     decoded.extend_from_slice(rest);
 }
 
-/// RFC 2047 §4.2: the Q encoding of encoded words.
+/// Decodes the Q encoding of encoded words (RFC 2047 §4.2).
 pub(crate) fn q(coded: &[u8]) -> Vec<u8> {
     let spaces: Vec<u8> = coded.iter().map(|octet| if *octet == b'_' { b' ' } else { *octet }).collect();
     let mut decoded = Vec::with_capacity(spaces.len());
@@ -86,7 +86,7 @@ pub(crate) fn q(coded: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// Two hexadecimal digits.
+/// Decodes two hexadecimal digits.
 pub(crate) fn hex(digits: [u8; 2]) -> Option<u8> {
     let digit = |octet: u8| char::from(octet).to_digit(16);
     u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()

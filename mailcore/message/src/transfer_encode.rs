@@ -1,20 +1,20 @@
-//! Content-Transfer-Encoding done (RFC 2045 §6): octets to lines of ASCII that decode to the same octets.
+//! Content-Transfer-Encoding (RFC 2045 §6): octets to lines of ASCII that decode to the same octets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Longest encoded line without its CRLF. RFC 2045 §6.7 rule 5, §6.8.
+/// Longest encoded line without its CRLF, octets (RFC 2045 §6.7 rule 5, §6.8).
 const LINE_OCTETS_MAX: usize = 76;
-/// Octets that one full line of base64 stands for.
+/// Octets encoded by one full line of base64.
 const BASE64_LINE_OCTETS: usize = LINE_OCTETS_MAX / 4 * 3;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Octets that base64 makes of so many.
+/// Returns the length of the base64 of so many octets, with its line ends.
 pub(crate) fn base64_octets(octets: usize) -> usize {
     octets.div_ceil(3) * 4 + octets.div_ceil(BASE64_LINE_OCTETS).saturating_sub(1) * 2
 }
 
-/// RFC 2045 §6.8, without a line end behind the last line.
+/// Appends the body in base64 (RFC 2045 §6.8), without a line end after the last line.
 pub(crate) fn put_base64(body: &[u8], encoded: &mut Vec<u8>) {
     let mut line = String::with_capacity(LINE_OCTETS_MAX);
     for (number, octets) in body.chunks(BASE64_LINE_OCTETS).enumerate() {
@@ -27,9 +27,10 @@ pub(crate) fn put_base64(body: &[u8], encoded: &mut Vec<u8>) {
     }
 }
 
-/// RFC 2045 §6.7. CRLF stays a line end; a CR or LF alone is encoded, so that the octets come back as they were.
+/// Appends the body in quoted-printable (RFC 2045 §6.7). CRLF stays a line end; a lone CR or LF is encoded, so that the
+/// octets decode unchanged.
 ///
-/// False, and no more than `octets_max` written, when it would be longer than that.
+/// Returns false, after at most `octets_max` octets, when the result would be longer.
 pub(crate) fn put_quoted_printable(body: &[u8], encoded: &mut Vec<u8>, octets_max: usize) -> bool {
     let end = encoded.len().saturating_add(octets_max);
     let mut column = 0;
@@ -42,14 +43,14 @@ pub(crate) fn put_quoted_printable(body: &[u8], encoded: &mut Vec<u8>, octets_ma
         }
         let ends_line = after.is_empty() || after.starts_with(b"\r\n");
         let is_plain = match octet {
-            // Rule 3: what stands at the end of a line may be lost on the way.
+            // Rule 3: white space at the end of a line may be lost in transport.
             b' ' | b'\t' => !ends_line,
-            // A line that only breaking a long one makes must not look like a boundary.
+            // A soft line break must not create a line that looks like a boundary.
             b'-' => column + 1 < LINE_OCTETS_MAX,
             octet => octet.is_ascii_graphic() && *octet != b'=',
         };
         let width = if is_plain { 1 } else { 3 };
-        // Rule 5: room for the `=` of a soft line break, also where none follows.
+        // Rule 5: keep room for the `=` of a soft line break.
         if column + width >= LINE_OCTETS_MAX {
             encoded.extend_from_slice(b"=\r\n");
             column = 0;

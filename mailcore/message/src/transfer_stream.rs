@@ -1,26 +1,27 @@
-//! Content-Transfer-Encoding undone on a body that comes in pieces: the same octets as [`crate::decode_transfer`] gives of
-//! the whole, in memory of one line.
+//! Decoding of Content-Transfer-Encoding in pieces: gives the same octets as [`crate::decode_transfer`] of the whole,
+//! with the memory of one line.
 
 use crate::transfer::{base64, quoted_printable, unescape};
 
-/// A line of quoted-printable that is longer is decoded before its end, octets. RFC 2045 §6.7 rule 5 allows 76.
+/// Longest quoted-printable line decoded as a whole, octets; a longer one is decoded in parts. RFC 2045 §6.7 rule 5
+/// allows 76.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
-/// Octets of an escape behind its `=`.
+/// Octets of an escape after its `=`.
 const ESCAPE_DIGITS: usize = 2;
 
-/// The state between two pieces.
+/// The state of the decoder between two pieces.
 #[derive(Debug)]
 pub(crate) enum TransferDecoder {
-    /// What has no encoding, or one that is not known.
+    /// No encoding, or an unknown one.
     Identity,
-    /// Digits that make no whole octets yet; `None` behind the padding.
+    /// Digits that do not make whole octets yet; `None` after the padding.
     Base64(Option<Vec<u8>>),
-    /// A line that has not ended.
+    /// The line that has not ended.
     QuotedPrintable(Vec<u8>),
 }
 
 impl TransferDecoder {
-    /// For the encoding of that name.
+    /// Starts a decoder for the encoding of that name.
     pub(crate) fn new(encoding: &[u8]) -> Self {
         if encoding.eq_ignore_ascii_case(b"base64") {
             Self::Base64(Some(Vec::new()))
@@ -31,7 +32,7 @@ impl TransferDecoder {
         }
     }
 
-    /// What a further piece decodes to, as far as it can be said.
+    /// Returns the decoded octets of the next piece, as far as they are certain.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
         match self {
             Self::Identity => piece.to_vec(),
@@ -41,7 +42,7 @@ impl TransferDecoder {
         }
     }
 
-    /// The rest.
+    /// Returns the remaining octets.
     pub(crate) fn end(self) -> Vec<u8> {
         match self {
             Self::Identity | Self::Base64(None) => Vec::new(),
@@ -51,7 +52,7 @@ impl TransferDecoder {
     }
 }
 
-/// RFC 2045 §6.8: four digits are three octets, and the padding is the end.
+/// Decodes base64 (RFC 2045 §6.8): four digits give three octets, and padding ends the data.
 fn base64_piece(kept: &mut Option<Vec<u8>>, piece: &[u8]) -> Vec<u8> {
     let padding = memchr::memchr(b'=', piece);
     let mut digits = kept.take().unwrap_or_default();
@@ -65,7 +66,8 @@ fn base64_piece(kept: &mut Option<Vec<u8>>, piece: &[u8]) -> Vec<u8> {
     base64(&digits)
 }
 
-/// RFC 2045 §6.7: white space at the end of a line counts for nothing, so that a line is decoded when its end is there.
+/// Decodes quoted-printable by lines: white space at the end of a line is dropped (RFC 2045 §6.7), so the line must be
+/// complete.
 fn lines(kept: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
     kept.extend_from_slice(piece);
     if let Some(end) = memchr::memrchr(b'\n', piece) {
@@ -75,7 +77,7 @@ fn lines(kept: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
     if kept.len() <= LINE_OCTETS_MAX {
         return Vec::new();
     }
-    // No standard has such lines. Up to here nothing that follows can change what they say.
+    // A line beyond the bound is decoded up to a point that later octets cannot change.
     let text = kept.trim_ascii_end();
     let escape = text.iter().rev().take(ESCAPE_DIGITS).position(|octet| *octet == b'=').map_or(0, |at| at + 1);
     let mut end = text.len() - escape;

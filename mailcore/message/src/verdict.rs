@@ -1,18 +1,18 @@
-//! What a stage of SMTP finds about a message that is arriving, and the reply that says so.
+//! The verdict of an SMTP stage on an arriving message, and the reply that carries it.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::Headers;
 
-/// Characters of one reply text. RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets.
+/// Longest reply text, characters. RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets.
 const TEXT_CHARS_MAX: usize = 400;
-/// The trace field that carries a mark. Only those above our own Received are ours.
+/// The trace field that carries a mark. Only fields above our own Received are trusted.
 const FIELD_NAME: &str = "Provost-Verdict";
-/// Marks of one message that are read back: more than a server has stages.
+/// Most marks read back from one message; a server has fewer stages.
 const MARKS_MAX: usize = 32;
 
-/// One reply of one line (RFC 5321 §4.2), with its enhanced status (RFC 2034).
+/// A single-line reply (RFC 5321 §4.2) with its enhanced status (RFC 2034).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmtpReply {
     code: u16,
@@ -21,29 +21,30 @@ pub struct SmtpReply {
 }
 
 impl SmtpReply {
-    /// Of our own words.
+    /// Makes a reply with a fixed text.
     pub const fn of(code: u16, status: &'static str, text: &'static str) -> Self {
         Self { code, status, text: Cow::Borrowed(text) }
     }
 
-    /// Of words made up from elsewhere.
+    /// Makes a reply with a composed text.
     pub fn new(code: u16, status: &'static str, text: String) -> Self {
         Self { code, status, text: Cow::Owned(text) }
     }
 
-    /// The three digits.
+    /// Returns the three-digit code.
     pub fn code(&self) -> u16 {
         self.code
     }
 
-    /// The words.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
 impl fmt::Display for SmtpReply {
-    /// With its line end. No control character of a text from elsewhere gets into the stream.
+    /// Writes the reply with its line end. Control characters in the text are replaced, so that a foreign text cannot
+    /// add a reply.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.code, self.status)?;
         for c in self.text.chars().take(TEXT_CHARS_MAX) {
@@ -53,49 +54,50 @@ impl fmt::Display for SmtpReply {
     }
 }
 
-/// What a stage decides about an arrival.
+/// The decision of a stage on an arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing to object to.
+    /// Take it.
     Accept,
-    /// It goes on, with a trace field that Sieve can test.
+    /// Take it, with a trace field that Sieve can test.
     Tag(Mark),
-    /// It goes on, into Junk, and causes nothing (no reply, no redirect). With a recipient elsewhere it is refused.
+    /// Take it into Junk, without side effects (no reply, no redirect). For a recipient elsewhere the message is
+    /// refused.
     Quarantine(Mark),
-    /// Not now: a 4xx reply.
+    /// Defer it: a 4xx reply.
     Defer(Objection),
-    /// Never: a 5xx reply.
+    /// Refuse it: a 5xx reply.
     Refuse(Objection),
 }
 
-/// Why an arrival is not taken. Made by [`Verdict::object`] only, so that its reply never is one of success.
+/// Why an arrival is not taken. Only [`Verdict::object`] makes one, so its reply is always 4xx or 5xx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {
     label: &'static str,
     reply: SmtpReply,
 }
 
-/// What a stage has found on a message that goes on all the same.
+/// The finding of a stage on a message that is taken nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    effect: Effect,
+    effect: MarkEffect,
     label: Cow<'static, str>,
     status: Cow<'static, str>,
     words: Cow<'static, str>,
 }
 
-/// What a mark does.
+/// The effect of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// A trace field.
+pub enum MarkEffect {
+    /// Add a trace field.
     Tag,
-    /// A trace field, and delivery into Junk.
+    /// Add a trace field, and deliver into Junk.
     Quarantine,
 }
 
 impl Verdict {
-    /// Deferred or refused, as the class of the reply's code says. `label` is for counters and logs: one word. A reply of
-    /// another class would be a promise to the peer that nobody keeps: it becomes 451.
+    /// Defers or refuses, by the class of the reply's code. `label` is one word for metrics and logs. A reply of
+    /// another class becomes 451: the peer would read it as success, and the message would be lost.
     pub fn object(label: &'static str, reply: SmtpReply) -> Self {
         match reply.code {
             500..=599 => Self::Refuse(Objection { label, reply }),
@@ -104,17 +106,17 @@ impl Verdict {
         }
     }
 
-    /// With a trace field: `label` is one word, `status` an enhanced status (RFC 3463), `words` are for people.
+    /// Tags the message. `label` is one word, `status` an enhanced status (RFC 3463), `words` a text for people.
     pub fn tag(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Tag(Mark::new(Effect::Tag, label, status, words.into()))
+        Self::Tag(Mark::new(MarkEffect::Tag, label, status, words.into()))
     }
 
-    /// Into Junk, the same otherwise.
+    /// Puts the message into quarantine. The arguments are those of [`Self::tag`].
     pub fn quarantine(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Quarantine(Mark::new(Effect::Quarantine, label, status, words.into()))
+        Self::Quarantine(Mark::new(MarkEffect::Quarantine, label, status, words.into()))
     }
 
-    /// For counters and logs.
+    /// Returns the label for metrics and logs.
     pub fn as_label(&self) -> &'static str {
         match self {
             Self::Accept => "accept",
@@ -127,43 +129,43 @@ impl Verdict {
 }
 
 impl Objection {
-    /// One word for counters and logs.
+    /// Returns one word for metrics and logs.
     pub fn label(&self) -> &'static str {
         self.label
     }
 
-    /// What the peer is answered.
+    /// Returns the reply to the peer.
     pub fn reply(&self) -> &SmtpReply {
         &self.reply
     }
 
-    /// What the peer is answered.
+    /// Returns the reply to the peer.
     pub fn into_reply(self) -> SmtpReply {
         self.reply
     }
 }
 
 impl Mark {
-    fn new(effect: Effect, label: &'static str, status: &'static str, words: Cow<'static, str>) -> Self {
+    fn new(effect: MarkEffect, label: &'static str, status: &'static str, words: Cow<'static, str>) -> Self {
         Self { effect, label: Cow::Borrowed(label), status: Cow::Borrowed(status), words }
     }
 
-    /// What it does.
-    pub fn effect(&self) -> Effect {
+    /// Returns the effect.
+    pub fn effect(&self) -> MarkEffect {
         self.effect
     }
 
-    /// One word for counters and logs.
+    /// Returns one word for metrics and logs.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// The name of the trace field. One that a message brings along is not ours: the server takes it out, so that Sieve
-    /// sees only what stages have found.
+    /// The name of the trace field. The server removes such fields from incoming messages, so that Sieve sees only the
+    /// marks of our stages.
     pub const FIELD_NAME: &str = FIELD_NAME;
 
-    /// The marks that this site has put on a message: those of the fields above the first Received. What stands below came
-    /// with the message, and anybody can have written it.
+    /// Reads the marks that this site put on a message: the fields above the first Received. Fields below it came with
+    /// the message and may be forged.
     pub fn of_message(message: &[u8]) -> Vec<Self> {
         let ours = Headers::of(message).iter().take_while(|field| !field.is("Received"));
         ours.filter(|field| field.is(FIELD_NAME))
@@ -172,12 +174,12 @@ impl Mark {
             .collect()
     }
 
-    /// `effect label status words`.
+    /// Parses `effect label status words`.
     fn read(value: &str) -> Option<Self> {
         let mut parts = value.splitn(4, [' ', '\t']);
         let effect = match parts.next()? {
-            "tag" => Effect::Tag,
-            "quarantine" => Effect::Quarantine,
+            "tag" => MarkEffect::Tag,
+            "quarantine" => MarkEffect::Quarantine,
             _ => return None,
         };
         let mut part = || parts.next().unwrap_or_default().to_owned().into();
@@ -186,11 +188,11 @@ impl Mark {
 }
 
 impl fmt::Display for Mark {
-    /// The whole trace field with its line end. Words from elsewhere cannot end it.
+    /// Writes the whole trace field with its line end. A foreign text cannot end the field.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let effect = match self.effect {
-            Effect::Tag => "tag",
-            Effect::Quarantine => "quarantine",
+            MarkEffect::Tag => "tag",
+            MarkEffect::Quarantine => "quarantine",
         };
         write!(f, "{FIELD_NAME}: {effect} {} {}\r\n\t", self.label, self.status)?;
         for c in self.words.chars().take(TEXT_CHARS_MAX) {
@@ -210,7 +212,7 @@ mod tests {
         assert!(reply.starts_with("550 5.7.1 no??250 ?x") && reply.ends_with("x\r\n") && reply.len() < 512, "{reply}");
     }
 
-    /// A stage cannot object with a reply that the peer takes for success.
+    /// An objection never has a reply that the peer reads as success.
     #[test]
     fn the_class_of_a_reply_decides() {
         for (code, label, answered) in
@@ -236,8 +238,8 @@ mod tests {
         assert!(message.contains("Provost-Verdict: tag late 2.0.0\r\n\tcame late\r\n"), "{message}");
         let read = Mark::of_message(message.as_bytes());
         assert_eq!(read[0], tag);
-        assert_eq!((read[1].effect(), read[1].label(), &*read[1].words), (Effect::Quarantine, "virus", "a??b ? c"));
-        assert_eq!(read.len(), 2, "what came with the message is not ours");
+        assert_eq!((read[1].effect(), read[1].label(), &*read[1].words), (MarkEffect::Quarantine, "virus", "a??b ? c"));
+        assert_eq!(read.len(), 2, "fields that came with the message do not count");
         let many = format!("{}Received: x\r\n", tag.to_string().repeat(100));
         assert_eq!(Mark::of_message(many.as_bytes()).len(), MARKS_MAX);
         assert_eq!(Mark::of_message(b"Provost-Verdict: other\r\n\r\n"), []);

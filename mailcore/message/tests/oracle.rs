@@ -1,9 +1,10 @@
-//! Our reading of messages beside mail-parser's: over the messages that its package ships (its authors' own, RFC examples,
-//! legacy charsets, malformed ones, third parties'), and over generated ones.
+//! Compares this parser with mail-parser: over the messages that the mail-parser package ships (its own tests, RFC
+//! examples, legacy charsets, malformed and third-party messages), and over generated ones.
 //!
-//! Where the two differ rightly, the difference is listed with its reason; a difference that goes away, or a new one, fails.
+//! Rightful differences are listed with their reasons. A listed difference that disappears, or a new one, fails the
+//! test.
 
-#![allow(clippy::expect_used)] // helpers of tests count as tests
+#![allow(clippy::expect_used)] // helper functions of tests are test code
 
 mod conversion;
 mod outline;
@@ -15,15 +16,15 @@ use std::process::Command;
 use outline::{Outline, ours, theirs, with_crlf};
 use proptest::prelude::*;
 
-/// Octets outside of any charset.
+// Reasons why our reading differs from that of mail-parser.
 const BARE: &str = "bare octets are read as Windows-1252, not as U+FFFD";
 const NO_PART: &str = "a multipart without parts is one undivided part, of octets";
 const OUTER: &str = "RFC 2046 §5.1.2: the boundary of an outer multipart ends the inner ones";
-const LAST: &str = "a delimiter that is no closing one begins a part, also at the end";
+const LAST: &str = "a delimiter that is not the closing one begins a part, even at the end";
 const FIRST_TYPE: &str = "of two Content-Type fields the first counts";
-const WORD: &str = "one word is a local part (ENVELOPE has no address without one)";
+const WORD: &str = "a single word is a local part: ENVELOPE has no address without one";
 
-/// File, what differs, and why ours is kept.
+/// File, differing item, and why our reading is kept.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("legacy/010.eml", "subject", BARE),
     ("legacy/010.eml", "to", BARE),
@@ -38,7 +39,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("legacy/052.eml", "leaves", BARE),
     ("legacy/052.eml", "subject", BARE),
     ("legacy/052.eml", "to", BARE),
-    ("malformed/000.eml", "leaves", "parts that a header's end cuts short are parts"),
+    ("malformed/000.eml", "leaves", "a part whose header is cut short by a boundary is a part"),
     ("malformed/001.eml", "leaves", NO_PART),
     ("malformed/002.eml", "leaves", NO_PART),
     ("malformed/007.eml", "leaves", NO_PART),
@@ -48,25 +49,29 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("malformed/013.eml", "leaves", LAST),
     ("malformed/014.eml", "leaves", LAST),
     ("malformed/016.eml", "leaves", "the boundary of a multipart that has ended is text"),
-    ("malformed/017.eml", "leaves", "a type ends at white space: what follows without a semicolon is no parameter"),
+    (
+        "malformed/017.eml",
+        "leaves",
+        "a type ends at white space: text without a semicolon before it is not a parameter",
+    ),
     ("malformed/019.eml", "date", "the first Date field counts, and it holds no date"),
     ("malformed/020.eml", "leaves", FIRST_TYPE),
     ("malformed/021.eml", "leaves", FIRST_TYPE),
     ("malformed/022.eml", "leaves", "a message without header fields is a message"),
-    ("rfc/000.eml", "leaves", "what is no base64 is read as far as it goes, not given undecoded"),
+    ("rfc/000.eml", "leaves", "malformed base64 is decoded as far as possible, not returned undecoded"),
     ("rfc/001.eml", "from", WORD),
     ("rfc/001.eml", "to", WORD),
     ("rfc/004.eml", "from", WORD),
     ("rfc/004.eml", "to", WORD),
-    ("rfc/008.eml", "leaves", "RFC 2046 §5.2.1: a message that is encoded has no parts with octets of their own"),
-    ("thirdparty/002.eml", "leaves", "base64 ends at its padding; octets outside of the alphabet are passed over"),
-    ("thirdparty/005.eml", "leaves", "a delimiter begins a line"),
+    ("rfc/008.eml", "leaves", "RFC 2046 §5.2.1: the parts of an encoded message have no octets of their own"),
+    ("thirdparty/002.eml", "leaves", "base64 ends at its padding; octets outside of the alphabet are skipped"),
+    ("thirdparty/005.eml", "leaves", "a delimiter stands at the beginning of a line"),
     ("thirdparty/015.eml", "leaves", NO_PART),
 ];
 
-/// Where cargo has put the package, with its test messages.
+/// Returns the test messages of the mail-parser package, where cargo has unpacked it.
 fn corpus() -> PathBuf {
-    // Of other platforms' packages there may be none on this machine.
+    // Packages for other platforms may not be downloaded on this machine.
     let version = Command::new("rustc").arg("-vV").output().expect("rustc runs").stdout;
     let version = String::from_utf8(version).expect("rustc writes UTF-8");
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc knows its host");
@@ -117,19 +122,19 @@ fn agrees_over_the_corpus() {
     assert_eq!(seen, expected);
 }
 
-/// Header fields that the package ships beside its messages: what the file is for, and the field that it is put into.
+/// Header fields that the package ships beside its messages: the file, and the field that its values go into.
 const FIELDS: [(&str, &str); 3] = [("address", "To"), ("date", "Date"), ("unstructured", "Subject")];
 
-const COMMENT: &str = "a comment is no part of a name that stands beside it, nor an address";
-const URL: &str = "a URL in angle brackets is no address: none is invented";
+const COMMENT: &str = "a comment is neither part of the name beside it nor an address";
+const URL: &str = "a URL in angle brackets is not an address, and none is invented";
 const ROUTE: &str = "RFC 5322 §4.4: a route, and white space around dots, are no part of the address";
-const MONTH: &str = "a month has a name";
-const ZONE: &str = "a zone that is not known is UTC (RFC 5322 §4.3)";
-const NO_TIME: &str = "a date without a time is that day";
-const GLUED: &str = "text beside an encoded word keeps the space that it has, and gets none";
-const BEHIND: &str = "words behind an address are not its name";
+const MONTH: &str = "a month is given by name";
+const ZONE: &str = "an unknown zone is UTC (RFC 5322 §4.3)";
+const NO_TIME: &str = "a date without a time is midnight";
+const GLUED: &str = "text beside an encoded word keeps its white space and gains none";
+const BEHIND: &str = "words after an address are not its name";
 
-/// Field as written, and why ours is kept.
+/// The field as written, and why our reading is kept.
 const FIELD_DIFFERENCES: &[(&str, &str)] = &[
     ("20 11 (some \n 44 comments(more comments\n )) 79 05:34:27 -0300", MONTH),
     (" 4 8 15 16 23 42, 4 8 15 16 23 42, 4 8 15 16 23 42, ", MONTH),
@@ -233,8 +238,8 @@ fn entity() -> impl Strategy<Value = String> {
     })
 }
 
-/// A message that is nothing but a message: mail-parser 0.11 ends in a debug assertion when such a one is the last part of a
-/// multipart.
+/// A message that contains only a message: mail-parser 0.11 fails a debug assertion when such a one is the last part of
+/// a multipart.
 const MESSAGE_IN_MESSAGE: &str =
     "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nContent-Type: message/rfc822\r\n";
 

@@ -14,7 +14,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::hold::{LEASE_SECONDS, RowHold};
+use crate::permit::{LEASE_SECONDS, RowPermit};
 use crate::schedule::is_expired;
 use crate::{Fate, Inner, Queue, next_attempt};
 
@@ -97,8 +97,8 @@ impl Queue {
         };
         let (body, fates) = match self.inner.store.queued_body(row).await {
             Ok(body) => {
-                let hold = RowHold { inner: &self.inner, claim: taken.claim, handed_over };
-                let fates = self.fates(row, &hold, &body, now).await?;
+                let permit = RowPermit { inner: &self.inner, claim: taken.claim, handed_over };
+                let fates = self.fates(row, &permit, &body, now).await?;
                 (body, fates)
             }
             Err(StoreError::Gone) => return Err(LeaseError::Fenced),
@@ -174,7 +174,7 @@ impl Queue {
     async fn fates(
         &self,
         row: &QueueRow,
-        hold: &RowHold<'_>,
+        permit: &RowPermit<'_>,
         body: &Bytes,
         now: Timestamp,
     ) -> Result<Vec<Fate>, LeaseError> {
@@ -182,13 +182,13 @@ impl Queue {
         let routes: Vec<Route> = recipients().map(|recipient| self.inner.route(&recipient.path)).collect();
         let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, Route::Remote));
         let remote: Vec<Recipient> = remote.map(|(recipient, _)| recipient.clone()).collect();
-        let mut sent = self.send(row.envelope(remote), body, hold).await.into_iter();
+        let mut sent = self.send(row.envelope(remote), body, permit).await.into_iter();
         let arrival = &self.inner.arrival(row, body);
         let mut fates = Vec::with_capacity(routes.len());
         for (recipient, route) in recipients().zip(routes) {
             fates.push(match route {
                 Route::Local(address) => {
-                    hold.renew().await?;
+                    permit.renew().await?;
                     let id = batch_id(row.id.0, &recipient.path);
                     let address = &address;
                     self.deliver(Incoming { id, arrival, recipient, address, message: body, now }).await
@@ -199,10 +199,10 @@ impl Queue {
         Ok(fates)
     }
 
-    async fn send(&self, envelope: Envelope, body: &Bytes, hold: &RowHold<'_>) -> Vec<Fate> {
+    async fn send(&self, envelope: Envelope, body: &Bytes, permit: &RowPermit<'_>) -> Vec<Fate> {
         match &self.inner.next_hop {
             _ if envelope.recipients.is_empty() => Vec::new(),
-            Some(hop) => hop.send(&envelope, body.clone(), hold).await,
+            Some(hop) => hop.send(&envelope, body.clone(), permit).await,
             None => vec![Fate::Deferred("no relay is configured".into()); envelope.recipients.len()],
         }
     }

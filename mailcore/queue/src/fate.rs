@@ -31,16 +31,16 @@ impl Fate {
     }
 }
 
-/// The right to send one message.
-pub trait Hold: Send + Sync {
-    /// Whether this worker still has the message for itself, and will for as long as an answer to the end of data can take.
-    /// To be asked right before the octets that hand the message over.
+/// The right to send one message, which lasts as long as the lease on its queue row.
+pub trait SendPermit: Send + Sync {
+    /// Renews the lease and returns whether it is still this worker's, for longer than the answer to the end of data can
+    /// take. The caller asks right before it sends the octets that hand the message over.
     fn prove(&self) -> BoxFuture<'_, bool>;
 }
 
 /// Sends a message on to the next hop: the border to the SMTP client.
 pub trait NextHop: Send + Sync + 'static {
-    /// One fate per recipient, in order. Never hangs past its own deadlines; hands nothing over unless `hold` proves to be
-    /// in force right before.
-    fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, hold: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>>;
+    /// Returns one fate per recipient, in order, within its own deadlines. The message is handed over only if `permit`
+    /// was proven right before.
+    fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, permit: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>>;
 }

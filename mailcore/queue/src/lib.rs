@@ -10,7 +10,7 @@
 
 mod attempt;
 mod fate;
-mod hold;
+mod permit;
 mod schedule;
 mod work;
 
@@ -24,7 +24,7 @@ use provost_store::{Outgoing, QueueId, QueueRow, QueueStore, StoreError};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-pub use fate::{Fate, Hold, NextHop};
+pub use fate::{Fate, NextHop, SendPermit};
 pub use schedule::{QueueConfig, next_attempt};
 
 /// The queue. Cheap to clone.

@@ -17,9 +17,9 @@ use provost_view::{Affiliation, Person, PersonState, View};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use crate::hold::LEASE_SECONDS;
+use crate::permit::LEASE_SECONDS;
 use crate::work::{Cut, Running};
-use crate::{Fate, Hold, NextHop, Queue, QueueConfig};
+use crate::{Fate, NextHop, Queue, QueueConfig, SendPermit};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 24 * 60 * 60;
@@ -49,7 +49,7 @@ fn person(local: &str) -> Person {
     }
 }
 
-/// One list of fates per call; after the last, everything is deferred. What is sent is handed over only when the hold on
+/// One list of fates per call; after the last, everything is deferred. What is sent is handed over only when the permit for
 /// it is proven, as a server takes no message without its end.
 #[derive(Default)]
 struct Scripted {
@@ -58,14 +58,14 @@ struct Scripted {
     envelopes: Mutex<Vec<Envelope>>,
     /// Paths of recipients whose message was handed over.
     taken: Mutex<Vec<String>>,
-    /// The first call waits here, before it proves its hold.
+    /// The first call waits here, before it proves its permit.
     frozen: Option<Arc<Semaphore>>,
     /// Each call waits here for the reply to a message that was handed over.
     unanswered: Option<Arc<Semaphore>>,
 }
 
 impl NextHop for Scripted {
-    fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, hold: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>> {
+    fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, permit: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>> {
         let paths: Vec<String> = envelope.recipients.iter().map(|recipient| recipient.path.to_string()).collect();
         let mut calls = self.calls.lock().unwrap();
         calls.push(paths.clone());
@@ -78,7 +78,7 @@ impl NextHop for Scripted {
             if let Some(frozen) = self.frozen.as_ref().filter(|_| is_first) {
                 frozen.acquire().await.unwrap().forget();
             }
-            if !hold.prove().await {
+            if !permit.prove().await {
                 return vec![Fate::Deferred("not ours any more".into()); paths.len()];
             }
             let sent = |(path, fate): (&String, &Fate)| matches!(fate, Fate::Sent { .. }).then(|| path.clone());
@@ -736,7 +736,7 @@ impl Stuck {
 }
 
 impl NextHop for Stuck {
-    fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, _: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>> {
+    fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, _: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>> {
         self.calls.lock().unwrap().extend(envelope.recipients.iter().map(|one| one.path.domain().to_owned()));
         Box::pin(std::future::pending())
     }

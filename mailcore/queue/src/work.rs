@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Queue;
 use crate::attempt::{Rest, Tried};
-use crate::hold::LEASE_SECONDS;
+use crate::permit::LEASE_SECONDS;
 
 /// Limit of an attempt. It is more than the sum of the client's limits: 45 s for memory and 13 min up to the end mark, which
 /// are less than the lease, and 13 min for the reply to the end mark, which are less than the lease's extension.

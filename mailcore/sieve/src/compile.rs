@@ -1,5 +1,5 @@
-//! A tree of names to a program: what is unknown, misplaced or not required is found here, with its line, before any
-//! message is touched (RFC 5228 §2.10.5, §3.2).
+//! Compiles a syntax tree to a program. Unknown, misplaced and unrequired names are found here, with their line, before
+//! the script runs (RFC 5228 §2.10.5, §3.2).
 
 use provost_view::Address;
 
@@ -11,14 +11,14 @@ use crate::program::{Statement, Test, Verb};
 use crate::require::Required;
 use crate::syntax::{Command, parse};
 
-/// Longest mailbox name, in octets: what the store takes.
+/// Longest mailbox name, octets, as in the store.
 const MAILBOX_OCTETS_MAX: usize = 255;
 
-/// Reads and checks a whole script.
+/// Parses and checks a whole script.
 pub(crate) fn compile(script: &str) -> Result<Vec<Statement>, SieveError> {
     let commands = parse(script)?;
     let mut required = Required::default();
-    // RFC 5228 §3.2: require stands before all other commands.
+    // RFC 5228 §3.2: require precedes all other commands.
     let requires = commands.iter().take_while(|command| command.name == "require").count();
     let (requires, commands) = commands.split_at_checked(requires).unwrap_or((&[], &[]));
     for command in requires {
@@ -53,7 +53,7 @@ fn block(commands: &[Command], required: &Required) -> Result<Vec<Statement>, Si
     Ok(statements)
 }
 
-/// RFC 5228 §3.1.
+/// Compiles one branch of an if command (RFC 5228 §3.1).
 fn branch(command: &Command, required: &Required) -> Result<(Test, Vec<Statement>), SieveError> {
     let arguments = Arguments::of(command);
     let condition = match (command.name.as_str(), command.tests.as_slice()) {
@@ -62,12 +62,12 @@ fn branch(command: &Command, required: &Required) -> Result<(Test, Vec<Statement
         ("else", _) => return Err(arguments.error("takes no test")),
         _ => return Err(arguments.error("takes one test")),
     };
-    let Some(commands) = &command.block else { return Err(arguments.error("a block is wanted")) };
+    let Some(commands) = &command.block else { return Err(arguments.error("a block is missing")) };
     arguments.finish()?;
     Ok((condition, block(commands, required)?))
 }
 
-/// A command without tests and without a block.
+/// Checks that a command has neither tests nor a block.
 fn plain(command: &Command) -> Result<(), SieveError> {
     let arguments = Arguments::of(command);
     if !command.tests.is_empty() {
@@ -98,8 +98,8 @@ fn verb(command: &Command, required: &Required) -> Result<Verb, SieveError> {
             required.need("vacation", command.line)?;
             Verb::Vacation(Box::new(vacation(&mut arguments)?))
         }
-        "require" => return Err(arguments.error("stands before all other commands")),
-        other => return Err(SieveError::new(command.line, format!("the command '{other}' is not known"))),
+        "require" => return Err(arguments.error("must precede all other commands")),
+        other => return Err(SieveError::new(command.line, format!("unknown command '{other}'"))),
     };
     arguments.finish()?;
     Ok(verb)
@@ -113,7 +113,7 @@ fn redirect(arguments: &mut Arguments<'_>) -> Result<Address, SieveError> {
 fn mailbox(arguments: &mut Arguments<'_>) -> Result<String, SieveError> {
     let name = arguments.text("a mailbox")?;
     if name.is_empty() || name.len() > MAILBOX_OCTETS_MAX || name.contains(char::is_control) {
-        return Err(arguments.error(format_args!("{name:?} cannot be a mailbox")));
+        return Err(arguments.error(format_args!("{name:?} is not a valid mailbox name")));
     }
     Ok(name.into())
 }

@@ -1,4 +1,4 @@
-//! Tests, checked (RFC 5228 §5, RFC 5231, RFC 5260).
+//! Compiles tests (RFC 5228 §5, RFC 5231, RFC 5260).
 
 use crate::SieveError;
 use crate::arguments::{Arguments, once};
@@ -8,7 +8,7 @@ use crate::program::{AddressPart, DateSource, EnvelopePart, Test};
 use crate::require::Required;
 use crate::syntax::Command;
 
-/// Fields that hold an address list (RFC 5228 §5.1), and the trace fields that hold one address.
+/// Fields that hold an address list (RFC 5228 §5.1), and trace fields that hold one address.
 const ADDRESS_FIELDS: &[&str] = &[
     "from",
     "to",
@@ -28,7 +28,7 @@ const ADDRESS_FIELDS: &[&str] = &[
     "x-original-to",
 ];
 
-/// Checks one test.
+/// Compiles one test.
 pub(crate) fn test(command: &Command, required: &Required) -> Result<Test, SieveError> {
     let mut arguments = Arguments::of(command);
     if command.block.is_some() {
@@ -51,7 +51,7 @@ pub(crate) fn test(command: &Command, required: &Required) -> Result<Test, Sieve
         "envelope" => envelope(&mut arguments, required, command.line)?,
         "date" => date(&mut arguments, required, command.line)?,
         "currentdate" => current_date(&mut arguments, required, command.line)?,
-        other => return Err(SieveError::new(command.line, format!("the test '{other}' is not known"))),
+        other => return Err(SieveError::new(command.line, format!("unknown test '{other}'"))),
     };
     arguments.finish()?;
     Ok(test)
@@ -68,24 +68,24 @@ fn not(command: &Command, required: &Required) -> Result<Test, SieveError> {
     }
 }
 
-/// RFC 5228 §5.9.
+/// Compiles `size` (RFC 5228 §5.9).
 fn size(arguments: &mut Arguments<'_>) -> Result<Test, SieveError> {
     let over = match arguments.tag() {
         Some("over") => true,
         Some("under") => false,
-        _ => return Err(arguments.error("':over' or ':under' is wanted")),
+        _ => return Err(arguments.error("expected ':over' or ':under'")),
     };
     Ok(Test::Size { over, octets: arguments.number("a limit")? })
 }
 
-/// RFC 5228 §5.7.
+/// Compiles `header` (RFC 5228 §5.7).
 fn header(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
     let tags = Tags::take(arguments, required, line, Allowed::default())?;
     let names = field_names(arguments)?;
     Ok(Test::Header { names, matcher: tags.matcher(arguments)? })
 }
 
-/// RFC 5228 §5.1.
+/// Compiles `address` (RFC 5228 §5.1).
 fn address(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
     let tags = Tags::take(arguments, required, line, Allowed { part: true, ..Allowed::default() })?;
     let names = field_names(arguments)?;
@@ -95,7 +95,7 @@ fn address(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> R
     Ok(Test::Address { names, part: tags.part(), matcher: tags.matcher(arguments)? })
 }
 
-/// RFC 5228 §5.4.
+/// Compiles `envelope` (RFC 5228 §5.4).
 fn envelope(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
     required.need("envelope", line)?;
     let tags = Tags::take(arguments, required, line, Allowed { part: true, ..Allowed::default() })?;
@@ -104,26 +104,26 @@ fn envelope(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> 
         parts.push(match name.to_ascii_lowercase().as_str() {
             "from" => EnvelopePart::From,
             "to" => EnvelopePart::To,
-            _ => return Err(arguments.error(format_args!("the envelope part {name:?} is not known"))),
+            _ => return Err(arguments.error(format_args!("unknown envelope part {name:?}"))),
         });
     }
     Ok(Test::Envelope { parts, part: tags.part(), matcher: tags.matcher(arguments)? })
 }
 
-/// RFC 5260 §4.
+/// Compiles `date` (RFC 5260 §4).
 fn date(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
     required.need("date", line)?;
     let allowed = Allowed { zone: true, original_zone: true, ..Allowed::default() };
     let tags = Tags::take(arguments, required, line, allowed)?;
     let name = arguments.text("a field name")?;
     check_field_name(name, arguments)?;
-    // Without a tag it is the local zone (§4.1); a node has none, so that a script means the same on all of them.
+    // The default is the local zone (RFC 5260 §4.1). UTC stands for it, so that a script means the same on every node.
     let zone = tags.zone.unwrap_or(Some(0));
     let source = DateSource::Header { name: name.into(), zone };
     Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
 }
 
-/// RFC 5260 §5.
+/// Compiles `currentdate` (RFC 5260 §5).
 fn current_date(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
     required.need("date", line)?;
     let tags = Tags::take(arguments, required, line, Allowed { zone: true, ..Allowed::default() })?;
@@ -133,7 +133,7 @@ fn current_date(arguments: &mut Arguments<'_>, required: &Required, line: usize)
 
 fn date_part(arguments: &mut Arguments<'_>) -> Result<DatePart, SieveError> {
     let name = arguments.text("a date part")?;
-    DatePart::parse(name).ok_or_else(|| arguments.error(format_args!("the date part {name:?} is not known")))
+    DatePart::parse(name).ok_or_else(|| arguments.error(format_args!("unknown date part {name:?}")))
 }
 
 fn field_names(arguments: &mut Arguments<'_>) -> Result<Vec<String>, SieveError> {
@@ -144,15 +144,15 @@ fn field_names(arguments: &mut Arguments<'_>) -> Result<Vec<String>, SieveError>
     Ok(names)
 }
 
-/// RFC 5322 §2.2.
+/// Checks the name of a header field (RFC 5322 §2.2).
 fn check_field_name(name: &str, arguments: &Arguments<'_>) -> Result<(), SieveError> {
     if !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
         return Ok(());
     }
-    Err(arguments.error(format_args!("{name:?} cannot be a field name")))
+    Err(arguments.error(format_args!("{name:?} is not a valid field name")))
 }
 
-/// Which tags a test takes besides comparator and match type.
+/// The tags that a test accepts besides comparator and match type.
 #[derive(Clone, Copy, Default)]
 struct Allowed {
     part: bool,
@@ -205,7 +205,7 @@ impl Tags {
                     once(&mut tags.zone, Some(seconds), arguments)?;
                 }
                 "originalzone" if allowed.original_zone => once(&mut tags.zone, None, arguments)?,
-                other => return Err(arguments.error(format_args!("':{other}' is not known, or not here"))),
+                other => return Err(arguments.error(format_args!("':{other}' is unknown, or not allowed here"))),
             }
         }
         Ok(tags)
@@ -215,7 +215,7 @@ impl Tags {
         self.part.unwrap_or(AddressPart::All)
     }
 
-    /// Takes the keys, the last argument of each test that compares.
+    /// Takes the keys, the last argument of each comparing test.
     fn matcher(self, arguments: &mut Arguments<'_>) -> Result<Matcher, SieveError> {
         let comparator = self.comparator.unwrap_or(Comparator::AsciiCasemap);
         let kind = self.kind.unwrap_or(MatchType::Is);
@@ -227,7 +227,7 @@ impl Tags {
     }
 }
 
-/// RFC 5228 §2.7.3: the first two need no require.
+/// Parses a comparator. The first two need no require (RFC 5228 §2.7.3).
 fn comparator(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Comparator, SieveError> {
     match arguments.text("a comparator")? {
         "i;octet" => Ok(Comparator::Octet),
@@ -236,11 +236,11 @@ fn comparator(arguments: &mut Arguments<'_>, required: &Required, line: usize) -
             required.need("comparator-i;ascii-numeric", line)?;
             Ok(Comparator::AsciiNumeric)
         }
-        other => Err(arguments.error(format_args!("the comparator {other:?} is not known"))),
+        other => Err(arguments.error(format_args!("unknown comparator {other:?}"))),
     }
 }
 
-/// RFC 5231 §3.
+/// Parses a relation (RFC 5231 §3).
 fn relation(arguments: &mut Arguments<'_>) -> Result<Relation, SieveError> {
     let text = arguments.text("a relation")?;
     Ok(match text.to_ascii_lowercase().as_str() {
@@ -250,6 +250,6 @@ fn relation(arguments: &mut Arguments<'_>) -> Result<Relation, SieveError> {
         "le" => Relation::Le,
         "eq" => Relation::Eq,
         "ne" => Relation::Ne,
-        _ => return Err(arguments.error(format_args!("the relation {text:?} is not known"))),
+        _ => return Err(arguments.error(format_args!("unknown relation {text:?}"))),
     })
 }

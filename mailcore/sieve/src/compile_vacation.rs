@@ -1,4 +1,4 @@
-//! The arguments of `vacation`, checked (RFC 5230 §4).
+//! Compiles the arguments of `vacation` (RFC 5230 §4).
 
 use provost_message::{Part, mailboxes, shown_text};
 use provost_view::Address;
@@ -7,17 +7,17 @@ use crate::SieveError;
 use crate::arguments::{Arguments, once};
 use crate::program::Vacation;
 
-/// RFC 5230 §4.1: the site's bounds of `:days`, and its default.
+/// The site's bounds of `:days`, and its default (RFC 5230 §4.1).
 const DAYS_MIN: u64 = 1;
 const DAYS_MAX: u64 = 365;
 const DAYS_DEFAULT: u64 = 7;
-/// Longest `:subject` and `:handle`, in octets.
+/// Longest `:subject` and `:handle`, octets.
 const SUBJECT_OCTETS_MAX: usize = 998; // RFC 5322 §2.1.1
 const HANDLE_OCTETS_MAX: usize = 256;
 /// Most `:addresses`.
 const ADDRESSES_MAX: usize = 100;
 
-/// Reads `vacation`'s arguments.
+/// Compiles the arguments of `vacation`.
 pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<Vacation, SieveError> {
     let (mut days, mut subject, mut from, mut addresses) = (None, None, None, None);
     let (mut handle, mut mime) = (None, None);
@@ -29,12 +29,12 @@ pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<Vacation, SieveE
             "addresses" => once(&mut addresses, own_addresses(arguments)?, arguments)?,
             "handle" => once(&mut handle, line_of_text(arguments, "a handle", HANDLE_OCTETS_MAX)?, arguments)?,
             "mime" => once(&mut mime, (), arguments)?,
-            other => return Err(arguments.error(format_args!("':{other}' is not known, or not here"))),
+            other => return Err(arguments.error(format_args!("':{other}' is unknown, or not allowed here"))),
         }
     }
     let reason = arguments.text("a reason")?;
     let text = if mime.is_some() { entity_text(reason, arguments)? } else { reason.to_owned() };
-    // Bounded to DAYS_MAX, it fits.
+    // DAYS_MAX fits the type.
     let days = days.unwrap_or(DAYS_DEFAULT).clamp(DAYS_MIN, DAYS_MAX) as u16;
     let handle = handle.unwrap_or_else(|| default_handle(subject.as_deref(), from.as_ref(), reason));
     Ok(Vacation { days, subject, from, addresses: addresses.unwrap_or_default(), handle, text })
@@ -45,17 +45,18 @@ fn line_of_text(arguments: &mut Arguments<'_>, what: &str, most: usize) -> Resul
     if text.len() > most {
         return Err(arguments.error(format_args!("{what} is longer than {most} octets")));
     }
-    // A line end in a subject would begin a header field of the script's choosing (RFC 5230 §9).
+    // A line end in a subject would let the script add a header field (RFC 5230 §9).
     Ok(text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
-/// RFC 5230 §4.3: one valid address, with or without a name. Whether it is the owner's is seen at run time.
+/// Parses one valid address, with or without a display name (RFC 5230 §4.3). Whether it is the owner's is checked at
+/// run time.
 fn sender(arguments: &mut Arguments<'_>) -> Result<Address, SieveError> {
     let text = arguments.text("a sender")?;
     let mut listed = mailboxes(text.as_bytes());
     match (listed.next().and_then(|one| one.address()), listed.next()) {
         (Some(one), None) => Address::parse(&one).map_err(|error| arguments.error(error)),
-        _ => Err(arguments.error(format_args!("{text:?} is not one address"))),
+        _ => Err(arguments.error(format_args!("{text:?} is not a single address"))),
     }
 }
 
@@ -69,13 +70,14 @@ fn own_addresses(arguments: &mut Arguments<'_>) -> Result<Vec<Address>, SieveErr
     texts.iter().map(parse).collect()
 }
 
-/// RFC 5230 §4.6 `:mime`: the reason is a MIME entity. We answer with its text: a reply of ours is always plain text.
+/// Reads the text of a MIME entity (`:mime`, RFC 5230 §4.6). The reply contains only its text, because replies are
+/// always plain text.
 fn entity_text(reason: &str, arguments: &Arguments<'_>) -> Result<String, SieveError> {
     shown_text(reason.as_bytes(), &Part::of(reason.as_bytes()))
-        .ok_or_else(|| arguments.error("the reason is no MIME entity with a text"))
+        .ok_or_else(|| arguments.error("the reason must be a MIME entity with a text"))
 }
 
-/// RFC 5230 §4.2: without `:handle`, equal arguments are one rule.
+/// Makes a handle from the other arguments: without `:handle`, equal arguments are one rule (RFC 5230 §4.2).
 fn default_handle(subject: Option<&str>, from: Option<&Address>, reason: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in [subject.unwrap_or_default(), from.map(Address::as_str).unwrap_or_default(), reason] {
@@ -86,5 +88,5 @@ fn default_handle(subject: Option<&str>, from: Option<&Address>, reason: &str) -
     format!("auto-{}", hex.get(..HANDLE_HEX_DIGITS).unwrap_or_default())
 }
 
-/// 128 bits.
+/// Digits of a default handle: 128 bits.
 const HANDLE_HEX_DIGITS: usize = 32;

@@ -1,10 +1,10 @@
-//! Parts of dates (RFC 5260 §4.2).
+//! Date parts (RFC 5260 §4.2).
 
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ZonedDateTime};
 
-/// RFC 5260 §4.2.
+/// A date part (RFC 5260 §4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DatePart {
     Year,
@@ -42,7 +42,7 @@ impl DatePart {
         })
     }
 
-    /// This part of a moment.
+    /// Formats this part of a moment.
     pub(crate) fn of(self, moment: &ZonedDateTime) -> String {
         let format = match self {
             Self::Year => "%Y",
@@ -54,7 +54,7 @@ impl DatePart {
             Self::Minute => "%M",
             Self::Second => "%S",
             Self::Time => "%H:%M:%S",
-            // RFC 3339 §4.3: UTC is Z; that makes strings of one zone sort as their moments do.
+            // RFC 3339 §4.3: UTC is written as Z, so that strings of one zone sort in order of time.
             Self::Iso8601 if moment.offset().seconds() == 0 => "%Y-%m-%dT%H:%M:%SZ",
             Self::Iso8601 => "%Y-%m-%dT%H:%M:%S%:z",
             Self::Std11 => "%a, %d %b %Y %H:%M:%S %z",
@@ -65,16 +65,16 @@ impl DatePart {
     }
 }
 
-/// RFC 5260 §4.2: days since 17 November 1858.
+/// Returns the Modified Julian Day: days since 17 November 1858 (RFC 5260 §4.2).
 fn modified_julian_day(date: Date) -> i64 {
-    /// 1970-01-01.
+    /// The Modified Julian Day of 1970-01-01.
     const UNIX_EPOCH_MJD: i64 = 40_587;
     const DAY_SECONDS: i64 = 24 * 60 * 60;
     let midnight = date.to_zoned_datetime(TimeZone::UTC).map(|z| z.timestamp().as_second()).unwrap_or_default();
     midnight.div_euclid(DAY_SECONDS) + UNIX_EPOCH_MJD
 }
 
-/// RFC 5260 §4.1: `"+hhmm"` or `"-hhmm"`, as seconds east of UTC.
+/// Parses `"+hhmm"` or `"-hhmm"` (RFC 5260 §4.1); returns seconds east of UTC.
 pub(crate) fn zone(text: &str) -> Option<i32> {
     let (sign, digits) = text.split_at_checked(1)?;
     let sign = match sign {
@@ -90,7 +90,7 @@ pub(crate) fn zone(text: &str) -> Option<i32> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60)
 }
 
-/// A moment in the zone `seconds` east of UTC.
+/// Converts a moment to the zone `seconds` east of UTC.
 pub(crate) fn in_zone(moment: Timestamp, seconds: i32) -> ZonedDateTime {
     let offset = Offset::from_seconds(seconds).unwrap_or(Offset::UTC);
     moment.to_zoned_datetime(TimeZone::fixed(offset))

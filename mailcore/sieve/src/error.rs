@@ -1,14 +1,14 @@
-//! What is wrong with a script.
+//! Errors in a script.
 
-/// The script is wrong, with its line; or it went past a bound.
+/// The script is invalid, or exceeded a bound at run time; with the line.
 ///
-/// RFC 5228 §2.10.6: the caller keeps the message when a script fails.
+/// RFC 5228 §2.10.6: when a script fails, the caller keeps the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {rule}")]
 pub struct SieveError {
-    /// Counted from one.
+    /// The line number, from one.
     pub line: usize,
-    /// What was broken.
+    /// The broken rule.
     pub rule: String,
 }
 

@@ -1,12 +1,12 @@
-//! Octets to tokens (RFC 5228 §8.1).
+//! The lexer (RFC 5228 §8.1).
 
 use crate::SieveError;
 
-/// Longest script. No standard sets one; enough for long texts in two languages and hundreds of rules.
+/// Longest script, octets. No standard sets a bound; this allows long texts in two languages and hundreds of rules.
 pub(crate) const SCRIPT_OCTETS_MAX: usize = 256 * 1024;
-/// Longest single string. Our own bound: a vacation text of 64 KiB is a book.
+/// Longest single string, octets: far more than any vacation text. No standard sets a bound.
 const STRING_OCTETS_MAX: usize = 64 * 1024;
-/// Largest number. RFC 5228 §2.4.1 asks for 2^31-1 at least.
+/// Largest number. RFC 5228 §2.4.1 asks for at least 2^31-1.
 const NUMBER_MAX: u64 = u32::MAX as u64;
 
 /// A token and the line where it begins.
@@ -16,12 +16,12 @@ pub(crate) struct Token {
     pub(crate) kind: Kind,
 }
 
-/// RFC 5228 §8.1.
+/// The kind of a token (RFC 5228 §8.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Lower case: identifiers are compared without case (§8.1).
+    /// An identifier in lower case, as they compare ignoring case (RFC 5228 §8.1).
     Identifier(String),
-    /// Lower case, without its colon.
+    /// A tag in lower case, without its colon.
     Tag(String),
     Number(u64),
     Text(String),
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Mark(char),
 }
 
-/// Reads a whole script.
+/// Splits a whole script into tokens.
 pub(crate) fn tokens(script: &str) -> Result<Vec<Token>, SieveError> {
     if script.len() > SCRIPT_OCTETS_MAX {
         return Err(SieveError::new(1, format!("the script is longer than {SCRIPT_OCTETS_MAX} octets")));
@@ -76,7 +76,7 @@ impl<'a> Lexer<'a> {
         SieveError::new(self.line, rule)
     }
 
-    /// Takes `octets`, counting lines. `octets` ends at a character boundary; if ever not, everything is taken.
+    /// Takes `octets`, counting lines. `octets` must end at a character boundary; otherwise the whole rest is taken.
     fn take(&mut self, octets: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(octets).unwrap_or((self.rest, ""));
         self.line += taken.bytes().filter(|b| *b == b'\n').count();
@@ -84,7 +84,7 @@ impl<'a> Lexer<'a> {
         taken
     }
 
-    /// §2.3: white space and both kinds of comment.
+    /// Skips white space and both kinds of comment (RFC 5228 §2.3).
     fn skip_blank(&mut self) -> Result<(), SieveError> {
         loop {
             let blank = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
@@ -111,7 +111,7 @@ impl<'a> Lexer<'a> {
         Some(self.take(octets).to_ascii_lowercase())
     }
 
-    /// §2.4.1: `1*DIGIT [K / M / G]`.
+    /// Reads `1*DIGIT [K / M / G]` (RFC 5228 §2.4.1).
     fn number(&mut self) -> Result<u64, SieveError> {
         let digits = self.rest.bytes().take_while(u8::is_ascii_digit).count();
         let too_large = || SieveError::new(self.line, format!("the number is larger than {NUMBER_MAX}"));
@@ -122,14 +122,14 @@ impl<'a> Lexer<'a> {
             Some("K") => 1 << 10,
             Some("M") => 1 << 20,
             Some("G") => 1 << 30,
-            _ => return Err(self.error("a number is followed by K, M or G, or by nothing")),
+            _ => return Err(self.error("only K, M or G may follow a number")),
         };
         let number = number.checked_mul(factor).filter(|n| *n <= NUMBER_MAX).ok_or_else(too_large)?;
         self.take(digits + letters);
         Ok(number)
     }
 
-    /// §2.4.2: `"..."`, in which a backslash makes the next character itself.
+    /// Reads `"..."`, in which a backslash escapes the next character (RFC 5228 §2.4.2).
     fn quoted(&mut self) -> Result<String, SieveError> {
         let mut text = String::new();
         let mut escaped = false;
@@ -149,21 +149,22 @@ impl<'a> Lexer<'a> {
         Err(self.error("a string is not closed by '\"'"))
     }
 
-    /// §2.4.2: `text:`, lines, and a line with one dot. A line that begins with a dot has been given another one.
+    /// Reads `text:`, lines, and a line with one dot; removes the dot added to lines that begin with one (RFC 5228
+    /// §2.4.2).
     fn multi_line(&mut self) -> Result<String, SieveError> {
         let opening = self.line;
         self.take(1);
         let head = self.rest.split_inclusive('\n').next().unwrap_or_default();
         let after = head.trim_matches([' ', '\t', '\r', '\n']);
         if !head.ends_with('\n') || !(after.is_empty() || after.starts_with('#')) {
-            return Err(self.error("'text:' is followed by a line end"));
+            return Err(self.error("'text:' must be followed by a line end"));
         }
         self.take(head.len());
         let mut text = String::new();
         while !self.rest.is_empty() {
             let line = self.rest.split_inclusive('\n').next().unwrap_or_default();
             self.take(line.len());
-            // The script's last line may lack its line end.
+            // The last line of the script may lack its line end.
             if line.trim_end_matches(['\r', '\n']) == "." {
                 return self.checked(text);
             }
@@ -176,7 +177,7 @@ impl<'a> Lexer<'a> {
         if text.len() > STRING_OCTETS_MAX {
             return Err(self.error(format!("a string is longer than {STRING_OCTETS_MAX} octets")));
         }
-        // §8.1: octet-not-crlf and its kin exclude NUL.
+        // RFC 5228 §8.1: strings exclude NUL.
         if text.contains('\0') {
             return Err(self.error("a string holds a NUL"));
         }
@@ -224,11 +225,11 @@ mod tests {
             ("\n\"open", "line 2: a string is not closed by '\"'"),
             ("\n\n/* open", "line 3: a comment is not closed by '*/'"),
             ("text:\nx\n", "line 1: a 'text:' string is not closed by a line with one dot"),
-            ("text: x\n.\n", "line 1: 'text:' is followed by a line end"),
+            ("text: x\n.\n", "line 1: 'text:' must be followed by a line end"),
             ("4294967296", "line 1: the number is larger than 4294967295"),
             ("4G", "line 1: the number is larger than 4294967295"),
             ("99999999999999999999999", "line 1: the number is larger than 4294967295"),
-            ("10x", "line 1: a number is followed by K, M or G, or by nothing"),
+            ("10x", "line 1: only K, M or G may follow a number"),
             ("keep;\r\n é", "line 2: unexpected character 'é'"),
             (": over", "line 1: a tag's name is missing after ':'"),
             ("\"a\0b\"", "line 1: a string holds a NUL"),

@@ -1,8 +1,8 @@
-//! Sieve: the managed script made from directory attributes, and the interpreter of it (RFC 5228, 5230, 3834).
+//! Sieve: the managed script made from directory attributes, and the interpreter (RFC 5228, 5230, 3834).
 //!
-//! Text to tokens (`lexer`), to a tree (`syntax`), to a checked program (`compile`), which runs over a message and a
-//! [`Context`]. Everything is bounded: a script's length, strings, nesting, actions, and the work of one run. Nothing
-//! here reads a clock, a store or a socket, or knows a mailbox; [`Outcome`] says what is to be done, delivery does it.
+//! A script passes the `lexer`, the parser (`syntax`) and the checks (`compile`), and then runs over a message and a
+//! [`Context`]. Everything is bounded: script length, strings, nesting, actions, and the work of one run. The room uses
+//! no clock, store or socket; [`Outcome`] lists the actions, and delivery carries them out.
 
 mod arguments;
 mod compile;

@@ -1,21 +1,21 @@
-//! The managed script: what a person's directory attributes say, as Sieve.
+//! The managed script: a person's directory attributes as Sieve.
 
 use jiff::{Timestamp, tz::TimeZone};
 use provost_view::{Person, Vacation};
 
-/// What joins two languages in a subject, and parts them in a text.
+/// Separators between two languages, in a subject and in a text.
 const SUBJECT_JOIN: &str = " / ";
 const TEXT_JOIN: &str = "\r\n\r\n---\r\n\r\n";
-/// Subjects when the person gave none.
+/// Default subjects.
 const SUBJECT_FR: &str = "Absence";
 const SUBJECT_EN: &str = "Out of office";
-/// Days between two replies that the script may ask for.
+/// The range of the interval between two replies, days.
 const DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 
-/// The Sieve script that a person's directory attributes stand for; empty when they ask for nothing.
+/// Returns the Sieve script for a person's directory attributes; empty when they have no effect.
 ///
-/// A vacation rule without any text asks for nothing. Start and end are compared as RFC 3339 strings in UTC, which sort
-/// as their moments do.
+/// A vacation rule without any text has no effect. Start and end are compared as RFC 3339 strings in UTC, which sort in
+/// order of time.
 pub fn managed_script(person: &Person) -> String {
     let Some(vacation) = person.vacation.as_deref() else { return String::new() };
     let english_first = person.language.as_deref().is_some_and(|l| l.to_ascii_lowercase().starts_with("en"));
@@ -39,7 +39,7 @@ pub fn managed_script(person: &Person) -> String {
     )
 }
 
-/// The test that holds from start to end, both included.
+/// Returns the test that is true from start to end, both included.
 fn window(vacation: &Vacation) -> String {
     let at = |relation: &str, seconds: i64| {
         let moment = quoted(&utc(seconds));
@@ -53,7 +53,8 @@ fn window(vacation: &Vacation) -> String {
     }
 }
 
-/// RFC 3339 in UTC. Moments outside the years 0 to 9999 would not sort as strings, and mean "ever" anyway.
+/// Formats a time as RFC 3339 in UTC. Times outside the years 0 to 9999 would not sort as strings; they are clamped,
+/// which never matters.
 fn utc(seconds: i64) -> String {
     const YEAR_0: i64 = -62_167_219_200;
     const YEAR_9999_END: i64 = 253_402_207_200;
@@ -61,8 +62,8 @@ fn utc(seconds: i64) -> String {
     moment.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The parts to show, in order: French and English, the person's first; the one without language stands in for what
-/// is missing.
+/// Returns the texts in order: French and English, the person's language first. The text without a language replaces a
+/// missing one.
 fn in_languages<'a>(
     [french, english]: [&'a Option<Box<str>>; 2],
     neutral: &'a Option<Box<str>>,
@@ -97,7 +98,7 @@ fn subject(vacation: &Vacation, english_first: bool) -> String {
     languages.join(SUBJECT_JOIN)
 }
 
-/// A new text or subject is a new rule, whose correspondents are all answered again (RFC 5230 §4.2).
+/// Returns the handle. A new text or subject is a new rule, which answers every correspondent again (RFC 5230 §4.2).
 fn handle(subject: &str, text: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(subject.len() as u64).to_le_bytes()).update(subject.as_bytes()).update(text.as_bytes());
@@ -105,7 +106,7 @@ fn handle(subject: &str, text: &str) -> String {
     format!("managed-{}", hex.get(..32).unwrap_or_default())
 }
 
-/// RFC 5228 §2.4.2, on one line and without what no header field can carry.
+/// Writes a quoted string (RFC 5228 §2.4.2) on one line, without characters that a header field cannot hold.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -119,7 +120,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// RFC 5228 §2.4.2: `text:`, the lines with a dot more where they begin with one, and the closing dot.
+/// Writes `text:`, the lines with a dot added where they begin with one, and the closing dot (RFC 5228 §2.4.2).
 fn multi_line(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
     let mut lines = String::from("text:\r\n");

@@ -1,12 +1,12 @@
-//! Comparators and match types (RFC 5228 §2.7, RFC 5231, RFC 4790), with every octet of work paid for.
+//! Comparators and match types (RFC 5228 §2.7, RFC 5231, RFC 4790); all work is charged to a budget.
 
 use std::cmp::Ordering;
 
-/// Work left to a run of a script: about one unit for each octet looked at.
+/// The work left for a run of a script: about one unit per octet examined.
 #[derive(Debug)]
 pub(crate) struct Budget(u64);
 
-/// The budget is spent.
+/// The budget is used up.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted;
 
@@ -21,18 +21,18 @@ impl Budget {
     }
 }
 
-/// RFC 4790.
+/// A comparator (RFC 4790).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comparator {
-    /// i;octet
+    /// i;octet.
     Octet,
-    /// i;ascii-casemap
+    /// i;ascii-casemap.
     AsciiCasemap,
-    /// i;ascii-numeric (equality and order only)
+    /// i;ascii-numeric, for equality and ordering only.
     AsciiNumeric,
 }
 
-/// RFC 5231 §4.
+/// A relation (RFC 5231 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     Gt,
@@ -43,7 +43,7 @@ pub(crate) enum Relation {
     Ne,
 }
 
-/// RFC 5228 §2.7.1, RFC 5231 §4.
+/// A match type (RFC 5228 §2.7.1, RFC 5231 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MatchType {
     Is,
@@ -53,7 +53,7 @@ pub(crate) enum MatchType {
     Count(Relation),
 }
 
-/// How values are held against keys.
+/// The comparison of a test: comparator, match type and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Matcher {
     pub(crate) comparator: Comparator,
@@ -62,7 +62,7 @@ pub(crate) struct Matcher {
 }
 
 impl Matcher {
-    /// Whether any value fits any key; for `:count`, whether the number of values does.
+    /// Whether any value matches any key; with `:count`, whether the number of values does.
     pub(crate) fn any(&self, values: &[impl AsRef<str>], budget: &mut Budget) -> Result<bool, Exhausted> {
         if let MatchType::Count(relation) = self.kind {
             let count = values.len().to_string();
@@ -115,7 +115,7 @@ impl Matcher {
         })
     }
 
-    /// RFC 4790 §9.2.1: i;ascii-casemap compares as if in capitals.
+    /// Folds case for i;ascii-casemap, which compares in upper case (RFC 4790 §9.2.1).
     fn fold<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
         if self.comparator == Comparator::AsciiCasemap && text.bytes().any(|b| b.is_ascii_lowercase()) {
             text.to_ascii_uppercase().into()
@@ -125,7 +125,8 @@ impl Matcher {
     }
 }
 
-/// RFC 4790 §9.1.1: the leading digits as a number of any size; without one, more than every number, equal to its like.
+/// Compares leading digits as numbers of any size. A value without digits is greater than every number, and equal to
+/// others like it (RFC 4790 §9.1.1).
 fn compare_numeric(left: &str, right: &str) -> Ordering {
     fn digits(text: &str) -> Option<&str> {
         let end = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -147,10 +148,10 @@ enum Piece {
     Char(char),
 }
 
-/// RFC 5228 §2.7.1 `:matches`: `*` any characters, `?` one character, a backslash makes the next character itself.
+/// Matches `:matches`: `*` is any characters, `?` one character, a backslash escapes the next one (RFC 5228 §2.7.1).
 ///
-/// Goes back to the last star only, which is enough: what an earlier star could take more of, the last one can too. So the
-/// work is at most the product of both lengths, and each step of it is paid for.
+/// Backtracks to the last star only, which suffices: whatever an earlier star could absorb, the last one can too. The
+/// work is at most the product of both lengths, and every step is charged.
 fn glob(pattern: &str, value: &str, budget: &mut Budget) -> Result<bool, Exhausted> {
     let pattern = pieces(pattern);
     let (mut at, mut rest) = (0, value);
@@ -168,7 +169,7 @@ fn glob(pattern: &str, value: &str, budget: &mut Budget) -> Result<bool, Exhaust
             (Some(Piece::Char(wanted)), Some(c)) if *wanted == c => {}
             (None, None) => return Ok(true),
             _ => {
-                // The last star takes one character more.
+                // The last star absorbs one more character.
                 let Some((after, from)) = last_star else { return Ok(false) };
                 let mut shorter = from.chars();
                 if shorter.next().is_none() {
@@ -253,7 +254,7 @@ mod tests {
         }
     }
 
-    /// RFC 5231 §4.2: the number of values, not what they are.
+    /// RFC 5231 §4.2: `:count` compares the number of values.
     #[test]
     fn count() {
         let matcher = |key: &str| Matcher {
@@ -267,9 +268,9 @@ mod tests {
         assert_eq!(matcher("0").any(&[] as &[&str], budget), Ok(true));
     }
 
-    /// A pattern that makes a naive matcher exponential: the product of both lengths bounds it, and the budget ends it.
+    /// A pattern that is exponential in a naive matcher: the product of both lengths bounds it, and the budget ends it.
     #[test]
-    fn a_glob_bomb_is_a_firework() {
+    fn a_hostile_pattern_is_bounded() {
         let pattern = "*a".repeat(30) + "b";
         let value = "a".repeat(2000);
         let mut budget = Budget::new(1_000_000);
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(glob(&pattern, &value, &mut Budget::new(100)), Err(Exhausted));
     }
 
-    /// The plainest possible matcher, to hold `glob` against.
+    /// The simplest possible matcher, as a reference for `glob`.
     fn model(pattern: &[char], value: &[char]) -> bool {
         match (pattern, value) {
             ([], []) => true,

@@ -1,53 +1,53 @@
-//! A checked script: every name known, every argument in place, every extension asked for.
+//! A compiled script: all names are known, all arguments checked, all extensions required.
 
 use provost_view::Address;
 
 use crate::date::DatePart;
 use crate::matching::Matcher;
 
-/// A statement and its line, for errors at run time.
+/// A statement, and its line for run-time errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) line: usize,
     pub(crate) verb: Verb,
 }
 
-/// What a statement does.
+/// The action of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// RFC 5228 §3.1: the first branch whose test holds. `else` has [`Test::Constant`].
+    /// Runs the first branch whose test is true; `else` has [`Test::Constant`] (RFC 5228 §3.1).
     If(Vec<(Test, Vec<Statement>)>),
-    /// RFC 5228 §3.3.
+    /// Ends the script (RFC 5228 §3.3).
     Stop,
-    /// RFC 5228 §4.3.
+    /// Delivers into INBOX (RFC 5228 §4.3).
     Keep,
-    /// RFC 5228 §4.4.
+    /// Cancels the implicit keep (RFC 5228 §4.4).
     Discard,
-    /// RFC 5228 §4.2.
+    /// Forwards to an address (RFC 5228 §4.2).
     Redirect(Address),
-    /// RFC 5228 §4.1.
+    /// Delivers into a mailbox (RFC 5228 §4.1).
     FileInto(String),
-    /// RFC 5429 §2.2.
+    /// Refuses the message with a reason (RFC 5429 §2.2).
     Reject(String),
-    /// RFC 5230.
+    /// Sends a vacation reply (RFC 5230).
     Vacation(Box<Vacation>),
 }
 
-/// The arguments of `vacation`, RFC 5230 §4.
+/// The arguments of `vacation` (RFC 5230 §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Vacation {
-    /// Within the site's bounds.
+    /// Days between two replies, within the site's bounds.
     pub(crate) days: u16,
     pub(crate) subject: Option<String>,
     pub(crate) from: Option<Address>,
     pub(crate) addresses: Vec<Address>,
-    /// As given, or made from the other arguments.
+    /// The given handle, or one made from the other arguments.
     pub(crate) handle: String,
-    /// Plain text; with `:mime`, the text of the entity.
+    /// The plain text; with `:mime`, the text of the entity.
     pub(crate) text: String,
 }
 
-/// RFC 5228 §5 and extensions.
+/// A test (RFC 5228 §5 and extensions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Test {
     Constant(bool),
@@ -73,7 +73,7 @@ pub(crate) enum Test {
         part: AddressPart,
         matcher: Matcher,
     },
-    /// RFC 5260 §4, §5: of a header field, or of now.
+    /// A date test on a header field, or on the current time (RFC 5260 §4, §5).
     Date {
         source: DateSource,
         part: DatePart,
@@ -81,7 +81,7 @@ pub(crate) enum Test {
     },
 }
 
-/// RFC 5228 §2.7.4; user and detail RFC 5233.
+/// An address part (RFC 5228 §2.7.4); user and detail by RFC 5233.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressPart {
     All,
@@ -91,17 +91,17 @@ pub(crate) enum AddressPart {
     Detail,
 }
 
-/// RFC 5228 §5.4.
+/// An envelope part (RFC 5228 §5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EnvelopePart {
     From,
     To,
 }
 
-/// Which moment a date test looks at, and in which zone.
+/// The moment that a date test compares, and the zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DateSource {
-    /// `currentdate`; the zone as an offset in seconds.
+    /// `currentdate`; the zone in seconds east of UTC.
     Now { zone: i32 },
     /// `date`; `None` keeps the field's own zone.
     Header { name: String, zone: Option<i32> },

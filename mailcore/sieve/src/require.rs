@@ -1,4 +1,4 @@
-//! What a script requires, and what can be required (RFC 5228 §3.2).
+//! Extensions that a script requires (RFC 5228 §3.2).
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use crate::SieveError;
 use crate::arguments::Arguments;
 use crate::syntax::Command;
 
-/// What `require` can ask for.
+/// The supported extensions.
 const EXTENSIONS: &[&str] = &[
     "fileinto",                   // RFC 5228 §4.1
     "envelope",                   // RFC 5228 §5.4
@@ -20,20 +20,20 @@ const EXTENSIONS: &[&str] = &[
     "subaddress",                 // RFC 5233
 ];
 
-/// What a script has required so far.
+/// The extensions required so far.
 #[derive(Debug, Default)]
 pub(crate) struct Required(HashSet<&'static str>);
 
 impl Required {
-    /// RFC 5228 §2.10.5: an extension that is used but not required is an error.
+    /// Checks that an extension in use was required (RFC 5228 §2.10.5).
     pub(crate) fn need(&self, extension: &str, line: usize) -> Result<(), SieveError> {
         if self.0.contains(extension) {
             return Ok(());
         }
-        Err(SieveError::new(line, format!("'{extension}' is used and not required")))
+        Err(SieveError::new(line, format!("'{extension}' is used but not required")))
     }
 
-    /// Takes one `require` command: refused when it names an extension that is not supported.
+    /// Takes one `require` command; an unsupported extension is an error.
     pub(crate) fn take(&mut self, command: &Command) -> Result<(), SieveError> {
         let mut arguments = Arguments::of(command);
         for name in arguments.strings("capabilities")? {

@@ -1,4 +1,4 @@
-//! A program over a message: what is to be done with it. Pure: no clock, no store, no network.
+//! Runs a program over a message and returns the actions. Pure: no clock, no store, no network.
 
 use provost_message::{Arrival, Field, Headers, ListedMailbox, Path, SentDate, split_detail};
 use provost_view::Address;
@@ -10,67 +10,67 @@ use crate::matching::{Budget, Exhausted, Matcher};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Statement, Test, Verb};
 use crate::vacation::{VacationReply, answer};
 
-/// Work that one run may cost: about one unit for each octet compared, so some tens of milliseconds.
+/// Budget of one run: about one unit per octet compared, some tens of milliseconds in all.
 const BUDGET_UNITS: u64 = 10_000_000;
-/// Most actions of one run, and most redirects among them. RFC 5228 §2.10.4 lets a site bound them, §10 says why.
+/// Most actions of one run, and most redirects among them (RFC 5228 §2.10.4, §10).
 const ACTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 5;
-/// Addresses that one test looks at; more are as if they were not there.
+/// Most addresses that one test reads; further ones are ignored.
 const ADDRESSES_MAX: usize = 1_000;
 
-/// What a script sees besides the message.
+/// The input of a script besides the message.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
-    /// The message's way here: its envelope, its connection, what the stages of SMTP have found.
+    /// The arrival of the message: envelope, connection, results of the SMTP stages.
     pub arrival: &'a Arrival,
     /// The recipient as addressed.
     pub recipient: &'a Address,
-    /// All addresses of the recipient, lower case, for RFC 5230 §4.5 (`:addresses` known to the implementation).
+    /// All addresses of the recipient in lower case, as the known `:addresses` (RFC 5230 §4.5).
     pub addresses: &'a [Address],
     /// The time, for `currentdate` (RFC 5260).
     pub now: jiff::Timestamp,
 }
 
 impl<'a> Context<'a> {
-    /// Reverse-path of the envelope; `None` is `<>`.
+    /// Returns the reverse-path of the envelope; `None` is `<>`.
     pub(crate) fn reverse_path(&self) -> Option<&'a Path> {
         self.arrival.envelope.reverse_path.as_ref()
     }
 }
 
-/// What is to be done.
+/// An action for delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Into INBOX.
+    /// Deliver into INBOX.
     Keep,
-    /// Into a mailbox.
+    /// Deliver into this mailbox.
     FileInto(String),
-    /// Send on.
+    /// Forward to this address.
     Redirect(Address),
-    /// Refuse.
+    /// Refuse with this reason.
     Reject(String),
 }
 
-/// What running a script gave.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// At least one unless discarded. No action twice.
+    /// At least one action unless the message is discarded, and none twice.
     pub actions: Vec<Action>,
-    /// Not yet checked against the store's memory of correspondents.
+    /// The vacation reply, not yet checked against earlier replies to the same correspondent.
     pub vacation: Option<VacationReply>,
 }
 
-/// A checked script, to be run any number of times.
+/// A compiled script, which can run any number of times.
 #[derive(Clone, Debug)]
 pub struct Script(Vec<Statement>);
 
 impl Script {
-    /// Reads and checks a script. An empty one keeps.
+    /// Compiles a script. An empty one keeps the message.
     pub fn compile(script: &str) -> Result<Self, SieveError> {
         compile(script).map(Self)
     }
 
-    /// Runs it over a message (raw, whole). An error means that the message is to be kept (RFC 5228 §2.10.6).
+    /// Runs over a whole raw message. After an error, the caller keeps the message (RFC 5228 §2.10.6).
     pub fn run(&self, message: &[u8], context: &Context<'_>) -> Result<Outcome, SieveError> {
         let mut run = Run {
             message,
@@ -90,12 +90,12 @@ impl Script {
     }
 }
 
-/// Runs a script over a message (raw, whole). An empty script keeps.
+/// Compiles and runs a script over a whole raw message. An empty script keeps the message.
 pub fn run(script: &str, message: &[u8], context: &Context<'_>) -> Result<Outcome, SieveError> {
     Script::compile(script)?.run(message, context)
 }
 
-/// Whether the statements after this one run.
+/// Whether the following statements run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Next,
@@ -107,12 +107,12 @@ struct Run<'a> {
     fields: Vec<Field<'a>>,
     context: &'a Context<'a>,
     budget: Budget,
-    /// Of the statement that runs.
+    /// Line of the running statement.
     line: usize,
-    /// RFC 5228 §2.10.2.
+    /// Whether the implicit keep applies (RFC 5228 §2.10.2).
     implicit_keep: bool,
     actions: Vec<Action>,
-    /// `Some(None)` when `vacation` ran and there is nobody to answer.
+    /// `Some(None)` when `vacation` ran and no reply is due.
     vacation: Option<Option<VacationReply>>,
 }
 
@@ -137,9 +137,9 @@ impl Run<'_> {
             Verb::FileInto(mailbox) => self.act(Action::FileInto(mailbox.clone()))?,
             Verb::Reject(reason) => self.reject(reason)?,
             Verb::Vacation(rule) => {
-                // RFC 5230 §4.7: at most once, and not with reject.
+                // RFC 5230 §4.7: vacation runs at most once, and not together with reject.
                 if self.vacation.is_some() || self.rejected() {
-                    return Err(self.error("vacation runs twice, or after reject"));
+                    return Err(self.error("vacation must not run twice or after reject"));
                 }
                 self.vacation = Some(answer(rule, &self.fields, self.context));
             }
@@ -156,10 +156,10 @@ impl Run<'_> {
         Ok(Flow::Next)
     }
 
-    /// Notes an action once (RFC 5228 §2.10.3); each of them cancels the implicit keep.
+    /// Records an action once (RFC 5228 §2.10.3). Every action cancels the implicit keep.
     fn act(&mut self, action: Action) -> Result<(), SieveError> {
         if self.rejected() {
-            return Err(self.error("nothing else can be done after reject"));
+            return Err(self.error("no other action is possible after reject"));
         }
         self.implicit_keep = false;
         if self.actions.contains(&action) {
@@ -173,7 +173,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// RFC 5429 §2.4: not with another action, not twice.
+    /// Records a reject, which cannot be repeated or combined with another action (RFC 5429 §2.4).
     fn reject(&mut self, reason: &str) -> Result<(), SieveError> {
         if !self.actions.is_empty() || self.vacation.is_some() {
             return Err(self.error("reject cannot be combined with another action"));
@@ -209,7 +209,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether one of the tests gives `wanted`; those after it do not run (RFC 5228 §5.2).
+    /// Whether one of the tests returns `wanted`; tests after it do not run (RFC 5228 §5.2).
     fn any(&mut self, tests: &[Test], wanted: bool) -> Result<bool, Exhausted> {
         for test in tests {
             if self.test(test)? == wanted {
@@ -219,7 +219,7 @@ impl Run<'_> {
         Ok(false)
     }
 
-    /// RFC 5228 §5.5: all of them.
+    /// Whether all of the fields exist (RFC 5228 §5.5).
     fn exists(&mut self, names: &[String]) -> Result<bool, Exhausted> {
         self.budget.spend(names.len() * self.fields.len())?;
         Ok(names.iter().all(|name| self.fields.iter().any(|field| field.is(name))))
@@ -249,7 +249,7 @@ impl Run<'_> {
         matcher.any(&values, &mut self.budget)
     }
 
-    /// RFC 5228 §5.4: the null reverse-path is the empty string, whatever part of it is asked for.
+    /// Compares envelope parts. Every part of the null reverse-path is the empty string (RFC 5228 §5.4).
     fn envelope(&mut self, parts: &[EnvelopePart], part: AddressPart, matcher: &Matcher) -> Result<bool, Exhausted> {
         let of = |local: &str, domain: &str| match part {
             AddressPart::All => Some(format!("{local}@{domain}")),
@@ -266,7 +266,8 @@ impl Run<'_> {
         matcher.any(&values, &mut self.budget)
     }
 
-    /// RFC 5260 §4: of several fields the first; none, or one that is no date, gives no value.
+    /// Returns the moment of a date test. The first of several fields counts; without a valid date there is no value
+    /// (RFC 5260 §4).
     fn moment(&mut self, source: &DateSource) -> Result<Option<jiff::ZonedDateTime>, Exhausted> {
         match source {
             DateSource::Now { zone } => Ok(Some(in_zone(self.context.now, *zone))),
@@ -282,7 +283,7 @@ impl Run<'_> {
     }
 }
 
-/// RFC 5228 §2.7.4.
+/// Returns a part of an address (RFC 5228 §2.7.4).
 fn part_of(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
     match part {
         AddressPart::All => mailbox.address(),
@@ -291,7 +292,8 @@ fn part_of(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
     }
 }
 
-/// RFC 5233 §4: without a separator the user is the whole local part, and there is no detail to compare, not an empty one.
+/// Returns a part of a local part. Without a separator, the user is the whole local part, and there is no detail, not
+/// an empty one (RFC 5233 §4).
 fn of_local(local: &str, part: AddressPart) -> Option<String> {
     let (user, detail) = split_detail(local);
     match part {

@@ -1,4 +1,4 @@
-//! Tokens to a tree of commands and tests (RFC 5228 §8.2). Knows no command by name.
+//! The parser: tokens to a tree of commands and tests (RFC 5228 §8.2). It knows no command by name.
 
 use std::iter::Peekable;
 use std::vec::IntoIter;
@@ -6,28 +6,28 @@ use std::vec::IntoIter;
 use crate::SieveError;
 use crate::lexer::{Kind, Token, tokens};
 
-/// Deepest nesting of blocks and of tests, each. RFC 5228 §2.10.5 asks for 15 at least.
+/// Deepest nesting of blocks, and of tests. RFC 5228 §2.10.5 asks for at least 15.
 pub(crate) const NESTING_MAX: usize = 32;
 
-/// A command or a test: both are a name, arguments, and what is nested.
+/// A command or a test: both have a name, arguments, and nested tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) line: usize,
     pub(crate) name: String,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) tests: Vec<Command>,
-    /// `None` when it ended with `;`, and for tests.
+    /// The block; `None` for a test, and for a command that ends with `;`.
     pub(crate) block: Option<Vec<Command>>,
 }
 
-/// RFC 5228 §2.6.
+/// One argument (RFC 5228 §2.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Argument {
     pub(crate) line: usize,
     pub(crate) value: Value,
 }
 
-/// What an argument is.
+/// The value of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Tag(String),
@@ -36,7 +36,7 @@ pub(crate) enum Value {
     List(Vec<String>),
 }
 
-/// Reads a whole script into its tree.
+/// Parses a whole script.
 pub(crate) fn parse(script: &str) -> Result<Vec<Command>, SieveError> {
     let last = script.lines().count().max(1);
     let mut parser = Parser { tokens: tokens(script)?.into_iter().peekable(), last };
@@ -49,12 +49,12 @@ pub(crate) fn parse(script: &str) -> Result<Vec<Command>, SieveError> {
 
 struct Parser {
     tokens: Peekable<IntoIter<Token>>,
-    /// For errors at the end.
+    /// The last line, for errors at the end.
     last: usize,
 }
 
 impl Parser {
-    /// Commands up to a `}` (not taken) or the end.
+    /// Parses commands up to a `}` (not consumed) or the end.
     fn commands(&mut self, depth: usize) -> Result<Vec<Command>, SieveError> {
         let mut commands = Vec::new();
         while matches!(self.tokens.peek(), Some(Token { kind: Kind::Identifier(_), .. })) {
@@ -65,7 +65,7 @@ impl Parser {
         Ok(commands)
     }
 
-    /// `;` or `{ ... }`.
+    /// Parses `;` or `{ ... }`.
     fn block(&mut self, depth: usize, line: usize) -> Result<Option<Vec<Command>>, SieveError> {
         let token = self.next("';' or '{'")?;
         match token.kind {
@@ -82,7 +82,7 @@ impl Parser {
         }
     }
 
-    /// `identifier *argument [test / test-list]`.
+    /// Parses `identifier *argument [test / test-list]`.
     fn head(&mut self, depth: usize) -> Result<Command, SieveError> {
         let token = self.next("a name")?;
         let Kind::Identifier(name) = token.kind else { return Err(unexpected(&token)) };
@@ -114,7 +114,7 @@ impl Parser {
         Ok(Some(Argument { line: token.line, value }))
     }
 
-    /// What follows `[`: strings with commas between, then `]`.
+    /// Parses strings separated by commas up to `]`, after the `[`.
     fn list(&mut self) -> Result<Vec<String>, SieveError> {
         let mut strings = Vec::new();
         loop {
@@ -138,7 +138,7 @@ impl Parser {
         }
     }
 
-    /// Whether the list is closed.
+    /// Consumes a comma or `close`; returns whether the list is closed.
     fn comma_or(&mut self, close: char) -> Result<bool, SieveError> {
         let token = self.next(&format!("',' or '{close}'"))?;
         match token.kind {
@@ -155,7 +155,7 @@ impl Parser {
 
     fn next(&mut self, wanted: &str) -> Result<Token, SieveError> {
         let last = self.last;
-        self.tokens.next().ok_or_else(|| SieveError::new(last, format!("the script ends where {wanted} is wanted")))
+        self.tokens.next().ok_or_else(|| SieveError::new(last, format!("the script ends where {wanted} is expected")))
     }
 }
 
@@ -167,7 +167,7 @@ fn unexpected(token: &Token) -> SieveError {
         Kind::Text(_) => "a string".into(),
         Kind::Mark(mark) => format!("'{mark}'"),
     };
-    SieveError::new(token.line, format!("{what} is not expected here"))
+    SieveError::new(token.line, format!("{what} is unexpected here"))
 }
 
 #[cfg(test)]
@@ -192,17 +192,17 @@ mod tests {
         let blocks = |n| format!("{}keep;{}", "if true {".repeat(n), "}".repeat(n));
         let tests = |n| format!("if {} true {{ keep; }}", "not ".repeat(n));
         for (script, expected) in [
-            ("keep", "line 1: the script ends where ';' or '{' is wanted"),
-            ("keep;\n}", "line 2: '}' is not expected here"),
-            ("if true {\nkeep;", "line 2: the script ends where '}' is wanted"),
-            ("keep ];", "line 1: ']' is not expected here"),
-            ("redirect [];", "line 1: ']' is not expected here"),
-            ("redirect [\"a\" \"b\"];", "line 1: a string is not expected here"),
-            ("redirect [\"a\", 1];", "line 1: the number 1 is not expected here"),
-            ("if anyof() { keep; }", "line 1: ')' is not expected here"),
-            ("\"keep\";", "line 1: a string is not expected here"),
-            (":tag;", "line 1: ':tag' is not expected here"),
-            ("if anyof(true; true) {}", "line 1: ';' is not expected here"),
+            ("keep", "line 1: the script ends where ';' or '{' is expected"),
+            ("keep;\n}", "line 2: '}' is unexpected here"),
+            ("if true {\nkeep;", "line 2: the script ends where '}' is expected"),
+            ("keep ];", "line 1: ']' is unexpected here"),
+            ("redirect [];", "line 1: ']' is unexpected here"),
+            ("redirect [\"a\" \"b\"];", "line 1: a string is unexpected here"),
+            ("redirect [\"a\", 1];", "line 1: the number 1 is unexpected here"),
+            ("if anyof() { keep; }", "line 1: ')' is unexpected here"),
+            ("\"keep\";", "line 1: a string is unexpected here"),
+            (":tag;", "line 1: ':tag' is unexpected here"),
+            ("if anyof(true; true) {}", "line 1: ';' is unexpected here"),
             (&blocks(NESTING_MAX + 1), "line 1: blocks are nested deeper than 32"),
             (&tests(NESTING_MAX + 1), "line 1: tests are nested deeper than 32"),
             (&tests(50_000), "line 1: tests are nested deeper than 32"),

@@ -1,4 +1,4 @@
-//! Whom a vacation rule answers, and whom never (RFC 5230 §4.5-4.7, RFC 3834 §2).
+//! The conditions of a vacation reply (RFC 5230 §4.5-4.7, RFC 3834 §2).
 
 use provost_message::{Field, Path};
 use provost_view::Address;
@@ -9,25 +9,25 @@ use crate::program::Vacation;
 /// A vacation reply that may be sent, once per correspondent and handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VacationReply {
-    /// Which rule: text and subject make it, so that a new text is a new rule (RFC 5230 §4.2).
+    /// The handle of the rule, derived from text and subject, so that a new text is a new rule (RFC 5230 §4.2).
     pub handle: String,
-    /// To whom: the reverse-path.
+    /// The recipient of the reply: the reverse-path of the message.
     pub to: Path,
-    /// From which address.
+    /// The sender address of the reply.
     pub from: Address,
-    /// Days until the same correspondent is answered again.
+    /// Days until the same correspondent gets another reply.
     pub days: u16,
-    /// Decoded.
+    /// The subject, decoded.
     pub subject: String,
-    /// Plain text, UTF-8.
+    /// The text, plain UTF-8.
     pub text: String,
-    /// `Message-ID` of the message answered, for In-Reply-To and References.
+    /// The `Message-ID` of the answered message, for In-Reply-To and References.
     pub in_reply_to: Option<String>,
-    /// Earlier References.
+    /// The References of the answered message.
     pub references: Option<String>,
 }
 
-/// Fields of mailing lists (RFC 2369, RFC 2919, RFC 8058): a message that has one does not come from one person.
+/// Fields of mailing lists (RFC 2369, RFC 2919, RFC 8058): a message with one of them was not sent by one person.
 const LIST_FIELDS: &[&str] = &[
     "List-Id",
     "List-Help",
@@ -42,11 +42,11 @@ const LIST_FIELDS: &[&str] = &[
     "X-Loop",
 ];
 
-/// Where the recipient must be named for a reply (RFC 5230 §4.5).
+/// Fields of which one must name the recipient for a reply (RFC 5230 §4.5).
 const RECIPIENT_FIELDS: &[&str] = &["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"];
 
-/// Local parts that are programs or roles of them (RFC 3834 §2, RFC 5230 §4.6, and what is in use). A signed reverse-path
-/// of a person (`prvs=...`) is none of them.
+/// Local parts of programs and their roles (RFC 3834 §2, RFC 5230 §4.6, and common usage). The signed reverse-path of a
+/// person (`prvs=...`) is not among them.
 const PROGRAMS: &[&str] = &[
     "mailer-daemon",
     "mailerdaemon",
@@ -71,13 +71,13 @@ const PROGRAM_PREFIXES: &[&str] =
     &["owner-", "bounce-", "bounce+", "bounces-", "bounces+", "noreply-", "noreply+", "no-reply-", "no-reply+"];
 const PROGRAM_SUFFIXES: &[&str] = &["-request", "-owner", "-bounce", "-bounces", "-noreply", "-no-reply"];
 
-/// Longest subject taken over, in characters.
+/// Longest subject copied, characters.
 const SUBJECT_CHARS_MAX: usize = 200;
-/// Longest Message-ID and References taken over, in octets: RFC 5322 §2.1.1, and room for twenty of them.
+/// Longest Message-ID copied (RFC 5322 §2.1.1), and longest References, which has room for about twenty ids; octets.
 const MESSAGE_ID_OCTETS_MAX: usize = 998;
 const REFERENCES_OCTETS_MAX: usize = 16 * 1024;
 
-/// The reply of a rule to a message; `None` when nobody is to be answered.
+/// Returns the reply of a rule to a message; `None` when no reply is due.
 pub(crate) fn answer(rule: &Vacation, fields: &[Field<'_>], context: &Context<'_>) -> Option<VacationReply> {
     let to = context.reverse_path()?;
     let message = Message { fields };
@@ -85,7 +85,7 @@ pub(crate) fn answer(rule: &Vacation, fields: &[Field<'_>], context: &Context<'_
     if is_program(to.local()) || own.is(to.local(), to.domain()) || message.is_automatic() {
         return None;
     }
-    // Sent by oneself under another reverse-path, or through a program that says so.
+    // The owner sent the message, under another reverse-path or through a program that names the owner in Sender.
     if message.names(&["Sender", "Return-Path"], &own) || !message.names(RECIPIENT_FIELDS, &own) {
         return None;
     }
@@ -97,7 +97,7 @@ pub(crate) fn answer(rule: &Vacation, fields: &[Field<'_>], context: &Context<'_
         subject: rule.subject.clone().unwrap_or_else(|| message.reply_subject()),
         text: rule.text.clone(),
         in_reply_to: message.bounded("Message-ID", MESSAGE_ID_OCTETS_MAX),
-        // RFC 5322 §3.6.4: without References, In-Reply-To if it stands alone.
+        // RFC 5322 §3.6.4: without References, In-Reply-To if it has a single id.
         references: message
             .bounded("References", REFERENCES_OCTETS_MAX)
             .or_else(|| message.bounded("In-Reply-To", MESSAGE_ID_OCTETS_MAX)),
@@ -126,8 +126,8 @@ impl Own<'_> {
             || self.rule.addresses.contains(&address)
     }
 
-    /// RFC 5230 §4.3: `:from` if it is the owner's, else the address that the message came to. Anybody's address here
-    /// would let a script send in another's name.
+    /// Returns `:from` if it is the owner's, else the address that the message was sent to (RFC 5230 §4.3). Any other
+    /// address would let a script send in another person's name.
     fn sender(&self) -> Address {
         let mut of_owner = self.context.addresses.iter().chain([self.context.recipient]);
         let from = self.rule.from.as_ref().filter(|from| of_owner.any(|own| own == *from));
@@ -135,27 +135,27 @@ impl Own<'_> {
     }
 }
 
-/// The header of the message answered.
+/// The header of the answered message.
 struct Message<'a> {
     fields: &'a [Field<'a>],
 }
 
 impl Message<'_> {
-    /// RFC 3834 §2, RFC 5230 §4.6: made by a program, or sent to many.
+    /// Whether the message was made by a program, or sent to many (RFC 3834 §2, RFC 5230 §4.6).
     fn is_automatic(&self) -> bool {
         self.fields.iter().any(|field| {
             LIST_FIELDS.iter().any(|name| field.is(name))
                 || field.is("Auto-Submitted") && !first_word(&field.value()).eq_ignore_ascii_case("no")
                 || field.is("Precedence") && has_word(&field.value(), &["bulk", "list", "junk", "auto_reply"])
-                // Exchange's [MS-OXCMAIL] §2.1.3.2.20: comma-separated.
+                // A comma-separated list of Exchange ([MS-OXCMAIL] §2.1.3.2.20).
                 || field.is("X-Auto-Response-Suppress") && has_word(&field.value(), &["oof", "all", "autoreply"])
                 || field.is("Return-Path") && field.value().trim() == "<>"
-                // RFC 3462: a report (bounce, disposition notification) even if its reverse-path says nothing.
+                // RFC 3462: a report (bounce, disposition notification), even if its reverse-path does not show it.
                 || field.is("Content-Type") && first_word(&field.value()).eq_ignore_ascii_case("multipart/report")
         })
     }
 
-    /// Whether one of the fields of these names holds an address of the owner's.
+    /// Whether one of the fields of these names holds an address of the owner.
     fn names(&self, names: &[&str], own: &Own<'_>) -> bool {
         self.fields
             .iter()
@@ -164,7 +164,7 @@ impl Message<'_> {
             .any(|mailbox| own.is(&String::from_utf8_lossy(&mailbox.local), &String::from_utf8_lossy(&mailbox.host)))
     }
 
-    /// RFC 5230 §4.4: without `:subject`, "Auto: " and the subject answered.
+    /// Returns the subject: without `:subject`, "Auto: " and the subject of the answered message (RFC 5230 §4.4).
     fn reply_subject(&self) -> String {
         let subject = self.fields.iter().find(|field| field.is("Subject")).map(|field| field.decoded());
         match subject.filter(|subject| !subject.trim().is_empty()) {
@@ -179,7 +179,7 @@ impl Message<'_> {
     }
 }
 
-/// What stands before parameters and comments.
+/// Returns the text before parameters and comments.
 fn first_word(value: &str) -> &str {
     value.trim_start().split([';', ' ', '\t', '(']).next().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! RFC 5228 and its extensions, one table row for each rule: a script, and what it does with one message.
+//! RFC 5228 and its extensions, one table row per rule: a script, and its actions on one message.
 
-// A test that cannot go on panics; clippy knows only `#[test]` functions as tests, not what they share.
+// Helper functions of tests may panic: clippy exempts only `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use jiff::Timestamp;
@@ -69,7 +69,7 @@ fn commands() {
     }
 }
 
-/// Each row is a test that holds for [`MESSAGE`], with what it requires before a bar.
+/// Each row is a test that is true for [`MESSAGE`], with the required extensions before a bar.
 #[test]
 fn tests_that_hold() {
     for row in [
@@ -113,7 +113,7 @@ fn tests_that_hold() {
         "relational,comparator-i;ascii-numeric|header :count \"eq\" :comparator \"i;ascii-numeric\" \"X-Score\" \"2\"",
         "relational|address :count \"ge\" \"to\" \"3\"",
         "relational|header :count \"eq\" \"X-None\" \"0\"",
-        // RFC 5260 §4: the field's own zone, another zone, of the last part of a trace field
+        // RFC 5260 §4: the field's own zone, another zone, and the last part of a trace field.
         "date|date :originalzone \"date\" \"date\" \"2025-12-31\"",
         "date|date :zone \"+0000\" \"date\" \"date\" \"2026-01-01\"",
         "date|date \"date\" \"hour\" \"04\"",
@@ -135,7 +135,7 @@ fn tests_that_hold() {
         };
         let script = format!("{require} if {test} {{ discard; }}");
         assert_eq!(actions(&script), [], "{row}");
-        // And what is not required is an error.
+        // Without the require, each is an error.
         if !extensions.is_empty() {
             assert!(outcome(&format!("if {test} {{ discard; }}"), MESSAGE).is_err(), "{row}");
         }
@@ -180,43 +180,37 @@ fn subaddresses() {
     }
 }
 
-/// Every refusal before a run, with its line.
+/// Every error at compile time, with its line.
 #[test]
 fn refused_scripts() {
     let many = format!("require \"vacation\"; vacation :addresses [{}\"a@b.c\"] \"x\";", "\"a@b.c\",".repeat(100));
     let long = format!("require \"vacation\"; vacation :subject \"{}\" \"x\";", "x".repeat(999));
     for (script, expected) in [
-        ("frop;", "line 1: the command 'frop' is not known"),
-        ("keep;\r\nif frop { keep; }", "line 2: the test 'frop' is not known"),
+        ("frop;", "line 1: unknown command 'frop'"),
+        ("keep;\r\nif frop { keep; }", "line 2: unknown test 'frop'"),
         ("require \"frop\";", "line 1: require: the extension \"frop\" is not supported"),
-        ("keep;\nrequire \"fileinto\";", "line 2: require: stands before all other commands"),
-        ("fileinto \"a\";", "line 1: 'fileinto' is used and not required"),
-        ("\nreject \"a\";", "line 2: 'reject' is used and not required"),
-        ("vacation \"a\";", "line 1: 'vacation' is used and not required"),
-        ("if address :detail \"from\" \"\" {}", "line 1: 'subaddress' is used and not required"),
-        ("if envelope \"from\" \"\" {}", "line 1: 'envelope' is used and not required"),
-        ("if currentdate \"year\" \"\" {}", "line 1: 'date' is used and not required"),
-        ("if header :value \"gt\" \"a\" \"b\" {}", "line 1: 'relational' is used and not required"),
+        ("keep;\nrequire \"fileinto\";", "line 2: require: must precede all other commands"),
+        ("fileinto \"a\";", "line 1: 'fileinto' is used but not required"),
+        ("\nreject \"a\";", "line 2: 'reject' is used but not required"),
+        ("vacation \"a\";", "line 1: 'vacation' is used but not required"),
+        ("if address :detail \"from\" \"\" {}", "line 1: 'subaddress' is used but not required"),
+        ("if envelope \"from\" \"\" {}", "line 1: 'envelope' is used but not required"),
+        ("if currentdate \"year\" \"\" {}", "line 1: 'date' is used but not required"),
+        ("if header :value \"gt\" \"a\" \"b\" {}", "line 1: 'relational' is used but not required"),
         (
             "if header :comparator \"i;ascii-numeric\" \"a\" \"b\" {}",
-            "line 1: 'comparator-i;ascii-numeric' is used and not required",
+            "line 1: 'comparator-i;ascii-numeric' is used but not required",
         ),
-        (
-            "if header :comparator \"i;unicode\" \"a\" \"b\" {}",
-            "line 1: header: the comparator \"i;unicode\" is not known",
-        ),
+        ("if header :comparator \"i;unicode\" \"a\" \"b\" {}", "line 1: header: unknown comparator \"i;unicode\""),
         (
             "require \"comparator-i;ascii-numeric\"; if header :matches :comparator \"i;ascii-numeric\" \"a\" \"b\" {}",
             "line 1: header: i;ascii-numeric cannot be used with :contains or :matches",
         ),
-        (
-            "require \"relational\"; if header :value \"xx\" \"a\" \"b\" {}",
-            "line 1: header: the relation \"xx\" is not known",
-        ),
+        ("require \"relational\"; if header :value \"xx\" \"a\" \"b\" {}", "line 1: header: unknown relation \"xx\""),
         ("else { keep; }", "line 1: 'else' without 'if' before it"),
         ("if true {} keep; elsif true {}", "line 1: 'elsif' without 'if' before it"),
         ("if true {} else {} else {}", "line 1: 'else' without 'if' before it"),
-        ("if true;", "line 1: if: a block is wanted"),
+        ("if true;", "line 1: if: a block is missing"),
         ("if { keep; }", "line 1: if: takes one test"),
         ("if (true, true) { keep; }", "line 1: if: takes one test"),
         ("if true { } else true { }", "line 1: else: takes no test"),
@@ -225,56 +219,47 @@ fn refused_scripts() {
         ("keep true;", "line 1: keep: takes no test"),
         ("keep \"x\";", "line 1: keep: one argument too many"),
         ("stop 1;", "line 1: stop: one argument too many"),
-        ("redirect;", "line 1: redirect: an address is missing"),
-        ("redirect 1;", "line 1: redirect: an address is wanted here, a string"),
-        ("redirect [\"a@b.c\"];", "line 1: redirect: an address is wanted here, a string"),
+        ("redirect;", "line 1: redirect: missing argument: an address"),
+        ("redirect 1;", "line 1: redirect: expected an address (a string)"),
+        ("redirect [\"a@b.c\"];", "line 1: redirect: expected an address (a string)"),
         ("redirect \"nobody\";", "line 1: redirect: \"nobody\": an address has the form local@domain"),
-        ("redirect :copy \"a@b.c\";", "line 1: redirect: ':copy' is not known, or not here"),
-        ("require \"fileinto\"; fileinto \"\";", "line 1: fileinto: \"\" cannot be a mailbox"),
-        ("require \"fileinto\"; fileinto \"a\nb\";", "line 1: fileinto: \"a\\nb\" cannot be a mailbox"),
+        ("redirect :copy \"a@b.c\";", "line 1: redirect: ':copy' is unknown, or not allowed here"),
+        ("require \"fileinto\"; fileinto \"\";", "line 1: fileinto: \"\" is not a valid mailbox name"),
+        ("require \"fileinto\"; fileinto \"a\nb\";", "line 1: fileinto: \"a\\nb\" is not a valid mailbox name"),
         ("if not { }", "line 1: not: a test is missing"),
         ("if not (true, true) { }", "line 1: not: takes one test"),
         ("if true false { }", "line 1: true: takes no test"),
-        ("if size 1 { }", "line 1: size: ':over' or ':under' is wanted"),
-        ("if size :over \"1\" { }", "line 1: size: a limit is wanted here, a number"),
-        ("if exists 1 { }", "line 1: exists: field names is wanted here, a list of strings"),
-        ("if exists \"a b\" { }", "line 1: exists: \"a b\" cannot be a field name"),
-        ("if header \"a:\" \"x\" { }", "line 1: header: \"a:\" cannot be a field name"),
-        ("if header \"a\" { }", "line 1: header: keys is missing"),
-        ("if header :is :is \"a\" \"b\" { }", "line 1: header: the same kind of tag is given twice"),
-        ("if header :over \"a\" \"b\" { }", "line 1: header: ':over' is not known, or not here"),
-        ("if header :all \"a\" \"b\" { }", "line 1: header: ':all' is not known, or not here"),
-        ("if header \"a\" :is \"b\" { }", "line 1: header: ':is' is not known, or not here"),
+        ("if size 1 { }", "line 1: size: expected ':over' or ':under'"),
+        ("if size :over \"1\" { }", "line 1: size: expected a limit (a number)"),
+        ("if exists 1 { }", "line 1: exists: expected field names (a list of strings)"),
+        ("if exists \"a b\" { }", "line 1: exists: \"a b\" is not a valid field name"),
+        ("if header \"a:\" \"x\" { }", "line 1: header: \"a:\" is not a valid field name"),
+        ("if header \"a\" { }", "line 1: header: missing argument: keys"),
+        ("if header :is :is \"a\" \"b\" { }", "line 1: header: two tags of the same kind"),
+        ("if header :over \"a\" \"b\" { }", "line 1: header: ':over' is unknown, or not allowed here"),
+        ("if header :all \"a\" \"b\" { }", "line 1: header: ':all' is unknown, or not allowed here"),
+        ("if header \"a\" :is \"b\" { }", "line 1: header: ':is' is unknown, or not allowed here"),
         ("if address \"subject\" \"b\" { }", "line 1: address: the field \"subject\" holds no addresses"),
-        (
-            "require \"envelope\"; if envelope \"auth\" \"b\" { }",
-            "line 1: envelope: the envelope part \"auth\" is not known",
-        ),
-        (
-            "require \"date\"; if currentdate \"era\" \"b\" { }",
-            "line 1: currentdate: the date part \"era\" is not known",
-        ),
+        ("require \"envelope\"; if envelope \"auth\" \"b\" { }", "line 1: envelope: unknown envelope part \"auth\""),
+        ("require \"date\"; if currentdate \"era\" \"b\" { }", "line 1: currentdate: unknown date part \"era\""),
         (
             "require \"date\"; if currentdate :zone \"EST\" \"year\" \"b\" { }",
             "line 1: currentdate: the zone \"EST\" is not +hhmm or -hhmm",
         ),
         (
             "require \"date\"; if currentdate :originalzone \"year\" \"b\" { }",
-            "line 1: currentdate: ':originalzone' is not known, or not here",
+            "line 1: currentdate: ':originalzone' is unknown, or not allowed here",
         ),
-        ("require \"vacation\"; vacation;", "line 1: vacation: a reason is missing"),
+        ("require \"vacation\"; vacation;", "line 1: vacation: missing argument: a reason"),
         (
             "require \"vacation\";\nvacation\n:seconds 5 \"x\";",
-            "line 3: vacation: ':seconds' is not known, or not here",
+            "line 3: vacation: ':seconds' is unknown, or not allowed here",
         ),
-        ("require \"vacation\"; vacation :days \"7\" \"x\";", "line 1: vacation: days is wanted here, a number"),
-        (
-            "require \"vacation\"; vacation :days 7 :days 8 \"x\";",
-            "line 1: vacation: the same kind of tag is given twice",
-        ),
+        ("require \"vacation\"; vacation :days \"7\" \"x\";", "line 1: vacation: expected days (a number)"),
+        ("require \"vacation\"; vacation :days 7 :days 8 \"x\";", "line 1: vacation: two tags of the same kind"),
         (
             "require \"vacation\"; vacation :from \"a@b, c@d\" \"x\";",
-            "line 1: vacation: \"a@b, c@d\" is not one address",
+            "line 1: vacation: \"a@b, c@d\" is not a single address",
         ),
         (
             "require \"vacation\"; vacation :from \"nobody\" \"x\";",
@@ -287,7 +272,7 @@ fn refused_scripts() {
     }
 }
 
-/// RFC 5429 §2.4, RFC 5230 §4.7, RFC 5228 §2.10.4: what only a run can see, with the statement's line.
+/// RFC 5429 §2.4, RFC 5230 §4.7, RFC 5228 §2.10.4: errors at run time, with the statement's line.
 #[test]
 fn refused_runs() {
     let redirects: String = (0..6).map(|n| format!("redirect \"a{n}@b.c\";\n")).collect();
@@ -300,9 +285,17 @@ fn refused_runs() {
         (format!("{require} keep; reject \"x\";"), MESSAGE, loud),
         (format!("{require} reject \"x\"; reject \"y\";"), MESSAGE, loud),
         (format!("{require} vacation \"x\"; reject \"y\";"), MESSAGE, loud),
-        (format!("{require} reject \"x\";\nkeep;"), MESSAGE, "line 2: nothing else can be done after reject"),
-        (format!("{require} reject \"x\"; vacation \"y\";"), MESSAGE, "line 1: vacation runs twice, or after reject"),
-        (format!("{require} vacation \"x\"; vacation \"x\";"), MESSAGE, "line 1: vacation runs twice, or after reject"),
+        (format!("{require} reject \"x\";\nkeep;"), MESSAGE, "line 2: no other action is possible after reject"),
+        (
+            format!("{require} reject \"x\"; vacation \"y\";"),
+            MESSAGE,
+            "line 1: vacation must not run twice or after reject",
+        ),
+        (
+            format!("{require} vacation \"x\"; vacation \"x\";"),
+            MESSAGE,
+            "line 1: vacation must not run twice or after reject",
+        ),
         (redirects, MESSAGE, "line 6: more than 32 actions or 5 redirects"),
         (format!("{require} {files}"), MESSAGE, "line 1: more than 32 actions or 5 redirects"),
         (bomb, &bomb_message, "line 2: the script takes too long"),
@@ -311,7 +304,7 @@ fn refused_runs() {
     }
 }
 
-/// Thirty `*a`, exponential for a naive matcher, do no harm.
+/// Thirty `*a`, exponential in a naive matcher, do no harm.
 #[test]
 fn a_glob_bomb() {
     let script = format!("if header :matches \"Subject\" \"{}b\" {{ discard; }}", "*a".repeat(30));
@@ -319,7 +312,7 @@ fn a_glob_bomb() {
     assert_eq!(outcome(&script, &message).unwrap().actions, [Action::Keep]);
 }
 
-/// The dearest run that the budget allows ends soon: many tests over a header as large as is looked at.
+/// The most expensive run that the budget allows ends soon: many tests over the largest header that is read.
 #[test]
 fn a_run_ends_soon() {
     let message = format!("{}\r\n\r\n", "X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(1000));

@@ -1,6 +1,6 @@
-//! The managed script: from a person's attributes to what happens to a message, over simulated years.
+//! The managed script: from a person's attributes to the actions on a message, over simulated years.
 
-// A test that cannot go on panics; clippy knows only `#[test]` functions as tests, not what they share.
+// Helper functions of tests may panic: clippy exempts only `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use jiff::Timestamp;
@@ -57,13 +57,13 @@ fn reply(person: &Person, now: i64) -> Option<VacationReply> {
 }
 
 #[test]
-fn asks_for_nothing() {
+fn attributes_without_effect_give_no_script() {
     assert_eq!(managed_script(&person(None, None)), "");
     assert_eq!(managed_script(&person(None, Some(Vacation { text_fr: None, ..vacation() }))), "");
     assert_eq!(managed_script(&person(None, Some(Vacation { text_fr: Some("  ".into()), ..vacation() }))), "");
 }
 
-/// `currentdate` in the script and [`Vacation::is_on`] say the same, day by day over years, and at each edge.
+/// `currentdate` in the script and [`Vacation::is_on`] agree, day by day over years, and at each edge.
 #[test]
 fn answers_from_start_to_end() {
     const DAY: i64 = 86_400;
@@ -124,7 +124,7 @@ fn languages() {
     }
 }
 
-/// RFC 5230 §4.2: a new text or subject answers everybody again; new dates do not.
+/// RFC 5230 §4.2: a new text or subject answers every correspondent again; new dates do not.
 #[test]
 fn handles() {
     let handle = |vacation| reply(&person(None, Some(vacation)), 0).unwrap().handle;
@@ -143,7 +143,7 @@ fn the_interval_is_bounded() {
 }
 
 proptest! {
-    /// Whatever stands in the attributes, the script is valid and says just that: nothing in a text ends it.
+    /// Whatever the attributes contain, the script is valid and has exactly their texts.
     #[test]
     fn any_text_stays_text(
         text in "([ -~éœ\t]|\r\n|\n|\r|\\.|\"|\\\\|;|\\}){1,80}",

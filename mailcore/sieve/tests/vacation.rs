@@ -1,6 +1,6 @@
-//! RFC 5230 and RFC 3834: who is answered with what, and who never.
+//! RFC 5230 and RFC 3834: which messages get a reply, and with what content.
 
-// A test that cannot go on panics; clippy knows only `#[test]` functions as tests, not what they share.
+// Helper functions of tests may panic: clippy exempts only `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use jiff::Timestamp;
@@ -60,7 +60,7 @@ fn the_recipient_is_named() {
     assert!(reply_to(SCRIPT, Some("ana@one.test"), message).is_none());
 }
 
-/// RFC 5230 §4.6, RFC 3834 §2: reverse-paths that are never answered.
+/// RFC 5230 §4.6, RFC 3834 §2: reverse-paths that never get a reply.
 #[test]
 fn reverse_paths() {
     for (reverse_path, expected) in [
@@ -84,7 +84,7 @@ fn reverse_paths() {
         ("no-reply+x@one.test", false),
         ("do-not-reply@one.test", false),
         ("service-noreply@one.test", false),
-        // Oneself, under any own address.
+        // The owner, under any of the own addresses.
         ("Zoe@Example.edu", false),
         ("zoe.tremblay@example.edu", false),
     ] {
@@ -92,7 +92,7 @@ fn reverse_paths() {
     }
 }
 
-/// RFC 3834 §2, RFC 5230 §4.6: header fields of messages that are never answered.
+/// RFC 3834 §2, RFC 5230 §4.6: header fields of messages that never get a reply.
 #[test]
 fn header_fields() {
     for (field, expected) in [
@@ -136,7 +136,7 @@ fn header_fields() {
     }
 }
 
-/// RFC 5230 §4, §5: what the reply is made of.
+/// RFC 5230 §4, §5: the content of the reply.
 #[test]
 fn the_reply() {
     let message = "To: zoe@example.edu\r\nSubject: =?utf-8?q?R=C3=A9union?=\r\nMessage-ID: <1@one.test>\r\n\
@@ -175,7 +175,7 @@ fn tags() {
     assert_eq!(reply.text.trim_end(), "Été");
 }
 
-/// RFC 5230 §4.2: without `:handle`, the arguments are the rule.
+/// RFC 5230 §4.2: without `:handle`, the arguments identify the rule.
 #[test]
 fn handles() {
     let handle = |tags: &str| {

@@ -1,4 +1,4 @@
-//! Durable appends per second of the local engine: 10 KB bodies over 3,000 accounts, by number of callers.
+//! Measures durable appends per second of the local engine: 10 KB bodies over 3,000 accounts, by number of callers.
 //!
 //! `cargo run --release -p provost-store --example append [FOLDER [CALLERS...]]`
 #![allow(clippy::print_stdout, clippy::expect_used)]
@@ -16,7 +16,7 @@ const ACCOUNTS: u64 = 3_000;
 const BODY_OCTETS: usize = 10_240;
 const RUN: Duration = Duration::from_secs(5);
 
-/// A message as they come: with the fields that are kept beside it.
+/// Returns a typical message, with the fields that are kept beside it.
 fn message(number: u64) -> Bytes {
     let mut message = format!(
         "Received: from client.example.edu by mx.example.edu with ESMTPS id {number}; Thu, 26 Nov 2026 10:00:00 +0100\r\n\
@@ -32,7 +32,7 @@ fn message(number: u64) -> Bytes {
 }
 
 fn delivery(number: u64) -> Batch {
-    // Each its own buffer, as deliveries have.
+    // Each message has its own buffer, as deliveries do.
     let body = message(number);
     let mailbox = MailboxName::inbox();
     let append = Op::Append { mailbox, create: false, body, flags: Flags::none(), internal_date: 0 };

@@ -1,4 +1,4 @@
-//! An account without its messages: mailboxes, counters, subscriptions. Shared by the engines; knows no storage.
+//! An account without its messages: mailboxes, counters, subscriptions. Shared by the engines; independent of storage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -8,12 +8,12 @@ use crate::{
     Uid, UidValidity,
 };
 
-/// Mailboxes of one account: what a hierarchy of courses and years needs, and a listing still fits in memory.
+/// Most mailboxes of one account: enough for a hierarchy of courses and years, and a listing still fits in memory.
 pub(crate) const MAILBOXES_MAX: usize = 10_000;
-/// Names subscribed in one account, with or without a mailbox.
+/// Most names subscribed in one account, with or without a mailbox.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
 
-/// What a first write makes, all subscribed.
+/// The mailboxes that the first write creates, all subscribed.
 const DEFAULT_MAILBOXES: [(&str, Option<SpecialUse>); 5] = [
     ("INBOX", None),
     ("Drafts", Some(SpecialUse::Drafts)),
@@ -22,7 +22,7 @@ const DEFAULT_MAILBOXES: [(&str, Option<SpecialUse>); 5] = [
     ("Junk", Some(SpecialUse::Junk)),
 ];
 
-/// The names subscribed in an account that never changed them.
+/// Returns the subscriptions of an account that never changed them.
 pub(crate) fn default_subscriptions() -> BTreeSet<MailboxName> {
     DEFAULT_MAILBOXES.iter().filter_map(|(name, _)| MailboxName::parse(name)).collect()
 }
@@ -33,20 +33,21 @@ pub(crate) struct Mailbox {
     pub(crate) name: MailboxName,
     pub(crate) special_use: Option<SpecialUse>,
     pub(crate) uid_validity: UidValidity,
-    /// The last UID given, here or where the mailbox was imported from; zero before the first.
+    /// The last UID assigned, here or at the server it was imported from; zero before the first.
     pub(crate) uid_last: u32,
-    /// The highest UID that ever was a message here; zero before the first. Less than `uid_last` in an import only.
+    /// The highest UID that any message here ever had; zero before the first. Less than `uid_last` only after an
+    /// import.
     pub(crate) uid_used: u32,
-    /// Another mailbox was imported with the same UIDVALIDITY: the two must never meet under one name.
+    /// Whether another mailbox was imported with the same UIDVALIDITY. The two must never have the same name.
     pub(crate) shares_validity: bool,
     pub(crate) highest_modseq: Modseq,
     pub(crate) messages: u32,
     pub(crate) unseen: u32,
-    /// Messages with `\Deleted`: EXPUNGE and CLOSE of a mailbox without any need not look at its messages.
+    /// Number of messages with `\Deleted`. When it is zero, EXPUNGE and CLOSE need not read the messages.
     pub(crate) deleted: u32,
     pub(crate) octets: u64,
     pub(crate) recent_from: Uid,
-    /// Keywords that its messages have or once had, lower case: counted again only when the bound is met.
+    /// Keywords that messages here have or had, lower case; recounted only when the bound is reached.
     pub(crate) keywords: BTreeSet<String>,
 }
 
@@ -69,12 +70,13 @@ impl Mailbox {
         }
     }
 
-    /// The next one to give; the last number of all is never given, so there always is one.
+    /// Returns the next UID to assign. The highest possible number is never assigned, so there always is one.
     pub(crate) fn uid_next(&self) -> Uid {
         Uid::new(self.uid_last.saturating_add(1)).unwrap_or(Uid::LAST)
     }
 
-    /// Takes the next UID. Refused when the numbers are used up (RFC 3501 asks for a new UIDVALIDITY then: a new mailbox).
+    /// Assigns the next UID. Refused when the numbers are used up; RFC 3501 then requires a new UIDVALIDITY, which is a
+    /// new mailbox.
     pub(crate) fn take_uid(&mut self) -> Result<Uid, ApplyError> {
         let uid = self.uid_next();
         if uid == Uid::LAST {
@@ -85,33 +87,33 @@ impl Mailbox {
         Ok(uid)
     }
 
-    /// A message is there now that was not.
+    /// Counts a message that was added.
     pub(crate) fn count_in(&mut self, message: &MessageMeta) {
         self.messages += 1;
         self.octets += message.octets;
         self.count_flags_in(&message.flags);
     }
 
-    /// A message is gone that was there.
+    /// Counts a message that was removed.
     pub(crate) fn count_out(&mut self, message: &MessageMeta) {
         self.messages = self.messages.saturating_sub(1);
         self.octets = self.octets.saturating_sub(message.octets);
         self.count_flags_out(&message.flags);
     }
 
-    /// Flags that are set now.
+    /// Counts flags that were set.
     pub(crate) fn count_flags_in(&mut self, flags: &Flags) {
         self.unseen += u32::from(!flags.has(Flag::Seen));
         self.deleted += u32::from(flags.has(Flag::Deleted));
     }
 
-    /// Flags that were set before.
+    /// Counts flags that were cleared.
     pub(crate) fn count_flags_out(&mut self, flags: &Flags) {
         self.unseen = self.unseen.saturating_sub(u32::from(!flags.has(Flag::Seen)));
         self.deleted = self.deleted.saturating_sub(u32::from(flags.has(Flag::Deleted)));
     }
 
-    /// As the protocols see it.
+    /// Returns the mailbox as the protocols see it.
     pub(crate) fn info(&self, id: MailboxId, subscribed: bool) -> MailboxInfo {
         MailboxInfo {
             id,
@@ -131,38 +133,38 @@ impl Mailbox {
 
 /// One account.
 ///
-/// `changed` and `subscriptions_changed` mark for an engine the rows to write; it clears them when it has.
+/// An engine must write the rows that `changed` and `subscriptions_changed` mark, and then clear the marks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account {
-    /// Of the last batch.
+    /// Modseq of the last batch.
     pub(crate) modseq: Modseq,
-    /// Of all messages.
+    /// Octets of all messages.
     pub(crate) octets: u64,
-    /// The last mailbox key given.
+    /// The last mailbox key assigned.
     pub(crate) mailbox_last: u64,
     /// The greatest UIDVALIDITY that a mailbox has or had.
     pub(crate) uid_validity_last: u32,
-    /// The greatest UIDVALIDITY of a mailbox that had given UIDs when it was deleted or renamed.
+    /// The greatest UIDVALIDITY of a mailbox that had assigned UIDs when it was deleted or renamed.
     pub(crate) uid_validity_retired: u32,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub(crate) subscribed: BTreeSet<MailboxName>,
-    /// Mailboxes made, changed or deleted.
+    /// Mailboxes created, changed or deleted since the last write.
     pub(crate) changed: BTreeSet<MailboxId>,
     pub(crate) subscriptions_changed: bool,
-    /// [`Self::numbers`] as an engine has written them.
+    /// [`Self::numbers`] as last written by the engine.
     pub(crate) numbers_saved: Option<Numbers>,
 }
 
-/// The last mailbox key given, the greatest UIDVALIDITY and the greatest one that is retired.
+/// The last mailbox key assigned, the greatest UIDVALIDITY, and the greatest retired one.
 pub(crate) type Numbers = (u64, u32, u32);
 
 impl Account {
-    /// See [`Numbers`].
+    /// Returns the [`Numbers`] of the account.
     pub(crate) fn numbers(&self) -> Numbers {
         (self.mailbox_last, self.uid_validity_last, self.uid_validity_retired)
     }
 
-    /// With the default mailboxes, as part of its first batch.
+    /// Makes an account with the default mailboxes, as part of its first batch.
     pub(crate) fn new(now: i64) -> Result<Self, ApplyError> {
         let mut account = Self { modseq: Modseq(1), subscribed: default_subscriptions(), ..Self::default() };
         for (name, special_use) in DEFAULT_MAILBOXES {
@@ -173,24 +175,24 @@ impl Account {
         Ok(account)
     }
 
-    /// Key of a mailbox by name.
+    /// Returns the key of a mailbox by name.
     pub(crate) fn find(&self, name: &MailboxName) -> Option<MailboxId> {
         self.mailboxes.iter().find(|(_, mailbox)| mailbox.name == *name).map(|(id, _)| *id)
     }
 
-    /// A mailbox that will be changed.
+    /// Returns a mailbox for changing, and marks it as changed.
     pub(crate) fn mailbox_mut(&mut self, id: MailboxId) -> Result<&mut Mailbox, ApplyError> {
         let mailbox = self.mailboxes.get_mut(&id).ok_or_else(|| no_mailbox_id(id))?;
         self.changed.insert(id);
         Ok(mailbox)
     }
 
-    /// A mailbox to look at.
+    /// Returns a mailbox for reading.
     pub(crate) fn mailbox(&self, id: MailboxId) -> Result<&Mailbox, ApplyError> {
         self.mailboxes.get(&id).ok_or_else(|| no_mailbox_id(id))
     }
 
-    /// RFC 3501 §6.3.3: makes the mailbox, and those above it that are missing.
+    /// Creates a mailbox and its missing parents (RFC 3501 §6.3.3).
     pub(crate) fn create(
         &mut self,
         name: &MailboxName,
@@ -204,7 +206,8 @@ impl Account {
         self.insert(name.clone(), special_use, now)
     }
 
-    /// The mailbox that an append names: found, or made when `create` allows it or it is one of the defaults.
+    /// Returns the mailbox that an append names: an existing one, or a new one when `create` allows it or the name is a
+    /// default.
     pub(crate) fn find_or_create(
         &mut self,
         name: &MailboxName,
@@ -218,13 +221,13 @@ impl Account {
         if default.is_none() && !create {
             return Err(ApplyError::NoMailbox(name.to_string()));
         }
-        // A renamed Junk keeps its use: two mailboxes with the same use would leave clients to guess.
+        // A renamed Junk keeps its special use: two mailboxes with the same use would confuse clients.
         let taken = |wanted: &SpecialUse| self.mailboxes.values().any(|mailbox| mailbox.special_use == Some(*wanted));
         let special_use = default.and_then(|(_, special_use)| *special_use).filter(|wanted| !taken(wanted));
         self.create(name, special_use, now)
     }
 
-    /// RFC 3501 §6.3.4. Its rows are the engine's to drop.
+    /// Deletes a mailbox (RFC 3501 §6.3.4). The engine drops its rows.
     pub(crate) fn delete(&mut self, name: &MailboxName) -> Result<MailboxId, ApplyError> {
         if name.is_inbox() {
             return Err(ApplyError::Refused("INBOX cannot be deleted".into()));
@@ -238,8 +241,8 @@ impl Account {
         Ok(id)
     }
 
-    /// RFC 3501 §6.3.5, for all but INBOX: the mailbox and those below it get new names, or none does. A name that only has
-    /// mailboxes below it, because the one of that name was deleted, is renamed with them.
+    /// Renames a mailbox other than INBOX with all below it, or none (RFC 3501 §6.3.5). A name without a mailbox, left
+    /// by a deletion, can be renamed when mailboxes exist below it.
     pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: i64) -> Result<(), ApplyError> {
         if to.is_below(from) {
             return Err(ApplyError::Refused(format!("{from} cannot move below itself")));
@@ -276,7 +279,7 @@ impl Account {
         mailbox.name = name;
         let before = mailbox.clone();
         self.retire_validity(&before);
-        // The mailbox that shared it may have had this name, and other messages under the same numbers.
+        // The mailbox with the same UIDVALIDITY may have had this name, with other messages under the same UIDs.
         if before.shares_validity {
             let uid_validity = self.take_uid_validity(now)?;
             let mailbox = self.mailbox_mut(id)?;
@@ -285,7 +288,7 @@ impl Account {
         Ok(())
     }
 
-    /// RFC 3501 §6.3.6, §6.3.7: names, not mailboxes, are subscribed.
+    /// Subscribes or unsubscribes a name, which needs no mailbox (RFC 3501 §6.3.6, §6.3.7).
     pub(crate) fn subscribe(&mut self, name: &MailboxName, on: bool) -> Result<(), ApplyError> {
         let changed = match on {
             true => self.subscribed.insert(name.clone()),
@@ -298,12 +301,12 @@ impl Account {
         Ok(())
     }
 
-    /// A mailbox as the protocols see it.
+    /// Returns a mailbox as the protocols see it.
     pub(crate) fn info(&self, id: MailboxId) -> Option<MailboxInfo> {
         self.mailboxes.get(&id).map(|mailbox| mailbox.info(id, self.subscribed.contains(&mailbox.name)))
     }
 
-    /// Everything but messages, as the protocols see it.
+    /// Returns everything except messages, as the protocols see it.
     pub(crate) fn snapshot(&self, last_logins: Vec<(String, i64)>) -> Snapshot {
         let mut mailboxes: Vec<_> = self.mailboxes.keys().filter_map(|id| self.info(*id)).collect();
         mailboxes.sort_by(|a, b| (!a.name.is_inbox(), &a.name).cmp(&(!b.name.is_inbox(), &b.name)));
@@ -339,7 +342,8 @@ impl Account {
         Ok(id)
     }
 
-    /// The greater of now and the last one plus one: it grows even when the clock was set back.
+    /// Assigns a UIDVALIDITY: the greater of now and the last one plus one, so that it grows even when the clock was
+    /// set back.
     fn take_uid_validity(&mut self, now: i64) -> Result<UidValidity, ApplyError> {
         let now = u32::try_from(now.max(1)).unwrap_or(u32::MAX);
         let number = self.uid_validity_last.checked_add(1).map(|next| next.max(now)).and_then(NonZeroU32::new);

@@ -1,4 +1,4 @@
-//! The one door for writes: a batch goes in, numbered effects come out, whole or not at all.
+//! Batches, the only way to write: a batch is applied as a whole or not at all, and returns one effect per op.
 
 use std::time::SystemTime;
 
@@ -11,38 +11,39 @@ use crate::{
     UidSet, UidValidity,
 };
 
-/// How long a batch id is remembered, seconds: longer than a sending queue tries again (RFC 5321 §4.5.4.1: 4-5 days).
+/// How long a batch id is remembered, seconds: longer than a sending queue retries (RFC 5321 §4.5.4.1: 4-5 days).
 pub(crate) const REMEMBERED_SECONDS: i64 = 7 * 86_400;
-/// Largest message unless configured, octets: what other universities' servers take.
+/// Default of the largest message, octets, as at other universities.
 pub(crate) const MESSAGE_OCTETS_MAX: u64 = 50 * 1024 * 1024;
 
-/// Idempotency key. The engine remembers it for seven days: the same id again returns the first effect and does nothing.
+/// Idempotency key. The engine remembers it for seven days: a repeated id returns the first effects and changes
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BatchId(pub Uuid);
 
 /// A change to one account.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `Some` for whatever may be tried again after an unknown outcome (deliveries). `None` is not remembered.
+    /// `Some` for batches that may be repeated after an unknown outcome (deliveries). `None` is not remembered.
     pub id: Option<BatchId>,
-    /// The account that is changed; no batch spans two.
+    /// The account that is changed; a batch never spans two.
     pub account: AccountId,
-    /// The time of the change: seconds since 1970 (seeds UIDVALIDITY, expires handles).
+    /// The time of the change, seconds since 1970. Seeds UIDVALIDITY and expires reply handles.
     pub now: i64,
-    /// All must hold, or nothing happens.
+    /// Conditions that must all hold, or nothing is changed.
     pub require: Vec<Require>,
-    /// In order; later ones see the effects of earlier ones. All get the same modseq.
+    /// The changes in order; later ones see the effects of earlier ones. All get the same modseq.
     pub ops: Vec<Op>,
 }
 
 impl Batch {
-    /// Makes an account that was never written, and nothing else.
+    /// Returns a batch that creates an account, and does nothing else.
     pub(crate) fn first(account: AccountId) -> Self {
         Self { id: None, account, now: machine_time(), require: Vec::new(), ops: Vec::new() }
     }
 }
 
-/// Seconds since 1970: only to seed the UIDVALIDITY of an account that is looked at before it was ever written.
+/// Returns seconds since 1970. Only seeds the UIDVALIDITY of an account that is read before its first write.
 fn machine_time() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -51,171 +52,173 @@ fn machine_time() -> i64 {
 /// A condition of a batch.
 #[derive(Clone, Debug)]
 pub enum Require {
-    /// The account's octets plus what the batch appends stay within this.
+    /// The account's octets, with those the batch appends, must not exceed this.
     QuotaOctets(u64),
-    /// The mailbox still exists.
+    /// The mailbox must still exist.
     Mailbox(MailboxId),
-    /// The lease is in force, and this is its epoch; else [`ApplyError::Fenced`]. Checked as part of the commit.
+    /// The lease must be in force with this epoch, else [`ApplyError::Fenced`]. Checked as part of the commit.
     Lease {
-        /// What was leased.
+        /// The name of the lease.
         name: String,
-        /// [`Lease::epoch`](crate::Lease::epoch) of the holder.
+        /// The holder's [`Lease::epoch`](crate::Lease::epoch).
         epoch: u64,
     },
-    /// Nothing happened to the account since this moment; else [`ApplyError::Conflict`].
+    /// The account must be unchanged since this moment, else [`ApplyError::Conflict`].
     Unchanged(Token),
-    /// Every message that the batch stores flags of, copies or moves is there; else [`ApplyError::Conflict`].
+    /// Every message that the batch changes flags of, copies or moves must exist, else [`ApplyError::Conflict`].
     Present,
 }
 
-/// One change to an account. Its doc names the [`Effect`] where that is not `Done`.
+/// One change to an account. The effect is `Done` unless the op names another [`Effect`].
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// RFC 3501 §6.3.3. Makes missing parents too. Effect::Mailbox.
+    /// Creates a mailbox and its missing parents (RFC 3501 §6.3.3). Effect::Mailbox.
     CreateMailbox {
-        /// Full name, from the top of the hierarchy.
+        /// The full name, from the top of the hierarchy.
         name: MailboxName,
-        /// RFC 6154 CREATE-SPECIAL-USE.
+        /// The special use to assign (RFC 6154 CREATE-SPECIAL-USE).
         special_use: Option<SpecialUse>,
     },
-    /// RFC 3501 §6.3.4. INBOX is refused; children stay. Its messages' tombstones go with it.
+    /// Deletes a mailbox with its messages and tombstones (RFC 3501 §6.3.4). INBOX is refused; children stay.
     DeleteMailbox {
-        /// Full name of the mailbox to delete.
+        /// The full name of the mailbox.
         name: MailboxName,
     },
-    /// RFC 3501 §6.3.5. Children move along; renaming INBOX moves its messages to the new mailbox and leaves it empty.
+    /// Renames a mailbox with its children (RFC 3501 §6.3.5). Renaming INBOX moves its messages to a new mailbox and
+    /// leaves it empty.
     RenameMailbox {
-        /// Name that it has now: NoMailbox when there is none.
+        /// The present name; NoMailbox when there is none.
         from: MailboxName,
-        /// Name that it gets: MailboxExists when that is taken.
+        /// The new name; MailboxExists when it is taken.
         to: MailboxName,
     },
-    /// RFC 3501 §6.3.6, §6.3.7. The mailbox need not exist.
+    /// Changes a subscription (RFC 3501 §6.3.6, §6.3.7). The mailbox need not exist.
     Subscribe {
-        /// Name to subscribe or unsubscribe, whether or not the mailbox exists.
+        /// The name.
         name: MailboxName,
-        /// On or off.
+        /// Whether to subscribe or to unsubscribe.
         on: bool,
     },
-    /// A new message. Effect::Appended. The body is durable before the batch is.
+    /// Adds a new message. Effect::Appended. The body is durable before the batch is.
     Append {
-        /// Where; made when it is one of the default mailboxes or `create`.
+        /// The mailbox; created when it is a default one, or with `create`.
         mailbox: MailboxName,
-        /// Make the mailbox when it is missing (Sieve fileinto :create); else Precondition(NoMailbox).
+        /// Whether to create a missing mailbox (Sieve fileinto :create); otherwise the result is NoMailbox.
         create: bool,
-        /// The whole message, CRLF line ends.
+        /// The whole message, with CRLF line ends.
         body: Bytes,
-        /// System flags and keywords that the message has from the start.
+        /// Its first system flags and keywords.
         flags: Flags,
         /// INTERNALDATE, seconds since 1970.
         internal_date: i64,
     },
-    /// RFC 3501 §6.4.6, RFC 7162 §3.1.3. Effect::Stored.
+    /// Changes flags (RFC 3501 §6.4.6, RFC 7162 §3.1.3). Effect::Stored.
     Store {
-        /// Mailbox that holds the messages.
+        /// The mailbox of the messages.
         mailbox: MailboxId,
-        /// Which; those that are not there are passed over.
+        /// The messages; missing ones are skipped.
         uids: UidSet,
-        /// How their flags change (RFC 3501 §6.4.6).
+        /// The change of the flags (RFC 3501 §6.4.6).
         change: FlagChange,
-        /// Messages changed after this are left alone and listed.
+        /// Messages changed after this modseq are not changed, and are listed in the effect.
         unchanged_since: Option<Modseq>,
     },
-    /// RFC 3501 §6.4.7. Bodies are shared. Effect::Copied.
+    /// Copies messages; the copies share the bodies (RFC 3501 §6.4.7). Effect::Copied.
     Copy {
-        /// Mailbox that the messages are copied out of.
+        /// The mailbox to copy from.
         from: MailboxId,
-        /// Which; those that are not there are passed over.
+        /// The messages; missing ones are skipped.
         uids: UidSet,
-        /// To; must exist: Precondition(NoMailbox) (TRYCREATE).
+        /// The mailbox to copy to, which must exist: NoMailbox otherwise (TRYCREATE).
         to: MailboxName,
     },
-    /// RFC 6851. As Copy and Expunge of the same, at once. Effect::Copied.
+    /// Moves messages: copies and expunges them in one step (RFC 6851). Effect::Copied.
     Move {
-        /// Mailbox that the messages leave.
+        /// The mailbox to move from.
         from: MailboxId,
-        /// UIDs to move; those that are not there are passed over.
+        /// The messages; missing ones are skipped.
         uids: UidSet,
-        /// Target; must exist: NoMailbox (TRYCREATE).
+        /// The mailbox to move to, which must exist: NoMailbox otherwise (TRYCREATE).
         to: MailboxName,
     },
-    /// Takes messages away for good. Effect::Expunged.
+    /// Removes messages permanently. Effect::Expunged.
     Expunge {
-        /// Mailbox that the messages are taken out of.
+        /// The mailbox of the messages.
         mailbox: MailboxId,
-        /// Which of them; `None` is all.
+        /// The messages; `None` is all.
         uids: Option<UidSet>,
-        /// Only those with `\Deleted` (RFC 3501 EXPUNGE); POP3 says no.
+        /// Whether to remove only those with `\Deleted`, as RFC 3501 EXPUNGE does and POP3 does not.
         only_deleted: bool,
     },
-    /// Messages below this UID were reported as `\Recent` to one session (RFC 3501 §2.3.2).
+    /// Records that messages below this UID were reported as `\Recent` to one session (RFC 3501 §2.3.2).
     ClearRecent {
-        /// Mailbox whose `\Recent` mark moves on.
+        /// The mailbox of the messages.
         mailbox: MailboxId,
-        /// recent_from becomes this (never lower).
+        /// The new recent_from, which never decreases.
         up_to: Uid,
     },
-    /// Remembers that `handle` has answered `correspondent` (RFC 5230 §4.2). Effect::Remembered(true) when it was not
-    /// remembered or has expired: then `reply` goes into the queue as well. Remembered(false) when it still is, and nothing
-    /// changes.
+    /// Records that `handle` has answered `correspondent` (RFC 5230 §4.2). Effect::Remembered(true) when the record is
+    /// new or the old one expired; `reply` then goes into the queue. Effect::Remembered(false), and no change, while
+    /// the old record is valid.
     RememberReply {
-        /// Which vacation rule.
+        /// The handle of the vacation rule.
         handle: String,
-        /// Address that is answered, in the normalised form of the caller: compared octet for octet.
+        /// The address that is answered, normalised by the caller: compared octet for octet.
         correspondent: String,
-        /// Until when, seconds since 1970.
+        /// When the record expires, seconds since 1970.
         until: i64,
-        /// Message to send when the answer is new; `None` only remembers.
+        /// The reply to send when the record is new; `None` sends nothing.
         reply: Option<Box<Outgoing>>,
     },
-    /// Puts a message into the queue, so that it is durable exactly when the rest of the batch is. One with an id that came
-    /// in before changes nothing. Counts for no quota.
+    /// Puts a message into the queue, durable together with the rest of the batch. A known message id changes nothing.
+    /// Does not count towards the quota.
     Enqueue(Box<Outgoing>),
-    /// Import: a mailbox with the numbers that it had elsewhere. Effect::Mailbox.
+    /// Imports a mailbox with its numbers at the other server. Effect::Mailbox.
     ///
-    /// Missing: made, with its missing parents. There, and no message ever was in it: takes UIDVALIDITY and use over. There
-    /// with the same UIDVALIDITY: only UIDNEXT is raised. Refused when a client could take another message for one that
-    /// it knows: there with another UIDVALIDITY and UIDs given; or a UIDVALIDITY not above that of every mailbox of this
-    /// account that was deleted or renamed after it had given UIDs.
+    /// A missing mailbox is created, with its missing parents. An existing one that never had a message takes over
+    /// UIDVALIDITY and use. For one with the same UIDVALIDITY, only UIDNEXT is raised. Refused when a client could
+    /// confuse two messages: the existing mailbox has another UIDVALIDITY and has assigned UIDs, or the UIDVALIDITY is
+    /// not above that of every mailbox of this account that was deleted or renamed after it had assigned UIDs.
     RestoreMailbox {
-        /// Full name, from the top of the hierarchy.
+        /// The full name, from the top of the hierarchy.
         name: MailboxName,
-        /// Its UIDVALIDITY there.
+        /// UIDVALIDITY at the other server.
         uid_validity: UidValidity,
-        /// UIDNEXT there: lower UIDs are not given to new messages here. Never lowers what is here.
+        /// UIDNEXT at the other server: lower UIDs are not assigned to new messages here. Never lowers the present
+        /// UIDNEXT.
         uid_next: Uid,
-        /// RFC 6154. The use moves here from a mailbox that never held a message.
+        /// The special use (RFC 6154), taken from a mailbox that never had a message.
         special_use: Option<SpecialUse>,
         /// Whether the name is subscribed.
         subscribed: bool,
     },
-    /// Import: a message with the numbers that it had elsewhere. Effect::Appended.
+    /// Imports a message with its numbers at the other server. Effect::Appended.
     ///
-    /// Messages come in ascending UID. Refused when the UID is not above every UID that was ever a message in this mailbox
-    /// (RFC 3501 §2.3.1.1: ascending, never reused), or the modseq is zero or too great.
-    /// [`Which::ChangedSince`](crate::Which::ChangedSince) goes by the modseq given here, so a session that has the mailbox
-    /// open meanwhile does not learn of the message: import before anybody logs in.
+    /// Messages must come in ascending order of UID. Refused when the UID is not above every UID that a message in this
+    /// mailbox ever had (RFC 3501 §2.3.1.1: ascending, never reused), or when the modseq is zero or too great.
+    /// [`Which::ChangedSince`](crate::Which::ChangedSince) compares the modseq given here, so a session that has the
+    /// mailbox open does not notice the message: import before the person logs in.
     Restore {
-        /// Where; it must exist.
+        /// The mailbox, which must exist.
         mailbox: MailboxName,
         /// The UID to keep.
         uid: Uid,
-        /// The modseq to keep; the account's modseqs go on above it.
+        /// The modseq to keep; the account's modseqs continue above it.
         modseq: Modseq,
-        /// System flags and keywords that it had there.
+        /// Its system flags and keywords.
         flags: Flags,
         /// INTERNALDATE, seconds since 1970.
         internal_date: i64,
-        /// The whole message, CRLF line ends.
+        /// The whole message, with CRLF line ends.
         body: Bytes,
     },
-    /// Takes the account away with all that it has, without a trace. Alone in its batch, which needs no id: again, it makes
-    /// no difference. An id is never given to another person, so nothing is kept to tell later messages apart.
+    /// Deletes the account with all its data. Must be the only op of its batch. Needs no batch id, because repeating it
+    /// changes nothing. Account ids are never reused, so no trace is kept.
     DeleteAccount,
 }
 
 impl Op {
-    /// The body that the op brings into the account.
+    /// Returns the body that the op adds to the account.
     pub fn body(&self) -> Option<&Bytes> {
         match self {
             Self::Append { body, .. } | Self::Restore { body, .. } => Some(body),
@@ -223,7 +226,7 @@ impl Op {
         }
     }
 
-    /// The message that the op sends out, or may.
+    /// Returns the message that the op sends, or may send.
     pub fn outgoing(&self) -> Option<&Outgoing> {
         match self {
             Self::Enqueue(outgoing) => Some(outgoing),
@@ -233,72 +236,72 @@ impl Op {
     }
 }
 
-/// RFC 3501 STORE.
+/// A change of flags (RFC 3501 §6.4.6).
 #[derive(Clone, Debug)]
 pub enum FlagChange {
-    /// `FLAGS`: exactly these, all others go.
+    /// `FLAGS`: set exactly these.
     Replace(Flags),
-    /// `+FLAGS`: these as well.
+    /// `+FLAGS`: add these.
     Add(Flags),
-    /// `-FLAGS`: all but these.
+    /// `-FLAGS`: remove these.
     Remove(Flags),
 }
 
-/// What came of one op, in the order of the ops.
+/// The effect of one op, in the order of the ops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// Nothing to report.
     Done,
-    /// The mailbox made.
+    /// The mailbox that was created.
     Mailbox(Box<MailboxInfo>),
-    /// Where the message went: mailbox, its UIDVALIDITY (as number), the UID.
+    /// The position of the new message.
     Appended {
-        /// Mailbox that the message is in now.
+        /// The mailbox of the message.
         mailbox: MailboxId,
         /// UIDVALIDITY of that mailbox (RFC 3501 §2.3.1.1).
         uid_validity: UidValidity,
-        /// UID that the message got there.
+        /// The UID of the message.
         uid: Uid,
     },
-    /// Messages as they are now (only those that were in the set), and those left alone by `unchanged_since`.
+    /// The messages after a change of flags, and those that `unchanged_since` excluded.
     Stored {
-        /// Changed or already so.
+        /// Messages that were changed, or had the flags already.
         messages: Vec<MessageMeta>,
-        /// UIDs that changed after `unchanged_since`, and stay as they are (RFC 7162 §3.1.3, MODIFIED).
+        /// UIDs that changed after `unchanged_since` and were left unchanged (RFC 7162 §3.1.3, MODIFIED).
         modified: Vec<Uid>,
     },
-    /// UIDs there and here, pairwise.
+    /// The UIDs of copied messages and of their copies.
     Copied {
-        /// Mailbox that the copies are in.
+        /// The mailbox of the copies.
         mailbox: MailboxId,
         /// UIDVALIDITY of the target mailbox (RFC 4315 COPYUID).
         uid_validity: UidValidity,
-        /// (source UID, target UID), ascending.
+        /// Pairs of source UID and target UID, ascending.
         uids: Vec<(Uid, Uid)>,
     },
-    /// UIDs that were taken away.
+    /// UIDs that were removed.
     Expunged(Vec<Uid>),
-    /// Whether the answer was new, so that a reply went out: see [`Op::RememberReply`].
+    /// Whether the record was new, so that a reply was sent: see [`Op::RememberReply`].
     Remembered(bool),
 }
 
-/// A batch that happened.
+/// The result of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// The modseq that everything in it got, apart from what [`Op::Restore`] was given.
+    /// The modseq of all its changes, except those of [`Op::Restore`].
     pub modseq: Modseq,
-    /// One per op.
+    /// One effect per op.
     pub effects: Vec<Effect>,
 }
 
 impl Applied {
-    /// The moment after the batch: a later read that gives it as `at_least` sees its effects.
+    /// Returns the moment after the batch: a later read with it as `at_least` sees the effects.
     pub fn token(&self) -> Token {
         Token(self.modseq)
     }
 }
 
-/// Why a batch did not happen (or may have).
+/// Why a batch was not applied, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
     /// A mailbox of the batch does not exist.
@@ -307,22 +310,23 @@ pub enum ApplyError {
     /// A mailbox of that name exists.
     #[error("the mailbox exists already: {0}")]
     MailboxExists(String),
-    /// The account would be over its quota.
+    /// The account would exceed its quota.
     #[error("over quota")]
     OverQuota,
-    /// A required lease has ended: the caller is no longer the one to do this.
+    /// A required lease has ended: the caller must not do this any more.
     #[error("the lease has ended")]
     Fenced,
-    /// The account is not as the batch requires: read it again and decide anew.
+    /// The account is not in the required state: read it again and decide anew.
     #[error("changed meanwhile: {0}")]
     Conflict(String),
-    /// Not possible for this mailbox (DELETE INBOX), or a bound of the store (mailboxes, keywords, message size).
+    /// Not possible for this mailbox (DELETE INBOX), or beyond a bound of the store (mailboxes, keywords, message
+    /// size).
     #[error("{0}")]
     Refused(String),
-    /// It may or may not be committed: try again with the same id.
+    /// The batch may or may not be committed: repeat it with the same id.
     #[error("outcome unknown")]
     Unknown,
-    /// Cannot be done now.
+    /// The store cannot do this now; a retry may succeed.
     #[error("store unavailable: {0}")]
     Unavailable(String),
 }
@@ -330,19 +334,19 @@ pub enum ApplyError {
 /// Why a read failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// No such mailbox or message (any more).
+    /// The mailbox or message does not exist, or no longer.
     #[error("no such mailbox or message")]
     Gone,
-    /// Cannot be done now.
+    /// The store cannot do this now; a retry may succeed.
     #[error("store unavailable: {0}")]
     Unavailable(String),
-    /// What was stored cannot be read: a checksum or a record is wrong. Counted, never served.
+    /// The stored data is damaged: a checksum or record is wrong. Counted, never served.
     #[error("damaged: {0}")]
     Damaged(String),
 }
 
 impl From<StoreError> for ApplyError {
-    /// What a batch needs to read and cannot, is for later: a change never answers from a damaged row.
+    /// Makes damage unavailable: a batch never decides by a damaged row, and a repair may let a retry succeed.
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.to_string())
     }

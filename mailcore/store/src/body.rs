@@ -1,31 +1,31 @@
-//! Names of bodies.
+//! Ids of message bodies.
 
 use serde::{Deserialize, Serialize};
 
 use crate::AccountId;
 
-/// Bits of a [`BodyId`] that hold the engine's number; the rest is the account's tag. 2^40 bodies are a thousand years
-/// of thirty a second.
+/// Bits of a [`BodyId`] that hold the engine's number; the others hold a tag of the account. 2^40 bodies last for a
+/// thousand years at thirty per second.
 const NUMBER_BITS: u32 = 40;
 
-/// The name of a stored body, given by the engine when the body comes in.
+/// The id of a stored body, assigned by the engine.
 ///
-/// Opaque, never used again for another body, and valid only within its account: a part of it is a digest of the account,
-/// so that an id that got into the wrong hands by a mistake names nothing there. It is no secret. What it names never
-/// changes; where that lies on disk does.
+/// Opaque, never reused, and valid only within its account: a part of it is a digest of the account, so an id that
+/// reaches another account by mistake is invalid there. It is not a secret. The octets of a body never change; their
+/// place on disk may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BodyId(u64);
 
 impl BodyId {
-    /// Names no body of any account: reading it is answered with [`Gone`](crate::StoreError::Gone).
+    /// An id without a body in any account: reading it returns [`Gone`](crate::StoreError::Gone).
     pub const NONE: Self = Self(0);
 
-    /// For the engine's body `number` in an account. Numbers begin at 1.
+    /// Makes the id of the engine's body `number` in an account. Numbers begin at 1.
     pub(crate) fn new(account: AccountId, number: u64) -> Self {
         Self(tag(account) << NUMBER_BITS | number & mask())
     }
 
-    /// The engine's number; `None` when the id is not one of this account.
+    /// Returns the engine's number; `None` when the id is not of this account.
     pub(crate) fn number(self, account: AccountId) -> Option<u64> {
         let number = self.0 & mask();
         (number > 0 && self.0 >> NUMBER_BITS == tag(account)).then_some(number)

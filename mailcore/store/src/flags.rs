@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// System flags (RFC 3501 §2.3.2). `\Recent` is not kept: the first session that sees a message reports it.
+/// System flags (RFC 3501 §2.3.2). `\Recent` is not stored: the first session that sees a message reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flag {
     /// `\Seen`
@@ -17,22 +17,23 @@ pub enum Flag {
     Draft,
 }
 
-/// A keyword: an IMAP atom, at most 64 octets, compared without case. At most 64 in one mailbox's messages' sets.
+/// A keyword: an IMAP atom, at most 64 octets, compared ignoring case. The messages of one mailbox have at most 64
+/// different ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Keyword(Box<str>);
 
 impl Keyword {
-    /// Longest keyword in octets.
+    /// Longest keyword, octets.
     pub const OCTETS_MAX: usize = 64;
 
-    /// Checks that it is an atom (RFC 3501 §9: no control, space, `( ) { % * " \ ]`); `None` when not.
+    /// Parses an atom (RFC 3501 §9: no control, space, `( ) { % * " \ ]`); `None` when it is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let atom = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
         let fits = !text.is_empty() && text.len() <= Self::OCTETS_MAX;
         (fits && text.bytes().all(atom)).then(|| Self(text.into()))
     }
 
-    /// As first written.
+    /// Returns the keyword as first written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,7 +50,7 @@ impl Flags {
     /// All bits of system flags.
     const SYSTEM_BITS: u8 = 0b1_1111;
 
-    /// None set.
+    /// Returns an empty set.
     pub fn none() -> Self {
         Self::default()
     }
@@ -87,12 +88,12 @@ impl Flags {
         self.keywords.iter().any(|k| k.as_str().eq_ignore_ascii_case(keyword))
     }
 
-    /// The system flags that are set.
+    /// Returns the system flags that are set.
     pub fn system(&self) -> impl Iterator<Item = Flag> + '_ {
         [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft].into_iter().filter(|f| self.has(*f))
     }
 
-    /// The keywords that are set.
+    /// Returns the keywords that are set.
     pub fn keywords(&self) -> &[Keyword] {
         &self.keywords
     }
@@ -102,19 +103,19 @@ impl Flags {
         self.bits == 0 && self.keywords.is_empty()
     }
 
-    /// Sets all that are set in `other`.
+    /// Sets all flags of `other`.
     pub fn add(&mut self, other: &Self) {
         self.bits |= other.bits;
         other.keywords.iter().for_each(|keyword| self.insert_keyword(keyword.clone()));
     }
 
-    /// Clears all that are set in `other`.
+    /// Clears all flags of `other`.
     pub fn subtract(&mut self, other: &Self) {
         self.bits &= !other.bits;
         other.keywords.iter().for_each(|keyword| self.remove_keyword(keyword.as_str()));
     }
 
-    /// One octet of system flags, then the keywords with a space between them.
+    /// Encodes the flags: one octet of system flags, then the keywords separated by spaces.
     pub(crate) fn to_row(&self) -> Vec<u8> {
         let mut row = vec![self.bits];
         for keyword in &self.keywords {
@@ -126,7 +127,7 @@ impl Flags {
         row
     }
 
-    /// `None` when it is not what [`Flags::to_row`] makes.
+    /// Decodes [`Flags::to_row`]; `None` when the row is damaged.
     pub(crate) fn from_row(row: &[u8]) -> Option<Self> {
         let (bits, words) = row.split_first()?;
         if bits & !Self::SYSTEM_BITS != 0 {

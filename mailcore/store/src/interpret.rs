@@ -1,6 +1,6 @@
-//! What each op means: written once, over the rows that an engine keeps.
+//! The meaning of each op, independent of the engine that keeps the rows.
 //!
-//! An error leaves the account and its rows half changed: the engine takes both back.
+//! After an error the account and its rows are half changed: the engine must roll both back.
 
 use std::collections::BTreeSet;
 
@@ -12,50 +12,50 @@ use crate::{
     Outgoing, Require, Token, Uid, UidSet,
 };
 
-/// Keywords of all messages of one mailbox together.
+/// Most different keywords in one mailbox.
 pub(crate) const KEYWORDS_MAX: usize = 64;
-/// Correspondents of one account that vacation replies are remembered for.
+/// Most correspondents per account for whom vacation replies are remembered.
 pub(crate) const REPLIES_MAX: u64 = 10_000;
-/// Ops of one batch.
+/// Most ops in one batch.
 pub(crate) const OPS_MAX: usize = 10_000;
-/// Greatest modseq that an import may bring: RFC 7162 §3.1 has 63 bits, and half of them stay for what comes after.
+/// Greatest modseq in an import: RFC 7162 §3.1 allows 63 bits, and half of the range stays for later changes.
 const RESTORED_MODSEQ_MAX: u64 = 1 << 62;
-/// Octets of a vacation handle, and of a correspondent (RFC 5321 §4.5.3.1: a path has 256).
+/// Longest vacation handle, and longest correspondent (RFC 5321 §4.5.3.1: a path has 256), octets.
 const REPLY_KEY_OCTETS_MAX: usize = 1024;
 
 /// The rows of one account within one batch.
 pub(crate) trait AccountRows {
-    /// Keeps a body, with one reference for the message that is made of it.
+    /// Stores a body, with one reference for the message that uses it.
     fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, ApplyError>;
-    /// One more reference to a body.
+    /// Adds a reference to a body.
     fn hold(&mut self, body: BodyId) -> Result<(), ApplyError>;
-    /// One reference less; a body without any is garbage.
+    /// Removes a reference to a body; without references it is garbage.
     fn release(&mut self, body: BodyId) -> Result<(), ApplyError>;
-    /// Fenced when the lease has ended; else no other holder gets it before the batch is committed.
+    /// Checks a lease: fenced when it has ended, else reserved for this batch until the commit.
     fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), ApplyError>;
-    /// A new message of the batch with modseq `born`. Counts no reference to its body.
+    /// Adds a message of the batch with modseq `born`. Does not count a reference to its body.
     fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), ApplyError>;
-    /// Messages in the set, or all; ascending.
+    /// Returns the messages in the set, or all, in ascending order.
     fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError>;
-    /// New flags and modseq of a message that is there.
+    /// Updates flags and modseq of an existing message.
     fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError>;
-    /// Takes a message away and leaves its tombstone. Counts no reference to its body.
+    /// Removes a message and leaves a tombstone. Does not count a reference to its body.
     fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError>;
-    /// Takes all messages of a mailbox with their references, and its tombstones, away.
+    /// Removes all messages of a mailbox with their references, and its tombstones.
     fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError>;
-    /// Takes everything of the account away, mailboxes apart; the account itself goes with the batch.
+    /// Removes all data of the account except mailboxes; the account itself is removed with the batch.
     fn drop_account(&mut self) -> Result<(), ApplyError>;
-    /// Until when a reply is remembered.
+    /// Returns when the record of a reply expires.
     fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError>;
-    /// How many are remembered, after the expired were dropped.
+    /// Drops expired records of replies, and counts the others.
     fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError>;
-    /// Remembers a reply.
+    /// Records a reply.
     fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError>;
     /// Puts a message into the queue, unless its id is known there.
     fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), ApplyError>;
 }
 
-/// What can be refused before anything is looked at.
+/// Checks the bounds of a batch, before any row is read.
 pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), ApplyError> {
     let refused = |why: &str| Err(ApplyError::Refused(why.into()));
     if batch.ops.len() > OPS_MAX {
@@ -83,7 +83,7 @@ pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), ApplyE
     Ok(())
 }
 
-/// Applies a batch to an account (`None`: it is not there yet, or not any more).
+/// Applies a batch to an account (`None`: it was never written, or was deleted).
 pub(crate) fn apply(
     account: Option<Account>,
     rows: &mut impl AccountRows,
@@ -106,13 +106,13 @@ pub(crate) fn apply(
     Ok(((!delete).then_some(run.account), applied))
 }
 
-/// All that is restored has a modseq at or below the batch's: what comes later is newer.
+/// Returns the greatest restored modseq. The batch's own modseq is at least as great, so later changes are newer.
 fn greatest_restored(batch: &Batch) -> u64 {
     let restored = batch.ops.iter().map(|op| if let Op::Restore { modseq, .. } = op { modseq.0 } else { 0 });
     restored.max().unwrap_or(0)
 }
 
-/// One batch being applied.
+/// One batch while it is applied.
 pub(crate) struct Run<'a, R> {
     pub(crate) account: Account,
     pub(crate) rows: &'a mut R,
@@ -131,14 +131,14 @@ impl<R: AccountRows> Run<'_, R> {
                 Require::Lease { name, epoch } => self.rows.require_lease(name, *epoch)?,
                 Require::Unchanged(token) if before == Some(*token) => (),
                 Require::Unchanged(_) => return Err(ApplyError::Conflict("the account has changed".into())),
-                // Known when the ops have been done.
+                // Checked after the ops.
                 Require::Present => (),
             }
         }
         Ok(())
     }
 
-    /// The conditions that only the effects can answer. What is copied counts like what is appended (RFC 9208 §3.1).
+    /// Checks the conditions that depend on the effects. Copied octets count like appended ones (RFC 9208 §3.1).
     fn check(&self, batch: &Batch, effects: &[Effect]) -> Result<(), ApplyError> {
         for require in &batch.require {
             match require {
@@ -199,14 +199,14 @@ impl<R: AccountRows> Run<'_, R> {
         Ok(Effect::Appended { mailbox: id, uid_validity, uid })
     }
 
-    /// Puts a message into a mailbox under its next UID.
+    /// Adds a message to a mailbox under its next UID.
     fn put_next(&mut self, id: MailboxId, message: &MessageMeta) -> Result<Uid, ApplyError> {
         let uid = self.account.mailbox_mut(id)?.take_uid()?;
         self.put(id, &MessageMeta { uid, modseq: self.account.modseq, ..message.clone() })?;
         Ok(uid)
     }
 
-    /// Puts a message into a mailbox under a UID that was taken for it.
+    /// Adds a message to a mailbox under the UID it has.
     pub(crate) fn put(&mut self, id: MailboxId, message: &MessageMeta) -> Result<(), ApplyError> {
         self.admit_keywords(id, &message.flags)?;
         let modseq = self.account.modseq;
@@ -217,7 +217,7 @@ impl<R: AccountRows> Run<'_, R> {
         self.rows.insert(id, message, modseq)
     }
 
-    /// Takes messages away that are there; the references to their bodies are the caller's.
+    /// Removes existing messages; the caller drops the references to their bodies.
     fn take(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), ApplyError> {
         if messages.is_empty() {
             return Ok(());
@@ -234,7 +234,7 @@ impl<R: AccountRows> Run<'_, R> {
         Ok(())
     }
 
-    /// RFC 3501 §6.3.5: its messages go to a new mailbox, INBOX stays and is empty, and so do those below it.
+    /// Renames INBOX: its messages move to a new mailbox, and INBOX and its children stay (RFC 3501 §6.3.5).
     fn rename_inbox(&mut self, to: &MailboxName) -> Result<Effect, ApplyError> {
         let inbox = self.account.find(&MailboxName::inbox()).ok_or_else(|| ApplyError::NoMailbox("INBOX".into()))?;
         let target = self.account.create(to, None, self.now)?;
@@ -261,7 +261,7 @@ impl<R: AccountRows> Run<'_, R> {
                 continue;
             }
             let flags = changed_flags(&message.flags, change);
-            // RFC 7162 §3.1.3: flags that were so already leave the modseq as it is.
+            // RFC 7162 §3.1.3: a message that had the flags already keeps its modseq.
             if flags != message.flags {
                 self.set_flags(id, &mut message, flags)?;
             }
@@ -313,7 +313,7 @@ impl<R: AccountRows> Run<'_, R> {
 
     fn clear_recent(&mut self, id: MailboxId, up_to: Uid) -> Result<Effect, ApplyError> {
         let mailbox = self.account.mailbox(id)?;
-        // Not beyond UIDNEXT: a message that is not there yet was reported by no session.
+        // At most UIDNEXT: no session has reported messages that do not exist yet.
         let up_to = up_to.min(mailbox.uid_next());
         if up_to > mailbox.recent_from {
             self.account.mailbox_mut(id)?.recent_from = up_to;
@@ -329,7 +329,7 @@ impl<R: AccountRows> Run<'_, R> {
         reply: Option<&Outgoing>,
     ) -> Result<Effect, ApplyError> {
         let still = self.rows.remembered(handle, correspondent)?.is_some_and(|end| end > self.now);
-        // At the bound nobody new is answered: a missing reply is less harm than one that is sent again and again.
+        // At the bound, new correspondents get no reply: a missing reply does less harm than a repeated one.
         if still || self.rows.count_remembered(self.now)? >= REPLIES_MAX {
             return Ok(Effect::Remembered(false));
         }
@@ -338,7 +338,7 @@ impl<R: AccountRows> Run<'_, R> {
         Ok(Effect::Remembered(true))
     }
 
-    /// Keeps the keywords of a mailbox within their bound: those that no message has any more are forgotten first.
+    /// Keeps the keywords of a mailbox within their bound; unused ones are forgotten first.
     fn admit_keywords(&mut self, id: MailboxId, flags: &Flags) -> Result<(), ApplyError> {
         let wanted: BTreeSet<String> = flags.keywords().iter().map(|k| k.as_str().to_ascii_lowercase()).collect();
         if wanted.is_subset(&self.account.mailbox(id)?.keywords) {
@@ -359,7 +359,7 @@ impl<R: AccountRows> Run<'_, R> {
     }
 }
 
-/// A change that adds nothing is allowed even to an account that is over its quota already.
+/// Checks the quota. A change that adds nothing is allowed even over quota.
 fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), ApplyError> {
     match grown > 0 && octets.saturating_add(grown) > quota {
         true => Err(ApplyError::OverQuota),
@@ -367,7 +367,7 @@ fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), ApplyError> {
     }
 }
 
-/// Whether an op named messages that are not there.
+/// Whether an op named messages that do not exist.
 fn is_partial(op: &Op, effect: &Effect) -> bool {
     let (named, found) = match (op, effect) {
         (Op::Copy { uids, .. } | Op::Move { uids, .. }, Effect::Copied { uids: found, .. }) => (uids, found.len()),

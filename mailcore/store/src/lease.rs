@@ -1,8 +1,8 @@
 //! Exclusive leases within one process.
 //!
-//! A lease has an epoch that grows with each holder, also over restarts. A batch that requires a lease is applied only
-//! while that very lease is in force, and no other holder gets it before that batch is committed: a worker that was frozen
-//! past its lease and comes back can write nothing that its successor does not see.
+//! Each holder of a lease gets a greater epoch, also after a restart. A batch that requires a lease is applied only
+//! while that lease is in force, and no other holder gets the lease before the batch is committed. A worker that was
+//! frozen past its lease therefore cannot write anything that its successor does not see.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use crate::StoreError;
 
-/// An exclusive lease with a fencing epoch. Dropping it releases it.
+/// An exclusive lease with a fencing epoch, released on drop.
 pub struct Lease {
-    /// Grows with each holder. Stands in [`Require::Lease`](crate::Require::Lease) of the writes that it guards.
+    /// Greater for each holder. The writes that the lease guards name it in [`Require::Lease`](crate::Require::Lease).
     pub epoch: u64,
     name: String,
     release: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Lease {
-    /// What was leased.
+    /// Returns the name of the lease.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -43,16 +43,16 @@ impl Drop for Lease {
 /// Why a lease was not renewed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
-    /// It has run out, was released, or is another holder's: what it guarded must stop.
+    /// The lease expired, was released, or belongs to another holder: the guarded work must stop.
     #[error("the lease has ended")]
     Fenced,
-    /// Cannot be done now.
+    /// The store cannot do this now; a retry may succeed.
     #[error("store unavailable: {0}")]
     Unavailable(String),
 }
 
 impl From<StoreError> for LeaseError {
-    /// What cannot be looked at now says nothing about who holds the lease.
+    /// A failed read does not show who holds the lease, so all errors are unavailable.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Gone => Self::Fenced,
@@ -61,11 +61,11 @@ impl From<StoreError> for LeaseError {
     }
 }
 
-/// One lease in force, or run out and not looked at since.
+/// A lease in force, or an expired one that was not removed yet.
 struct Holder {
     epoch: u64,
     until: Instant,
-    /// Batches that require it and are being committed.
+    /// Number of batches that require it and are being committed.
     pins: usize,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Leases {
     epoch: AtomicU64,
 }
 
-/// Keeps a lease from another holder while a batch that requires it is committed.
+/// Keeps a lease from other holders while a batch that requires it is committed.
 pub(crate) struct Pin {
     held: Arc<Mutex<Held>>,
     name: String,
@@ -94,12 +94,12 @@ impl Drop for Pin {
 }
 
 impl Leases {
-    /// Epochs start above `epoch`, which an engine that outlives its process lets grow with each start.
+    /// Starts epochs above `epoch`, which a persistent engine raises with each start.
     pub(crate) fn new(epoch: u64) -> Self {
         Self { held: Arc::default(), epoch: AtomicU64::new(epoch) }
     }
 
-    /// `None` while another holder has it.
+    /// Takes a lease; `None` while another holder has it.
     pub(crate) fn take(&self, name: &str, ttl: Duration, now: Instant) -> Option<Lease> {
         let mut held = lock(&self.held);
         held.retain(|_, holder| holder.until > now || holder.pins > 0);
@@ -110,7 +110,7 @@ impl Leases {
         held.insert(name.to_owned(), Holder { epoch, until: now + ttl, pins: 0 });
         let (all, name) = (Arc::clone(&self.held), name.to_owned());
         let released = name.clone();
-        // Ended, not removed: it may be pinned. The next look removes it.
+        // Marked as ended, not removed, because it may be pinned. The next access removes it.
         let release = move || {
             if let Some(holder) = lock(&all).get_mut(&released).filter(|holder| holder.epoch == epoch) {
                 holder.until = now;
@@ -119,7 +119,7 @@ impl Leases {
         Some(Lease { epoch, name, release: Some(Box::new(release)) })
     }
 
-    /// See [`crate::MessageStore::renew`].
+    /// Implements [`crate::MessageStore::renew`].
     pub(crate) fn renew(&self, lease: &Lease, ttl: Duration, now: Instant) -> Result<(), LeaseError> {
         let mut held = lock(&self.held);
         let holder = held.get_mut(&lease.name).filter(|holder| holder.epoch == lease.epoch && holder.until > now);
@@ -127,7 +127,7 @@ impl Leases {
         Ok(())
     }
 
-    /// Holds a lease in force for a batch that requires it; `None` when it has ended.
+    /// Pins a lease in force for a batch that requires it; `None` when it has ended.
     pub(crate) fn pin(&self, name: &str, epoch: u64, now: Instant) -> Option<Pin> {
         let mut held = lock(&self.held);
         let holder = held.get_mut(name).filter(|holder| holder.epoch == epoch && holder.until > now)?;
@@ -154,7 +154,7 @@ mod tests {
         let second = leases.take("queue", ttl, now + ttl).unwrap();
         assert!(second.epoch > first.epoch);
         drop(first);
-        assert!(leases.take("queue", ttl, now + ttl).is_none(), "one that ran out does not end its successor");
+        assert!(leases.take("queue", ttl, now + ttl).is_none(), "dropping an expired lease does not end its successor");
         drop(second);
         assert!(leases.take("queue", ttl, now + ttl).is_some());
     }
@@ -166,7 +166,7 @@ mod tests {
         let lease = leases.take("queue", ttl, now).unwrap();
         let (almost, late) = (now + ttl - Duration::from_secs(1), now + ttl + ttl);
         assert_eq!(leases.renew(&lease, ttl, almost), Ok(()));
-        assert!(leases.take("queue", ttl, now + ttl).is_none(), "the renewal counts");
+        assert!(leases.take("queue", ttl, now + ttl).is_none(), "the renewal extends it");
         assert_eq!(leases.renew(&lease, ttl, late), Err(LeaseError::Fenced), "too late");
         let next = leases.take("queue", ttl, late).unwrap();
         assert_eq!(leases.renew(&lease, ttl, late), Err(LeaseError::Fenced));
@@ -182,7 +182,7 @@ mod tests {
         assert!(leases.pin("queue", lease.epoch, now + ttl).is_none());
         let pins = [leases.pin("queue", lease.epoch, now).unwrap(), leases.pin("queue", lease.epoch, now).unwrap()];
         drop(lease);
-        assert!(leases.take("queue", ttl, now + ttl).is_none(), "not while a commit is under way");
+        assert!(leases.take("queue", ttl, now + ttl).is_none(), "not during a commit");
         let [one, other] = pins;
         drop(one);
         assert!(leases.take("queue", ttl, now + ttl).is_none());

@@ -1,8 +1,9 @@
 //! The store: three traits (messages, queue, shared state), two engines of each, one conformance suite.
 //!
-//! The account is the unit of transaction. All that the mail core knows of storage stands in [`MessageStore`] and
-//! [`QueueStore`]; what nodes share beside mail is in [`StateStore`]. An engine never knows a protocol; a protocol never knows
-//! an engine. What an op means is written once (`interpret`, `restore`), over the rows that an engine keeps (`memory`, `local`).
+//! The account is the unit of transaction. The mail core uses storage only through [`MessageStore`] and [`QueueStore`];
+//! nodes share other state through [`StateStore`]. Engines do not know protocols, and protocols do not know engines.
+//! The meaning of each op is defined once (`interpret`, `restore`), over the rows that an engine keeps (`memory`,
+//! `local`).
 
 mod account;
 mod batch;

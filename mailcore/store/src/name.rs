@@ -2,20 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A mailbox name: UTF-8, `/` between levels, `INBOX` in capitals. At most 255 octets a name, 16 levels.
+/// A mailbox name: UTF-8, `/` between levels, `INBOX` in capitals. At most 255 octets and 16 levels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MailboxName(Box<str>);
 
 impl MailboxName {
-    /// Hierarchy separator.
+    /// The hierarchy separator.
     pub const SEPARATOR: char = '/';
-    /// Longest name in octets of UTF-8; what other servers take, so that a mailbox can move to them.
+    /// Longest name, octets of UTF-8, as in other servers, so that a mailbox can move to them.
     pub const OCTETS_MAX: usize = 255;
     /// Deepest hierarchy.
     pub const LEVELS_MAX: usize = 16;
 
-    /// Checks and normalises: INBOX in any case becomes `INBOX` (also as first level), no empty level, no control
-    /// characters, `*` or `%`. `None` when it cannot be a name.
+    /// Checks and normalises a name: INBOX in any case becomes `INBOX`, also as first level. No empty level, control
+    /// character, `*` or `%` is allowed. `None` when the text is not a valid name.
     pub fn parse(text: &str) -> Option<Self> {
         let unusable = |c: char| c.is_control() || c == '*' || c == '%';
         let levels = || text.split(Self::SEPARATOR);
@@ -32,32 +32,33 @@ impl MailboxName {
         }
     }
 
-    /// The inbox.
+    /// Returns the name INBOX.
     pub fn inbox() -> Self {
         Self("INBOX".into())
     }
 
-    /// As text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether this is the inbox itself.
+    /// Whether this is INBOX itself.
     pub fn is_inbox(&self) -> bool {
         &*self.0 == "INBOX"
     }
 
-    /// Whether it stands below `parent`.
+    /// Whether the name is below `parent`.
     pub fn is_below(&self, parent: &Self) -> bool {
         self.0.strip_prefix(&*parent.0).is_some_and(|rest| rest.starts_with(Self::SEPARATOR))
     }
 
-    /// The names above it, the highest first.
+    /// Returns the names above, the highest first.
     pub fn parents(&self) -> impl Iterator<Item = Self> + '_ {
         self.0.match_indices(Self::SEPARATOR).filter_map(|(at, _)| self.0.get(..at)).map(|text| Self(text.into()))
     }
 
-    /// This name with the leading `from` put to `to`, itself or below; `None` when it is neither, or is then too long.
+    /// Replaces the leading `from` by `to`, for that name and those below; `None` for others, and when the result is
+    /// too long.
     pub(crate) fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
         if self == from {
             return Some(to.clone());

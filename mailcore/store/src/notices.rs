@@ -1,4 +1,4 @@
-//! Who watches which account, and who watches the queue.
+//! Watchers of accounts, and of the queue.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,22 +7,22 @@ use tokio::sync::watch;
 
 use crate::{AccountId, Modseq};
 
-/// One sender per watched account; those that nobody watches any more are dropped as the map grows.
+/// One sender per watched account; senders without watchers are dropped as the map grows.
 #[derive(Default)]
 pub(crate) struct Notices {
     watched: Mutex<Watched>,
-    /// How often messages came into the queue.
+    /// Counts the arrivals of messages in the queue.
     arrivals: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Watched {
     senders: HashMap<AccountId, watch::Sender<u64>>,
-    /// Swept when it has grown to this.
+    /// Size of the map at which it is swept.
     sweep_at: usize,
 }
 
-/// Below this many senders a sweep is not worth it.
+/// Fewest senders that are worth a sweep.
 const SWEEP_MIN: usize = 64;
 
 impl Notices {
@@ -35,24 +35,24 @@ impl Notices {
         watched.senders.entry(account).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
-    /// Ticks after messages came into the queue.
+    /// Subscribes to arrivals of messages in the queue.
     pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.subscribe()
     }
 
-    /// Counts messages that came into the queue; called when they are durable, as [`Notices::publish`].
+    /// Reports arrivals in the queue. Called once they are durable, as [`Notices::publish`].
     pub(crate) fn publish_arrival(&self) {
         self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Publishes the modseq of a batch to the account's watchers. Called when the batch is durable, never before: a watcher
-    /// reads at once.
+    /// Publishes the modseq of a batch to the account's watchers. Called once the batch is durable, never before,
+    /// because a watcher reads at once.
     pub(crate) fn publish(&self, account: AccountId, modseq: Modseq) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = watched.senders.get(&account) else { return };
         match sender.receiver_count() {
             0 => drop(watched.senders.remove(&account)),
-            // Never back: a batch that was replayed has the modseq it once had.
+            // Never decreases: a replayed batch has its first modseq.
             _ => drop(sender.send_if_modified(|last| {
                 let newer = modseq.0 > *last;
                 *last = modseq.0.max(*last);

@@ -1,14 +1,14 @@
-//! Rows of the queue: messages on their way out. The scheduling logic is in the room `queue`.
+//! Rows of the queue: outgoing messages. The schedule is in the room `queue`.
 //!
-//! A row is one message for one destination. What must hold in every engine:
+//! A row is one message for one destination. Every engine keeps these rules:
 //!
-//! 1. A message comes in once: its id again changes nothing, for seven days also after its last row went.
-//! 2. A row is taken by one worker at a time. The taking is counted, durably, before the worker sees the row; the number of
-//!    the taking is what the worker presents with all that it does to the row ([`Claim`]). A worker whose lease ended while
-//!    another one took the row is [`Fenced`](LeaseError::Fenced).
-//! 3. What an attempt leaves to do and what it causes are one transaction.
-//! 4. A row that cannot be read, or was taken [`UNSETTLED_MAX`] times without an outcome, is set aside: kept and listed,
-//!    never taken again.
+//! 1. A message is queued once: its id again changes nothing, for seven days after its last row ended.
+//! 2. One worker at a time takes a row. The taking is counted durably before the worker gets the row, and its number is
+//!      part of the [`Claim`] that the worker presents with all later operations. A worker whose lease ended while another
+//!      one took the row is [`Fenced`](LeaseError::Fenced).
+//! 3. The remaining recipients of an attempt and the messages it causes are one transaction.
+//! 4. An unreadable row, and one taken [`UNSETTLED_MAX`] times without an outcome, is set aside: kept and listed, but
+//!      never taken again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,107 +20,109 @@ use uuid::Uuid;
 
 use crate::{BoxFuture, LeaseError, StoreError};
 
-/// Takings of a row in sequence that end without an outcome (a crash, a panic) before it is set aside. One crash may have
-/// any cause; five in a row while the same row is taken are its fault.
+/// Consecutive takings without an outcome (a crash, a panic) after which a row is set aside. One crash may have any
+/// cause; five in a row are probably the row's fault.
 pub const UNSETTLED_MAX: u32 = 5;
-/// A lease that has less than this to lose by it is not prolonged, seconds: most attempts take no second, and spare a commit.
+/// A lease that would be extended by less than this is not renewed, seconds: most attempts take less than a second, and
+/// this saves a commit.
 pub(crate) const RENEW_SLACK_SECONDS: i64 = 60;
-/// First octet of an encoded row: another number is another layout.
+/// First octet of an encoded row: the version of its layout.
 const ROW_VERSION: u8 = 2;
 
-/// A message of the queue, whatever its destinations.
+/// The id of a queued message, shared by all its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct QueueId(pub Uuid);
 
-/// A message that comes into the queue.
+/// A message to be queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Key of the message: the same id again changes nothing.
+    /// The id of the message: a repeated id changes nothing.
     pub id: QueueId,
-    /// To at least one recipient; to none it is dropped.
+    /// The envelope; a message without recipients is dropped.
     pub envelope: Envelope,
-    /// The whole message, CRLF line ends.
+    /// The whole message, with CRLF line ends.
     pub body: Bytes,
-    /// When it came in, and is due first: seconds since 1970.
+    /// When it was queued and is first due, seconds since 1970.
     pub when: i64,
 }
 
-/// Where a row goes: the domain of its recipients in lower case, empty for `postmaster` without one.
+/// The destination of a row: the recipients' domain in lower case, empty for `postmaster` without a domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Destination(Box<str>);
 
 impl Destination {
-    /// The domain of a recipient.
+    /// Returns the destination of a recipient.
     pub fn of(path: &Path) -> Self {
         Self(path.domain().to_ascii_lowercase().into())
     }
 
-    /// As an engine kept it.
+    /// Restores a destination that an engine stored.
     pub(crate) fn kept(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The domain; empty is this host.
+    /// Returns the domain; empty is this host.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The engine's name for a row. Opaque; only together with the message's id does it name one row for ever.
+/// The engine's key of a row. Opaque; permanent only together with the message's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowKey(pub(crate) u64);
 
-/// One recipient that is still to do.
+/// One recipient that is not settled yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedRecipient {
-    /// Whom, with the parameters of RFC 3461.
+    /// The recipient, with the parameters of RFC 3461.
     pub recipient: Recipient,
-    /// The last temporary failure, for people.
+    /// The last temporary failure, as text for people.
     pub last_error: Option<String>,
 }
 
 impl From<Recipient> for QueuedRecipient {
-    /// Nothing tried yet.
+    /// Makes a recipient without an attempt.
     fn from(recipient: Recipient) -> Self {
         Self { recipient, last_error: None }
     }
 }
 
-/// A message for one destination, without its body.
+/// A queued message for one destination, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueRow {
-    /// The engine's name for it.
+    /// The engine's key of the row.
     pub key: RowKey,
-    /// The message.
+    /// The id of the message.
     pub id: QueueId,
-    /// The domain that all its recipients have.
+    /// The domain of all its recipients.
     pub destination: Destination,
-    /// Reverse-path; `None` is `<>`. Of a row that cannot be read as well.
+    /// The reverse-path; `None` is `<>`, or unknown when the row is unreadable.
     pub reverse_path: Option<Path>,
-    /// Those still to do. None when the row cannot be read.
+    /// The recipients that are not settled; empty when the row is unreadable.
     pub recipients: Vec<QueuedRecipient>,
-    /// BODY=8BITMIME.
+    /// Whether BODY=8BITMIME was declared.
     pub eight_bit: bool,
-    /// ENVID.
+    /// ENVID (RFC 3461 §4.4).
     pub envelope_id: Option<EnvelopeId>,
-    /// RET.
+    /// RET (RFC 3461 §4.3).
     pub ret: Option<Return>,
-    /// How often it was taken.
+    /// How often the row was taken.
     pub attempts: u32,
-    /// When the message came in, seconds since 1970.
+    /// When the message was queued, seconds since 1970.
     pub queued_at: i64,
-    /// When it is due next, seconds since 1970.
+    /// When the row is next due, seconds since 1970.
     pub due_at: i64,
-    /// Until when the worker that took it held it when this was read; `None` while nobody did. One that is gone holds it as well.
+    /// End of the lease at the time of this read, seconds since 1970; `None` while no worker holds the row. A dead
+    /// worker holds it too.
     pub held_until: Option<i64>,
     /// Octets of the body.
     pub octets: u64,
-    /// Why it was set aside.
+    /// Why the row was set aside.
     pub set_aside: Option<String>,
 }
 
 impl QueueRow {
-    /// The envelope for some of its recipients.
+    /// Returns the envelope for some of its recipients.
     pub fn envelope(&self, recipients: Vec<Recipient>) -> Envelope {
         Envelope {
             reverse_path: self.reverse_path.clone(),
@@ -132,44 +134,44 @@ impl QueueRow {
     }
 }
 
-/// The right to one row, for as long as no other worker has taken it.
+/// The right to one row, valid until another worker takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     pub(crate) key: RowKey,
     pub(crate) id: QueueId,
-    /// Which taking of the row this is.
+    /// The number of this taking.
     pub(crate) attempt: u32,
 }
 
-/// A row that was taken, and the right to it.
+/// A taken row, and the claim to it.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// As it is now, this taking counted.
+    /// The row, with this taking counted.
     pub row: QueueRow,
-    /// To be presented with all that is done to it.
+    /// The claim, presented with every operation on the row.
     pub claim: Claim,
 }
 
-/// What a worker can take.
+/// The limits of a taking.
 #[derive(Clone, Debug)]
 pub struct Take {
-    /// Seconds since 1970.
+    /// The time, seconds since 1970.
     pub now: i64,
-    /// Rows at most.
+    /// Most rows.
     pub most: usize,
-    /// How long each is the worker's own, seconds.
+    /// Length of each lease, seconds.
     pub lease_seconds: i64,
-    /// Rows of one destination at most, with those that run already.
+    /// Most rows of one destination, running attempts included.
     pub per_destination: usize,
-    /// How many attempts run, by destination.
+    /// Number of running attempts by destination.
     pub running: HashMap<Destination, usize>,
-    /// Rows whose attempts this worker has under way. They are not taken, also when their leases have ended: a worker that
-    /// was frozen after a message was handed over has its outcome still to read, and must not send it once more.
+    /// Rows whose attempts run in this worker. They are not taken even after their leases ended: a worker that was
+    /// frozen after it handed over a message has yet to read the outcome, and must not send the message again.
     pub held: HashSet<RowKey>,
 }
 
 impl Take {
-    /// Up to `most`, whatever their destinations.
+    /// Makes limits of `most` rows, whatever their destinations.
     pub fn any(now: i64, most: usize, lease_seconds: i64) -> Self {
         Self { now, most, lease_seconds, per_destination: usize::MAX, running: HashMap::new(), held: HashSet::new() }
     }
@@ -179,43 +181,45 @@ impl Take {
         self.running.get(destination).is_none_or(|running| *running < self.per_destination)
     }
 
-    /// Counts one that is taken.
+    /// Counts a taken row.
     pub(crate) fn count(&mut self, destination: &Destination) {
         self.most = self.most.saturating_sub(1);
         *self.running.entry(destination.clone()).or_default() += 1;
     }
 }
 
-/// What an attempt leaves to do.
+/// The state of a row after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// Those still to do; none removes the row.
+    /// The recipients that are not settled; without any, the row is removed.
     pub recipients: Vec<QueuedRecipient>,
-    /// When they are due, seconds since 1970.
+    /// When they are next due, seconds since 1970.
     pub due_at: i64,
     /// The time of the settling, seconds since 1970.
     pub now: i64,
 }
 
-/// The queue's rows. Same engines, same durability as the messages. What a delivery causes comes in with the delivery's
-/// own batch instead, by [`Op::Enqueue`](crate::Op::Enqueue) and [`Op::RememberReply`](crate::Op::RememberReply).
+/// The rows of the queue, with the same engines and durability as messages. Messages that a delivery causes are queued
+/// by the delivery's own batch, with [`Op::Enqueue`](crate::Op::Enqueue) and
+/// [`Op::RememberReply`](crate::Op::RememberReply).
 pub trait QueueStore: Send + Sync + 'static {
-    /// Puts a message in; durable when it resolves. The same id again changes nothing.
+    /// Queues a message; durable when it resolves. A repeated id changes nothing.
     fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Takes rows that are due and that no worker holds, the longest due first. Counts the taking, durably. Sets aside what
-    /// it cannot read and what was taken too often without an outcome.
+    /// Takes due rows that no worker holds, the longest due first, and counts the taking durably. Sets aside unreadable
+    /// rows, and rows taken too often without an outcome.
     fn take_due(&self, take: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>>;
 
-    /// The body of a row. Damaged when it cannot be read; gone when the row is.
+    /// Returns the body of a row. Damaged when it cannot be read; gone when the row is gone.
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>>;
 
-    /// Proves that the row is still the worker's own, and will be for `lease_seconds` from `now` (less a minute). Fenced when
-    /// another worker has taken or settled it: nothing may be sent any more.
+    /// Proves that the row is still the worker's, for at least `lease_seconds` from `now` less a minute. Fenced when
+    /// another worker has taken or settled it: then nothing may be sent.
     fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>>;
 
-    /// Records what a part of an attempt came to: those who are left, tried or not, and what the part caused, both or neither.
-    /// The taking goes on, until `held_until` at least, seconds since 1970. Fenced as in [`QueueStore::settle`].
+    /// Records the result of a part of an attempt: the recipients that are left, tried or not, and the messages it
+    /// caused, both or neither. The taking continues at least until `held_until`, seconds since 1970. Fenced as in
+    /// [`QueueStore::settle`].
     fn advance(
         &self,
         claim: Claim,
@@ -224,21 +228,21 @@ pub trait QueueStore: Send + Sync + 'static {
         caused: Vec<Outgoing>,
     ) -> BoxFuture<'_, Result<(), LeaseError>>;
 
-    /// Ends a taking: puts the row back with what is left and puts in what the attempt caused, both or neither. Fenced when
-    /// the row is not the worker's own any more; nothing is changed then.
+    /// Ends a taking: stores the remaining recipients and queues the messages that the attempt caused, both or neither.
+    /// Fenced, without a change, when the row is no longer the worker's.
     fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>>;
 
-    /// All rows, those set aside too, oldest first, at most `most`.
+    /// Returns all rows, set-aside ones included, oldest first, at most `most`.
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
 
-    /// The earliest time after `after` at which a row becomes due or a lease ends, seconds since 1970.
+    /// Returns the earliest time after `after` at which a row becomes due or a lease ends, seconds since 1970.
     fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>>;
 
-    /// Ticks after messages came in, however they did. Lossy: truth is `take_due`.
+    /// Ticks after messages were queued, by any way. May skip ticks: `take_due` is authoritative.
     fn arrivals(&self) -> watch::Receiver<u64>;
 }
 
-/// Recipients by destination, in the order in which the destinations come.
+/// Groups recipients by destination, in the order of first occurrence.
 pub(crate) fn by_destination(recipients: &[Recipient]) -> Vec<(Destination, Vec<QueuedRecipient>)> {
     let mut rows: Vec<(Destination, Vec<QueuedRecipient>)> = Vec::new();
     let mut places: HashMap<Destination, usize> = HashMap::new();
@@ -255,7 +259,7 @@ pub(crate) fn by_destination(recipients: &[Recipient]) -> Vec<(Destination, Vec<
     rows
 }
 
-/// The part of a row that an engine keeps as octets.
+/// The part of a row that an engine stores as octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeptEnvelope {
     pub(crate) reverse_path: Option<Path>,
@@ -276,13 +280,13 @@ impl KeptEnvelope {
         }
     }
 
-    /// With the version of the layout before it.
+    /// Encodes the row, with the version of the layout first.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let encoded = postcard::to_extend(self, vec![ROW_VERSION]);
         encoded.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
-    /// The error is why the row has to be set aside.
+    /// Decodes a row. The error is the reason why the row is set aside.
     pub(crate) fn decode(octets: &[u8]) -> Result<Self, String> {
         match octets.split_first() {
             Some((&ROW_VERSION, rest)) => postcard::from_bytes(rest).map_err(|error| format!("unreadable: {error}")),
@@ -292,7 +296,7 @@ impl KeptEnvelope {
     }
 }
 
-/// Why a row is set aside that was taken too often without an outcome.
+/// Returns the reason for setting aside a row that was taken too often without an outcome.
 pub(crate) fn unsettled(takings: u32) -> String {
     format!("taken {takings} times in a row without an outcome: each attempt crashed or was cut off")
 }

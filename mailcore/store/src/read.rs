@@ -1,4 +1,4 @@
-//! Reads: which messages of a mailbox, and which columns of them.
+//! Reads: the selection of messages and of their columns.
 
 use std::ops::BitOr;
 
@@ -9,13 +9,13 @@ use crate::{MailboxInfo, MessageMeta, Modseq, StoreError, Uid, UidSet};
 
 /// A moment in an account's history: the state after the batch with this modseq.
 ///
-/// A read that is given a token answers from that state or a later one, or not at all (unavailable): what a client was
-/// told once, it sees again, also at another node.
+/// A read with a token answers from that state or a later one, or is unavailable. A client thus always sees what it saw
+/// before, also at another node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Token(pub Modseq);
 
 impl Token {
-    /// Unavailable when an account's state is older than this.
+    /// Unavailable when the account's state is older than this.
     pub(crate) fn reached_by(self, now: Self) -> Result<(), StoreError> {
         match now >= self {
             true => Ok(()),
@@ -24,31 +24,31 @@ impl Token {
     }
 }
 
-/// Which messages of a mailbox.
+/// A selection of messages in a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Those in the set that are there.
+    /// The messages in the set that exist.
     Uids(UidSet),
-    /// Those with a greater modseq, and the UIDs expunged after it (RFC 7162 §3.2.6). After `Modseq(0)`: all that are
-    /// there, and no expunged ones.
+    /// Messages with a greater modseq, and UIDs expunged after it (RFC 7162 §3.2.6). After `Modseq(0)`: all messages,
+    /// and no expunged UIDs.
     ChangedSince(Modseq),
-    /// Those with the highest UIDs, at most this many.
+    /// At most this many messages, those with the highest UIDs.
     Last(u32),
 }
 
 impl Which {
-    /// All messages of the mailbox.
+    /// Selects all messages of the mailbox.
     pub fn all() -> Self {
         Self::ChangedSince(Modseq(0))
     }
 }
 
-/// A set of columns that were derived from the message when it came in (see [`Derived`]).
+/// A set of columns derived from the message when it was added (see [`Derived`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Columns(u8);
 
 impl Columns {
-    /// Nothing but [`MessageMeta`].
+    /// No columns, only [`MessageMeta`].
     pub const NONE: Self = Self(0);
     /// [`Derived::sent`].
     pub const SENT: Self = Self(1);
@@ -63,17 +63,17 @@ impl Columns {
     /// [`Derived::fields`].
     pub const FIELDS: Self = Self(1 << 5);
 
-    /// Whether all of `other` are in the set.
+    /// Whether the set contains all of `other`.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether no column is asked for.
+    /// Whether the set is empty.
     pub fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// What is asked for of a whole set of columns.
+    /// Returns the selected columns of a full set.
     pub(crate) fn pick(self, all: &Derived) -> Derived {
         let mut picked = Derived::default();
         if self.has(Self::SENT) {
@@ -109,22 +109,22 @@ impl BitOr for Columns {
 /// One message of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What is known without the body.
+    /// The metadata.
     pub meta: MessageMeta,
-    /// The columns asked for, the others empty; `None` when none was. A column that is empty although it was asked for is
-    /// not kept: the body has to be read.
+    /// The selected columns, the others empty; `None` when none was selected. A selected column that is empty is not
+    /// kept: the caller must read the body.
     pub derived: Option<Box<Derived>>,
 }
 
-/// What a read found, all of one moment.
+/// The result of a read, all of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
     /// The mailbox.
     pub info: MailboxInfo,
-    /// Its messages, ascending UID.
+    /// Its messages, in ascending order of UID.
     pub rows: Vec<Row>,
-    /// Expunged after the modseq of [`Which::ChangedSince`], ascending; empty for other reads.
+    /// UIDs expunged after the modseq of [`Which::ChangedSince`], ascending; empty for other reads.
     pub expunged: Vec<Uid>,
-    /// The moment.
+    /// The moment of the read.
     pub token: Token,
 }

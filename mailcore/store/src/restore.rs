@@ -1,12 +1,13 @@
-//! Import and removal: mailboxes and messages that keep the numbers of another server, and accounts that go.
+//! Import and removal: mailboxes and messages that keep the numbers of another server, and deleted accounts.
 //!
-//! A client keeps what it knows under mailbox name, UIDVALIDITY and UID (RFC 3501 §2.3.1.1). Nothing restored may make one
-//! such triple stand for two messages, now or after a later rename. What decides:
+//! A client caches messages by mailbox name, UIDVALIDITY and UID (RFC 3501 §2.3.1.1). No restored item may make one
+//! such triple refer to two messages, now or after a later rename:
 //!
-//! - UIDs: `uid_used` is the highest UID that ever was a message of the mailbox. What is restored lies above it.
-//! - UIDVALIDITY: numbers from the account's counter are all different, so only those that come in from outside can meet one
-//!   that is there. Whatever a mailbox had when it was deleted or renamed is retired, and nothing at or below that comes in.
-//!   Two mailboxes that come in with one number (some servers give it to all) are marked: when one of them is renamed it
+//! * UIDs: `uid_used` is the highest UID that any message of the mailbox ever had. Restored UIDs are above it.
+//! * UIDVALIDITY: numbers from the account's counter are all different, so only imported ones can collide. The number
+//!   of a deleted or renamed mailbox is retired, and imports at or below it are refused. Two mailboxes imported with
+//!   one number (some servers give it to all) are marked: when one of them is renamed it gets a new number, because it
+//!   may take the name of the other.
 //!   gets a new number, as it may take the name of the other.
 
 use crate::account::{Account, Mailbox};
@@ -14,21 +15,21 @@ use crate::interpret::{AccountRows, Run};
 use crate::{ApplyError, Effect, MailboxId, MailboxName, MessageMeta, Op, SpecialUse, Uid, UidValidity};
 
 impl Mailbox {
-    /// Takes a UID that a message had elsewhere.
+    /// Takes the UID that a message had elsewhere.
     fn use_uid(&mut self, uid: Uid) -> Result<(), ApplyError> {
         if uid.get() <= self.uid_used || uid == Uid::LAST {
             return Err(ApplyError::Refused(format!("UID {uid} cannot be given in mailbox {} any more", self.name)));
         }
         self.uid_used = uid.get();
         self.uid_last = self.uid_last.max(uid.get());
-        // It was shown to its reader elsewhere (RFC 3501 §2.3.2).
+        // The message was shown to its reader elsewhere (RFC 3501 §2.3.2).
         self.recent_from = self.recent_from.max(self.uid_next());
         Ok(())
     }
 }
 
 impl Account {
-    /// Before a mailbox goes, or loses its name.
+    /// Retires the UIDVALIDITY of a mailbox that is deleted or renamed.
     pub(crate) fn retire_validity(&mut self, mailbox: &Mailbox) {
         if mailbox.uid_used > 0 {
             self.uid_validity_retired = self.uid_validity_retired.max(mailbox.uid_validity.get());
@@ -59,7 +60,7 @@ impl Account {
         }
     }
 
-    /// Of a mailbox that never had a message.
+    /// Sets the UIDVALIDITY of a mailbox that never had a message.
     fn set_validity(&mut self, id: MailboxId, uid_validity: UidValidity) -> Result<(), ApplyError> {
         if uid_validity.get() <= self.uid_validity_retired {
             return Err(ApplyError::Refused(format!("UIDVALIDITY {uid_validity} may have been in use here before")));
@@ -76,8 +77,8 @@ impl Account {
         Ok(())
     }
 
-    /// Gives a special use to a mailbox. Two with the same use would leave clients to guess, so it leaves one that never
-    /// held a message, and stays with one that did.
+    /// Gives a special use to a mailbox. Two with the same use would confuse clients, so a mailbox that never had a
+    /// message loses it, and one with messages keeps it.
     fn move_special_use(&mut self, to: MailboxId, special_use: SpecialUse) -> Result<(), ApplyError> {
         let holder = self.mailboxes.iter().find(|(_, mailbox)| mailbox.special_use == Some(special_use));
         match holder.map(|(id, mailbox)| (*id, mailbox.uid_used)) {
@@ -92,7 +93,7 @@ impl Account {
 }
 
 impl<R: AccountRows> Run<'_, R> {
-    /// See [`Op::RestoreMailbox`].
+    /// Applies [`Op::RestoreMailbox`].
     pub(crate) fn restore_mailbox(&mut self, op: &Op) -> Result<Effect, ApplyError> {
         let Op::RestoreMailbox { name, uid_validity, uid_next, special_use, subscribed } = op else {
             return Ok(Effect::Done);
@@ -107,7 +108,7 @@ impl<R: AccountRows> Run<'_, R> {
         Ok(self.account.info(id).map_or(Effect::Done, |info| Effect::Mailbox(Box::new(info))))
     }
 
-    /// See [`Op::Restore`].
+    /// Applies [`Op::Restore`].
     pub(crate) fn restore(&mut self, op: &Op) -> Result<Effect, ApplyError> {
         let Op::Restore { mailbox, uid, modseq, flags, internal_date, body } = op else { return Ok(Effect::Done) };
         let id = self.account.find(mailbox).ok_or_else(|| ApplyError::NoMailbox(mailbox.to_string()))?;
@@ -120,7 +121,7 @@ impl<R: AccountRows> Run<'_, R> {
         Ok(Effect::Appended { mailbox: id, uid_validity: self.account.mailbox(id)?.uid_validity, uid })
     }
 
-    /// See [`Op::DeleteAccount`].
+    /// Applies [`Op::DeleteAccount`].
     pub(crate) fn delete_account(&mut self) -> Result<Effect, ApplyError> {
         let mailboxes: Vec<MailboxId> = self.account.mailboxes.keys().copied().collect();
         for id in mailboxes {

@@ -1,151 +1,152 @@
-//! What the nodes of a site share beside mail and directory: audit, jobs, plans, web sessions, sign-in counts, tokens.
+//! State that the nodes of a site share beside mail and directory: audit, jobs, plans, web sessions, sign-in counts,
+//! tokens.
 //!
-//! Records stand in a named space, under a key, with a version that each write changes: compare and set is how two nodes
-//! agree. Entries of a log are only ever added. A list of changes is applied whole or not at all, and is durable when
-//! it resolves `Ok`. Time is an argument: an engine has no clock.
+//! A record has a key in a named space, and a version that each write changes: nodes agree by compare and set. Log
+//! entries are only ever added. A list of changes is applied as a whole or not at all, and is durable when it resolves
+//! `Ok`. Time is an argument: engines have no clock.
 
 use bytes::Bytes;
 
 use crate::{BoxFuture, StoreError};
 
-/// Longest key or subject, in octets: a DN or a digest fits many times.
+/// Longest key or subject, octets: several times a DN or a digest.
 pub const STATE_KEY_OCTETS_MAX: usize = 1024;
-/// Largest value of any space and entry of any log, in octets. What is larger is kept in pieces.
+/// Largest value of any space and entry of any log, octets. Larger content is stored in pieces.
 pub const STATE_VALUE_OCTETS_MAX: usize = 1024 * 1024;
-/// Most changes in one list: a file of 64 MiB in pieces of 1 MiB, and what describes it.
+/// Most changes in one list: a file of 64 MiB in pieces of 1 MiB, and its description.
 pub const STATE_CHANGES_MAX: usize = 80;
-/// Most records or entries that one read returns.
+/// Most records or entries in one read.
 pub const STATE_READ_MAX: usize = 1000;
 
-/// A kind of record and its bounds. A constant of the room that owns the records.
+/// A kind of record and its bounds: a constant of the room that owns the records.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StateSpace {
-    /// Unique among all spaces; stands in the database.
+    /// The name, unique among all spaces; stored in the database.
     pub name: &'static str,
     /// Most records at once, expired ones not counted.
     pub records_max: usize,
-    /// Largest value, in octets; at most [`STATE_VALUE_OCTETS_MAX`].
+    /// Largest value, octets; at most [`STATE_VALUE_OCTETS_MAX`].
     pub octets_max: usize,
-    /// What a new record meets in a full space.
+    /// What happens to a new record in a full space.
     pub when_full: WhenFull,
 }
 
-/// What a new record meets in a full space.
+/// What happens to a new record in a full space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is refused with [`StateError::Full`].
+    /// The record is refused with [`StateError::Full`].
     Refuse,
-    /// The record that was not written for the longest time makes room.
+    /// The least recently written record is removed.
     RemoveOldest,
 }
 
-/// A log and its bound. A constant of the room that owns the entries. Nothing removes an entry.
+/// A log and its bound: a constant of the room that owns the entries. Entries are never removed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StateLog {
-    /// Unique among all logs; stands in the database.
+    /// The name, unique among all logs; stored in the database.
     pub name: &'static str,
-    /// Largest entry, in octets; at most [`STATE_VALUE_OCTETS_MAX`].
+    /// Largest entry, octets; at most [`STATE_VALUE_OCTETS_MAX`].
     pub octets_max: usize,
 }
 
-/// The version of a record: differs from that of every other write of this engine, also after a removal.
+/// The version of a record: different for every write of this engine, also after a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateVersion(pub(crate) u64);
 
 impl From<u64> for StateVersion {
-    /// From what [`StateStore::change`] returned for a put.
+    /// Converts the number that [`StateStore::change`] returned for a put.
     fn from(version: u64) -> Self {
         Self(version)
     }
 }
 
-/// A record as it was read.
+/// A record as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateRecord {
-    /// Its key within the space.
+    /// The key within the space.
     pub key: String,
-    /// Name it in [`Expect::Version`] to change exactly what was read.
+    /// The version, which [`Expect::Version`] compares with.
     pub version: StateVersion,
-    /// Seconds since 1970 from which it counts as absent; `None` is never.
+    /// When the record expires, seconds since 1970; `None` is never.
     pub expires: Option<i64>,
-    /// What its owner put there.
+    /// The value, opaque to the engine.
     pub value: Bytes,
 }
 
 /// An entry of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// Ascending in the order of commits, with gaps.
+    /// The sequence number: ascending in the order of commits, with gaps.
     pub sequence: u64,
-    /// What it is about, for [`StateStore::entries`].
+    /// The subject, which [`StateStore::entries`] can select.
     pub subject: String,
-    /// What its owner put there.
+    /// The value, opaque to the engine.
     pub value: Bytes,
 }
 
-/// What must be so for a change to be made.
+/// The condition of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing: the last write wins.
+    /// No condition: the last write wins.
     Any,
-    /// There is no such record, or it has expired.
+    /// The record must be absent or expired.
     Absent,
-    /// The record has this version and has not expired.
+    /// The record must have this version and not be expired.
     Version(StateVersion),
 }
 
 /// One change of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateChange {
-    /// Makes or replaces a record.
+    /// Creates or replaces a record.
     Put {
-        /// Where.
+        /// The space.
         space: &'static StateSpace,
-        /// Key within the space.
+        /// The key within the space.
         key: String,
-        /// Condition.
+        /// The condition.
         expect: Expect,
-        /// The whole new value.
+        /// The new value.
         value: Bytes,
-        /// Seconds since 1970 from which it counts as absent.
+        /// When the record expires, seconds since 1970; `None` is never.
         expires: Option<i64>,
     },
-    /// Removes a record; removing none is no error under [`Expect::Any`].
+    /// Removes a record. Removing an absent one is not an error under [`Expect::Any`].
     Remove {
-        /// Where.
+        /// The space.
         space: &'static StateSpace,
-        /// Key within the space.
+        /// The key within the space.
         key: String,
-        /// Condition.
+        /// The condition.
         expect: Expect,
     },
     /// Adds an entry at the end of a log.
     Append {
-        /// To which log.
+        /// The log.
         log: &'static StateLog,
-        /// What it is about.
+        /// The subject.
         subject: String,
-        /// The entry.
+        /// The value.
         value: Bytes,
     },
 }
 
-/// Why nothing of a list of changes was applied, or nothing read.
+/// Why no change of a list was applied, or nothing was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// A record is not as the change expects: read again, decide again.
+    /// A record is not as expected: read it again and decide anew.
     #[error("changed meanwhile")]
     Conflict,
-    /// The space has all the records it may have.
+    /// The space is full.
     #[error("no room for another record of {0}")]
     Full(&'static str),
-    /// A key, a value or the list is larger than it may be.
+    /// A key, a value or the list exceeds its bound.
     #[error("too large: {0}")]
     TooLarge(&'static str),
-    /// Cannot be done now. After a change it may have been done: its conditions make asking again safe.
+    /// The store cannot do this now. A change may have been made; its conditions make a repetition safe.
     #[error("state unavailable: {0}")]
     Unavailable(String),
-    /// What was stored cannot be read.
+    /// The stored data is damaged.
     #[error("damaged: {0}")]
     Damaged(String),
 }
@@ -159,13 +160,13 @@ impl From<StoreError> for StateError {
     }
 }
 
-/// The border to the engine. Shared as `Arc<dyn StateStore>`.
+/// The interface of an engine, shared as `Arc<dyn StateStore>`.
 pub trait StateStore: Send + Sync + 'static {
     /// Applies all changes or none; durable when it resolves `Ok`. Later changes of the list see earlier ones. Returns
     /// the version of each put and the sequence of each append, zero for a removal. `now` is in seconds since 1970.
     fn change(&self, changes: Vec<StateChange>, now: i64) -> BoxFuture<'_, Result<Vec<u64>, StateError>>;
 
-    /// A record that has not expired at `now`.
+    /// Returns a record that has not expired at `now`.
     fn record(
         &self,
         space: &'static StateSpace,
@@ -173,7 +174,7 @@ pub trait StateStore: Send + Sync + 'static {
         now: i64,
     ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>>;
 
-    /// Records that have not expired at `now`, ascending by key from behind `after`, at most `most` (and
+    /// Returns records that have not expired at `now`, in ascending order of keys after `after`, at most `most` (and
     /// [`STATE_READ_MAX`]).
     fn records(
         &self,
@@ -183,8 +184,8 @@ pub trait StateStore: Send + Sync + 'static {
         now: i64,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>>;
 
-    /// Entries of a log, of one subject or of all, newest first from before the sequence `before`, at most `most` (and
-    /// [`STATE_READ_MAX`]).
+    /// Returns entries of a log, of one subject or of all, newest first from before the sequence `before`, at most
+    /// `most` (and [`STATE_READ_MAX`]).
     fn entries(
         &self,
         log: &'static StateLog,
@@ -195,7 +196,7 @@ pub trait StateStore: Send + Sync + 'static {
 }
 
 impl StateChange {
-    /// Makes or replaces a record.
+    /// Makes a change that creates or replaces a record.
     pub fn put(
         space: &'static StateSpace,
         key: impl Into<String>,
@@ -206,17 +207,17 @@ impl StateChange {
         Self::Put { space, key: key.into(), expect, value: value.into(), expires }
     }
 
-    /// Removes a record.
+    /// Makes a change that removes a record.
     pub fn remove(space: &'static StateSpace, key: impl Into<String>, expect: Expect) -> Self {
         Self::Remove { space, key: key.into(), expect }
     }
 
-    /// Adds an entry to a log.
+    /// Makes a change that adds an entry to a log.
     pub fn append(log: &'static StateLog, subject: impl Into<String>, value: impl Into<Bytes>) -> Self {
         Self::Append { log, subject: subject.into(), value: value.into() }
     }
 
-    /// Octets that it brings.
+    /// Returns the octets of the value.
     pub(crate) fn octets(&self) -> usize {
         match self {
             Self::Put { key, value, .. } => key.len() + value.len(),
@@ -241,7 +242,7 @@ impl StateChange {
     }
 }
 
-/// Refuses what is beyond the bounds, before any engine looks at it.
+/// Checks the bounds, before an engine sees the changes.
 pub(crate) fn check(changes: &[StateChange]) -> Result<(), StateError> {
     if changes.len() > STATE_CHANGES_MAX {
         return Err(StateError::TooLarge("the list of changes"));

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 pub struct Uid(pub NonZeroU32);
 
 impl Uid {
-    /// The first one of a mailbox.
+    /// The first UID of a mailbox.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
-    /// The last one there can be.
+    /// The highest UID.
     pub const LAST: Self = Self(NonZeroU32::MAX);
 
-    /// `None` for zero.
+    /// Makes a UID; `None` for zero.
     pub const fn new(number: u32) -> Option<Self> {
         match NonZeroU32::new(number) {
             Some(number) => Some(Self(number)),
@@ -24,12 +24,12 @@ impl Uid {
         }
     }
 
-    /// As number.
+    /// Returns the number.
     pub const fn get(self) -> u32 {
         self.0.get()
     }
 
-    /// The one after it; `None` at the end of the numbers.
+    /// Returns the next UID; `None` after the highest.
     pub const fn next(self) -> Option<Self> {
         match self.0.checked_add(1) {
             Some(number) => Some(Self(number)),
@@ -44,12 +44,12 @@ impl std::fmt::Display for Uid {
     }
 }
 
-/// RFC 3501 §2.3.1.1; from a counter of the account that only grows.
+/// A UIDVALIDITY (RFC 3501 §2.3.1.1), from an ascending counter of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UidValidity(pub NonZeroU32);
 
 impl UidValidity {
-    /// As number.
+    /// Returns the number.
     pub const fn get(self) -> u32 {
         self.0.get()
     }
@@ -61,22 +61,23 @@ impl std::fmt::Display for UidValidity {
     }
 }
 
-/// Ascending, disjoint, not adjacent ranges of UIDs, both ends included.
+/// A set of UIDs: ascending, disjoint, non-adjacent ranges, both ends included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UidSet(Vec<(u32, u32)>);
 
 impl UidSet {
-    /// Every UID.
+    /// Returns the set of all UIDs.
     pub fn all() -> Self {
         Self(vec![(1, u32::MAX)])
     }
 
-    /// From single UIDs in any order.
+    /// Makes a set of single UIDs in any order.
     pub fn from_uids(uids: impl IntoIterator<Item = Uid>) -> Self {
         Self::from_ranges(uids.into_iter().map(|uid| (uid, uid)))
     }
 
-    /// From ranges in any order, overlapping or not; the ends of one may stand in either order (RFC 3501 §9 seq-range).
+    /// Makes a set of ranges in any order, overlapping or not; the ends of each may be in either order (RFC 3501 §9
+    /// seq-range).
     pub fn from_ranges(ranges: impl IntoIterator<Item = (Uid, Uid)>) -> Self {
         let mut sorted: Vec<(u32, u32)> = ranges.into_iter().map(|(a, b)| (a.min(b).get(), a.max(b).get())).collect();
         sorted.sort_unstable();
@@ -90,11 +91,11 @@ impl UidSet {
         Self(merged)
     }
 
-    /// Adds one.
+    /// Adds one UID.
     pub fn insert(&mut self, uid: Uid) {
         let number = uid.get();
         match self.0.last_mut() {
-            // The usual case: UIDs come ascending.
+            // The usual case: UIDs come in ascending order.
             Some(last) if last.1.checked_add(1) == Some(number) => last.1 = number,
             Some(last) if last.1 >= number => {
                 if !self.contains(uid) {
@@ -108,7 +109,7 @@ impl UidSet {
         }
     }
 
-    /// Adds those of another set.
+    /// Adds the UIDs of another set.
     pub fn extend(&mut self, other: &Self) {
         if other.is_empty() {
             return;
@@ -117,29 +118,29 @@ impl UidSet {
         *self = Self::from_ranges(ranges);
     }
 
-    /// Whether it holds `uid`.
+    /// Whether the set contains `uid`.
     pub fn contains(&self, uid: Uid) -> bool {
         let number = uid.get();
         let after = self.0.partition_point(|range| range.0 <= number);
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|range| number <= range.1)
     }
 
-    /// The ranges.
+    /// Returns the ranges.
     pub fn ranges(&self) -> &[(u32, u32)] {
         &self.0
     }
 
-    /// Each UID, ascending. A range from a client may be as long as the numbers go: only for sets of known size.
+    /// Returns each UID in ascending order. A client's range may span all numbers: use only for sets of known size.
     pub fn iter(&self) -> impl Iterator<Item = Uid> + '_ {
         self.0.iter().flat_map(|range| range.0..=range.1).filter_map(Uid::new)
     }
 
-    /// How many UIDs are in it.
+    /// Returns the number of UIDs in the set.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|range| u64::from(range.1 - range.0) + 1).sum()
     }
 
-    /// Whether nothing is in it.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -152,7 +153,7 @@ impl FromIterator<Uid> for UidSet {
 }
 
 impl std::fmt::Display for UidSet {
-    /// As RFC 3501 §9 `sequence-set`; the empty set has no such form and prints nothing.
+    /// Writes a `sequence-set` (RFC 3501 §9). The empty set has no such form and writes nothing.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, (low, high)) in self.0.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };

@@ -1,4 +1,4 @@
-//! What every engine does: each op, each refusal, the numbers. Run on both engines.
+//! Rules that every engine keeps: each op, each refusal, the numbers. Run on both engines.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 #[macro_use]
@@ -57,12 +57,12 @@ async fn a_new_account_has_its_mailboxes(one: One) {
     assert!(first.subscribed_only.is_empty() && first.octets == 0 && first.last_logins.is_empty());
     one.done(append("INBOX", "a")).await;
     for (before, after) in first.mailboxes.iter().zip(one.snapshot().await.mailboxes) {
-        assert_eq!((before.id, before.uid_validity), (after.id, after.uid_validity), "a look does not change them");
+        assert_eq!((before.id, before.uid_validity), (after.id, after.uid_validity), "reading does not change them");
         assert!(before.highest_modseq > Modseq(0) && before.uid_next == Uid::FIRST);
     }
 }
 
-/// RFC 3501 §2.3.1.1: a mailbox made anew under an old name has a greater UIDVALIDITY, even if the clock was set back.
+/// RFC 3501 §2.3.1.1: a recreated mailbox has a greater UIDVALIDITY, even if the clock was set back.
 async fn uidvalidity_only_grows(one: One) {
     let mut last = 0;
     for now in [1_000_000, 1_000_000, 5, 2_000_000, 1] {
@@ -98,7 +98,7 @@ async fn mailboxes_are_deleted(one: One) {
     assert_eq!(one.snapshot().await.octets, 3);
     assert_eq!(read(&one, id).await, Err(StoreError::Gone));
     one.done(create("a")).await;
-    assert_ne!(one.id("a").await, id, "a key is never used again");
+    assert_ne!(one.id("a").await, id, "a key is never reused");
     assert!(one.changes("a", 0).await.messages.is_empty());
     assert_eq!(one.refused(delete("b")).await, ApplyError::NoMailbox("b".into()));
     assert!(matches!(one.refused(delete("INBOX")).await, ApplyError::Refused(_)));
@@ -118,7 +118,7 @@ async fn mailboxes_are_renamed(one: One) {
     assert_eq!((before.id, before.uid_validity, before.messages), (after.id, after.uid_validity, after.messages));
     assert_eq!(one.listing("x/y/b").await, ["1 x"]);
 
-    // A name may move up into the place of one that was deleted, over its own children's old names.
+    // A name may move up into the place of a deleted one, over its own children's old names.
     one.apply(vec![create("p/p/p/q"), delete("p"), rename("p/p", "p")]).await.unwrap();
     let names: Vec<String> = one.names().await.into_iter().filter(|text| text.starts_with('p')).collect();
     assert_eq!(names, ["p", "p/p", "p/p/q"]);
@@ -184,7 +184,7 @@ async fn messages_are_appended(one: One) {
     assert_eq!(inbox.highest_modseq, applied.modseq);
     assert_eq!(one.listing("INBOX").await, ["1 \\Seen $Fwd one", "2 two!"]);
     let next = one.apply(vec![append("INBOX", "")]).await.unwrap();
-    assert_eq!(next.modseq.0, applied.modseq.0 + 1, "one for each batch");
+    assert_eq!(next.modseq.0, applied.modseq.0 + 1, "one modseq per batch");
     assert_eq!(one.listing("INBOX").await[2], "3 ");
     assert_eq!(one.refused(append("nowhere", "x")).await, ApplyError::NoMailbox("nowhere".into()));
 }
@@ -195,7 +195,7 @@ async fn default_mailboxes_come_back(one: One) {
     one.apply(vec![append("Sent", "s"), append("Junk", "j")]).await.unwrap();
     assert_eq!(one.mailbox("Sent").await.special_use, Some(SpecialUse::Sent));
     assert_eq!(one.mailbox("Spam").await.special_use, Some(SpecialUse::Junk));
-    assert_eq!(one.mailbox("Junk").await.special_use, None, "the use stays with the renamed one");
+    assert_eq!(one.mailbox("Junk").await.special_use, None, "the renamed mailbox keeps the use");
     let mut filed = append("courses/mail", "c");
     if let Op::Append { create, .. } = &mut filed {
         *create = true;
@@ -220,7 +220,7 @@ async fn flags_are_stored(one: One) {
     let effect = one.done(store(&[1, 2, 9], FlagChange::Add(flags("\\Seen")))).await;
     let changes = one.changes("INBOX", before.0).await;
     assert_sound(&one.changes("INBOX", 0).await);
-    assert_eq!(changes.messages.len(), 1, "what was so already keeps its modseq");
+    assert_eq!(changes.messages.len(), 1, "a message that had the flag keeps its modseq");
     assert_eq!(changes.messages[0].modseq, Modseq(before.0 + 1));
     let all = one.changes("INBOX", 0).await.messages;
     assert_eq!(effect, Effect::Stored { messages: all[..2].to_vec(), modified: vec![] });
@@ -350,7 +350,11 @@ async fn tombstones_tell_what_is_gone(one: One) {
     assert_eq!(told(one.changes("INBOX", start + 2).await), (vec![3, 7], vec![]));
     assert_eq!(told(one.changes("INBOX", start + 3).await), (vec![7], vec![]));
     assert_eq!(told(one.changes("INBOX", start + 4).await), (vec![], vec![]));
-    assert_eq!(told(one.changes("INBOX", 0).await), (vec![3, 4, 6, 7], vec![]), "from nothing there is nothing gone");
+    assert_eq!(
+        told(one.changes("INBOX", 0).await),
+        (vec![3, 4, 6, 7], vec![]),
+        "after zero, nothing is reported as expunged"
+    );
     assert_eq!(told(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
 }
 
@@ -436,13 +440,17 @@ async fn a_batch_id_is_remembered(one: One) {
     assert_eq!(one.listing("INBOX").await.len(), 2);
     let other = account(8);
     send(other, now).await.unwrap();
-    assert_eq!(one.store.snapshot(other, None).await.unwrap().mailboxes[0].messages, 1, "an id belongs to its account");
+    assert_eq!(
+        one.store.snapshot(other, None).await.unwrap().mailboxes[0].messages,
+        1,
+        "a batch id belongs to its account"
+    );
 
     let id = Some(BatchId(Uuid::from_u128(6)));
     let refused = Batch { id, ..batch(one.account, vec![append("later", "x")]) };
     assert!(matches!(one.store.apply(refused.clone()).await, Err(ApplyError::NoMailbox(_))));
     one.done(create("later")).await;
-    one.store.apply(refused).await.expect("what was refused is not remembered");
+    one.store.apply(refused).await.expect("a refused batch is not remembered");
     assert_eq!(one.listing("later").await, ["1 x"]);
 }
 
@@ -461,7 +469,7 @@ async fn later_ops_see_earlier_ones(one: One) {
     let applied = one.apply(ops).await.unwrap();
     assert_eq!(applied.effects[4], Effect::Expunged(vec![uid(1)]));
     assert_eq!(one.listing("INBOX").await, ["1 \\Deleted a"]);
-    assert_eq!(one.changes("INBOX", 0).await.messages[0].modseq, applied.modseq, "all get the same");
+    assert_eq!(one.changes("INBOX", 0).await.messages[0].modseq, applied.modseq, "all changes get the same modseq");
     assert_ne!(one.id("first").await, id);
 }
 

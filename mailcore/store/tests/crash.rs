@@ -1,5 +1,5 @@
-//! kill -9 at any moment: what was acknowledged is there exactly once, whole; the store opens at once; two processes never
-//! share it.
+//! kill -9 at any moment: every acknowledged message is there exactly once and whole, the store opens at once, and two
+//! processes never share it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod engines;
@@ -17,14 +17,14 @@ use provost_store::*;
 use rand::Rng;
 use uuid::Uuid;
 
-/// Set for the child: the store's folder, and the first number it shall use.
+/// Environment of the child: the store's folder, and the first number to use.
 const FOLDER: &str = "PROVOST_STORE_CRASH_FOLDER";
 const FIRST: &str = "PROVOST_STORE_CRASH_FIRST";
 const CALLERS: u64 = 16;
 const ACCOUNTS: u64 = 5;
 const ROUNDS: u64 = 8;
 
-/// A body that tells its number and is different at each octet's place.
+/// Returns a body that contains its number and differs at each octet's place.
 fn body(number: u64) -> Bytes {
     let octets = 200 + (number * 7919 % 20_000) as usize;
     let mut body = format!("number {number}\r\n").into_bytes();
@@ -44,7 +44,7 @@ fn delivery(number: u64) -> Batch {
     Batch { id, ..batch(account(u128::from(number % ACCOUNTS)), vec![append]) }
 }
 
-/// The child: appends for ever and prints each number that was acknowledged.
+/// The child: appends for ever and prints each acknowledged number.
 #[test]
 fn child_that_is_killed() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
@@ -73,7 +73,7 @@ fn start_child(folder: &Path, first: u64) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Kills the child a while after its first acknowledgement; all that it acknowledged.
+/// Kills the child some time after its first acknowledgement; returns all acknowledged numbers.
 fn acknowledged(mut child: Child, run: Duration) -> Vec<u64> {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let number = |line: std::io::Result<String>| line.ok()?.strip_prefix("stored ")?.parse::<u64>().ok();
@@ -91,7 +91,7 @@ fn acknowledged(mut child: Child, run: Duration) -> Vec<u64> {
     numbers
 }
 
-/// Numbers of all messages, each read whole and compared.
+/// Counts the messages by number, after reading and comparing each one whole.
 async fn stored(store: &Arc<dyn Engine>) -> HashMap<u64, u32> {
     let mut found = HashMap::new();
     for number in 0..ACCOUNTS {
@@ -124,7 +124,7 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
         assert!(start.elapsed() < Duration::from_secs(1), "opened in {:?}", start.elapsed());
         let found = stored(&store).await;
         assert!(all.iter().all(|number| found.contains_key(number)), "each acknowledged one is there");
-        // As a sender does that has seen no answer: the same ids again.
+        // As a sender does that received no answer: the same ids again.
         for number in all.iter().rev().take(40) {
             store.apply(delivery(*number)).await.unwrap();
         }
@@ -133,11 +133,11 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
     assert!(all.len() > ROUNDS as usize * 10, "{} acknowledged in all", all.len());
 }
 
-/// Callers of the child that fills packs and empties them again; each has an account of its own.
+/// Callers of the child that fills packs and empties them again; each has its own account.
 const FILLERS: u64 = 4;
-/// One in so many of their messages stays.
+/// One of this many messages stays.
 const STAYS: u64 = 10;
-/// Set for that child.
+/// Environment variable of that child.
 const FILL: &str = "PROVOST_STORE_CRASH_FILL";
 
 /// The child: appends and expunges for ever, so that packs are rewritten all the time.
@@ -171,7 +171,7 @@ fn child_that_fills_and_empties() {
     });
 }
 
-/// Kills the child after a while: what it stored and did not begin to expunge, and its last number.
+/// Kills the child after a while; returns what it stored and did not begin to expunge, and its last number.
 fn filled(folder: &Path, first: u64, run: Duration) -> (HashSet<u64>, u64) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child_that_fills_and_empties", "--nocapture"]);
@@ -211,7 +211,7 @@ async fn nothing_is_lost_while_packs_are_rewritten() {
         assert!(missing.is_empty(), "round {round}: {missing:?}");
         assert!(found.values().all(|times| *times == 1), "once");
     }
-    // What is left on disk is what is left of the mail, and not much more: packs were rewritten, and will be.
+    // The disk holds little more than the mail that is left: packs were rewritten, and will be.
     let store = local_sharded(folder.path(), 1);
     let live: u64 = stored(&store).await.keys().map(|number| body(*number).len() as u64).sum();
     let all: u64 = (0..next).step_by(FILLERS as usize).map(|number| body(number).len() as u64 * FILLERS).sum();
@@ -223,7 +223,7 @@ async fn nothing_is_lost_while_packs_are_rewritten() {
     assert!(all > 2 * live, "{all} octets were written for {live}");
 }
 
-/// Octets of the packs in a shard's folder.
+/// Returns the octets of the packs in a shard's folder.
 fn octets(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let packs = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pack-"));

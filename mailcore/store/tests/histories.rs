@@ -1,5 +1,5 @@
-//! Random histories: the local engine agrees with the memory engine in every effect, every refusal, and all that can be
-//! read afterwards; also after it was closed and opened again.
+//! Random histories: the local engine agrees with the memory engine in every effect, every refusal and every later
+//! read, also after it was closed and reopened.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod engines;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use provost_store::*;
 use uuid::Uuid;
 
-/// Few names, so that they meet.
+/// Few names, so that they collide often.
 fn names() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["INBOX", "INBOX/x", "Sent", "Junk", "a", "a/b", "a/b/c", "b", "c/d", "new"])
 }
@@ -112,7 +112,7 @@ fn batches() -> impl Strategy<Value = Batch> {
     })
 }
 
-/// Bodies have other ids in each engine: all else of an effect is the same.
+/// Removes the body ids, which differ between engines; the rest of an effect is equal.
 fn comparable(applied: Result<Applied, ApplyError>) -> Result<Applied, ApplyError> {
     applied.map(|mut applied| {
         for effect in &mut applied.effects {
@@ -124,7 +124,7 @@ fn comparable(applied: Result<Applied, ApplyError>) -> Result<Applied, ApplyErro
     })
 }
 
-/// All that can be read of an account.
+/// Reads everything in an account.
 async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (Snapshot, Vec<Rows>) {
     let snapshot = store.snapshot(account, None).await.unwrap();
     let columns = Columns::SENT | Columns::ENVELOPE | Columns::FIELDS;
@@ -150,7 +150,7 @@ async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (Snapshot, V
     (snapshot, all)
 }
 
-/// As many references as messages, each body where its row says.
+/// Checks that there are as many references as messages, and that each body is where its row says.
 fn assert_references(folder: &std::path::Path) {
     let connection = rusqlite::Connection::open(folder.join("shard-00/meta.sqlite")).unwrap();
     let table = [
@@ -173,7 +173,7 @@ async fn run(history: Vec<Batch>) {
     let (model, mut tested) = (memory(), local_sharded(folder.path(), 1));
     let accounts = [account(0), account(1)];
     for first in accounts {
-        // UIDVALIDITY of an account that is only looked at comes from the machine's clock.
+        // The UIDVALIDITY of an account that was only read comes from the machine's clock.
         let made = batch(first, vec![]);
         assert_eq!(model.apply(made.clone()).await, tested.apply(made).await);
     }
@@ -187,7 +187,7 @@ async fn run(history: Vec<Batch>) {
         assert_eq!(comparable(got), comparable(expected), "{batch:?}");
     }
     for account in accounts {
-        // It may have been deleted: made by a batch, its UIDVALIDITY does not come from the machine's clock.
+        // It may have been deleted: created by a batch, its UIDVALIDITY does not come from the machine's clock.
         let made = batch(account, vec![]);
         assert_eq!(model.apply(made.clone()).await, tested.apply(made).await);
         assert_eq!(everything(&tested, account).await, everything(&model, account).await);

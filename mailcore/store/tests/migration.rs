@@ -1,5 +1,5 @@
-//! A store of format 1, made by commit 8c43545, is brought forward, and so is one of format 2: nothing in it changes for its
-//! readers, whatever happens on the way.
+//! Stores of format 1 (made by commit 8c43545) and of format 2 are upgraded: nothing changes for their readers,
+//! whatever happens meanwhile.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod engines;
@@ -14,7 +14,7 @@ use engines::*;
 use provost_store::*;
 use uuid::Uuid;
 
-/// Set for the child: the store to open.
+/// Environment of the child: the store to open.
 const FOLDER: &str = "PROVOST_STORE_MIGRATION_FOLDER";
 const ACCOUNTS: u128 = 4;
 
@@ -40,7 +40,7 @@ fn old_store() -> tempfile::TempDir {
     folder
 }
 
-/// All that can be read, in the form that the fixture's maker wrote.
+/// Reads everything, in the form that the fixture's maker wrote.
 async fn listing(store: &Arc<dyn Engine>) -> String {
     let mut lines = String::new();
     for number in 1..=ACCOUNTS {
@@ -83,10 +83,10 @@ async fn what_was_stored_is_what_is_read() {
     assert!(snapshot.subscribed_only.is_empty() && one.mailbox("courses").await.subscribed);
     assert_eq!(snapshot.last_logins, [("imap".into(), 1_700_000_001)]);
     drop((one, store));
-    assert_eq!(listing(&local(folder.path())).await, expected(), "and once more");
+    assert_eq!(listing(&local(folder.path())).await, expected(), "the same at the next start");
 }
 
-/// What is remembered of batches and replies still is; what is new has numbers above the old ones.
+/// Batches and replies are still remembered; new numbers are above the old ones.
 #[tokio::test]
 async fn life_goes_on() {
     let folder = old_store();
@@ -106,14 +106,14 @@ async fn life_goes_on() {
         one.done(append("INBOX", "new")).await;
         let after = one.mailbox("INBOX").await;
         assert_eq!((after.uid_next.get(), after.messages), (before.uid_next.get() + 1, before.messages + 1));
-        // A copy from before shares its body; each end goes by itself.
+        // An old copy shares its body; each of the two is removed independently.
         let shared = one.changes("courses/2026", 0).await.messages;
         let twins = one.changes("INBOX", 0).await.messages;
         assert_eq!(shared[1].body, twins[0].body, "UID 2 of INBOX");
         one.done(Op::Expunge { mailbox: before.id, uids: Some(uids([2])), only_deleted: false }).await;
         assert_eq!(one.body(&shared[1]).await.len() as u64, shared[1].octets);
         let refused = one.refused(restore_mailbox("old", 1_000_000, 1)).await;
-        assert!(matches!(refused, ApplyError::Refused(_)), "it may have been in use");
+        assert!(matches!(refused, ApplyError::Refused(_)), "the number may have been in use");
     }
     let lease = store.lease("work", Duration::from_secs(60)).await.unwrap().unwrap();
     assert!(lease.epoch >> 32 >= 2, "the starts of the old store count");
@@ -157,7 +157,7 @@ async fn columns_are_derived() {
     }
 }
 
-/// The backup is the store as it was: moved back, it is brought forward again.
+/// The backup is the unchanged store: moved back, it is upgraded again.
 #[tokio::test]
 async fn the_backup_can_be_put_back() {
     let folder = old_store();
@@ -170,7 +170,7 @@ async fn the_backup_can_be_put_back() {
     assert_eq!(listing(&local(again.path())).await, expected());
 }
 
-/// Gives a store of format 3 the numbers of format 2, whose rows are right in both.
+/// Gives a store of format 3 the numbers of format 2, whose rows are valid in both.
 fn number_2(folder: &Path) {
     for shard in ["shard-00", "shard-01"] {
         let database = rusqlite::Connection::open(folder.join(shard).join("meta.sqlite")).unwrap();
@@ -202,10 +202,10 @@ async fn an_unknown_format_is_refused() {
     std::fs::write(folder.path().join("format"), "provost local store 4, shards 2\n").unwrap();
     let opened = LocalStore::open(&LocalConfig::new(folder.path()));
     assert!(matches!(opened, Err(StoreError::Damaged(_))));
-    assert!(backups(folder.path()).is_empty(), "and left alone");
+    assert!(backups(folder.path()).is_empty(), "the store is unchanged");
 }
 
-/// A shard that cannot be brought forward keeps the others and itself as they were, and is tried again.
+/// A shard that cannot be upgraded leaves the others and itself unchanged, and is tried again.
 #[tokio::test]
 async fn a_failed_step_is_tried_again() {
     let folder = old_store();
@@ -217,7 +217,7 @@ async fn a_failed_step_is_tried_again() {
     assert_eq!(listing(&local(folder.path())).await, expected());
 }
 
-/// The child: opens the store, and says when it did.
+/// The child: opens the store, and prints when it has.
 #[test]
 fn child_that_is_killed() {
     let Ok(folder) = std::env::var(FOLDER) else { return };

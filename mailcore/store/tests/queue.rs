@@ -1,4 +1,4 @@
-//! The queue's rows: what every engine does, and random histories of two workers on both. Time is an argument.
+//! Rows of the queue: the rules of every engine, and random histories of two workers on both. Time is an argument.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 #[macro_use]
@@ -61,7 +61,7 @@ fn words(rows: &[QueueRow]) -> Vec<String> {
     rows.iter().map(|row| format!("{} {} {}", row.id.0.as_u128(), row.destination.as_str(), paths(row))).collect()
 }
 
-/// How long a row is held in these tests, seconds.
+/// Length of a lease in these tests, seconds.
 const LEASE: i64 = 60;
 
 impl One {
@@ -91,7 +91,7 @@ async fn a_message_has_a_row_for_each_destination(one: One) {
         assert_eq!(one.store.queued_body(row).await.unwrap(), format!("message {}\r\n", row.id.0.as_u128()));
     }
     one.put(3, &[], 300).await;
-    assert_eq!(one.rows().await, rows, "to nobody is nothing");
+    assert_eq!(one.rows().await, rows, "a message without recipients is dropped");
 }
 
 async fn the_same_id_again_changes_nothing(one: One) {
@@ -102,7 +102,7 @@ async fn the_same_id_again_changes_nothing(one: One) {
     let taken = one.take(200, 9).await;
     one.store.settle(taken[0].claim, done(200), Vec::new()).await.unwrap();
     one.put(1, &["a@x.example"], 200 + WEEK - 1).await;
-    assert_eq!(one.rows().await, [], "what is done stays done");
+    assert_eq!(one.rows().await, [], "a finished message stays finished");
     assert_eq!(one.store.queued_body(&taken[0].row).await, Err(StoreError::Gone));
     one.put(1, &["a@x.example"], 200 + WEEK).await;
     assert_eq!(one.rows().await.len(), 1, "for seven days");
@@ -138,7 +138,11 @@ async fn what_is_due_is_taken_once(one: One) {
     assert_eq!(one.store.next_due(0).await.unwrap(), Some(50));
     assert_eq!(one.store.next_due(50).await.unwrap(), Some(100));
     let first = one.take(200, 1).await.remove(0);
-    assert_eq!((first.row.id, first.row.attempts), (id(2), 1), "the longest due first; the taking is counted");
+    assert_eq!(
+        (first.row.id, first.row.attempts),
+        (id(2), 1),
+        "the longest due row comes first, and the taking is counted"
+    );
     assert_eq!(one.take(200, 10).await[0].row.id, id(1));
     assert!(one.take(259, 10).await.is_empty());
     assert_eq!(one.store.next_due(200).await.unwrap(), Some(260), "the end of a lease");
@@ -148,10 +152,10 @@ async fn what_is_due_is_taken_once(one: One) {
     assert!(again.iter().all(|taken| taken.row.attempts == 2));
     one.store.settle(again[0].claim, later(&again[0].row, 270), Vec::new()).await.unwrap();
     assert_eq!(one.store.next_due(260).await.unwrap(), Some(270));
-    assert_eq!(one.take(270, 10).await.len(), 1, "settling ends it");
+    assert_eq!(one.take(270, 10).await.len(), 1, "settling ends the lease");
 }
 
-/// A worker that was frozen past its own lease has that attempt still, and its outcome may be one of a message handed over.
+/// A worker that was frozen past its lease still has its attempt, and may have handed the message over.
 async fn what_a_worker_has_under_way_it_does_not_take_again(one: One) {
     one.put(1, &["a@x.example"], 0).await;
     one.put(2, &["a@y.example"], 0).await;
@@ -207,7 +211,7 @@ async fn an_attempt_and_what_it_causes_are_one(one: One) {
     assert_eq!(one.store.queued_body(&rows[0]).await.unwrap(), "message 7\r\n");
 }
 
-/// Two workers on one row: the one that was frozen past its lease and thaws can do nothing to it any more.
+/// Two workers on one row: the one that was frozen past its lease can change nothing any more.
 /// What a part of an attempt came to is there when the rest of it never comes.
 async fn a_part_of_an_attempt_is_kept(one: One) {
     one.put(1, &["a@x.example", "b@x.example"], 0).await;
@@ -226,13 +230,13 @@ async fn a_part_of_an_attempt_is_kept(one: One) {
 async fn a_frozen_worker_is_fenced(one: One) {
     one.put(1, &["a@x.example"], 100).await;
     let frozen = one.take(100, 1).await.remove(0);
-    assert_eq!(one.store.prove(frozen.claim, 159, 60).await, Ok(()), "still its own");
+    assert_eq!(one.store.prove(frozen.claim, 159, 60).await, Ok(()), "the row is still its own");
     let other = one.take(300, 1).await.remove(0);
     assert_eq!(one.store.prove(frozen.claim, 300, 60).await, Err(LeaseError::Fenced));
     assert_eq!(one.store.settle(frozen.claim, done(300), Vec::new()).await, Err(LeaseError::Fenced));
     assert_eq!(one.store.prove(other.claim, 300, 60).await, Ok(()));
     one.store.settle(other.claim, later(&other.row, 400), Vec::new()).await.unwrap();
-    assert_eq!(one.store.prove(frozen.claim, 300, 60).await, Err(LeaseError::Fenced), "also when nobody holds it");
+    assert_eq!(one.store.prove(frozen.claim, 300, 60).await, Err(LeaseError::Fenced), "also while no worker holds it");
     let third = one.take(400, 1).await.remove(0);
     assert_eq!(one.store.prove(other.claim, 400, 60).await, Err(LeaseError::Fenced));
     one.store.settle(third.claim, done(400), Vec::new()).await.unwrap();
@@ -256,7 +260,7 @@ async fn what_never_ends_is_set_aside(one: One) {
     for number in 0..UNSETTLED_MAX {
         let taken = one.take(i64::from(number) * 60, 10).await;
         assert_eq!(taken.len(), 2);
-        // The second row has an outcome once.
+        // The second row once has an outcome.
         if number == 1 {
             one.store.settle(taken[1].claim, later(&taken[1].row, 120), Vec::new()).await.unwrap();
         }
@@ -285,13 +289,13 @@ async fn a_batch_and_what_it_causes_are_one(one: One) {
     }
     let refused = one.apply(vec![enqueue(2, "b@x.example"), delete("INBOX")]).await;
     assert!(refused.is_err());
-    assert_eq!(words(&one.rows().await), ["1 x.example a"], "nothing of a refused batch");
+    assert_eq!(words(&one.rows().await), ["1 x.example a"], "a refused batch queues nothing");
     // Sent, and then caused again by a batch under another id.
     let taken = one.take(100, 1).await.remove(0);
     one.store.settle(taken.claim, done(100), Vec::new()).await.unwrap();
     one.apply(vec![enqueue(1, "a@x.example")]).await.unwrap();
     assert_eq!(one.rows().await, []);
-    // One buffer in a mailbox and in the queue: each end goes by itself.
+    // One buffer in a mailbox and in the queue: each is removed independently.
     let shared = outgoing(3, &["a@x.example", "b@y.example"], 100);
     let kept = Op::Append {
         mailbox: name("INBOX"),
@@ -308,7 +312,7 @@ async fn a_batch_and_what_it_causes_are_one(one: One) {
     one.store.settle(taken[0].claim, done(100), Vec::new()).await.unwrap();
     assert_eq!(one.store.queued_body(&taken[1].row).await.unwrap(), "message 3\r\n");
     one.apply(vec![Op::DeleteAccount]).await.unwrap();
-    assert_eq!(one.rows().await.len(), 1, "what went out is not the account's any more");
+    assert_eq!(one.rows().await.len(), 1, "queued messages stay when the account is deleted");
 }
 
 async fn a_reply_goes_out_when_it_is_remembered(one: One) {
@@ -338,8 +342,8 @@ async fn arrivals_tick(one: One) {
     assert!(!arrivals.has_changed().unwrap());
 }
 
-/// A start frees what the one before it held: the store is locked, so no worker of that one is left. A row that was held at
-/// two ends waits for its lease: starts that follow fast upon each other do not count it up to where it is set aside.
+/// A start releases the leases of the one before: the store is locked, so no worker of that one is left. A row that was
+/// held at two ends waits for its lease, so that quick restarts do not count it until it is set aside.
 #[tokio::test]
 async fn a_restart_frees_leases_and_keeps_the_count() {
     let folder = tempfile::tempdir().unwrap();
@@ -355,11 +359,11 @@ async fn a_restart_frees_leases_and_keeps_the_count() {
     }
     now += LEASE;
     let one = One::new(local(folder.path()));
-    assert!(one.take(now, 10).await.is_empty(), "a message that ends each start does not end the next one");
+    assert!(one.take(now, 10).await.is_empty(), "a message that crashes each start does not crash the next one");
     assert!(one.rows().await[0].set_aside.is_some());
 }
 
-/// Whatever column of a row is damaged: it is set aside once, listed with the reason, and the rows of others go on.
+/// Whatever column of a row is damaged: the row is set aside once and listed with the reason, and other rows continue.
 #[tokio::test]
 async fn a_row_that_cannot_be_read_stops_no_other() {
     for damage in [
@@ -400,14 +404,14 @@ async fn a_row_that_cannot_be_read_stops_no_other() {
     }
 }
 
-/// What two workers do.
+/// A step of two workers.
 #[derive(Clone, Debug)]
 enum Step {
     Enqueue(u128, Vec<usize>),
     Cause(u128, Vec<usize>),
     Take(usize),
     Renew(usize),
-    /// Which claim, whether some are left, what it causes.
+    /// Index of the claim, whether recipients are left, and the message that it causes.
     Settle(usize, bool, Option<u128>),
     Wait(i64),
     Reopen,
@@ -434,7 +438,7 @@ fn message(number: u128, to: &[usize], when: i64) -> Outgoing {
     outgoing(number, &to, when)
 }
 
-/// Keys are the engine's own, and so is when it forgets a lease that has ended: all else of a row is the same.
+/// Removes keys, and expired leases, whose removal is up to the engine; the rest of a row is equal.
 fn comparable(mut rows: Vec<QueueRow>, key: RowKey, now: i64) -> Vec<QueueRow> {
     for row in &mut rows {
         row.key = key;
@@ -485,7 +489,7 @@ async fn run(history: Vec<Step>) {
             }
             Step::Wait(seconds) => now += seconds,
             Step::Reopen => {
-                // Leases end with the process, which the model does not have: let them end there as well.
+                // Leases end with the process, which the model does not have: let them expire in both.
                 now += 10_000;
                 drop(tested);
                 tested = local_sharded(folder.path(), 1);
@@ -501,7 +505,7 @@ async fn run(history: Vec<Step>) {
             assert_eq!(comparable(got, key, now), comparable(expected, key, now), "{step:?}");
         }
     }
-    // Far enough that all leases have ended.
+    // Late enough that all leases have ended.
     let far = now + 100_000;
     let count = |taken: Vec<Taken>| taken.len();
     let expected = count(model.take_due(Take::any(far, 100, 60)).await.unwrap());

@@ -1,4 +1,4 @@
-//! What every engine does, continued: reads with columns, tokens, leases that guard writes, import, removal of accounts.
+//! Rules of every engine, continued: reads with columns, tokens, leases that guard writes, import, removal of accounts.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 #[macro_use]
@@ -108,7 +108,7 @@ async fn one_appended(one: &One, number: u32) -> Effect {
 async fn an_unchanged_account_is_required(one: One) {
     let with =
         |token, ops| one.store.apply(Batch { require: vec![Require::Unchanged(token)], ..batch(one.account, ops) });
-    assert!(matches!(with(Token(Modseq(1)), vec![]).await, Err(ApplyError::Conflict(_))), "nothing is there");
+    assert!(matches!(with(Token(Modseq(1)), vec![]).await, Err(ApplyError::Conflict(_))), "the account does not exist");
     let seen = one.snapshot().await.token;
     let next = with(seen, vec![append("INBOX", "a")]).await.unwrap();
     assert!(matches!(with(seen, vec![append("INBOX", "b")]).await, Err(ApplyError::Conflict(_))));
@@ -140,7 +140,7 @@ async fn a_lease_guards_writes(one: One) {
         let require = vec![Require::Lease { name: "work".into(), epoch }];
         one.store.apply(Batch { require, ..batch(one.account, vec![append("INBOX", "x")]) })
     };
-    assert_eq!(with(1).await, Err(ApplyError::Fenced), "nobody holds it");
+    assert_eq!(with(1).await, Err(ApplyError::Fenced), "no holder");
     let first = one.store.lease("work", LONG).await.unwrap().unwrap();
     assert_eq!(first.name(), "work");
     with(first.epoch).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_lease_guards_writes(one: One) {
     drop(first);
     assert_eq!(with(frozen).await, Err(ApplyError::Fenced), "it was released");
     let second = one.store.lease("work", LONG).await.unwrap().unwrap();
-    assert_eq!(with(frozen).await, Err(ApplyError::Fenced), "its successor writes now");
+    assert_eq!(with(frozen).await, Err(ApplyError::Fenced), "its successor holds the lease");
     with(second.epoch).await.unwrap();
     assert_eq!(one.listing("INBOX").await, ["1 x", "2 x"]);
 }
@@ -157,7 +157,7 @@ async fn a_lease_guards_writes(one: One) {
 async fn leases_are_renewed(one: One) {
     let lease = one.store.lease("work", LONG).await.unwrap().unwrap();
     one.store.renew(&lease, Duration::ZERO).await.unwrap();
-    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "it has run out");
+    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "it has expired");
     let next = one.store.lease("work", LONG).await.unwrap().unwrap();
     assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "another holder has it");
     drop(lease);
@@ -208,9 +208,9 @@ async fn accounts_are_deleted(one: One) {
     assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash"]);
     assert!(fresh.octets == 0 && fresh.subscribed_only.is_empty() && fresh.last_logins.is_empty());
     let effects = one.store.apply(send()).await.unwrap().effects;
-    assert_eq!(effects[3], Effect::Remembered(true), "neither batch ids nor replies are remembered");
+    assert_eq!(effects[3], Effect::Remembered(true), "batch ids and replies are forgotten");
     assert_eq!(one.listing("a/b").await, ["1 x"]);
-    assert_ne!(one.changes("a/b", 0).await.messages[0].body, message.body, "a body's id is never given again");
+    assert_ne!(one.changes("a/b", 0).await.messages[0].body, message.body, "a body's id is never reused");
     let other = One { store: one.store.clone(), account: account(8) };
     assert_eq!(other.listing("INBOX").await, ["1 of another"]);
 }
@@ -226,7 +226,7 @@ async fn an_account_is_deleted_alone(one: One) {
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
 }
 
-/// Copies and moves share a body; the last one that goes lets it go, soon.
+/// Copies and moves share a body; it is removed soon after the last one.
 async fn bodies_live_as_long_as_their_messages(one: One) {
     one.apply(vec![append("INBOX", "shared"), append("INBOX", "alone")]).await.unwrap();
     let messages = one.changes("INBOX", 0).await.messages;
@@ -263,7 +263,11 @@ async fn mailboxes_are_restored(one: One) {
     };
     one.done(inbox).await;
     let info = one.mailbox("INBOX").await;
-    assert_eq!((info.uid_validity.get(), info.uid_next, info.subscribed), (5, uid(10), false), "it was never used");
+    assert_eq!(
+        (info.uid_validity.get(), info.uid_next, info.subscribed),
+        (5, uid(10), false),
+        "the mailbox was never used"
+    );
     one.done(append("INBOX", "next")).await;
     assert_eq!(one.listing("INBOX").await, ["10 next"]);
     one.done(restore_mailbox("INBOX", 5, 3)).await;
@@ -275,7 +279,7 @@ async fn mailboxes_are_restored(one: One) {
     assert!(one.mailbox("made later").await.uid_validity.get() > 77);
 }
 
-/// RFC 3501 §2.3.1.1: name, UIDVALIDITY and UID stand for one message for ever.
+/// RFC 3501 §2.3.1.1: name, UIDVALIDITY and UID identify one message for ever.
 async fn uidvalidity_is_not_brought_back(one: One) {
     one.apply(vec![restore_mailbox("a", 100, 1), restore("a", 1, 1, "x"), restore_mailbox("empty", 200, 9)])
         .await
@@ -287,12 +291,15 @@ async fn uidvalidity_is_not_brought_back(one: One) {
     one.done(restore_mailbox("a", 101, 1)).await;
     one.done(restore_mailbox("empty", 200, 1)).await;
     one.apply(vec![restore("a", 1, 1, "y"), rename("a", "b")]).await.unwrap();
-    assert_eq!(one.mailbox("b").await.uid_validity.get(), 101, "it moves along");
-    assert!(matches!(one.refused(restore_mailbox("a", 101, 1)).await, ApplyError::Refused(_)), "the name had it");
+    assert_eq!(one.mailbox("b").await.uid_validity.get(), 101, "UIDVALIDITY moves with the name");
+    assert!(
+        matches!(one.refused(restore_mailbox("a", 101, 1)).await, ApplyError::Refused(_)),
+        "the name had this UIDVALIDITY"
+    );
     one.done(restore_mailbox("a", 102, 1)).await;
 }
 
-/// Servers that give all mailboxes one UIDVALIDITY: a rename could let one take the place of another.
+/// On a server that gives all mailboxes one UIDVALIDITY, a rename could put one in the place of another.
 async fn mailboxes_that_share_uidvalidity_never_meet(one: One) {
     let ops = vec![
         restore_mailbox("a", 7, 1),
@@ -319,7 +326,7 @@ async fn special_uses_move_to_restored_mailboxes(one: One) {
     assert_eq!(one.mailbox("Sent Items").await.special_use, Some(SpecialUse::Sent));
     assert_eq!(one.mailbox("Sent").await.special_use, None);
     one.done(with_use("Other", 51)).await;
-    assert_eq!(one.mailbox("Other").await.special_use, None, "the one that holds mail keeps it");
+    assert_eq!(one.mailbox("Other").await.special_use, None, "the mailbox with messages keeps the use");
     assert_eq!(one.mailbox("Sent Items").await.special_use, Some(SpecialUse::Sent));
 }
 
@@ -335,7 +342,7 @@ async fn messages_are_restored(one: One) {
     let first = &changes.messages[0];
     assert_eq!((first.modseq, first.internal_date, first.octets), (Modseq(40), 1_600_000_000, 5));
     assert_eq!((changes.info.uid_next, changes.info.unseen), (uid(100), 0));
-    assert_eq!(changes.info.recent_from, uid(100), "nothing of it is recent");
+    assert_eq!(changes.info.recent_from, uid(100), "no restored message is recent");
     one.done(append("INBOX", "new")).await;
     assert_eq!(one.listing("INBOX").await[2], "100 new");
     assert_eq!(one.refused(restore("nowhere", 1, 1, "x")).await, ApplyError::NoMailbox("nowhere".into()));
@@ -348,11 +355,14 @@ async fn restored_uids_ascend(one: One) {
     }
     let mailbox = one.id("a").await;
     one.apply(vec![restore("a", 20, 1, "y"), Op::Expunge { mailbox, uids: None, only_deleted: false }]).await.unwrap();
-    assert!(matches!(one.refused(restore("a", 20, 1, "y")).await, ApplyError::Refused(_)), "what is gone stays gone");
+    assert!(
+        matches!(one.refused(restore("a", 20, 1, "y")).await, ApplyError::Refused(_)),
+        "an expunged UID is not reused"
+    );
     one.done(restore("a", 21, 1, "z")).await;
     one.done(append("a", "new")).await;
     assert_eq!(one.listing("a").await, ["21 \\Seen kept z", "100 new"]);
-    assert!(matches!(one.refused(restore("a", 99, 1, "late")).await, ApplyError::Refused(_)), "below what came since");
+    assert!(matches!(one.refused(restore("a", 99, 1, "late")).await, ApplyError::Refused(_)), "below a later UID");
     one.done(restore("a", 150, 1, "above")).await;
     assert_eq!(one.mailbox("a").await.uid_next, uid(151));
 }
@@ -366,7 +376,7 @@ async fn restored_modseqs_are_kept(one: One) {
     assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(Modseq(900)), Columns::NONE).await), [1]);
     assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(Modseq(899)), Columns::NONE).await), [1, 2]);
     let next = one.apply(vec![append("INBOX", "c")]).await.unwrap();
-    assert_eq!(next.modseq, Modseq(5_001), "the account goes on above");
+    assert_eq!(next.modseq, Modseq(5_001), "the account continues above it");
     let mailbox = one.id("INBOX").await;
     let change = FlagChange::Add(flags("\\Deleted"));
     one.done(Op::Store { mailbox, uids: uids([2]), change, unchanged_since: Some(Modseq(900)) }).await;

@@ -1,5 +1,5 @@
-//! What every engine of shared state does: conditions, bounds, expiry, order. Run on both engines; and what the local
-//! one keeps over restarts and between processes.
+//! Rules of every engine of shared state: conditions, bounds, expiry, order. Also what the local engine keeps over
+//! restarts and between processes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use std::sync::Arc;
@@ -48,7 +48,7 @@ async fn a_write_needs_what_it_expects() {
         assert_eq!(put(&state, &BOX, "a", Expect::Absent, 0).await, Err(StateError::Conflict));
         let first = version(&state, &BOX, "a").await;
         put(&state, &BOX, "a", first, 0).await.unwrap();
-        assert_eq!(put(&state, &BOX, "a", first, 0).await, Err(StateError::Conflict), "it has moved on");
+        assert_eq!(put(&state, &BOX, "a", first, 0).await, Err(StateError::Conflict), "the version has changed");
         let second = version(&state, &BOX, "a").await;
         let remove = |expect| state.change(vec![StateChange::remove(&BOX, "a", expect)], 0);
         assert_eq!(remove(first).await, Err(StateError::Conflict));
@@ -56,7 +56,11 @@ async fn a_write_needs_what_it_expects() {
         assert_eq!(remove(second).await, Err(StateError::Conflict));
         remove(Expect::Any).await.unwrap();
         put(&state, &BOX, "a", Expect::Any, 0).await.unwrap();
-        assert_eq!(put(&state, &BOX, "a", second, 0).await, Err(StateError::Conflict), "made again is another version");
+        assert_eq!(
+            put(&state, &BOX, "a", second, 0).await,
+            Err(StateError::Conflict),
+            "a recreated record has another version"
+        );
         assert_eq!(state.record(&BOX, "a", 0).await.unwrap().unwrap().value, "a");
         assert!(state.record(&RING, "a", 0).await.unwrap().is_none(), "spaces do not share keys");
     }
@@ -86,7 +90,7 @@ async fn a_space_is_bounded() {
         put(&state, &BOX, "b", Expect::Any, 0).await.unwrap();
         put(&state, &RING, "a", Expect::Any, 0).await.unwrap();
         put(&state, &RING, "d", Expect::Absent, 0).await.unwrap();
-        assert_eq!(keys(&state, &RING, 0).await, ["a", "c", "d"], "the one not written for longest is gone");
+        assert_eq!(keys(&state, &RING, 0).await, ["a", "c", "d"], "the least recently written record is gone");
         put(&state, &BOX, "e", Expect::Absent, 100).await.unwrap();
         let large = |space| state.change(vec![StateChange::put(space, "x", Expect::Any, vec![0; 101], None)], 0);
         assert_eq!(large(&RING).await, Err(StateError::TooLarge("the value")));

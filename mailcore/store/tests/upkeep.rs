@@ -1,5 +1,5 @@
-//! What the local engine does beside its callers: inline bodies go to packs, packs that are mostly dead are rewritten, space
-//! is given back, and nobody notices.
+//! Background work of the local engine: inline bodies move to packs, packs that are mostly dead are rewritten and space
+//! is returned, without an effect on callers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod engines;
@@ -41,11 +41,11 @@ fn packs(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn octets(paths: &[PathBuf]) -> u64 {
-    // One may be removed meanwhile.
+    // A pack may be removed meanwhile.
     paths.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
-/// A number that a statement finds in the shard's database.
+/// Returns a number that a statement selects in the shard's database.
 fn ask(folder: &Path, sql: &str) -> i64 {
     let connection = Connection::open(folder.join("shard-00/meta.sqlite")).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -59,7 +59,7 @@ async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Each message is whole, and is the one that its date says.
+/// Checks that each message is whole, and is the one that its date names.
 async fn assert_whole(one: &One, octets: usize) -> usize {
     let messages = one.changes("INBOX", 0).await.messages;
     for message in &messages {
@@ -127,7 +127,7 @@ async fn nothing_is_left_of_what_is_gone() {
     let one = store(folder.path());
     one.apply((0..300).map(|number| append_number(number, 6_000)).collect()).await.unwrap();
     one.apply((300..330).map(|number| append_number(number, 100)).collect()).await.unwrap();
-    // They are a small pack of their own then, wholly dead after the next line.
+    // They then have a small pack of their own, which is completely dead after the next line.
     wait_until("inline bodies moved", || ask(folder.path(), "SELECT count(*) FROM inline") == 0).await;
     let grown = ask(folder.path(), "PRAGMA page_count");
     one.done(Op::DeleteAccount).await;
@@ -155,7 +155,7 @@ async fn a_foreign_pack_is_left_alone() {
     assert_eq!(std::fs::read(&foreign).unwrap(), b"somebody's mail");
 }
 
-/// A damaged record keeps its pack; all others are moved out of it and read as ever.
+/// A damaged record keeps its pack; all others are moved out of it and stay readable.
 #[tokio::test]
 async fn a_damaged_body_keeps_its_pack() {
     let folder = tempfile::tempdir().unwrap();
@@ -203,7 +203,7 @@ async fn columns_are_derived_in_the_background() {
     drop(connection);
     let one = store(folder.path());
     for row in one.read("INBOX", Which::all(), Columns::SENT).await.rows {
-        assert_eq!(row.derived.unwrap().sent, Some(1_795_683_600), "nobody sees old ones");
+        assert_eq!(row.derived.unwrap().sent, Some(1_795_683_600), "old columns are never returned");
     }
     wait_until("derived", || ask(folder.path(), &version) == 120).await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! An LDAP server that does what a test tells it, right or wrong.
+//! An LDAP server that follows a test's script, correct or malformed.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::sync::{Arc, Mutex};
@@ -17,13 +17,13 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Framed;
 
-/// What to do about a request.
+/// A step in response to a request.
 pub enum Reply {
     /// Send a message under the request's id.
     Say(LdapOp),
     /// Send these octets.
     Raw(Vec<u8>),
-    /// Take this long over what follows.
+    /// Wait before the next step.
     Pause(Duration),
     /// Close the connection.
     Close,
@@ -33,7 +33,7 @@ pub use Reply::{Close, Pause, Raw, Say};
 
 type Handler = Arc<dyn Fn(&LdapMsg) -> Vec<Reply> + Send + Sync>;
 
-/// How it speaks TLS.
+/// The TLS mode of the server.
 #[derive(Clone)]
 pub enum Security {
     Plain,
@@ -41,7 +41,7 @@ pub enum Security {
     StartTls(TlsAcceptor),
 }
 
-/// A running one. What it was sent is kept as debug text.
+/// A running server. Records the received messages as debug text.
 pub struct Fake {
     pub port: u16,
     heard: Arc<Mutex<Vec<String>>>,
@@ -93,17 +93,17 @@ impl Fake {
         format!("ldap://127.0.0.1:{}", self.port)
     }
 
-    /// How many messages held `text`.
+    /// Returns how many received messages contain `text`.
     pub fn heard(&self, text: &str) -> usize {
         self.heard.lock().unwrap().iter().filter(|message| message.contains(text)).count()
     }
 
-    /// Waits until a message held `text`.
+    /// Waits until a received message contains `text`.
     pub async fn hears(&self, text: &str) {
         self.hears_times(text, 1).await;
     }
 
-    /// Waits until so many messages held `text`.
+    /// Waits until `times` received messages contain `text`.
     pub async fn hears_times(&self, text: &str, times: usize) {
         let waiting = async {
             while self.heard(text) < times {
@@ -111,7 +111,7 @@ impl Fake {
             }
         };
         let heard = tokio::time::timeout(Duration::from_secs(5), waiting).await;
-        assert!(heard.is_ok(), "{text} was not heard: {:?}", self.heard.lock().unwrap());
+        assert!(heard.is_ok(), "{text} was not received: {:?}", self.heard.lock().unwrap());
     }
 
     pub fn directory(&self) -> Directory {
@@ -119,7 +119,7 @@ impl Fake {
     }
 }
 
-/// Serves one connection; gives the socket back after the answer to StartTLS.
+/// Serves one connection; returns the socket after the response to StartTLS.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     handler: &Handler,
@@ -150,7 +150,7 @@ pub fn directory(servers: &[(&str, ServerRole)]) -> Directory {
     Directory::new(config(servers))
 }
 
-/// Deadlines short enough for tests that run into them.
+/// Timeouts short enough for tests that reach them.
 pub fn config(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
     let server =
         |(url, role): &(&str, ServerRole)| ServerConfig { url: (*url).to_owned(), role: *role, start_tls: false };
@@ -188,7 +188,7 @@ pub fn done(code: u16) -> Reply {
     Say(LdapOp::SearchResultDone(result(code)))
 }
 
-/// Answers as a good server with one entry would; what `special` answers goes before.
+/// Answers as a healthy server with one entry; `special` takes precedence.
 pub fn good(special: impl Fn(&LdapMsg) -> Option<Vec<Reply>>) -> impl Fn(&LdapMsg) -> Vec<Reply> {
     move |message| {
         if let Some(replies) = special(message) {

@@ -1,4 +1,4 @@
-//! A real slapd as an ordinary process in a folder of its own, on a free loopback port.
+//! A real slapd as an ordinary process in its own folder, on a free loopback port.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ pub const SUFFIX: &str = "dc=example,dc=edu";
 pub const ROOT: &str = "cn=root,dc=example,dc=edu";
 pub const PASSWORD: &str = "secret";
 
-/// A slapd; killed when dropped.
+/// A running slapd, killed on drop.
 pub struct Slapd {
     folder: tempfile::TempDir,
     pub url: String,
@@ -22,7 +22,7 @@ pub struct Slapd {
 }
 
 impl Slapd {
-    /// One with the project's schema, syncprov and the containers.
+    /// Starts a slapd with the project's schema, syncprov and the containers.
     pub fn start() -> Self {
         Self::start_with("olcDbNoSync: TRUE\n")
     }
@@ -52,7 +52,7 @@ impl Slapd {
         assert!(output.status.success(), "slapadd: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Starts it (again) and waits until it listens.
+    /// Starts or restarts it, and waits until it listens.
     pub fn run(&mut self) {
         let child = Command::new("/usr/sbin/slapd")
             .args(["-d", "0", "-h", &self.url, "-F"])
@@ -77,7 +77,7 @@ impl Slapd {
         }
     }
 
-    /// Sends a signal by name, `STOP` or `CONT`.
+    /// Sends a signal by name: `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
@@ -94,7 +94,7 @@ impl Drop for Slapd {
     }
 }
 
-/// A client configuration for these servers.
+/// Returns a client configuration for these servers.
 pub fn config_of(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
     let server =
         |(url, role): &(&str, ServerRole)| ServerConfig { url: (*url).to_owned(), role: *role, start_tls: false };
@@ -148,7 +148,7 @@ fn containers() -> String {
     ldif
 }
 
-/// A name below the suffix.
+/// Returns the DN of a container below the suffix.
 pub fn below(container: &str) -> Dn {
     Dn::parse(SUFFIX).unwrap().child("ou", container)
 }
@@ -157,7 +157,7 @@ pub fn person_dn(n: u32) -> Dn {
     below("people").child(attr::PROVOST_PERSON_ID, &format!("00000000-0000-4000-8000-{n:012}"))
 }
 
-/// Person number `n`, login `p<n>`.
+/// Returns person number `n`, with login `p<n>`.
 pub fn person(n: u32) -> Entry {
     Entry::new(person_dn(n))
         .with(attr::OBJECT_CLASS, class::INET_ORG_PERSON)
@@ -173,7 +173,7 @@ pub fn person(n: u32) -> Entry {
         .with(attr::USER_PASSWORD, format!("password {n}"))
 }
 
-/// The address entry of `local@example.edu` owned by person `n`.
+/// Returns the address entry of `local@example.edu`, owned by person `n`.
 pub fn address(local: &str, kind: &str, n: u32) -> Entry {
     let text = format!("{local}@example.edu");
     Entry::new(below("addresses").child(attr::PROVOST_ADDRESS, &text))
@@ -183,7 +183,7 @@ pub fn address(local: &str, kind: &str, n: u32) -> Entry {
         .with(attr::PROVOST_OWNER, person_dn(n).as_str())
 }
 
-/// Waits until `condition` holds, at most `limit`; how long it took.
+/// Waits until `condition` holds, for at most `limit`; returns how long it took.
 pub async fn eventually(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !condition() {

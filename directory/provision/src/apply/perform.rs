@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::error::{ApplyError, Failure};
 use crate::journal::{End, Journal, JournalError, Receipt, WriteOutcome};
-use crate::write::{Action, Batch, Operation, Write};
+use crate::write::{Action, Operation, Write, WriteContext};
 use crate::{Plan, tree};
 
 /// How often a write is sent whose answer does not come, before the apply stops: each time the directory was asked in
@@ -29,7 +29,7 @@ pub(super) type Found = HashMap<Dn, Answer>;
 pub(super) struct Performer<'a> {
     directory: &'a Directory,
     journal: &'a Journal,
-    batch: Batch,
+    context: WriteContext,
     /// What earlier runs of the batch did without a receipt.
     found: Found,
 }
@@ -46,8 +46,8 @@ enum Looked {
 
 impl<'a> Performer<'a> {
     pub(super) fn new(directory: &'a Directory, journal: &'a Journal, found: Found) -> Self {
-        let batch = Batch { id: journal.batch.clone(), since: journal.since.clone() };
-        Self { directory, journal, batch, found }
+        let context = WriteContext { id: journal.batch.clone(), since: journal.since.clone() };
+        Self { directory, journal, context, found }
     }
 
     /// Whether an earlier run of the batch has a receipt that it is done.
@@ -79,7 +79,7 @@ impl<'a> Performer<'a> {
     async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, Answer), ApplyError> {
         let mut unknown = None;
         for _ in 0..SENT_MAX {
-            let error = match self.request(write.operation(&self.batch, hash)).await {
+            let error = match self.request(write.operation(&self.context, hash)).await {
                 Ok(answer) => return Ok((WriteOutcome::Done, answer)),
                 Err(error) => error,
             };
@@ -107,7 +107,7 @@ impl<'a> Performer<'a> {
     async fn look(&self, write: &Write, is_unknown: bool) -> Result<Looked, DirectoryError> {
         let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
         let entry = tree::read_provider(self.directory, &write.dn, &attributes).await?;
-        Ok(judge(write, entry.as_ref(), &self.batch.id, is_unknown))
+        Ok(judge(write, entry.as_ref(), &self.context.id, is_unknown))
     }
 }
 

@@ -5,7 +5,7 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, ModOp, Mod
 use provost_schema::{attr, class};
 
 use super::*;
-use crate::write::{Batch, Operation};
+use crate::write::{Operation, WriteContext};
 use crate::{AttributeChange, CsvOptions, Policies, read_source, wanted};
 
 const HEADER: &str =
@@ -46,10 +46,10 @@ impl Model {
 
     /// Applies the first `most` writes.
     fn apply(&mut self, plan: &Plan, most: usize) {
-        let batch = Batch { id: "batch".into(), since: plan.since.clone() };
+        let context = WriteContext { id: "batch".into(), since: plan.since.clone() };
         for write in plan.changes.iter().flat_map(|change| &change.writes).take(most) {
             let hash = write.password.map(|_| "{SSHA}hash");
-            match write.operation(&batch, hash) {
+            match write.operation(&context, hash) {
                 Operation::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
                 Operation::Modify(dn, changes, control) => self.modify(&dn, &changes, control.assert.as_ref()),
             }
@@ -296,8 +296,8 @@ fn who_has_a_role_gets_no_first_password() {
     model.entries.get_mut(&dn).unwrap().push(AttributeDescription::of(attr::PROVOST_ROLE), b"admin".to_vec());
     assert!(model.plan(ZOE).is_empty(), "{:?}", model.plan(ZOE).changes);
     // Planned before the role was given: the write carries the condition.
-    let batch = Batch { id: "batch".into(), since: late.since.clone() };
-    let Operation::Modify(_, _, control) = late.changes[0].writes[0].operation(&batch, Some("{SSHA}hash")) else {
+    let context = WriteContext { id: "batch".into(), since: late.since.clone() };
+    let Operation::Modify(_, _, control) = late.changes[0].writes[0].operation(&context, Some("{SSHA}hash")) else {
         panic!("{:?}", late.changes)
     };
     assert!(control.assert.is_some_and(|filter| !matches(&model.entries[&dn], &filter)));

@@ -1,12 +1,14 @@
-//! Format 1 to 2: names and values are compared as RFC 4518 says, and `;binary` is a way to transfer values (RFC 4522), no
-//! attribute of its own.
+//! Format 1 to 2: names and values are compared by RFC 4518, and `;binary` is a transfer option (RFC 4522), not a
+//! separate attribute.
 //!
-//! - Values of `a;binary` become values of `a`.
-//! - The stored suffix gets the normal form of today.
-//! - Where two entries under one parent now have one name (`cn=Zoé` composed and decomposed), the older one keeps it. The
-//!   other gets its entryUUID behind its naming value, keeps everything else it has, and is logged. Attributes that refer to
-//!   it by its DN stay as they are: they mean the older entry from now on, and only their owner knows which one was meant.
-//! - A renamed entry, and each below it, gets a new entryCSN, so that consumers learn the new names (RFC 4533 §3.3).
+//! * Values of `a;binary` become values of `a`.
+//! * The stored suffix gets today's normal form.
+//! * Where two entries under one parent now have the same name (`cn=Zoé` composed and decomposed), the older one keeps
+//!   it. The other one gets its entryUUID appended to its naming value, keeps everything else, and is logged.
+//!   References to its DN are not changed: they now mean the older entry, and only their owner knows which one was
+//!   meant.
+//! * A renamed entry, and each subordinate, gets a new entryCSN, so that consumers receive the new names (RFC 4533
+//!   §3.3).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -20,10 +22,10 @@ use crate::record::{Draft, NameId, Record};
 use crate::storage_error::StorageError;
 use crate::tree::{NO_PLACE, Place};
 
-/// All entries, opened: place, parent, content.
+/// All decoded entries: place, parent, content.
 type Entries = BTreeMap<Place, (Place, Draft)>;
 
-/// Takes a file from format 1 to 2. Reads all entries into memory, as opening the file does.
+/// Upgrades a file from format 1 to 2. Reads all entries into memory, as opening the file does.
 pub(super) fn step(transaction: &Transaction<'_>) -> Result<(), StorageError> {
     let mut entries = read_entries(transaction)?;
     let mut changed = merge_binary(transaction, &mut entries)?;
@@ -54,7 +56,7 @@ fn read_entries(transaction: &Transaction<'_>) -> Result<Entries, StorageError> 
     Ok(entries)
 }
 
-/// The attribute descriptions, by number.
+/// Returns the attribute descriptions by number.
 fn descriptions(transaction: &Transaction<'_>) -> Result<Vec<String>, StorageError> {
     let mut statement = transaction.prepare("SELECT text FROM name WHERE kind = 'description' ORDER BY id")?;
     let texts = statement.query_map([], |row| row.get(0))?;
@@ -90,7 +92,7 @@ fn merge_binary(transaction: &Transaction<'_>, entries: &mut Entries) -> Result<
             there.extend(added);
         }
     }
-    // Numbers are another now in every entry.
+    // The numbers of descriptions changed, so every entry is rewritten.
     Ok(entries.keys().copied().collect())
 }
 
@@ -104,7 +106,7 @@ fn rename_suffix(transaction: &Transaction<'_>) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Gives every entry whose name an older one has a name of its own; returns their places.
+/// Renames every entry whose name an older one has; returns their places.
 fn separate_equal_names(descriptions: &[String], entries: &mut Entries) -> Result<Vec<Place>, StorageError> {
     let catalogue = Catalogue::load().map_err(|error| StorageError::Content(error.to_string()))?;
     let mut oldest_first: Vec<Place> = entries.keys().copied().collect();
@@ -119,14 +121,14 @@ fn separate_equal_names(descriptions: &[String], entries: &mut Entries) -> Resul
         }
         let rdn = name.rdn().ok_or_else(unreadable)?;
         let new = rename(&catalogue, descriptions, draft, &rdn).ok_or_else(unreadable)?;
-        tracing::warn!(old = %rdn, %new, uuid = %draft.head.uuid, "an entry had the name of an older one, and was renamed");
+        tracing::warn!(old = %rdn, %new, uuid = %draft.head.uuid, "renamed an entry that had the same name as an older one");
         draft.rdn = new.to_string();
         renamed.push(place);
     }
     Ok(renamed)
 }
 
-/// The RDN with the entryUUID behind its first value, which the entry gets as a value too.
+/// Returns the RDN with the entryUUID appended to its first value, and adds that value to the entry.
 fn rename(catalogue: &Catalogue, descriptions: &[String], draft: &mut Draft, rdn: &Rdn) -> Option<Rdn> {
     let (name, value) = rdn.pairs().next()?;
     let new = format!("{value} ({})", draft.head.uuid);
@@ -140,7 +142,7 @@ fn rename(catalogue: &Catalogue, descriptions: &[String], draft: &mut Draft, rdn
     Some(rdn.with_first_value(&new))
 }
 
-/// Gives the renamed entries and all below them new CSNs; returns the places of these entries.
+/// Assigns new CSNs to the renamed entries and their subordinates; returns the places of these entries.
 fn renew_csns(
     transaction: &Transaction<'_>,
     entries: &mut Entries,
@@ -152,7 +154,7 @@ fn renew_csns(
     let mut context = text.and_then(|text| Context::parse_cookie(text.as_bytes())).unwrap_or_default();
     entries.values().for_each(|(_, draft)| context.advance(draft.head.csn));
     let below: HashSet<Place> = entries.keys().copied().filter(|place| is_within(entries, *place, renamed)).collect();
-    // After the last change there was, whenever this runs.
+    // New CSNs follow the last change in the file, whenever the migration runs.
     let Some(last) = context.csns().max() else { return Ok(below) };
     let mut sequence = Sequence::new(last.server, Some(last));
     for (_, draft) in entries.iter_mut().filter(|(place, _)| below.contains(place)).map(|(_, entry)| entry) {
@@ -166,7 +168,7 @@ fn renew_csns(
 
 fn is_within(entries: &Entries, place: Place, renamed: &[Place]) -> bool {
     let mut at = place;
-    // No further up than there are entries: a damaged file may have a ring.
+    // At most as many steps as entries: a damaged file may contain a cycle.
     for _ in 0..entries.len() {
         if renamed.contains(&at) {
             return true;

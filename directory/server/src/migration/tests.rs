@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 const SUFFIX: &str = "dc=example,dc=edu";
 
-/// Makes a file as this version does.
+/// Makes a file in today's format.
 fn new_file(folder: &Path) -> PathBuf {
     open(folder).unwrap();
     folder.join("directory.sqlite")
@@ -62,13 +62,13 @@ fn steps_are_taken_in_order_after_a_backup() {
     assert_eq!(state(&backup), old);
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
 
-    // From the middle: only what is missing, with a backup of its own.
+    // Starting in the middle: only the missing step, with its own backup.
     change(&file, "UPDATE state SET value = '2' WHERE key = 'format'; DELETE FROM state WHERE key = 'new'");
     let mut connection = Connection::open(&file).unwrap();
     take_steps(&mut connection, &file, 2, &[add_column, add_row]).unwrap();
     assert!(state(&file).contains(&new));
     assert!(folder.path().join("directory.sqlite.backup-v2").exists());
-    // Nothing to do: no backup.
+    // No step needed: no backup.
     take_steps(&mut connection, &file, 3, &[add_column, add_row]).unwrap();
     assert!(!folder.path().join("directory.sqlite.backup-v3").exists());
 }
@@ -94,9 +94,9 @@ fn a_file_that_this_version_does_not_know_is_refused_untouched() {
         (set("9"), "format 9, and this program knows formats up to 2: a later version wrote it"),
         (set("0"), "there is no format 0"),
         (set("-9223372036854775808"), "there is no format"),
-        (set("x"), "does not say which format"),
-        ("DELETE FROM state".to_owned(), "does not say which format"),
-        ("DROP TABLE state".to_owned(), "does not say which format"),
+        (set("x"), "no record of their format"),
+        ("DELETE FROM state".to_owned(), "no record of their format"),
+        ("DROP TABLE state".to_owned(), "no record of their format"),
         ("UPDATE state SET value = 'dc=other' WHERE key = 'suffix'".to_owned(), "suffix dc=other, not dc=example"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -109,7 +109,7 @@ fn a_file_that_this_version_does_not_know_is_refused_untouched() {
     }
 }
 
-/// A copy of `tests/fixtures/directory-vN.sqlite`, opened by this version.
+/// Opens a copy of `tests/fixtures/directory-vN.sqlite` with this version.
 fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
     fs::copy(fixture, folder.join("directory.sqlite")).unwrap();
@@ -117,13 +117,13 @@ fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     Storage::open(folder, catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap()
 }
 
-/// The entries whose description is this, and their names.
+/// Returns the names of the entries with this description.
 fn described(tree: &Tree, description: &str) -> String {
     let places = (0..tree.places()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
     places.map(|place| tree.dn(place)).collect::<Vec<_>>().join(" ")
 }
 
-// RFC 4518 §2: names that version 1 told apart are one now; both entries stay, with all that is below them.
+// RFC 4518 §2: names that version 1 distinguished are now equal; both entries stay, with all subordinates.
 #[test]
 fn a_file_of_format_1_keeps_every_entry() {
     let folder = tempfile::tempdir().unwrap();
@@ -143,14 +143,14 @@ fn a_file_of_format_1_keeps_every_entry() {
     }
     let second = find("cn=Zoé (ad724c61-b671-4d00-bf50-782882ee9f06),ou=groups").unwrap();
     let names: Vec<_> = tree.values(second, "cn");
-    assert_eq!(names[0], "Zoe\u{301}".as_bytes(), "the value it had stays");
+    assert_eq!(names[0], "Zoe\u{301}".as_bytes(), "its previous value stays");
     assert_eq!(names.len(), 2);
-    // RFC 4533 §3.3: what got another name is new for a consumer that was away.
+    // RFC 4533 §3.3: a renamed entry is new for a consumer that was away.
     let csn = |name: &str| tree.subject(find(name).unwrap()).unwrap().record.head().unwrap().csn;
     let before = Context::parse_cookie(b"rid=000,csn=20261126225125.741957Z#000000#001#000000").unwrap();
     assert!(!before.covers(csn("cn=a,ou=École (ac14a465-96f2-4dbd-89df-d6133fa984b3)")));
     assert!(before.covers(csn("cn=a,ou=École")) && tree.context.covers_all(&before));
-    // RFC 4522: one attribute, and those that come after it in the table are themselves.
+    // RFC 4522: one attribute, and the descriptions after it in the table keep their meaning.
     let cert = find("cn=cert,ou=groups").unwrap();
     assert_eq!(tree.values(cert, "userCertificate"), [b"one", b"two"]);
     for (name, value) in [("jpegPhoto", "photo"), ("userSMIMECertificate", "smime"), ("title", "last"), ("sn", "x")] {
@@ -158,7 +158,7 @@ fn a_file_of_format_1_keeps_every_entry() {
     }
     let texts: Vec<_> = (0..tree.places()).map(|place| tree.dn(place)).collect();
     drop((storage, tree));
-    // The second time there is nothing to do.
+    // A second opening changes nothing.
     let catalogue = Arc::new(Catalogue::load().unwrap());
     let (_storage, tree) = Storage::open(folder.path(), catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap();
     assert_eq!((0..tree.places()).map(|place| tree.dn(place)).collect::<Vec<_>>(), texts);

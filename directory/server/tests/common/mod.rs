@@ -1,4 +1,4 @@
-//! A server on a loopback port with a small tree, and OpenLDAP's tools to speak to it.
+//! A server on a loopback port with a small tree, and OpenLDAP's tools as its clients.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
@@ -28,7 +28,7 @@ pub fn person_ldif(id: &str, uid: &str) -> String {
     )
 }
 
-/// Cheap to check, so that tests do not wait for argon2.
+/// A hash that is cheap to verify, so that tests do not wait for argon2.
 pub fn password_value() -> String {
     hash(&Secret::new(PASSWORD), Scheme::Ssha)
 }
@@ -89,7 +89,7 @@ pub fn tool(program: &str, url: &str, arguments: &[&str], input: &str) -> Output
     child.wait_with_output().expect("the tool ends")
 }
 
-/// The same off the async threads, as `who` with the usual password; exit code and both outputs together.
+/// Runs a tool off the async threads, as `who` with the usual password; returns its exit code and combined output.
 pub async fn run(program: &'static str, url: &str, who: &str, arguments: &[&str], input: &str) -> (i32, String) {
     let mut all: Vec<String> = Vec::new();
     if !who.is_empty() {

@@ -1,4 +1,4 @@
-//! A client over ldap3_proto's codec: another hand's reading of the standard on the other side.
+//! A client over the codec of ldap3_proto: an independent implementation of the standard.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Client {
         self.next
     }
 
-    /// The next message; a server that keeps silent for long fails the test.
+    /// Receives the next message; a long silence fails the test.
     pub async fn receive(&mut self) -> LdapMsg {
         let next = tokio::time::timeout(Duration::from_secs(20), self.framed.next()).await;
         next.expect("an answer in time").expect("an open connection").expect("a readable message")

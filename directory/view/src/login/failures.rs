@@ -1,4 +1,5 @@
-//! Refused logins of the last minutes, by account and by source: who goes on guessing is not asked any more.
+//! Recent refused logins by account and by source. A source that keeps guessing is throttled: its passwords are no
+//! longer checked.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -9,24 +10,24 @@ use lru::LruCache;
 
 use super::turns::Lane;
 
-/// Accounts, sources and pairs that are remembered; the ones longest not seen are forgotten beyond it.
+/// Most accounts, sources and pairs remembered; beyond, the least recently seen are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
-/// How many refusals are borne at once, and how many seconds later each is forgiven.
+/// How many refusals are tolerated at once, and after how many seconds each one expires.
 #[derive(Clone, Copy)]
 struct Allowance {
     refusals: f64,
     seconds_each: f64,
 }
 
-/// Of one account from one source: a person who tries the passwords they remember.
+/// For one account from one source: covers a person who tries several remembered passwords.
 const PAIR: Allowance = Allowance { refusals: 10.0, seconds_each: 30.0 };
-/// Of one account from anywhere: guessing from many places.
+/// For one account from all sources: bounds distributed guessing.
 const ACCOUNT: Allowance = Allowance { refusals: 100.0, seconds_each: 10.0 };
-/// From one source to any account: a campus behind one address has many who mistype.
+/// For one source over all accounts: a campus behind one address has many people who mistype.
 const SOURCE: Allowance = Allowance { refusals: 1000.0, seconds_each: 0.5 };
 
-/// Refusals as of a moment; they drain as time goes by.
+/// The number of refusals at a moment; it drains with time.
 #[derive(Clone, Copy)]
 struct Level {
     refusals: f64,
@@ -35,13 +36,13 @@ struct Level {
 
 impl Level {
     fn now(self, allowance: Allowance, now: Timestamp) -> f64 {
-        // A clock that was set back forgives nothing and takes nothing.
+        // A clock that was set back neither forgives nor adds refusals.
         let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
         (self.refusals - passed / allowance.seconds_each).max(0.0)
     }
 }
 
-/// A login name, as digest: a name that nobody has costs no more memory than a short one.
+/// The digest of a login name, so that a long unknown name takes no more memory than a short one.
 type Name = [u8; 16];
 
 struct Levels {
@@ -50,10 +51,10 @@ struct Levels {
     sources: LruCache<IpAddr, Level>,
 }
 
-/// What was refused lately.
+/// The refusals remembered for all names and sources.
 pub(super) struct Failures(Mutex<Levels>);
 
-/// Too many refusals: the password is not looked at.
+/// Too many refusals: the password is not checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
@@ -67,7 +68,7 @@ impl Failures {
         Self(Mutex::new(levels))
     }
 
-    /// The lane of a login of `name` from `source`, or that there were too many refusals.
+    /// Returns the lane for a login of `name` from `source`, or the refusal to check it.
     pub(super) fn lane(&self, name: &Name, source: IpAddr, now: Timestamp) -> Result<Lane, TooMany> {
         let mut levels = self.levels();
         let pair = levels.pairs.get(&(*name, source)).map_or(0.0, |level| level.now(PAIR, now));
@@ -87,7 +88,7 @@ impl Failures {
         add(&mut levels.sources, source, SOURCE, now);
     }
 
-    /// Forgives what the person themselves got wrong before they got it right.
+    /// Forgives the refusals of this name from this source, which were the person's own mistakes.
     pub(super) fn accepted(&self, name: &Name, source: IpAddr) {
         let mut levels = self.levels();
         if let Some(pair) = levels.pairs.pop(&(*name, source))
@@ -107,7 +108,8 @@ fn add<K: std::hash::Hash + Eq>(levels: &mut LruCache<K, Level>, key: K, allowan
     levels.put(key, Level { refusals: (before + 1.0).min(2.0 * allowance.refusals), at: now });
 }
 
-/// The network that counts as one source: an IPv4 address, or 64 bits of an IPv6 one, which one host has for itself.
+/// Returns the network that counts as one source: an IPv4 address, or the /64 of an IPv6 address, which one host may
+/// own.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         address @ IpAddr::V4(_) => address,
@@ -131,7 +133,7 @@ mod tests {
     const LI: Name = [2; 16];
 
     #[test]
-    fn who_guesses_waits_and_then_is_not_asked_any_more() {
+    fn guessing_is_delayed_and_then_throttled() {
         let failures = Failures::new();
         assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(Lane::Fresh));
         for _ in 0..10 {
@@ -139,9 +141,9 @@ mod tests {
             failures.refused(&ZOE, source(1), at(0));
         }
         assert_eq!(failures.lane(&ZOE, source(1), at(0)), Err(TooMany));
-        assert_eq!(failures.lane(&ZOE, source(2), at(0)), Ok(Lane::Suspect), "from elsewhere they still can");
-        assert_eq!(failures.lane(&LI, source(1), at(0)), Ok(Lane::Fresh), "and so can others there");
-        assert_eq!(failures.lane(&ZOE, source(1), at(30)), Ok(Lane::Suspect), "one is forgiven");
+        assert_eq!(failures.lane(&ZOE, source(2), at(0)), Ok(Lane::Suspect), "the same account from another source");
+        assert_eq!(failures.lane(&LI, source(1), at(0)), Ok(Lane::Fresh), "another account from the same source");
+        assert_eq!(failures.lane(&ZOE, source(1), at(30)), Ok(Lane::Suspect), "one refusal has expired");
         assert_eq!(failures.lane(&ZOE, source(1), at(1000)), Ok(Lane::Fresh));
         assert_eq!(failures.lane(&ZOE, source(1), at(-86_400)), Err(TooMany), "a clock that was set back");
     }

@@ -1,4 +1,5 @@
-//! Turns at hashing: as many as there are cores, fair by source, and never so many who wait that a login takes for ever.
+//! Turns at hashing: at most one per core, fair between sources, with bounded queues so that a login never waits for
+//! long.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -6,20 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// One turn in so many is for who has failed before, while others wait.
+/// While others wait, one turn in this many goes to the suspect lane.
 const SUSPECT_TURN: u32 = 4;
 
-/// Which of two lanes a login waits in.
+/// The two lanes in which logins wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Nobody has failed to log in to this account lately.
+    /// No recent failed login of this account.
     Fresh,
-    /// Somebody has: who guesses passwords waits for the others, and never has all cores.
+    /// Recent failed logins of this account: possible guesses wait for the others, and never use all cores.
     Suspect,
 }
 
 impl Lane {
-    /// Most that wait in the lane, and most of one source.
+    /// Returns the most logins that wait in the lane, and the most of one source.
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Fresh => (2048, 512),
@@ -28,24 +29,24 @@ impl Lane {
     }
 }
 
-/// Too many wait already.
+/// Too many logins wait already.
 #[derive(Debug)]
-pub(super) struct Busy;
+pub(super) struct QueueFull;
 
-/// Who waits in one lane: by source, each source in its turn.
+/// The logins that wait in one lane, by source; sources take turns.
 #[derive(Default)]
-struct Waiting {
+struct LaneQueue {
     by_source: HashMap<IpAddr, VecDeque<oneshot::Sender<Turn>>>,
     order: VecDeque<IpAddr>,
     count: usize,
 }
 
-impl Waiting {
-    fn put(&mut self, source: IpAddr, lane: Lane) -> Result<oneshot::Receiver<Turn>, Busy> {
+impl LaneQueue {
+    fn put(&mut self, source: IpAddr, lane: Lane) -> Result<oneshot::Receiver<Turn>, QueueFull> {
         let (most, most_of_source) = lane.bounds();
         let of_source = self.by_source.get(&source).map_or(0, VecDeque::len);
         if self.count >= most || of_source >= most_of_source {
-            return Err(Busy);
+            return Err(QueueFull);
         }
         let (sender, receiver) = oneshot::channel();
         self.by_source.entry(source).or_default().push_back(sender);
@@ -56,7 +57,7 @@ impl Waiting {
         Ok(receiver)
     }
 
-    /// The next one, of the source whose turn it is.
+    /// Takes the next login, of the source whose turn it is.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let source = self.order.pop_front()?;
         let queue = self.by_source.get_mut(&source)?;
@@ -72,20 +73,20 @@ impl Waiting {
 
 struct State {
     free: usize,
-    /// Places that [`Lane::Suspect`] may still take.
+    /// Turns that [`Lane::Suspect`] may still use.
     free_suspect: usize,
-    fresh: Waiting,
-    suspect: Waiting,
+    fresh: LaneQueue,
+    suspect: LaneQueue,
     given: u32,
 }
 
-/// The turns of one process. Cheap to clone.
+/// The hashing turns of one process. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Mutex<State>>);
 
-/// A turn; ends when it is dropped.
+/// A turn at hashing, released on drop.
 pub(super) struct Turn {
-    /// `None` when nobody was there to take it.
+    /// `None` when the waiting login was gone, so that the drop releases nothing.
     turns: Option<Turns>,
     lane: Lane,
 }
@@ -93,12 +94,12 @@ pub(super) struct Turn {
 impl Turns {
     pub(super) fn new(cores: usize) -> Self {
         let free_suspect = (cores / 2).max(1);
-        let (fresh, suspect) = (Waiting::default(), Waiting::default());
+        let (fresh, suspect) = (LaneQueue::default(), LaneQueue::default());
         Self(Arc::new(Mutex::new(State { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
     }
 
-    /// Waits for a turn.
-    pub(super) async fn take(&self, source: IpAddr, lane: Lane) -> Result<Turn, Busy> {
+    /// Waits for a turn, or fails at once when too many logins wait.
+    pub(super) async fn take(&self, source: IpAddr, lane: Lane) -> Result<Turn, QueueFull> {
         let receiver = {
             let mut state = self.state();
             let waiting = match lane {
@@ -109,20 +110,21 @@ impl Turns {
             self.give(&mut state);
             receiver
         };
-        receiver.await.map_err(|_| Busy)
+        receiver.await.map_err(|_| QueueFull)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives what is free to who waits.
+    /// Gives free turns to waiting logins.
     fn give(&self, state: &mut State) {
         while let Some((sender, lane)) = state.next() {
             state.free -= 1;
             state.free_suspect -= usize::from(lane == Lane::Suspect);
             if let Err(mut turn) = sender.send(Turn { turns: Some(self.clone()), lane }) {
-                // Whoever waited is gone. The state is ours here: the turn must not ask for it when it is dropped.
+                // The waiting login was cancelled. This function holds the lock, so the drop of the turn must not take
+                // it.
                 turn.turns = None;
                 state.end(lane);
             }
@@ -171,7 +173,7 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    /// Starts to wait, and says its name when it has its turn.
+    /// Waits for a turn, and sends `name` when it has one.
     fn wait(
         turns: &Turns,
         source: IpAddr,
@@ -209,7 +211,7 @@ mod tests {
             order.push(name);
         }
         let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
-        assert!(place("c1") < place("b2"), "a source that asks for much waits for itself: {order:?}");
+        assert!(place("c1") < place("b2"), "a source with many logins delays only its own: {order:?}");
         assert!(order.iter().rposition(|name| *name == "guess").unwrap() > place("b2"), "{order:?}");
     }
 
@@ -224,7 +226,7 @@ mod tests {
         }
         let fresh = turns.take(source(1), Lane::Fresh).await.unwrap();
         for _ in 0..8 {
-            assert_eq!(names.recv().await, Some("busy"), "beyond 32 of one source");
+            assert_eq!(names.recv().await, Some("busy"), "more than 32 of one source");
         }
         assert!(names.try_recv().is_err());
         drop(fresh);
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_who_went_away_takes_no_turn_with_him() {
+    async fn a_cancelled_login_takes_no_turn() {
         let turns = Turns::new(1);
         let held = turns.take(source(1), Lane::Fresh).await.unwrap();
         for _ in 0..3 {

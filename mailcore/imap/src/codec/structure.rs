@@ -77,7 +77,7 @@ impl Writer<'_> {
         string(self.wire, &media.subtype);
         self.wire.push(b' ');
         self.parameters(&media.parameters);
-        for text in [&part.about.id, &part.about.description] {
+        for text in [&part.attributes.id, &part.attributes.description] {
             self.wire.push(b' ');
             nstring(self.wire, text.as_deref());
         }
@@ -94,7 +94,7 @@ impl Writer<'_> {
     fn single_extension(&mut self, part: &Part) {
         if self.detail == Detail::Extended {
             self.wire.push(b' ');
-            nstring(self.wire, part.about.md5.as_deref());
+            nstring(self.wire, part.attributes.md5.as_deref());
             self.extension(part);
         }
     }
@@ -102,7 +102,7 @@ impl Writer<'_> {
     /// Disposition, language, location.
     fn extension(&mut self, part: &Part) {
         self.wire.push(b' ');
-        match &part.about.disposition {
+        match &part.attributes.disposition {
             Some(disposition) => {
                 self.wire.push(b'(');
                 string(self.wire, &disposition.value);
@@ -113,9 +113,9 @@ impl Writer<'_> {
             None => self.wire.extend_from_slice(b"NIL"),
         }
         self.wire.push(b' ');
-        self.languages(&part.about.languages);
+        self.languages(&part.attributes.languages);
         self.wire.push(b' ');
-        nstring(self.wire, part.about.location.as_deref());
+        nstring(self.wire, part.attributes.location.as_deref());
     }
 
     fn languages(&mut self, tags: &[Vec<u8>]) {

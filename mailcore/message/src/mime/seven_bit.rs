@@ -1,9 +1,10 @@
-//! A message for a server that takes 7-bit content only (RFC 6152 §3): 8-bit parts are encoded, each by itself.
+//! Conversion of a message for a server that accepts 7-bit content only (RFC 6152 §3): each 8-bit part is encoded by
+//! itself.
 //!
-//! What is decoded of the result is what was decoded before: leaves, their types and charsets, and the header fields. What
-//! is signed or encrypted is never changed (RFC 1847 §2.1, RFC 2480 §4); a message that cannot be converted without guessing
-//! is refused. One pass, bounded by the bounds of [`Part::of`]; the result is at most half as long again, and a few octets
-//! for each part.
+//! The converted message decodes to the same leaves, with the same types, charsets and header fields. Signed and
+//! encrypted parts are never changed (RFC 1847 §2.1, RFC 2480 §4), and a message that can only be converted by guessing
+//! is refused. One pass, within the bounds of [`Part::of`]; the result is at most 1.5 times as long, plus a few octets
+//! per part.
 
 use super::split::PARTS_MAX;
 use super::{Content, ContentFields, FIELDS_MAX, Part};
@@ -11,64 +12,64 @@ use crate::headers::{Field, Headers, fields};
 use crate::transfer_encode::{base64_octets, put_base64, put_quoted_printable};
 use crate::{decode_words, encode_words};
 
-/// Longest value of a field that is encoded, octets.
+/// Longest field value that is encoded, octets.
 const VALUE_OCTETS_MAX: usize = 64 * 1024;
-/// Characters of a field's name that a refusal shows.
+/// Characters of a field name shown in a refusal.
 const NAME_CHARS_SHOWN: usize = 40;
-/// What a part that was 8 bit is labelled when its content is not.
+/// The new label of a part that was declared 8 bit and needs no encoding.
 const SEVEN_BIT: &str = "7bit";
 
-/// Why a message stays 8 bit. Its text is printable ASCII, for the reply and the report to the sender.
+/// Why a message cannot be converted. The text is printable ASCII, for the SMTP reply and the report to the sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unconvertible {
-    /// RFC 2047 §5 allows encoded words in some fields only.
+    /// 8-bit octets in a field where RFC 2047 §5 allows no encoded words.
     #[error("its header field {0} holds 8-bit octets")]
     Header(String),
-    /// Another octet than that of its author makes a signature false.
+    /// 8-bit octets in a signed or encrypted part: changing them would break the signature.
     #[error("it holds 8-bit octets in a part that is signed or encrypted")]
     Protected,
-    /// RFC 2045 §6.4: multipart and message parts cannot be encoded as a whole.
+    /// 8-bit octets in a composite type, which cannot be encoded as a whole (RFC 2045 §6.4).
     #[error("it holds 8-bit octets in a part of type {0}, which must not be encoded")]
     Composite(String),
-    /// What is encoded already, or in a way that is not known, and yet holds 8-bit octets.
+    /// 8-bit octets in a part whose label is an encoding, or unknown.
     #[error("it holds 8-bit octets in a part that is labelled as encoded")]
     Encoded,
-    /// Beyond the bounds of what is looked at, or malformed so that two readers may see two messages.
+    /// The structure exceeds the parser's bounds, or is malformed so that two readers may see two messages.
     #[error("it holds 8-bit octets, and its structure is malformed or too large")]
     Structure,
 }
 
-/// The same message in 7-bit octets. Where nothing is to be converted the octets are the same.
+/// Returns the message in 7-bit octets; the same octets when it is 7-bit already.
 pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
     let root = Part::of(message);
-    // Room for the worst, base64 of all of it: what is not touched costs no memory.
+    // Room for the worst case, base64 of everything. Untouched pages cost no memory.
     let converted = Vec::with_capacity(message.len() + message.len() / 2);
     let mut converter = Converter { message, converted, at: 0, parts: 0 };
-    converter.entity(&root, Place::Message)?;
+    converter.entity(&root, EntityContext::Message)?;
     converter.gap(message.len())?;
     Ok(converter.converted)
 }
 
-/// Where an entity stands.
+/// The context of an entity.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// It is a message: MIME-Version stands in its header (RFC 2045 §4).
+enum EntityContext {
+    /// A whole message, whose header holds MIME-Version (RFC 2045 §4).
     Message,
-    /// Within a multipart.
+    /// A part of a multipart.
     Multipart,
 }
 
-/// What its Content-Transfer-Encoding says of a part.
+/// What the Content-Transfer-Encoding of a part declares.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Label {
+enum DeclaredEncoding {
     SevenBit,
     EightBit,
     Binary,
-    /// Encoded, or unknown.
+    /// An encoding such as base64, or an unknown label.
     Other,
 }
 
-impl Label {
+impl DeclaredEncoding {
     fn of(encoding: &[u8]) -> Self {
         let is = |name: &str| encoding.eq_ignore_ascii_case(name.as_bytes());
         match () {
@@ -83,28 +84,28 @@ impl Label {
 struct Converter<'m> {
     message: &'m [u8],
     converted: Vec<u8>,
-    /// Octets of the message that are converted.
+    /// Octets of the message converted so far.
     at: usize,
     parts: usize,
 }
 
 impl Converter<'_> {
-    fn entity(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+    fn entity(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
         self.parts += 1;
         if self.parts >= PARTS_MAX {
-            // The parts behind the last one that is looked at would pass for an epilogue.
+            // A part beyond the parser's bounds would be taken for an epilogue.
             return Err(Unconvertible::Structure);
         }
         self.gap(offset(part.header.start))?;
-        let (body, label) = (part.body_in(self.message), Label::of(&part.encoding));
+        let (body, label) = (part.body_in(self.message), DeclaredEncoding::of(&part.encoding));
         let is_composite = !matches!(part.content, Content::Leaf);
         match (body.is_ascii(), label) {
             (false, _) if is_protected(part) => Err(Unconvertible::Protected),
             (true, _) if is_protected(part) => self.unchanged(part, place),
-            (true, Label::SevenBit | Label::Other) => self.unchanged(part, place),
+            (true, DeclaredEncoding::SevenBit | DeclaredEncoding::Other) => self.unchanged(part, place),
             _ if !is_as_read(part, part.header_in(self.message)) => Err(Unconvertible::Structure),
-            (_, Label::Other) => Err(Unconvertible::Encoded),
-            (_, Label::SevenBit) if is_composite => {
+            (_, DeclaredEncoding::Other) => Err(Unconvertible::Encoded),
+            (_, DeclaredEncoding::SevenBit) if is_composite => {
                 self.header(part, None, place)?;
                 self.inside(part)
             }
@@ -112,7 +113,7 @@ impl Converter<'_> {
                 self.header(part, Some(SEVEN_BIT), place)?;
                 self.inside(part)
             }
-            (true, Label::EightBit) => {
+            (true, DeclaredEncoding::EightBit) => {
                 self.header(part, Some(SEVEN_BIT), place)?;
                 self.copy(offset(part.body.end))
             }
@@ -120,29 +121,29 @@ impl Converter<'_> {
         }
     }
 
-    /// Its body stays as it is.
-    fn unchanged(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+    /// Copies the entity with its body unchanged.
+    fn unchanged(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
         self.header(part, None, place)?;
         self.copy(offset(part.body.end))
     }
 
-    /// The parts of a composite one.
+    /// Converts the parts of a composite part.
     fn inside(&mut self, part: &Part) -> Result<(), Unconvertible> {
         match &part.content {
             Content::Leaf => {}
             Content::Multipart(parts) => {
                 for inner in parts {
-                    self.entity(inner, Place::Multipart)?;
+                    self.entity(inner, EntityContext::Multipart)?;
                 }
             }
-            Content::Message(inner, _) => self.entity(inner, Place::Message)?,
+            Content::Message(inner, _) => self.entity(inner, EntityContext::Message)?,
         }
         self.gap(offset(part.body.end))
     }
 
-    /// Text in the encoding that makes it shorter, so that it stays readable where most of it is ASCII; everything else in
+    /// Encodes a leaf: text in the shorter encoding, so that mostly-ASCII text stays readable, everything else in
     /// base64.
-    fn leaf(&mut self, part: &Part, place: Place) -> Result<(), Unconvertible> {
+    fn leaf(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
         if part.media.is("multipart") || part.media.is("message") {
             let media = [&part.media.kind[..], b"/", &part.media.subtype].concat();
             return Err(Unconvertible::Composite(shown(&String::from_utf8_lossy(&media))));
@@ -163,8 +164,8 @@ impl Converter<'_> {
         Ok(())
     }
 
-    /// A header, with another Content-Transfer-Encoding or its own.
-    fn header(&mut self, part: &Part, encoding: Option<&str>, place: Place) -> Result<(), Unconvertible> {
+    /// Copies a header, with `encoding` as its Content-Transfer-Encoding when given.
+    fn header(&mut self, part: &Part, encoding: Option<&str>, place: EntityContext) -> Result<(), Unconvertible> {
         let header = part.header_in(self.message);
         if encoding.is_none() && header.is_ascii() {
             return self.copy(offset(part.header.end));
@@ -174,7 +175,7 @@ impl Converter<'_> {
         let (start, headers, mut has_version) = (offset(part.header.start), Headers::of(header), false);
         for field in fields(header) {
             let span = headers.span(&field);
-            // Lines that are no field.
+            // Lines that are not fields.
             self.ascii(start + span.start)?;
             has_version |= field.is("MIME-Version");
             if encoding.is_some() && field.is("Content-Transfer-Encoding") {
@@ -186,14 +187,14 @@ impl Converter<'_> {
             }
             self.at = start + span.end;
         }
-        if encoding.is_some() && place == Place::Message && !has_version {
+        if encoding.is_some() && place == EntityContext::Message && !has_version {
             self.converted.extend_from_slice(b"MIME-Version: 1.0\r\n");
         }
         self.converted.extend_from_slice(label.unwrap_or_default().as_bytes());
         self.ascii(offset(part.header.end))
     }
 
-    /// Up to `end` as it is, which is ASCII.
+    /// Copies the octets up to `end`, which are ASCII.
     fn copy(&mut self, end: usize) -> Result<(), Unconvertible> {
         let octets = self.message.get(self.at..end).ok_or(Unconvertible::Structure)?;
         self.converted.extend_from_slice(octets);
@@ -201,7 +202,7 @@ impl Converter<'_> {
         Ok(())
     }
 
-    /// As [`Self::copy`], refused when it is not ASCII.
+    /// Copies the octets up to `end`; refuses those that are not ASCII.
     fn ascii(&mut self, end: usize) -> Result<(), Unconvertible> {
         match self.message.get(self.at..end) {
             Some(octets) if octets.is_ascii() => self.copy(end),
@@ -210,8 +211,8 @@ impl Converter<'_> {
         }
     }
 
-    /// What stands between parts: boundaries, and the text before the first part and behind the last, which nobody is shown
-    /// (RFC 2046 §5.1.1). It cannot be encoded, so that `?` stands for its 8-bit octets.
+    /// Copies what stands between parts: boundaries, preamble and epilogue. Readers do not show these (RFC 2046 §5.1.1)
+    /// and they cannot be encoded, so `?` replaces their 8-bit octets.
     fn gap(&mut self, end: usize) -> Result<(), Unconvertible> {
         let octets = self.message.get(self.at..end).ok_or(Unconvertible::Structure)?;
         if octets.is_ascii() {
@@ -231,13 +232,13 @@ fn offset(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
-/// RFC 1847 §2.1, §2.2.
+/// Whether a part is multipart/signed or multipart/encrypted (RFC 1847 §2.1, §2.2).
 fn is_protected(part: &Part) -> bool {
     part.media.is_exactly("multipart", "signed") || part.media.is_exactly("multipart", "encrypted")
 }
 
-/// Whether every reader finds the type and encoding of a part that were found here: not where they lie beyond the bounds of
-/// what is looked at, nor where one of two fields counts. With another label, other content would be made of it.
+/// Whether every reader finds the same type and encoding in this header. A field beyond the parser's bounds, or a
+/// repeated one, makes them ambiguous: with another label, a reader would decode other content.
 fn is_as_read(part: &Part, header: &[u8]) -> bool {
     let read = ContentFields::of(header);
     let count = |name: &str| fields(header).filter(|field| field.is(name)).count();
@@ -248,7 +249,7 @@ fn is_as_read(part: &Part, header: &[u8]) -> bool {
         && read.media.is_none_or(|media| media == part.media)
 }
 
-/// A field in encoded words, when its text is one that may hold them (RFC 2047 §5 rule 1).
+/// Writes a field in encoded words, if its text may hold them (RFC 2047 §5 rule 1).
 fn encoded(field: &Field<'_>) -> Result<String, Unconvertible> {
     let is_unstructured = ["Subject", "Comments", "Content-Description"].into_iter().any(|name| field.is(name))
         || field.name().get(..2).is_some_and(|begin| begin.eq_ignore_ascii_case("X-"));
@@ -256,7 +257,7 @@ fn encoded(field: &Field<'_>) -> Result<String, Unconvertible> {
     if !is_unstructured || value.len() > VALUE_OCTETS_MAX || std::str::from_utf8(&value).is_err() {
         return Err(Unconvertible::Header(shown(field.name())));
     }
-    // What it holds of encoded words already would be shown as it is within others.
+    // Existing encoded words are decoded first: nested inside new ones they would be shown undecoded.
     Ok(format!("{}:{}\r\n", field.name(), encode_words(&decode_words(&value), field.name().len() + 1)))
 }
 
@@ -280,7 +281,7 @@ mod tests {
     #[test]
     fn encodes_leaf_by_leaf() {
         for (message, expect) in [
-            // A message that is no MIME message becomes one.
+            // A message without MIME-Version becomes a MIME message.
             (
                 "Subject: a\r\n\r\nplain text é\r\n",
                 "Subject: a\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n",
@@ -289,17 +290,17 @@ mod tests {
                 "\r\nplain text é",
                 "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9",
             ),
-            // The label stands where it stood.
+            // The new label takes the place of the old one.
             (
                 "Content-Transfer-Encoding: 8BIT (c)\r\nMIME-Version: 1.0\r\n\r\nplain text é\r\n",
                 "Content-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n\r\nplain text =C3=A9\r\n",
             ),
-            // Mostly 8 bit: base64 is shorter.
+            // Mostly 8-bit text: base64 is shorter.
             (
                 "MIME-Version: 1.0\r\n\r\nщщщщщщщщ",
                 "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\n0YnRidGJ0YnRidGJ0YnRiQ==",
             ),
-            // Only what is 8 bit is encoded; labels agree with what is inside (RFC 2045 §6.4).
+            // Only 8-bit parts are encoded; outer labels agree with inner ones (RFC 2045 §6.4).
             (
                 &format!(
                     "{MULTIPART}Content-Transfer-Encoding: 8bit\r\n\r\nPréambule\r\n--b\r\n\r\nplain text é\r\n--b\r\n\
@@ -321,7 +322,7 @@ mod tests {
                     "{MULTIPART}\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\neA==\r\n--b--"
                 ),
             ),
-            // A message within a message is no leaf (RFC 2046 §5.2.1).
+            // A message/rfc822 part is never encoded itself (RFC 2046 §5.2.1).
             (
                 &format!(
                     "{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: é\r\n\r\nplain text é\r\n--b--\r\n"
@@ -330,7 +331,7 @@ mod tests {
                     "{MULTIPART}\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: =?utf-8?B?w6k=?=\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"
                 ),
             ),
-            // What is signed is left alone beside what is not.
+            // A signed part stays unchanged beside an encoded one.
             (
                 &format!(
                     "{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\n\r\nplain text é\r\n--b--\r\n"
@@ -339,7 +340,7 @@ mod tests {
                     "{MULTIPART}\r\n--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsigned\r\n--s--\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplain text =C3=A9\r\n--b--\r\n"
                 ),
             ),
-            // The header of a signed message is not signed.
+            // The header of a signed message is not covered by the signature.
             (
                 "Subject: é\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nx\r\n--s--",
                 "Subject: =?utf-8?B?w6k=?=\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nx\r\n--s--",
@@ -380,9 +381,9 @@ mod tests {
         ] {
             assert_eq!(converted(message), Err(expect), "{message:.200}");
         }
-        assert_eq!(converted(&wide).map(|message| message.is_ascii()), Ok(true), "as many parts as are looked at");
+        assert_eq!(converted(&wide).map(|message| message.is_ascii()), Ok(true), "as many parts as the parser reads");
         let latin = b"Subject: \xe9\r\n\r\nx";
-        assert_eq!(seven_bit(latin), Err(header("Subject")), "a charset that nobody named");
+        assert_eq!(seven_bit(latin), Err(header("Subject")), "an undeclared charset");
     }
 
     #[test]
@@ -404,7 +405,7 @@ mod tests {
             let message = lines.join(end);
             if let Ok(converted) = seven_bit(message.as_bytes()) {
                 prop_assert!(converted.is_ascii());
-                prop_assert_eq!(seven_bit(&converted), Ok(converted), "once is enough");
+                prop_assert_eq!(seven_bit(&converted), Ok(converted), "a second conversion changes nothing");
             }
         }
     }

@@ -1,22 +1,24 @@
-//! Finding the parts.
+//! The parser that finds the parts of a message.
 
 use memchr::memchr;
 
 use super::{Content, ContentFields, Media, Part};
 use crate::ImapEnvelope;
 
-/// Nested multiparts and messages.
+/// Deepest nesting of multiparts and messages.
 pub const PART_DEPTH_MAX: usize = 64;
-/// Parts of one message in all.
+/// Most parts of one message.
 pub(super) const PARTS_MAX: usize = 10_000;
-/// Longest boundary. RFC 2046 §5.1.1 says 70; a line is compared with that of each open multipart.
+/// Longest boundary, octets. RFC 2046 §5.1.1 allows 70. Each line is compared with every open boundary, so the bound
+/// limits the work.
 const BOUNDARY_OCTETS_MAX: usize = 1_000;
 
-/// Parameters, languages and addresses kept of all parts together: each is many times larger on our side than in the message.
+/// Most parameters, languages and address items kept of all parts together. Each takes many times the memory of its
+/// source text.
 const ITEMS_MAX: usize = 65_536;
 
 impl Part {
-    /// Splits a message. Linear in its octets, bounded in depth and number of parts.
+    /// Parses a message in time linear in its octets, with bounded depth and number of parts.
     pub fn of(message: &[u8]) -> Self {
         Splitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }.part(0, false).0
     }
@@ -25,7 +27,7 @@ impl Part {
 /// Why a run of lines ended.
 #[derive(Clone, Copy)]
 enum Stop {
-    /// At a boundary line of the multipart at `level`.
+    /// A boundary line of the multipart at `level`.
     Boundary {
         level: usize,
         closing: bool,
@@ -36,21 +38,21 @@ enum Stop {
 struct Splitter<'a> {
     message: &'a [u8],
     at: usize,
-    /// Of the multiparts that are open, outermost first.
+    /// Boundaries of the open multiparts, outermost first.
     boundaries: Vec<Vec<u8>>,
     parts: usize,
-    /// Of [`ITEMS_MAX`].
+    /// How many of [`ITEMS_MAX`] are left.
     items_left: usize,
 }
 
 impl<'a> Splitter<'a> {
-    /// A part that begins here, and what ended it; the boundary line is passed over.
+    /// Parses the part that begins here. Returns it and why it ended; the boundary line is consumed.
     fn part(&mut self, depth: usize, in_digest: bool) -> (Part, Stop) {
         self.parts += 1;
         let start = self.at;
         let (header_end, cut) = self.header();
         let header = self.message.get(start..header_end).unwrap_or_default();
-        let ContentFields { media, encoding, about } = self.content_fields(header);
+        let ContentFields { media, encoding, attributes } = self.content_fields(header);
         let media = media.unwrap_or_else(|| if in_digest { Media::message() } else { Media::plain_text() });
         let is_open = cut.is_none() && depth < PART_DEPTH_MAX && self.parts < PARTS_MAX;
         let (content, end, stop) = match cut {
@@ -67,10 +69,10 @@ impl<'a> Splitter<'a> {
         let is_counted = media.is("text") || media.is("message") || media.is("multipart");
         let lines = if is_counted { memchr::memchr_iter(b'\n', body).count() as u64 } else { 0 };
         let (header, body) = (start as u64..header_end as u64, header_end as u64..end as u64);
-        (Part { header, body, lines, media, encoding, about, content }, stop)
+        (Part { header, body, lines, media, encoding, attributes, content }, stop)
     }
 
-    /// The Content- fields of a part; none when the message has had too many already.
+    /// Returns the Content- fields of a part; empty when the message has used up [`ITEMS_MAX`].
     fn content_fields(&mut self, header: &[u8]) -> ContentFields {
         let read = ContentFields::of(header);
         match self.items_left.checked_sub(read.items()) {
@@ -82,7 +84,7 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Where the header ends, and the boundary that cut it short.
+    /// Returns where the header ends, and the boundary that cut it short.
     fn header(&mut self) -> (usize, Option<Stop>) {
         while let Some(line) = self.line() {
             let begin = self.at - line.len();
@@ -128,13 +130,13 @@ impl<'a> Splitter<'a> {
         if let Stop::Boundary { level: at, .. } = stop
             && at >= level
         {
-            // The epilogue, or what is left when there are too many parts.
+            // The epilogue, or all remaining parts when there are too many.
             (end, stop) = self.text();
         }
         (if parts.is_empty() { Content::Leaf } else { Content::Multipart(parts) }, end, stop)
     }
 
-    /// Lines up to a boundary: where they end (without the line end before it), and why.
+    /// Skips lines up to a boundary. Returns where they end, without the line end before the boundary, and why.
     fn text(&mut self) -> (usize, Stop) {
         if self.boundaries.is_empty() {
             self.at = self.message.len();
@@ -150,8 +152,8 @@ impl<'a> Splitter<'a> {
         (self.at, Stop::End)
     }
 
-    /// RFC 2046 §5.1.1: a delimiter line begins with `--boundary`, whatever stands behind it; `--` more closes. The longest
-    /// boundary of those that fit is meant, of equal ones the innermost: one may begin with another.
+    /// RFC 2046 §5.1.1: a delimiter line begins with `--boundary`, whatever follows; another `--` makes it the closing
+    /// one. One boundary can be a prefix of another: the longest match wins, and of equal ones the innermost.
     fn boundary(&self, line: &[u8]) -> Option<Stop> {
         let text = line.strip_prefix(b"--")?;
         let mut found: Option<(usize, &[u8])> = None;
@@ -173,7 +175,8 @@ impl<'a> Splitter<'a> {
     }
 }
 
-/// RFC 2046 §5.2.1: a message within another is not encoded; what is, nevertheless, cannot be told apart by offsets.
+/// RFC 2046 §5.2.1: an encoded message/rfc822 is not allowed; its parts have no offsets in these octets, so it stays a
+/// leaf.
 fn is_identity(encoding: &[u8]) -> bool {
     !encoding.eq_ignore_ascii_case(b"base64") && !encoding.eq_ignore_ascii_case(b"quoted-printable")
 }
@@ -257,7 +260,7 @@ mod tests {
         assert_eq!(parts.len(), PARTS_MAX - 1);
     }
 
-    /// A message of nothing but addresses and parameters does not grow without bound.
+    /// A message full of addresses and parameters gives a bounded structure.
     #[test]
     fn bounds_what_is_kept() {
         fn items(part: &Part) -> usize {

@@ -1,20 +1,21 @@
-//! A structure as a derived column.
+//! The MIME structure as a derived column.
 
 use std::ops::Range;
 
 use super::split::PART_DEPTH_MAX;
-use super::{About, Content, Media, Part};
+use super::{Content, ContentAttributes, Media, Part};
 use crate::ImapEnvelope;
 use crate::column::{Reader, Writer};
 use crate::parameters::Parameterised;
 
-/// Tags of [`Content`] in a column.
+/// Tags of [`Content`] in the column.
 const LEAF: u64 = 0;
 const MULTIPART: u64 = 1;
 const MESSAGE: u64 = 2;
 
 impl Part {
-    /// Reads the column [`crate::Derived::structure`]; `None` when it is empty or damaged: read the message.
+    /// Decodes the column [`crate::Derived::structure`]; `None` when it is empty or damaged, then the caller parses the
+    /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         Self::read(&mut Reader::new(column), 0)
     }
@@ -27,7 +28,7 @@ impl Part {
         writer.octets(&self.media.subtype);
         writer.list(&self.media.parameters, write_parameter);
         writer.octets(&self.encoding);
-        self.about.write(writer);
+        self.attributes.write(writer);
         match &self.content {
             Content::Leaf => writer.number(LEAF),
             Content::Multipart(parts) => {
@@ -51,7 +52,7 @@ impl Part {
         let (kind, subtype) = (reader.octets()?.to_vec(), reader.octets()?.to_vec());
         let media = Media { kind, subtype, parameters: reader.list(read_parameter)? };
         let encoding = reader.octets()?.to_vec();
-        let about = About::read(reader)?;
+        let attributes = ContentAttributes::read(reader)?;
         let content = match reader.number()? {
             LEAF => Content::Leaf,
             MULTIPART => Content::Multipart(reader.list(|reader| Self::read(reader, depth + 1))?),
@@ -61,12 +62,12 @@ impl Part {
             }
             _ => return None,
         };
-        Some(Self { header, body, lines, media, encoding, about, content })
+        Some(Self { header, body, lines, media, encoding, attributes, content })
     }
 }
 
-impl About {
-    /// Most parts have none of these fields: one octet then.
+impl ContentAttributes {
+    /// Writes one octet when the part has none of these fields, as most have.
     fn write(&self, writer: &mut Writer) {
         writer.number(u64::from(*self != Self::default()));
         if *self == Self::default() {
@@ -132,8 +133,8 @@ mod tests {
         let part = Part::of(MESSAGE.as_bytes());
         let Content::Multipart(parts) = &part.content else { panic!("{part:?}") };
         assert_eq!(parts[0].encoding, b"Quoted-Printable");
-        assert_eq!(parts[0].about.languages, [b"fr".to_vec(), b"en".to_vec()]);
-        let disposition = parts[0].about.disposition.as_ref().unwrap();
+        assert_eq!(parts[0].attributes.languages, [b"fr".to_vec(), b"en".to_vec()]);
+        let disposition = parts[0].attributes.disposition.as_ref().unwrap();
         assert_eq!(disposition.parameter("filename").as_deref(), Some(&b"ab"[..]));
         let Content::Message(_, envelope) = &parts[1].content else { panic!("{part:?}") };
         assert_eq!(envelope.subject.as_deref(), Some(&b"in"[..]));

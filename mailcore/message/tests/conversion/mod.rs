@@ -1,11 +1,11 @@
-//! Conversion to 7 bit, seen by both parsers: what a reader is shown does not change (RFC 6152 §3).
+//! Conversion to 7 bit, checked with both parsers: readers see the same content (RFC 6152 §3).
 
 use proptest::prelude::*;
 use provost_message::{Content, Part, header_end, seven_bit};
 
 use crate::outline::{ours, theirs, with_crlf};
 
-/// The decoded octets of each leaf, in order.
+/// Collects the decoded octets of each leaf, in order.
 fn leaves(message: &[u8], part: &Part, found: &mut Vec<Vec<u8>>) {
     match &part.content {
         Content::Leaf => found.push(part.decoded_in(message).into_owned()),
@@ -20,7 +20,7 @@ fn leaves_of(message: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-/// `name` is for who reads a failure.
+/// Checks one conversion; `name` identifies the message in a failure.
 fn check(name: &str, message: &[u8], converted: &[u8]) {
     assert!(converted.is_ascii(), "{name}");
     assert!(leaves_of(message) == leaves_of(converted), "{name}: octets of a leaf");
@@ -30,8 +30,8 @@ fn check(name: &str, message: &[u8], converted: &[u8]) {
     assert!(longest(converted) <= longest(message).max(Some(77)), "{name}: lines are not longer than they were");
 }
 
-/// Over the messages of others: the same for every reader, or refused. Half of them have 8-bit addresses, which are made
-/// ASCII here: bodies are what this is about.
+/// Every message of the corpus converts without a change for any reader, or is refused. Half of the messages have 8-bit
+/// addresses, which the test makes ASCII first, since it is about bodies.
 #[test]
 fn the_corpus_keeps_its_content() {
     let corpus = crate::corpus();

@@ -1,9 +1,9 @@
-//! What both parsers can be asked of a message, in one form.
+//! The results of both parsers in one comparable form.
 
 use mail_parser::{Addr, Address, MessageParser, MimeHeaders, PartType};
 use provost_message::{Content, Headers, ImapEnvelope, Listed, Part, SentDate, decode_words};
 
-/// A message as a reader sees it.
+/// The content of a message as a reader sees it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outline {
     subject: Option<String>,
@@ -12,12 +12,12 @@ pub(crate) struct Outline {
     from: Vec<String>,
     to: Vec<String>,
     cc: Vec<String>,
-    /// In order: type and content of what is no multipart and no message.
+    /// Type and content of each leaf, in order.
     leaves: Vec<String>,
 }
 
 impl Outline {
-    /// Name and both values of what differs.
+    /// Returns name and both values of each difference.
     pub(crate) fn differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
         let all: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 6] = [
             ("cc", &self.cc, &other.cc),
@@ -32,19 +32,19 @@ impl Outline {
     }
 }
 
-/// From a little before the place where two values part.
+/// Returns both values from a little before the point where they differ.
 fn excerpt<'a>(name: &'a str, one: &str, other: &str) -> (&'a str, String, String) {
     let same = one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count();
     let from = |text: &str| text.chars().skip(same.saturating_sub(30)).take(200).collect();
     (name, from(one), from(other))
 }
 
-/// White space made one space: folding and trailing spaces are no matter of this comparison.
+/// Collapses white space: this comparison ignores folding and trailing spaces.
 fn spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// As the store holds it: with CRLF line ends.
+/// Returns the message with CRLF line ends, as the store holds it.
 pub(crate) fn with_crlf(message: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(message.len());
     for line in message.split_inclusive(|octet| *octet == b'\n') {
@@ -57,7 +57,7 @@ pub(crate) fn with_crlf(message: &[u8]) -> Vec<u8> {
     stored
 }
 
-/// Ours.
+/// Returns the result of this crate.
 pub(crate) fn ours(message: &[u8]) -> Outline {
     let envelope = ImapEnvelope::of(message);
     let subject = Headers::of(message).field("Subject").map(|field| spaced(&field.decoded()));
@@ -102,9 +102,9 @@ fn collect(message: &[u8], part: &Part, leaves: &mut Vec<String>) {
     }
 }
 
-/// mail-parser's.
+/// Returns the result of mail-parser.
 pub(crate) fn theirs(message: &[u8]) -> Outline {
-    // It finds no message in some files.
+    // mail-parser finds no message in some files.
     let Some(parsed) = MessageParser::default().parse(message) else { return Outline::default() };
     let mut leaves = Vec::new();
     collect_theirs(&parsed, 0, &mut leaves);

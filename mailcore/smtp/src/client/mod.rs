@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use provost_message::{Envelope, Path, Recipient, seven_bit};
-use provost_queue::{Fate, Hold, NextHop};
+use provost_queue::{Fate, NextHop, SendPermit};
 use provost_store::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -64,17 +64,17 @@ struct Message<'a> {
     body: &'a Bytes,
     /// Whether `body` holds 8-bit octets, whatever was declared.
     eight_bit: bool,
-    hold: &'a dyn Hold,
+    permit: &'a dyn SendPermit,
 }
 
 impl NextHop for RelayClient {
-    fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, hold: &'a dyn Hold) -> BoxFuture<'a, Vec<Fate>> {
+    fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, permit: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>> {
         Box::pin(async move {
             let mut fates = Vec::with_capacity(envelope.recipients.len());
             let deadline = Instant::now() + MESSAGE_LIMIT;
             let eight_bit = !body.is_ascii();
             for recipients in envelope.recipients.chunks(RECIPIENTS_MAX) {
-                let message = Message { envelope, recipients, body: &body, eight_bit, hold };
+                let message = Message { envelope, recipients, body: &body, eight_bit, permit };
                 fates.extend(self.send_one(&message, deadline).await);
             }
             fates
@@ -266,10 +266,10 @@ impl Connection {
         Ok(Offered::AllButEnd)
     }
 
-    /// Sends the end of the message, if the lease is still held right before. A server does not accept a message without its end
+    /// Sends the end of the message, if the permit is proven right before. A server does not accept a message without its end
     /// (RFC 5321 §4.1.1.4), so a worker that was frozen and replaced meanwhile delivers nothing.
     async fn hand_over(&mut self, message: &Message<'_>) -> Result<Reply, ConnectionError> {
-        if !message.hold.prove().await {
+        if !message.permit.prove().await {
             return Err(ConnectionError::NotOurs);
         }
         self.end_data(stuffing::end_of(message.body)).await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use provost_message::{Envelope, EnvelopeId, Notify, OriginalRecipient, Path, Return};
-use provost_queue::{Fate, Hold, NextHop};
+use provost_queue::{Fate, NextHop, SendPermit};
 use provost_store::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,7 +52,7 @@ const SENT: Fate = Fate::Sent { reports: false };
 /// A lease that is held or lost.
 struct Held(bool);
 
-impl Hold for Held {
+impl SendPermit for Held {
     fn prove(&self) -> BoxFuture<'_, bool> {
         Box::pin(std::future::ready(self.0))
     }
@@ -193,7 +193,7 @@ async fn passes_on_parameters_of_notifications() {
 
 /// The lease is proved right before the end of the data: without it the relay gets no end mark and accepts nothing.
 #[tokio::test]
-async fn without_its_hold_it_ends_no_message() {
+async fn sends_no_end_of_data_without_its_permit() {
     let script = format!(
         "{HELLO}S: 250 PIPELINING\nC: MAIL FROM:<zoe@example.edu>\nC: RCPT TO:<a@far.example>\nC: DATA
         S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot"

@@ -21,10 +21,10 @@ pub(super) struct LocalRows<'a> {
     pub(super) database: &'a mut Database,
     pub(super) account: AccountId,
     pub(super) no: AccountNo,
-    /// What was derived from the batch's bodies before it got its turn.
+    /// Columns derived from the batch's bodies before it was queued.
     pub(super) derived: &'a DerivedBodies,
     pub(super) leases: &'a Leases,
-    /// Held until the group is committed.
+    /// Kept until the group is committed.
     pub(super) pins: &'a mut Vec<Pin>,
 }
 
@@ -55,7 +55,7 @@ impl AccountRows for LocalRows<'_> {
     }
 
     fn release(&mut self, body: BodyId) -> Result<(), ApplyError> {
-        // A body that is missing is damage, but must not keep its message from being expunged.
+        // A missing body is damage, but must not keep its message from being expunged.
         if !drop_reference(&self.database.connection, self.number(body)?)? {
             drop(damaged(format!("a message without its body {body}")));
         }

@@ -1,13 +1,12 @@
 //! Rows of bodies: numbers, reference counts, places.
 //!
-//! The octets of a body lie in a pack, or for a while in table `inline`: a small group is committed by one sync, that of the
-//! database, and the upkeep moves its bodies to a pack later. `body.pack` is null as long as the row of `inline` is there;
+//! The octets of a body are in a pack, or temporarily in table `inline`: a small group is committed by a single sync of
+//! the database, and the upkeep moves its bodies to a pack later. `body.pack` is null while the row of `inline` exists;
 //! one transaction changes both.
 //!
-//! A body has one row, however many messages have it, also when they belong to several accounts of the shard. The row says
-//! where the octets lie and how many references there are; a row without any is garbage and is taken away in the
-//! background. Numbers are never used again, also not after a crash: a read by an old number returns nothing, never
-//! another body.
+//! A body has one row, however many messages share it, even in several accounts of the shard. The row holds the place
+//! of the octets and the number of references; a row without references is garbage and is removed in the background.
+//! Numbers are never reused, not even after a crash: a read by an old number returns nothing, never another body.
 
 use std::collections::HashMap;
 
@@ -20,40 +19,40 @@ use super::pack::{Located, PackWriter, Place};
 use super::rows::signed;
 use crate::StoreError;
 
-/// Numbers that are set aside at once, so that not every commit writes the counter.
+/// Numbers reserved at once, so that not every commit writes the counter.
 const NUMBERS_SET_ASIDE: u64 = 1_000;
 
-/// A buffer by address and length: the same for all recipients of one message.
+/// Address and length of a buffer: the same for all recipients of one message.
 pub(super) type BufferKey = (usize, usize);
 
-/// See [`BufferKey`]. Valid as long as a clone of the buffer is held.
+/// Returns the [`BufferKey`] of a body, valid while a clone of the buffer is held.
 pub(super) fn buffer_key(body: &Bytes) -> BufferKey {
     (body.as_ptr() as usize, body.len())
 }
 
-/// Where the bodies of a group go.
+/// Where the bodies of a group are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Destination {
-    /// Into the database.
+    /// In the database.
     #[default]
     Inline,
-    /// Into the open pack, which is synced before the commit.
+    /// In the open pack, which is synced before the commit.
     Pack,
 }
 
-/// Bodies that come in with the group that is being committed.
+/// The bodies of the group that is being committed.
 #[derive(Default)]
 pub(super) struct Incoming {
     destination: Destination,
-    /// The next number to give, and the first one that is not set aside. Equal: none is.
+    /// The next number to assign, and the first one that is not reserved; equal when none is reserved.
     numbers: (u64, u64),
-    /// Bodies of this group, held so that no other buffer gets the address of one.
+    /// Bodies of this group, held so that no other buffer gets the same address.
     shared: HashMap<BufferKey, (u64, Bytes)>,
-    /// The keys of `shared` in their order, for `take_back`.
+    /// The keys of `shared` in order, for `take_back`.
     order: Vec<BufferKey>,
 }
 
-/// How far a group had come.
+/// The state of the incoming bodies at one point of a group.
 #[derive(PartialEq, Eq)]
 pub(super) struct Mark {
     numbers: (u64, u64),
@@ -61,14 +60,14 @@ pub(super) struct Mark {
 }
 
 impl Incoming {
-    /// Before a group.
+    /// Starts a group.
     pub(super) fn begin(&mut self, destination: Destination) {
         self.destination = destination;
         self.shared.clear();
         self.order.clear();
     }
 
-    /// After a group that was rolled back: what was set aside in it is not.
+    /// Drops the numbers that a rolled-back group reserved.
     pub(super) fn forget(&mut self) {
         self.begin(Destination::default());
         self.numbers = (0, 0);
@@ -78,7 +77,7 @@ impl Incoming {
         Mark { numbers: self.numbers, bodies: self.order.len() }
     }
 
-    /// What came in after the mark was rolled back.
+    /// Rolls back to the mark.
     pub(super) fn take_back(&mut self, mark: Mark) {
         self.numbers = mark.numbers;
         for key in self.order.drain(mark.bodies.min(self.order.len())..) {
@@ -86,7 +85,7 @@ impl Incoming {
         }
     }
 
-    /// Keeps a body with one reference, or adds a reference to the row that this buffer has already in this group.
+    /// Stores a body with one reference, or adds a reference to the row that this buffer already has in this group.
     pub(super) fn keep(
         &mut self,
         connection: &Connection,
@@ -97,7 +96,7 @@ impl Incoming {
         let key = buffer_key(body);
         let known = self.shared.get(&key).map(|(number, _)| *number);
         let number = match known {
-            // A row that lost its last reference may be gone by now.
+            // The row may be gone by now, if it lost its last reference.
             Some(number) if add_reference(connection, number)? => number,
             _ => self.insert(connection, pack, body)?,
         };
@@ -139,7 +138,7 @@ impl Incoming {
     }
 }
 
-/// Adds to a counter of the shard; the sum.
+/// Adds to a counter of the shard; returns the sum.
 pub(super) fn advance(connection: &Connection, name: &str, by: u64) -> Result<u64, StoreError> {
     let sql = "UPDATE counter SET value = value + ? WHERE name = ? RETURNING value";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -147,12 +146,12 @@ pub(super) fn advance(connection: &Connection, name: &str, by: u64) -> Result<u6
     u64::try_from(value).map_err(|_| damaged(format!("counter {name}")))
 }
 
-/// One reference more; false when the body is not there.
+/// Adds a reference; false when the body does not exist.
 pub(super) fn add_reference(connection: &Connection, number: u64) -> Result<bool, StoreError> {
     change_references(connection, "UPDATE body SET refs = refs + 1 WHERE id = ?", number)
 }
 
-/// One reference less; false when the body is not there or had none.
+/// Removes a reference; false when the body does not exist or had none.
 pub(super) fn drop_reference(connection: &Connection, number: u64) -> Result<bool, StoreError> {
     change_references(connection, "UPDATE body SET refs = refs - 1 WHERE id = ? AND refs > 0", number)
 }
@@ -161,7 +160,7 @@ fn change_references(connection: &Connection, sql: &str, number: u64) -> Result<
     Ok(execute(connection, sql, [signed(number)])? == 1)
 }
 
-/// Keeps derived columns, unless the body has some of this version.
+/// Stores derived columns, unless the body already has some of this version.
 pub(super) fn insert_derived(connection: &Connection, number: u64, derived: &Derived) -> Result<(), StoreError> {
     let sql = "INSERT INTO derived (body, version, sent, envelope, structure, preview, thread, fields)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -180,17 +179,17 @@ pub(super) fn insert_derived(connection: &Connection, number: u64, derived: &Der
     execute(connection, sql, row).map(drop)
 }
 
-/// Names a pack as one that this database has made.
+/// Records a pack as made by this database.
 pub(super) fn name_pack(connection: &Connection, number: u32) -> Result<(), StoreError> {
     execute(connection, "INSERT OR IGNORE INTO pack (number) VALUES (?)", [number]).map(drop)
 }
 
-/// Runs a statement that returns nothing, prepared once; how many rows it changed.
+/// Runs a prepared statement that returns no rows; returns how many rows it changed.
 pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
     connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(storage)
 }
 
-/// Where a body lies; `None` when there is no such body.
+/// Returns where a body is stored; `None` when there is no such body.
 pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Located>, StoreError> {
     let sql = "SELECT pack, at, octets FROM body WHERE id = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;

@@ -1,4 +1,4 @@
-//! A change of a shard that is not a batch of an account: applied in the same transactions, within a savepoint of its own.
+//! A change of a shard that is not a batch of an account. It runs in the same transactions, in its own savepoint.
 
 use tokio::sync::oneshot;
 
@@ -6,18 +6,18 @@ use super::committer::{Failure, Reply};
 use super::database::Database;
 use crate::StoreError;
 
-/// A change that waits for its turn, and the way back to its caller.
+/// A queued change, with the channel to its caller.
 pub(super) trait Change: Send {
-    /// Makes the change inside the transaction; an error takes back this change only.
+    /// Makes the change inside the transaction; an error rolls back this change only.
     fn run(&mut self, database: &mut Database) -> Result<(), StoreError>;
-    /// From here on the commit may have happened.
+    /// Marks the outcome as unknown from here on, because the commit has begun.
     fn doubt(&mut self);
-    /// Answers the caller: `Err` when the transaction did not come to its end.
+    /// Answers the caller; `Err` when the transaction was not completed.
     fn answer(self: Box<Self>, committed: Result<(), Failure>);
 }
 
 impl From<Failure> for StoreError {
-    /// What may or may not have been done can be asked for again: changes are such that twice is like once.
+    /// Makes an unknown outcome unavailable: changes are idempotent, so the caller may repeat them.
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::NotDone(why) => Self::Unavailable(why),
@@ -60,7 +60,7 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> Change f
     }
 }
 
-/// A change from a function, and where its value comes back.
+/// Makes a change from a function, and the receiver of its result.
 pub(super) fn change<T: Send + 'static>(
     run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
 ) -> (Box<dyn Change>, oneshot::Receiver<Result<T, StoreError>>) {

@@ -1,8 +1,8 @@
-//! Moves what is in the write-ahead logs into the databases, mostly beside the committers.
+//! Copies the write-ahead logs into the databases, mostly without delaying the committers.
 //!
-//! A checkpoint by the committer itself would stall its callers for the time of hundreds of scattered writes and a
-//! sync. So a thread does the bulk while the committer goes on appending; the committer then adds the small rest, and
-//! only with that the log begins anew (SQLite starts it over when a writer finds all of it copied).
+//! A checkpoint by the committer would stall its callers for hundreds of scattered writes and a sync. Instead a thread
+//! copies most of the log while the committer continues to append. The committer then copies the small rest, and only
+//! after that SQLite restarts the log.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,19 +15,19 @@ use rusqlite::Connection;
 
 use super::schema;
 
-/// Changed rows after which a checkpoint is due. A row is at most about one page of 4 KiB in the log: 16 MiB, which a
-/// start after a crash reads in some tens of milliseconds.
+/// Changed rows after which a checkpoint is due. A row takes at most about one page of 4 KiB in the log, so this is 16
+/// MiB, which a start after a crash reads in some tens of milliseconds.
 const ROWS_DUE: u64 = 4_000;
-/// Changed rows after which the committer does it all itself: the thread cannot keep up.
+/// Changed rows after which the committer copies the whole log itself, because the thread cannot keep up.
 const ROWS_OVERDUE: u64 = 8 * ROWS_DUE;
 
-/// One log to be moved; `done` is set when it was tried.
+/// One log to copy; `done` is set after the attempt.
 struct Request {
     database: PathBuf,
     done: Arc<AtomicBool>,
 }
 
-/// The thread for all databases of a store.
+/// The checkpoint thread for all databases of a store.
 pub(super) struct Checkpointer {
     requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
@@ -40,7 +40,7 @@ impl Checkpointer {
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
-    /// For one database, to be held by its committer.
+    /// Returns the handle for one database, which its committer holds.
     pub(super) fn log_of(&self, database: PathBuf) -> Log {
         Log { database, requests: self.requests.clone(), done: Arc::default(), asked: false, moved_at: 0, pages: 0 }
     }
@@ -71,27 +71,27 @@ fn run(inbox: &mpsc::Receiver<Request>) {
     }
 }
 
-/// PASSIVE never waits for readers or the writer.
+/// Runs a PASSIVE checkpoint, which never waits for readers or the writer.
 fn checkpoint(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
         tracing::warn!(%error, "checkpoint");
     }
 }
 
-/// The committer's part.
+/// The committer's part of the checkpoints.
 pub(super) struct Log {
     database: PathBuf,
     requests: Option<mpsc::Sender<Request>>,
     done: Arc<AtomicBool>,
     asked: bool,
-    /// The count of changes when the log was last moved whole.
+    /// The count of changes when the log was last copied completely.
     moved_at: u64,
     /// Changed pages that the connection does not count as rows.
     pages: u64,
 }
 
 impl Log {
-    /// After each commit.
+    /// Called after each commit.
     pub(super) fn committed(&mut self, connection: &Connection) {
         let rows = self.changes(connection).saturating_sub(self.moved_at);
         let ready = self.asked && self.done.swap(false, Ordering::Acquire);
@@ -104,7 +104,7 @@ impl Log {
         }
     }
 
-    /// When nobody waits.
+    /// Called when no job waits.
     pub(super) fn idle(&mut self, connection: &Connection) {
         if self.changes(connection) > self.moved_at {
             self.move_rest(connection);
@@ -116,7 +116,7 @@ impl Log {
         self.moved_at = self.changes(connection);
     }
 
-    /// Pages were changed that are no rows.
+    /// Counts changed pages that are not rows.
     pub(super) fn note(&mut self, pages: u64) {
         self.pages += pages;
     }

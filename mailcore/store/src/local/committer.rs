@@ -1,4 +1,4 @@
-//! A thread that takes everything that waits, as one group, and an inbox that bounds what may wait.
+//! A committer thread, which takes all waiting jobs as one group, and its bounded inbox.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Jobs of one group: beyond this a longer group wins nothing, and the first in it waits for the last.
+/// Most jobs in one group. A longer group gains nothing, and its first job would wait for its last.
 const GROUP_JOBS_MAX: usize = 256;
-/// Octets of bodies of one group: the disk is at full speed with less (64 KiB), and memory is bounded.
+/// Most octets of bodies in one group. The disk reaches full speed with less (64 KiB), and memory stays bounded.
 const GROUP_OCTETS_MAX: usize = 1024 * 1024;
-/// What may wait in one inbox, in units of 1 KiB: 16 MiB. Callers beyond that wait outside.
+/// Most octets waiting in one inbox, KiB (16 MiB). Beyond that, callers wait to enter.
 const ROOM_UNITS: u32 = 16 * 1024;
-/// How often a thread without jobs looks after its house.
+/// Longest wait for a job before the thread does idle work.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What the thread does.
+/// The work of a committer thread.
 pub(super) trait Worker: Send + 'static {
-    /// One thing to do. Dropping it unanswered must answer its caller.
+    /// One job. Dropping it unanswered must answer its caller.
     type Job: Send + 'static;
-    /// Does all of a group, whose bodies have `octets`, and answers each job.
+    /// Does all jobs of a group, whose bodies have `octets` in all, and answers each.
     fn commit(&mut self, group: Vec<Self::Job>, octets: usize);
-    /// Nothing came for a while, or the end is near.
+    /// Does idle work: no job came for a while, or the thread is about to end.
     fn idle(&mut self);
 }
 
@@ -43,11 +43,12 @@ struct Inbox<J> {
 }
 
 impl<J> Inbox<J> {
-    /// The next group and the octets of its bodies; empty when nothing came in time; `None` when closed and all is done.
+    /// Returns the next group and the octets of its bodies. Empty when no job came in time; `None` when closed and
+    /// drained.
     fn receive(&self) -> Option<(Vec<J>, usize)> {
         self.wait();
-        // While the processors are busy, who is about to send a job comes first: a larger group costs as many syncs as a small
-        // one. While they are not, this returns at once.
+        // On busy processors, callers about to send a job run first: a larger group costs no more syncs than a small
+        // one. On idle ones, this returns at once.
         std::thread::yield_now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.jobs.is_empty() && state.closed {
@@ -62,7 +63,7 @@ impl<J> Inbox<J> {
         Some((group, octets))
     }
 
-    /// Until there is a job, or the end, or nothing came in time.
+    /// Waits for a job, for the close, or for the timeout.
     fn wait(&self) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.arrived.wait_timeout_while(state, IDLE, |state| state.jobs.is_empty() && !state.closed);
@@ -77,13 +78,13 @@ impl<J> Inbox<J> {
     }
 }
 
-/// However the thread ends, also by a panic: nobody waits for it any more.
+/// Closes the inbox when the thread ends, also by a panic, so that no caller waits for ever.
 struct CloseAtEnd<J>(Arc<Inbox<J>>);
 
 impl<J> Drop for CloseAtEnd<J> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // From now on this part of the store answers "unavailable" until the node is started again.
+            // From now on this shard answers "unavailable" until the node is restarted.
             metrics::counter!("store_committer_panics_total").increment(1);
             tracing::error!("a committer thread ended by a panic: restart the node");
         }
@@ -91,7 +92,7 @@ impl<J> Drop for CloseAtEnd<J> {
     }
 }
 
-/// The thread and its inbox. Dropping it lets the thread finish what waits, and waits for that.
+/// The thread and its inbox. Dropping it waits until the thread has drained the inbox.
 pub(super) struct Committer<J: Send + 'static> {
     inbox: Arc<Inbox<J>>,
     room: Arc<Semaphore>,
@@ -117,19 +118,19 @@ impl<J: Send + 'static> Committer<J> {
         Ok(Self { inbox, room: Arc::new(Semaphore::new(ROOM_UNITS as usize)), thread: Some(thread) })
     }
 
-    /// Puts a job in as soon as there is room; drops it (and so answers its caller) when the thread is gone.
+    /// Queues a job once there is room. A dead thread drops it, which answers its caller.
     pub(super) async fn send(&self, job: J, octets: usize) {
         let units = u32::try_from(octets / 1024).unwrap_or(ROOM_UNITS).saturating_add(1).min(ROOM_UNITS);
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };
         self.put(Waiting { job, octets, _room: Some(room) });
     }
 
-    /// Whether its thread has ended before its time: by a panic.
+    /// Whether the thread died by a panic.
     pub(super) fn is_dead(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Puts a job in at once, whatever waits: only for a caller that has one at a time.
+    /// Queues a job at once, ignoring the bound: only for a caller with at most one job in the queue.
     pub(super) fn send_now(&self, job: J) {
         self.put(Waiting { job, octets: 0, _room: None });
     }
@@ -156,13 +157,13 @@ impl<J: Send + 'static> Drop for Committer<J> {
 /// Why a group was not committed.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
-    /// Surely not.
+    /// The group certainly had no effect.
     NotDone(String),
-    /// It may be there after the next start.
+    /// The group may turn out to be committed after a restart.
     Unknown,
 }
 
-/// The way back to a caller. Dropped without an answer, it reports a failure: no caller waits for ever.
+/// The reply channel of a job. Dropped without an answer, it reports a failure, so that no caller waits for ever.
 pub(super) struct Reply<T, E: From<Failure>> {
     sender: Option<oneshot::Sender<Result<T, E>>>,
     in_doubt: bool,
@@ -174,14 +175,14 @@ impl<T, E: From<Failure>> Reply<T, E> {
         (Self { sender: Some(sender), in_doubt: false }, receiver)
     }
 
-    /// From here on a commit may have happened.
+    /// Marks the outcome as unknown from here on, because the commit has begun.
     pub(super) fn doubt(&mut self) {
         self.in_doubt = true;
     }
 
     pub(super) fn send(mut self, result: Result<T, E>) {
         if let Some(sender) = self.sender.take() {
-            // The caller may have gone away; what is committed stays.
+            // The caller may be gone; the commit stays.
             let _ = sender.send(result);
         }
     }
@@ -198,7 +199,7 @@ impl<T, E: From<Failure>> Drop for Reply<T, E> {
     }
 }
 
-/// Waits for the answer.
+/// Waits for the reply.
 pub(super) async fn answer<T, E: From<Failure>>(receiver: oneshot::Receiver<Result<T, E>>) -> Result<T, E> {
     receiver.await.unwrap_or_else(|_| Err(Failure::Unknown.into()))
 }

@@ -1,4 +1,4 @@
-//! A database and its packs, committed together: bodies first, then the rows that name them.
+//! A database and its packs, committed together: bodies first, then the rows that refer to them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use super::pack::{PackNumbers, PackWriter};
 use super::schema::{self, Tables};
 use crate::StoreError;
 
-/// What a committer thread writes to.
+/// The files that a committer thread writes.
 pub(super) struct Database {
     pub(super) connection: Connection,
     pub(super) pack: PackWriter,
-    /// Of the folder; also for the upkeep's own writer.
+    /// Numbers of the folder's packs, shared with the writer of the upkeep.
     pub(super) numbers: Arc<PackNumbers>,
     incoming: Incoming,
-    /// The open pack stands in table `pack`.
+    /// The open pack, once table `pack` has it.
     named: Option<u32>,
-    /// Messages came into the queue in this transaction.
+    /// Whether messages entered the queue in this transaction.
     pub(super) arrived: bool,
     log: Log,
 }
 
-/// How far a transaction had come when something began that may be taken back alone.
+/// The state of a transaction at the start of a part that may be rolled back alone.
 #[derive(PartialEq, Eq)]
 pub(super) struct Mark {
     /// Rows changed since the database was opened.
@@ -39,7 +39,7 @@ pub(super) struct Mark {
     incoming: bodies::Mark,
 }
 
-/// The database of a shard or queue folder.
+/// Returns the path of the database in the folder of a shard or queue.
 pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join("meta.sqlite")
 }
@@ -74,7 +74,7 @@ impl Database {
         self.run("BEGIN IMMEDIATE").map_err(not_done)
     }
 
-    /// Names the open pack as one that this database has made, before a row names a place in it.
+    /// Records the open pack as made by this database, before a row refers to a place in it.
     pub(super) fn name_pack(&mut self) -> Result<(), Failure> {
         let number = self.pack.number();
         if number.is_some() && number != self.named {
@@ -85,23 +85,23 @@ impl Database {
         Ok(())
     }
 
-    /// Begins a part that may be taken back alone.
+    /// Begins a part that may be rolled back alone.
     pub(super) fn begin_part(&mut self) -> rusqlite::Result<Mark> {
         self.run("SAVEPOINT one")?;
         Ok(self.mark())
     }
 
-    /// How far the transaction has come.
+    /// Returns the present state of the transaction.
     pub(super) fn mark(&self) -> Mark {
         Mark { changes: self.connection.total_changes(), placed: self.pack.mark(), incoming: self.incoming.mark() }
     }
 
-    /// Whether nothing has been written after the mark, and the transaction is still there.
+    /// Whether nothing was written since the mark, and the transaction still exists.
     pub(super) fn is_at(&self, mark: &Mark) -> bool {
         self.in_transaction() && self.mark() == *mark
     }
 
-    /// Ends a part: keeps it, or takes it back.
+    /// Ends a part: keeps it, or rolls it back.
     pub(super) fn end_part(&mut self, mark: Mark, keep: bool) -> rusqlite::Result<()> {
         if !keep {
             self.pack.take_back(mark.placed);
@@ -111,13 +111,13 @@ impl Database {
         self.run("RELEASE one")
     }
 
-    /// Keeps a body with one reference more, and what was derived from it. The number of its row.
+    /// Stores a body with one more reference, and its derived columns. Returns the number of its row.
     pub(super) fn keep_body(&mut self, body: &Bytes, derived: Option<&Derived>) -> Result<u64, StoreError> {
         self.incoming.keep(&self.connection, &mut self.pack, body, derived)
     }
 
-    /// Whether a change inside the transaction can be taken back alone: SQLite ends the whole transaction itself after
-    /// some errors (disk full, I/O).
+    /// Whether a change inside the transaction can be rolled back alone: after some errors (disk full, I/O) SQLite ends
+    /// the whole transaction.
     pub(super) fn in_transaction(&self) -> bool {
         !self.connection.is_autocommit()
     }
@@ -138,7 +138,7 @@ impl Database {
             {
                 Err(Failure::NotDone(why.unwrap_or_else(|| cause.to_string())))
             }
-            // A commit record may have reached the disk although its sync failed: a restart would find it.
+            // The commit record may be on disk although its sync failed: a restart would find it.
             Err(error) => {
                 tracing::error!(%error, "commit of unknown outcome");
                 Err(Failure::Unknown)
@@ -157,17 +157,17 @@ impl Database {
         }
     }
 
-    /// Runs statements that return nothing, prepared once.
+    /// Runs prepared statements that return no rows.
     pub(super) fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// After a commit, when the callers have been answered.
+    /// Called after a commit, once the callers are answered.
     pub(super) fn committed(&mut self) {
         self.log.committed(&self.connection);
     }
 
-    /// Pages changed that are no rows, for the log.
+    /// Counts changed pages that are not rows, for the log.
     pub(super) fn note_pages(&mut self, pages: u64) {
         self.log.note(pages);
     }
@@ -177,7 +177,7 @@ impl Database {
     }
 }
 
-/// The packs that a database has made.
+/// Returns the packs that a database has made.
 pub(super) fn known_packs(connection: &Connection) -> rusqlite::Result<Vec<u32>> {
     let mut statement = connection.prepare_cached("SELECT number FROM pack")?;
     statement.query_map([], |row| row.get(0))?.collect()

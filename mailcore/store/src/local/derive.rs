@@ -1,4 +1,4 @@
-//! Columns derived from the bodies of a batch, on the side of its caller: a committer has no time for it.
+//! Derives columns from the bodies of a batch, on the caller's side, to save the committer's time.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use super::bodies::{BufferKey, buffer_key};
 use super::fault::unavailable;
 use crate::{Batch, Op, StoreError};
 
-/// Octets of bodies that are looked through on the caller's own thread: about a millisecond.
+/// Most octets of bodies that are parsed on the caller's own thread: about a millisecond.
 const HERE_OCTETS_MAX: usize = 256 * 1024;
 
-/// By buffer: the same one is looked through once, however many messages of the batch have it.
+/// Columns by buffer: a buffer is parsed once, however many messages of the batch share it.
 pub(super) type DerivedBodies = HashMap<BufferKey, Derived>;
 
-/// The columns of all bodies that a batch brings in.
+/// Derives the columns of all bodies in a batch.
 pub(super) async fn derive_bodies(batch: &Batch) -> Result<DerivedBodies, StoreError> {
     let mut bodies: HashMap<BufferKey, Bytes> = HashMap::new();
     for body in batch.ops.iter().filter_map(Op::body) {

@@ -1,13 +1,13 @@
-//! What a failed call becomes: damaged or unavailable. It uses nothing else of the engine, so everything else may use it.
+//! Maps failed calls to damaged or unavailable. Depends on no other part of the engine, so that all parts can use it.
 
 use crate::StoreError;
 
-/// Anything that may work later: the disk, a thread, another process.
+/// Makes an error that may pass: of the disk, a thread, another process.
 pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-/// Something stored is not what was written: counted, never served.
+/// Makes an error for stored data that differs from what was written: counted, never served.
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     let what = what.into();
     metrics::counter!("store_damaged_total").increment(1);
@@ -15,7 +15,7 @@ pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged(what)
 }
 
-/// A wrong row or page is damage; everything else may work later.
+/// Maps an error of SQLite: a wrong row or page is damage, anything else may pass.
 pub(super) fn storage(error: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match &error {

@@ -1,4 +1,4 @@
-//! The store's own folder: its lock, its format file, and names in it that survive a power cut.
+//! The store's folder: its lock, its format file, and directory entries that survive a power cut.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,18 +7,18 @@ use std::path::Path;
 use super::fault::{damaged, unavailable};
 use crate::StoreError;
 
-/// Makes a folder that survives a power cut.
+/// Creates a folder that survives a power cut.
 pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
 }
 
-/// Makes the names in a folder durable.
+/// Makes the entries of a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Two writers would number messages twice.
+/// Locks the folder: two writers would assign the same UIDs.
 pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
     let file = file.map_err(unavailable)?;
@@ -28,17 +28,17 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// The format that this program writes.
+/// The format that this version writes.
 pub(super) const FORMAT: u8 = 3;
 
-/// What `FOLDER/format` says.
+/// The content of `FOLDER/format`.
 pub(super) struct Format {
     pub(super) version: u8,
     pub(super) shards: u8,
 }
 
 impl Format {
-    /// The number of shards is `wanted` at first, what is written there afterwards.
+    /// Reads the format file, or creates it with `wanted` shards. The number in an existing file is kept.
     pub(super) fn read_or_make(folder: &Path, wanted: u8) -> Result<Self, StoreError> {
         let path = folder.join("format");
         match std::fs::read_to_string(&path) {
@@ -61,7 +61,7 @@ impl Format {
         Some(Self { version: version.parse().ok()?, shards: shards.trim_end().parse().ok()? })
     }
 
-    /// Under another name first: a power cut leaves all of it or nothing.
+    /// Written under another name first: a power cut leaves the whole file or none.
     pub(super) fn write(&self, folder: &Path) -> std::io::Result<()> {
         let draft = folder.join("format.new");
         let mut file = File::create(&draft)?;

@@ -1,15 +1,16 @@
-//! What a shard's committer reports to the upkeep: commits, and octets of bodies that lie in the database for a while.
+//! Counters that a shard's committer reports to the upkeep: commits, and octets of inline bodies.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Octets of inline bodies of one shard at which they are moved, however busy it is.
+/// Octets of inline bodies in one shard at which they are moved, however busy it is.
 pub(super) const INLINE_MOVED_AT: u64 = 8 * 1024 * 1024;
-/// Octets of inline bodies of one shard beyond which none are added: the upkeep cannot keep up, or the disk refuses it.
+/// Octets of inline bodies in one shard beyond which none are added, because the upkeep cannot keep up or the disk
+/// refuses.
 pub(super) const INLINE_HELD_MAX: u64 = 64 * 1024 * 1024;
 
-/// Wakes and ends the thread of the upkeep.
+/// Wakes and ends the upkeep thread.
 #[derive(Default)]
 pub(super) struct Signal {
     state: Mutex<SignalState>,
@@ -49,7 +50,7 @@ impl Signal {
     }
 }
 
-/// What a committer reports to the upkeep.
+/// The counters of one committer.
 pub(super) struct Load {
     signal: Arc<Signal>,
     inline_octets: AtomicU64,
@@ -61,7 +62,7 @@ impl Load {
         Self { signal: Arc::clone(signal), inline_octets: AtomicU64::new(0), commits: AtomicU64::new(0) }
     }
 
-    /// After a commit; octets of bodies that it put into the database.
+    /// Counts a commit, and the octets of bodies that it stored inline.
     pub(super) fn committed(&self, inline_octets: u64) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         let held = self.inline_octets.fetch_add(inline_octets, Ordering::Relaxed);
@@ -70,29 +71,29 @@ impl Load {
         }
     }
 
-    /// About the octets of inline bodies.
+    /// Returns the approximate octets of inline bodies.
     pub(super) fn inline_octets(&self) -> u64 {
         self.inline_octets.load(Ordering::Relaxed)
     }
 
-    /// Commits since the start.
+    /// Returns the commits since the start.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Octets of inline bodies that an earlier process left.
+    /// Adds octets of inline bodies that an earlier process left.
     pub(super) fn found(&self, octets: u64) {
         self.inline_octets.fetch_add(octets, Ordering::Relaxed);
     }
 
-    /// Octets that the upkeep moved to a pack.
+    /// Subtracts octets that the upkeep moved to a pack.
     pub(super) fn moved(&self, octets: u64) {
         let less = |held: u64| Some(held.saturating_sub(octets));
-        // Refused batches are counted in, until `emptied`.
+        // Bodies of refused batches stay counted until `emptied`.
         let _ = self.inline_octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// No inline body is left: what refused batches had counted in is forgotten.
+    /// Resets the count when no inline body is left, and with it the octets of refused batches.
     pub(super) fn emptied(&self) {
         self.inline_octets.store(0, Ordering::Relaxed);
     }

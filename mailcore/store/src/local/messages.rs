@@ -1,4 +1,4 @@
-//! Messages of one mailbox, as they are read: by readers, and by the committer for what a batch needs to know.
+//! Reads the messages of one mailbox, for readers and for the committer.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::{
 
 /// Columns of [`Mailbox::message`].
 const MESSAGE: &str = "m.uid, m.modseq, m.flags, m.internal_date, m.octets, m.body";
-/// How many they are.
+/// Number of columns in [`MESSAGE`].
 const MESSAGE_COLUMNS: usize = 6;
-/// Columns of [`derived`], in the order in which they are selected.
+/// Columns of [`derived`], in the order of selection.
 const DERIVED: [(Columns, &str); 6] = [
     (Columns::SENT, "sent"),
     (Columns::ENVELOPE, "envelope"),
@@ -26,13 +26,13 @@ const DERIVED: [(Columns, &str); 6] = [
     (Columns::FIELDS, "fields"),
 ];
 
-/// What a read found; the rows at `missing` have no derived columns of this program's version yet.
+/// The result of a read. The rows at `missing` have no derived columns of this version yet.
 pub(super) struct Found {
     pub(super) rows: Rows,
     pub(super) missing: Vec<usize>,
 }
 
-/// See [`crate::MessageStore::read`].
+/// Implements [`crate::MessageStore::read`].
 pub(super) fn read(
     connection: &Connection,
     account: AccountId,
@@ -65,7 +65,7 @@ pub(super) fn read(
     Ok(Found { rows: Rows { info, rows, expunged, token }, missing })
 }
 
-/// Metadata of the messages of a set, or of all.
+/// Reads the metadata of the messages in a set, or of all.
 pub(super) fn select(
     connection: &Connection,
     (account, no): (AccountId, AccountNo),
@@ -80,7 +80,7 @@ pub(super) fn select(
     Ok(rows.into_iter().map(|row| row.meta).collect())
 }
 
-/// One mailbox and the columns that are read of its messages.
+/// One mailbox, and the columns to read.
 struct Mailbox<'a> {
     connection: &'a Connection,
     account: AccountId,
@@ -113,14 +113,14 @@ impl Mailbox<'_> {
         Ok(rows)
     }
 
-    /// What came, and what got other flags, in ascending UID.
+    /// Reads messages that were added or changed flags, in ascending order of UID.
     fn changed_since(&self, after: Modseq) -> Result<Vec<Row>, StoreError> {
         let mut changed = self.flagged_since(after)?;
         self.born_since(after, &mut changed)?;
         Ok(changed.into_values().collect())
     }
 
-    /// Whose flags changed since they came: the index holds only those.
+    /// Reads messages whose flags changed after they were added: the index holds only those.
     fn flagged_since(&self, after: Modseq) -> Result<BTreeMap<Uid, Row>, StoreError> {
         let sql = self.sql("INDEXED BY message_changed", "modseq > ? AND m.modseq > m.born");
         let mut rows = BTreeMap::new();
@@ -132,8 +132,8 @@ impl Mailbox<'_> {
         Ok(rows)
     }
 
-    /// That came since: `born` ascends with the UID, so the search goes from the end to the first that is older. A message
-    /// that was restored may have a modseq from before it came.
+    /// Reads messages added since. `born` ascends with the UID, so the search goes from the end to the first older one.
+    /// A restored message may have a modseq from before it was added.
     fn born_since(&self, after: Modseq, into: &mut BTreeMap<Uid, Row>) -> Result<(), StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC");
         let born = MESSAGE_COLUMNS;
@@ -176,7 +176,7 @@ impl Mailbox<'_> {
         )
     }
 
-    /// Calls `each` with every row until it returns false.
+    /// Calls `each` for every row until it returns false.
     fn query(
         &self,
         sql: &str,
@@ -212,7 +212,7 @@ impl Mailbox<'_> {
     }
 }
 
-/// `None` when they are not there, or of another version than this program derives.
+/// Reads the derived columns. `None` when they are missing, or of another version.
 fn derived(row: &SqlRow<'_>, columns: Columns) -> Result<Option<Derived>, StoreError> {
     let mut at = MESSAGE_COLUMNS + 1;
     let version: Option<i64> = row.get(at).map_err(storage)?;

@@ -1,10 +1,11 @@
 //! The local engine: SQLite shards with one committer thread each, bodies in append-only packs.
 //!
-//! An account lives in one shard, chosen by its key. The shard's committer takes all batches that wait, applies them in
-//! one SQLite transaction (one refusal takes back nothing else), and commits once. The bodies of a
-//! small group go into the database with it; those of a large one are appended to the shard's pack, which is synced before.
-//! So the number of syncs does not grow with the number of callers, and a single caller waits for one. Reads go to a few
-//! read-only connections per shard on blocking threads, and to the packs by position. `upkeep` does the rest beside them.
+//! An account belongs to one shard, chosen by its key. The shard's committer takes all waiting batches, applies them in
+//! one SQLite transaction (a refused batch rolls back alone), and commits once. The bodies of a small group are stored
+//! in the database with it; those of a large one are appended to the shard's pack, which is synced before. So the
+//! number of syncs does not grow with the number of callers, and a single caller waits for one. Reads use a few
+//! read-only connections per shard on blocking threads, and read packs by position. `upkeep` does the rest in the
+//! background.
 //!
 //! ```text
 //! FOLDER/lock                     held while open: two processes never share a store
@@ -65,30 +66,30 @@ use crate::{
     Rows, Snapshot, StoreError, Token, Which,
 };
 
-/// Folder, number of shards, bounds.
+/// Folder, number of shards, and bounds.
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
-    /// The store's own folder; made when missing.
+    /// The store's own folder; created when missing.
     pub folder: PathBuf,
-    /// Shards made at first start; kept afterwards. Default 4.
+    /// Number of shards created at the first start, and kept afterwards. Default 4.
     pub shards: u8,
-    /// Largest message in octets. Default 50 MiB.
+    /// Largest message, octets. Default 50 MiB.
     pub message_octets_max: u64,
-    /// Pace and bounds of its upkeep.
+    /// Pace and bounds of the upkeep.
     pub upkeep: UpkeepConfig,
 }
 
 impl LocalConfig {
-    /// Defaults in a folder.
+    /// Returns the defaults for a folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let (shards, message_octets_max) = (4, MESSAGE_OCTETS_MAX);
         Self { folder: folder.into(), shards, message_octets_max, upkeep: UpkeepConfig::default() }
     }
 }
 
-/// The embedded engine. Dropping it waits for what is being committed and closes the files.
+/// The embedded engine. Dropping it waits for the running commits and closes the files.
 pub struct LocalStore {
-    // Fields are dropped in this order: the upkeep ends before the committers, they before the checkpointer, the lock goes last.
+    // Fields are dropped in this order: the upkeep before the committers, these before the checkpointer, the lock last.
     _upkeep: Upkeep,
     shards: Vec<Shard>,
     notices: Arc<Notices>,
@@ -99,8 +100,8 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Opens or makes the store. Unavailable when another process has it open or the disk refuses; damaged when it is
-    /// not of a version that this program reads.
+    /// Opens or creates the store. Unavailable when another process has it open or the disk refuses; damaged when this
+    /// version cannot read its format.
     pub fn open(config: &LocalConfig) -> Result<Self, StoreError> {
         let folder = config.folder.as_path();
         make_folder(folder).map_err(unavailable)?;
@@ -138,7 +139,7 @@ impl LocalStore {
         })
     }
 
-    /// Shards whose committer ended by a bug, by number: only another start brings them back.
+    /// Returns the numbers of shards whose committer died of a bug: only a restart revives them.
     pub fn dead_shards(&self) -> Vec<usize> {
         self.shards.iter().enumerate().filter(|(_, shard)| shard.is_dead()).map(|(number, _)| number).collect()
     }
@@ -153,7 +154,7 @@ impl LocalStore {
     }
 }
 
-/// Which of so many shards an account, or a message that is queued directly, belongs to.
+/// Returns the shard of an account, or of a message that was queued directly.
 fn place_by_hash(id: Uuid, shards: usize) -> usize {
     let (high, low) = id.as_u64_pair();
     // Fibonacci hashing: entryUUIDs of version 1 differ in few bits, and the upper half of the product mixes all.
@@ -161,7 +162,7 @@ fn place_by_hash(id: Uuid, shards: usize) -> usize {
     hash as usize % shards.max(1)
 }
 
-/// Ends the leases of earlier starts, and reports what is set aside.
+/// Ends the leases of earlier starts, and reports rows that are set aside.
 fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
     let mut set_aside = 0;
     for shard in shards {
@@ -174,7 +175,8 @@ fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Lease epochs of this start are above those of all starts before: the upper half is the number of the start.
+/// Returns the first lease epoch. Epochs of a start exceed those of all earlier ones: the upper half is the number of
+/// the start.
 fn first_epoch(shards: &[Database]) -> Result<u64, StoreError> {
     let first = shards.first().ok_or_else(|| StoreError::Unavailable("no shards".into()))?;
     let start = bodies::advance(&first.connection, "start", 1)?;

@@ -1,7 +1,8 @@
 //! Packs: append-only files of bodies.
 //!
-//! A record is `magic, octets, one checksum per 64 KiB, body`. Rows name records by pack and offset, and only after the
-//! record is synced; what a crash leaves half written at the end is never named, and the next record begins after it.
+//! A record is `magic, octets, one checksum per 64 KiB, body`. Rows refer to records by pack and offset, and only after
+//! the record is synced. A torn record that a crash leaves at the end is never referred to, and the next record begins
+//! after it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -19,21 +20,21 @@ use super::folder::sync_folder;
 use crate::StoreError;
 use crate::mailbox::clip;
 
-/// A pack that has grown to this is not appended to any more, octets: compaction rewrites one in some seconds, and a shard of
-/// 100 GB has a few hundred files.
+/// Size at which a pack is full, octets: compaction rewrites one in some seconds, and a shard of 100 GB has a few
+/// hundred files.
 pub(super) const PACK_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// What one checksum covers: a part of a large message is read and checked without the whole.
+/// Octets covered by one checksum, so that a part of a large message can be read and checked alone.
 const CHUNK_OCTETS: u64 = 64 * 1024;
-/// Of a BLAKE3 hash: enough against accidents, which is all it is for.
+/// Octets kept of a BLAKE3 hash: enough to detect accidents.
 const SUM_OCTETS: usize = 8;
 const MAGIC: [u8; 4] = *b"PVb1";
 const HEAD_OCTETS: u64 = 12;
-/// Bodies of one write, each with its head: a call takes 1,024 pieces (IOV_MAX).
+/// Most bodies in one write, each with its head: a system call takes 1,024 pieces (IOV_MAX).
 const WRITE_BODIES: usize = 512;
-/// Packs held open for reading.
+/// Most packs held open for reading.
 const FILES_OPEN_MAX: usize = 64;
 
-/// Where a body lies in a folder's packs.
+/// The place of a body in a folder's packs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) pack: u32,
@@ -45,7 +46,7 @@ pub(super) fn path(folder: &Path, pack: u32) -> PathBuf {
     folder.join(format!("pack-{pack:08}"))
 }
 
-/// The number in the name of a pack file.
+/// Parses the number in the name of a pack file.
 pub(super) fn number(name: &OsStr) -> Option<u32> {
     name.to_str()?.strip_prefix("pack-")?.parse().ok()
 }
@@ -54,7 +55,7 @@ fn prefix_octets(octets: u64) -> u64 {
     HEAD_OCTETS + octets.div_ceil(CHUNK_OCTETS) * SUM_OCTETS as u64
 }
 
-/// What a body takes in a pack, octets.
+/// Returns the octets that a body takes in a pack.
 pub(super) fn record_octets(octets: u64) -> u64 {
     prefix_octets(octets).saturating_add(octets)
 }
@@ -65,7 +66,7 @@ fn sum(chunk: &[u8]) -> [u8; SUM_OCTETS] {
     sum
 }
 
-/// What stands before a body in its record.
+/// Returns the head of a body's record.
 fn head(body: &[u8]) -> Vec<u8> {
     let mut head = Vec::with_capacity(prefix_octets(body.len() as u64) as usize);
     head.extend_from_slice(&MAGIC);
@@ -74,25 +75,25 @@ fn head(body: &[u8]) -> Vec<u8> {
     head
 }
 
-/// Numbers of a folder's packs: a number is given once in the life of a process, and while a pack may still be appended to it
-/// is open.
+/// The numbers of a folder's packs. A number is assigned once in the life of a process, and is open while its pack may
+/// be appended to.
 pub(super) struct PackNumbers {
     state: Mutex<NumbersState>,
 }
 
-/// Writers of one folder: the committer and the upkeep.
+/// Most writers of one folder: the committer and the upkeep.
 const WRITERS: usize = 2;
 
 struct NumbersState {
     last: u32,
     open: Vec<u32>,
-    /// That a writer may go on with.
+    /// Packs that a writer may continue.
     resumable: Vec<u32>,
 }
 
 impl PackNumbers {
-    /// Of the packs that are there. Only those that the database knows (all when it does not say) are appended to again: what
-    /// else lies in another one, nobody can tell.
+    /// Reads the packs of a folder. Only those that the database knows (all, without a list) are appended to again,
+    /// because the content of others is unknown.
     pub(super) fn of(folder: &Path, known: Option<&[u32]>) -> io::Result<Self> {
         let mut resumable = numbers(folder)?;
         resumable.sort_unstable();
@@ -102,7 +103,7 @@ impl PackNumbers {
         Ok(Self { state: Mutex::new(NumbersState { last, open: Vec::new(), resumable }) })
     }
 
-    /// Whether something may still be appended to a pack.
+    /// Whether a pack may still be appended to.
     pub(super) fn is_open(&self, number: u32) -> bool {
         self.state().open.contains(&number)
     }
@@ -115,7 +116,7 @@ impl PackNumbers {
         number
     }
 
-    /// The last pack that is there and that no writer has had.
+    /// Takes the last existing pack that no writer has had.
     fn reopen(&self) -> Option<u32> {
         let mut state = self.state();
         let number = state.resumable.pop()?;
@@ -132,7 +133,7 @@ impl PackNumbers {
     }
 }
 
-/// Numbers of the pack files in a folder.
+/// Returns the numbers of the pack files in a folder.
 pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -144,30 +145,31 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
 struct OpenPack {
     number: u32,
     file: File,
-    /// Synced up to here.
+    /// Synced up to this offset.
     end: u64,
 }
 
-/// An appending end: the committer has one, and the upkeep. Bodies are placed first, written and synced by `flush`.
+/// The writing end: the committer has one, and the upkeep another. Bodies get places first; `flush` writes and syncs
+/// them.
 pub(super) struct PackWriter {
     folder: PathBuf,
     numbers: Arc<PackNumbers>,
     octets_max: u64,
     open: Option<OpenPack>,
-    /// The open pack takes no more after this group.
+    /// Whether the open pack is closed after this group.
     full: bool,
     placed: Vec<(Place, Bytes)>,
     end: u64,
 }
 
 impl PackWriter {
-    /// A pack is appended to until it has grown to `octets_max`.
+    /// Makes a writer that fills each pack up to `octets_max`.
     pub(super) fn new(folder: &Path, numbers: &Arc<PackNumbers>, octets_max: u64) -> Self {
         let (folder, numbers, placed) = (folder.to_owned(), Arc::clone(numbers), Vec::new());
         Self { folder, numbers, octets_max, open: None, full: false, placed, end: 0 }
     }
 
-    /// Goes on with a pack that is there, so that not every start makes a small one.
+    /// Continues an existing pack, so that not every start creates a small one.
     pub(super) fn resume(&mut self) -> io::Result<()> {
         if let Some(number) = self.numbers.reopen() {
             let file = File::options().write(true).open(path(&self.folder, number))?;
@@ -177,13 +179,14 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Before a group: there is a pack with room.
+    /// Prepares for a group: opens a pack with room.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         if self.full || self.open.as_ref().is_some_and(|pack| pack.end >= self.octets_max) {
             self.close();
         }
         if self.open.is_none() {
-            // Also when the folder cannot be synced now: a name that may or may not be there is not used again.
+            // The number is used up even when the folder cannot be synced: the file may or may not exist, and is not
+            // reused.
             let number = self.numbers.take();
             let made = File::create_new(path(&self.folder, number)).and_then(|file| {
                 sync_folder(&self.folder)?;
@@ -201,24 +204,24 @@ impl PackWriter {
         Ok(())
     }
 
-    /// The pack that is appended to.
+    /// Returns the number of the open pack.
     pub(super) fn number(&self) -> Option<u32> {
         self.open.as_ref().map(|pack| pack.number)
     }
 
-    /// The next group goes to another pack.
+    /// Makes the next group use another pack.
     pub(super) fn set_full(&mut self) {
         self.full = true;
     }
 
-    /// Before a group that appends nothing.
+    /// Prepares for a group that appends nothing.
     pub(super) fn close_if_full(&mut self) {
         if self.full {
             self.close();
         }
     }
 
-    /// Appends to this pack no more. Only between groups.
+    /// Closes the open pack. Only between groups.
     pub(super) fn close(&mut self) {
         self.full = false;
         if let Some(pack) = self.open.take() {
@@ -226,7 +229,7 @@ impl PackWriter {
         }
     }
 
-    /// Where a body will be. Nothing is written yet.
+    /// Assigns a place to a body. Nothing is written yet.
     pub(super) fn place(&mut self, body: &Bytes) -> io::Result<Place> {
         let pack = self.open.as_ref().ok_or_else(|| io::Error::other("no pack open"))?.number;
         let octets = body.len() as u64;
@@ -236,12 +239,12 @@ impl PackWriter {
         Ok(place)
     }
 
-    /// How much is placed, for `take_back`.
+    /// Returns how much has a place, for `take_back`.
     pub(super) fn mark(&self) -> usize {
         self.placed.len()
     }
 
-    /// Forgets what was placed after a mark: the batch that named it was refused.
+    /// Drops the bodies after a mark, because their batch was refused.
     pub(super) fn take_back(&mut self, mark: usize) {
         if let Some((first, _)) = self.placed.get(mark) {
             self.end = first.at;
@@ -249,21 +252,21 @@ impl PackWriter {
         }
     }
 
-    /// Forgets all that was placed.
+    /// Drops all bodies that are not written.
     pub(super) fn forget(&mut self) {
         self.placed.clear();
         self.end = self.open.as_ref().map_or(0, |pack| pack.end);
     }
 
-    /// Writes and syncs what was placed.
+    /// Writes and syncs the bodies.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if self.placed.is_empty() {
             return Ok(());
         }
         let pack = self.open.as_mut().ok_or_else(|| io::Error::other("no pack open"))?;
         if let Err(error) = write_all(&pack.file, pack.end, &self.placed).and_then(|()| pack.file.sync_data()) {
-            // After a failed sync the kernel may take the lost pages for clean: a second sync would lie. A full disk is
-            // told by the write, and nothing is lost: the same place is written again.
+            // After a failed sync the kernel may consider the lost pages clean, so a second sync could falsely succeed.
+            // A full disk fails the write instead, and loses nothing: the same place is written again.
             if error.kind() != io::ErrorKind::StorageFull {
                 tracing::error!(%error, pack = pack.number, "pack closed for good");
                 self.close();
@@ -276,7 +279,7 @@ impl PackWriter {
     }
 }
 
-/// Bodies are written from where they are, many by one call.
+/// Writes bodies directly from their buffers, many per system call.
 fn write_all(mut file: &File, at: u64, placed: &[(Place, Bytes)]) -> io::Result<()> {
     file.seek(SeekFrom::Start(at))?;
     for some in placed.chunks(WRITE_BODIES) {
@@ -299,12 +302,12 @@ fn write_all_of(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<(
     Ok(())
 }
 
-/// Where the octets of a body are found.
+/// The place of a body's octets.
 #[derive(Debug)]
 pub(super) enum Located {
-    /// In the database: here they are.
+    /// In the database: the octets.
     Inline(Bytes),
-    /// In a pack.
+    /// In a pack: the place.
     Pack(Place),
 }
 
@@ -319,18 +322,19 @@ impl PackReader {
         Self { folder: folder.to_owned(), files: Mutex::default() }
     }
 
-    /// A body or a part of it, checked; `None` when there is no such pack: the body may have been moved meanwhile.
+    /// Reads and checks a body or a part of it; `None` when the pack does not exist, because the body may have been
+    /// moved.
     pub(super) fn read_if_there(&self, place: Place, range: Option<Range<u64>>) -> Result<Option<Bytes>, StoreError> {
         let Some(file) = self.file(place.pack)? else { return Ok(None) };
         read(&file, place, range).map(Some)
     }
 
-    /// A body or a part of it, checked.
+    /// Reads and checks a body or a part of it.
     pub(super) fn read(&self, place: Place, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         self.read_if_there(place, range)?.ok_or_else(|| damaged(format!("no pack {}", place.pack)))
     }
 
-    /// The octets of a body that was looked up; `None` as with [`Self::read_if_there`].
+    /// Returns the octets of a located body; `None` as in [`Self::read_if_there`].
     pub(super) fn fetch(&self, located: Located, range: Option<Range<u64>>) -> Result<Option<Bytes>, StoreError> {
         match located {
             Located::Pack(place) => self.read_if_there(place, range),
@@ -341,12 +345,13 @@ impl PackReader {
         }
     }
 
-    /// After a pack was removed: its space is free when nobody has it open.
+    /// Closes a removed pack: its space is free once all readers have closed it.
     pub(super) fn forget(&self, pack: u32) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&pack);
     }
 
-    /// The lock is held over the opening: what is opened before a pack is removed is known to [`Self::forget`].
+    /// Opens a pack. Holds the lock meanwhile, so that [`Self::forget`] knows every file that was opened before a
+    /// removal.
     fn file(&self, pack: u32) -> Result<Option<Arc<File>>, StoreError> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(&pack) {
@@ -369,7 +374,7 @@ fn read(file: &File, place: Place, range: Option<Range<u64>>) -> Result<Bytes, S
     let size = file.metadata().map_err(unavailable)?.len();
     let prefix = prefix_octets(place.octets);
     let end = place.at.checked_add(prefix).and_then(|start| start.checked_add(place.octets));
-    // Before anything is allocated: a wrong row must not ask for the memory of a whole machine.
+    // Checked before the allocation: a damaged row must not reserve all memory.
     if place.octets > size || end.is_none_or(|end| end > size) {
         return Err(damaged(format!("{place:?} is beyond the pack's end")));
     }
@@ -383,7 +388,7 @@ fn read(file: &File, place: Place, range: Option<Range<u64>>) -> Result<Bytes, S
     Ok(body.slice(start.min(body.len())..(start + length).min(body.len())))
 }
 
-/// Head with checksums, and the chunks asked for; in one read when they lie together.
+/// Reads the head with checksums, and the requested chunks; in one read when they are adjacent.
 fn read_parts(file: &File, place: Place, prefix: u64, chunks: Range<u64>) -> Result<(Bytes, Bytes), StoreError> {
     let read = |at: u64, octets: u64| {
         let mut buffer = vec![0; usize::try_from(octets).map_err(unavailable)?];
@@ -482,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told() {
+    fn damage_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = open_writer(folder.path());
         let bodies = [body(200_000, 1)];
@@ -493,7 +498,7 @@ mod tests {
         file.write_all_at(&[0xff], flipped).unwrap();
         assert!(matches!(reader.read(place, None), Err(StoreError::Damaged(_))));
         assert!(matches!(reader.read(place, Some(90_000..90_001)), Err(StoreError::Damaged(_))));
-        assert_eq!(reader.read(place, Some(0..10)).unwrap(), bodies[0].slice(0..10), "another chunk is sound");
+        assert_eq!(reader.read(place, Some(0..10)).unwrap(), bodies[0].slice(0..10), "another chunk is intact");
         let table = [
             Place { at: 1, ..place },
             Place { octets: 199_999, ..place },
@@ -535,7 +540,7 @@ mod tests {
             places.extend(write(&mut other, &pair[1..]));
         }
         let packs: Vec<u32> = places.iter().map(|place| place.pack).collect();
-        assert_eq!(packs, [1, 2, 1, 2, 3, 4], "each goes on to a new one when its own is full");
+        assert_eq!(packs, [1, 2, 1, 2, 3, 4], "each continues with a new pack when its own is full");
         assert!(!numbers.is_open(1) && !numbers.is_open(2) && numbers.is_open(3));
         one.set_full();
         assert_eq!(write(&mut one, &bodies[..1])[0].pack, 5);
@@ -555,7 +560,7 @@ mod tests {
         let mut writer = open_writer(folder.path());
         let bodies = [body(1_000, 1), body(1_000, 2)];
         let before = write(&mut writer, &bodies[..1])[0];
-        // It takes every write and cannot be synced.
+        // This file accepts every write and cannot be synced.
         let file = File::options().write(true).open("/dev/null").unwrap();
         writer.open = writer.open.map(|pack| OpenPack { file, ..pack });
         writer.begin().unwrap();

@@ -1,7 +1,7 @@
 //! The queue over the shards.
 //!
-//! What a delivery causes is in the shard of its account, what an attempt causes in that of its row, and a message that is
-//! put in directly in the shard that its id is hashed to. So the same id always comes to the same shard.
+//! A message caused by a delivery is in the shard of its account, one caused by an attempt in that of its row, and one
+//! queued directly in the shard that its id hashes to. So the same id always reaches the same shard.
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ impl LocalStore {
         let now = take.now;
         let mut due = Vec::new();
         for (number, shard) in self.numbered() {
-            // A look that writes nothing: most shards have nothing due most of the time.
+            // A read-only check first: most shards have nothing due most of the time.
             let first = shard.view(move |connection| queue_rows::first_due(connection, now)).await?;
             due.extend(first.map(|first| (first, number)));
         }
@@ -47,7 +47,7 @@ impl LocalStore {
         let shard = self.shard_of(claim.key)?;
         let held = shard.view(move |connection| queue_rows::held_until(connection, claim)).await?;
         if queue_rows::is_long_enough(held.ok_or(LeaseError::Fenced)?, now, lease_seconds) {
-            // Nobody takes the row before that, whatever comes after this look.
+            // No other worker takes the row before that, whatever happens after this check.
             return Ok(());
         }
         let until = now.saturating_add(lease_seconds).max(1);

@@ -1,4 +1,4 @@
-//! Rows of the queue in a shard: inside the committer's transactions, beside the accounts.
+//! Rows of the queue in a shard, inside the committer's transactions.
 
 use provost_message::Envelope;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -16,13 +16,13 @@ use crate::{
     UNSETTLED_MAX,
 };
 
-/// Ids of finished messages that each new one makes forget, when they are old enough.
+/// Most old ids of finished messages that each new message deletes.
 const FORGET_ROWS: i64 = 20;
 /// Takings without an outcome from which a row that was held at a start waits for the end of its lease.
 const SUSPECT_TAKINGS: u32 = 2;
-/// Columns in the order in which [`read_row`] wants them.
+/// Columns in the order of [`read_row`].
 const COLUMNS: &str = "no, message, destination, queued_at, due_at, attempts, set_aside, octets, envelope, lease_until";
-/// Bits of a key that hold the row's number; those above are the shard's.
+/// Bits of a key that hold the row's number; those above hold the shard.
 const NUMBER_BITS: u32 = 48;
 
 impl RowKey {
@@ -30,7 +30,7 @@ impl RowKey {
         Self(u64::from(shard) << NUMBER_BITS | number.unsigned_abs())
     }
 
-    /// Which shard has the row.
+    /// Returns the shard of the row.
     pub(super) fn shard(self) -> usize {
         (self.0 >> NUMBER_BITS) as usize
     }
@@ -40,7 +40,7 @@ impl RowKey {
     }
 }
 
-/// A row that comes in.
+/// A new row.
 pub(super) struct NewRow<'a> {
     pub(super) id: QueueId,
     pub(super) destination: &'a str,
@@ -49,14 +49,14 @@ pub(super) struct NewRow<'a> {
     pub(super) attempts: u32,
     pub(super) set_aside: Option<&'a str>,
     pub(super) octets: u64,
-    /// Its body's number, a reference counted; zero when the body is lost.
+    /// Number of its body, with the reference counted; zero when the body is lost.
     pub(super) body: u64,
     pub(super) envelope: &'a [u8],
 }
 
-/// After a start: no worker of an earlier one is left (the store's lock is ours), so what they held is free. A row that was
-/// held at the end of several starts is not: it waits for its lease, so that a node that is killed again and again has not
-/// counted innocent rows to [`UNSETTLED_MAX`] in a minute. Returns how many rows are set aside.
+/// Releases the leases of earlier starts, whose workers are gone because this process holds the store's lock. A row
+/// that was held at the end of several starts waits for its lease instead, so that a node that is killed again and
+/// again does not count innocent rows to [`UNSETTLED_MAX`] within a minute. Returns how many rows are set aside.
 pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
     let free = "UPDATE outgoing SET lease_until = 0 WHERE lease_until <> 0 AND unsettled < ?";
     connection.execute(free, [SUSPECT_TAKINGS]).map_err(storage)?;
@@ -65,7 +65,7 @@ pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
     Ok(count.unsigned_abs())
 }
 
-/// Puts a message in, a row for each destination; nothing when it was put in before.
+/// Queues a message, with one row per destination; does nothing for a known message.
 pub(super) fn enqueue(database: &mut Database, outgoing: &Outgoing) -> Result<(), StoreError> {
     let Outgoing { id, envelope, body, when } = outgoing;
     let forget = "DELETE FROM finished WHERE message IN (SELECT message FROM finished WHERE at <= ? LIMIT ?)";
@@ -74,7 +74,7 @@ pub(super) fn enqueue(database: &mut Database, outgoing: &Outgoing) -> Result<()
         return Ok(());
     }
     for (destination, recipients) in by_destination(&envelope.recipients) {
-        // One row of the body's, a reference for each of ours.
+        // One body row, with a reference for each queue row.
         let number = database.keep_body(body, None)?;
         let row = NewRow {
             id: *id,
@@ -92,7 +92,7 @@ pub(super) fn enqueue(database: &mut Database, outgoing: &Outgoing) -> Result<()
     Ok(())
 }
 
-/// Whether a message has rows, or had some within the time for which that is remembered.
+/// Whether a message has rows, or had some within the time that finished ids are kept.
 pub(super) fn is_known(connection: &Connection, id: QueueId, now: i64) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM outgoing WHERE message = ?1
         UNION ALL SELECT 1 FROM finished WHERE message = ?1 AND at > ?2";
@@ -112,12 +112,12 @@ pub(super) fn insert(database: &mut Database, row: &NewRow<'_>) -> Result<(), St
     execute(&database.connection, sql, values)
 }
 
-/// Remembers that a message is done.
+/// Records that a message is finished.
 pub(super) fn finish(connection: &Connection, id: QueueId, at: i64) -> Result<(), StoreError> {
     execute(connection, "INSERT OR REPLACE INTO finished (message, at) VALUES (?, ?)", params![id.0.as_bytes(), at])
 }
 
-/// When the longest due row that no worker holds became due.
+/// Returns when the longest due row that no worker holds became due.
 pub(super) fn first_due(connection: &Connection, now: i64) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT due_at FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
         ORDER BY due_at LIMIT 1";
@@ -125,7 +125,7 @@ pub(super) fn first_due(connection: &Connection, now: i64) -> Result<Option<i64>
     statement.query_row([now], |row| row.get(0)).optional().map_err(storage)
 }
 
-/// Takes rows as far as `take` has room, which comes back with what is left of it.
+/// Takes rows up to the limits of `take`; returns it with the remaining room.
 pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Vec<Taken>, Take), StoreError> {
     let mut taken = Vec::new();
     for (number, destination) in due(&database.connection, shard, &take)? {
@@ -133,7 +133,7 @@ pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Ve
         let mut statement = database.connection.prepare_cached(&sql).map_err(storage)?;
         let mut rows = statement.query([number]).map_err(storage)?;
         let Some(found) = rows.next().map_err(storage)? else { continue };
-        // A count that cannot be one says nothing good about the row.
+        // An impossible count means a damaged row, so it counts as too many.
         let (mut row, takings) = (read_row(found, shard)?, self::number(found, 10).unwrap_or(UNSETTLED_MAX));
         if takings >= UNSETTLED_MAX && row.set_aside.is_none() {
             row.set_aside = Some(unsettled(takings));
@@ -154,7 +154,7 @@ pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Ve
     Ok((taken, take))
 }
 
-/// Numbers and destinations of rows that can be taken, as many as there is room for.
+/// Returns numbers and destinations of the rows that can be taken, up to the limits.
 fn due(connection: &Connection, shard: u8, take: &Take) -> Result<Vec<(i64, Destination)>, StoreError> {
     let sql = "SELECT no, destination FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
         ORDER BY due_at, message, destination";
@@ -181,7 +181,7 @@ fn set_aside(connection: &Connection, row: &QueueRow, why: &str) -> Result<(), S
     execute(connection, sql, params![why, row.key.number()])
 }
 
-/// Prolongs a lease, when it would end too soon; false when the row is not the worker's own any more.
+/// Renews a lease that would end too soon; false when the row is no longer the worker's.
 pub(super) fn renew(connection: &Connection, claim: Claim, until: i64) -> Result<bool, StoreError> {
     let sql = "UPDATE outgoing SET lease_until = max(lease_until, ?) WHERE no = ? AND message = ? AND attempts = ?
         AND lease_until <> 0";
@@ -190,7 +190,7 @@ pub(super) fn renew(connection: &Connection, claim: Claim, until: i64) -> Result
     Ok(statement.execute(held).map_err(storage)? == 1)
 }
 
-/// Until when a row is held by the one who presents the claim; `None` when it is not theirs any more.
+/// Returns until when the claim holds a row; `None` when it no longer does.
 pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT lease_until FROM outgoing WHERE no = ? AND message = ? AND attempts = ? AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -198,12 +198,12 @@ pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option
     statement.query_row(held, |row| row.get(0)).optional().map_err(storage)
 }
 
-/// Whether a lease that ends at `held_until` proves enough at `now` without being prolonged.
+/// Whether a lease until `held_until` suffices at `now` without a renewal.
 pub(super) fn is_long_enough(held_until: i64, now: i64, lease_seconds: i64) -> bool {
     held_until >= now.saturating_add(lease_seconds).saturating_sub(RENEW_SLACK_SECONDS) && held_until > now
 }
 
-/// Ends a taking; false, and nothing is changed, when the row is not the worker's own any more.
+/// Ends a taking; false, without a change, when the row is no longer the worker's.
 pub(super) fn settle(
     database: &mut Database,
     claim: Claim,
@@ -228,7 +228,7 @@ fn remove(connection: &Connection, claim: Claim, now: i64) -> Result<(), StoreEr
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let (body, queued_at): (i64, i64) =
         statement.query_row([claim.key.number()], |row| Ok((row.get(0)?, row.get(1)?))).map_err(storage)?;
-    // False for a body that was lost: its row is free to go all the same.
+    // False for a lost body, whose row is removed all the same.
     drop_reference(connection, body.unsigned_abs())?;
     let rest = "SELECT 1 FROM outgoing WHERE message = ?";
     let mut statement = connection.prepare_cached(rest).map_err(storage)?;
@@ -244,7 +244,7 @@ fn put_back(connection: &Connection, claim: Claim, left: &Left) -> Result<(), St
     execute(connection, sql, params![left.due_at, envelope, claim.key.number()])
 }
 
-/// Records what a part of an attempt came to; false, and nothing is changed, when the row is not the worker's own any more.
+/// Records the result of a part of an attempt; false, without a change, when the row is no longer the worker's.
 pub(super) fn advance(
     database: &mut Database,
     claim: Claim,
@@ -264,7 +264,7 @@ pub(super) fn advance(
     Ok(true)
 }
 
-/// A row's envelope with those recipients that are left.
+/// Encodes the envelope of a row with the recipients that are left.
 fn envelope_for(connection: &Connection, claim: Claim, left: Vec<QueuedRecipient>) -> Result<Vec<u8>, StoreError> {
     let sql = "SELECT envelope FROM outgoing WHERE no = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -273,7 +273,7 @@ fn envelope_for(connection: &Connection, claim: Claim, left: Vec<QueuedRecipient
     KeptEnvelope { recipients: left, ..kept }.encode()
 }
 
-/// All rows, oldest first.
+/// Returns all rows, oldest first.
 pub(super) fn list(connection: &Connection, shard: u8, most: usize) -> Result<Vec<QueueRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM outgoing ORDER BY queued_at, message, destination LIMIT ?");
     let mut statement = connection.prepare_cached(&sql).map_err(storage)?;
@@ -285,7 +285,7 @@ pub(super) fn list(connection: &Connection, shard: u8, most: usize) -> Result<Ve
     Ok(listed)
 }
 
-/// The earliest time after `after` at which a row becomes due or a lease ends.
+/// Returns the earliest time after `after` at which a row becomes due or a lease ends.
 pub(super) fn next_due(connection: &Connection, after: i64) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT min(at) FROM (
         SELECT min(due_at) AS at FROM outgoing WHERE set_aside IS NULL AND lease_until = 0 AND due_at > ?1
@@ -294,13 +294,13 @@ pub(super) fn next_due(connection: &Connection, after: i64) -> Result<Option<i64
     statement.query_row([after], |row| row.get(0)).map_err(storage)
 }
 
-/// Where a row's body lies. Gone when the row is, damaged when the body is not there.
+/// Returns where a row's body is stored. Gone when the row is gone, damaged when the body is missing.
 pub(super) fn locate(connection: &Connection, key: RowKey, id: QueueId) -> Result<Located, StoreError> {
     let body = body(connection, key, id)?.ok_or(StoreError::Gone)?;
     bodies::locate(connection, body)?.ok_or_else(|| damaged(format!("no body {body} of a queue row")))
 }
 
-/// The number of a row's body; `None` when there is no such row.
+/// Returns the number of a row's body; `None` when there is no such row.
 pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT body FROM outgoing WHERE no = ? AND message = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -309,8 +309,8 @@ pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<
     Ok(body.map(i64::unsigned_abs))
 }
 
-/// A row as it is. One that cannot be read comes as one that is set aside, whether or not it is so yet: an error here would
-/// stop the rows of all others.
+/// Reads a row. An unreadable one is returned as set aside, whether or not it is yet: an error here would stop all
+/// other rows.
 fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     let id = row.get_ref(1).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
     let (attempts, octets) = (number(row, 5).ok(), number(row, 7).ok());
@@ -340,7 +340,7 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     })
 }
 
-/// A column of text; octets that are none are replaced.
+/// Reads a text column; octets that are not UTF-8 are replaced.
 fn text(row: &Row<'_>, column: usize) -> Result<String, StoreError> {
     let octets = row.get_ref(column).map_err(storage)?;
     Ok(octets.as_bytes().map(String::from_utf8_lossy).unwrap_or_default().into_owned())

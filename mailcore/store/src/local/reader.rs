@@ -10,12 +10,12 @@ use super::fault::{storage, unavailable};
 use super::schema;
 use crate::StoreError;
 
-/// Connections per database: two cores read from four shards; more would only cost memory.
+/// Connections per database: two cores read from four shards, so more would only cost memory.
 const CONNECTIONS: usize = 2;
-/// Body reads at once per folder of packs: they wait for the disk, and hold no connection.
+/// Concurrent body reads per folder of packs; they wait for the disk and hold no connection.
 const BODY_READS: usize = 16;
 
-/// Connections are opened when first needed and kept.
+/// A pool of connections, which are opened when first needed and kept.
 #[derive(Clone)]
 pub(super) struct Readers {
     shared: Arc<Shared>,
@@ -34,7 +34,7 @@ impl Readers {
         Self { shared: Arc::new(Shared { database, idle: Mutex::default(), turns, body_turns }) }
     }
 
-    /// Reads with one view of the database from begin to end.
+    /// Reads with one consistent view of the database.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -42,14 +42,14 @@ impl Readers {
         let turn = Arc::clone(&self.shared.turns).acquire_owned().await.map_err(unavailable)?;
         let shared = Arc::clone(&self.shared);
         let work = move || {
-            // Kept here, not by the future: a caller that goes away does not end the read.
+            // Kept by the read, not by the future: a cancelled caller does not end the read.
             let _turn = turn;
             shared.read(read)
         };
         tokio::task::spawn_blocking(work).await.map_err(unavailable)?
     }
 
-    /// Looks up where a body lies, and reads it without holding the connection.
+    /// Looks up where a body is stored, and reads it without holding the connection.
     pub(super) async fn read_body<P: Send + 'static, T: Send + 'static>(
         &self,
         locate: impl FnOnce(&Connection) -> Result<P, StoreError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Rows of an account and its mailboxes in SQLite: read by readers and the committer alike, written by the committer.
+//! Rows of an account and its mailboxes in SQLite: read by readers and the committer, written by the committer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -14,19 +14,19 @@ use crate::{AccountId, MailboxId, MailboxName, Modseq, SpecialUse, StoreError, U
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AccountNo(pub(super) i64);
 
-/// Between names in `subscription.names`: no name holds a control character.
+/// Separator of names in `subscription.names`: no name contains a control character.
 const NAME_END: char = '\n';
 
-/// By their number in `mailbox.special_use`.
+/// Special uses by their number in `mailbox.special_use`.
 const SPECIAL_USES: [SpecialUse; 5] =
     [SpecialUse::Drafts, SpecialUse::Sent, SpecialUse::Trash, SpecialUse::Junk, SpecialUse::Archive];
 
-/// SQLite numbers are signed; nothing of ours gets so large.
+/// Converts to SQLite's signed numbers; no number of ours gets so large.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A number that is not negative, or damage.
+/// Reads a non-negative number; a negative one is damage.
 pub(super) fn number<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> Result<T, StoreError> {
     let value: i64 = row.get(column).map_err(storage)?;
     T::try_from(value).map_err(|_| damaged(format!("{value} in column {column}")))
@@ -61,7 +61,7 @@ fn mailbox(row: &Row<'_>) -> Result<(MailboxId, Mailbox), StoreError> {
     Ok((MailboxId(number(row, 0)?), mailbox))
 }
 
-/// An account with all its mailboxes; `None` when it was never written.
+/// Loads an account with all its mailboxes; `None` when it was never written.
 pub(super) fn load(connection: &Connection, id: AccountId) -> Result<Option<(AccountNo, Account)>, StoreError> {
     let sql = "SELECT modseq, mailbox_last, uid_validity_last, no, uid_validity_retired FROM account WHERE uuid = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -83,7 +83,7 @@ pub(super) fn load(connection: &Connection, id: AccountId) -> Result<Option<(Acc
     Ok(Some((no, account)))
 }
 
-/// Zero when there are no mailboxes.
+/// Returns the highest modseq of the mailboxes; zero without any.
 fn highest_modseq(mailboxes: &BTreeMap<MailboxId, Mailbox>) -> Modseq {
     mailboxes.values().map(|mailbox| mailbox.highest_modseq).max().unwrap_or_default()
 }
@@ -100,7 +100,7 @@ fn load_mailboxes(connection: &Connection, no: AccountNo) -> Result<BTreeMap<Mai
     Ok(mailboxes)
 }
 
-/// No row is the default: most people never change it.
+/// Loads the subscriptions. A missing row means the default, which most people never change.
 fn load_subscriptions(connection: &Connection, no: AccountNo) -> Result<BTreeSet<MailboxName>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT names FROM subscription WHERE account = ?").map_err(storage)?;
@@ -111,16 +111,16 @@ fn load_subscriptions(connection: &Connection, no: AccountNo) -> Result<BTreeSet
     }
 }
 
-/// A row for an account that had none.
+/// Inserts the row of a new account.
 pub(super) fn insert_account(connection: &Connection, id: AccountId) -> rusqlite::Result<AccountNo> {
     let sql = "INSERT INTO account (uuid, modseq, octets, mailbox_last, uid_validity_last, uid_validity_retired)
         VALUES (?, 0, 0, 0, 0, 0)";
     connection.prepare_cached(sql)?.insert([id.0.as_bytes()]).map(AccountNo)
 }
 
-/// Writes what a batch changed of an account, messages apart.
+/// Writes the changes of an account, except messages.
 pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account) -> rusqlite::Result<()> {
-    // A delivery changes one mailbox, and that row says all: one page less to write for each message.
+    // A delivery changes one mailbox, and that row suffices: one page less to write per message.
     if account.numbers_saved != Some(account.numbers()) || highest_modseq(&account.mailboxes) < account.modseq {
         save_account(connection, no, account)?;
     }
@@ -188,7 +188,7 @@ fn save_mailbox(connection: &Connection, no: AccountNo, id: MailboxId, mailbox: 
     Ok(())
 }
 
-/// Takes away what is left of an account without mailboxes.
+/// Deletes the remaining rows of an account without mailboxes.
 pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: AccountId) -> rusqlite::Result<()> {
     for table in ["subscription", "batch", "reply", "mailbox"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE account = ?"))?.execute([no.0])?;
@@ -197,7 +197,7 @@ pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: Account
     connection.prepare_cached("DELETE FROM account WHERE no = ?")?.execute([no.0]).map(drop)
 }
 
-/// Accounts in ascending order.
+/// Returns accounts in ascending order.
 pub(super) fn accounts(
     connection: &Connection,
     after: Option<AccountId>,

@@ -1,4 +1,4 @@
-//! The databases: how they are opened, and their tables.
+//! The tables of the databases, and how the databases are opened.
 
 use std::path::Path;
 
@@ -9,40 +9,40 @@ use crate::StoreError;
 
 /// Page cache of a committer's connection, KiB.
 pub(super) const COMMITTER_CACHE_KIB: i64 = 2048;
-/// Page cache of a reading connection, KiB: the file cache of the system stands behind it.
+/// Page cache of a reading connection, KiB; small, because the system caches the file.
 pub(super) const READER_CACHE_KIB: i64 = 512;
-/// A checkpoint reads no pages through its cache.
+/// Page cache of a checkpoint, KiB, which reads no pages through it.
 pub(super) const CHECKPOINT_CACHE_KIB: i64 = 64;
-/// Statements kept prepared per connection: more than there are different ones.
+/// Prepared statements kept per connection: more than there are different ones.
 const STATEMENTS: usize = 128;
-/// The log file is cut to this when it begins anew after a burst, octets.
+/// Size to which the log file is truncated when it restarts after a burst, octets.
 const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
-/// Waiting for another connection of this process (checkpoints only), milliseconds.
+/// Longest wait for another connection of this process (checkpoints only), milliseconds.
 const BUSY_MS: i64 = 5_000;
 
-/// The tables of one kind of database and their version, which stands in its `user_version`.
+/// The tables of one kind of database, and their version, stored in its `user_version`.
 pub(super) struct Tables {
     pub(super) version: i64,
     pub(super) sql: &'static [&'static str],
-    /// Table `pack` names the packs that the database has made.
+    /// Whether table `pack` lists the packs that the database has made.
     pub(super) name_packs: bool,
 }
 
-/// Tables of a shard.
+/// The tables of a shard.
 ///
-/// Version 3 has the columns of version 2 and gives two of them another meaning:
-/// `account.modseq` and `account.octets` are as of the last batch that changed more of the account than mailboxes: the modseq of
-/// an account is the highest of its row and its mailboxes, its octets are the sum of those of its mailboxes.
+/// Version 3 has the columns of version 2 and changes the meaning of two: `account.modseq` and `account.octets` are as
+/// of the last batch that changed more of the account than mailboxes. The modseq of an account is the highest of its
+/// row and its mailboxes, and its octets are the sum over its mailboxes.
 ///
-/// `account.no` is short where `uuid` is long: it leads each key, so that what belongs to an account lies together. `born` is
-/// the modseq of the batch that a message came with: it ascends with the UID, so what is new is at the end of a mailbox, and
-/// only messages whose flags changed later need the index. Rows of bodies are in the order in which the bodies came, so
-/// that a delivery writes to the end of `body` and `derived`, whosever it is; both are apart, so that reference counts and
-/// places of all bodies are read without a column of text. `pack` names the pack files that this database has made: one that
-/// is not here is never removed. `counter` holds the last body number set aside and the starts of the store.
+/// `account.no` is a short form of `uuid` that leads each key, so that the rows of an account are adjacent. `born` is
+/// the modseq of the batch that added a message: it ascends with the UID, so new messages are at the end of a mailbox,
+/// and only messages whose flags changed later need the index. Rows of bodies are in order of arrival, so that a
+/// delivery writes to the end of `body` and `derived` for any account. These two are separate, so that reference counts
+/// and places of all bodies can be read without text columns. `pack` lists the pack files that this database has made;
+/// others are never removed. `counter` holds the last reserved body number and the number of starts.
 pub(super) const SHARD: Tables = Tables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], name_packs: true };
 
-/// What version 1 had as well.
+/// Tables unchanged since version 1.
 const KEPT_FROM_1: &str = "
 CREATE TABLE subscription (account INTEGER PRIMARY KEY, names TEXT NOT NULL) STRICT;
 CREATE TABLE gone (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE login (uuid BLOB NOT NULL, protocol TEXT NOT NULL, at INTEGER NOT N
   PRIMARY KEY (uuid, protocol)) STRICT, WITHOUT ROWID;
 ";
 
-/// What version 2 brought.
+/// Tables that version 2 added.
 pub(super) const NEW_IN_2: [&str; 2] = ["
 CREATE TABLE account (no INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE, modseq INTEGER NOT NULL, octets INTEGER NOT NULL,
   mailbox_last INTEGER NOT NULL, uid_validity_last INTEGER NOT NULL, uid_validity_retired INTEGER NOT NULL) STRICT;
@@ -78,12 +78,12 @@ CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WIT
 INSERT INTO counter VALUES ('body', 1), ('start', 0);
 ", QUEUE];
 
-/// Tables of the queue.
+/// The tables of the queue.
 ///
-/// `attempts` is the number of the last taking; a row is held while `lease_until` is not zero and later than now.
-/// `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages that have no row any more, so
-/// that none is sent twice. `outgoing_due` has all that decides whether a row can be taken, so that rows of a destination
-/// which has enough attempts are passed over without being read.
+/// `attempts` is the number of the last taking. A row is held while `lease_until` is not zero and later than now.
+/// `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages without rows, so that none
+/// is sent twice. `outgoing_due` covers all columns that decide whether a row can be taken, so that rows of a
+/// destination with enough attempts are skipped without being read.
 const QUEUE: &str = "
 CREATE TABLE outgoing (no INTEGER PRIMARY KEY, message BLOB NOT NULL, destination TEXT NOT NULL, queued_at INTEGER NOT NULL,
   due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, unsettled INTEGER NOT NULL, lease_until INTEGER NOT NULL,
@@ -95,13 +95,13 @@ CREATE TABLE finished (message BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WI
 CREATE INDEX finished_at ON finished (at);
 ";
 
-/// Opens for writing; the file is made when missing.
+/// Opens a database for writing; creates a missing file.
 pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(storage)?;
     tune(&connection, cache_kib).map_err(storage)?;
     let durable = |connection: &Connection| {
-        // Free pages can be given back to the disk. Has an effect before the first table only.
+        // Lets free pages be returned to the disk. Only effective before the first table.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -112,7 +112,7 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreEr
     Ok(connection)
 }
 
-/// Opens for reading what is there.
+/// Opens an existing database for reading.
 pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(storage)?;
@@ -128,7 +128,7 @@ fn tune(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "mmap_size", 0, |_| Ok(())).or_else(no_row)
 }
 
-/// Some builds of SQLite do not answer this pragma.
+/// Accepts a pragma that some builds of SQLite do not answer.
 fn no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
     match error {
         rusqlite::Error::QueryReturnedNoRows => Ok(()),
@@ -136,12 +136,12 @@ fn no_row(error: rusqlite::Error) -> rusqlite::Result<()> {
     }
 }
 
-/// The version of a database's tables; zero when it has none.
+/// Returns the version of a database's tables; zero without tables.
 pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(storage)
 }
 
-/// Makes the tables in a new database; damaged when it is of another version.
+/// Creates the tables in a new database; damaged when it has another version.
 pub(super) fn create(connection: &Connection, tables: &Tables) -> Result<(), StoreError> {
     let Tables { version: wanted, sql, .. } = tables;
     match version(connection)? {

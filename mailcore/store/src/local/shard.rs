@@ -25,12 +25,12 @@ use crate::{
     AccountId, Applied, ApplyError, Batch, BodyId, Columns, MailboxId, Op, Rows, Snapshot, StoreError, Token, Which,
 };
 
-/// Logins that wait to be written; one of a person who is not among them is lost beyond that.
+/// Most logins waiting to be written; beyond, logins of further accounts are dropped.
 const LOGINS_WAITING_MAX: usize = 16_384;
-/// How often a body is looked for: between look-up and read, the upkeep may have moved it and removed its pack.
+/// Attempts to find a body: between look-up and read, the upkeep may have moved it and removed its pack.
 const LOOKS: usize = 4;
 
-/// What all shards of a store share.
+/// State shared by all shards of a store.
 pub(super) struct ShardContext {
     pub(super) notices: Arc<Notices>,
     pub(super) leases: Arc<Leases>,
@@ -47,7 +47,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Starts the committer; what the upkeep needs comes with it.
+    /// Starts the committer; also returns what the upkeep needs.
     pub(super) fn start(
         folder: &Path,
         database: Database,
@@ -64,7 +64,7 @@ impl Shard {
         Ok((Self { committer, readers: Readers::new(database::path(folder)), packs, logins }, upkeep))
     }
 
-    /// Whether its committer is gone: nothing is written any more.
+    /// Whether its committer is dead, so that nothing is written any more.
     pub(super) fn is_dead(&self) -> bool {
         self.committer.is_dead()
     }
@@ -78,7 +78,7 @@ impl Shard {
         answer(receiver).await
     }
 
-    /// Makes a change that is no batch of an account; `octets` of bodies wait with it.
+    /// Makes a change that is not a batch of an account; `octets` of bodies wait with it.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         octets: usize,
@@ -97,7 +97,7 @@ impl Shard {
         self.readers.read(read).await
     }
 
-    /// `None` when the account was never written, or was deleted.
+    /// Returns the account's mailboxes; `None` when it was never written, or was deleted.
     pub(super) async fn snapshot(
         &self,
         account: AccountId,
@@ -139,7 +139,7 @@ impl Shard {
         let mut found = self.readers.read(read).await?;
         for at in found.missing {
             let Some(row) = found.rows.rows.get_mut(at) else { continue };
-            // Empty columns stand for "read the body": that read returns the failure that is passed over here.
+            // A failure here gives empty columns, which make the caller read the body; that read reports the failure.
             let derived = self.with_body(account, row.meta.body, None, move |body| columns.pick(&derive(&body))).await;
             row.derived = Some(Box::new(derived.unwrap_or_default()));
         }
@@ -155,7 +155,7 @@ impl Shard {
         self.with_body(account, body, range, |octets| octets).await
     }
 
-    /// Does something with a body or a part of it, on a thread where it may take its time.
+    /// Runs a function on a body or a part of it, on a blocking thread.
     async fn with_body<T: Send + 'static>(
         &self,
         account: AccountId,
@@ -168,7 +168,7 @@ impl Shard {
         self.with_located(range, locate, then).await
     }
 
-    /// The octets of a body that `locate` finds.
+    /// Returns the octets of the body that `locate` finds.
     pub(super) async fn octets(
         &self,
         locate: impl Fn(&Connection) -> Result<Located, StoreError> + Copy + Send + 'static,

@@ -1,8 +1,8 @@
-//! Shared state of one machine: `FOLDER/state.sqlite`, a database of its own.
+//! Shared state of one machine: `FOLDER/state.sqlite`, a separate database.
 //!
-//! It is outside of the store's exclusive lock: the commands of this machine write their audit and their tokens here
-//! beside a running node, and when none runs. SQLite's own locks keep the processes apart; each list of changes is one
-//! transaction, so compare and set holds between them too. Within a process all lists that wait share one sync.
+//! It is outside of the store's exclusive lock, so that commands on this machine can write audit entries and tokens
+//! while a node runs, and when none does. SQLite's own locks separate the processes. Each list of changes is one
+//! transaction, so compare and set holds between processes too. Within a process, all waiting lists share one sync.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,17 +21,17 @@ use crate::{
     StoreError, WhenFull,
 };
 
-/// Name of the database within the store's folder.
+/// Name of the database in the store's folder.
 const FILE: &str = "state.sqlite";
-/// How long a transaction waits for another process, milliseconds: as long as a long list of changes takes to sync.
+/// Longest wait for another process, milliseconds: as long as a long list of changes takes to sync.
 const BUSY_MS: i64 = 10_000;
-/// SQLite's log file is cut to this when it begins anew after an upload, octets.
+/// Size to which SQLite's log file is truncated when it restarts after an upload, octets.
 const LOG_OCTETS_KEPT: i64 = 8 * 1024 * 1024;
-/// Expired records that are removed with each group of changes.
+/// Most expired records removed with each group of changes.
 const SWEPT_MAX: i64 = 200;
 
-/// `record.version` and `entry.sequence` come from one counter, which never goes back: a record that was removed and
-/// made again has another version.
+/// `record.version` and `entry.sequence` share one counter, which never decreases: a record that was removed and
+/// recreated has another version.
 const TABLES: &str = "
 CREATE TABLE record (space TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, expires INTEGER, value BLOB NOT NULL,
   UNIQUE (space, key)) STRICT;
@@ -44,16 +44,17 @@ CREATE TABLE counter (value INTEGER NOT NULL) STRICT;
 INSERT INTO counter VALUES (0);
 ";
 
-/// The first makes the tables; each further one brings them to the next version. How many were done is in `user_version`.
+/// The first step creates the tables; each further one upgrades them to the next version. `user_version` counts the
+/// completed steps.
 const STEPS: [&str; 1] = [TABLES];
 
-/// The local engine of shared state. Dropping it waits for what is being committed.
+/// The local engine of shared state. Dropping it waits for the running commit.
 pub struct LocalState {
     committer: Committer<Job>,
     readers: Readers,
 }
 
-/// A list of changes and the way back to its caller.
+/// A list of changes, with the channel to its caller.
 struct Job {
     changes: Vec<StateChange>,
     now: i64,
@@ -67,12 +68,13 @@ impl From<Failure> for StateError {
 }
 
 impl LocalState {
-    /// Opens or makes the database in the store's folder. Several processes may have it open. Damaged when its tables
-    /// are of a version that this program does not know.
+    /// Opens or creates the database in the store's folder. Several processes may have it open. Damaged when this
+    /// version does not support its tables.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         make_folder(folder).map_err(unavailable)?;
         let path = folder.join(FILE);
-        // Made here and not by SQLite, so that no other user of the machine may read it; its log files follow its mode.
+        // Created here and not by SQLite, so that no other user of the machine can read it; SQLite's log files get the
+        // same mode.
         let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         made.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
         let mut connection = connect(&path)?;
@@ -81,7 +83,7 @@ impl LocalState {
         Ok(Self { committer, readers: Readers::new(path) })
     }
 
-    /// Whether its committer ended by a bug: only another start brings it back.
+    /// Whether its committer died of a bug: only a restart revives it.
     pub fn is_dead(&self) -> bool {
         self.committer.is_dead()
     }
@@ -92,11 +94,11 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(storage)?;
     let tune = || {
         connection.pragma_update_and_check(None, "busy_timeout", BUSY_MS, |_| Ok(()))?;
-        // Uploads come and go: their room is given back. Has an effect before the first table only.
+        // Uploads come and go, so their space is returned. Only effective before the first table.
         connection.pragma_update(None, "auto_vacuum", "FULL")?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update_and_check(None, "journal_size_limit", LOG_OCTETS_KEPT, |_| Ok(()))?;
-        // An upload may hold initial passwords: what is removed is overwritten.
+        // An upload may hold initial passwords, so deleted content is overwritten.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")
     };
@@ -104,8 +106,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Does the steps that were not done yet, all or none, after a copy of what is there. Two processes may do this at once: the
-/// second one finds it done. Damaged when a later version wrote the database.
+/// Runs the missing steps, all or none, after a backup. Two processes may do this at once: the second one finds it
+/// done. Damaged when a later version wrote the database.
 fn bring_forward(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(storage)?;
     let found = schema::version(&transaction)?;
@@ -117,7 +119,7 @@ fn bring_forward(connection: &mut Connection, path: &Path, steps: &[&str]) -> Re
         return Ok(());
     }
     if found > 0 {
-        // The transaction keeps other writers away until the steps are done: nothing is written after the copy.
+        // The transaction excludes other writers until the steps are done, so nothing is written after the copy.
         back_up(path, found)?;
     }
     let sql = to_do.concat();
@@ -125,11 +127,11 @@ fn bring_forward(connection: &mut Connection, path: &Path, steps: &[&str]) -> Re
     transaction.commit().map_err(storage)
 }
 
-/// Writes a whole, durable copy beside the database: `state.sqlite.backup-vN`. To put it back, stop the node, give it the
-/// database's name, and remove `state.sqlite-wal` and `state.sqlite-shm`.
+/// Writes a complete, durable copy beside the database: `state.sqlite.backup-vN`. To restore it, stop the node, rename
+/// the copy to the database's name, and remove `state.sqlite-wal` and `state.sqlite-shm`.
 fn back_up(path: &Path, version: i64) -> Result<(), StoreError> {
     let (draft, backup) = (path.with_extension("sqlite.new"), path.with_extension(format!("sqlite.backup-v{version}")));
-    // An empty file of our own mode: SQLite writes into it, and nobody else may read what is in there.
+    // SQLite writes into an empty file of our own mode, so that no other user can read it.
     let made = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft);
     let file = made.map_err(|error| unavailable(format!("{}: {error}", draft.display())))?;
     let source = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(storage)?;
@@ -163,7 +165,7 @@ impl Worker for Writer {
 type Answer = (Reply<Vec<u64>, StateError>, Result<Vec<u64>, StateError>);
 
 impl Writer {
-    /// All of a group in one transaction, each list in a savepoint. An error is that of the whole group.
+    /// Writes a group in one transaction, each list in a savepoint. An error concerns the whole group.
     fn write(&mut self, group: Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let mut transaction = match begun.map_err(storage) {
@@ -218,7 +220,7 @@ fn apply_one(connection: &Connection, change: StateChange, now: i64) -> Result<u
     }
 }
 
-/// The version of the record that is there at `now`, when it is as expected.
+/// Returns the version of the record at `now`, if it is as expected.
 fn check_expected(
     connection: &Connection,
     space: &StateSpace,
@@ -240,7 +242,7 @@ fn check_expected(
     if so { Ok(found) } else { Err(StateError::Conflict) }
 }
 
-/// Sees to it that the space takes one record more.
+/// Makes room for one more record in the space.
 fn make_room(connection: &Connection, space: &'static StateSpace, now: i64) -> Result<(), StateError> {
     let most = i64::try_from(space.records_max).unwrap_or(i64::MAX);
     if count(connection, space)? < most {
@@ -266,7 +268,7 @@ fn count(connection: &Connection, space: &StateSpace) -> Result<i64, StoreError>
     counted.map_err(storage)
 }
 
-/// Removes some of what has expired, so that the file does not grow by it.
+/// Removes some expired records, so that they do not make the file grow.
 fn sweep(connection: &Connection, now: i64) -> Result<(), StoreError> {
     let sql = "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE expires <= ? LIMIT ?)";
     connection.prepare_cached(sql).and_then(|mut s| s.execute(params![now, SWEPT_MAX])).map(drop).map_err(storage)
@@ -423,6 +425,6 @@ mod tests {
         assert_eq!(std::fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
 
         drop(connection);
-        assert!(matches!(LocalState::open(folder.path()), Err(StateError::Damaged(_))), "a later version wrote it");
+        assert!(matches!(LocalState::open(folder.path()), Err(StateError::Damaged(_))), "written by a later version");
     }
 }

@@ -1,4 +1,4 @@
-//! The committer's side of a shard: applies what waits, in one transaction, and keeps house between.
+//! The committer of a shard: applies waiting jobs in one transaction, and does idle work between.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,20 +22,20 @@ use crate::lease::{Leases, Pin};
 use crate::notices::Notices;
 use crate::{AccountId, Applied, ApplyError, Batch, BatchId};
 
-/// Octets of the bodies of a group that go into the database rather than to the pack, at most: they are written twice.
+/// Most octets of a group's bodies that are stored inline rather than in the pack, because they are written twice.
 const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
-/// Jobs that groups have in the mean, above which bodies go to the pack: then the second sync is shared, and processor time
-/// is what is short.
+/// Mean number of jobs per group above which bodies go to the pack: then many jobs share the second sync, and processor
+/// time is scarce.
 const INLINE_JOBS_MEAN: f64 = 1.6;
-/// What one group weighs in that mean.
+/// Weight of one group in that mean.
 const GROUP_WEIGHT: f64 = 0.125;
-/// Mailboxes of recently changed accounts that a committer holds in memory: about 1 MiB.
+/// Mailboxes of recently changed accounts that a committer caches: about 1 MiB.
 const MAILBOXES_HELD: usize = 4_096;
-/// Logins are written this often at most.
+/// Shortest time between two writes of logins.
 const LOGINS_EVERY: Duration = Duration::from_secs(5);
-/// Old batch ids are looked for this often, in steps of [`PRUNE_ROWS`].
+/// Time between two steps that delete old batch ids ([`PRUNE_ROWS`]).
 const PRUNE_EVERY: Duration = Duration::from_secs(20);
-/// A week's million of batches is walked through in half a day, each step taking about a millisecond.
+/// Rows read in one such step. A week of a million batches takes half a day, at about a millisecond per step.
 const PRUNE_ROWS: i64 = 500;
 
 impl From<Failure> for ApplyError {
@@ -50,18 +50,18 @@ impl From<Failure> for ApplyError {
 /// Last logins that are not written yet.
 pub(super) type Logins = Arc<Mutex<HashMap<(AccountId, &'static str), i64>>>;
 
-/// A batch that waits for its turn.
+/// A queued batch, with the channel to its caller.
 pub(super) struct BatchJob {
     pub(super) batch: Batch,
     pub(super) derived: DerivedBodies,
     pub(super) reply: Reply<Applied, ApplyError>,
 }
 
-/// What waits for a shard's committer.
+/// A job of a shard's committer.
 pub(super) enum Job {
-    /// A change of an account.
+    /// A batch of an account.
     Batch(Box<BatchJob>),
-    /// Any other.
+    /// Any other change.
     Change(Box<dyn Change>),
 }
 
@@ -74,31 +74,31 @@ impl Job {
     }
 }
 
-/// What came of a job inside the transaction. A change keeps its own result.
+/// The result of a job inside the transaction. A change keeps its own result.
 enum Outcome {
     Batch(Result<Applied, ApplyError>),
     Change,
 }
 
-/// The committer's side.
+/// The state of the committer.
 pub(super) struct Writer {
     database: Database,
-    /// Accounts as they are after the batches so far. Dropped when a batch or a group is taken back.
+    /// Cached accounts, as of the last batch. Dropped when a batch or group is rolled back.
     held: HashMap<AccountId, (AccountNo, Account)>,
     mailboxes_held: usize,
     notices: Arc<Notices>,
     leases: Arc<Leases>,
     load: Arc<Load>,
-    /// Of the groups so far, the late ones counting most.
+    /// Mean number of jobs per group, weighted towards recent groups.
     jobs_mean: f64,
     /// Leases that batches of the group require.
     pins: Vec<Pin>,
     logins: Logins,
     logins_written: Instant,
     pruned: Instant,
-    /// Where the walk through old batch ids stands.
+    /// Position of the walk through old batch ids.
     prune_after: (i64, Vec<u8>),
-    /// The latest `now` of a batch, seconds since 1970: the clock of the pruning.
+    /// The latest `now` of a batch, seconds since 1970: the clock of the deletion.
     latest: i64,
 }
 
@@ -111,7 +111,7 @@ impl Worker for Writer {
         self.jobs_mean += (group.len() as f64 - self.jobs_mean) * GROUP_WEIGHT;
         let destination = self.destination(octets as u64);
         let committed = self.commit_group(&mut group, destination);
-        // From here on another holder may have the leases: what they guarded is done or will not be.
+        // From here on other holders may take the leases: the guarded work is committed, or will not be.
         self.pins.clear();
         match committed {
             Ok(outcomes) => {
@@ -190,12 +190,12 @@ impl Writer {
                 job.reply.send(result);
             }
             (Job::Change(change), _) => change.answer(Ok(())),
-            // Dropped unanswered: its caller learns that the outcome is unknown.
+            // Dropped unanswered: the caller is told that the outcome is unknown.
             (Job::Batch(_), Outcome::Change) => (),
         }
     }
 
-    /// Few callers wait for one sync only; many share two, and nothing is written twice.
+    /// Few callers wait for a single sync; many share two, and nothing is written twice.
     fn destination(&self, octets: u64) -> Destination {
         let is_small = octets <= INLINE_GROUP_OCTETS && self.jobs_mean <= INLINE_JOBS_MEAN;
         match octets == 0 || is_small && self.load.inline_octets() < INLINE_HELD_MAX {
@@ -226,8 +226,8 @@ impl Writer {
         }
     }
 
-    /// Applies batches without a savepoint for each: it costs two statements and a copy of every page that the batch changes,
-    /// and few batches fail after they have written something. When one does, or a job is no batch, all is taken back: `None`.
+    /// Applies batches without savepoints, which cost two statements and a copy of every changed page each; few batches
+    /// fail after a write. When one does, or a job is not a batch, all is rolled back: `None`.
     fn apply_together(&mut self, group: &[Job], destination: Destination) -> Result<Option<Vec<Outcome>>, Failure> {
         if group.iter().any(|job| matches!(job, Job::Change(_))) {
             return Ok(None);
@@ -247,7 +247,7 @@ impl Writer {
         Ok(Some(outcomes))
     }
 
-    /// Takes back what a group did so far.
+    /// Rolls back all that a group did so far.
     fn take_back(&mut self, group: &[Job]) {
         self.database.roll_back();
         self.pins.clear();
@@ -258,7 +258,7 @@ impl Writer {
         }
     }
 
-    /// Applies jobs with a savepoint for each, so that each can fail alone.
+    /// Applies jobs with a savepoint each, so that each can fail alone.
     fn apply_each(&mut self, group: &mut [Job], destination: Destination) -> Result<Vec<Outcome>, Failure> {
         self.begin(destination)?;
         let mut outcomes = Vec::with_capacity(group.len());
@@ -277,7 +277,7 @@ impl Writer {
         Ok(outcomes)
     }
 
-    /// One change within the transaction, whole or not at all.
+    /// Makes one change within the transaction, as a whole or not at all.
     fn change(&mut self, change: &mut dyn Change) -> Result<(), Failure> {
         let not_done = |error: rusqlite::Error| Failure::NotDone(error.to_string());
         let mark = self.database.begin_part().map_err(not_done)?;
@@ -288,7 +288,7 @@ impl Writer {
         }
     }
 
-    /// One batch within the transaction, whole or not at all.
+    /// Applies one batch within the transaction, as a whole or not at all.
     fn apply(&mut self, job: &BatchJob) -> Result<Applied, ApplyError> {
         let mark = self.database.begin_part().map_err(storage)?;
         let applied = self.apply_batch(job);
@@ -296,7 +296,7 @@ impl Writer {
         applied
     }
 
-    /// One batch. After an error, what it has written is still there.
+    /// Applies one batch. After an error, its writes are still there.
     fn apply_batch(&mut self, job: &BatchJob) -> Result<Applied, ApplyError> {
         self.latest = self.latest.max(job.batch.now);
         let applied = self.apply_inside(job);
@@ -338,7 +338,7 @@ impl Writer {
         Ok(applied)
     }
 
-    /// What a batch id has done already.
+    /// Returns the earlier result of a batch id.
     fn replay(&self, no: AccountNo, id: BatchId) -> Result<Option<Applied>, ApplyError> {
         let sql = "SELECT applied FROM batch WHERE account = ? AND id = ?";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
@@ -398,7 +398,7 @@ impl Writer {
         write().map_err(|error: rusqlite::Error| Failure::NotDone(error.to_string()))
     }
 
-    /// Forgets batch ids that are too old, one step of a walk through all of them.
+    /// Deletes old batch ids, in one step of a walk through all of them.
     fn prune(&mut self) {
         self.pruned = Instant::now();
         let step = self.database.begin(Destination::Inline).and_then(|()| {
@@ -478,7 +478,7 @@ mod tests {
         loaded.map_or(0, |(_, account)| account.mailboxes[&MailboxId(1)].messages)
     }
 
-    /// The middle one fails behind what it has written: with its group, and again alone.
+    /// The middle batch fails after it has written: once with its group, and again alone.
     #[test]
     fn a_batch_that_fails_late_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
@@ -535,7 +535,7 @@ mod tests {
         }
     }
 
-    /// Room for the rows of some groups beside the empty tables, not for those of all.
+    /// Spare pages for the rows of some groups, but not of all.
     const SPARE_PAGES: i64 = 20;
 
     #[test]

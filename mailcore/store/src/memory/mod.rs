@@ -1,4 +1,4 @@
-//! The memory engine: the model that the others are held against.
+//! The memory engine: the reference model for the other engines.
 
 mod queue;
 mod rows;
@@ -25,7 +25,7 @@ use crate::{
     MessageMeta, MessageStore, Modseq, Row, Rows, Snapshot, StoreError, Token, Which,
 };
 
-/// Keeps everything in memory, loses it with the process.
+/// Keeps everything in memory, and loses it with the process.
 pub struct MemoryStore {
     state: Mutex<State>,
     notices: Notices,
@@ -40,7 +40,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// With the largest message it takes, in octets.
+    /// Makes an engine with a largest message, octets.
     pub fn new(message_octets_max: u64) -> Self {
         Self { state: Mutex::default(), notices: Notices::default(), leases: Leases::new(0), message_octets_max }
     }
@@ -154,7 +154,7 @@ impl State {
     }
 }
 
-/// A future that is ready.
+/// Makes a future that is ready.
 fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }

@@ -13,12 +13,12 @@ use crate::{
     Take, Taken, UNSETTLED_MAX,
 };
 
-/// All rows, and what is remembered of those that went.
+/// All rows, and the ids of finished messages.
 #[derive(Default)]
 pub(super) struct Queue {
     rows: BTreeMap<RowKey, Kept>,
     last: u64,
-    /// Messages that are done, so that one put in again is not sent again.
+    /// Ids of finished messages, so that a repeated one is not sent again.
     finished: HashMap<QueueId, i64>,
 }
 
@@ -27,7 +27,7 @@ struct Kept {
     body: Bytes,
     /// Takings since the last outcome.
     unsettled: u32,
-    /// Zero: nobody holds it.
+    /// End of the lease, seconds since 1970; zero when no worker holds the row.
     lease_until: i64,
 }
 
@@ -82,7 +82,7 @@ impl Queue {
         due.into_iter().filter_map(|kept| kept.take(&mut take)).collect()
     }
 
-    /// The row that a claim is about, if it still holds.
+    /// Returns the row of a claim, if the claim is still valid.
     fn held(&mut self, claim: Claim) -> Result<&mut Kept, LeaseError> {
         let is_held =
             |kept: &&mut Kept| kept.row.id == claim.id && kept.row.attempts == claim.attempt && kept.lease_until != 0;
@@ -137,12 +137,12 @@ impl Kept {
         Some(Taken { row: self.as_held(), claim })
     }
 
-    /// The row with the end of its lease.
+    /// Returns the row with the end of its lease.
     fn as_held(&self) -> QueueRow {
         QueueRow { held_until: (self.lease_until != 0).then_some(self.lease_until), ..self.row.clone() }
     }
 
-    /// When it can be taken next.
+    /// Returns when it can be taken next.
     fn free_at(&self) -> i64 {
         if self.lease_until == 0 { self.row.due_at } else { self.lease_until }
     }

@@ -1,4 +1,4 @@
-//! Rows of one account in memory, and how a batch's changes of them are taken back.
+//! Rows of one account in memory, and how a batch's changes are rolled back.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -10,30 +10,30 @@ use crate::interpret::AccountRows;
 use crate::lease::{Leases, Pin};
 use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
 
-/// A body and how many messages have it.
+/// A body, and the number of messages that use it.
 pub(super) struct Body {
     pub(super) octets: Bytes,
     refs: u64,
 }
 
-/// All bodies by number; numbers are never used again.
+/// All bodies by number; numbers are never reused.
 #[derive(Default)]
 pub(super) struct Bodies {
     pub(super) kept: HashMap<u64, Body>,
     last: u64,
 }
 
-/// What the engine keeps of one account.
+/// The data of one account.
 #[derive(Default)]
 pub(super) struct MemoryAccount {
     pub(super) account: Account,
     pub(super) messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
-    /// Tombstones per mailbox.
+    /// Tombstones by mailbox.
     pub(super) gone: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
     pub(super) replies: BTreeMap<(String, String), i64>,
 }
 
-/// How to take one change of rows back.
+/// The inverse of one change.
 enum Undo {
     Message(MailboxId, Uid, Option<MessageMeta>),
     Tombstone(MailboxId),
@@ -49,7 +49,7 @@ pub(super) struct MemoryRows<'a> {
     leases: &'a Leases,
     pins: Vec<Pin>,
     undo: Vec<Undo>,
-    /// Messages for the queue, once the batch is done.
+    /// Messages for the queue, added once the batch is applied.
     outgoing: Vec<Outgoing>,
     /// Bodies that may have lost their last reference.
     released: Vec<u64>,
@@ -69,7 +69,7 @@ impl<'a> MemoryRows<'a> {
         }
     }
 
-    /// After a batch that is done or taken back: what has no reference is dropped.
+    /// Ends a batch, applied or rolled back: drops bodies without references.
     pub(super) fn into_kept(self) -> MemoryAccount {
         for number in &self.released {
             if self.bodies.kept.get(number).is_some_and(|body| body.refs == 0) {
@@ -79,7 +79,7 @@ impl<'a> MemoryRows<'a> {
         self.kept
     }
 
-    /// What a batch that is done puts into the queue.
+    /// Takes the messages that an applied batch puts into the queue.
     pub(super) fn take_outgoing(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.outgoing)
     }

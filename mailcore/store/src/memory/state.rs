@@ -1,4 +1,4 @@
-//! Shared state in memory: the model that the other engines are held against, and what tests use.
+//! Shared state in memory: the reference model for the other engines, also used by tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::{
     WhenFull,
 };
 
-/// Keeps everything in memory, loses it with the process.
+/// Keeps everything in memory, and loses it with the process.
 #[derive(Default)]
 pub struct MemoryState {
     kept: Mutex<Kept>,
@@ -26,7 +26,7 @@ struct Kept {
 
 impl MemoryState {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A change is applied to a copy: a poisoned lock holds good data.
+        // Changes are applied to a copy, so a poisoned lock still holds good data.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

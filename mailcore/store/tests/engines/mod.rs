@@ -1,7 +1,7 @@
-//! Both engines behind one type, and short ways to write batches.
+//! Both engines behind one type, and short functions for batches.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
-/// Each test once for each engine.
+/// Runs each test once per engine.
 #[allow(unused_macros)]
 macro_rules! conformance {
     ($($test:ident),* $(,)?) => {
@@ -28,11 +28,11 @@ use bytes::Bytes;
 use provost_store::*;
 use uuid::Uuid;
 
-/// What the two traits together are.
+/// Both traits together.
 pub trait Engine: MessageStore + QueueStore {}
 impl<T: MessageStore + QueueStore> Engine for T {}
 
-/// Octets of the largest message that the engines under test take.
+/// Octets of the largest message that the engines under test accept.
 pub const MESSAGE_OCTETS_MAX: u64 = 300_000;
 
 pub fn memory() -> Arc<dyn Engine> {
@@ -47,7 +47,7 @@ pub fn local_sharded(folder: &std::path::Path, shards: u8) -> Arc<dyn Engine> {
     Arc::new(LocalStore::open(&config(folder, shards)).unwrap())
 }
 
-/// A store that keeps house all the time, in small packs.
+/// Returns a configuration with constant upkeep and small packs.
 pub fn config(folder: &std::path::Path, shards: u8) -> LocalConfig {
     let upkeep = UpkeepConfig {
         every: Duration::from_millis(10),
@@ -132,7 +132,7 @@ pub fn batch(account: AccountId, ops: Vec<Op>) -> Batch {
     Batch { id: None, account, now: 1_000_000, require: Vec::new(), ops }
 }
 
-/// What changed in a mailbox, metadata only.
+/// The changes in a mailbox, metadata only.
 #[derive(Debug, PartialEq)]
 pub struct Changes {
     pub info: MailboxInfo,
@@ -155,16 +155,16 @@ impl One {
         self.store.apply(batch(self.account, ops)).await
     }
 
-    /// One op that is not refused.
+    /// Applies one op that must succeed.
     pub async fn done(&self, op: Op) -> Effect {
         self.apply(vec![op]).await.unwrap().effects.pop().unwrap()
     }
 
-    /// One op that is.
+    /// Applies one op that must be refused.
     pub async fn refused(&self, op: Op) -> ApplyError {
         let before = self.snapshot().await;
         let error = self.apply(vec![append("INBOX", "taken back"), create("Also/Taken/Back"), op]).await.unwrap_err();
-        assert_eq!(self.snapshot().await, before, "a refused batch leaves nothing");
+        assert_eq!(self.snapshot().await, before, "a refused batch changes nothing");
         error
     }
 
@@ -190,7 +190,7 @@ impl One {
         Changes { info: rows.info, messages, expunged: rows.expunged }
     }
 
-    /// Some messages of a mailbox, with columns.
+    /// Reads some messages of a mailbox, with columns.
     pub async fn read(&self, text: &str, which: Which, columns: Columns) -> Rows {
         self.store.read(self.account, self.id(text).await, which, columns, None).await.unwrap()
     }
@@ -199,7 +199,7 @@ impl One {
         self.store.body(self.account, message.body, None).await.unwrap()
     }
 
-    /// UIDs, flags and bodies of a mailbox, one line each.
+    /// Lists the UIDs, flags and bodies of a mailbox, one line each.
     pub async fn listing(&self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for message in self.changes(text, 0).await.messages {
@@ -215,7 +215,7 @@ pub fn flag_words(flags: &Flags) -> String {
     system.chain(flags.keywords().iter().map(|keyword| format!("{} ", keyword.as_str()))).collect()
 }
 
-/// A mailbox's counters and numbers are what its messages say.
+/// Checks that a mailbox's counters agree with its messages.
 pub fn assert_sound(changes: &Changes) {
     let Changes { info, messages, .. } = changes;
     assert_eq!(info.messages as usize, messages.len());

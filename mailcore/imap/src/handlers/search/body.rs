@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use provost_message::{BodySearch, Fed, Part, Searched, searched};
+use provost_message::{BodySearch, FeedResult, Part, Searched, searched};
 use provost_store::{Columns, StoreError, Uid, UidSet};
 
 use crate::budget::SearchTurns;
@@ -132,11 +132,11 @@ impl Pieces<'_> {
                     off_thread(work).await?
                 }
                 false => match feed(search, None) {
-                    (search, Fed::Taken) => return Ok(search),
+                    (search, FeedResult::Accepted) => return Ok(search),
                     again => again,
                 },
             };
-            if fed == Fed::Again {
+            if fed == FeedResult::Restart {
                 at = part.body.start;
             }
         }
@@ -144,7 +144,7 @@ impl Pieces<'_> {
     }
 }
 
-fn feed(mut search: BodySearch, piece: Option<&[u8]>) -> (BodySearch, Fed) {
+fn feed(mut search: BodySearch, piece: Option<&[u8]>) -> (BodySearch, FeedResult) {
     let fed = match piece {
         Some(piece) => search.feed(piece),
         None => search.end(),

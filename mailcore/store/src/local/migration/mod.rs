@@ -1,17 +1,16 @@
-//! Brings a store of an older format forward when it is opened.
+//! Upgrades a store of an older format when it is opened.
 //!
-//! The format stands in `FOLDER/format`, the version of a shard's tables in its `user_version`. The order makes a crash at any
-//! point harmless:
+//! `FOLDER/format` holds the format, and each shard's `user_version` the version of its tables. The order makes a crash
+//! at any point harmless:
 //!
-//! 1. `FOLDER/backup-vN-TIME`, N being the old format, is made under another name, synced, and renamed when it is whole. A whole backup that is there
-//!    is the one from before the first step: no other is made.
-//! 2. Each shard goes from one version to the next in one transaction. A shard that has been brought forward is passed over.
-//!    Then the queue moves into the shards.
-//! 3. `FOLDER/format` names the new format only when everything else is done; until then the next start goes through all of
-//!    this again.
+//! 1. The backup `FOLDER/backup-vN-TIME`, where N is the old format, is written under another name, synced, and renamed
+//!      when complete. An existing complete backup is from before the first step, so no other is made.
+//! 2. Each shard is upgraded from one version to the next in one transaction. An upgraded shard is skipped. Then the
+//!      queue moves into the shards.
+//! 3. `FOLDER/format` gets the new format only after everything else; until then, the next start repeats all of this.
 //!
-//! The backup can be put back by hand: stop the node, and move its contents to where they came from. Packs in it are further
-//! names of the same files, so it costs no space until packs are rewritten; remove it when it is no longer wanted.
+//! To restore the backup by hand, stop the node and move the backup's contents back. Packs in it are hard links, so it
+//! takes no space until packs are rewritten. Remove it when it is no longer needed.
 
 mod queue_v1;
 mod v2;
@@ -35,16 +34,16 @@ pub(super) use queue_v1::move_into as move_queue;
 /// Page cache while tables are rewritten, KiB.
 const CACHE_KIB: i64 = 64 * 1024;
 
-/// Backs a store of an older format up and brings the tables of its shards forward.
+/// Backs up a store of an older format, and upgrades the tables of its shards.
 pub(super) fn bring_forward(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreError> {
     let start = Instant::now();
-    tracing::info!(store = %store.display(), format, "the store is of an older format and is being brought forward");
+    tracing::info!(store = %store.display(), format, "upgrading a store of an older format");
     back_up(store, shards, format)?;
     let epoch = lease_epoch(&store.join("queue"))?;
     for shard in shards {
         bring_shard_forward(shard, epoch)?;
     }
-    tracing::info!(seconds = start.elapsed().as_secs_f32(), "the store was brought forward");
+    tracing::info!(seconds = start.elapsed().as_secs_f32(), "upgraded the store");
     Ok(())
 }
 
@@ -61,7 +60,7 @@ fn back_up(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreErro
     std::fs::create_dir(&draft).map_err(unavailable)?;
     let queue = store.join("queue");
     for folder in shards.iter().chain([&queue]).filter(|folder| folder.exists()) {
-        // The whole database is then in one file.
+        // After the checkpoint, one file holds the whole database.
         checkpoint(folder)?;
         let target = draft.join(folder.file_name().unwrap_or_default());
         copy_folder(folder, &target).map_err(unavailable)?;
@@ -86,7 +85,7 @@ fn has_backup(store: &Path, name: &str) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Moves what is in the write-ahead log of a folder's database into it.
+/// Copies the write-ahead log of a folder's database into the database.
 fn checkpoint(folder: &Path) -> Result<(), StoreError> {
     let path = database::path(folder);
     if !path.exists() {
@@ -100,7 +99,7 @@ fn checkpoint(folder: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Copies databases and links packs. What is copied is on the disk when this returns.
+/// Copies databases and links packs; all copies are durable on return.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from)? {
@@ -110,7 +109,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
         if name.starts_with("pack-") && std::fs::hard_link(&source, &target).is_ok() {
             continue;
         }
-        // Empty after the checkpoint, and made anew by SQLite.
+        // Empty after the checkpoint, and recreated by SQLite.
         if name.ends_with("-shm") || name.ends_with("-wal") {
             continue;
         }
@@ -120,7 +119,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(to)
 }
 
-/// Of the last start of a store of the first format, which counted its starts in the queue's database.
+/// Returns the lease epoch of the last start of a store of format 1, which counted its starts in the queue's database.
 fn lease_epoch(queue: &Path) -> Result<i64, StoreError> {
     let path = database::path(queue);
     if !path.exists() {
@@ -141,17 +140,17 @@ fn bring_shard_forward(folder: &Path, epoch: i64) -> Result<(), StoreError> {
     if schema::version(&connection)? == v2::FROM {
         let start = Instant::now();
         v2::bring_forward(&mut connection, &super::pack::numbers(folder).map_err(unavailable)?, epoch)?;
-        tracing::info!(shard = %folder.display(), seconds = start.elapsed().as_secs_f32(), "shard brought forward");
+        tracing::info!(shard = %folder.display(), seconds = start.elapsed().as_secs_f32(), "upgraded the shard");
     }
     if schema::version(&connection)? == v3::FROM {
         v3::bring_forward(&connection)?;
     }
-    // Also after a crash that came between the two. Pages that the old tables had go back to the disk as well.
+    // Also needed after a crash between the two. Returns the pages of the old tables to the disk.
     give_pages_back(&connection)?;
     checkpoint(folder)
 }
 
-/// A database from before free pages could be given back is rewritten once, whole or not at all.
+/// Rewrites a database that cannot return free pages yet, as a whole or not at all.
 fn give_pages_back(connection: &Connection) -> Result<(), StoreError> {
     let mode: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(storage)?;
     match mode {

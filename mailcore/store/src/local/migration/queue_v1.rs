@@ -1,8 +1,8 @@
-//! The queue of a store of the first format: a database and packs of its own, `FOLDER/queue`, into the shards.
+//! Moves the queue of a format 1 store, `FOLDER/queue` with its own database and packs, into the shards.
 //!
-//! Messages keep their ids, times, attempts and errors, a row for each destination; ids that are done stay done. An id that
-//! its shard knows already, waiting or done, is passed over: after a crash in the middle all of this can be done again. A
-//! row that cannot be read is set aside with what was in it.
+//! Messages keep their ids, times, attempts and errors, with one row per destination; finished ids stay finished. Ids
+//! that a shard already has, queued or finished, are skipped, so that the move can be repeated after a crash. An
+//! unreadable row is set aside with its octets.
 
 use std::path::Path;
 
@@ -23,10 +23,10 @@ use super::super::schema;
 use crate::queue::{KeptEnvelope, by_destination};
 use crate::{QueueId, StoreError};
 
-/// First octet before the octets of an old row that cannot be read: the number of its layout.
+/// First octet before the octets of an unreadable old row: the number of its layout.
 const OLD_LAYOUT: u8 = 1;
 
-/// A row as version 1 wrote it. Fields with an underscore stand in columns as well.
+/// A row as version 1 wrote it. Fields with an underscore are columns too.
 #[derive(Deserialize)]
 struct OldItem {
     _id: Uuid,
@@ -53,7 +53,7 @@ struct OldRow {
     place: Place,
 }
 
-/// Moves the queue into the shards and removes its folder. Nothing is done when there is none.
+/// Moves the queue into the shards and removes its folder. Does nothing without the folder.
 pub(in super::super) fn move_into(store: &Path, shards: &mut [Database]) -> Result<(), StoreError> {
     let folder = store.join("queue");
     let path = database::path(&folder);
@@ -68,14 +68,14 @@ pub(in super::super) fn move_into(store: &Path, shards: &mut [Database]) -> Resu
     }
 }
 
-/// A message a transaction: a queue that is long for a university is moved in seconds, and memory holds one body.
+/// Moves one message per transaction: a queue that is long for a university takes seconds, and memory holds one body.
 fn move_items(old: &Connection, packs: &PackReader, shards: &mut [Database]) -> Result<(), StoreError> {
     let mut statement = old.prepare("SELECT id FROM item ORDER BY queued_at, id").map_err(storage)?;
     let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0)).map_err(storage)?;
     for id in ids {
         let id = QueueId(Uuid::from_bytes(id.map_err(storage)?));
         let Some(row) = row(old, id)? else { continue };
-        // A body that is damaged is no reason to stop here: the row without it ends in a bounce.
+        // A damaged body does not stop the move: the row without it ends in a bounce.
         let body = packs.read(row.place, None).ok();
         if let Some(shard) = shards.get_mut(place_by_hash(id.0, shards.len())) {
             in_transaction(shard, |shard| insert(shard, id, &row, body.as_ref()))?;
@@ -133,7 +133,7 @@ fn empty<'a>() -> NewRow<'a> {
     }
 }
 
-/// What is the same in all rows of a message.
+/// Inserts a row with the values that all rows of a message share.
 fn insert_row(
     shard: &mut Database,
     id: QueueId,
@@ -207,7 +207,7 @@ INSERT INTO start VALUES (0);
             .unwrap()
     }
 
-    /// A queue of the first format: messages 1 and 2, a row that nobody can read, one whose body is lost, one that is done.
+    /// A queue of format 1: messages 1 and 2, an unreadable row, one whose body is lost, and a finished one.
     fn old_queue(store: &Path, checkpointer: &Checkpointer) {
         let mut old = Database::open(&store.join("queue"), &OLD, PACK_OCTETS, checkpointer).unwrap();
         old.begin(Destination::Pack).unwrap();
@@ -261,7 +261,7 @@ INSERT INTO start VALUES (0);
         for row in &rows {
             let shard = &shards[place_by_hash(row.id.0, SHARDS)];
             let body = queue_rows::body(&shard.connection, row.key, row.id).unwrap().unwrap();
-            // The rows of a message share a body; that of the last is lost, and those who read it learn of it.
+            // The rows of a message share a body; that of the last is lost, and reading it reports so.
             let refs: Option<i64> = shard
                 .connection
                 .query_row("SELECT refs FROM body WHERE id = ?", [body as i64], |row| row.get(0))
@@ -276,7 +276,7 @@ INSERT INTO start VALUES (0);
         assert!(!folder.path().join("queue").exists());
     }
 
-    /// A crash before the old folder was removed: moved again, after some of it was sent.
+    /// A crash before the old folder was removed: the move is repeated after some messages were sent.
     #[test]
     fn moved_again_doubles_nothing() {
         let (folder, checkpointer) = (tempfile::tempdir().unwrap(), Checkpointer::start().unwrap());

@@ -1,8 +1,8 @@
-//! Tables of a shard from version 1 to version 2.
+//! Upgrades the tables of a shard from version 1 to version 2.
 //!
-//! UIDs, UIDVALIDITY, modseqs, flags, dates and octets stay what they are, and bodies stay where they lie. A message named
-//! its body by pack and place; now a row of `body` does, with one reference for each message that named the place. Nothing
-//! is derived from the old messages here: their columns are of no version, so they are derived when they are read.
+//! UIDs, UIDVALIDITY, modseqs, flags, dates and octets are unchanged, and bodies stay in place. A message referred to
+//! its body by pack and place; now a row of `body` does, with one reference per message at that place. Nothing is
+//! derived from old messages here: their columns have no version, so they are derived when read.
 
 use rusqlite::{Connection, params};
 
@@ -10,16 +10,16 @@ use super::super::fault::{damaged, storage};
 use super::super::schema;
 use crate::{Applied, Effect, StoreError};
 
-/// The version that this step starts from.
+/// The version that this step upgrades from.
 pub(super) const FROM: i64 = 1;
-/// The one that it leaves.
+/// The version that this step upgrades to.
 const TO: i64 = 2;
 
-/// Tables that have other columns now. All others of version 1 are kept as they are.
+/// Tables whose columns change. All others of version 1 are kept.
 const REPLACED: [&str; 3] = ["account", "mailbox", "message"];
 
-/// Nothing is known of mailboxes that were deleted or renamed: every UIDVALIDITY that an account gave counts as retired,
-/// unless none of its mailboxes ever had a message or went away.
+/// Deleted and renamed mailboxes left no record, so every UIDVALIDITY that an account assigned counts as retired,
+/// unless none of its mailboxes ever had a message or was removed.
 const ACCOUNTS: &str = "
 INSERT INTO account SELECT no, uuid, modseq, octets, mailbox_last, uid_validity_last,
   CASE WHEN mailbox_last = (SELECT count(*) FROM old_mailbox WHERE account = no)
@@ -29,8 +29,8 @@ INSERT INTO mailbox SELECT account, id, name, special_use, uid_validity, uid_las
   unseen, deleted, octets, recent_from, keywords FROM old_mailbox;
 ";
 
-/// One body for each place that a message named. CROSS JOIN keeps the order: the message table is read from begin to end,
-/// and written so.
+/// One body for each place of a message. CROSS JOIN keeps the order, so that the message table is read and written from
+/// begin to end.
 const MESSAGES: &str = "
 INSERT INTO body (refs, octets, pack, at)
   SELECT count(*), max(octets), pack, at FROM old_message GROUP BY pack, at ORDER BY pack, at;
@@ -41,7 +41,7 @@ DROP INDEX body_place;
 UPDATE counter SET value = (SELECT coalesce(max(id), 0) + 1 FROM body) WHERE name = 'body';
 ";
 
-/// All in one transaction: a crash leaves the old tables as they were.
+/// Upgrades in one transaction: a crash leaves the old tables.
 pub(super) fn bring_forward(connection: &mut Connection, packs: &[u32], epoch: i64) -> Result<(), StoreError> {
     let transaction = connection.transaction().map_err(storage)?;
     transaction.execute_batch("DROP INDEX message_changed").map_err(storage)?;
@@ -65,7 +65,7 @@ pub(super) fn bring_forward(connection: &mut Connection, packs: &[u32], epoch: i
     transaction.commit().map_err(storage)
 }
 
-/// No message may be lost on the way, whatever its row says.
+/// Checks that no message is lost, whatever its row contains.
 fn check_count(connection: &Connection) -> Result<(), StoreError> {
     let sql = "SELECT (SELECT count(*) FROM old_message), (SELECT count(*) FROM message)";
     let (old, new): (i64, i64) =
@@ -76,14 +76,14 @@ fn check_count(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// All packs in a shard's folder were made by its database.
+/// Records all packs in the shard's folder as made by its database.
 fn name_packs(connection: &Connection, packs: &[u32]) -> rusqlite::Result<()> {
     let mut insert = connection.prepare("INSERT INTO pack (number) VALUES (?)")?;
     packs.iter().try_for_each(|number| insert.execute([number]).map(drop))
 }
 
-/// Effects of STORE are remembered with places of bodies in them; all others are written as before. Only an IMAP session of
-/// the process that stored them could ask for them again, and that process has ended.
+/// Deletes the remembered effects of STORE, which contain places of bodies; all others have the same form as before.
+/// Only an IMAP session of the ended process could ask for them.
 fn forget_unreadable_batches(connection: &Connection) -> Result<(), StoreError> {
     let mut select = connection.prepare("SELECT account, id, applied FROM batch").map_err(storage)?;
     let mut delete = connection.prepare("DELETE FROM batch WHERE account = ? AND id = ?").map_err(storage)?;

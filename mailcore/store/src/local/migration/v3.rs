@@ -1,16 +1,17 @@
-//! Tables of a shard from version 2 to version 3.
+//! Upgrades the tables of a shard from version 2 to version 3.
 //!
-//! The columns are the same. Modseq and octets of an account's row may now be behind those of its mailboxes. Rows of version 2
-//! are right by that rule too, so none is written: the number keeps programs away that would take the row at its word.
+//! The columns are unchanged, but modseq and octets of an account's row may now lag behind those of its mailboxes. Rows
+//! of version 2 are valid under that rule, so none is written. The new number keeps older programs from reading the row
+//! as exact.
 
 use rusqlite::Connection;
 
 use super::super::fault::storage;
 use crate::StoreError;
 
-/// The version that this step starts from.
+/// The version that this step upgrades from.
 pub(super) const FROM: i64 = 2;
-/// The one that it leaves.
+/// The version that this step upgrades to.
 const TO: i64 = 3;
 
 pub(super) fn bring_forward(connection: &Connection) -> Result<(), StoreError> {

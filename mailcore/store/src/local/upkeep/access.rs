@@ -1,4 +1,4 @@
-//! How the upkeep reads a shard, and has it changed.
+//! The upkeep's access to a shard: reads, and changes through the committer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::super::schema;
 use super::super::writer::Job;
 use crate::StoreError;
 
-/// One shard.
+/// Access to one shard.
 pub(super) struct Access {
     pub(super) folder: PathBuf,
     pub(super) packs: Arc<PackReader>,
@@ -36,7 +36,7 @@ impl Access {
         Self { folder: folder.to_owned(), packs, numbers, committer, connection: None }
     }
 
-    /// Reads what is committed, with one view from begin to end.
+    /// Reads committed rows with one consistent view.
     pub(super) fn read<T>(&mut self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -46,7 +46,7 @@ impl Access {
         read(connection)
     }
 
-    /// Has the committer make a change; durable when this returns.
+    /// Makes a change through the committer; durable on return.
     pub(super) fn change<T: Send + 'static>(
         &self,
         run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
@@ -56,9 +56,9 @@ impl Access {
         receiver.blocking_recv().map_err(unavailable)?
     }
 
-    /// A body, checked; `None` when it is gone.
+    /// Reads and checks a body; `None` when it is gone.
     pub(super) fn body(&mut self, number: u64) -> Result<Option<Bytes>, StoreError> {
-        // Only this thread moves bodies: what was looked up is where it was.
+        // Only this thread moves bodies, so a body is still where it was found.
         match self.read(|connection| locate(connection, number))? {
             Some(Located::Inline(body)) => Ok(Some(body)),
             Some(Located::Pack(place)) => self.packs.read(place, None).map(Some),

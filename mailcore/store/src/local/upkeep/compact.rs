@@ -1,7 +1,7 @@
-//! Compaction: packs that are mostly dead are rewritten and removed.
+//! Compaction: rewrites and removes packs that are mostly dead.
 //!
-//! What is dead in a pack is counted: once from the rows when the store is opened, then as bodies go. Nothing of the count is
-//! stored, so it cannot be wrong for longer than until the next start.
+//! Dead octets are counted in memory: from the rows after the store is opened, then as bodies are removed. The count is
+//! not stored, so an error in it lasts until the next start at most.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -18,24 +18,23 @@ use super::config::UpkeepConfig;
 use super::moving::{Moving, STEP_BODIES, STEP_OCTETS, move_bodies};
 use crate::StoreError;
 
-/// A pack is rewritten when less than this share of it is live, percent: each live octet that is copied gives back at least
-/// as many.
+/// A pack is rewritten when its live share is below this, percent: each octet copied frees at least one.
 const LIVE_PERCENT_MIN: u64 = 50;
-/// Dead octets below which a pack in which anything lives is left alone, as a part of a full pack.
+/// A pack with live bodies is left alone while its dead octets are below this fraction of a full pack.
 const DEAD_PARTS: u64 = 64;
-/// How often packs are looked through while there is nothing to do, in rounds of the upkeep.
+/// Rounds of the upkeep between two checks of the packs while there is nothing to do.
 const LOOK_ROUNDS: u32 = 2;
 
-/// One shard's compaction.
+/// The compaction of one shard.
 pub(super) struct Compaction {
     dead_octets_min: u64,
     look_every: Duration,
     grace: Duration,
-    /// Dead octets of each pack; `None` before they were counted.
+    /// Dead octets of each pack; `None` before the count.
     dead: Option<HashMap<u32, u64>>,
-    /// The pack that is being rewritten, and what of it is not yet.
+    /// The pack being rewritten, and its bodies that are still to copy.
     current: Option<(u32, Vec<(u64, Place)>)>,
-    /// Packs with damaged records: they are kept, for repair by hand.
+    /// Packs with damaged records, kept for repair by hand.
     kept: BTreeSet<u32>,
     look_at: Option<Instant>,
 }
@@ -60,16 +59,16 @@ impl Compaction {
         }
     }
 
-    /// Records that are dead now.
+    /// Counts records that have become dead.
     pub(super) fn note_dead(&mut self, records: &[(u32, u64)]) {
-        // Before the count there is nothing to add to: it will find them.
+        // Before the count this does nothing: the count will include them.
         let Some(dead) = &mut self.dead else { return };
         for (pack, octets) in records {
             *dead.entry(*pack).or_default() += octets;
         }
     }
 
-    /// Octets that were copied; `None` when there was nothing to do.
+    /// Makes one step. Returns the octets copied; `None` when there was nothing to do.
     pub(super) fn step(
         &mut self,
         access: &mut Access,
@@ -87,7 +86,7 @@ impl Compaction {
         }
     }
 
-    /// Chooses a pack, and looks up what is live in it.
+    /// Chooses a pack, and looks up its live bodies.
     fn begin(&mut self, access: &mut Access, writer: &mut PackWriter) -> Result<Option<u64>, StoreError> {
         let known = self.known_packs(access)?;
         if self.dead.is_none() {
@@ -97,7 +96,7 @@ impl Compaction {
             return Ok(None);
         };
         if access.numbers.is_open(pack.number) {
-            // It is rewritten when nothing is appended to it any more.
+            // The open pack is rewritten once it is closed.
             match writer.number() == Some(pack.number) {
                 true => writer.close(),
                 false => access.change(|database| {
@@ -114,8 +113,8 @@ impl Compaction {
         Ok(Some(0))
     }
 
-    /// The packs that this database made and that are there. One that is not, after a crash between its removal and the commit
-    /// that forgets it, is forgotten now.
+    /// Returns the existing packs that this database made. Forgets a missing one, which a crash left between the
+    /// removal and the commit that forgets it.
     fn known_packs(&mut self, access: &mut Access) -> Result<Vec<Known>, StoreError> {
         let mut known = Vec::new();
         for number in access.read(|connection| database::known_packs(connection).map_err(storage))? {
@@ -176,13 +175,13 @@ impl Compaction {
         Ok(moved.octets)
     }
 
-    /// Removes a pack that no row names any more.
+    /// Removes a pack that no row refers to.
     fn finish(&mut self, access: &mut Access, pack: u32, now: Instant) -> Result<(), StoreError> {
         if self.kept.contains(&pack) {
             return Ok(());
         }
         if access.read(|connection| is_named(connection, pack))? {
-            // By garbage that has its grace yet.
+            // Rows of garbage whose grace has not ended still refer to it.
             self.look_at = Some(now + self.grace);
             return Ok(());
         }
@@ -195,7 +194,7 @@ impl Compaction {
             let octets = dead.remove(&pack).unwrap_or(0);
             metrics::counter!("store_compaction_freed_octets_total").increment(octets);
         }
-        // The next one may be due.
+        // The next pack may be due.
         self.look_at = None;
         forget_pack(access, pack)
     }
@@ -207,7 +206,7 @@ fn forget_pack(access: &Access, pack: u32) -> Result<(), StoreError> {
     })
 }
 
-/// Sizes were looked at before the rows: what came in between counts as live.
+/// Counts dead octets. The sizes are read before the rows, so bodies added meanwhile count as live.
 fn count_dead(access: &mut Access, known: &[Known]) -> Result<HashMap<u32, u64>, StoreError> {
     let live = access.read(|connection| {
         let mut live: HashMap<u32, u64> = HashMap::new();
@@ -223,7 +222,7 @@ fn count_dead(access: &mut Access, known: &[Known]) -> Result<HashMap<u32, u64>,
     Ok(known.iter().map(|pack| (pack.number, dead(pack))).collect())
 }
 
-/// No index: the rows of all bodies are read in a fraction of the time that copying the pack takes.
+/// Scans the rows of all bodies without an index, which takes a fraction of the time that copying the pack takes.
 fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, Place)>, StoreError> {
     let sql = "SELECT id, at, octets FROM body WHERE pack = ? AND refs > 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;

@@ -1,24 +1,24 @@
-//! What a site, or a test, can set of the upkeep.
+//! Settings of the upkeep, for a site or a test.
 
 use std::time::Duration;
 
 use super::super::pack::PACK_OCTETS_MAX;
 
-/// How a store does its upkeep.
+/// Pace and bounds of the upkeep.
 #[derive(Clone, Copy, Debug)]
 pub struct UpkeepConfig {
-    /// How often it looks for something to do. Default 1 s.
+    /// How often it checks for work. Default 1 s.
     pub every: Duration,
-    /// How long a body is kept after its last message was expunged, for those who are reading it. Default 5 s; up to twice.
+    /// How long a body is kept after its last message was expunged, for running reads. Default 5 s; up to twice that.
     pub grace: Duration,
-    /// Octets at which a pack is full. Default 256 MiB.
+    /// Size of a full pack, octets. Default 256 MiB.
     pub pack_octets_max: u64,
-    /// Octets of live bodies that compaction copies in a second. Default 32 MiB: a sixth of what a small disk writes.
+    /// Rate at which compaction copies live bodies, octets per second. Default 32 MiB: a sixth of what a small disk
+    /// writes.
     pub copied_octets_per_second: u64,
-    /// Octets of inline bodies that a shard may keep while nothing else happens. Default 1 MiB: a body that comes alone is not
-    /// moved alone.
+    /// Octets of inline bodies that an idle shard may keep. Default 1 MiB, so that a single body is not moved alone.
     pub inline_octets_kept: u64,
-    /// Octets of free pages that a database may keep. Default 16 MiB: inline bodies come and go in them.
+    /// Octets of free pages that a database may keep. Default 16 MiB: inline bodies use them again.
     pub free_octets_kept: u64,
 }
 

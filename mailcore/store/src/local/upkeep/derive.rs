@@ -1,4 +1,4 @@
-//! Columns of messages that came before this program's version of them: derived anew, in the order in which they came.
+//! Derives the columns of messages that lack those of this version, in order of arrival.
 
 use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -9,13 +9,13 @@ use super::super::rows::{number, signed};
 use super::access::Access;
 use crate::StoreError;
 
-/// Bodies of one step, at most.
+/// Most bodies in one step.
 const STEP_BODIES: i64 = 50;
-/// Octets of bodies of one step, about.
+/// Approximate octets of bodies in one step.
 const STEP_OCTETS: u64 = 1024 * 1024;
 
-/// Where the walk through the bodies stands. It is stored with what was derived: a restart goes on from there, and when the
-/// end was reached once, no body is looked at again until there is another version.
+/// The position of the walk through the bodies. It is stored with the derived columns: a restart continues from there,
+/// and after the end no body is read again until the version changes.
 #[derive(Default)]
 pub(super) struct Walk {
     after: Option<u64>,
@@ -23,7 +23,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Whether there is more to do.
+    /// Makes one step; returns whether more work remains.
     pub(super) fn step(&mut self, access: &mut Access) -> Result<bool, StoreError> {
         if self.done {
             return Ok(false);
@@ -42,7 +42,7 @@ impl Walk {
         let last = bodies.last().copied().unwrap_or(after);
         let mut derived: Vec<(u64, Derived)> = Vec::with_capacity(bodies.len());
         for body in bodies {
-            // What is gone or damaged has no columns: a read of it returns the failure.
+            // A missing or damaged body gets no columns: a read of it reports the failure.
             if let Ok(Some(content)) = access.body(body) {
                 derived.push((body, provost_message::derive(&content)));
             }
@@ -53,7 +53,7 @@ impl Walk {
     }
 }
 
-/// `None` when all bodies have columns of this version.
+/// Returns the stored position; `None` when all bodies have columns of this version.
 fn stored(connection: &Connection) -> Result<Option<u64>, StoreError> {
     let counter = |name: &str| -> Result<Option<u64>, StoreError> {
         let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = ?").map_err(storage)?;
@@ -68,7 +68,7 @@ fn stored(connection: &Connection) -> Result<Option<u64>, StoreError> {
     Ok(Some(after.unwrap_or(0)))
 }
 
-/// The next bodies without columns of this version, and whether they are the last ones.
+/// Returns the next bodies without columns of this version, and whether they are the last ones.
 fn outdated(connection: &Connection, after: u64) -> Result<(Vec<u64>, bool), StoreError> {
     let sql = "SELECT b.id, b.octets FROM body b LEFT JOIN derived d ON d.body = b.id
         WHERE b.id > ? AND d.version IS NOT ? ORDER BY b.id LIMIT ?";
@@ -88,7 +88,7 @@ fn outdated(connection: &Connection, after: u64) -> Result<(Vec<u64>, bool), Sto
 
 fn store(connection: &Connection, derived: &[(u64, Derived)], last: u64, is_end: bool) -> Result<(), StoreError> {
     for (body, derived) in derived {
-        // It may have gone meanwhile.
+        // The body may be gone meanwhile.
         let is_there = connection.prepare_cached("SELECT 1 FROM body WHERE id = ?").map_err(storage)?;
         if { is_there }.exists([signed(*body)]).map_err(storage)? {
             insert_derived(connection, *body, derived)?;

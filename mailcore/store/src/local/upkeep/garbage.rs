@@ -1,4 +1,4 @@
-//! Bodies without references are taken away, with what was derived from them.
+//! Removes bodies without references, and their derived columns.
 
 use std::time::{Duration, Instant};
 
@@ -11,24 +11,24 @@ use super::super::rows::{number, signed};
 use super::access::Access;
 use crate::StoreError;
 
-/// Bodies that are looked up at once; 2 MiB of memory.
+/// Bodies looked up at once; they take 2 MiB of memory.
 const FOUND_MAX: i64 = 250_000;
 /// Bodies of one step: the committer needs some milliseconds for them.
 const STEP_BODIES: usize = 300;
 
-/// Garbage that was found and waits for its grace to end.
+/// Garbage that was found and waits for the end of its grace.
 #[derive(Default)]
 pub(super) struct Garbage {
     found: Vec<u64>,
     at: Option<Instant>,
 }
 
-/// What a step gave free.
+/// The result of one step.
 #[derive(Default)]
 pub(super) struct Freed {
     /// Octets of records that are dead now, with their packs.
     pub(super) dead: Vec<(u32, u64)>,
-    /// The next step need not wait.
+    /// Whether the next step need not wait.
     pub(super) more: bool,
 }
 
@@ -59,7 +59,7 @@ fn find(connection: &Connection) -> Result<Vec<u64>, StoreError> {
     Ok(found)
 }
 
-/// A body that got a reference meanwhile stays.
+/// Removes the bodies, except those that have a reference again.
 fn take_away(connection: &Connection, bodies: &[u64]) -> Result<Vec<(u32, u64)>, StoreError> {
     let mut dead = Vec::new();
     for body in bodies {

@@ -1,18 +1,17 @@
-//! What a store does beside its callers, on one thread: it moves inline bodies to packs, takes garbage away, rewrites packs that
-//! are mostly dead, gives free pages back, and derives the columns that old messages lack.
+//! Background work of a store on one thread: moves inline bodies to packs, removes garbage, rewrites packs that are
+//! mostly dead, returns free pages, and derives columns that old messages lack.
 //!
-//! Every task goes in small steps, and each step that writes rows is a [change](super::change) in the transactions of the
-//! shard's committer, so that the rules about rows are kept in one place: no row is written by anybody else. Invariants, which
-//! together make a kill at any moment harmless:
+//! Every task works in small steps. Each step that writes rows is a [change](super::change) in the transactions of the
+//! shard's committer, so that only the committer writes rows. These invariants make a kill at any moment harmless:
 //!
-//! - A row that names a place in a pack is committed after the record in that place is synced. So what is copied and not
+//! * A row that refers to a place in a pack is committed after the record there is synced. A copy that was not
 //!   committed is only dead space.
-//! - A pack is removed when nothing is appended to it any more and no committed row names it. Rows only come to name a pack
-//!   while it is open, so the last look at the rows is final. A reader that looked a body up before, and finds no pack, looks
+//! * A pack is removed when it is closed and no committed row refers to it. Rows only come to refer to a pack while it
+//!   is open, so the last check of the rows is final. A reader that looked a body up before and finds no pack looks
 //!   again.
-//! - Only packs that stand in table `pack` are removed: those that this database made. A pack that is not there may be all that
-//!   is left of another database.
-//! - A body without references is taken away some seconds after it was seen as such, so that a session that reads it gets to the end.
+//! * Only packs listed in table `pack` are removed: those that this database made. Another pack may be all that is left
+//!   of another database.
+//! * A body without references is removed some seconds after it was found, so that a session that reads it can finish.
 
 mod access;
 mod compact;
@@ -39,7 +38,7 @@ use super::pack::{PackNumbers, PackReader, PackWriter};
 use super::writer::Job;
 use crate::StoreError;
 
-/// The thread. Dropping it lets it finish its step, and waits for that.
+/// The upkeep thread. Dropping it waits for the running step.
 pub(super) struct Upkeep {
     signal: Arc<Signal>,
     thread: Option<JoinHandle<()>>,
@@ -77,7 +76,7 @@ pub(super) struct ShardUpkeep {
     access: Access,
     load: Arc<Load>,
     writer: PackWriter,
-    /// Of commits that were seen; `None` before the first step.
+    /// Number of commits seen; `None` before the first step.
     commits_seen: Option<u64>,
     garbage: Garbage,
     compaction: Compaction,
@@ -106,10 +105,10 @@ impl ShardUpkeep {
         }
     }
 
-    /// One step of each task that has something to do; the time after which the next one is due.
+    /// Makes one step of each task that has work; returns the time until the next one is due.
     fn step(&mut self, config: &UpkeepConfig) -> Duration {
         self.try_step(config).unwrap_or_else(|error| {
-            // What failed is as it was, and tried again.
+            // A failed step changed nothing, and is tried again.
             tracing::warn!(%error, "a step of the upkeep failed");
             config.every
         })
@@ -123,7 +122,7 @@ impl ShardUpkeep {
         let derived = self.walk.step(&mut self.access)?;
         let vacuumed = self.pages.step(&mut self.access)?;
         if let Some(octets) = copied {
-            // Also when other tasks would go on at once: they are short of nothing.
+            // Also when other tasks could continue at once: they lack no resources.
             let pace = Duration::from_secs_f64(octets as f64 / config.copied_octets_per_second.max(1) as f64);
             return Ok(pace.min(config.every));
         }
@@ -131,7 +130,7 @@ impl ShardUpkeep {
         Ok(if busy { Duration::ZERO } else { config.every })
     }
 
-    /// Moves inline bodies when there are many, or when there are some and nothing else happens.
+    /// Moves inline bodies when there are many, or when there are some and the shard is idle.
     fn move_inline(&mut self, kept: u64) -> Result<bool, StoreError> {
         if self.commits_seen.is_none() {
             self.load.found(self.access.read(moving::inline_octets)?);
@@ -148,7 +147,7 @@ impl ShardUpkeep {
         };
         self.load.moved(moved.octets);
         self.compaction.note_dead(&moved.dead);
-        // The change was a commit of its own.
+        // The change was itself a commit.
         self.commits_seen = Some(commits + 1);
         Ok(true)
     }

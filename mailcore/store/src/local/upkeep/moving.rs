@@ -1,4 +1,4 @@
-//! Bodies from one place to another: copied and synced first, named in the new place by one transaction.
+//! Moves bodies: they are copied and synced first, then one transaction changes their places.
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
@@ -10,23 +10,23 @@ use super::super::rows::{number, signed};
 use super::access::Access;
 use crate::StoreError;
 
-/// Octets that are copied in one step: the committer needs some milliseconds to name the new places.
+/// Octets copied in one step: the committer needs some milliseconds to change the places.
 pub(super) const STEP_OCTETS: u64 = 2 * 1024 * 1024;
-/// Bodies that are copied in one step.
+/// Bodies copied in one step.
 pub(super) const STEP_BODIES: usize = 1_000;
 
-/// A body that is to be moved.
+/// A body to move.
 pub(super) struct Moving {
     pub(super) body: u64,
-    /// `None`: inline.
+    /// The old place; `None` is inline.
     pub(super) from: Option<Place>,
     pub(super) octets: Bytes,
 }
 
-/// What a step did.
+/// The result of one step.
 #[derive(Default)]
 pub(super) struct Moved {
-    /// Octets of bodies.
+    /// Octets of the moved bodies.
     pub(super) octets: u64,
     /// Octets of records that are dead now, with their packs.
     pub(super) dead: Vec<(u32, u64)>,
@@ -41,14 +41,14 @@ pub(super) fn move_inline(access: &mut Access, writer: &mut PackWriter) -> Resul
     move_bodies(access, writer, bodies).map(Some)
 }
 
-/// Octets of all inline bodies.
+/// Returns the octets of all inline bodies.
 pub(super) fn inline_octets(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(sum(b.octets), 0) FROM inline i JOIN body b ON b.id = i.body";
     let octets: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(storage)?;
     Ok(u64::try_from(octets).unwrap_or(0))
 }
 
-/// The oldest ones. Garbage is left where it is: it goes away with its row.
+/// Returns the oldest inline bodies. Garbage is not moved, as it is removed with its row.
 fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
     let sql = "SELECT i.body, i.content FROM inline i JOIN body b ON b.id = i.body WHERE b.refs > 0 ORDER BY i.body";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -65,7 +65,7 @@ fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
     Ok(bodies)
 }
 
-/// Copies bodies to the writer's pack, and names them there.
+/// Copies bodies to the writer's pack, and changes their places.
 pub(super) fn move_bodies(access: &Access, writer: &mut PackWriter, bodies: Vec<Moving>) -> Result<Moved, StoreError> {
     let mut moved = Moved::default();
     if bodies.is_empty() {
@@ -83,7 +83,8 @@ pub(super) fn move_bodies(access: &Access, writer: &mut PackWriter, bodies: Vec<
     Ok(moved)
 }
 
-/// The records that are dead afterwards: the old one, or the new one of a body that is no longer where it was read.
+/// Changes the places. Returns the records that are dead afterwards: the old one, or the new one of a body that has
+/// changed its place meanwhile.
 fn name_places(connection: &Connection, moves: &[(u64, Option<Place>, Place)]) -> Result<Vec<(u32, u64)>, StoreError> {
     let mut dead = Vec::new();
     for (body, from, to) in moves {

@@ -1,4 +1,4 @@
-//! Free pages of a database are given back to the disk.
+//! Returns free pages of a database to the disk.
 
 use rusqlite::Connection;
 
@@ -7,14 +7,14 @@ use super::access::Access;
 use super::config::UpkeepConfig;
 use crate::StoreError;
 
-/// Octets of a page, SQLite's default.
+/// Size of a page, octets; SQLite's default.
 const PAGE_OCTETS: u64 = 4_096;
-/// As many looks in a row must find too many, so that pages that are needed again soon are kept.
+/// Consecutive checks that must find too many free pages, so that pages needed again soon are kept.
 const LOOKS: u32 = 4;
 /// Pages of one step: the committer needs some milliseconds to move them.
 const STEP_PAGES: i64 = 256;
 
-/// Free pages of one database.
+/// The free pages of one database.
 pub(super) struct FreePages {
     kept: u64,
     looks: u32,
@@ -25,7 +25,7 @@ impl FreePages {
         Self { kept: config.free_octets_kept / PAGE_OCTETS, looks: 0 }
     }
 
-    /// Whether there is more to do.
+    /// Makes one step; returns whether more work remains.
     pub(super) fn step(&mut self, access: &mut Access) -> Result<bool, StoreError> {
         let kept = self.kept;
         if !access.read(|connection| has_too_many(connection, kept))? {
@@ -45,14 +45,14 @@ impl FreePages {
     }
 }
 
-/// More than are kept, and more than a quarter of all.
+/// Whether there are more free pages than are kept, and more than a quarter of all.
 fn has_too_many(connection: &Connection, kept: u64) -> Result<bool, StoreError> {
     let ask = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(storage);
     let (free, all) = (ask("PRAGMA freelist_count")?, ask("PRAGMA page_count")?);
     Ok(u64::try_from(free).is_ok_and(|free| free > kept) && free > all / 4)
 }
 
-/// Each row that the pragma returns is one page.
+/// Returns pages to the disk. Each row that the pragma returns is one page.
 fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
     let mut rows = statement.query([])?;

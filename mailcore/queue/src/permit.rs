@@ -1,32 +1,32 @@
-//! A worker's proof that a row is still its own.
+//! Proof, right before a message is handed over, that the worker still has the lease on its queue row.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use provost_store::{BoxFuture, Claim, LeaseError};
 
-use crate::{Hold, Inner};
+use crate::{Inner, SendPermit};
 
-/// How long one attempt has the row for itself, seconds: more than an attempt may take. A proof prolongs it.
+/// Length of the lease on a row, seconds: longer than an attempt may take. Each proof renews it.
 pub(crate) const LEASE_SECONDS: i64 = 15 * 60;
 
-/// The hold on one row that was taken.
-pub(crate) struct RowHold<'a> {
+/// The permit to send the message of one leased row.
+pub(crate) struct RowPermit<'a> {
     pub(crate) inner: &'a Inner,
     pub(crate) claim: Claim,
-    /// Set by a proof: from then on the message may be the next hop's.
+    /// Set by a successful proof: from then on the next hop may have the message.
     pub(crate) handed_over: &'a AtomicBool,
 }
 
-impl RowHold<'_> {
-    /// Fenced when another worker has the row, or had it.
+impl RowPermit<'_> {
+    /// Renews the lease; [`LeaseError::Fenced`] when another worker has or had the row.
     pub(crate) async fn renew(&self) -> Result<(), LeaseError> {
-        // By the time of now, not of the attempt's begin: a machine that slept must not believe that it did not.
+        // Reads the clock again: a machine that slept since the attempt began must see that its lease ran out.
         let now = (self.inner.clock)().as_second();
         self.inner.store.prove(self.claim, now, LEASE_SECONDS).await
     }
 }
 
-impl Hold for RowHold<'_> {
+impl SendPermit for RowPermit<'_> {
     fn prove(&self) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             match self.renew().await {
