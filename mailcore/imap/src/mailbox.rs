@@ -1,6 +1,8 @@
 //! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is sent when it changes.
 
-use provost_store::{AccountId, Flag, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity};
+use provost_store::{
+    AccountId, Flag, FlagChange, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity,
+};
 
 use crate::codec::command::{Messages, Numbers};
 use crate::codec::cursor::ParseError;
@@ -132,6 +134,19 @@ impl Selected {
         if let Some(at) = self.index_of(changed.uid) {
             self.messages.set_flags(at, &changed.flags);
         }
+    }
+
+    /// Takes over what a STORE has done to the message at `index`: `stored` is its row afterwards, `None` when the message is gone.
+    /// Returns whether the flags are those that the client works out for itself from the change and what it knows.
+    pub(crate) fn store(&mut self, index: usize, change: &FlagChange, stored: Option<&MessageMeta>) -> bool {
+        let Some(mut known) = self.messages.message(index) else { return true };
+        match change {
+            FlagChange::Replace(flags) => known.flags = flags.clone(),
+            FlagChange::Add(flags) => known.flags.add(flags),
+            FlagChange::Remove(flags) => known.flags.subtract(flags),
+        }
+        self.messages.set_flags(index, &known.flags);
+        stored.is_none_or(|row| !self.messages.set_flags(index, &row.flags))
     }
 
     /// `FLAGS` and `PERMANENTFLAGS` (RFC 3501 §7.2.6, §7.1).

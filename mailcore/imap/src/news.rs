@@ -54,14 +54,17 @@ pub(crate) async fn report(
     look: Look,
     out: &mut Output<'_>,
 ) -> Result<(), MailboxGone> {
-    let has_news = account.notices.has_changed().unwrap_or(true);
+    let has_news = account.is_overdue || account.notices.has_changed().unwrap_or(true);
     let is_due = look.expunges == Expunges::Told && selected.has_untold();
     if !(look.always || has_news || is_due) {
         return Ok(());
     }
     account.notices.borrow_and_update();
     let which = Which::ChangedSince(selected.modseq);
-    match config.store.read(account.id, selected.id, which, Columns::NONE, None).await {
+    let read = config.store.read(account.id, selected.id, which, Columns::NONE, None).await;
+    // The next look begins at the same modseq, so that nothing is lost. It must come without another notice.
+    account.is_overdue = read.is_err();
+    match read {
         Ok(changes) => {
             let first_recent = selected.access.first_recent(&config.recents, account.id, &changes.info);
             out.put(selected.sync(&changes, look.expunges, first_recent));
@@ -73,7 +76,6 @@ pub(crate) async fn report(
         }
         Err(StoreError::Gone) => Err(MailboxGone),
         Err(error) => {
-            // The next look begins at the same modseq: nothing is lost.
             tracing::warn!(%error, account = %account.name, "changes cannot be read");
             Ok(())
         }

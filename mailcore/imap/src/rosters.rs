@@ -49,7 +49,8 @@ impl Rosters {
         is_same.then(|| (entry.roster.clone(), entry.modseq))
     }
 
-    /// Gives a roster that is complete up to `modseq` to others, or takes theirs when it is of the same moment.
+    /// Gives a roster that is complete up to `modseq` to others, or takes theirs when it is of the same moment and has the same
+    /// keywords: a client must see a keyword in FLAGS before it sees it at a message (RFC 3501 §7.2.6).
     pub(crate) fn share(&self, account: AccountId, mailbox: &MailboxInfo, modseq: Modseq, roster: &mut Roster) {
         let mut kept = self.kept();
         kept.clock += 1;
@@ -58,7 +59,9 @@ impl Rosters {
         match kept.entries.get_mut(&key) {
             Some(entry) if entry.uid_validity == mailbox.uid_validity && entry.modseq == modseq => {
                 entry.used = used;
-                roster.clone_from(&entry.roster);
+                if entry.roster.keywords() == roster.keywords() {
+                    roster.clone_from(&entry.roster);
+                }
                 return;
             }
             Some(entry) if entry.uid_validity == mailbox.uid_validity && entry.modseq > modseq => return,

@@ -213,11 +213,7 @@ impl ImapSession {
         out: &mut Output<'_>,
     ) -> Result<Step, SessionError> {
         let (reply, step) = match answer {
-            Answer::Wait(waiting) => {
-                self.waiting = waiting;
-                out.flush().await?;
-                return Ok(Step::Continue);
-            }
+            Answer::Wait(waiting) => return self.wait(waiting, out).await,
             Answer::Reply(reply) => (reply, Step::Continue),
             Answer::LoggedIn(account, reply) => {
                 self.state = State::Authenticated(account);
@@ -240,6 +236,17 @@ impl ImapSession {
             _ => {}
         }
         Ok(step)
+    }
+
+    /// The command goes on with the client's next line. RFC 2177 §3: IDLE begins with what is due already, such as EXPUNGE responses
+    /// that a FETCH held back; no notice would come for them.
+    async fn wait(&mut self, waiting: Waiting, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        self.waiting = waiting;
+        if self.is_idling() && !self.report_changes(Look::hinted(Expunges::Told), out).await {
+            return Ok(Step::Close);
+        }
+        out.flush().await?;
+        Ok(Step::Continue)
     }
 
     /// Reports what has happened in the selected mailbox; false when it is gone and the conversation with it.

@@ -49,6 +49,35 @@ async fn idle() {
     hold(&mut talks, script).await;
 }
 
+/// What a FETCH held back comes when IDLE begins.
+#[tokio::test]
+async fn idle_begins_with_what_was_held_back() {
+    let world = World::new();
+    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let mut talks = [world.logged_in().await, world.logged_in().await];
+    for talk in &mut talks {
+        talk.send("s SELECT INBOX\r\n").await;
+        talk.take();
+    }
+    let script = r"
+        2C: a STORE 1 +FLAGS.SILENT (\Deleted)
+        2S: a OK ~
+        2C: b EXPUNGE
+        2S: * 1 EXPUNGE
+        2S: b OK ~
+        C: a FETCH 1:2 (UID)
+        S: * 1 FETCH (UID 1)
+        S: * 2 FETCH (UID 2)
+        S: a OK ~
+        C: b IDLE
+        S: + idling
+        S: * 1 EXPUNGE
+        C: DONE
+        S: b OK ~";
+    hold(&mut talks, script).await;
+}
+
 #[tokio::test]
 async fn nothing_happens_without_news() {
     let world = World::new();

@@ -203,7 +203,7 @@ async fn fetch_of_the_expunged() {
         2S: * 2 FETCH (UID 2 FLAGS (~) RFC822.SIZE 0 INTERNALDATE " 1-Jan-1970 00:00:00 +0000" ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) BODY[HEADER.FIELDS (To)] NIL BODY[] NIL)
         2S: i OK [EXPUNGEISSUED] FETCH completed
         2C: j FETCH 2 (BODY BODYSTRUCTURE RFC822.HEADER)
-        2S: * 2 FETCH (BODY ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) BODYSTRUCTURE ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL) RFC822.HEADER NIL)
+        2S: * 2 FETCH (BODY ("text" "plain" NIL NIL NIL "7bit" 0 0) BODYSTRUCTURE ("text" "plain" NIL NIL NIL "7bit" 0 0 NIL NIL NIL NIL) RFC822.HEADER NIL)
         2S: j OK [EXPUNGEISSUED] FETCH completed
         2C: k UID FETCH 2 (BODY.PEEK[TEXT])
         2S: * 2 EXPUNGE
@@ -224,21 +224,79 @@ async fn copy_of_the_expunged() {
     hold(&mut selected(EXPUNGED).await, by_uid).await;
 }
 
-/// RFC 2180 §4.2.2: the others' flags are stored.
+/// RFC 2180 §4.2: the flags of the others are stored, and the client goes on with what it was answered of the one that is gone.
 #[tokio::test]
 async fn store_of_the_expunged() {
     let mut talks = selected(EXPUNGED).await;
     let script = r"
         2C: h STORE 1:3 +FLAGS (\Flagged)
         2S: * 1 FETCH (FLAGS (\Flagged))
+        2S: * 2 FETCH (FLAGS (\Flagged))
         2S: * 3 FETCH (FLAGS (\Flagged))
-        2S: h NO [EXPUNGEISSUED] ~
-        2C: i STORE 2 +FLAGS.SILENT (\Flagged)
-        2S: i NO [EXPUNGEISSUED] ~
-        2C: j UID STORE 1:3 +FLAGS.SILENT (\Seen)
+        2S: h OK [EXPUNGEISSUED] ~
+        2C: i STORE 2 +FLAGS.SILENT (\Draft)
+        2S: i OK [EXPUNGEISSUED] ~
+        2C: j FETCH 2 (FLAGS)
+        2S: * 2 FETCH (FLAGS (\Flagged \Draft))
+        2S: j OK ~
+        2C: k UID STORE 1:3 +FLAGS.SILENT (\Seen)
         2S: * 2 EXPUNGE
-        2S: j OK STORE completed";
+        2S: k OK STORE completed";
     hold(&mut talks, script).await;
+}
+
+/// RFC 3501 §6.4.6: .SILENT leaves out what this client has changed, never what another one has. Each change reaches it once.
+#[tokio::test]
+async fn silent_store_hides_nothing_of_others() {
+    let world = World::new();
+    for _ in 0..3 {
+        world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    }
+    let script = r"
+        C: s SELECT INBOX
+        S: * FLAGS ~
+        S: * OK ~
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        S: * OK [UNSEEN 1] ~
+        S: * OK [UIDVALIDITY ~
+        S: * OK [UIDNEXT 4] ~
+        S: s OK ~
+        2C: s SELECT INBOX
+        2S: * FLAGS ~
+        2S: * OK ~
+        2S: * 3 EXISTS
+        2S: * 0 RECENT
+        2S: * OK [UNSEEN 1] ~
+        2S: * OK [UIDVALIDITY ~
+        2S: * OK [UIDNEXT 4] ~
+        2S: s OK ~
+        2C: a STORE 1:2 +FLAGS.SILENT (\Seen Work)
+        2S: * FLAGS (~ Work)
+        2S: * OK [PERMANENTFLAGS ~
+        2S: a OK STORE completed
+        C: b STORE 1,3 +FLAGS.SILENT (\Flagged)
+        S: * FLAGS (~ Work)
+        S: * OK [PERMANENTFLAGS ~
+        S: * 1 FETCH (FLAGS (\Flagged \Seen Work \Recent))
+        S: * 2 FETCH (FLAGS (\Seen Work \Recent))
+        S: b OK STORE completed
+        C: c NOOP
+        S: c OK NOOP completed
+        2C: d UID STORE 3 -FLAGS.SILENT (\Flagged)
+        2S: * 1 FETCH (FLAGS (\Flagged \Seen Work))
+        2S: d OK STORE completed
+        # Both have changed it alike: nothing to report, but for the one that the other does not know of
+        C: e STORE 3 FLAGS.SILENT (\Draft)
+        S: e OK STORE completed
+        2C: f STORE 3 FLAGS.SILENT (\Draft)
+        2S: f OK STORE completed
+        C: g STORE 3 FLAGS (\Draft)
+        S: * 3 FETCH (FLAGS (\Draft \Recent))
+        S: g OK STORE completed
+        2C: h UID STORE 3 -FLAGS.SILENT (\Seen)
+        2S: h OK STORE completed";
+    world.hold(script).await;
 }
 
 /// RFC 3501 §2.3.2: what one session was notified of is not recent in another, also while both stay.
