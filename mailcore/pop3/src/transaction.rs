@@ -18,6 +18,11 @@ const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
 /// The last words to somebody who may not go on.
 pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account or its password was changed: log in anew\r\n";
+/// How long a login waits for a maildrop that another session holds. A client that lost its connection comes back at once, often
+/// before the driver has seen the end of the connection before.
+const IN_USE_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks meanwhile.
+const IN_USE_LOOK: Duration = Duration::from_millis(25);
 /// Octets of a message in memory at once.
 const PIECE_OCTETS: u64 = 256 * 1024;
 /// How often an update of unknown outcome is tried, with the same batch id.
@@ -255,13 +260,18 @@ const LOST: &str = "-ERR [SYS/TEMP] the maildrop is lost to another session\r\n"
 const NOT_REMOVED: &str = "-ERR [SYS/TEMP] some deleted messages are not removed\r\n";
 const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
 
+/// Takes the lease of a maildrop, within [`IN_USE_WAIT`].
 async fn take_lease(store: &dyn MessageStore, account: AccountId) -> Result<Lease, OpenError> {
-    match store.lease(&format!("pop3:{}", account.0), LEASE_TTL).await {
-        Ok(Some(lease)) => Ok(lease),
-        Ok(None) => Err(OpenError::InUse),
-        Err(error) => {
-            tracing::warn!(account = %account.0, %error, "maildrop cannot be locked");
-            Err(OpenError::Unavailable)
+    let until = tokio::time::Instant::now() + IN_USE_WAIT;
+    loop {
+        match store.lease(&format!("pop3:{}", account.0), LEASE_TTL).await {
+            Ok(Some(lease)) => return Ok(lease),
+            Ok(None) if tokio::time::Instant::now() >= until => return Err(OpenError::InUse),
+            Ok(None) => tokio::time::sleep(IN_USE_LOOK).await,
+            Err(error) => {
+                tracing::warn!(account = %account.0, %error, "maildrop cannot be locked");
+                return Err(OpenError::Unavailable);
+            }
         }
     }
 }

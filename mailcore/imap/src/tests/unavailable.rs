@@ -186,7 +186,11 @@ async fn damaged_bodies() {
         S: a NO [CORRUPTION] ~
         C: b SEARCH BODY c
         S: * SEARCH
-        S: b OK SEARCH completed";
+        S: b OK SEARCH completed
+        # The message is marked as seen before its text is read: the client is sent the flag, whatever becomes of the text
+        C: c FETCH 1 (BODY[])
+        S: * 1 FETCH (FLAGS (\Seen \Recent))
+        S: c NO [CORRUPTION] ~";
     pulled(DAMAGED, script).await;
 }
 
