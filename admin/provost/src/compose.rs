@@ -317,7 +317,7 @@ impl Rooms<'_> {
             store: self.store.clone(),
             literals: provost_imap::LiteralBudget::within(self.config.node.data.clone()),
             searches: provost_imap::SearchTurns::default(),
-            rosters: provost_imap::Rosters::default(),
+            message_lists: provost_imap::MessageLists::default(),
             recents: provost_imap::Recents::default(),
         }
     }

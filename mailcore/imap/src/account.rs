@@ -12,7 +12,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The account that a session is logged in to, and what wakes the session.
 pub(crate) struct Account {
     pub(crate) id: AccountId,
-    /// Login, for logs and caps.
+    /// The login name, for logs and for the cap of connections per account.
     pub(crate) name: Box<str>,
     /// Changes of the person in the directory.
     pub(crate) person: AccountWatch,
@@ -34,7 +34,7 @@ impl Account {
     }
 }
 
-/// Resolves when a watched value has changed, and leaves it marked so; never when nobody can change it any more.
+/// Resolves when a watched value has changed, and leaves it marked so; never when the sender is gone.
 async fn ticked(watched: &mut watch::Receiver<u64>) {
     if watched.changed().await.is_err() {
         return std::future::pending().await;

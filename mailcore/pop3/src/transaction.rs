@@ -16,7 +16,7 @@ use crate::transfer::Transfer;
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
-/// The last words to somebody who may not go on.
+/// The reply to a session that must end because of a change in the directory.
 pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account or its password was changed: log in anew\r\n";
 /// How long a login waits for a maildrop that another session holds. A client that lost its connection comes back at once, often
 /// before the driver has seen the end of the connection before.
@@ -37,11 +37,11 @@ pub(crate) enum OpenError {
     Unavailable,
 }
 
-/// A logged-in person with their maildrop.
+/// A session in TRANSACTION: the person and the maildrop.
 pub(crate) struct Transaction {
     /// Changes of the person in the directory.
     person: AccountWatch,
-    /// Their login, for logs and caps.
+    /// The login name, for logs and for the cap of connections per account.
     pub(crate) uid: String,
     account: AccountId,
     maildrop: Maildrop,
@@ -69,8 +69,8 @@ impl Transaction {
         })
     }
 
-    /// Whether the session may go on: the person may still log in, and the maildrop is still theirs alone. Else the words
-    /// to close with.
+    /// Whether the session may go on: the person may still log in, and the maildrop is still theirs alone. The error is the
+    /// reply to close with.
     pub(crate) async fn may_go_on(
         &mut self,
         view: &View,
@@ -106,7 +106,7 @@ impl Transaction {
         self.person.is_revoked(view)
     }
 
-    /// One command.
+    /// Carries out one command of TRANSACTION; QUIT closes.
     pub(crate) async fn handle(
         &mut self,
         command: Command,

@@ -17,7 +17,7 @@ use provost_store::{Flag, FlagChange, Flags, Op, Row, StoreError, Uid};
 use crate::codec::Reply;
 use crate::codec::command::{self, FetchItem, Numbers};
 use crate::mailbox::{Access, Selected};
-use crate::roster::Message;
+use crate::message_list::Message;
 use crate::world::World;
 
 use super::store::stored;

@@ -383,7 +383,9 @@ async fn login_after_login() {
             // A lost connection deletes nothing (RFC 1939 §6), and frees the maildrop too.
             drop(first);
             first = logged_in(&world).await;
-            first.play("C: STAT\nS: +OK 2 69\nC: DELE 1\nS: +OK marked\nC: DELE 2\nS: +OK marked\nC: QUIT\nS: +OK bye").await;
+            first
+                .play("C: STAT\nS: +OK 2 69\nC: DELE 1\nS: +OK marked\nC: DELE 2\nS: +OK marked\nC: QUIT\nS: +OK bye")
+                .await;
         }
         let mut second = logged_in(&world).await;
         second.play("C: STAT\nS: +OK 0 0").await;

@@ -1,6 +1,6 @@
 //! The response for a message that another session has expunged.
 //!
-//! RFC 2180 §4.1.2: the client has not been told of the expunge, and may not be told during FETCH. It gets what is known of
+//! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets what is known of
 //! the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the server.
 
 use provost_message::ImapEnvelope;
