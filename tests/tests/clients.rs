@@ -56,6 +56,18 @@ fn python_libraries() {
     }
 }
 
+/// Twenty connections that keep track of two mailboxes and change them at once: no contradiction in what they are sent. Longer:
+/// `scripts/bench/imapstress`.
+#[test]
+fn many_sessions_of_one_mailbox_agree() {
+    let (node, person) = (node(), Person::of(3));
+    let mut stress = Command::new(provost_tests::node::checkout().join("scripts/bench/imapstress"));
+    stress.arg(format!("127.0.0.1:{}", node.port(Port::Imap))).arg(format!("{}:{}", person.mail(), person.password()));
+    stress.args(["--seconds", "10", "--checkpoint", "2"]);
+    let found = run(&mut stress).unwrap().good().unwrap();
+    assert!(found.trim_end().ends_with(" 0 errors"), "{found}");
+}
+
 #[test]
 fn odd_messages_come_out_as_they_went_in() {
     python(&node(), "roundtrip.py");

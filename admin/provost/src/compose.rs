@@ -337,7 +337,7 @@ impl Rooms<'_> {
             store: self.store.clone(),
             literals: provost_imap::LiteralBudget::within(self.config.node.data.clone(), self.budgets.memory.clone()),
             searches: provost_imap::SearchTurns::default(),
-            rosters: provost_imap::Rosters::default(),
+            message_lists: provost_imap::MessageLists::default(),
             recents: provost_imap::Recents::default(),
         }
     }

@@ -1,9 +1,10 @@
 //! Change sets: what each publish changed, and how readers and sessions wait for the changes that concern them.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast};
 use uuid::Uuid;
 
 use crate::snapshot::Record;
@@ -13,9 +14,6 @@ use crate::{Person, PersonRef, PersonState, Snapshot, View};
 const NAMED_MAX: usize = 4096;
 /// Most change sets that a reader may lag behind; beyond, everything counts as changed for that reader.
 const BEHIND_MAX: usize = 64;
-/// Number of wake-up channels, each shared by several accounts. A change wakes the sessions of all accounts on its
-/// channel, and each compares one pointer: ten sessions of 10,000.
-const CHANNELS: usize = 1024;
 
 /// The accounts, domains, groups and settings that one publish changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,41 +112,76 @@ impl ChangeSet {
 /// Sends change sets to their readers, and wakes sessions that wait for a change of one account.
 pub(crate) struct ChangeSenders {
     sets: broadcast::Sender<Arc<ChangeSet>>,
-    accounts: Box<[watch::Sender<()>]>,
+    watched: Arc<Watched>,
 }
 
 impl ChangeSenders {
     pub(crate) fn new() -> Self {
-        let accounts = (0..CHANNELS).map(|_| watch::Sender::new(())).collect();
-        Self { sets: broadcast::Sender::new(BEHIND_MAX), accounts }
+        Self { sets: broadcast::Sender::new(BEHIND_MAX), watched: Arc::default() }
     }
 
-    /// Sends the change set, and wakes the sessions whose accounts it concerns.
-    pub(crate) fn publish(&self, changes: ChangeSet) {
-        if changes.everything {
-            for channel in &self.accounts {
-                channel.send_replace(());
-            }
-        } else {
-            let channels: BTreeSet<usize> = changes.accounts.iter().map(channel_of).collect();
-            for channel in channels.into_iter().filter_map(|channel| self.accounts.get(channel)) {
-                channel.send_replace(());
-            }
-        }
-        // An error means that no reader is subscribed.
+    /// Wakes those whom the changes from `before` to `now` concern; `now` must be what the View answers from already.
+    pub(crate) fn publish(&self, changes: ChangeSet, before: &Snapshot, now: &Snapshot) {
+        let is_other = |account: &Uuid| !is_same(&before.person(*account), &now.person(*account));
+        self.watched.wake(&changes, is_other);
+        // An error means that there is no reader.
         let _ = self.sets.send(Arc::new(changes));
-    }
-
-    fn subscribe(&self, account: &Uuid) -> Option<watch::Receiver<()>> {
-        self.accounts.get(channel_of(account)).map(watch::Sender::subscribe)
     }
 }
 
-/// Returns the channel of an account. Uses all bits: UUIDs of version 1 and 7 share most of them with their neighbours.
-fn channel_of(account: &Uuid) -> usize {
-    let (high, low) = account.as_u64_pair();
-    let folded = (high ^ low.rotate_left(23)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    usize::try_from(folded >> 32).unwrap_or_default() % CHANNELS
+/// The accounts that sessions watch: as many as there are people logged in, whatever the directory holds.
+///
+/// An import changes tens of thousands of people while ten thousand sessions wait. None of those sessions may be woken for a
+/// stranger, so that each account has a signal of its own, and only a person who is replaced gives it.
+#[derive(Default)]
+struct Watched(Mutex<HashMap<Uuid, Arc<Signal>>>);
+
+/// Given when the person of one account is replaced.
+#[derive(Default)]
+struct Signal {
+    /// How often it was given.
+    count: AtomicU64,
+    notify: Notify,
+}
+
+impl Watched {
+    fn accounts(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Signal>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subscribe(&self, account: Uuid) -> Arc<Signal> {
+        Arc::clone(self.accounts().entry(account).or_default())
+    }
+
+    /// Forgets the account when no other session watches it.
+    fn unsubscribe(&self, account: &Uuid, signal: Arc<Signal>) {
+        let mut accounts = self.accounts();
+        drop(signal);
+        // One owner is left, the map itself: new ones can only come through the lock that is held here.
+        if accounts.get(account).is_some_and(|signal| Arc::strong_count(signal) == 1) {
+            accounts.remove(account);
+        }
+    }
+
+    /// Gives the signal of each watched account that the changes may concern and that `is_other` now.
+    fn wake(&self, changes: &ChangeSet, is_other: impl Fn(&Uuid) -> bool) {
+        let accounts = self.accounts();
+        let give = |account: &Uuid, signal: &Signal| {
+            if is_other(account) {
+                signal.count.fetch_add(1, Ordering::AcqRel);
+                signal.notify.notify_waiters();
+            }
+        };
+        if changes.everything {
+            accounts.iter().for_each(|(account, signal)| give(account, signal));
+            return;
+        }
+        for account in &changes.accounts {
+            if let Some(signal) = accounts.get(account) {
+                give(account, signal);
+            }
+        }
+    }
 }
 
 /// Reads change sets in the order of their publishing.
@@ -171,29 +204,34 @@ impl ChangeFeed {
 /// Waits for changes of one person, for a session of that person.
 pub struct AccountWatch {
     account: Uuid,
-    ticks: Option<watch::Receiver<()>>,
+    watched: Arc<Watched>,
+    /// `None` only while the watch is dropped.
+    signal: Option<Arc<Signal>>,
+    /// The signals that need no look any more.
+    looked_at: u64,
     seen: Option<PersonRef>,
     at_login: PersonRef,
     is_revoked: bool,
 }
 
 impl AccountWatch {
-    /// Whether the person differs from the state at login or at the last [`AccountWatch::look`]. Costs one atomic read
-    /// while no account on the same channel changes.
+    fn count(&self) -> u64 {
+        self.signal.as_ref().map_or(0, |signal| signal.count.load(Ordering::Acquire))
+    }
+
+    /// Whether the person is no longer as they were at the login or the last [`AccountWatch::look`]. Costs nothing while
+    /// the account has not changed.
     pub fn has_changed(&mut self, view: &View) -> bool {
-        let Some(ticks) = &mut self.ticks else { return false };
-        if !ticks.has_changed().unwrap_or(false) {
+        // Before the snapshot: a publish in between counts as a signal that was not looked at.
+        let count = self.count();
+        if count == self.looked_at {
             return false;
         }
-        if is_same(&view.snapshot().person(self.account), &self.seen) {
-            ticks.mark_unchanged();
-            // Look again: a publish between the look and the mark would be missed.
-            if is_same(&view.snapshot().person(self.account), &self.seen) {
-                return false;
-            }
-            ticks.mark_changed();
+        let has_changed = !is_same(&view.snapshot().person(self.account), &self.seen);
+        if !has_changed {
+            self.looked_at = count;
         }
-        true
+        has_changed
     }
 
     /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at login.
@@ -209,26 +247,29 @@ impl AccountWatch {
 
     /// Returns the current person, and takes that state as seen.
     pub fn look(&mut self, view: &View) -> Option<Arc<Person>> {
-        if let Some(ticks) = &mut self.ticks {
-            ticks.mark_unchanged();
-        }
+        self.looked_at = self.count();
         self.seen = view.snapshot().person(self.account);
         self.seen.clone()
     }
 
     /// Resolves once [`AccountWatch::has_changed`] is true. Cancel-safe.
     pub async fn changed(&mut self, view: &View) {
-        while !self.has_changed(view) {
-            let gone = match &mut self.ticks {
-                Some(ticks) => ticks.changed().await.is_err(),
-                None => true,
-            };
-            if gone {
-                return std::future::pending().await;
+        let Some(signal) = self.signal.clone() else { return std::future::pending().await };
+        loop {
+            // Made before the look: it resolves for a signal from here on, also before it is polled.
+            let given = signal.notify.notified();
+            if self.has_changed(view) {
+                return;
             }
-            if let Some(ticks) = &mut self.ticks {
-                ticks.mark_changed();
-            }
+            given.await;
+        }
+    }
+}
+
+impl Drop for AccountWatch {
+    fn drop(&mut self) {
+        if let Some(signal) = self.signal.take() {
+            self.watched.unsubscribe(&self.account, signal);
         }
     }
 }
@@ -251,17 +292,18 @@ impl View {
     /// Watches `person`, as a login returned it. A change between the login and this call is noticed.
     pub fn watch(&self, person: &PersonRef) -> AccountWatch {
         let account = person.entry_uuid;
-        let mut ticks = self.inner.shared.change_senders.subscribe(&account);
-        if let Some(ticks) = &mut ticks {
-            ticks.mark_changed();
-        }
+        let watched = Arc::clone(&self.inner.shared.change_senders.watched);
+        let signal = watched.subscribe(account);
+        // One signal behind, so that the first question looks: the person may have changed since the login.
+        let looked_at = signal.count.load(Ordering::Acquire).wrapping_sub(1);
         let (seen, at_login) = (Some(Arc::clone(person)), Arc::clone(person));
-        AccountWatch { account, ticks, seen, at_login, is_revoked: false }
+        AccountWatch { account, watched, signal: Some(signal), looked_at, seen, at_login, is_revoked: false }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
     use std::time::Duration;
 
     use super::*;
@@ -341,10 +383,8 @@ mod tests {
         let view = View::fixed((1..=3).map(|n| bare_person(n, &format!("p{n}"))).collect());
         let zoe = view.snapshot().person(uuid(1)).unwrap();
         let mut watch = view.watch(&zoe);
-        // Another account on the same channel: woken internally, but not reported.
-        let neighbour = (4..).find(|n| channel_of(&uuid(*n)) == channel_of(&uuid(1))).unwrap();
         assert!(!is_woken(&mut watch, &view).await);
-        for other in [2, 3, neighbour] {
+        for other in [2, 3, 4] {
             publish(&view, other, PersonState::Suspended);
             assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await, "{other}");
         }
@@ -353,6 +393,63 @@ mod tests {
         assert!(is_woken(&mut watch, &view).await && is_woken(&mut watch, &view).await && watch.has_changed(&view));
         assert_eq!(watch.look(&view).unwrap().state, PersonState::Suspended);
         assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await);
+    }
+
+    /// How often a future was woken.
+    #[derive(Default)]
+    struct Wakes(AtomicU64);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// An import beside many sessions: no waiting task is woken for people who are not its own, whether the change set names them or
+    /// gives up naming, nor for a change set that names a person who is the same.
+    #[test]
+    fn an_import_wakes_no_session() {
+        const SESSIONS: u128 = 10_000;
+        let view = View::fixed((1..=SESSIONS).map(|n| bare_person(n, &format!("p{n}"))).collect());
+        let snapshot = view.snapshot();
+        let mut watches: Vec<_> = (1..=SESSIONS).map(|n| view.watch(&snapshot.person(uuid(n)).unwrap())).collect();
+        let mut waits: Vec<_> = watches.iter_mut().map(|watch| Box::pin(watch.changed(&view))).collect();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Arc::clone(&wakes).into();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(waits.iter_mut().all(|wait| wait.as_mut().poll(&mut context).is_pending()));
+        let mut next = (*snapshot).clone();
+        for batch in 0..40 {
+            let mut changes = ChangeSet::default();
+            for n in (1..=900).map(|n| SESSIONS + batch * 900 + n) {
+                next.put(uuid(n), person(n, &format!("p{n}")));
+                changes.note(&next, uuid(n));
+            }
+            changes.note(&next, uuid(1));
+            view.inner.shared.publish(Arc::new(next.clone()), changes);
+        }
+        view.inner.shared.publish(Arc::new(next.clone()), ChangeSet::everything());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        next.put(uuid(7), person(7, "p7"));
+        view.inner.shared.publish(Arc::new(next), ChangeSet::everything());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        let woken = waits.iter_mut().position(|wait| wait.as_mut().poll(&mut context).is_ready());
+        assert_eq!(woken, Some(6));
+    }
+
+    #[test]
+    fn watched_accounts_are_forgotten_with_their_last_session() {
+        let view = View::fixed(vec![bare_person(1, "p1")]);
+        let zoe = view.snapshot().person(uuid(1)).unwrap();
+        let watched = Arc::clone(&view.inner.shared.change_senders.watched);
+        let (one, other) = (view.watch(&zoe), view.watch(&zoe));
+        drop(one);
+        assert_eq!(watched.accounts().len(), 1);
+        publish(&view, 1, PersonState::Suspended);
+        let mut other = other;
+        assert!(other.has_changed(&view));
+        drop(other);
+        assert!(watched.accounts().is_empty());
     }
 
     #[tokio::test]

@@ -139,7 +139,7 @@ impl Shared {
         if !Arc::ptr_eq(before.settings(), snapshot.settings()) {
             report_faults(before.settings(), snapshot.settings());
         }
-        self.change_senders.publish(changes);
+        self.change_senders.publish(changes, &before, &snapshot);
     }
 }
 

@@ -1,32 +1,40 @@
 //! The account that is logged in.
 
+use std::time::Duration;
+
 use provost_store::AccountId;
 use provost_view::{AccountWatch, View};
 use tokio::sync::watch;
 
-/// Who is logged in, and what wakes the session.
+/// How soon changes that could not be read are looked for again, for a client that listens.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// The account that a session is logged in to, and what wakes the session.
 pub(crate) struct Account {
     pub(crate) id: AccountId,
-    /// Login, for logs and caps.
+    /// The login name, for logs and for the cap of connections per account.
     pub(crate) name: Box<str>,
     /// Changes of the person in the directory.
     pub(crate) person: AccountWatch,
     /// Ticks when the account has changed.
     pub(crate) notices: watch::Receiver<u64>,
+    /// A notice was taken and the changes behind it could not be read: they are due without another notice.
+    pub(crate) is_overdue: bool,
 }
 
 impl Account {
-    /// Resolves when the person has changed in the directory, or, for a client that listens, the account.
+    /// Resolves when the person has changed in the directory, or, for a client that listens, when its mailbox is to be looked at.
     pub(crate) async fn changed(&mut self, view: &View, listens: bool) {
-        let Self { person, notices, .. } = self;
+        let Self { person, notices, is_overdue, .. } = self;
         tokio::select! {
             () = person.changed(view) => {}
             () = ticked(notices), if listens => {}
+            () = tokio::time::sleep(LOOK_AGAIN), if listens && *is_overdue => {}
         }
     }
 }
 
-/// Resolves when a watched value has changed, and leaves it marked so; never when nobody can change it any more.
+/// Resolves when a watched value has changed, and leaves it marked so; never when the sender is gone.
 async fn ticked(watched: &mut watch::Receiver<u64>) {
     if watched.changed().await.is_err() {
         return std::future::pending().await;

@@ -6,8 +6,8 @@ use provost_store::MessageStore;
 use provost_view::View;
 
 use crate::budget::{LiteralBudget, SearchTurns};
+use crate::message_lists::MessageLists;
 use crate::recents::Recents;
-use crate::rosters::Rosters;
 
 /// Shared by all sessions.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct ImapConfig {
     /// Turns to search bodies; the same for all listeners.
     pub searches: SearchTurns,
     /// Mailboxes selected lately; the same for all listeners.
-    pub rosters: Rosters,
+    pub message_lists: MessageLists,
     /// Which messages are `\Recent` in some session; the same for all listeners.
     pub recents: Recents,
 }

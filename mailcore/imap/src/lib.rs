@@ -3,7 +3,7 @@
 //! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
 //! * `session`: the conversation; `state`: the four states of RFC 3501 §3; `dispatch`: the table of what each allows;
 //!   `news`: what a client is sent about its mailbox.
-//! * `mailbox`: the selected mailbox as the client numbers it; `roster`: what is kept of each of its messages; `rosters`:
+//! * `mailbox`: the selected mailbox as the client numbers it; `message_list`: what is kept of each of its messages; `message_lists`:
 //!   those of mailboxes selected lately; `recents`: which messages are `\\Recent` in some session already.
 //! * `handlers`: what each command asks of the directory and of the store.
 //! * `spool`: where a large message is while it comes in; `budget`: what all sessions share.
@@ -19,10 +19,9 @@ mod connection;
 mod dispatch;
 mod handlers;
 mod mailbox;
-mod news;
+mod message_list;
+mod message_lists;
 mod recents;
-mod roster;
-mod rosters;
 mod section;
 mod session;
 mod source;
@@ -30,10 +29,11 @@ mod spool;
 mod state;
 #[cfg(test)]
 mod tests;
+mod updates;
 mod world;
 
 pub use budget::{LiteralBudget, SearchTurns};
 pub use config::ImapConfig;
+pub use message_lists::MessageLists;
 pub use recents::Recents;
-pub use rosters::Rosters;
 pub use session::ImapSession;

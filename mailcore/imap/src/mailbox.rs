@@ -1,26 +1,30 @@
 //! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is sent when it changes.
 
-use provost_store::{AccountId, Flag, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity};
+use provost_store::{
+    AccountId, Flag, FlagChange, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity,
+};
 
 use crate::codec::command::{Messages, Numbers};
 use crate::codec::cursor::ParseError;
 use crate::codec::encode;
+use crate::message_list::MessageList;
 use crate::recents::Recents;
-use crate::roster::Roster;
 
 /// Whether EXPUNGE responses may be sent now (RFC 3501 §7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expunges {
-    /// They are.
-    Told,
-    /// Not during FETCH, STORE and SEARCH: the client's numbers must not shift under its feet.
+    /// They are sent.
+    Reported,
+    /// They are held back, as during FETCH, STORE and SEARCH: the client's numbers must not shift in the course of a command.
     Held,
 }
 
-/// SELECT or EXAMINE.
+/// How a mailbox is selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// By SELECT.
     ReadWrite,
+    /// By EXAMINE (RFC 3501 §6.3.2).
     ReadOnly,
 }
 
@@ -34,7 +38,7 @@ impl Access {
     }
 }
 
-/// A selected mailbox.
+/// The selected mailbox of one session.
 #[derive(Debug)]
 pub(crate) struct Selected {
     pub(crate) id: MailboxId,
@@ -48,14 +52,14 @@ pub(crate) struct Selected {
     /// Up to here `\Recent` was taken from other sessions.
     pub(crate) recent_cleared: Uid,
     /// As the client counts: ascending UID, number = index + 1. Holds those of `gone` too.
-    pub(crate) messages: Roster,
+    pub(crate) messages: MessageList,
     /// Expunged and not reported yet, ascending.
     gone: Vec<Uid>,
 }
 
 impl Selected {
     /// With everything that is in the mailbox now; from `first_recent` on it is `\Recent`.
-    pub(crate) fn open(info: &MailboxInfo, messages: Roster, access: Access, first_recent: Uid) -> Self {
+    pub(crate) fn open(info: &MailboxInfo, messages: MessageList, access: Access, first_recent: Uid) -> Self {
         Self {
             id: info.id,
             access,
@@ -69,12 +73,12 @@ impl Selected {
         }
     }
 
-    /// How many the client counts.
+    /// How many messages the client counts, with those whose EXPUNGE responses are held back.
     pub(crate) fn exists(&self) -> u32 {
         u32::try_from(self.messages.len()).unwrap_or(u32::MAX)
     }
 
-    /// How many of them are `\Recent`.
+    /// How many messages are `\Recent` in this session.
     pub(crate) fn recent(&self) -> usize {
         let ranges = self.recent.ranges().iter();
         ranges.map(|(low, high)| self.messages.count_up_to(*high).saturating_sub(self.messages.count_below(*low))).sum()
@@ -90,7 +94,7 @@ impl Selected {
         self.messages.first_without(Flag::Seen).map(|at| at + 1)
     }
 
-    /// Where a message stands.
+    /// The index of a message; `None` when it is not there.
     pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
         self.messages.index_of(uid)
     }
@@ -134,6 +138,19 @@ impl Selected {
         }
     }
 
+    /// Takes over what a STORE has done to the message at `index`: `stored` is its row afterwards, `None` when the message is gone.
+    /// Returns whether the flags are those that the client works out for itself from the change and what it knows.
+    pub(crate) fn store(&mut self, index: usize, change: &FlagChange, stored: Option<&MessageMeta>) -> bool {
+        let Some(mut known) = self.messages.message(index) else { return true };
+        match change {
+            FlagChange::Replace(flags) => known.flags = flags.clone(),
+            FlagChange::Add(flags) => known.flags.add(flags),
+            FlagChange::Remove(flags) => known.flags.subtract(flags),
+        }
+        self.messages.set_flags(index, &known.flags);
+        stored.is_none_or(|row| !self.messages.set_flags(index, &row.flags))
+    }
+
     /// `FLAGS` and `PERMANENTFLAGS` (RFC 3501 §7.2.6, §7.1).
     pub(crate) fn flags_lines(&self) -> String {
         let mut all = "\\Answered \\Flagged \\Deleted \\Seen \\Draft".to_owned();
@@ -159,20 +176,20 @@ impl Selected {
         }
     }
 
-    /// `EXISTS` and `RECENT`.
+    /// The EXISTS and RECENT responses.
     pub(crate) fn size_lines(&self) -> String {
         format!("* {} EXISTS\r\n* {} RECENT\r\n", self.messages.len(), self.recent())
     }
 
     /// Whether EXPUNGE responses are held back.
-    pub(crate) fn has_untold(&self) -> bool {
+    pub(crate) fn has_unreported(&self) -> bool {
         !self.gone.is_empty()
     }
 
     /// Takes over what has changed, and returns what is sent to the client about it. What is new from `first_recent` on is
     /// `\Recent`.
     pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges, first_recent: Uid) -> String {
-        let mut told = String::new();
+        let mut lines = String::new();
         let before = self.messages.len();
         self.modseq = self.modseq.max(changes.info.highest_modseq);
         let arrived = new_messages(self.uid_next.max(first_recent), changes.info.uid_next);
@@ -183,7 +200,7 @@ impl Selected {
             is_new_keyword |= self.messages.learn_keywords(&row.meta.flags);
         }
         if is_new_keyword {
-            told.push_str(&self.flags_lines());
+            lines.push_str(&self.flags_lines());
         }
         self.hold_back(&changes.expunged);
         let mut changed = Vec::new();
@@ -194,16 +211,16 @@ impl Selected {
             }
         }
         for at in changed {
-            told.push_str(&self.flags_line(at, Numbers::Sequence));
+            lines.push_str(&self.flags_line(at, Numbers::Sequence));
         }
         let added = self.messages.len() > before;
-        if expunges == Expunges::Told {
-            self.write_expunges(&mut told);
+        if expunges == Expunges::Reported {
+            self.write_expunges(&mut lines);
         }
         if added {
-            told.push_str(&self.size_lines());
+            lines.push_str(&self.size_lines());
         }
-        told
+        lines
     }
 
     /// Adds messages that are gone to those that are not reported to the client yet.
@@ -217,16 +234,16 @@ impl Selected {
     }
 
     /// RFC 3501 §7.4.1: each EXPUNGE shifts the numbers of those behind it.
-    fn write_expunges(&mut self, told: &mut String) {
+    fn write_expunges(&mut self, lines: &mut String) {
         let gone = std::mem::take(&mut self.gone);
         if gone.is_empty() {
             return;
         }
-        self.messages.remove(&gone, |number| told.push_str(&format!("* {number} EXPUNGE\r\n")));
+        self.messages.remove(&gone, |number| lines.push_str(&format!("* {number} EXPUNGE\r\n")));
     }
 }
 
-/// From `first` on, up to what is there.
+/// The UIDs from `first` up to the last one that was given.
 fn new_messages(first: Uid, uid_next: Uid) -> UidSet {
     let last = Uid::new(uid_next.get() - 1).filter(|last| *last >= first);
     UidSet::from_ranges(last.map(|last| (first, last)))

@@ -13,9 +13,9 @@ use crate::connection::Connection;
 use crate::dispatch::dispatch;
 use crate::handlers;
 use crate::mailbox::Expunges;
-use crate::news::{Look, MailboxGone, report};
 use crate::spool::Spool;
 use crate::state::{Answer, Exchange, State, Waiting};
+use crate::updates::{MailboxGone, Refresh, report};
 
 /// Octets of one line before login.
 const LINE_OCTETS_MAX_BEFORE_LOGIN: usize = 8 * 1024;
@@ -195,9 +195,9 @@ impl ImapSession {
             return Ok(self.count_bad(&reply, out));
         };
         let (answer, look) = match parsed.command {
-            Err(error) => (Reply::bad(error.0).into(), Look::hinted(Expunges::Held)),
+            Err(error) => (Reply::bad(error.0).into(), Refresh::hinted(Expunges::Held)),
             Ok(command) => {
-                let look = Look::after(&command);
+                let look = Refresh::after(&command);
                 (dispatch(&self.connection, &mut self.state, &tag, command, out).await?, look)
             }
         };
@@ -209,15 +209,11 @@ impl ImapSession {
         &mut self,
         tag: &str,
         answer: Answer,
-        look: Look,
+        look: Refresh,
         out: &mut Output<'_>,
     ) -> Result<Step, SessionError> {
         let (reply, step) = match answer {
-            Answer::Wait(waiting) => {
-                self.waiting = waiting;
-                out.flush().await?;
-                return Ok(Step::Continue);
-            }
+            Answer::Wait(waiting) => return self.wait(waiting, out).await,
             Answer::Reply(reply) => (reply, Step::Continue),
             Answer::LoggedIn(account, reply) => {
                 self.state = State::Authenticated(account);
@@ -242,8 +238,19 @@ impl ImapSession {
         Ok(step)
     }
 
+    /// The command goes on with the client's next line. RFC 2177 §3: IDLE begins with what is due already, such as EXPUNGE responses
+    /// that a FETCH held back; no notice would come for them.
+    async fn wait(&mut self, waiting: Waiting, out: &mut Output<'_>) -> Result<Step, SessionError> {
+        self.waiting = waiting;
+        if self.is_idling() && !self.report_changes(Refresh::hinted(Expunges::Reported), out).await {
+            return Ok(Step::Close);
+        }
+        out.flush().await?;
+        Ok(Step::Continue)
+    }
+
     /// Reports what has happened in the selected mailbox; false when it is gone and the conversation with it.
-    async fn report_changes(&mut self, look: Look, out: &mut Output<'_>) -> bool {
+    async fn report_changes(&mut self, look: Refresh, out: &mut Output<'_>) -> bool {
         let State::Selected(account, selected) = &mut self.state else { return true };
         match report(&self.connection.config, account, selected, look, out).await {
             Ok(()) => true,
@@ -284,7 +291,7 @@ impl ImapSession {
             Waiting::Idle { tag } => {
                 let is_done = line.eq_ignore_ascii_case(b"DONE");
                 let reply = if is_done { Reply::ok("IDLE terminated") } else { Reply::bad("DONE was expected") };
-                self.conclude(&tag, Answer::Reply(reply), Look::now(Expunges::Told), out).await
+                self.conclude(&tag, Answer::Reply(reply), Refresh::now(Expunges::Reported), out).await
             }
             Waiting::Authenticate { tag, exchange } => self.sasl_line(&tag, exchange, line, out).await,
         }
@@ -301,7 +308,7 @@ impl ImapSession {
             return Err(SessionError::Bug("AUTHENTICATE after login".to_owned()));
         };
         let answer = Box::pin(handlers::exchange(&self.connection, failures, tag, exchange, &line, out)).await;
-        self.conclude(tag, answer, Look::hinted(Expunges::Held), out).await
+        self.conclude(tag, answer, Refresh::hinted(Expunges::Held), out).await
     }
 
     /// Whether IDLE goes on.
@@ -333,7 +340,7 @@ impl Session for ImapSession {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
         }
-        if self.is_idling() && !self.report_changes(Look::now(Expunges::Told), out).await {
+        if self.is_idling() && !self.report_changes(Refresh::now(Expunges::Reported), out).await {
             return Ok(Step::Close);
         }
         Ok(Step::NeedMore)

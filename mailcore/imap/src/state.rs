@@ -4,23 +4,23 @@ use crate::account::Account;
 use crate::codec::Reply;
 use crate::mailbox::Selected;
 
-/// RFC 3501 §3.
+/// The state of a conversation (RFC 3501 §3).
 pub(crate) enum State {
-    /// §3.1
+    /// Before login (§3.1).
     NotAuthenticated {
-        /// Refused logins on this connection.
+        /// How many logins were refused on this connection.
         failures: u8,
     },
-    /// §3.2
+    /// After login, without a mailbox (§3.2).
     Authenticated(Box<Account>),
-    /// §3.3
+    /// With a mailbox selected (§3.3).
     Selected(Box<Account>, Box<Selected>),
-    /// §3.4
+    /// The connection is about to be closed (§3.4).
     Logout,
 }
 
 impl State {
-    /// Who is logged in.
+    /// The account that is logged in; `None` before login and at the end.
     pub(crate) fn account(&self) -> Option<&Account> {
         match self {
             Self::Authenticated(account) | Self::Selected(account, _) => Some(account),
@@ -28,7 +28,7 @@ impl State {
         }
     }
 
-    /// As [`Self::account`].
+    /// As [`Self::account`], to be changed.
     pub(crate) fn account_mut(&mut self) -> Option<&mut Account> {
         match self {
             Self::Authenticated(account) | Self::Selected(account, _) => Some(account),
@@ -50,15 +50,15 @@ impl State {
 
 /// A command that waits for more lines from the client.
 pub(crate) enum Waiting {
-    /// None does.
+    /// No command waits.
     Nothing,
-    /// AUTHENTICATE.
+    /// AUTHENTICATE waits for a response of the SASL exchange.
     Authenticate { tag: Box<str>, exchange: Exchange },
-    /// IDLE (RFC 2177).
+    /// IDLE waits for DONE (RFC 2177 §3).
     Idle { tag: Box<str> },
 }
 
-/// How far an AUTHENTICATE exchange is.
+/// The next response that an AUTHENTICATE exchange expects.
 pub(crate) enum Exchange {
     /// The one message of PLAIN is awaited.
     Plain,
@@ -70,17 +70,17 @@ pub(crate) enum Exchange {
 
 /// How a command ends, and the state behind it.
 pub(crate) enum Answer {
-    /// In the same state.
+    /// With this reply, in the same state.
     Reply(Reply),
     /// The command goes on with the client's next line.
     Wait(Waiting),
     /// With TLS, which starts behind the reply.
     StartTls(Reply),
-    /// Logged in.
+    /// With the login of an account.
     LoggedIn(Box<Account>, Reply),
-    /// With another mailbox selected, or none.
+    /// With another mailbox selected, or with none.
     Select(Option<Box<Selected>>, Reply),
-    /// With the conversation.
+    /// With the end of the conversation, behind the reply.
     Close(Reply),
 }
 

@@ -1,4 +1,4 @@
-//! What a handler may ask of the world, and how the world's refusals are told.
+//! What a handler may ask of directory and store, and the replies for what they refuse.
 
 use provost_store::{
     Applied, ApplyError, Batch, BatchId, Columns, MailboxInfo, Op, Require, Row, Snapshot, StoreError, UidSet, Which,
@@ -18,7 +18,7 @@ const UNKNOWN_RETRIES: usize = 3;
 pub(crate) struct World<'a> {
     pub(crate) config: &'a ImapConfig,
     pub(crate) account: &'a Account,
-    /// Seconds since 1970.
+    /// The time of the command, in seconds since 1970.
     pub(crate) now: i64,
 }
 
@@ -28,7 +28,7 @@ impl World<'_> {
         self.config.store.apply(self.batch(None, Vec::new(), ops)).await
     }
 
-    /// Applies ops that make messages: exactly once, also when the store cannot say what became of the first try.
+    /// Applies ops that make messages: exactly once, also when the outcome of the first try is unknown.
     pub(crate) async fn apply_once(&self, require: Vec<Require>, ops: Vec<Op>) -> Result<Applied, ApplyError> {
         let batch = self.batch(Some(BatchId(Uuid::now_v7())), require, ops);
         for _ in 0..UNKNOWN_RETRIES {
@@ -52,7 +52,7 @@ impl World<'_> {
         octets.map(Require::QuotaOctets).into_iter().collect()
     }
 
-    /// The account's mailboxes.
+    /// The account's mailboxes, or the reply when they cannot be read.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Reply> {
         self.config.store.snapshot(self.account.id, None).await.map_err(|error| unreadable(&error))
     }
@@ -85,7 +85,7 @@ pub(crate) fn bad_name() -> Reply {
     Reply::no("CANNOT", "Not a possible mailbox name")
 }
 
-/// A failed read (RFC 5530 §3).
+/// The reply to a failed read (RFC 5530 §3).
 pub(crate) fn unreadable(error: &StoreError) -> Reply {
     match error {
         StoreError::Gone => no_mailbox(),

@@ -23,14 +23,18 @@ pub fn header_text(header: &[u8]) -> String {
     text
 }
 
-/// Returns a field's value, decoded, in lower case; for an address field, each parsed address follows.
+/// Returns a field's value, decoded, in lower case. For an address field each parsed display name and address follows, without
+/// quotation marks, quoted pairs and comments (RFC 5322 §3.2): users see and type `A "B" C`, not `"A \"B\" C"`.
 pub fn field_text(field: &Field<'_>) -> String {
     let value = field.unfolded();
     let mut text = decode_words(&value).to_lowercase();
     if ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
-        for address in mailboxes(&value).filter_map(|mailbox| mailbox.address()) {
-            text.push('\n');
-            text.push_str(&address.to_lowercase());
+        for mailbox in mailboxes(&value) {
+            let name = mailbox.name.as_deref().map(decode_words);
+            for understood in name.into_iter().chain(mailbox.address()) {
+                text.push('\n');
+                text.push_str(&understood.to_lowercase());
+            }
         }
     }
     text
@@ -110,6 +114,19 @@ mod tests {
     fn reads_fields() {
         let text =
             header_text("From: =?utf-8?q?=C3=89?= <user (c)@ (c) X.example>\r\nSubject: A\r\n b\r\n\r\nno".as_bytes());
-        assert_eq!(text, "from: é <user (c)@ (c) x.example>\nuser@x.example\nsubject: a b\n");
+        assert_eq!(text, "from: é <user (c)@ (c) x.example>\né\nuser@x.example\nsubject: a b\n");
+    }
+    #[test]
+    fn reads_display_names() {
+        for (value, wanted) in [
+            (r#""A \"B\" C" <a@x>"#, r#"a "b" c"#),
+            (r#""Doe\\Roe" <a@x>"#, r"doe\roe"),
+            (r#""John" Q. "Public" <a@x>, b@x"#, "john q. public"),
+            (r"a@x (Ann)", "ann"),
+            (r#"b@x, "\"Zed\"" <z@x>"#, r#""zed""#),
+        ] {
+            let text = header_text(format!("To: {value}\r\n\r\n").as_bytes());
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-/// The time.
+/// The time now.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

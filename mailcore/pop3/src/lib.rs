@@ -22,10 +22,10 @@ pub use session::Pop3Session;
 /// Shared by all sessions.
 #[derive(Clone)]
 pub struct Pop3Config {
-    /// Our name.
+    /// The host name in the greeting.
     pub hostname: Arc<str>,
-    /// The directory.
+    /// The directory, for logins and their end.
     pub view: View,
-    /// The store.
+    /// The store that holds the maildrops.
     pub store: Arc<dyn MessageStore>,
 }

@@ -49,7 +49,7 @@ impl Maildrop {
         self.messages.get(place(number)?).filter(|message| !message.deleted)
     }
 
-    /// Marks it. `false` when it is not there.
+    /// Marks a message as deleted. `false` when it is not there or marked already.
     pub(crate) fn delete(&mut self, number: Number) -> bool {
         let message = place(number).and_then(|place| self.messages.get_mut(place)).filter(|message| !message.deleted);
         message.map(|message| message.deleted = true).is_some()

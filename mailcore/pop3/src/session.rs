@@ -41,10 +41,10 @@ enum State {
     Transaction(Box<Transaction>),
 }
 
-/// Who is about to log in.
+/// What was received of a login so far.
 #[derive(Default)]
 struct Authorization {
-    /// After USER.
+    /// The name that USER gave, until the next PASS.
     user: Option<String>,
     /// After `AUTH PLAIN`: the next line is no command (RFC 5034 §4).
     awaits_response: bool,
@@ -87,7 +87,7 @@ impl Pop3Session {
         }
     }
 
-    /// A command in AUTHORIZATION.
+    /// Carries out one command of AUTHORIZATION.
     async fn authorize(&mut self, command: Command, out: &mut Output<'_>) -> Result<Step, SessionError> {
         match command {
             Command::Quit => {

@@ -16,8 +16,13 @@ use crate::transfer::Transfer;
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
-/// The last words to somebody who may not go on.
+/// The reply to a session that must end because of a change in the directory.
 pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account or its password was changed: log in anew\r\n";
+/// How long a login waits for a maildrop that another session holds. A client that lost its connection comes back at once, often
+/// before the driver has seen the end of the connection before.
+const IN_USE_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks meanwhile.
+const IN_USE_LOOK: Duration = Duration::from_millis(25);
 /// Octets of a message in memory at once.
 const PIECE_OCTETS: u64 = 256 * 1024;
 /// How often an update of unknown outcome is tried, with the same batch id.
@@ -32,11 +37,11 @@ pub(crate) enum OpenError {
     Unavailable,
 }
 
-/// A logged-in person with their maildrop.
+/// A session in TRANSACTION: the person and the maildrop.
 pub(crate) struct Transaction {
     /// Changes of the person in the directory.
     person: AccountWatch,
-    /// Their login, for logs and caps.
+    /// The login name, for logs and for the cap of connections per account.
     pub(crate) uid: String,
     account: AccountId,
     maildrop: Maildrop,
@@ -64,8 +69,8 @@ impl Transaction {
         })
     }
 
-    /// Whether the session may go on: the person may still log in, and the maildrop is still theirs alone. Else the words
-    /// to close with.
+    /// Whether the session may go on: the person may still log in, and the maildrop is still theirs alone. The error is the
+    /// reply to close with.
     pub(crate) async fn may_go_on(
         &mut self,
         view: &View,
@@ -101,7 +106,7 @@ impl Transaction {
         self.person.is_revoked(view)
     }
 
-    /// One command.
+    /// Carries out one command of TRANSACTION; QUIT closes.
     pub(crate) async fn handle(
         &mut self,
         command: Command,
@@ -255,13 +260,18 @@ const LOST: &str = "-ERR [SYS/TEMP] the maildrop is lost to another session\r\n"
 const NOT_REMOVED: &str = "-ERR [SYS/TEMP] some deleted messages are not removed\r\n";
 const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
 
+/// Takes the lease of a maildrop, within [`IN_USE_WAIT`].
 async fn take_lease(store: &dyn MessageStore, account: AccountId) -> Result<Lease, OpenError> {
-    match store.lease(&format!("pop3:{}", account.0), LEASE_TTL).await {
-        Ok(Some(lease)) => Ok(lease),
-        Ok(None) => Err(OpenError::InUse),
-        Err(error) => {
-            tracing::warn!(account = %account.0, %error, "maildrop cannot be locked");
-            Err(OpenError::Unavailable)
+    let until = tokio::time::Instant::now() + IN_USE_WAIT;
+    loop {
+        match store.lease(&format!("pop3:{}", account.0), LEASE_TTL).await {
+            Ok(Some(lease)) => return Ok(lease),
+            Ok(None) if tokio::time::Instant::now() >= until => return Err(OpenError::InUse),
+            Ok(None) => tokio::time::sleep(IN_USE_LOOK).await,
+            Err(error) => {
+                tracing::warn!(account = %account.0, %error, "maildrop cannot be locked");
+                return Err(OpenError::Unavailable);
+            }
         }
     }
 }

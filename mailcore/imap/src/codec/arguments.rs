@@ -10,7 +10,7 @@ use super::utf7;
 
 /// Flags in one list: the store keeps at most 64 keywords of a mailbox.
 const FLAGS_MAX: usize = 128;
-/// STATUS items.
+/// The most items in one STATUS.
 const ITEMS_MAX: usize = 32;
 
 pub(super) type Result<T> = std::result::Result<T, ParseError>;
@@ -25,14 +25,14 @@ pub(super) fn mailbox(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
     Ok(utf7::decode(&cursor.astring()?).and_then(|name| MailboxName::parse(&name)))
 }
 
-/// `sequence-set SP`.
+/// Reads `sequence-set SP`.
 pub(super) fn messages(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Messages> {
     let set = SequenceSet::parse(cursor)?;
     cursor.space()?;
     Ok(Messages { set, numbers })
 }
 
-/// `(MESSAGES ...)`, at least one.
+/// Reads the items of STATUS in parentheses, `(MESSAGES ...)`: at least one.
 pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Result<Vec<StatusItem>> {
     let items = cursor.list(ITEMS_MAX, |cursor| match cursor.word()?.as_str() {
         "MESSAGES" => Ok(StatusItem::Messages),
@@ -46,7 +46,7 @@ pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Result<Vec<StatusItem>> {
     if items.is_empty() { Err(ParseError("no STATUS item")) } else { Ok(items) }
 }
 
-/// `flag-list`.
+/// Reads `flag-list`: flags in parentheses, perhaps none.
 pub(super) fn flag_list(cursor: &mut Cursor<'_>) -> Result<Flags> {
     let names = cursor.list(FLAGS_MAX, Cursor::flag)?;
     let mut flags = Flags::none();
@@ -71,7 +71,7 @@ fn add_flag(flags: &mut Flags, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// `flag *(SP flag)` without parentheses.
+/// Reads `flag *(SP flag)`, flags without parentheses, up to the end of the command.
 pub(super) fn bare_flags(cursor: &mut Cursor<'_>) -> Result<Flags> {
     let mut flags = Flags::none();
     for _ in 0..FLAGS_MAX {

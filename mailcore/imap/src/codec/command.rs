@@ -10,10 +10,10 @@ use super::sequence::SequenceSet;
 /// A mailbox as the client named it; `None` when it cannot be a name here.
 pub(crate) type NamedMailbox = Option<MailboxName>;
 
-/// How a command counts messages.
+/// Whether a command names messages by sequence number or by UID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Numbers {
-    /// Message sequence numbers.
+    /// By message sequence number (RFC 3501 §2.3.1.2).
     Sequence,
     /// UIDs: the `UID` forms (RFC 3501 §6.4.8).
     Uid,
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Copy { messages: Messages, to: NamedMailbox, manner: Transfer },
 }
 
-/// Which messages of the selected mailbox.
+/// The messages of the selected mailbox that a command is about.
 #[derive(Debug)]
 pub(crate) struct Messages {
     pub(crate) set: SequenceSet,
@@ -73,7 +73,7 @@ pub(crate) enum WantedUse {
     Unknown,
 }
 
-/// RFC 3501 §6.3.10, RFC 8438.
+/// An item that STATUS asks for (RFC 3501 §6.3.10, RFC 8438).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StatusItem {
     Messages,
@@ -107,17 +107,17 @@ pub(crate) struct ListSelect {
     pub(crate) recursive: bool,
 }
 
-/// APPEND (RFC 3501 §6.3.11).
+/// The arguments of APPEND (RFC 3501 §6.3.11).
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) mailbox: NamedMailbox,
     pub(crate) flags: Flags,
-    /// Seconds since 1970.
+    /// The internal date that the client wishes, in seconds since 1970.
     pub(crate) date: Option<i64>,
     pub(crate) message: Bytes,
 }
 
-/// STORE (RFC 3501 §6.4.6).
+/// The arguments of STORE (RFC 3501 §6.4.6).
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) messages: Messages,
@@ -126,7 +126,7 @@ pub(crate) struct Store {
     pub(crate) flags: Flags,
 }
 
-/// FLAGS, +FLAGS, -FLAGS.
+/// What STORE does with the flags it names: FLAGS, +FLAGS or -FLAGS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoreChange {
     Replace,
@@ -134,7 +134,7 @@ pub(crate) enum StoreChange {
     Remove,
 }
 
-/// FETCH (RFC 3501 §6.4.5).
+/// The arguments of FETCH (RFC 3501 §6.4.5).
 #[derive(Debug)]
 pub(crate) struct Fetch {
     pub(crate) messages: Messages,
@@ -162,7 +162,7 @@ pub(crate) enum FetchItem {
     },
 }
 
-/// `<origin.octets>`.
+/// The part `<origin.octets>` of a section, in octets (RFC 3501 §6.4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Partial {
     pub(crate) origin: u32,
@@ -177,10 +177,10 @@ pub(crate) struct Section {
     pub(crate) text: SectionText,
 }
 
-/// The last word of a section.
+/// The word at the end of a section, which says which text of the part is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SectionText {
-    /// No word: the whole part.
+    /// Without a word: the body of the part, or the whole message.
     All,
     Header,
     HeaderFields {
@@ -191,17 +191,17 @@ pub(crate) enum SectionText {
     Mime,
 }
 
-/// SEARCH (RFC 3501 §6.4.4, RFC 4731).
+/// The arguments of SEARCH (RFC 3501 §6.4.4, RFC 4731).
 #[derive(Debug)]
 pub(crate) struct Search {
     pub(crate) numbers: Numbers,
-    /// `Some` for the ESEARCH answer.
+    /// What an ESEARCH response reports; `None` asks for a SEARCH response.
     pub(crate) returns: Option<SearchReturn>,
     pub(crate) charset_known: bool,
     pub(crate) key: SearchKey,
 }
 
-/// RFC 4731 §3.1.
+/// The options of RETURN (RFC 4731 §3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SearchReturn {
     pub(crate) min: bool,
@@ -217,7 +217,7 @@ pub(crate) enum SearchKey {
     Flag(Flag, bool),
     Keyword(String, bool),
     Recent(bool),
-    /// RECENT and UNSEEN.
+    /// NEW: the same as RECENT and UNSEEN together.
     New,
     Internal(Compare, Date),
     Sent(Compare, Date),
@@ -236,7 +236,7 @@ pub(crate) enum SearchKey {
     And(Vec<SearchKey>),
 }
 
-/// BEFORE, ON, SINCE.
+/// How SEARCH compares a day: BEFORE, ON or SINCE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compare {
     Before,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// Why a command is `BAD`: said to the client as it is.
+/// Why a command is `BAD`; the text goes to the client as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct ParseError(pub(crate) &'static str);
@@ -15,28 +15,28 @@ pub(crate) struct Cursor<'a> {
 
 type Result<T> = std::result::Result<T, ParseError>;
 
-/// RFC 3501 §9 `ATOM-CHAR`.
+/// Whether an octet may stand in an atom (RFC 3501 §9, `ATOM-CHAR`).
 pub(crate) fn is_atom_char(octet: u8) -> bool {
     (0x21..0x7f).contains(&octet) && !br#"(){%*"\]"#.contains(&octet)
 }
 
-/// RFC 3501 §9 `ASTRING-CHAR`.
+/// Whether an octet may stand in an unquoted `astring` (RFC 3501 §9, `ASTRING-CHAR`).
 fn is_astring_char(octet: u8) -> bool {
     is_atom_char(octet) || octet == b']'
 }
 
-/// RFC 3501 §9 `tag`.
+/// Whether a text can be a tag (RFC 3501 §9, `tag`).
 pub(crate) fn is_tag(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|octet| is_astring_char(octet) && octet != b'+')
 }
 
 impl<'a> Cursor<'a> {
-    /// At the start of `frame`.
+    /// A cursor at the start of `frame`.
     pub(crate) fn new(frame: &'a Bytes) -> Self {
         Self { frame, at: 0 }
     }
 
-    /// The next octet.
+    /// The next octet, which stays unread; `None` at the end.
     pub(crate) fn peek(&self) -> Option<u8> {
         self.frame.get(self.at).copied()
     }
@@ -53,7 +53,7 @@ impl<'a> Cursor<'a> {
         if self.eat(octet) { Ok(()) } else { Err(ParseError(otherwise)) }
     }
 
-    /// One SP.
+    /// Reads exactly one SP.
     pub(crate) fn space(&mut self) -> Result<()> {
         self.expect(b' ', "a space was expected")
     }
@@ -78,12 +78,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `tag`.
+    /// Reads `tag`.
     pub(crate) fn tag(&mut self) -> Result<&'a str> {
         self.run_str(|octet| is_astring_char(octet) && octet != b'+', "a tag was expected")
     }
 
-    /// `atom`.
+    /// Reads `atom`.
     pub(crate) fn atom(&mut self) -> Result<&'a str> {
         self.run_str(is_atom_char, "an atom was expected")
     }
@@ -118,7 +118,7 @@ impl<'a> Cursor<'a> {
         Ok(if backslash { format!("\\{atom}") } else { atom.to_owned() })
     }
 
-    /// `astring`.
+    /// Reads `astring`: an atom, a quoted string or a literal.
     pub(crate) fn astring(&mut self) -> Result<Bytes> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
@@ -142,7 +142,7 @@ impl<'a> Cursor<'a> {
         Ok(self.frame.slice(start..self.at))
     }
 
-    /// `string`: quoted or literal.
+    /// Reads `string`: a quoted string or a literal.
     pub(crate) fn string(&mut self) -> Result<Bytes> {
         match self.peek() {
             Some(b'"') => self.quoted(),
@@ -151,7 +151,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `nstring`.
+    /// Reads `nstring`: NIL or a string.
     pub(crate) fn nstring(&mut self) -> Result<Option<Bytes>> {
         if self.eat_word("NIL") { Ok(None) } else { self.string().map(Some) }
     }
@@ -206,13 +206,13 @@ impl<'a> Cursor<'a> {
         Ok(text)
     }
 
-    /// `number` that fits 63 bits.
+    /// Reads a number that fits 63 bits.
     pub(crate) fn number64(&mut self) -> Result<u64> {
         let digits = self.run_str(|octet| octet.is_ascii_digit(), "a number was expected")?;
         digits.parse().ok().filter(|number| *number <= i64::MAX as u64).ok_or(ParseError("a number is too large"))
     }
 
-    /// `number`.
+    /// Reads `number`, which fits 32 bits.
     pub(crate) fn number(&mut self) -> Result<u32> {
         u32::try_from(self.number64()?).map_err(|_| ParseError("a number is too large"))
     }

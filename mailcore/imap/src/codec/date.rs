@@ -11,7 +11,7 @@ fn month(name: &str) -> Option<i8> {
     i8::try_from(at + 1).ok()
 }
 
-/// `date`: `1-Feb-1994`.
+/// Reads `date`, such as `1-Feb-1994`; `None` when there is no such day.
 pub(crate) fn parse_date(text: &str) -> Option<Date> {
     let mut fields = text.splitn(3, '-');
     let (day, name, year) = (fields.next()?, fields.next()?, fields.next()?);
@@ -51,7 +51,7 @@ fn offset(zone: &str) -> Option<Offset> {
     Offset::from_seconds(sign * (number::<i32>(hours)? * 3600 + number::<i32>(minutes)? * 60)).ok()
 }
 
-/// The UTC day of a moment.
+/// The day in UTC of a moment in seconds since 1970.
 pub(crate) fn utc_date(seconds: i64) -> Date {
     utc(seconds).date()
 }
@@ -60,7 +60,7 @@ fn utc(seconds: i64) -> DateTime {
     Offset::UTC.to_datetime(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// `date-time` without its quotes, in UTC.
+/// Writes `date-time` in UTC, without its quotes, from seconds since 1970.
 pub(crate) fn format_date_time(seconds: i64) -> String {
     let at = utc(seconds);
     let name = usize::try_from(at.month() - 1).ok().and_then(|month| MONTHS.get(month)).copied().unwrap_or("Jan");

@@ -8,7 +8,7 @@ use super::utf7;
 /// Longer strings go as literals: some clients read quoted strings into small buffers.
 const QUOTED_OCTETS_MAX: usize = 1_000;
 
-/// `string`: quoted where it can be, else a literal. NUL cannot be said and becomes `?`.
+/// `string`: quoted where it can be, else a literal. NUL has no place in a literal (RFC 3501 §9, CHAR8) and becomes `?`.
 pub(crate) fn string(wire: &mut Vec<u8>, text: &[u8]) {
     let quotable = |octet: &u8| (0x20..0x7f).contains(octet) || *octet == b'\t';
     if text.len() <= QUOTED_OCTETS_MAX && text.iter().all(quotable) {
@@ -26,7 +26,7 @@ pub(crate) fn string(wire: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// `nstring`.
+/// Writes `nstring`: NIL for none, else as [`string`].
 pub(crate) fn nstring(wire: &mut Vec<u8>, text: Option<&[u8]>) {
     match text {
         Some(text) => string(wire, text),
@@ -57,7 +57,7 @@ pub(crate) fn mailbox_text(name: &str) -> String {
     String::from_utf8_lossy(&quoted).into_owned()
 }
 
-/// RFC 3501 §2.3.2.
+/// The name of a system flag (RFC 3501 §2.3.2).
 pub(crate) fn flag(flag: Flag) -> &'static str {
     match flag {
         Flag::Seen => "\\Seen",
@@ -68,7 +68,7 @@ pub(crate) fn flag(flag: Flag) -> &'static str {
     }
 }
 
-/// RFC 6154 §2.
+/// The attribute of a special-use mailbox (RFC 6154 §2).
 pub(crate) fn special_use(special_use: SpecialUse) -> &'static str {
     match special_use {
         SpecialUse::Drafts => "\\Drafts",
@@ -79,7 +79,7 @@ pub(crate) fn special_use(special_use: SpecialUse) -> &'static str {
     }
 }
 
-/// `(\Seen Keyword)`.
+/// A flag list in parentheses, such as `(\Seen Keyword)`.
 pub(crate) fn flags(flags: &Flags, recent: bool) -> String {
     let mut words: Vec<&str> = flags.system().map(flag).collect();
     words.extend(flags.keywords().iter().map(|keyword| keyword.as_str()));

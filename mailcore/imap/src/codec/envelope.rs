@@ -1,10 +1,10 @@
-//! ENVELOPE (RFC 3501 §7.4.2).
+//! Writes ENVELOPE (RFC 3501 §7.4.2).
 
 use provost_message::{ImapEnvelope, Listed};
 
 use super::encode::{nstring, string};
 
-/// `envelope`.
+/// Writes `envelope`; an address list without addresses is NIL.
 pub(crate) fn envelope(wire: &mut Vec<u8>, envelope: &ImapEnvelope) {
     wire.push(b'(');
     for text in [&envelope.date, &envelope.subject] {

@@ -15,7 +15,7 @@ use super::{date, utf7};
 
 /// Names and values of an ID command (RFC 2971 §3.3: 30 pairs).
 const ID_STRINGS_MAX: usize = 60;
-/// ENABLE and CREATE arguments.
+/// The most arguments of ENABLE and of CREATE.
 const ITEMS_MAX: usize = 32;
 
 /// A command and its tag; the tag is known even when the rest is wrong.
@@ -25,7 +25,7 @@ pub(crate) struct Parsed {
     pub(crate) command: Result<Command>,
 }
 
-/// Reads one command.
+/// Reads one command; the tag is there as far as it could be read.
 pub(crate) fn parse(frame: &Bytes) -> Parsed {
     let mut cursor = Cursor::new(frame);
     let tag = match cursor.tag() {
@@ -80,7 +80,7 @@ fn with_arguments(word: &str, cursor: &mut Cursor<'_>) -> Result<Command> {
     }
 }
 
-/// RFC 3501 §6.4.8, RFC 4315 §2.1.
+/// Reads the command after UID (RFC 3501 §6.4.8, RFC 4315 §2.1).
 fn uid(cursor: &mut Cursor<'_>) -> Result<Command> {
     let word = cursor.word()?;
     cursor.space()?;
@@ -196,7 +196,7 @@ fn rename(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Rename { from, to: mailbox(cursor)? })
 }
 
-/// RFC 3501 §6.3.11.
+/// Reads the arguments of APPEND (RFC 3501 §6.3.11).
 fn append(cursor: &mut Cursor<'_>) -> Result<Command> {
     let mailbox = mailbox(cursor)?;
     cursor.space()?;
@@ -214,7 +214,7 @@ fn append(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Append(Box::new(Append { mailbox, flags, date, message: cursor.literal()? })))
 }
 
-/// RFC 3501 §6.4.6.
+/// Reads the arguments of STORE (RFC 3501 §6.4.6).
 fn store(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
     let messages = messages(cursor, numbers)?;
     let change = if cursor.eat(b'+') {

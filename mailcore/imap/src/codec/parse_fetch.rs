@@ -1,12 +1,12 @@
-//! FETCH (RFC 3501 §6.4.5).
+//! Reads the arguments of FETCH (RFC 3501 §6.4.5).
 
 use super::arguments::{Result, messages};
 use super::command::{Command, Fetch, FetchItem, Numbers, Partial, Section, SectionText};
 use super::cursor::{Cursor, ParseError};
 
-/// Data items of one FETCH.
+/// The most data items in one FETCH.
 const ITEMS_MAX: usize = 64;
-/// Names in one HEADER.FIELDS.
+/// The most field names in one HEADER.FIELDS.
 const FIELDS_MAX: usize = 256;
 /// Part numbers in one section: as deep as the structure is split.
 const PART_DEPTH_MAX: usize = provost_message::PART_DEPTH_MAX;

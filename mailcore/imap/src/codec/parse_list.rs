@@ -5,7 +5,7 @@ use super::command::{Command, List, ListSelect, Pattern};
 use super::cursor::{Cursor, ParseError};
 use super::utf7;
 
-/// Patterns of one extended LIST.
+/// The most patterns in one extended LIST (RFC 5258 §3).
 const PATTERNS_MAX: usize = 32;
 /// Selection and return options of one extended LIST.
 const OPTIONS_MAX: usize = 16;

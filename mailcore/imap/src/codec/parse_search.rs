@@ -11,9 +11,9 @@ use super::sequence::SequenceSet;
 
 /// How deep NOT, OR and parentheses may nest. Clients chain OR once per address of a book.
 const DEPTH_MAX: usize = 128;
-/// Keys in one SEARCH.
+/// The most keys in one SEARCH.
 const KEYS_MAX: usize = 1_000;
-/// RETURN options.
+/// The most options in one RETURN.
 const OPTIONS_MAX: usize = 8;
 
 pub(super) fn search(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
@@ -35,7 +35,7 @@ pub(super) fn search(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Comman
     Ok(Command::Search(Box::new(Search { numbers, returns, charset_known, key })))
 }
 
-/// `RETURN ()` is `RETURN (ALL)`.
+/// Reads the options of RETURN; none means ALL (RFC 4731 §3.1).
 fn return_options(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
     let mut returns = SearchReturn::default();
     for option in cursor.list(OPTIONS_MAX, Cursor::word)? {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Longest human-readable text that is said.
+/// The longest human-readable text of a reply; what is longer is cut.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// OK, NO or BAD with code and text: what a handler answers.
@@ -14,7 +14,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Done.
+    /// The command is done.
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
         Self { status: "OK", code: None, text: text.into() }
     }
@@ -24,7 +24,7 @@ impl Reply {
         Self { status: "NO", code: Some(code.into()), text: text.into() }
     }
 
-    /// Not understood, or not allowed here.
+    /// The command is not understood, or not allowed in this state.
     pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
         Self { status: "BAD", code: None, text: text.into() }
     }
@@ -39,7 +39,7 @@ impl Reply {
         self.status == "BAD"
     }
 
-    /// With a response code.
+    /// Adds a response code, without its brackets.
     pub(crate) fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.code = Some(code.into());
         self

@@ -9,7 +9,7 @@ use super::cursor::{Cursor, ParseError};
 /// Ranges in one set: what fits a line of 64 KiB, roughly.
 const RANGES_MAX: usize = 16_384;
 
-/// One end of a range.
+/// One end of a range in a sequence set (RFC 3501 §9, `seq-number`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Number(NonZeroU32),
@@ -25,7 +25,7 @@ pub(crate) struct SequenceSet(Vec<(End, End)>);
 pub(crate) type Ranges = Vec<(u32, u32)>;
 
 impl SequenceSet {
-    /// Reads a set.
+    /// Reads a `sequence-set`.
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, ParseError> {
         let mut ranges = Vec::new();
         loop {

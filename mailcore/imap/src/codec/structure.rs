@@ -5,16 +5,16 @@ use provost_message::{Content, ImapEnvelope, Media, Part};
 use super::encode::{nstring, string};
 use super::envelope::envelope;
 
-/// With or without extension data.
+/// Whether a structure is written with the extension data of RFC 3501 §7.4.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// BODY.
+    /// For BODY: without.
     Basic,
-    /// BODYSTRUCTURE.
+    /// For BODYSTRUCTURE: with it.
     Extended,
 }
 
-/// `body` of a whole message.
+/// Writes the `body` of a whole message.
 pub(crate) fn structure(wire: &mut Vec<u8>, message: &Part, detail: Detail) {
     Writer { wire, detail }.part(message);
 }
@@ -60,9 +60,9 @@ impl Writer<'_> {
 
     fn leaf(&mut self, part: &Part) {
         // The grammar has no multipart without parts and no message without envelope: such a part is sent as text.
-        let is_told = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
+        let is_sent = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
         let plain = Media::plain_text();
-        let media = if is_told { &part.media } else { &plain };
+        let media = if is_sent { &part.media } else { &plain };
         self.fields(part, media);
         if media.is("text") {
             self.lines(part);
@@ -70,7 +70,7 @@ impl Writer<'_> {
         self.single_extension(part);
     }
 
-    /// `media body-fields`.
+    /// Writes `media body-fields`.
     fn fields(&mut self, part: &Part, media: &Media) {
         string(self.wire, &media.kind);
         self.wire.push(b' ');
@@ -90,7 +90,7 @@ impl Writer<'_> {
         self.wire.extend_from_slice(format!(" {}", part.lines).as_bytes());
     }
 
-    /// `body-ext-1part`.
+    /// Writes `body-ext-1part`, unless the structure is basic.
     fn single_extension(&mut self, part: &Part) {
         if self.detail == Detail::Extended {
             self.wire.push(b' ');
@@ -99,7 +99,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Disposition, language, location.
+    /// Writes what follows in both kinds of extension: disposition, language, location.
     fn extension(&mut self, part: &Part) {
         self.wire.push(b' ');
         match &part.attributes.disposition {
@@ -149,7 +149,7 @@ impl Writer<'_> {
 mod tests {
     use super::*;
 
-    fn told(message: &str, detail: Detail) -> String {
+    fn written(message: &str, detail: Detail) -> String {
         let mut wire = Vec::new();
         structure(&mut wire, &Part::of(message.as_bytes()), detail);
         String::from_utf8_lossy(&wire).into_owned()
@@ -159,12 +159,12 @@ mod tests {
     #[test]
     fn structures() {
         let plain = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 6 1"#;
-        assert_eq!(told("A: b\r\n\r\nbody\r\n", Detail::Basic), format!("{plain})"));
-        assert_eq!(told("A: b\r\n\r\nbody\r\n", Detail::Extended), format!("{plain} NIL NIL NIL NIL)"));
+        assert_eq!(written("A: b\r\n\r\nbody\r\n", Detail::Basic), format!("{plain})"));
+        assert_eq!(written("A: b\r\n\r\nbody\r\n", Detail::Extended), format!("{plain} NIL NIL NIL NIL)"));
         let image = "Content-Type: image/png; name=\"a b.png\"\r\nContent-Transfer-Encoding: base64\r\n\
             Content-ID: <i>\r\nContent-Disposition: attachment; filename=x\r\nContent-Language: fr, en\r\n\r\nAAAA";
         assert_eq!(
-            told(image, Detail::Extended),
+            written(image, Detail::Extended),
             concat!(
                 r#"("image" "png" ("name" "a b.png") "<i>" NIL "base64" 4 NIL "#,
                 r#"("attachment" ("filename" "x")) ("fr" "en") NIL)"#
@@ -174,7 +174,7 @@ mod tests {
             Content-Transfer-Encoding: Quoted-Printable (c)\r\n\
             Content-Disposition: attachment; filename*0=\"very-long-\"; filename*1=\"name.pdf\"\r\n\r\nx";
         assert_eq!(
-            told(encoded, Detail::Extended),
+            written(encoded, Detail::Extended),
             concat!(
                 r#"("text" "plain" ("charset" "utf-8") NIL NIL "Quoted-Printable" 1 0 NIL "#,
                 r#"("attachment" ("filename" "very-long-name.pdf")) NIL NIL)"#
@@ -184,7 +184,7 @@ mod tests {
             Subject: s\r\n\r\nx\r\n--b--";
         let text = |octets| format!(r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" {octets} 0)"#);
         assert_eq!(
-            told(mixed, Detail::Basic),
+            written(mixed, Detail::Basic),
             format!(
                 r#"({}("message" "rfc822" NIL NIL NIL "7bit" 15 (NIL "s" NIL NIL NIL NIL NIL NIL NIL NIL) {} 2) "mixed")"#,
                 text(3),
@@ -192,7 +192,7 @@ mod tests {
             )
         );
         let empty = "Content-Type: multipart/mixed; boundary=b\r\n\r\nnothing";
-        assert_eq!(told(empty, Detail::Basic), text(7));
-        assert!(told(mixed, Detail::Extended).ends_with(r#" "mixed" ("boundary" "b") NIL NIL NIL)"#));
+        assert_eq!(written(empty, Detail::Basic), text(7));
+        assert!(written(mixed, Detail::Extended).ends_with(r#" "mixed" ("boundary" "b") NIL NIL NIL)"#));
     }
 }

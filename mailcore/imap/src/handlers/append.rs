@@ -1,6 +1,5 @@
 //! APPEND (RFC 3501 §6.3.11; APPENDUID, RFC 4315 §3).
 
-use bytes::Bytes;
 use provost_store::{Effect, Op};
 
 use crate::codec::Reply;
@@ -14,10 +13,13 @@ pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply 
         // RFC 3502 §6.3.11: an empty literal gives the APPEND up.
         return Reply::no("CANNOT", "A message cannot be empty");
     }
+    if !has_crlf_only(&append.message) {
+        return Reply::no("CANNOT", "The message has a line that ends with LF alone, without CR");
+    }
     let op = Op::Append {
         mailbox,
         create: false,
-        body: with_crlf(append.message),
+        body: append.message,
         flags: append.flags,
         internal_date: append.date.unwrap_or(world.now),
     };
@@ -35,25 +37,12 @@ pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply 
     }
 }
 
-/// In the store every LF ends a line and has its CR: SMTP, POP3 and the offsets of `BODY[n]` rely on it. Clients that copy
-/// from a file with bare LF get them mended; others pay nothing. A CR that no LF follows ends no line, and stays: a message
-/// is not changed more than its lines need.
-fn with_crlf(message: Bytes) -> Bytes {
-    let follows_cr = |at: usize| at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r');
-    if message.iter().enumerate().all(|(at, octet)| *octet != b'\n' || follows_cr(at)) {
-        return message;
-    }
-    let mut mended = Vec::with_capacity(message.len() + message.len() / 32);
-    for line in message.split_inclusive(|octet| *octet == b'\n') {
-        match line.strip_suffix(b"\n") {
-            Some(text) => {
-                mended.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
-                mended.extend_from_slice(b"\r\n");
-            }
-            None => mended.extend_from_slice(line),
-        }
-    }
-    mended.into()
+/// Whether every LF has its CR, as RFC 3501 §6.3.11 with RFC 5322 §2.3 demands. SMTP, POP3 and the offsets of `BODY[n]` rely on that. A
+/// message without is refused and not mended: what is fetched must be, octet for octet, what was appended, or a client that
+/// compares them, as tools for migration do, appends it again and again. A CR that no LF follows ends no line, and stays.
+fn has_crlf_only(message: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', message)
+        .all(|at| at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r'))
 }
 
 #[cfg(test)]
@@ -61,15 +50,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mends_line_ends() {
+    fn looks_at_line_ends() {
         for (message, expect) in [
-            ("a\r\nb\r\n", "a\r\nb\r\n"),
-            ("a\nb", "a\r\nb"),
-            ("a\rb\r", "a\rb\r"),
-            ("a\rb\n\rc\r\n", "a\rb\r\n\rc\r\n"),
-            ("\n\r\n\r\r\n", "\r\n\r\n\r\r\n"),
+            ("", true),
+            ("a\r\nb\r\n", true),
+            ("a\rb\r", true),
+            ("a\nb", false),
+            ("a\rb\n\rc\r\n", false),
+            ("\n\r\n\r\r\n", false),
+            ("a\r\nb\n", false),
         ] {
-            assert_eq!(with_crlf(Bytes::from_static(message.as_bytes())), expect);
+            assert_eq!(has_crlf_only(message.as_bytes()), expect, "{message:?}");
         }
     }
 }

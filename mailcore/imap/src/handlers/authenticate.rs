@@ -141,7 +141,7 @@ fn accept(here: &Connection, person: &PersonRef, now: i64) -> Answer {
     let notices = here.config.store.notices(id);
     here.config.store.note_login(id, "imap", now);
     let code = format!("CAPABILITY {}", capabilities(here));
-    let account = Box::new(Account { id, name: person.uid.clone(), person: watch, notices });
+    let account = Box::new(Account { id, name: person.uid.clone(), person: watch, notices, is_overdue: false });
     Answer::LoggedIn(account, Reply::ok("Logged in").with_code(code))
 }
 

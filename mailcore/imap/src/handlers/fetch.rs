@@ -17,6 +17,7 @@ use provost_store::{Flag, FlagChange, Flags, Op, Row, StoreError, Uid};
 use crate::codec::Reply;
 use crate::codec::command::{self, FetchItem, Numbers};
 use crate::mailbox::{Access, Selected};
+use crate::message_list::Message;
 use crate::world::World;
 
 use super::store::stored;
@@ -39,41 +40,81 @@ pub(crate) async fn fetch(
     if fetch.messages.numbers == Numbers::Uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
-    let seen =
-        if items.iter().any(marks_seen) { mark_seen(world, selected, &indices, out).await } else { BTreeSet::new() };
-    let plan = Plan::of(&items);
-    let (mut failure, mut is_partial) = (None, false);
-    for indices in indices.chunks(plan.rows_at_once()) {
-        let rows = match read_rows(world, selected, indices, &plan).await {
-            Ok(rows) => rows,
-            Err(error) => return Ok(crate::world::unreadable(&error)),
-        };
-        let mut rows = rows.into_iter().peekable();
-        for index in indices {
-            let Some(message) = selected.messages.message(*index) else { continue };
-            let row = rows.next_if(|row| row.meta.uid == message.uid);
-            let is_recent = selected.is_recent(message.uid);
-            let response = Response { world, index: *index, described: Described { message, is_recent, row } };
-            match response.send(&items, &plan, &seen, out).await? {
-                Ok(()) => {}
-                // RFC 3501 §6.4.8: a UID that is not there is passed over.
-                Err(StoreError::Gone) if fetch.messages.numbers == Numbers::Uid => {}
-                Err(StoreError::Gone) => {
-                    is_partial = true;
-                    out.put(expunged::response(*index, &items, &response.described));
-                }
-                Err(error) => failure = Some(error),
-            }
-            out.relieve().await?;
+    let is_text = items.iter().any(marks_seen);
+    let seen = if is_text { mark_seen(world, selected, &indices, out).await } else { BTreeSet::new() };
+    let mut sending = Sending { world, selected, numbers: fetch.messages.numbers, plan: Plan::of(&items), items, seen };
+    let reply = sending.all(&indices, out).await?;
+    // The flags of a message that could not be sent have changed all the same.
+    for uid in std::mem::take(&mut sending.seen) {
+        if let Some(index) = selected.index_of(uid) {
+            out.put(selected.flags_line(index, fetch.messages.numbers));
         }
     }
-    let done = Reply::ok("FETCH completed");
-    Ok(match failure {
-        // RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
-        None if is_partial => done.with_code("EXPUNGEISSUED"),
-        None => done,
-        Some(error) => crate::world::unreadable(&error),
-    })
+    Ok(reply)
+}
+
+/// The responses of one FETCH.
+struct Sending<'a> {
+    world: &'a World<'a>,
+    selected: &'a Selected,
+    numbers: Numbers,
+    items: Vec<FetchItem>,
+    plan: Plan,
+    /// Messages that this command has marked `\Seen` and whose new flags are not reported yet.
+    seen: BTreeSet<Uid>,
+}
+
+impl Sending<'_> {
+    async fn all(&mut self, indices: &[usize], out: &mut Output<'_>) -> Result<Reply, SessionError> {
+        let (mut failure, mut is_partial) = (None, false);
+        for indices in indices.chunks(self.plan.rows_at_once()) {
+            let rows = match read_rows(self.world, self.selected, indices, &self.plan).await {
+                Ok(rows) => rows,
+                Err(error) => return Ok(crate::world::unreadable(&error)),
+            };
+            let mut rows = rows.into_iter().peekable();
+            for index in indices {
+                let Some(message) = self.selected.messages.message(*index) else { continue };
+                let row = rows.next_if(|row| row.meta.uid == message.uid);
+                match self.one(*index, message, row, out).await? {
+                    Ok(()) => {}
+                    Err(StoreError::Gone) => is_partial |= self.numbers == Numbers::Sequence,
+                    Err(error) => failure = Some(error),
+                }
+                out.relieve().await?;
+            }
+        }
+        let done = Reply::ok("FETCH completed");
+        Ok(match failure {
+            // RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
+            None if is_partial => done.with_code("EXPUNGEISSUED"),
+            None => done,
+            Some(error) => crate::world::unreadable(&error),
+        })
+    }
+
+    /// One message's response. RFC 3501 §6.4.8: a UID that is not there is passed over.
+    async fn one(
+        &mut self,
+        index: usize,
+        message: Message,
+        row: Option<Row>,
+        out: &mut Output<'_>,
+    ) -> Result<Result<(), StoreError>, SessionError> {
+        let (uid, is_recent) = (message.uid, self.selected.is_recent(message.uid));
+        let response = Response { world: self.world, index, described: Described { message, is_recent, row } };
+        let sent = response.send(&self.items, &self.plan, &self.seen, out).await?;
+        match sent {
+            Ok(()) => {
+                self.seen.remove(&uid);
+            }
+            Err(StoreError::Gone) if self.numbers == Numbers::Sequence => {
+                out.put(expunged::response(index, &self.items, &response.described));
+            }
+            Err(_) => {}
+        }
+        Ok(sent)
+    }
 }
 
 /// The rows of these messages, ascending; none when the items need none. A message that is gone has none.

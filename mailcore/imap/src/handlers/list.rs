@@ -102,8 +102,8 @@ fn list_line(name: &str, listed: &Listed<'_>, list: &List) -> Option<String> {
     let selected = (!select.subscribed || listed.subscribed) && (!select.special_use || special_use.is_some());
     let below = select.recursive && listed.subscribed_below;
     // Without options only what is there or stands above something that is there.
-    let is_told = listed.mailbox.is_some() || listed.has_children || select.subscribed;
-    if !is_told || !(selected || below) {
+    let is_listed = listed.mailbox.is_some() || listed.has_children || select.subscribed;
+    if !is_listed || !(selected || below) {
         return None;
     }
     let mut attributes = Vec::new();

@@ -8,7 +8,7 @@ use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
 use crate::connection::Connection;
 use crate::mailbox::{Access, Selected};
-use crate::roster::Roster;
+use crate::message_list::MessageList;
 use crate::state::Answer;
 use crate::world::{World, unreadable};
 
@@ -42,13 +42,13 @@ async fn examine(
         Ok(info) => info,
         Err(reply) => return (reply, None),
     };
-    let (info, roster) = match open(world, &info).await {
+    let (info, message_list) = match open(world, &info).await {
         Ok(opened) => opened,
         Err(error) => return (unreadable(&error), None),
     };
     let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
     let first_recent = access.first_recent(&world.config.recents, world.account.id, &info);
-    let mut selected = Selected::open(&info, roster, access, first_recent);
+    let mut selected = Selected::open(&info, message_list, access, first_recent);
     out.put(selected.flags_lines());
     out.put(selected.size_lines());
     if let Some(number) = selected.first_unseen() {
@@ -65,24 +65,24 @@ async fn examine(
     (reply, Some(selected))
 }
 
-/// The mailbox with its roster, from what is kept of it and what has changed since.
-async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, Roster), StoreError> {
-    let (account, rosters) = (world.account.id, &world.config.rosters);
-    let (mut roster, after) = rosters.get(account, mailbox).unwrap_or_default();
+/// The mailbox with its message list, from what is kept of it and what has changed since.
+async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, MessageList), StoreError> {
+    let (account, message_lists) = (world.account.id, &world.config.message_lists);
+    let (mut message_list, after) = message_lists.get(account, mailbox).unwrap_or_default();
     let read = |after| world.config.store.read(account, mailbox.id, Which::ChangedSince(after), Columns::NONE, None);
     let mut rows = read(after).await?;
-    roster.take(&rows);
-    if roster.len() != rows.info.messages as usize && after != Modseq(0) {
+    message_list.take(&rows);
+    if message_list.len() != rows.info.messages as usize && after != Modseq(0) {
         // The store no longer knows of all that was expunged since then.
         rows = read(Modseq(0)).await?;
-        roster = Roster::default();
-        roster.take(&rows);
+        message_list = MessageList::default();
+        message_list.take(&rows);
     }
-    rosters.share(account, &rows.info, rows.info.highest_modseq, &mut roster);
-    Ok((rows.info, roster))
+    message_lists.share(account, &rows.info, rows.info.highest_modseq, &mut message_list);
+    Ok((rows.info, message_list))
 }
 
-/// Takes `\Recent` from other sessions for what this one has been told (RFC 3501 §2.3.2); EXAMINE takes nothing
+/// Takes `\Recent` from other sessions for what was reported to this one (RFC 3501 §2.3.2); EXAMINE takes nothing
 /// (§6.3.2). Best effort: the worst is that a message is recent twice.
 pub(crate) async fn leave(world: &World<'_>, selected: &Selected) {
     if selected.access == Access::ReadOnly || selected.recent_cleared >= selected.uid_next {

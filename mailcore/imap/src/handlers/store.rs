@@ -8,9 +8,11 @@ use crate::codec::command::{self, Numbers, StoreChange};
 use crate::mailbox::{Access, Selected};
 use crate::world::{World, refused};
 
-use super::expunge::{expunge_issued, read_only};
+use super::expunge::read_only;
 
-/// STORE. A message number of which the message is gone makes it NO; the flags of the others are stored (RFC 2180 §4.2.2).
+/// STORE. The numbers may name messages that another session has expunged, which this client does not know yet and may not learn
+/// now (RFC 3501 §7.4.1). Their flags change in the client's view alone, until the EXPUNGE response takes them away; the answer is
+/// OK with the code EXPUNGEISSUED (RFC 5530 §3). A client that gets NO reports a failure to its user, though nothing is left to mend.
 pub(crate) async fn store(
     world: &World<'_>,
     selected: &mut Selected,
@@ -20,11 +22,12 @@ pub(crate) async fn store(
     if selected.access == Access::ReadOnly {
         return Ok(read_only());
     }
-    let uids = match selected.indices(&store.messages) {
-        Ok(indices) => selected.uids(&indices),
+    let indices = match selected.indices(&store.messages) {
+        Ok(indices) => indices,
         Err(error) => return Ok(Reply::bad(error.0)),
     };
     let done = Reply::ok("STORE completed");
+    let uids = selected.uids(&indices);
     if uids.is_empty() {
         return Ok(done);
     }
@@ -33,32 +36,32 @@ pub(crate) async fn store(
         StoreChange::Add => FlagChange::Add(store.flags),
         StoreChange::Remove => FlagChange::Remove(store.flags),
     };
-    let named = uids.count();
-    let op = Op::Store { mailbox: selected.id, uids, change, unchanged_since: None };
-    let effects = match world.apply(vec![op]).await {
-        Ok(applied) => applied.effects,
+    let op = Op::Store { mailbox: selected.id, uids, change: change.clone(), unchanged_since: None };
+    let messages = match world.apply(vec![op]).await {
+        Ok(applied) => stored(applied.effects),
         Err(error) => return Ok(refused(error, "NONEXISTENT")),
     };
     let known_flags = selected.flags_lines();
-    let messages = stored(effects);
-    let is_whole = messages.len() as u64 == named;
-    let mut lines = Vec::new();
-    for message in messages {
-        let uid = message.uid;
-        selected.note(&message);
-        lines.extend(selected.index_of(uid));
+    let mut rows = messages.iter().peekable();
+    let (mut reported, mut is_whole) = (Vec::new(), true);
+    for index in indices {
+        let row = rows.next_if(|row| selected.messages.uid(index) == Some(row.uid));
+        is_whole &= row.is_some();
+        let is_expected = selected.store(index, &change, row);
+        // RFC 3501 §6.4.6: .SILENT leaves out what the client can work out, not what another session has changed.
+        if !store.silent || !is_expected {
+            reported.push(index);
+        }
     }
     let flags = selected.flags_lines();
     if flags != known_flags {
         out.put(flags);
     }
-    if !store.silent {
-        for index in lines {
-            out.put(selected.flags_line(index, store.messages.numbers));
-            out.relieve().await?;
-        }
+    for index in reported {
+        out.put(selected.flags_line(index, store.messages.numbers));
+        out.relieve().await?;
     }
-    Ok(if is_whole || store.messages.numbers == Numbers::Uid { done } else { expunge_issued() })
+    Ok(if is_whole || store.messages.numbers == Numbers::Uid { done } else { done.with_code("EXPUNGEISSUED") })
 }
 
 /// The messages that a Store op was about.

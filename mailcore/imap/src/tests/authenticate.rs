@@ -11,12 +11,12 @@ use crate::state::State;
 const LOCAL: &str = "127.0.0.1:9999";
 const REMOTE: &str = "203.0.113.5:9999";
 
-async fn before_login(script: &str) -> Talk {
-    let mut talks = [World::new().talk()];
-    talks[0].open().await;
-    hold(&mut talks, &format!("S: * OK [CAPABILITY ~] mail.example.edu Provost IMAP ready\n{script}")).await;
-    let [talk] = talks;
-    talk
+async fn before_login(script: &str) -> Client {
+    let mut clients = [World::new().client()];
+    clients[0].open().await;
+    play(&mut clients, &format!("S: * OK [CAPABILITY ~] mail.example.edu Provost IMAP ready\n{script}")).await;
+    let [client] = clients;
+    client
 }
 
 #[tokio::test]
@@ -43,12 +43,12 @@ async fn log_in() {
     for command in
         ["a LOGIN zoe secret", "a LOGIN \"zoe@example.edu\" {6+}\r\nsecret", "a AUTHENTICATE PLAIN AHpvZQBzZWNyZXQ="]
     {
-        let mut talk = World::new().talk();
-        assert!(talk.session.account().is_none() && talk.session.idle_limit() <= Duration::from_secs(60));
-        talk.send(format!("{command}\r\n")).await;
-        assert!(talk.take().starts_with("a OK [CAPABILITY IMAP4rev1 "));
-        assert_eq!(talk.session.account().as_deref(), Some("zoe"));
-        assert!(talk.session.idle_limit() >= Duration::from_secs(30 * 60), "RFC 3501 §5.4");
+        let mut client = World::new().client();
+        assert!(client.session.account().is_none() && client.session.idle_limit() <= Duration::from_secs(60));
+        client.send(format!("{command}\r\n")).await;
+        assert!(client.take().starts_with("a OK [CAPABILITY IMAP4rev1 "));
+        assert_eq!(client.session.account().as_deref(), Some("zoe"));
+        assert!(client.session.idle_limit() >= Duration::from_secs(30 * 60), "RFC 3501 §5.4");
     }
     let script = "
         # RFC 3501 §6.2.2: a challenge, then the response
@@ -135,15 +135,15 @@ async fn suspended_people_do_not_log_in() {
     let mut world = World::new();
     let config = ImapConfig { view: View::fixed(vec![person(PersonState::Suspended)]), ..(*world.config).clone() };
     world.config = Arc::new(config);
-    hold(&mut [world.talk()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
+    play(&mut [world.client()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
 }
 
 /// RFC 3501 §6.2.3, RFC 5530 §3: no password in the clear from another machine.
 #[tokio::test]
 async fn privacy_required() {
     let world = World::new();
-    let mut talks = [Talk::new(&world, REMOTE, Transport::Plain, true)];
-    talks[0].open().await;
+    let mut clients = [Client::new(&world, REMOTE, Transport::Plain, true)];
+    clients[0].open().await;
     let script = "
         S: * OK [CAPABILITY ~ STARTTLS LOGINDISABLED] ~
         C: a LOGIN zoe secret
@@ -153,9 +153,9 @@ async fn privacy_required() {
         # RFC 3501 §6.2.1
         C: c STARTTLS
         S: c OK Begin TLS negotiation now";
-    hold(&mut talks, script).await;
-    assert_eq!(talks[0].step, Step::StartTls);
-    talks[0].session.on_tls();
+    play(&mut clients, script).await;
+    assert_eq!(clients[0].step, Step::StartTls);
+    clients[0].session.on_tls();
     let script = "
         C: d STARTTLS
         S: d BAD ~
@@ -164,20 +164,20 @@ async fn privacy_required() {
         S: e OK CAPABILITY completed
         C: f LOGIN zoe secret
         S: f OK ~";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
 }
 
 #[tokio::test]
 async fn tls_is_not_offered_twice() {
     let world = World::new();
-    let mut talks = [Talk::new(&world, LOCAL, Transport::Plain, false)];
-    hold(&mut talks, "C: a STARTTLS\nS: a BAD ~").await;
+    let mut clients = [Client::new(&world, LOCAL, Transport::Plain, false)];
+    play(&mut clients, "C: a STARTTLS\nS: a BAD ~").await;
 }
 
 #[tokio::test]
 async fn logout() {
-    let talk = before_login("C: a LOGOUT\nS: * BYE Logging out\nS: a OK LOGOUT completed").await;
-    assert_eq!(talk.step, Step::Close);
+    let client = before_login("C: a LOGOUT\nS: * BYE Logging out\nS: a OK LOGOUT completed").await;
+    assert_eq!(client.step, Step::Close);
 }
 
 /// The bound of a password is one of the form that is hashed, whichever form and command carries it.
@@ -205,9 +205,9 @@ async fn the_longest_password_logs_in() {
             format!("AUTHENTICATE PLAIN\r\n{plain}"),
             format!("AUTHENTICATE LOGIN em9l\r\n{alone}"),
         ] {
-            let mut talk = world.talk();
-            talk.send(format!("a {command}\r\n")).await;
-            assert_eq!(talk.take().contains("a OK "), is_right, "{} octets, {command:.20}", typed.len());
+            let mut client = world.client();
+            client.send(format!("a {command}\r\n")).await;
+            assert_eq!(client.take().contains("a OK "), is_right, "{} octets, {command:.20}", typed.len());
         }
     }
 }
@@ -215,7 +215,7 @@ async fn the_longest_password_logs_in() {
 #[tokio::test]
 async fn goodbyes() {
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
-        let words = World::new().talk().session.goodbye(reason);
+        let words = World::new().client().session.goodbye(reason);
         assert!(words.starts_with(b"* BYE ") && words.ends_with(b"\r\n"));
     }
 }
@@ -225,17 +225,17 @@ async fn goodbyes() {
 async fn the_suspended_are_cut_off() {
     for script in ["C: a NOOP", "E:"] {
         let world = World::new();
-        let mut talks = [world.logged_in().await];
+        let mut clients = [world.logged_in().await];
         let view = View::fixed(vec![person(PersonState::Suspended)]);
-        let State::Authenticated(account) = &mut talks[0].session.state else { panic!("not logged in") };
+        let State::Authenticated(account) = &mut clients[0].session.state else { panic!("not logged in") };
         // As they were at the login, watched where they are suspended by now.
         account.person = view.watch(&world.config.view.snapshot().person(account.id.0).unwrap());
-        talks[0].session.connection.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
-        hold(
-            &mut talks,
+        clients[0].session.connection.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
+        play(
+            &mut clients,
             &format!("{script}\nS: * BYE [UNAVAILABLE] The account or its password was changed: log in anew"),
         )
         .await;
-        assert_eq!(talks[0].step, Step::Close);
+        assert_eq!(clients[0].step, Step::Close);
     }
 }

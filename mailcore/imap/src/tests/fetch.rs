@@ -5,21 +5,21 @@ use super::*;
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nSubject: Hello\r\nDate: Mon, 23 Nov 2026 10:00:00 +0100\r\n\
     Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>\r\n--b--\r\n";
 
-async fn selected(command: &str, messages: &[&str]) -> Talk {
+async fn selected(command: &str, messages: &[&str]) -> Client {
     let world = World::new();
     for message in messages {
         world.deliver("INBOX", message).await;
     }
-    let mut talk = world.logged_in().await;
-    talk.send(format!("s {command} INBOX\r\n")).await;
-    talk.take();
-    talk
+    let mut client = world.logged_in().await;
+    client.send(format!("s {command} INBOX\r\n")).await;
+    client.take();
+    client
 }
 
 /// Each item and its answer, in an examined mailbox.
 #[tokio::test]
 async fn items() {
-    let mut talk = selected("EXAMINE", &[MESSAGE]).await;
+    let mut client = selected("EXAMINE", &[MESSAGE]).await;
     let (header, body) = MESSAGE.split_at(MESSAGE.find("\r\n\r\n").unwrap() + 4);
     let literal = |text: &str| format!("{{{}}}\r\n{text}", text.len());
     let envelope = concat!(
@@ -72,14 +72,14 @@ async fn items() {
         ("BODY[1]<1.99>", "BODY[1]<1> {2}\r\nne".to_owned()),
         ("BODY[HEADER]<0.4294967295>", format!("BODY[HEADER]<0> {}", literal(header))),
     ] {
-        talk.send(format!("f FETCH 1 {item}\r\n")).await;
-        assert_eq!(talk.take(), format!("* 1 FETCH ({expect})\r\nf OK FETCH completed\r\n"), "{item}");
+        client.send(format!("f FETCH 1 {item}\r\n")).await;
+        assert_eq!(client.take(), format!("* 1 FETCH ({expect})\r\nf OK FETCH completed\r\n"), "{item}");
     }
 }
 
 #[tokio::test]
 async fn refusals() {
-    let mut talk = selected("EXAMINE", &[MESSAGE]).await;
+    let mut client = selected("EXAMINE", &[MESSAGE]).await;
     for arguments in [
         "1",
         "1 ()",
@@ -103,15 +103,15 @@ async fn refusals() {
         "1 FLAGS UID",
         "1 BODY[1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1]",
     ] {
-        talk.send(format!("f FETCH {arguments}\r\n")).await;
-        let told = talk.take();
+        client.send(format!("f FETCH {arguments}\r\n")).await;
+        let told = client.take();
         assert!(told.starts_with("f BAD "), "{arguments}: {told}");
     }
 }
 
 #[tokio::test]
 async fn seen_is_set_and_told() {
-    let talk = selected("SELECT", &["A: b\r\n\r\nc\r\n", "A: b\r\n\r\nd\r\n", "A: b\r\n\r\ne\r\n"]).await;
+    let client = selected("SELECT", &["A: b\r\n\r\nc\r\n", "A: b\r\n\r\nd\r\n", "A: b\r\n\r\ne\r\n"]).await;
     let script = r"
         # RFC 3501 §6.4.5
         C: a FETCH 1 BODY.PEEK[TEXT]
@@ -144,7 +144,7 @@ async fn seen_is_set_and_told() {
         C: f UID FETCH 9:* (UID)
         S: * 3 FETCH (UID 3)
         S: f OK FETCH completed";
-    hold(&mut [talk], script).await;
+    play(&mut [client], script).await;
 }
 
 /// Only the first octets are read for header items of a large message.
@@ -152,11 +152,11 @@ async fn seen_is_set_and_told() {
 async fn headers_of_large_messages() {
     let large = format!("Subject: x\r\n\r\n{}\r\n", "y".repeat(200_000));
     let endless = format!("Subject: x\r\nX: {}\r\n\r\nz", "y".repeat(200_000));
-    let mut talk = selected("EXAMINE", &[&large, &endless]).await;
-    talk.send("f FETCH 1 (BODY.PEEK[HEADER] ENVELOPE)\r\n").await;
-    assert!(talk.take().starts_with("* 1 FETCH (BODY[HEADER] {14}\r\nSubject: x\r\n\r\n ENVELOPE (NIL \"x\" "));
-    talk.send("f FETCH 2 (RFC822.HEADER)\r\n").await;
-    assert!(talk.take().starts_with("* 1 FETCH (RFC822.HEADER {200019}".replace("* 1", "* 2").as_str()));
-    talk.send("f FETCH 1 (BODY.PEEK[])\r\n").await;
-    assert_eq!(talk.take(), format!("* 1 FETCH (BODY[] {{{}}}\r\n{large})\r\nf OK FETCH completed\r\n", large.len()));
+    let mut client = selected("EXAMINE", &[&large, &endless]).await;
+    client.send("f FETCH 1 (BODY.PEEK[HEADER] ENVELOPE)\r\n").await;
+    assert!(client.take().starts_with("* 1 FETCH (BODY[HEADER] {14}\r\nSubject: x\r\n\r\n ENVELOPE (NIL \"x\" "));
+    client.send("f FETCH 2 (RFC822.HEADER)\r\n").await;
+    assert!(client.take().starts_with("* 1 FETCH (RFC822.HEADER {200019}".replace("* 1", "* 2").as_str()));
+    client.send("f FETCH 1 (BODY.PEEK[])\r\n").await;
+    assert_eq!(client.take(), format!("* 1 FETCH (BODY[] {{{}}}\r\n{large})\r\nf OK FETCH completed\r\n", large.len()));
 }

@@ -4,25 +4,25 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a client knows: per message number its UID and whether it is `\Flagged`, as far as it was told.
+/// What a client knows: per message number its UID and whether it is `\Flagged`, as far as it was received.
 #[derive(Default)]
-struct Client {
-    known: Vec<(Option<u32>, Option<bool>)>,
+struct Known {
+    messages: Vec<(Option<u32>, Option<bool>)>,
 }
 
-impl Client {
-    fn listen(&mut self, told: &str) {
-        for line in told.lines().filter_map(|line| line.strip_prefix("* ")) {
+impl Known {
+    fn listen(&mut self, received: &str) {
+        for line in received.lines().filter_map(|line| line.strip_prefix("* ")) {
             let mut words = line.splitn(3, ' ');
             let (Some(Ok(number)), Some(word)) = (words.next().map(str::parse::<usize>), words.next()) else {
                 continue;
             };
             match word {
                 "EXISTS" => {
-                    assert!(number >= self.known.len(), "EXISTS never takes messages away: {told}");
-                    self.known.resize(number, (None, None));
+                    assert!(number >= self.messages.len(), "EXISTS never takes messages away: {received}");
+                    self.messages.resize(number, (None, None));
                 }
-                "EXPUNGE" => drop(self.known.remove(number - 1)),
+                "EXPUNGE" => drop(self.messages.remove(number - 1)),
                 "FETCH" => self.fetched(number - 1, words.next().unwrap_or_default()),
                 _ => {}
             }
@@ -30,11 +30,11 @@ impl Client {
     }
 
     fn fetched(&mut self, index: usize, items: &str) {
-        let (uid, flagged) = &mut self.known[index];
+        let (uid, flagged) = &mut self.messages[index];
         if let Some((_, rest)) = items.split_once("UID ") {
-            let told = rest.split([' ', ')']).next().and_then(|digits| digits.parse().ok());
-            assert!(uid.is_none() || *uid == told, "a number changed its meaning: {items}");
-            *uid = told;
+            let received = rest.split([' ', ')']).next().and_then(|digits| digits.parse().ok());
+            assert!(uid.is_none() || *uid == received, "a number changed its meaning: {items}");
+            *uid = received;
         }
         if let Some((_, rest)) = items.split_once("FLAGS (") {
             *flagged = Some(rest.split(')').next().unwrap_or_default().contains("\\Flagged"));
@@ -47,15 +47,15 @@ async fn run(acts: &[(u8, usize, usize)]) {
     for _ in 0..3 {
         world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     }
-    let mut talks = [world.logged_in().await, world.logged_in().await];
-    let mut clients = [Client::default(), Client::default()];
-    for (talk, client) in talks.iter_mut().zip(&mut clients) {
-        talk.send("s SELECT INBOX\r\nt FETCH 1:* (UID FLAGS)\r\n").await;
-        client.listen(&talk.take());
+    let mut clients = [world.logged_in().await, world.logged_in().await];
+    let mut known_by = [Known::default(), Known::default()];
+    for (client, known) in clients.iter_mut().zip(&mut known_by) {
+        client.send("s SELECT INBOX\r\nt FETCH 1:* (UID FLAGS)\r\n").await;
+        known.listen(&client.take());
     }
     for (kind, who, number) in acts {
-        let (talk, client) = (&mut talks[*who], &mut clients[*who]);
-        let number = number % client.known.len().max(1) + 1;
+        let (client, known) = (&mut clients[*who], &mut known_by[*who]);
+        let number = number % known.messages.len().max(1) + 1;
         let command = match kind {
             0 => {
                 world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
@@ -73,30 +73,30 @@ async fn run(acts: &[(u8, usize, usize)]) {
             10 => "UID SEARCH FLAGGED".to_owned(),
             _ => "NOOP".to_owned(),
         };
-        talk.send(format!("x {command}\r\n")).await;
-        let told = talk.take();
+        client.send(format!("x {command}\r\n")).await;
+        let received = client.take();
         let is_numbered = ["STORE", "FETCH", "SEARCH"].iter().any(|word| command.starts_with(word));
-        assert!(!is_numbered || !told.contains(" EXPUNGE\r\n"), "{command}: {told}");
+        assert!(!is_numbered || !received.contains(" EXPUNGE\r\n"), "{command}: {received}");
         if command.contains("SILENT") {
-            // The client did it itself: it knows.
-            client.known.iter_mut().for_each(|known| known.1 = known.1.map(|_| false));
+            // The client has changed it itself.
+            known.messages.iter_mut().for_each(|message| message.1 = message.1.map(|_| false));
         }
-        client.listen(&told);
+        known.listen(&received);
     }
-    for (talk, client) in talks.iter_mut().zip(&mut clients) {
-        talk.send("y NOOP\r\n").await;
-        client.listen(&talk.take());
-        let (count, flags) = (client.known.len(), client.known.iter().map(|known| known.1).collect::<Vec<_>>());
-        talk.send("z FETCH 1:* (UID FLAGS)\r\n").await;
-        let told = talk.take();
-        assert_eq!(told.matches(" FETCH (").count(), count, "{told}");
-        client.listen(&told);
-        for (index, (before, now)) in flags.iter().zip(&client.known).enumerate() {
-            assert!(before.is_none() || *before == now.1, "flags of {} were not told", index + 1);
+    for (client, known) in clients.iter_mut().zip(&mut known_by) {
+        client.send("y NOOP\r\n").await;
+        known.listen(&client.take());
+        let (count, flags) = (known.messages.len(), known.messages.iter().map(|known| known.1).collect::<Vec<_>>());
+        client.send("z FETCH 1:* (UID FLAGS)\r\n").await;
+        let received = client.take();
+        assert_eq!(received.matches(" FETCH (").count(), count, "{received}");
+        known.listen(&received);
+        for (index, (before, now)) in flags.iter().zip(&known.messages).enumerate() {
+            assert!(before.is_none() || *before == now.1, "flags of {} were not received", index + 1);
         }
     }
-    let uids = |client: &Client| client.known.iter().map(|known| known.0).collect::<Vec<_>>();
-    assert_eq!(uids(&clients[0]), uids(&clients[1]));
+    let uids = |known: &Known| known.messages.iter().map(|known| known.0).collect::<Vec<_>>();
+    assert_eq!(uids(&known_by[0]), uids(&known_by[1]));
 }
 
 proptest! {

@@ -6,10 +6,10 @@ use super::*;
 async fn idle() {
     let world = World::new();
     world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
-    let mut talks = [world.logged_in().await, world.logged_in().await];
-    for talk in &mut talks {
-        talk.send("s SELECT INBOX\r\n").await;
-        talk.take();
+    let mut clients = [world.logged_in().await, world.logged_in().await];
+    for client in &mut clients {
+        client.send("s SELECT INBOX\r\n").await;
+        client.take();
     }
     let script = r"
         C: a IDLE
@@ -24,7 +24,7 @@ async fn idle() {
         2S: c OK EXPUNGE completed
         E:
         S: * 1 EXPUNGE";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
     world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     let script = r"
         E:
@@ -46,31 +46,60 @@ async fn idle() {
         S: + idling
         C: DONE
         S: h OK IDLE terminated";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
+}
+
+/// What a FETCH held back comes when IDLE begins.
+#[tokio::test]
+async fn idle_begins_with_what_was_held_back() {
+    let world = World::new();
+    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let mut clients = [world.logged_in().await, world.logged_in().await];
+    for client in &mut clients {
+        client.send("s SELECT INBOX\r\n").await;
+        client.take();
+    }
+    let script = r"
+        2C: a STORE 1 +FLAGS.SILENT (\Deleted)
+        2S: a OK ~
+        2C: b EXPUNGE
+        2S: * 1 EXPUNGE
+        2S: b OK ~
+        C: a FETCH 1:2 (UID)
+        S: * 1 FETCH (UID 1)
+        S: * 2 FETCH (UID 2)
+        S: a OK ~
+        C: b IDLE
+        S: + idling
+        S: * 1 EXPUNGE
+        C: DONE
+        S: b OK ~";
+    play(&mut clients, script).await;
 }
 
 #[tokio::test]
 async fn nothing_happens_without_news() {
     let world = World::new();
-    let mut talk = world.logged_in().await;
-    talk.send("a SELECT INBOX\r\nb IDLE\r\n").await;
+    let mut client = world.logged_in().await;
+    client.send("a SELECT INBOX\r\nb IDLE\r\n").await;
     let quiet = Duration::from_millis(20);
-    assert!(tokio::time::timeout(quiet, talk.session.event()).await.is_err());
+    assert!(tokio::time::timeout(quiet, client.session.event()).await.is_err());
     // A delivery is no event for who is not idling.
     let mut other = world.logged_in().await;
     other.send("a SELECT INBOX\r\n").await;
     world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     assert!(tokio::time::timeout(quiet, other.session.event()).await.is_err());
-    assert!(tokio::time::timeout(quiet, talk.session.event()).await.is_ok());
+    assert!(tokio::time::timeout(quiet, client.session.event()).await.is_ok());
 }
 
 /// New mail is told with whatever command comes next.
 #[tokio::test]
 async fn news_with_any_command() {
     let world = World::new();
-    let mut talks = [world.logged_in().await];
-    talks[0].send("s SELECT INBOX\r\n").await;
-    talks[0].take();
+    let mut clients = [world.logged_in().await];
+    clients[0].send("s SELECT INBOX\r\n").await;
+    clients[0].take();
     world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     let script = r"
         C: a SEARCH ALL
@@ -84,5 +113,5 @@ async fn news_with_any_command() {
         C: c FETCH 1 (UID)
         S: * 1 FETCH (UID 1)
         S: c OK FETCH completed";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
 }

@@ -15,26 +15,26 @@ async fn before_login_it_ends() {
         "a AUTHENTICATE PLAIN\r\n".to_owned() + &"x".repeat(9_000),
         "a AUTHENTICATE PLAIN\r\nx\n".to_owned(),
     ] {
-        let mut talk = World::new().talk();
+        let mut client = World::new().client();
         let mut pieces = bytes.as_bytes().chunks(1_000);
-        while talk.step != Step::Close {
+        while client.step != Step::Close {
             let Some(piece) = pieces.next() else { break };
-            talk.send(piece).await;
+            client.send(piece).await;
         }
         // An overlong line without an end is refused once its end comes, and not kept meanwhile.
-        if talk.step != Step::Close {
-            assert!(talk.input.len() <= 9_000);
-            talk.send("\r\n").await;
+        if client.step != Step::Close {
+            assert!(client.input.len() <= 9_000);
+            client.send("\r\n").await;
         }
-        let told = talk.take();
-        assert_eq!(talk.step, Step::Close, "{told}");
+        let told = client.take();
+        assert_eq!(client.step, Step::Close, "{told}");
         assert!(told.contains("* BYE "), "{told}");
     }
 }
 
 #[tokio::test]
 async fn after_login_it_goes_on() {
-    let mut talk = World::new().logged_in().await;
+    let mut client = World::new().logged_in().await;
     for (bytes, expect) in [
         (format!("a SEARCH {}\r\n", "x".repeat(70_000)), "a BAD Line too long\r\n"),
         ("a SEARCH SUBJECT {70000}\r\n".to_owned(), "a NO [TOOBIG] Literal too large\r\n"),
@@ -53,11 +53,11 @@ async fn after_login_it_goes_on() {
         ("a UID NOSUCH x\r\n".to_owned(), "a BAD unknown command\r\n"),
     ] {
         for piece in bytes.as_bytes().chunks(7_777) {
-            talk.send(piece).await;
+            client.send(piece).await;
         }
-        assert_eq!(talk.take(), expect);
-        talk.send("b NOOP\r\n").await;
-        assert_eq!(talk.take(), "b OK NOOP completed\r\n", "after {expect}");
+        assert_eq!(client.take(), expect);
+        client.send("b NOOP\r\n").await;
+        assert_eq!(client.take(), "b OK NOOP completed\r\n", "after {expect}");
     }
 }
 
@@ -68,15 +68,15 @@ async fn large_literals_share_one_bound() {
     let mut hog = world.logged_in().await;
     hog.send(format!("a APPEND INBOX {{180000+}}\r\n{}", "x".repeat(170_000))).await;
     assert_eq!(hog.session.idle_limit(), Duration::from_secs(120));
-    let mut talk = world.logged_in().await;
+    let mut client = world.logged_in().await;
     let append = format!("b APPEND Trash {{90000+}}\r\nA: b\r\n\r\n{}\r\nc NOOP\r\n", "x".repeat(89_992));
-    talk.send(&append).await;
-    assert_eq!(talk.take(), "b NO [UNAVAILABLE] Too much is coming in now\r\nc OK NOOP completed\r\n");
+    client.send(&append).await;
+    assert_eq!(client.take(), "b NO [UNAVAILABLE] Too much is coming in now\r\nc OK NOOP completed\r\n");
     drop(hog);
     for _ in 0..2 {
         // The second is over quota: memory was not what stopped it.
-        talk.send(&append).await;
-        let told = talk.take();
+        client.send(&append).await;
+        let told = client.take();
         assert!(told.starts_with("b OK [APPENDUID") || told.starts_with("b NO [OVERQUOTA]"), "{told}");
     }
 }
@@ -84,17 +84,17 @@ async fn large_literals_share_one_bound() {
 /// One APPEND holds one message, not as many as it may have literals.
 #[tokio::test]
 async fn an_append_has_a_bound_of_its_own() {
-    let mut talk = World::new().logged_in().await;
+    let mut client = World::new().logged_in().await;
     let literal = format!(" {{150000+}}\r\n{}", "x".repeat(150_000));
-    talk.send(format!("a APPEND INBOX{}\r\n", literal.repeat(4))).await;
-    let told = talk.take();
+    client.send(format!("a APPEND INBOX{}\r\n", literal.repeat(4))).await;
+    let told = client.take();
     assert!(told == "a BAD Command too long\r\n" || told.starts_with("a NO [UNAVAILABLE]"), "{told}");
 }
 
 /// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: what the grammar does not have.
 #[tokio::test]
 async fn the_grammar_is_kept() {
-    let mut talk = World::new().logged_in().await;
+    let mut client = World::new().logged_in().await;
     for command in [
         "NOOP ",
         "SEARCH SEEN ",
@@ -104,8 +104,8 @@ async fn the_grammar_is_kept() {
         "STORE 1 +FLAGS (\\Recent)",
         "APPEND INBOX (\\Recent) {1+}\r\nx",
     ] {
-        talk.send(format!("a {command}\r\n")).await;
-        let told = talk.take();
+        client.send(format!("a {command}\r\n")).await;
+        let told = client.take();
         assert!(told.starts_with("a BAD "), "{command}: {told}");
     }
 }
@@ -114,18 +114,18 @@ async fn the_grammar_is_kept() {
 #[tokio::test]
 async fn bad_commands_in_a_row_end_it() {
     let world = World::new();
-    for (mut talk, most) in [(world.talk(), 20), (world.logged_in().await, 100)] {
+    for (mut client, most) in [(world.client(), 20), (world.logged_in().await, 100)] {
         for command in ["a BOGUS\r\n", "\r\n"] {
-            talk.send(command.repeat(most / 2 - 1)).await;
-            talk.send("b NOOP\r\n").await;
-            assert!(talk.take().ends_with("b OK NOOP completed\r\n"));
+            client.send(command.repeat(most / 2 - 1)).await;
+            client.send("b NOOP\r\n").await;
+            assert!(client.take().ends_with("b OK NOOP completed\r\n"));
         }
-        talk.send("a BOGUS\r\n".repeat(most - 1)).await;
-        assert_eq!(talk.step, Step::NeedMore);
-        talk.take();
-        talk.send("a BOGUS\r\n").await;
-        assert_eq!(talk.take(), "a BAD a space was expected\r\n* BYE Too many bad commands\r\n");
-        assert_eq!(talk.step, Step::Close);
+        client.send("a BOGUS\r\n".repeat(most - 1)).await;
+        assert_eq!(client.step, Step::NeedMore);
+        client.take();
+        client.send("a BOGUS\r\n").await;
+        assert_eq!(client.take(), "a BAD a space was expected\r\n* BYE Too many bad commands\r\n");
+        assert_eq!(client.step, Step::Close);
     }
 }
 
@@ -136,18 +136,18 @@ async fn the_goodbye_names_the_fault() {
         ("a NOOP\n", "a BAD Lines end with CRLF\r\n* BYE Lines end with CRLF\r\n"),
         ("a LOGIN {99999999999999999999999999}\r\n", "a NO [TOOBIG] Literal too large\r\n* BYE Literal too large\r\n"),
     ] {
-        let mut talk = World::new().talk();
-        talk.send(bytes).await;
-        assert_eq!((talk.take().as_str(), talk.step), (expect, Step::Close));
+        let mut client = World::new().client();
+        client.send(bytes).await;
+        assert_eq!((client.take().as_str(), client.step), (expect, Step::Close));
     }
 }
 
 /// Several commands in one packet are answered in order.
 #[tokio::test]
 async fn pipelining() {
-    let mut talk = World::new().talk();
-    talk.send("a LOGIN zoe secret\r\nb NOOP\r\nc LOGIN {3}\r\n").await;
-    let told = talk.take();
+    let mut client = World::new().client();
+    client.send("a LOGIN zoe secret\r\nb NOOP\r\nc LOGIN {3}\r\n").await;
+    let told = client.take();
     assert!(told.starts_with("a OK [CAPABILITY") && told.ends_with("b OK NOOP completed\r\n+ OK\r\n"), "{told}");
 }
 
@@ -155,10 +155,10 @@ async fn pipelining() {
 #[tokio::test]
 async fn a_session_is_small() {
     let world = World::new();
-    let mut talk = world.logged_in().await;
-    talk.send("a SELECT INBOX\r\n").await;
+    let mut client = world.logged_in().await;
+    client.send("a SELECT INBOX\r\n").await;
     assert!(std::mem::size_of::<ImapSession>() <= 512, "{}", std::mem::size_of::<ImapSession>());
-    let mut out = Output::new(&mut talk.output, &mut talk.sink);
-    let step = talk.session.step(&mut talk.input, &mut out);
+    let mut out = Output::new(&mut client.output, &mut client.sink);
+    let step = client.session.step(&mut client.input, &mut out);
     assert!(std::mem::size_of_val(&step) <= 4096, "{}", std::mem::size_of_val(&step));
 }

@@ -49,7 +49,7 @@ async fn list() {
         S: m BAD ~
         C: n LIST ""
         S: n BAD ~"#;
-    World::new().hold(script).await;
+    World::new().play(script).await;
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn extended_list() {
         S: h BAD ~
         C: i LIST "" * NOSUCH (X)
         S: i BAD ~"#;
-    World::new().hold(script).await;
+    World::new().play(script).await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn lsub() {
         S: f NO [CANNOT] ~
         C: g LSUB "" "&bad"
         S: g OK LSUB completed"#;
-    World::new().hold(script).await;
+    World::new().play(script).await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn create_delete_rename() {
         S: p OK DELETE completed
         C: q EXPUNGE
         S: q BAD Select a mailbox first"#;
-    World::new().hold(script).await;
+    World::new().play(script).await;
 }
 
 /// RFC 2180 §3.3: another session's mailbox disappears.
@@ -178,11 +178,11 @@ async fn create_delete_rename() {
 async fn deleted_elsewhere() {
     let world = World::new();
     world.deliver("x", "A: b\r\n\r\nc\r\n").await;
-    let mut talks = [world.logged_in().await, world.logged_in().await];
-    talks[0].send("a SELECT x\r\n").await;
-    talks[0].take();
-    hold(&mut talks, "2C: b DELETE x\n2S: b OK ~\nC: c NOOP\nS: * BYE The selected mailbox was deleted").await;
-    assert_eq!(talks[0].step, Step::Close);
+    let mut clients = [world.logged_in().await, world.logged_in().await];
+    clients[0].send("a SELECT x\r\n").await;
+    clients[0].take();
+    play(&mut clients, "2C: b DELETE x\n2S: b OK ~\nC: c NOOP\nS: * BYE The selected mailbox was deleted").await;
+    assert_eq!(clients[0].step, Step::Close);
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn status() {
         C: e STATUS Sent (RECENT)
         S: * STATUS Sent (RECENT 0)
         S: e OK STATUS completed";
-    world.hold(script).await;
+    world.play(script).await;
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn select_and_examine() {
         S: m BAD ~
         2C: n UNSELECT
         2S: n OK UNSELECT completed";
-    world.hold(script).await;
+    world.play(script).await;
 }
 
 #[tokio::test]
@@ -282,5 +282,5 @@ async fn namespace_and_enable() {
         S: b OK ENABLE completed
         C: c ENABLE
         S: c BAD ~"#;
-    World::new().hold(script).await;
+    World::new().play(script).await;
 }

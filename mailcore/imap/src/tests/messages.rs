@@ -5,18 +5,18 @@ use super::*;
 const MESSAGE: &str = "Subject: x\r\n\r\nbody\r\n";
 
 /// A world with three messages, and its INBOX selected in both sessions.
-async fn selected(script: &str) -> [Talk; 2] {
+async fn selected(script: &str) -> [Client; 2] {
     let world = World::new();
     for _ in 0..3 {
         world.deliver("INBOX", MESSAGE).await;
     }
-    let mut talks = [world.logged_in().await, world.logged_in().await];
-    for talk in &mut talks {
-        talk.send("s SELECT INBOX\r\n").await;
-        assert!(talk.take().ends_with("s OK [READ-WRITE] SELECT completed\r\n"));
+    let mut clients = [world.logged_in().await, world.logged_in().await];
+    for client in &mut clients {
+        client.send("s SELECT INBOX\r\n").await;
+        assert!(client.take().ends_with("s OK [READ-WRITE] SELECT completed\r\n"));
     }
-    hold(&mut talks, script).await;
-    talks
+    play(&mut clients, script).await;
+    clients
 }
 
 #[tokio::test]
@@ -68,23 +68,23 @@ async fn append() {
         S: j BAD ~
         C: k NOOP
         S: k OK NOOP completed"#;
-    World::new().hold(script).await;
+    World::new().play(script).await;
 }
 
 /// RFC 5530 §3 OVERQUOTA; moving and deleting still work.
 #[tokio::test]
 async fn quota() {
     let world = World::new();
-    let mut talks = [world.logged_in().await];
+    let mut clients = [world.logged_in().await];
     let large = "x".repeat(18_000);
     for number in 1..=5 {
-        talks[0].send(format!("a APPEND INBOX {{18004+}}\r\n{large}\r\n\r\n\r\n")).await;
-        assert!(talks[0].take().contains(&format!(" {number}] APPEND completed")));
+        clients[0].send(format!("a APPEND INBOX {{18004+}}\r\n{large}\r\n\r\n\r\n")).await;
+        assert!(clients[0].take().contains(&format!(" {number}] APPEND completed")));
     }
-    talks[0].send(format!("a APPEND INBOX {{18000+}}\r\n{large}\r\n")).await;
-    assert_eq!(talks[0].take(), "a NO [OVERQUOTA] Over quota\r\n");
-    talks[0].send("b SELECT INBOX\r\n").await;
-    talks[0].take();
+    clients[0].send(format!("a APPEND INBOX {{18000+}}\r\n{large}\r\n")).await;
+    assert_eq!(clients[0].take(), "a NO [OVERQUOTA] Over quota\r\n");
+    clients[0].send("b SELECT INBOX\r\n").await;
+    clients[0].take();
     let script = "
         C: c COPY 1 Trash
         S: c NO [OVERQUOTA] Over quota
@@ -92,7 +92,7 @@ async fn quota() {
         S: * OK [COPYUID ~ 1 1] Moved
         S: * 1 EXPUNGE
         S: d OK Completed";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ const EXPUNGED: &str = r"
 /// RFC 2180 §4.1.2: NIL for what is gone, and no EXPUNGE (RFC 3501 §7.4.1).
 #[tokio::test]
 async fn fetch_of_the_expunged() {
-    let mut talks = selected(EXPUNGED).await;
+    let mut clients = selected(EXPUNGED).await;
     let script = r#"
         2C: h FETCH 1:3 (BODY.PEEK[TEXT])
         2S: * 1 FETCH (BODY[TEXT] {6}
@@ -203,51 +203,124 @@ async fn fetch_of_the_expunged() {
         2S: * 2 FETCH (UID 2 FLAGS (~) RFC822.SIZE 0 INTERNALDATE " 1-Jan-1970 00:00:00 +0000" ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) BODY[HEADER.FIELDS (To)] NIL BODY[] NIL)
         2S: i OK [EXPUNGEISSUED] FETCH completed
         2C: j FETCH 2 (BODY BODYSTRUCTURE RFC822.HEADER)
-        2S: * 2 FETCH (BODY ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) BODYSTRUCTURE ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL) RFC822.HEADER NIL)
+        2S: * 2 FETCH (BODY ("text" "plain" NIL NIL NIL "7bit" 0 0) BODYSTRUCTURE ("text" "plain" NIL NIL NIL "7bit" 0 0 NIL NIL NIL NIL) RFC822.HEADER NIL)
         2S: j OK [EXPUNGEISSUED] FETCH completed
         2C: k UID FETCH 2 (BODY.PEEK[TEXT])
         2S: * 2 EXPUNGE
         2S: k OK FETCH completed"#;
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
 }
 
 /// RFC 2180 §4.4.1: a number of which the message is gone refuses COPY and MOVE, and nothing is copied.
 #[tokio::test]
 async fn copy_of_the_expunged() {
     for command in ["COPY 1:3 Trash", "MOVE 1:3 Trash"] {
-        let mut talks = selected(EXPUNGED).await;
+        let mut clients = selected(EXPUNGED).await;
         let refused = format!("2C: h {command}\n2S: * 2 EXPUNGE\n2S: h NO [EXPUNGEISSUED] ~");
-        hold(&mut talks, &refused).await;
-        hold(&mut talks, "2C: c STATUS Trash (MESSAGES)\n2S: * STATUS Trash (MESSAGES 0)\n2S: c OK ~").await;
+        play(&mut clients, &refused).await;
+        play(&mut clients, "2C: c STATUS Trash (MESSAGES)\n2S: * STATUS Trash (MESSAGES 0)\n2S: c OK ~").await;
     }
     let by_uid = "2C: i UID COPY 1:3 Trash\n2S: * 2 EXPUNGE\n2S: i OK [COPYUID ~ 1,3 1:2] Completed\n";
-    hold(&mut selected(EXPUNGED).await, by_uid).await;
+    play(&mut selected(EXPUNGED).await, by_uid).await;
 }
 
-/// RFC 2180 §4.2.2: the others' flags are stored.
+/// RFC 2180 §4.2: the flags of the others are stored, and the client goes on with what it was answered of the one that is gone.
 #[tokio::test]
 async fn store_of_the_expunged() {
-    let mut talks = selected(EXPUNGED).await;
+    let mut clients = selected(EXPUNGED).await;
     let script = r"
         2C: h STORE 1:3 +FLAGS (\Flagged)
         2S: * 1 FETCH (FLAGS (\Flagged))
+        2S: * 2 FETCH (FLAGS (\Flagged))
         2S: * 3 FETCH (FLAGS (\Flagged))
-        2S: h NO [EXPUNGEISSUED] ~
-        2C: i STORE 2 +FLAGS.SILENT (\Flagged)
-        2S: i NO [EXPUNGEISSUED] ~
-        2C: j UID STORE 1:3 +FLAGS.SILENT (\Seen)
+        2S: h OK [EXPUNGEISSUED] ~
+        2C: i STORE 2 +FLAGS.SILENT (\Draft)
+        2S: i OK [EXPUNGEISSUED] ~
+        2C: j FETCH 2 (FLAGS)
+        2S: * 2 FETCH (FLAGS (\Flagged \Draft))
+        2S: j OK ~
+        2C: k UID STORE 1:3 +FLAGS.SILENT (\Seen)
         2S: * 2 EXPUNGE
-        2S: j OK STORE completed";
-    hold(&mut talks, script).await;
+        2S: k OK STORE completed";
+    play(&mut clients, script).await;
+}
+
+/// What is fetched is, octet for octet, what was appended; lines that end with LF alone are refused and not mended.
+#[tokio::test]
+async fn append_keeps_octets_or_refuses() {
+    let world = World::new();
+    let mut clients = [world.logged_in().await];
+    clients[0].send("a APPEND INBOX {10+}\r\nA: b\n\nc\r\nd\r\n").await;
+    play(&mut clients, "S: a NO [CANNOT] ~").await;
+    clients[0].send("b APPEND INBOX {10+}\r\nA: b\r\n\r\nc\r\r\n").await;
+    play(&mut clients, "S: b OK [APPENDUID ~ 1] ~").await;
+    clients[0].send("c EXAMINE INBOX\r\n").await;
+    clients[0].take();
+    clients[0].send("d FETCH 1 (BODY.PEEK[])\r\n").await;
+    assert!(clients[0].take().starts_with("* 1 FETCH (BODY[] {10}\r\nA: b\r\n\r\nc\r)\r\n"));
+}
+
+/// RFC 3501 §6.4.6: .SILENT leaves out what this client has changed, never what another one has. Each change reaches it once.
+#[tokio::test]
+async fn silent_store_hides_nothing_of_others() {
+    let world = World::new();
+    for _ in 0..3 {
+        world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    }
+    let script = r"
+        C: s SELECT INBOX
+        S: * FLAGS ~
+        S: * OK ~
+        S: * 3 EXISTS
+        S: * 3 RECENT
+        S: * OK [UNSEEN 1] ~
+        S: * OK [UIDVALIDITY ~
+        S: * OK [UIDNEXT 4] ~
+        S: s OK ~
+        2C: s SELECT INBOX
+        2S: * FLAGS ~
+        2S: * OK ~
+        2S: * 3 EXISTS
+        2S: * 0 RECENT
+        2S: * OK [UNSEEN 1] ~
+        2S: * OK [UIDVALIDITY ~
+        2S: * OK [UIDNEXT 4] ~
+        2S: s OK ~
+        2C: a STORE 1:2 +FLAGS.SILENT (\Seen Work)
+        2S: * FLAGS (~ Work)
+        2S: * OK [PERMANENTFLAGS ~
+        2S: a OK STORE completed
+        C: b STORE 1,3 +FLAGS.SILENT (\Flagged)
+        S: * FLAGS (~ Work)
+        S: * OK [PERMANENTFLAGS ~
+        S: * 1 FETCH (FLAGS (\Flagged \Seen Work \Recent))
+        S: * 2 FETCH (FLAGS (\Seen Work \Recent))
+        S: b OK STORE completed
+        C: c NOOP
+        S: c OK NOOP completed
+        2C: d UID STORE 3 -FLAGS.SILENT (\Flagged)
+        2S: * 1 FETCH (FLAGS (\Flagged \Seen Work))
+        2S: d OK STORE completed
+        # Both have changed it alike: nothing to report, but for the one that the other does not know of
+        C: e STORE 3 FLAGS.SILENT (\Draft)
+        S: e OK STORE completed
+        2C: f STORE 3 FLAGS.SILENT (\Draft)
+        2S: f OK STORE completed
+        C: g STORE 3 FLAGS (\Draft)
+        S: * 3 FETCH (FLAGS (\Draft \Recent))
+        S: g OK STORE completed
+        2C: h UID STORE 3 -FLAGS.SILENT (\Seen)
+        2S: h OK STORE completed";
+    world.play(script).await;
 }
 
 /// RFC 3501 §2.3.2: what one session was notified of is not recent in another, also while both stay.
 #[tokio::test]
 async fn recent_in_one_session() {
     let world = World::new();
-    let mut talks = [world.logged_in().await, world.logged_in().await];
-    talks[0].send("s SELECT INBOX\r\n").await;
-    talks[0].take();
+    let mut clients = [world.logged_in().await, world.logged_in().await];
+    clients[0].send("s SELECT INBOX\r\n").await;
+    clients[0].take();
     world.deliver("INBOX", MESSAGE).await;
     let script = r"
         2C: a STATUS INBOX (RECENT)
@@ -269,7 +342,7 @@ async fn recent_in_one_session() {
         2S: * OK [UIDVALIDITY ~
         2S: * OK [UIDNEXT 2] ~
         2S: d OK ~";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
     world.deliver("INBOX", MESSAGE).await;
     let script = r"
         2C: e NOOP
@@ -287,7 +360,7 @@ async fn recent_in_one_session() {
         S: * 1 FETCH (FLAGS (\Recent))
         S: * 2 FETCH (FLAGS ())
         S: h OK ~";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
     world.deliver("INBOX", MESSAGE).await;
     // EXAMINE takes nothing (§6.3.2).
     let script = r"
@@ -307,7 +380,7 @@ async fn recent_in_one_session() {
         C: k SEARCH RECENT
         S: * SEARCH 1 3
         S: k OK ~";
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
 }
 
 #[tokio::test]

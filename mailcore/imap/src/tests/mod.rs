@@ -71,7 +71,7 @@ impl World {
             store: Arc::new(MemoryStore::default()),
             literals: crate::LiteralBudget::new(std::env::temp_dir(), 250_000, MemoryBudget::default()),
             searches: crate::SearchTurns::new(1),
-            rosters: crate::Rosters::default(),
+            message_lists: crate::MessageLists::default(),
             recents: crate::Recents::default(),
         };
         Self { config: Arc::new(config) }
@@ -95,27 +95,27 @@ impl World {
         self.config.store.apply(batch).await.unwrap();
     }
 
-    pub(super) fn talk(&self) -> Talk {
-        Talk::new(self, "127.0.0.1:9999", Transport::Plain, true)
+    pub(super) fn client(&self) -> Client {
+        Client::new(self, "127.0.0.1:9999", Transport::Plain, true)
     }
 
     /// A session that has logged in.
-    pub(super) async fn logged_in(&self) -> Talk {
-        let mut talk = self.talk();
-        talk.send("login LOGIN zoe secret\r\n").await;
-        assert!(talk.take().ends_with("Logged in\r\n"));
-        talk
+    pub(super) async fn logged_in(&self) -> Client {
+        let mut client = self.client();
+        client.send("login LOGIN zoe secret\r\n").await;
+        assert!(client.take().ends_with("Logged in\r\n"));
+        client
     }
 
     /// Holds a conversation of one or two logged-in sessions.
-    pub(super) async fn hold(&self, script: &str) {
-        let mut talks = [self.logged_in().await, self.logged_in().await];
-        hold(&mut talks, script).await;
+    pub(super) async fn play(&self, script: &str) {
+        let mut clients = [self.logged_in().await, self.logged_in().await];
+        play(&mut clients, script).await;
     }
 }
 
 /// One session and its two directions.
-pub(super) struct Talk {
+pub(super) struct Client {
     pub(super) session: ImapSession,
     input: BytesMut,
     output: BytesMut,
@@ -124,7 +124,7 @@ pub(super) struct Talk {
     pub(super) step: Step,
 }
 
-impl Talk {
+impl Client {
     pub(super) fn new(world: &World, remote: &str, transport: Transport, tls_offered: bool) -> Self {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:143".parse().unwrap() };
         let mut session = ImapSession::new(world.config.clone(), peer, transport, tls_offered);
@@ -172,7 +172,7 @@ impl Talk {
 }
 
 /// Holds a conversation.
-pub(super) async fn hold(talks: &mut [Talk], script: &str) {
+pub(super) async fn play(clients: &mut [Client], script: &str) {
     for line in script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with("# ")) {
         let (who, line) = match line.strip_prefix('2') {
             Some(line) => (1, line),
@@ -182,22 +182,22 @@ pub(super) async fn hold(talks: &mut [Talk], script: &str) {
         let text = text.strip_prefix(' ').unwrap_or(text);
         match kind {
             "C" => {
-                for talk in talks.iter_mut() {
-                    assert_eq!(talk.next_line(), None, "received before {line:?} was sent, in\n{script}");
+                for client in clients.iter_mut() {
+                    assert_eq!(client.next_line(), None, "received before {line:?} was sent, in\n{script}");
                 }
-                talks[who].send(format!("{text}\r\n")).await;
+                clients[who].send(format!("{text}\r\n")).await;
             }
             "S" => {
-                let received = talks[who].next_line();
+                let received = clients[who].next_line();
                 let is_expected = received.as_deref().is_some_and(|received| like(text, received));
                 assert!(is_expected, "expected {text:?}\nreceived {received:?}\nin\n{script}");
             }
-            "E" => talks[who].happen().await,
+            "E" => clients[who].happen().await,
             other => panic!("{other}: C, S or E"),
         }
     }
-    for talk in talks {
-        assert_eq!(talk.next_line(), None, "received at the end of\n{script}");
+    for client in clients {
+        assert_eq!(client.next_line(), None, "received at the end of\n{script}");
     }
 }
 

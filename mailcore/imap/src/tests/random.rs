@@ -50,15 +50,15 @@ async fn feed(pieces: &[Vec<u8>]) {
     world
         .deliver("INBOX", "From: a@b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nd\r\n--c--\r\n")
         .await;
-    let mut talk = world.logged_in().await;
-    talk.send("s SELECT INBOX\r\n").await;
+    let mut client = world.logged_in().await;
+    client.send("s SELECT INBOX\r\n").await;
     for piece in pieces {
-        if talk.step == Step::Close {
+        if client.step == Step::Close {
             return;
         }
-        talk.send(piece).await;
-        assert!(talk.input.len() <= 64 * 1024);
-        talk.take();
+        client.send(piece).await;
+        assert!(client.input.len() <= 64 * 1024);
+        client.take();
     }
 }
 

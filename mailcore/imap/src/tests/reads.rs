@@ -121,9 +121,9 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
     for messages in [10, 100_000] {
         let (world, store) = world(without_quota());
         fill(&world, messages, MESSAGE).await;
-        let mut talk = world.logged_in().await;
-        talk.send("s SELECT INBOX\r\nt NOOP\r\n").await;
-        talk.take();
+        let mut client = world.logged_in().await;
+        client.send("s SELECT INBOX\r\nt NOOP\r\n").await;
+        client.take();
         assert_eq!(store.take(), (u64::from(messages), 0));
         let mut cost = Vec::new();
         for command in [
@@ -137,8 +137,8 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
             "COPY 3 Trash",
             "FETCH 2 BODY[]",
         ] {
-            talk.send(format!("c {command}\r\n")).await;
-            assert!(talk.take().contains("c OK "), "{command}");
+            client.send(format!("c {command}\r\n")).await;
+            assert!(client.take().contains("c OK "), "{command}");
             cost.push((command, store.take()));
         }
         costs.push(cost);
@@ -158,9 +158,9 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
 async fn columns_answer_without_bodies() {
     let (world, store) = world(without_quota());
     fill(&world, 20, MESSAGE).await;
-    let mut talk = world.logged_in().await;
-    talk.send("s SELECT INBOX\r\n").await;
-    talk.take();
+    let mut client = world.logged_in().await;
+    client.send("s SELECT INBOX\r\n").await;
+    client.take();
     for (command, bodies) in [
         ("FETCH 1:* (FLAGS ENVELOPE)", 0),
         ("FETCH 1:* (BODY BODYSTRUCTURE)", 0),
@@ -176,8 +176,8 @@ async fn columns_answer_without_bodies() {
         ("SEARCH 3 BODY body", 1),
     ] {
         store.take();
-        talk.send(format!("c {command}\r\n")).await;
-        assert!(talk.take().contains("c OK "), "{command}");
+        client.send(format!("c {command}\r\n")).await;
+        assert!(client.take().contains("c OK "), "{command}");
         assert_eq!(store.take().1, bodies, "{command}");
     }
 }
@@ -193,26 +193,26 @@ async fn bodies_are_streamed() {
     let message = [&head[..], &part, b"\r\n--b\r\n\r\n", &part, b"\r\n--b--\r\n"].concat();
     world.deliver("INBOX", std::str::from_utf8(&message).unwrap()).await;
     for item in ["BODY.PEEK[]", "BODY.PEEK[1]", "BODY.PEEK[TEXT]", "BODY.PEEK[]<1000.30000000>", "RFC822"] {
-        let mut talk = world.logged_in().await;
-        talk.send("s EXAMINE INBOX\r\n").await;
-        talk.take();
+        let mut client = world.logged_in().await;
+        client.send("s EXAMINE INBOX\r\n").await;
+        client.take();
         store.octets_at_once.store(0, Ordering::SeqCst);
         let mut sink = Slow { taken: 0, most: 3, largest: 0 };
         let mut input = BytesMut::from(format!("f FETCH 1 {item}\r\n").as_bytes());
         let mut buffer = BytesMut::new();
         let mut out = Output::new(&mut buffer, &mut sink);
-        let step = tokio::time::timeout(Duration::ZERO, talk.session.step(&mut input, &mut out)).await;
+        let step = tokio::time::timeout(Duration::ZERO, client.session.step(&mut input, &mut out)).await;
         assert!(step.is_err(), "{item}: the client has not read it all");
         let most = store.octets_at_once.load(Ordering::SeqCst);
         assert!(most <= 128 * 1024 && sink.largest <= 256 * 1024, "{item}: {most} {}", sink.largest);
         assert!(store.take().1 <= 4, "{item}: no more is read than the client takes");
     }
     // Those that read get it octet for octet.
-    let mut talk = world.logged_in().await;
-    talk.send("s EXAMINE INBOX\r\n").await;
-    talk.take();
-    talk.send("f FETCH 1 (BODY.PEEK[2] BODY.PEEK[])\r\n").await;
-    let received = talk.take();
+    let mut client = world.logged_in().await;
+    client.send("s EXAMINE INBOX\r\n").await;
+    client.take();
+    client.send("f FETCH 1 (BODY.PEEK[2] BODY.PEEK[])\r\n").await;
+    let received = client.take();
     let (of_part, rest) = received.split_once(" BODY[] ").unwrap();
     assert_eq!(of_part, format!("* 1 FETCH (BODY[2] {{{}}}\r\n{}", part.len(), std::str::from_utf8(&part).unwrap()));
     assert_eq!(
@@ -238,9 +238,9 @@ async fn bodies_are_searched_in_pieces() {
     );
     world.deliver("INBOX", &message).await;
     world.deliver("INBOX", "Subject: small\r\n\r\nneedle three\r\n").await;
-    let mut talk = world.logged_in().await;
-    talk.send("s EXAMINE INBOX\r\n").await;
-    talk.take();
+    let mut client = world.logged_in().await;
+    client.send("s EXAMINE INBOX\r\n").await;
+    client.take();
     store.octets_at_once.store(0, Ordering::SeqCst);
     for (keys, expect) in [
         ("BODY \"needle one\"", " 1"),
@@ -254,21 +254,21 @@ async fn bodies_are_searched_in_pieces() {
         ("NOT BODY 0123456789", " 2"),
         ("BODY none", ""),
     ] {
-        talk.send(format!("f SEARCH {keys}\r\n")).await;
+        client.send(format!("f SEARCH {keys}\r\n")).await;
         let expect = format!("* SEARCH{expect}\r\nf OK SEARCH completed\r\n");
-        assert_eq!(talk.take(), expect, "{keys}");
+        assert_eq!(client.take(), expect, "{keys}");
     }
     let most = store.octets_at_once.load(Ordering::SeqCst);
     assert!(most <= 128 * 1024, "{most}");
     store.take();
-    talk.send("f SEARCH 1 BODY xxx\r\n").await;
-    assert_eq!(talk.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
+    client.send("f SEARCH 1 BODY xxx\r\n").await;
+    assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
     let reads = store.take().1;
     assert!(reads <= 4, "what follows the text that was found is not read: {reads}");
     // Without its structure, a message is read whole once to find its parts.
     store.has_no_columns.store(true, Ordering::SeqCst);
-    talk.send("f SEARCH BODY \"needle one\"\r\n").await;
-    assert_eq!(talk.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
+    client.send("f SEARCH BODY \"needle one\"\r\n").await;
+    assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
     assert_eq!(store.octets_at_once.load(Ordering::SeqCst), message.len() as u64);
 }
 

@@ -5,7 +5,7 @@ use provost_store::{Flag, Keyword};
 use super::*;
 
 /// Four messages, INBOX selected; 2 and later are not `\Recent`... all are in the first session that selects them.
-async fn talk() -> Talk {
+async fn client() -> Client {
     let world = World::new();
     let messages = [
         (
@@ -15,7 +15,7 @@ async fn talk() -> Talk {
             None,
         ),
         (
-            "From: Bob <bob@x>\r\nCc: ann@x\r\nSubject: second\r\nX-Spam:\r\n\r\nBODY two needle\r\n",
+            "From: \"Bob \\\"Bo\\\" B\" <bob@x>\r\nCc: ann@x\r\nSubject: second\r\nX-Spam:\r\n\r\nBODY two needle\r\n",
             "2-Feb-2026",
             &[Flag::Deleted, Flag::Draft],
             Some("Work"),
@@ -41,15 +41,15 @@ async fn talk() -> Talk {
         let mailbox = MailboxName::inbox();
         world.apply(Op::Append { mailbox, create: false, body: body.into(), flags, internal_date }).await;
     }
-    let mut talk = world.logged_in().await;
-    talk.send("s SELECT INBOX\r\n").await;
-    talk.take();
-    talk
+    let mut client = world.logged_in().await;
+    client.send("s SELECT INBOX\r\n").await;
+    client.take();
+    client
 }
 
 #[tokio::test]
 async fn keys() {
-    let mut talk = talk().await;
+    let mut client = client().await;
     for (keys, expect) in [
         ("ALL", "1 2 3 4"),
         ("SEEN", "1"),
@@ -77,6 +77,7 @@ async fn keys() {
         ("SMALLER 120", "2"),
         ("FROM ann", "1"),
         ("FROM ANN@X", "1"),
+        (r#"FROM "bob \"bo\" b""#, "2"),
         ("TO zoe", "1"),
         ("CC ann", "2"),
         ("BCC dora", "3"),
@@ -105,17 +106,17 @@ async fn keys() {
         ("UNSEEN BODY needle FROM bob", "2"),
         ("OR OR FROM ann FROM bob FROM carl", "1 2 3"),
     ] {
-        talk.send(format!("f SEARCH {keys}\r\n")).await;
+        client.send(format!("f SEARCH {keys}\r\n")).await;
         let expect = if expect.is_empty() { String::new() } else { format!(" {expect}") };
-        assert_eq!(talk.take(), format!("* SEARCH{expect}\r\nf OK SEARCH completed\r\n"), "{keys}");
+        assert_eq!(client.take(), format!("* SEARCH{expect}\r\nf OK SEARCH completed\r\n"), "{keys}");
     }
 }
 
 #[tokio::test]
 async fn refusals() {
-    let mut talk = talk().await;
-    talk.send("f SEARCH CHARSET KOI8-R SUBJECT x\r\n").await;
-    assert_eq!(talk.take(), "f NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset\r\n");
+    let mut client = client().await;
+    client.send("f SEARCH CHARSET KOI8-R SUBJECT x\r\n").await;
+    assert_eq!(client.take(), "f NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset\r\n");
     let deep = format!("{}SEEN", "NOT ".repeat(200));
     let parentheses = format!("{}SEEN{}", "(".repeat(200), ")".repeat(200));
     let many = "SEEN ".repeat(1_100);
@@ -140,8 +141,8 @@ async fn refusals() {
         &parentheses,
         &many,
     ] {
-        talk.send(format!("f SEARCH {keys}\r\n")).await;
-        let told = talk.take();
+        client.send(format!("f SEARCH {keys}\r\n")).await;
+        let told = client.take();
         assert!(told.starts_with("f BAD "), "{keys}: {told}");
     }
 }
@@ -162,5 +163,5 @@ async fn extended() {
         C: d UID SEARCH 2:3
         S: * SEARCH 2 3
         S: d OK SEARCH completed"#;
-    hold(&mut [talk().await], script).await;
+    play(&mut [client().await], script).await;
 }

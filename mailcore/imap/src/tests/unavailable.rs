@@ -93,16 +93,53 @@ impl MessageStore for Cable {
     }
 }
 
-async fn pulled(state: u8, script: &str) {
+/// A session with INBOX selected, one message in it.
+async fn on_cable() -> (World, Arc<Cable>, [Client; 1]) {
     let mut world = World::new();
     let cable = Arc::new(Cable { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
     world.config = Arc::new(ImapConfig { store: cable.clone(), ..(*world.config).clone() });
     world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
-    let mut talks = [world.logged_in().await];
-    talks[0].send("s SELECT INBOX\r\n").await;
-    talks[0].take();
+    let mut clients = [world.logged_in().await];
+    clients[0].send("s SELECT INBOX\r\n").await;
+    clients[0].take();
+    (world, cable, clients)
+}
+
+async fn pulled(state: u8, script: &str) {
+    let (_world, cable, mut clients) = on_cable().await;
     cable.state.store(state, Ordering::SeqCst);
-    hold(&mut talks, script).await;
+    play(&mut clients, script).await;
+}
+
+/// A notice whose changes cannot be read is not used up: the client hears of them when the store answers again, without another
+/// notice, and the store is not asked without pause meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_idle_notice_survives_a_failed_read() {
+    let (world, cable, mut clients) = on_cable().await;
+    play(&mut clients, "C: a IDLE\nS: + idling").await;
+    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    cable.state.store(DOWN, Ordering::SeqCst);
+    let begin = tokio::time::Instant::now();
+    for _ in 0..10 {
+        play(&mut clients, "E:").await;
+    }
+    assert!(begin.elapsed() >= Duration::from_secs(9), "{:?}", begin.elapsed());
+    cable.state.store(UP, Ordering::SeqCst);
+    play(&mut clients, "E:\nS: * 2 EXISTS\nS: * 2 RECENT\nC: DONE\nS: a OK ~").await;
+    let more = tokio::time::timeout(Duration::from_secs(60), clients[0].session.event());
+    assert!(more.await.is_err(), "an event without news");
+}
+
+/// The same between two commands: the next one reports what the one before could not read.
+#[tokio::test]
+async fn a_failed_look_is_made_up_for() {
+    let (world, cable, mut clients) = on_cable().await;
+    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    cable.state.store(DOWN, Ordering::SeqCst);
+    play(&mut clients, "C: a FETCH 1 (UID)\nS: * 1 FETCH (UID 1)\nS: a OK ~").await;
+    cable.state.store(UP, Ordering::SeqCst);
+    let script = "C: b FETCH 1 (UID)\nS: * 1 FETCH (UID 1)\nS: * 2 EXISTS\nS: * 2 RECENT\nS: b OK ~";
+    play(&mut clients, script).await;
 }
 
 #[tokio::test]
@@ -149,7 +186,11 @@ async fn damaged_bodies() {
         S: a NO [CORRUPTION] ~
         C: b SEARCH BODY c
         S: * SEARCH
-        S: b OK SEARCH completed";
+        S: b OK SEARCH completed
+        # The message is marked as seen before its text is read: the client is sent the flag, whatever becomes of the text
+        C: c FETCH 1 (BODY[])
+        S: * 1 FETCH (FLAGS (\Seen \Recent))
+        S: c NO [CORRUPTION] ~";
     pulled(DAMAGED, script).await;
 }
 
@@ -173,5 +214,5 @@ async fn directory_down() {
     let unverifiable = Person { passwords: Vec::new(), ..person(PersonState::Active) };
     let view = View::fixed(vec![unverifiable]);
     world.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
-    hold(&mut [world.talk()], "C: a LOGIN zoe secret\nS: a NO [UNAVAILABLE] ~").await;
+    play(&mut [world.client()], "C: a LOGIN zoe secret\nS: a NO [UNAVAILABLE] ~").await;
 }

@@ -368,8 +368,45 @@ async fn quit_frees_the_maildrop_at_once() {
     drop(first);
 }
 
-/// RFC 1939 §4: one session at a time; RFC 2449 §8.1.1: [IN-USE].
+/// The deletions are done when QUIT is answered, and the next login sees the maildrop without them: again and again, with the session
+/// before still there, and also when its connection is gone before the answer was read.
 #[tokio::test]
+async fn login_after_login() {
+    let world = World::new();
+    for turn in 0..100 {
+        world.deliver(&[ONE, TWO]).await;
+        let mut first = logged_in(&world).await;
+        first.play("C: STAT\nS: +OK 2 69\nC: DELE 1\nS: +OK marked\nC: DELE 2\nS: +OK marked").await;
+        if turn % 2 == 0 {
+            first.send(b"QUIT\r\n").await;
+        } else {
+            // A lost connection deletes nothing (RFC 1939 §6), and frees the maildrop too.
+            drop(first);
+            first = logged_in(&world).await;
+            first
+                .play("C: STAT\nS: +OK 2 69\nC: DELE 1\nS: +OK marked\nC: DELE 2\nS: +OK marked\nC: QUIT\nS: +OK bye")
+                .await;
+        }
+        let mut second = logged_in(&world).await;
+        second.play("C: STAT\nS: +OK 0 0").await;
+        drop((first, second));
+    }
+}
+
+/// A login waits a moment for a session whose end is on its way.
+#[tokio::test(start_paused = true)]
+async fn a_login_waits_for_the_end_of_another_session() {
+    let world = World::new();
+    let first = logged_in(&world).await;
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        drop(first);
+    };
+    tokio::join!(logged_in(&world), end);
+}
+
+/// RFC 1939 §4: one session at a time; RFC 2449 §8.1.1: [IN-USE].
+#[tokio::test(start_paused = true)]
 async fn one_session_at_a_time() {
     let world = World::new();
     let first = logged_in(&world).await;

@@ -1,16 +1,19 @@
 //! The response for a message that another session has expunged.
 //!
-//! RFC 2180 §4.1.2: the client has not been told of the expunge, and may not be told during FETCH. It gets what is known of
+//! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets what is known of
 //! the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the server.
 
-use provost_message::{ImapEnvelope, Part};
+use provost_message::ImapEnvelope;
 
 use crate::codec::command::{FetchItem, Section};
 use crate::codec::date;
 use crate::codec::envelope::envelope;
-use crate::codec::structure::{Detail, structure};
 
 use super::item::{Described, label};
+
+/// `body-fields` of a text without parameters and octets: other servers send just these words for a message that is gone, and clients
+/// that keep the structure of messages know them as none.
+const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
 /// `* 2 FETCH (...)` of a message of which only flags and UID are known.
 pub(super) fn response(index: usize, items: &[FetchItem], described: &Described) -> Vec<u8> {
@@ -39,14 +42,8 @@ fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &Described) {
             wire.extend_from_slice(b"ENVELOPE ");
             return envelope(wire, &ImapEnvelope::default());
         }
-        FetchItem::Body => {
-            wire.extend_from_slice(b"BODY ");
-            return structure(wire, &Part::of(b""), Detail::Basic);
-        }
-        FetchItem::BodyStructure => {
-            wire.extend_from_slice(b"BODYSTRUCTURE ");
-            return structure(wire, &Part::of(b""), Detail::Extended);
-        }
+        FetchItem::Body => format!("BODY ({NO_BODY})"),
+        FetchItem::BodyStructure => format!("BODYSTRUCTURE ({NO_BODY} NIL NIL NIL NIL)"),
     };
     wire.extend_from_slice(text.as_bytes());
 }

@@ -10,7 +10,7 @@ use crate::codec::command::{FetchItem, Partial, Section, SectionText};
 use crate::codec::envelope::envelope;
 use crate::codec::structure::{Detail, structure};
 use crate::codec::{date, encode};
-use crate::roster::Message;
+use crate::message_list::Message;
 use crate::section::{Located, locate, partial_range, select};
 use crate::source::Source;
 

@@ -53,19 +53,19 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// RFC 3501 §6.4.4: an empty text matches any message that has the field. `None` when it cannot be said yet.
+    /// RFC 3501 §6.4.4: an empty text matches any message that has the field. `None` when more must be read first.
     pub(super) fn field_has(&self, name: &str, wanted: &str) -> Option<bool> {
         let mut named = fields(self.section_with(name)?).filter(|field| field.is(name));
         Some(named.any(|field| wanted.is_empty() || field_text(&field).contains(wanted)))
     }
 
-    /// The date in the message, `Some(None)` when it has none. `None` when it cannot be said yet.
+    /// The date in the message, `Some(None)` when it has none. `None` when more must be read first.
     pub(super) fn sent(&self) -> Option<Option<SentDate>> {
         let field = fields(self.section_with("Date")?).find(|field| field.is("Date"));
         Some(field.and_then(|field| SentDate::parse(&field.unfolded())))
     }
 
-    /// Whether the header has the text. `None` when it cannot be said yet.
+    /// Whether the header has the text. `None` when more must be read first.
     pub(super) fn header_has(&self, wanted: &str) -> Option<bool> {
         match self {
             Self::Nothing | Self::Kept(_) => None,
@@ -75,7 +75,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Whether the body has the text. `None` when it cannot be said yet.
+    /// Whether the body has the text. `None` when more must be read first.
     pub(super) fn body_has(&self, wanted: &str) -> Option<bool> {
         let Self::Searched { body, .. } = self else { return None };
         body.get(wanted).copied()

@@ -8,7 +8,7 @@ use crate::codec::command::{Compare, SearchKey};
 use crate::codec::date;
 use crate::codec::sequence::{self, Ranges};
 use crate::mailbox::Selected;
-use crate::roster::Message;
+use crate::message_list::Message;
 
 use super::content::Content;
 
@@ -71,7 +71,7 @@ impl<'a> Resolved<'a> {
         }
     }
 
-    /// `None`: it cannot be said from what was read so far.
+    /// Whether the message matches; `None` when more of it must be read first.
     pub(super) fn test(&self, subject: &Subject, content: &Content<'_>) -> Option<bool> {
         match self {
             Self::Leaf(key) => leaf(key, subject, content),

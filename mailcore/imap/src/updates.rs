@@ -11,13 +11,13 @@ use crate::mailbox::{Expunges, Selected};
 
 /// How the end of a command looks at the store.
 #[derive(Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct Refresh {
     /// Also without a notice: the client asks for news, or the command made some.
     always: bool,
     expunges: Expunges,
 }
 
-impl Look {
+impl Refresh {
     /// In any case.
     pub(crate) fn now(expunges: Expunges) -> Self {
         Self { always: true, expunges }
@@ -35,11 +35,11 @@ impl Look {
             Command::Store(store) => store.messages.numbers,
             Command::Search(search) => search.numbers,
             Command::Noop | Command::Check | Command::Expunge { .. } | Command::Copy { .. } | Command::Append(_) => {
-                return Self::now(Expunges::Told);
+                return Self::now(Expunges::Reported);
             }
-            _ => return Self::hinted(Expunges::Told),
+            _ => return Self::hinted(Expunges::Reported),
         };
-        Self::hinted(if numbers == Numbers::Uid { Expunges::Told } else { Expunges::Held })
+        Self::hinted(if numbers == Numbers::Uid { Expunges::Reported } else { Expunges::Held })
     }
 }
 
@@ -51,29 +51,31 @@ pub(crate) async fn report(
     config: &ImapConfig,
     account: &mut Account,
     selected: &mut Selected,
-    look: Look,
+    look: Refresh,
     out: &mut Output<'_>,
 ) -> Result<(), MailboxGone> {
-    let has_news = account.notices.has_changed().unwrap_or(true);
-    let is_due = look.expunges == Expunges::Told && selected.has_untold();
+    let has_news = account.is_overdue || account.notices.has_changed().unwrap_or(true);
+    let is_due = look.expunges == Expunges::Reported && selected.has_unreported();
     if !(look.always || has_news || is_due) {
         return Ok(());
     }
     account.notices.borrow_and_update();
     let which = Which::ChangedSince(selected.modseq);
-    match config.store.read(account.id, selected.id, which, Columns::NONE, None).await {
+    let read = config.store.read(account.id, selected.id, which, Columns::NONE, None).await;
+    // The next look begins at the same modseq, so that nothing is lost. It must come without another notice.
+    account.is_overdue = read.is_err();
+    match read {
         Ok(changes) => {
             let first_recent = selected.access.first_recent(&config.recents, account.id, &changes.info);
             out.put(selected.sync(&changes, look.expunges, first_recent));
-            if !selected.has_untold() {
+            if !selected.has_unreported() {
                 let modseq = selected.modseq;
-                config.rosters.share(account.id, &changes.info, modseq, &mut selected.messages);
+                config.message_lists.share(account.id, &changes.info, modseq, &mut selected.messages);
             }
             Ok(())
         }
         Err(StoreError::Gone) => Err(MailboxGone),
         Err(error) => {
-            // The next look begins at the same modseq: nothing is lost.
             tracing::warn!(%error, account = %account.name, "changes cannot be read");
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! What a session keeps of each message of its mailbox: eight octets.
 //!
-//! A session may listen for hours with thousands of messages selected. What the client was told (UID and flags) must be
-//! kept; what never changes (size, date, body) is read from the store when a command asks for it. A roster is made of
+//! A session may listen for hours with thousands of messages selected. What was reported to the client (UID and flags) must be
+//! kept; what never changes (size, date, body) is read from the store when a command asks for it. A message list is made of
 //! blocks that are shared until they differ: a clone costs next to nothing, and a change copies one block.
 
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use provost_store::{Flag, Flags, Keyword, MessageMeta, Rows, Uid};
 
-/// In the order of their bits.
+/// System flags in the order of their bits.
 const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
 /// Keywords of a mailbox that have a bit of their own; the store allows more, which are kept beside.
 const KEYWORD_BITS: usize = 26;
-/// Keywords without a bit are among this message's flags: they stand in `Roster::beside`.
+/// Keywords without a bit are among this message's flags: they stand in `MessageList::beside`.
 const BESIDE: u32 = 1 << 31;
 /// Messages in one block: 4 KiB, what a change of one message copies.
 const BLOCK_MESSAGES: usize = 512;
@@ -26,7 +26,7 @@ struct Known {
     flags: u32,
 }
 
-/// One message, put together for a command.
+/// One message with its flags unpacked.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) uid: Uid,
@@ -35,7 +35,7 @@ pub(crate) struct Message {
 
 /// Messages in ascending UID; the client's number is the index + 1.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Roster {
+pub(crate) struct MessageList {
     /// All full but the last one, which is not empty.
     blocks: Vec<Arc<Vec<Known>>>,
     /// Keywords that were met, in that order: the first ones have bits.
@@ -44,9 +44,9 @@ pub(crate) struct Roster {
     beside: Arc<BTreeMap<Uid, Flags>>,
 }
 
-impl Roster {
-    /// Takes over what a read of the mailbox found: what is new, what has other flags, what is gone. Over an empty roster and
-    /// all messages: the whole mailbox.
+impl MessageList {
+    /// Takes over what a read of the mailbox found: what is new, what has other flags, what is gone. An empty list that takes a read of
+    /// all messages is the whole mailbox.
     pub(crate) fn take(&mut self, rows: &Rows) {
         for row in &rows.rows {
             match self.index_of(row.meta.uid) {
@@ -57,7 +57,7 @@ impl Roster {
         self.remove(&rows.expunged, |_| {});
     }
 
-    /// How many there are.
+    /// How many messages there are.
     pub(crate) fn len(&self) -> usize {
         let last = self.blocks.last().map_or(0, |block| block.len());
         self.blocks.len().saturating_sub(1) * BLOCK_MESSAGES + last
@@ -71,17 +71,17 @@ impl Roster {
         Arc::make_mut(self.blocks.get_mut(index / BLOCK_MESSAGES)?).get_mut(index % BLOCK_MESSAGES)
     }
 
-    /// The UID at an index.
+    /// The UID of the message at an index.
     pub(crate) fn uid(&self, index: usize) -> Option<Uid> {
         self.known(index).map(|known| known.uid)
     }
 
-    /// The last UID.
+    /// The UID of the last message.
     pub(crate) fn last_uid(&self) -> Option<Uid> {
         self.blocks.last().and_then(|block| block.last()).map(|known| known.uid)
     }
 
-    /// Where a message stands.
+    /// The index of a message; `None` when it is not there.
     pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
         let at = self.count_while(|known| known.uid < uid);
         (self.uid(at) == Some(uid)).then_some(at)
@@ -97,7 +97,7 @@ impl Roster {
         self.count_while(|known| known.uid.get() <= uid)
     }
 
-    /// How many of the first messages are so; for questions that no later message answers with yes again.
+    /// How many messages at the beginning satisfy a condition that holds up to some message and for none after it.
     fn count_while(&self, is_so: impl Fn(&Known) -> bool) -> usize {
         let full = self.blocks.partition_point(|block| block.last().is_some_and(&is_so));
         let within = self.blocks.get(full).map_or(0, |block| block.partition_point(is_so));
@@ -121,7 +121,7 @@ impl Roster {
         self.known(index).is_some_and(|known| known.flags & system_bit(flag) != 0)
     }
 
-    /// Keywords that were met.
+    /// The keywords that some message has or had, in the order in which they were met.
     pub(crate) fn keywords(&self) -> &[Keyword] {
         &self.keywords
     }
@@ -243,10 +243,10 @@ mod tests {
         MessageMeta { uid: uid(number), modseq, flags, internal_date: 7, octets: 9, body }
     }
 
-    fn roster(messages: impl IntoIterator<Item = MessageMeta>) -> Roster {
-        let mut roster = Roster::default();
-        messages.into_iter().for_each(|message| roster.push(&message));
-        roster
+    fn message_list(messages: impl IntoIterator<Item = MessageMeta>) -> MessageList {
+        let mut message_list = MessageList::default();
+        messages.into_iter().for_each(|message| message_list.push(&message));
+        message_list
     }
 
     /// Message `number` of a mailbox with 40 keywords: more than have bits.
@@ -265,35 +265,36 @@ mod tests {
 
     #[test]
     fn gives_back_what_it_took() {
-        let mut roster = roster((1..=2_000).map(|number| meta(number, flags(number))));
-        roster.push(&meta(5, Flags::none()));
-        assert_eq!(roster.len(), 2_000);
+        let mut message_list = message_list((1..=2_000).map(|number| meta(number, flags(number))));
+        message_list.push(&meta(5, Flags::none()));
+        assert_eq!(message_list.len(), 2_000);
         let same = |one: &Flags, other: &Flags| {
             one.system().eq(other.system())
                 && one.keywords().len() == other.keywords().len()
                 && one.keywords().iter().all(|keyword| other.has_keyword(keyword.as_str()))
         };
         for number in 1..=2_000 {
-            let message = roster.message(number as usize - 1).unwrap();
+            let message = message_list.message(number as usize - 1).unwrap();
             assert!(same(&message.flags, &flags(number)), "{number}: {:?}", message.flags);
-            assert_eq!(roster.index_of(message.uid), Some(number as usize - 1));
+            assert_eq!(message_list.index_of(message.uid), Some(number as usize - 1));
         }
-        assert!(roster.set_flags(38, &Flags::none()) && !roster.set_flags(38, &Flags::none()));
-        assert!(roster.set_flags(38, &flags(39)) && !roster.set_flags(38, &flags(39)));
-        assert!(roster.set_flags(0, &flags(2)) && roster.has(0, Flag::Flagged));
+        assert!(message_list.set_flags(38, &Flags::none()) && !message_list.set_flags(38, &Flags::none()));
+        assert!(message_list.set_flags(38, &flags(39)) && !message_list.set_flags(38, &flags(39)));
+        assert!(message_list.set_flags(0, &flags(2)) && message_list.has(0, Flag::Flagged));
         let mut reported = Vec::new();
-        roster.remove(&[uid(1), uid(3), uid(2_000)], |number| reported.push(number));
-        assert_eq!((reported, roster.len()), (vec![1, 2, 1_998], 1_997));
+        message_list.remove(&[uid(1), uid(3), uid(2_000)], |number| reported.push(number));
+        assert_eq!((reported, message_list.len()), (vec![1, 2, 1_998], 1_997));
     }
 
     /// Against a plain list: numbers, look-ups and removals over several blocks.
     #[test]
     fn counts_like_a_list() {
-        let mut roster = roster((1..=3_000).map(|number| meta(2 * number, Flags::none())));
+        let mut message_list = message_list((1..=3_000).map(|number| meta(2 * number, Flags::none())));
         let mut list: Vec<u32> = (1..=3_000).map(|number| 2 * number).collect();
         for gone in [vec![2, 4, 6_000], (1_000..2_400).collect(), vec![3], vec![5_998]] {
             let mut numbers = Vec::new();
-            roster.remove(&gone.iter().map(|number| uid(*number)).collect::<Vec<_>>(), |number| numbers.push(number));
+            message_list
+                .remove(&gone.iter().map(|number| uid(*number)).collect::<Vec<_>>(), |number| numbers.push(number));
             let mut expect = Vec::new();
             for one in gone {
                 if let Ok(at) = list.binary_search(&one) {
@@ -302,11 +303,11 @@ mod tests {
                 }
             }
             assert_eq!(numbers, expect);
-            assert_eq!(roster.len(), list.len());
+            assert_eq!(message_list.len(), list.len());
             for number in [1, 2, 5, 1_023, 1_024, 1_025, 3_000, 5_999, 6_001] {
-                assert_eq!(roster.count_below(number), list.partition_point(|one| *one < number));
-                assert_eq!(roster.count_up_to(number), list.partition_point(|one| *one <= number));
-                assert_eq!(roster.index_of(uid(number)), list.binary_search(&number).ok());
+                assert_eq!(message_list.count_below(number), list.partition_point(|one| *one < number));
+                assert_eq!(message_list.count_up_to(number), list.partition_point(|one| *one <= number));
+                assert_eq!(message_list.index_of(uid(number)), list.binary_search(&number).ok());
             }
         }
     }
@@ -314,7 +315,7 @@ mod tests {
     /// Sessions with the same mailbox share what does not differ.
     #[test]
     fn a_change_copies_one_block() {
-        let first = roster((1..=100_000).map(|number| meta(number, Flags::none())));
+        let first = message_list((1..=100_000).map(|number| meta(number, Flags::none())));
         let mut second = first.clone();
         assert!(second.set_flags(70_000, &flags(2)));
         let pairs = first.blocks.iter().zip(&second.blocks);

@@ -1,0 +1,68 @@
+//! POP3 sessions that follow one another without a pause: the maildrop is free when the one before has ended, however it ended.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use provost_tests::{Line, Node, Options, Person, Port, mail};
+
+/// Logins one after another, of each kind.
+const TURNS: usize = 60;
+
+/// How the session before a login ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// QUIT, its answer read, the connection left open.
+    Quit,
+    /// QUIT, and the connection is closed before the answer is read.
+    QuitUnread,
+    /// The connection is closed without QUIT: nothing is deleted (RFC 1939 §6).
+    HangUp,
+}
+
+fn logged_in(node: &Node, person: &Person) -> Line {
+    let mut line = Line::open(node.address(Port::Pop3)).unwrap();
+    line.until(&["+OK"]).unwrap();
+    line.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
+    line.say(&format!("PASS {}", person.password())).unwrap();
+    let answer = line.next().unwrap().unwrap();
+    assert!(answer.starts_with("+OK"), "{answer}");
+    line
+}
+
+fn messages(line: &mut Line) -> usize {
+    line.say("STAT").unwrap();
+    let answer = line.next().unwrap().unwrap();
+    answer.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[test]
+fn a_login_after_the_end_of_another_session() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let person = Person::of(1);
+    for turn in 0..TURNS {
+        for end in [End::Quit, End::QuitUnread, End::HangUp] {
+            let text = format!("Subject: {turn}\r\n\r\n{end:?}\r\n");
+            mail::send(node.address(Port::Lmtp), None, "a@example.net", &[&person.mail()], &text).unwrap();
+            let mut before = logged_in(&node, &person);
+            let count = messages(&mut before);
+            before.ask(&format!("DELE {count}"), &["+OK"]).unwrap();
+            let (before, left) = match end {
+                End::Quit => {
+                    before.ask("QUIT", &["+OK"]).unwrap();
+                    (Some(before), count - 1)
+                }
+                End::QuitUnread => {
+                    before.say("QUIT").unwrap();
+                    before.hang_up();
+                    (None, count - 1)
+                }
+                End::HangUp => {
+                    before.hang_up();
+                    (None, count)
+                }
+            };
+            let mut after = logged_in(&node, &person);
+            assert_eq!(messages(&mut after), left, "{turn} {end:?}");
+            after.ask("QUIT", &["+OK"]).unwrap();
+            drop(before);
+        }
+    }
+}
