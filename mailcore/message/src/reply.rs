@@ -66,7 +66,7 @@ impl AutoReply<'_> {
     }
 }
 
-/// Returns the identifiers of a Message-ID, In-AutoReply-To or References field, without brackets (RFC 5322 §3.6.4). Text
+/// Returns the identifiers of a Message-ID, In-Reply-To or References field, without brackets (RFC 5322 §3.6.4). Text
 /// without any brackets is taken as one identifier. Malformed identifiers are dropped.
 fn identifiers(field: &str) -> Vec<&str> {
     let is_identifier = |id: &&str| {
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(headers.decoded("Subject").as_deref(), Some("Absente jusqu'à vendredi"));
         assert_eq!(headers.decoded("From").as_deref(), Some("Zoé Tremblay <zoe.tremblay@example.edu>"));
         assert_eq!(headers.get("To").as_deref(), Some("<\"a b\"@example.org>"));
-        assert_eq!(headers.get("In-AutoReply-To").as_deref(), Some("<1@x>"));
+        assert_eq!(headers.get("In-Reply-To").as_deref(), Some("<1@x>"));
         assert_eq!(headers.get("References").as_deref(), Some("<0@x> <1@x>"));
         assert_eq!(headers.get("Date").as_deref(), Some("Tue, 14 Nov 2023 22:13:20 +0000"));
         assert_eq!(headers.get("Message-ID"), Some(format!("<6553f100.{}@mx.example.edu>", "0".repeat(32))));
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_message_without_identifier_is_answered_without_reference() {
         let message = reply("s", "t", None, Some("<0@x>"));
-        assert_eq!(Headers::of(&message).get("In-AutoReply-To"), None);
+        assert_eq!(Headers::of(&message).get("In-Reply-To"), None);
         assert_eq!(Headers::of(&message).get("References"), None);
     }
 
