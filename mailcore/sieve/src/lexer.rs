@@ -5,7 +5,7 @@ use crate::SieveError;
 /// Longest script. No standard sets one; enough for long texts in two languages and hundreds of rules.
 pub(crate) const SCRIPT_OCTETS_MAX: usize = 256 * 1024;
 /// Longest single string. Our own bound: a vacation text of 64 KiB is a book.
-const STRING_OCTETS_MAX: usize = 64 * 1024;
+pub(crate) const STRING_OCTETS_MAX: usize = 64 * 1024;
 /// Largest number. RFC 5228 §2.4.1 asks for 2^31-1 at least.
 const NUMBER_MAX: u64 = u32::MAX as u64;
 

@@ -3,6 +3,9 @@
 use jiff::{Timestamp, tz::TimeZone};
 use provost_view::{Person, Vacation};
 
+use crate::compile_vacation::SUBJECT_OCTETS_MAX;
+use crate::lexer::STRING_OCTETS_MAX;
+
 /// What joins two languages in a subject, and parts them in a text.
 const SUBJECT_JOIN: &str = " / ";
 const TEXT_JOIN: &str = "\r\n\r\n---\r\n\r\n";
@@ -15,7 +18,8 @@ const DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 /// The Sieve script that a person's directory attributes stand for; empty when they ask for nothing.
 ///
 /// A vacation rule without any text asks for nothing. Start and end are compared as RFC 3339 strings in UTC, which sort
-/// as their moments do.
+/// as their moments do. Texts that are longer than a script may hold, two languages together, are cut: an answer that lacks
+/// its end is better than none.
 pub fn managed_script(person: &Person) -> String {
     let Some(vacation) = person.vacation.as_deref() else { return String::new() };
     let english_first = person.language.as_deref().is_some_and(|l| l.to_ascii_lowercase().starts_with("en"));
@@ -32,7 +36,7 @@ pub fn managed_script(person: &Person) -> String {
          vacation :days {days} :subject {} :handle {} :addresses [{}] {};\r\n\
          }}\r\n",
         window(vacation),
-        quoted(&subject),
+        quoted(cut(&subject, SUBJECT_OCTETS_MAX)),
         quoted(&handle(&subject, &text)),
         quoted(person.primary.as_str()),
         multi_line(&text),
@@ -105,6 +109,11 @@ fn handle(subject: &str, text: &str) -> String {
     format!("managed-{}", hex.get(..32).unwrap_or_default())
 }
 
+/// The beginning of `text`, at most so many octets, in whole characters.
+fn cut(text: &str, octets_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(octets_max)).unwrap_or(text)
+}
+
 /// RFC 5228 §2.4.2, on one line and without what no header field can carry.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -123,12 +132,17 @@ fn quoted(text: &str) -> String {
 fn multi_line(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
     let mut lines = String::from("text:\r\n");
+    // A doubled dot does not count: it is not part of the string.
+    let mut octets_left = STRING_OCTETS_MAX;
     for line in text.split('\n') {
+        let Some(room) = octets_left.checked_sub("\r\n".len()) else { break };
+        let line = cut(line, room);
         if line.starts_with('.') {
             lines.push('.');
         }
         lines.push_str(line);
         lines.push_str("\r\n");
+        octets_left = room - line.len();
     }
     lines.push_str(".\r\n");
     lines

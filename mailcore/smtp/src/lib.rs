@@ -9,6 +9,9 @@ mod budget;
 mod client;
 mod command;
 mod data;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod reply;
 mod server;
 
