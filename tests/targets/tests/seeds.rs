@@ -48,10 +48,6 @@ fn run(target: &Target, seed: &str, octets: &[u8]) {
     let (before, begun) = (ALLOCATOR.total_allocated(), Instant::now());
     provost_targets::run(target.name, octets);
     let (allocated, took) = (ALLOCATOR.total_allocated() - before, begun.elapsed());
-    if std::env::var("MEASURE").is_ok() {
-        println!("MEAS {} {} {}", target.name, octets.len(), allocated);
-        return;
-    }
     let most = target.allocated_max + ALLOCATED_PER_OCTET * octets.len();
     assert!(allocated <= most, "{} {seed}: {allocated} octets allocated for {}", target.name, octets.len());
     assert!(took <= RUN_MAX, "{} {seed}: {took:?} for {} octets", target.name, octets.len());
@@ -122,6 +118,17 @@ fn time_of(target: &Target) -> Duration {
         run(target, name, octets);
     }
     begun.elapsed()
+}
+
+/// `scripts/fuzz` runs what stands in that manifest.
+#[test]
+fn every_target_is_fuzzed() {
+    let manifest = fs::read_to_string(corpus().join("../Cargo.toml")).unwrap();
+    for Target { name, .. } in TARGETS {
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is no [[bin]]");
+        let main = fs::read_to_string(corpus().join(format!("../fuzz_targets/{name}.rs"))).unwrap();
+        assert!(main.contains(&format!("run(\"{name}\"")), "{name}");
+    }
 }
 
 #[test]
