@@ -20,7 +20,7 @@ const OCTETS_MAX: usize = 512 * 1024 * 1024;
 /// Octets that a run may allocate for each octet of the input: in a session an octet may be half a command.
 const ALLOCATED_PER_OCTET: usize = 16 * 1024;
 /// Changed inputs for each target.
-const CHANGED: usize = 200;
+const CHANGED: usize = 300;
 /// Octets that mean something in one format or another.
 const SPECIAL: &[u8] = b"\r\n\0 \"\\(){}[]<>:;=,.@*%+-/09\xff\x80\xc3";
 /// Longest run of one input, in a debug build on a busy machine.
