@@ -117,7 +117,9 @@ fn measure(filter: &Filter, depth: usize, nodes: &mut usize) -> bool {
     *nodes += 1;
     match filter {
         Filter::And(parts) | Filter::Or(parts) => {
-            parts.iter().fold(true, |text, part| measure(part, depth + 1, nodes) && text)
+            // All of them are counted before one decides.
+            let have_text: Vec<bool> = parts.iter().map(|part| measure(part, depth + 1, nodes)).collect();
+            have_text.into_iter().all(|has_text| has_text)
         }
         Filter::Not(part) => measure(part, depth + 1, nodes),
         Filter::Undefined => false,
