@@ -14,6 +14,9 @@ const PAGED_RESULTS_OID: &str = "1.2.840.113556.1.4.319";
 /// Post-read control (RFC 4527 §3.2).
 const POST_READ_OID: &str = "1.3.6.1.1.13.2";
 
+/// Deepest nesting of a value that is decoded; the attributes of an entry are four deep.
+const DEPTH_MAX: usize = 16;
+
 /// Universal tag numbers of BOOLEAN, OCTET STRING and SET.
 const BOOLEAN: u64 = 1;
 const OCTET_STRING: u64 = 4;
@@ -157,8 +160,41 @@ fn components(tag: StructureTag) -> Option<Components> {
     Some(found)
 }
 
-fn whole(octets: &[u8]) -> Option<StructureTag> {
-    parse_tag(octets).ok().map(|(_, tag)| tag)
+pub(crate) fn whole(octets: &[u8]) -> Option<StructureTag> {
+    // The library descends once per level: a value of nothing but headers would overflow the stack, which ends the process.
+    is_shallow(octets).then(|| parse_tag(octets).ok()).flatten().map(|(_, tag)| tag)
+}
+
+/// Whether no element lies deeper than [`DEPTH_MAX`]. Octets that are no BER are left to the parser.
+fn is_shallow(octets: &[u8]) -> bool {
+    // Ends of the constructed elements that are open, outermost first.
+    let (mut open, mut at): (Vec<usize>, usize) = (Vec::new(), 0);
+    while let Some((tag, content, length)) = header(octets.get(at..).unwrap_or_default()) {
+        at = at.saturating_add(content);
+        let end = at.saturating_add(length);
+        if tag & 0x20 != 0 {
+            open.push(end);
+        } else {
+            at = end;
+        }
+        if open.len() > DEPTH_MAX {
+            return false;
+        }
+        while open.pop_if(|end| *end <= at).is_some() {}
+    }
+    true
+}
+
+/// Tag, octets of the header, octets of the content.
+fn header(octets: &[u8]) -> Option<(u8, usize, usize)> {
+    let (tag, first) = (*octets.first()?, *octets.get(1)?);
+    if first < 0x80 {
+        return Some((tag, 2, usize::from(first)));
+    }
+    let count = usize::from(first & 0x7f);
+    // As the library reads it: of a length of many octets the last eight count.
+    let length = octets.get(2..2 + count)?.iter().fold(0_usize, |sum, octet| sum << 8 | usize::from(*octet));
+    Some((tag, 2 + count, length))
 }
 
 fn constructed(tag: StructureTag) -> Option<Vec<StructureTag>> {
@@ -192,6 +228,16 @@ mod tests {
 
     fn c(id: u64, parts: Vec<StructureTag>) -> StructureTag {
         StructureTag { class: TagClass::Universal, id, payload: PL::C(parts) }
+    }
+
+    /// Nesting as deep as its octets allow, which the library would follow to the end of the stack.
+    #[test]
+    fn a_value_of_headers_alone_is_refused() {
+        let header = |depth: u32| [&[0x30, 0x84][..], &(6 * depth).to_be_bytes()].concat();
+        let value: Vec<u8> = (0..100_000).rev().flat_map(header).collect();
+        assert_eq!(sync_state(&value), None);
+        assert_eq!(whole(&value), None);
+        assert_eq!(whole(&[0x30, 0x82, 0, 2, 4, 0]), Some(c(16, vec![p(4, b"")])));
     }
 
     #[test]

@@ -9,6 +9,9 @@ mod connection;
 mod cookie;
 mod decode;
 mod directory;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod outcome;
 mod pool;
 mod sync;

@@ -100,7 +100,8 @@ impl Record {
     }
 
     fn add(&mut self, line: &Line, name: &str, value: Vec<u8>) -> Result<(), LdifError> {
-        if self.values == 0 && (name.eq_ignore_ascii_case("changetype") || name.eq_ignore_ascii_case("control")) {
+        // At any place: an entry with such an attribute, written as LDIF again, could be read as a change record.
+        if name.eq_ignore_ascii_case("changetype") || name.eq_ignore_ascii_case("control") {
             return Err(line.refuse("change records are not supported"));
         }
         self.values += 1;
@@ -206,6 +207,7 @@ mod tests {
             ("dn: dc=x\ncn:: !!\n", 2),
             ("dn: dc=x\njpegPhoto:< file:///etc/passwd\n", 2),
             ("dn: dc=x\nchangetype: add\n", 2),
+            ("dn: dc=x\ndc: x\ncontrol: 1.2.3\n", 3),
             ("dn: dc=x\nc n: x\n", 2),
             ("dn: nothing\n", 1),
             ("dn:: //8=\n", 1),

@@ -11,8 +11,10 @@ pub fn generalized(time: Timestamp) -> String {
 
 /// Parses `YYYYMMDDHH[MM[SS]][.fraction]Z`. Offsets other than `Z` are refused, as this project never writes one.
 pub fn parse_generalized(text: &str) -> Option<Timestamp> {
-    let digits = text.strip_suffix('Z')?.split(['.', ',']).next()?;
-    if !digits.bytes().all(|b| b.is_ascii_digit()) || !matches!(digits.len(), 10 | 12 | 14) {
+    let text = text.strip_suffix('Z')?;
+    let (digits, fraction) = text.split_once(['.', ',']).unwrap_or((text, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !are_digits(digits) || !are_digits(fraction) || !matches!(digits.len(), 10 | 12 | 14) {
         return None;
     }
     let field = |from: usize, to: usize| digits.get(from..to).map_or(Some(0), |part| part.parse::<i16>().ok());
@@ -23,7 +25,7 @@ pub fn parse_generalized(text: &str) -> Option<Timestamp> {
         field(8, 10)? as i8,
         field(10, 12)? as i8,
         // A leap second becomes the last second of its minute.
-        field(12, 14)?.min(59) as i8,
+        field(12, 14).filter(|second| *second <= 60)?.min(59) as i8,
         0,
     );
     TimeZone::UTC.to_timestamp(civil.ok()?).ok()
@@ -38,7 +40,18 @@ mod tests {
         let time = parse_generalized("20260831235959Z").unwrap();
         assert_eq!(generalized(time), "20260831235959Z");
         assert_eq!(generalized(parse_generalized("2026083123Z").unwrap()), "20260831230000Z");
-        for bad in ["", "20260831235959", "20261331000000Z", "2026083123595+Z", "20260831235959+0200"] {
+        assert_eq!(generalized(parse_generalized("20261231235960,5Z").unwrap()), "20261231235959Z");
+        for bad in [
+            "",
+            "20260831235959",
+            "20261331000000Z",
+            "2026083123595+Z",
+            "20260831235959+0200",
+            "20260831235959.Z",
+            "20260831235959.xZ",
+            "20260831235959.1.2Z",
+            "20260831235961Z",
+        ] {
             assert_eq!(parse_generalized(bad), None, "{bad}");
         }
     }

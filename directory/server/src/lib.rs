@@ -16,6 +16,9 @@ mod committer;
 mod constraint;
 mod controls;
 mod csn;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hashing;
 mod matching;
 mod message;

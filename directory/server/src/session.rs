@@ -78,6 +78,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, remote: So
     }
 }
 
+/// Serves one connection without a network on behalf of `identity`, until the input ends.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn converse<S>(shared: Arc<Shared>, identity: Identity, socket: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut session = Session::new(shared, IpAddr::from([127, 0, 0, 1]), false);
+    session.identity = Arc::new(identity);
+    _ = session.run(socket).await;
+}
+
 /// What the session does after a request.
 enum Flow {
     Continue,

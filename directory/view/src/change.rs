@@ -120,11 +120,11 @@ impl ChangeSenders {
         Self { sets: broadcast::Sender::new(BEHIND_MAX), watched: Arc::default() }
     }
 
-    /// Wakes those whom the changes from `before` to `now` concern; `now` must be what the View answers from already.
+    /// Wakes the sessions whose accounts differ between `before` and `now`. The View must already answer from `now`.
     pub(crate) fn publish(&self, changes: ChangeSet, before: &Snapshot, now: &Snapshot) {
         let is_other = |account: &Uuid| !is_same(&before.person(*account), &now.person(*account));
         self.watched.wake(&changes, is_other);
-        // An error means that there is no reader.
+        // An error means that no reader is subscribed.
         let _ = self.sets.send(Arc::new(changes));
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn read(path: &Path, empty: &Snapshot) -> Option<(Snapshot, Option<Co
     parsed
 }
 
-fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
+pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
     let body = octets.get(..octets.len().checked_sub(DIGEST_OCTETS)?)?;
     let digest = octets.get(body.len()..)?;
     if blake3::hash(body).as_bytes() != digest {

@@ -7,6 +7,9 @@ mod change;
 mod consumer;
 mod file;
 mod follower;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod guard;
 mod login;

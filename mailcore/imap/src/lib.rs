@@ -17,6 +17,9 @@ mod codec;
 mod config;
 mod connection;
 mod dispatch;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handlers;
 mod mailbox;
 mod message_list;

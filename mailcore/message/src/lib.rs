@@ -25,6 +25,9 @@ mod date;
 mod derived;
 mod encoded_word;
 mod envelope;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod identity;
 mod imap_envelope;

@@ -6,6 +6,9 @@
 mod accept;
 mod conversation;
 mod drain;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod listener;
 mod memory;

@@ -10,6 +10,9 @@ use provost_view::View;
 
 mod clock;
 mod command;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod maildrop;
 mod session;
 #[cfg(test)]

@@ -11,8 +11,8 @@ use crate::program::Vacation;
 const DAYS_MIN: u64 = 1;
 const DAYS_MAX: u64 = 365;
 const DAYS_DEFAULT: u64 = 7;
-/// Longest `:subject` and `:handle`, octets.
-const SUBJECT_OCTETS_MAX: usize = 998; // RFC 5322 §2.1.1
+/// Longest `:subject` and `:handle`, in octets.
+pub(crate) const SUBJECT_OCTETS_MAX: usize = 998; // RFC 5322 §2.1.1
 const HANDLE_OCTETS_MAX: usize = 256;
 /// Most `:addresses`.
 const ADDRESSES_MAX: usize = 100;

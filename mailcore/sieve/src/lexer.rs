@@ -5,7 +5,7 @@ use crate::SieveError;
 /// Longest script, octets. No standard sets a bound; this allows long texts in two languages and hundreds of rules.
 pub(crate) const SCRIPT_OCTETS_MAX: usize = 256 * 1024;
 /// Longest single string, octets: far more than any vacation text. No standard sets a bound.
-const STRING_OCTETS_MAX: usize = 64 * 1024;
+pub(crate) const STRING_OCTETS_MAX: usize = 64 * 1024;
 /// Largest number. RFC 5228 §2.4.1 asks for at least 2^31-1.
 const NUMBER_MAX: u64 = u32::MAX as u64;
 

@@ -3,6 +3,9 @@
 use jiff::{Timestamp, tz::TimeZone};
 use provost_view::{Person, Vacation};
 
+use crate::compile_vacation::SUBJECT_OCTETS_MAX;
+use crate::lexer::STRING_OCTETS_MAX;
+
 /// Separators between two languages, in a subject and in a text.
 const SUBJECT_JOIN: &str = " / ";
 const TEXT_JOIN: &str = "\r\n\r\n---\r\n\r\n";
@@ -15,7 +18,7 @@ const DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 /// Returns the Sieve script for a person's directory attributes; empty when they have no effect.
 ///
 /// A vacation rule without any text has no effect. Start and end are compared as RFC 3339 strings in UTC, which sort in
-/// order of time.
+/// order of time. Texts in two languages that together exceed the bound of a string are cut at the end.
 pub fn managed_script(person: &Person) -> String {
     let Some(vacation) = person.vacation.as_deref() else { return String::new() };
     let english_first = person.language.as_deref().is_some_and(|l| l.to_ascii_lowercase().starts_with("en"));
@@ -32,7 +35,7 @@ pub fn managed_script(person: &Person) -> String {
          vacation :days {days} :subject {} :handle {} :addresses [{}] {};\r\n\
          }}\r\n",
         window(vacation),
-        quoted(&subject),
+        quoted(cut(&subject, SUBJECT_OCTETS_MAX)),
         quoted(&handle(&subject, &text)),
         quoted(person.primary.as_str()),
         multi_line(&text),
@@ -106,6 +109,11 @@ fn handle(subject: &str, text: &str) -> String {
     format!("managed-{}", hex.get(..32).unwrap_or_default())
 }
 
+/// The start of `text`: at most `octets_max` octets, whole characters.
+fn cut(text: &str, octets_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(octets_max)).unwrap_or(text)
+}
+
 /// Writes a quoted string (RFC 5228 §2.4.2) on one line, without characters that a header field cannot hold.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -124,12 +132,17 @@ fn quoted(text: &str) -> String {
 fn multi_line(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
     let mut lines = String::from("text:\r\n");
+    // A doubled dot does not count: it is not part of the string.
+    let mut octets_left = STRING_OCTETS_MAX;
     for line in text.split('\n') {
+        let Some(room) = octets_left.checked_sub("\r\n".len()) else { break };
+        let line = cut(line, room);
         if line.starts_with('.') {
             lines.push('.');
         }
         lines.push_str(line);
         lines.push_str("\r\n");
+        octets_left = room - line.len();
     }
     lines.push_str(".\r\n");
     lines

@@ -124,6 +124,22 @@ fn languages() {
     }
 }
 
+/// Texts in two languages that together exceed the bound are cut at the end; the reply is sent all the same.
+#[test]
+fn long_texts_are_cut() {
+    let (subject, text) = ("文".repeat(200), "..文\n".repeat(8_000));
+    let long = Vacation {
+        subject_fr: Some(subject.as_str().into()),
+        subject_en: Some(format!("{subject}!").into()),
+        text_fr: Some(text.as_str().into()),
+        text_en: Some(format!("{text}!").into()),
+        ..vacation()
+    };
+    let reply = reply(&person(None, Some(long)), 0).unwrap();
+    assert!(reply.subject.starts_with("文"), "{}", reply.subject);
+    assert!(reply.text.starts_with("..文\r\n..文") && reply.text.len() > 60_000, "{}", reply.text.len());
+}
+
 /// RFC 5230 §4.2: a new text or subject answers every correspondent again; new dates do not.
 #[test]
 fn handles() {

@@ -8,6 +8,9 @@
 mod client;
 mod command;
 mod data;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod reply;
 mod server;
 

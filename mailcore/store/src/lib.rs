@@ -9,6 +9,9 @@ mod account;
 mod batch;
 mod body;
 mod flags;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod interpret;
 mod lease;
 mod local;

@@ -117,6 +117,12 @@ impl Framer {
         self.literal_left > 0
     }
 
+    /// Octets of the current command that are held.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn octets_held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The large literal cannot be kept: the rest of the command is only skipped.
     pub(crate) fn give_up(&mut self, refusal: Refusal) {
         if self.refused.is_none() {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use config::RelayConfig;
 use connection::{Connection, ConnectionError, Reply};
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use stuffing::{end_of, stuffed};
 pub use tls::CertificatePolicy;
 

@@ -1,0 +1,193 @@
+//! What `tests/targets` asserts of the server, over arbitrary octets. A broken property panics, which is a finding.
+
+use std::sync::Arc;
+
+use provost_entry::{Entry, FILTER_DEPTH_MAX, Filter};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Identity;
+use crate::ber::{self, ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE, Writer};
+use crate::controls::{self, Target};
+use crate::csn::Context;
+use crate::message::{self, ATTRIBUTES_MAX, CONTROLS_MAX, FILTER_NODES_MAX, Operation, VALUES_MAX, WriteOperation};
+use crate::record::Record;
+use crate::refusal::{Code, Refusal};
+use crate::session;
+use crate::shared::Shared;
+use crate::{ServerConfig, StartError, open, share};
+
+/// Deepest nesting that the walk below enters, far beyond what a request has.
+const WALK_DEPTH_MAX: usize = 64;
+/// Octets that a duplex pipe holds.
+const PIPE_OCTETS: usize = 16 * 1024;
+
+/// Elements lie within their frame, are written again as they were understood, and a frame's length is that of its element.
+pub fn ber(octets: &[u8]) {
+    if let Ok(Some(length)) = ber::frame_length(octets) {
+        let whole = octets.get(..length).map(|frame| Reader::new(frame).element().is_ok());
+        assert_ne!(whole, Some(false), "a whole frame is no element");
+    }
+    elements(octets, 0);
+}
+
+fn elements(octets: &[u8], depth: usize) {
+    let mut reader = Reader::new(octets);
+    let mut left = octets.len();
+    while let Ok((tag, content)) = reader.element() {
+        assert!(content.len() + 2 <= left, "an element is longer than what holds it");
+        left -= content.len() + 2;
+        element_comes_back(tag, content);
+        if tag & 0x20 != 0 && depth < WALK_DEPTH_MAX {
+            elements(content, depth + 1);
+        }
+    }
+}
+
+fn element_comes_back(tag: u8, content: &[u8]) {
+    let mut writer = Writer::default();
+    writer.within(SEQUENCE, |writer| writer.string(tag, content));
+    let wire = writer.into_octets();
+    assert_eq!(ber::frame_length(&wire), Ok(Some(wire.len())));
+    let read = Reader::new(&wire).within(SEQUENCE).and_then(|mut inner| inner.element());
+    assert_eq!(read, Ok((tag, content)));
+    if matches!(tag, INTEGER | ENUMERATED)
+        && let Ok(value) = ber::integer(content)
+    {
+        let mut writer = Writer::default();
+        writer.integer(tag, value);
+        let wire = writer.into_octets();
+        assert!(wire.len() <= content.len() + 2, "an integer grows");
+        assert_eq!(Reader::new(&wire).integer(tag), Ok(value));
+    }
+    if tag == OCTET_STRING {
+        // Values of controls are BER again.
+        _ = message::assertion_filter(content).map(|filter| filter_is_bounded(&filter));
+        _ = message::attribute_selection(content);
+    }
+}
+
+/// A request is decoded the same twice, within its bounds, and its filter is printed as text that means the same.
+pub fn request(frame: &[u8]) {
+    let (decoded, again) = (message::decode(frame), message::decode(frame));
+    assert_eq!(format!("{decoded:?}"), format!("{again:?}"));
+    let Ok(request) = decoded else { return };
+    assert!(request.id > 0 && request.controls.len() <= CONTROLS_MAX);
+    let target = match &request.operation {
+        Operation::Search(search) => {
+            assert!(search.attributes.len() <= ATTRIBUTES_MAX);
+            filter_is_bounded(&search.filter);
+            Target::Search
+        }
+        Operation::Compare { .. } => Target::Compare,
+        Operation::Write(operation) => {
+            assert!(values(operation) <= VALUES_MAX);
+            Target::of(operation)
+        }
+        _ => Target::Other,
+    };
+    if let Ok(controls) = controls::read(&request.controls, target) {
+        assert!(controls.page.is_none() || controls.sync.is_none());
+        controls.write.assertion.iter().for_each(filter_is_bounded);
+    }
+}
+
+fn values(operation: &WriteOperation) -> usize {
+    match operation {
+        WriteOperation::Add { attributes, .. } => attributes.iter().map(|(_, values)| values.len()).sum(),
+        WriteOperation::Modify { items, .. } => items.iter().map(|item| item.values.len()).sum(),
+        _ => 0,
+    }
+}
+
+fn filter_is_bounded(filter: &Filter) {
+    let mut nodes = 0;
+    let has_text = measure(filter, 1, &mut nodes);
+    assert!(nodes <= FILTER_NODES_MAX, "{nodes} nodes");
+    let text = filter.to_string();
+    if has_text && text.len() <= provost_entry::FILTER_OCTETS_MAX {
+        assert_eq!(Filter::parse(&text).as_ref(), Ok(filter), "{text}");
+    }
+}
+
+/// Counts the nodes; false when a part has no text that is read.
+fn measure(filter: &Filter, depth: usize, nodes: &mut usize) -> bool {
+    assert!(depth <= FILTER_DEPTH_MAX, "a filter of depth {depth}");
+    *nodes += 1;
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => {
+            // All of them are counted before one decides.
+            let have_text: Vec<bool> = parts.iter().map(|part| measure(part, depth + 1, nodes)).collect();
+            have_text.into_iter().all(|has_text| has_text)
+        }
+        Filter::Not(part) => measure(part, depth + 1, nodes),
+        Filter::Undefined => false,
+        Filter::Substring { initial, any, last, .. } => {
+            // An empty part is refused where it is matched, and has no text of its own.
+            initial.iter().chain(any).chain(last).all(|part| !part.is_empty())
+        }
+        _ => true,
+    }
+}
+
+/// A sync cookie that is understood is written so that it says the same.
+pub fn cookie(octets: &[u8]) {
+    let Some(context) = Context::parse_cookie(octets) else { return };
+    let written = context.cookie();
+    if let Some(read) = Context::parse_cookie(&written) {
+        assert_eq!(read, context);
+    } else {
+        assert!(written.len() > octets.len(), "{} cannot be read", written.escape_ascii());
+    }
+    assert!(context.covers_all(&context));
+}
+
+/// A record from the disk is refused, or opened and written so that it says the same.
+pub fn record(octets: &[u8]) {
+    let Some(record) = Record::from_octets(octets.to_vec()) else { return };
+    let values: usize = record.attributes().map(|(_, values)| values.map(<[u8]>::len).sum::<usize>()).sum();
+    assert!(values <= octets.len(), "values of {values} octets");
+    let Some(draft) = record.open() else { unreachable!("a checked record cannot be opened") };
+    _ = (draft.head.created(), draft.head.csn.to_string());
+    let written = draft.encode();
+    let read = Record::from_octets(written.octets().to_vec()).and_then(|record| record.open());
+    assert_eq!(read, Some(draft));
+}
+
+/// A directory that is read only: writes are checked up to the committer, which refuses all.
+pub struct ReadOnly {
+    shared: Arc<Shared>,
+}
+
+impl ReadOnly {
+    /// Opens the directory of `config`, with these entries if there are none yet. Called in a runtime.
+    pub fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Self, StartError> {
+        let committer = open(config, seed)?;
+        let (jobs, mut waiting) = mpsc::channel::<crate::committer::WriteJob>(16);
+        tokio::spawn(async move {
+            while let Some(job) = waiting.recv().await {
+                (job.answer)(Err(Refusal::new(Code::UnwillingToPerform, "read only")));
+            }
+        });
+        Ok(Self { shared: Arc::new(share(config, committer.directory, jobs, CancellationToken::new())) })
+    }
+
+    /// Feeds a connection of the root identity, or of nobody, and returns what it answers until its end.
+    pub async fn converse(&self, octets: &[u8], is_root: bool) -> Vec<u8> {
+        let identity = if is_root { Identity::root(self.shared.root_dn.clone()) } else { Identity::anonymous() };
+        let (near, far) = tokio::io::duplex(PIPE_OCTETS);
+        let (mut reader, mut writer) = tokio::io::split(near);
+        let session = tokio::spawn(session::converse(self.shared.clone(), identity, far));
+        let write = async {
+            // A session that closes the connection takes no more.
+            _ = writer.write_all(octets).await;
+            _ = writer.shutdown().await;
+        };
+        let mut answers = Vec::new();
+        let (_, read) = tokio::join!(write, reader.read_to_end(&mut answers));
+        read.map_or_else(|error| unreachable!("a pipe in memory fails: {error}"), |_| ());
+        assert!(session.await.is_ok(), "the session ended by a bug");
+        answers
+    }
+}

@@ -1,0 +1,26 @@
+//! What `tests/targets` asserts of derived columns, over arbitrary octets. A broken property panics, which is a finding.
+
+use crate::column::Writer;
+use crate::{ImapEnvelope, KeptFields, Part, ThreadKeys};
+
+/// Each column is refused, or written so that it says the same.
+pub fn columns(octets: &[u8]) {
+    if let Some(part) = Part::decode(octets) {
+        assert_eq!(Part::decode(&written(|writer| part.write(writer))), Some(part));
+    }
+    if let Some(envelope) = ImapEnvelope::decode(octets) {
+        assert_eq!(ImapEnvelope::decode(&written(|writer| envelope.write(writer))), Some(envelope));
+    }
+    if let Some(keys) = ThreadKeys::decode(octets) {
+        assert_eq!(ThreadKeys::decode(&written(|writer| keys.write(writer))), Some(keys));
+    }
+    if let Some(kept) = KeptFields::decode(octets) {
+        assert!(kept.section().len() <= octets.len());
+    }
+}
+
+fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut writer = Writer::new();
+    write(&mut writer);
+    writer.finish(usize::MAX)
+}

@@ -1,0 +1,30 @@
+//! What `tests/targets` asserts of the codec, over arbitrary octets. A broken property panics, which is a finding.
+
+use bytes::BytesMut;
+
+use crate::command::{Command, LINE_OCTETS_MAX, Line, take_line};
+
+/// Cuts `pieces` into lines as before login; a line that is too long ends the conversation.
+pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
+    let (mut input, mut seen) = (BytesMut::new(), Vec::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            match take_line(&mut input, LINE_OCTETS_MAX) {
+                Line::Partial => break,
+                Line::TooLong => {
+                    seen.push("too long".to_owned());
+                    return seen;
+                }
+                Line::Whole(line) => {
+                    assert!(line.len() + 2 <= LINE_OCTETS_MAX && !line.windows(2).any(|two| two == b"\r\n"));
+                    let command = Command::parse(&line);
+                    assert_eq!(command, Command::parse(&line));
+                    seen.push(format!("{} {command:?}", line.escape_ascii()));
+                }
+            }
+        }
+        assert!(input.len() < LINE_OCTETS_MAX, "{} octets are left in the input", input.len());
+    }
+    seen
+}

@@ -1,0 +1,79 @@
+//! What `tests/targets` asserts of commands and data, over arbitrary octets. A broken property panics, which is a finding.
+
+use bytes::BytesMut;
+use provost_message::Path;
+
+use crate::budget::Budget;
+use crate::client::{end_of, stuffed};
+use crate::command::{Command, LINE_OCTETS_MAX, Line, LineReader};
+use crate::data::{DataReader, Progress};
+
+static PLENTY: Budget = Budget::new(u64::MAX / 2);
+
+/// The message or the name of its fault, and the input behind the end of data.
+pub type Received = (Result<Vec<u8>, String>, Vec<u8>);
+
+/// Reads message data that comes in `pieces`; `None` when its end has not come.
+pub fn data(pieces: &[&[u8]], octets_max: u64) -> Option<Received> {
+    let (mut reader, mut input) = (DataReader::new(b"", octets_max, None, &PLENTY), BytesMut::new());
+    let mut done = None;
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        if done.is_none() {
+            match reader.read(&mut input) {
+                Progress::More => assert!(input.len() <= 2, "{} octets are left in the input", input.len()),
+                Progress::Done(message) => done = Some(message),
+            }
+        }
+    }
+    let message = done?.map(|octets| octets.to_vec()).map_err(|fault| format!("{fault:?}"));
+    Some((message, input.to_vec()))
+}
+
+/// A message as the client puts it on the wire, the end of data included.
+pub fn wire_form(message: &[u8]) -> Vec<u8> {
+    stuffed(message).chain([end_of(message)]).collect::<Vec<_>>().concat()
+}
+
+/// Cuts `pieces` into command lines, and leaves no more than a line in the input.
+pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
+    let (mut reader, mut input) = (LineReader::default(), BytesMut::new());
+    let mut seen = Vec::new();
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            match reader.read(&mut input) {
+                Line::Part => break,
+                Line::Http => {
+                    // The session ends here, at a line or as soon as its beginning shows what it is.
+                    seen.push("HTTP".to_owned());
+                    return seen;
+                }
+                line => seen.push(format!("{line:?}")),
+            }
+        }
+        assert!(input.len() < LINE_OCTETS_MAX, "{} octets are left in the input", input.len());
+    }
+    seen
+}
+
+/// Parses a line that the line reader let through; the paths in it are written as they are read.
+pub fn command(line: &[u8]) {
+    let wire = [line, b"\r\n"].concat();
+    let Line::Whole(line) = LineReader::default().read(&mut BytesMut::from(wire.as_slice())) else { return };
+    assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} is no line");
+    let command = Command::parse(&line);
+    assert_eq!(command, Command::parse(&line));
+    match command {
+        Ok(Command::Hello(_, name)) => assert!(name.bytes().all(|octet| octet.is_ascii_graphic()), "{name:?}"),
+        Ok(Command::Mail { reverse_path: Some(path), .. }) => path_comes_back(&path),
+        Ok(Command::Rcpt(recipient)) => path_comes_back(&recipient.path),
+        _ => {}
+    }
+}
+
+fn path_comes_back(path: &Path) {
+    let text = path.to_string();
+    assert!(text.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{text:?} cannot stand in a header field");
+    assert_eq!(Path::parse(&text).as_ref(), Ok(path), "{text}");
+}

@@ -1,0 +1,27 @@
+//! What `tests/targets` asserts of stored rows, over arbitrary octets. A broken property panics, which is a finding.
+
+use crate::queue::KeptEnvelope;
+use crate::{Applied, Flags};
+
+/// The envelope of a queue row is refused with a reason, or written so that it says the same.
+pub fn queue_row(octets: &[u8]) {
+    match KeptEnvelope::decode(octets) {
+        Ok(kept) => {
+            let written = kept.encode();
+            assert_eq!(written.map(|octets| KeptEnvelope::decode(&octets)), Ok(Ok(kept)));
+        }
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+}
+
+/// What a batch did, and the flags of a message.
+pub fn rows(octets: &[u8]) {
+    if let Ok(applied) = postcard::from_bytes::<Applied>(octets) {
+        assert!(applied.effects.len() <= octets.len(), "{} effects", applied.effects.len());
+        let written = postcard::to_stdvec(&applied);
+        assert_eq!(written.map(|octets| postcard::from_bytes(&octets)), Ok(Ok(applied)));
+    }
+    if let Some(flags) = Flags::from_row(octets) {
+        assert_eq!(Flags::from_row(&flags.to_row()), Some(flags));
+    }
+}

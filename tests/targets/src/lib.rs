@@ -1,0 +1,76 @@
+//! What is asserted of everything that reads octets from a peer, a file or a row, as one function for each such reader.
+//!
+//! A target takes arbitrary octets and panics when a property is broken. `tests/fuzz` runs each under libFuzzer
+//! (`scripts/fuzz`); `tests/` here runs each over its seeds, `tests/fuzz/corpus/NAME/`, in every ordinary test run. What is
+//! private to a room is reached through its module `fuzzing`, which exists with the feature of that name only.
+//!
+//! Beside the stated properties each target holds that nothing panics, that memory stays in proportion to the input, and that
+//! the time does.
+
+#![allow(clippy::expect_used, clippy::panic)] // a panic is how a target reports a finding
+
+mod directory;
+mod message;
+mod names;
+mod people;
+mod pieces;
+mod protocol;
+mod session;
+mod sieve;
+mod stored;
+
+/// One target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, and that of its folder of seeds.
+    pub name: &'static str,
+    /// Longest input that is tried, octets.
+    pub octets_max: usize,
+    /// Octets that a run may allocate beside what it may for each octet of the input.
+    pub allocated_max: usize,
+    /// Panics when a property is broken.
+    pub run: fn(&[u8]),
+}
+
+/// Octets that a run may allocate in all, given back or not, whatever its input: the buffers of a parser, or a store, a directory
+/// and a runtime.
+const PARSER: usize = 1024 * 1024;
+const SESSION: usize = 32 * 1024 * 1024;
+
+/// All targets. Those with sessions are given short inputs: each octet may be a command that costs a look at the store.
+pub const TARGETS: &[Target] = &[
+    Target { name: "imap_framing", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_framing },
+    Target { name: "imap_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_commands },
+    Target { name: "imap_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::imap },
+    Target { name: "pop3_commands", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::pop3_commands },
+    Target { name: "pop3_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::pop3 },
+    Target { name: "smtp_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::smtp_commands },
+    Target { name: "smtp_data", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::smtp_data },
+    Target { name: "smtp_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::smtp },
+    Target { name: "proxy_header", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::proxy_header },
+    Target { name: "sasl_plain", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::sasl_plain },
+    Target { name: "sieve", octets_max: 32 * 1024, allocated_max: PARSER, run: sieve::script },
+    Target { name: "sieve_vacation", octets_max: 128 * 1024, allocated_max: PARSER, run: sieve::vacation },
+    Target { name: "mime", octets_max: 64 * 1024, allocated_max: PARSER, run: message::mime },
+    Target { name: "mime_search", octets_max: 16 * 1024, allocated_max: PARSER, run: message::search },
+    Target { name: "mime_seven_bit", octets_max: 16 * 1024, allocated_max: PARSER, run: message::seven_bit },
+    Target { name: "header_fields", octets_max: 16 * 1024, allocated_max: PARSER, run: message::header_fields },
+    Target { name: "header_values", octets_max: 16 * 1024, allocated_max: PARSER, run: message::header_values },
+    Target { name: "ldap_ber", octets_max: 16 * 1024, allocated_max: PARSER, run: directory::ber },
+    Target { name: "ldap_session", octets_max: 1024, allocated_max: SESSION, run: directory::session },
+    Target { name: "ldap_answers", octets_max: 64 * 1024, allocated_max: PARSER, run: directory::answers },
+    Target { name: "sync_cookies", octets_max: 8 * 1024, allocated_max: PARSER, run: directory::cookies },
+    Target { name: "names", octets_max: 8 * 1024, allocated_max: PARSER, run: names::names },
+    Target { name: "ldif", octets_max: 16 * 1024, allocated_max: PARSER, run: names::ldif },
+    Target { name: "registrar_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::registrar_file },
+    Target { name: "plan_file", octets_max: 32 * 1024, allocated_max: PARSER, run: stored::plan_file },
+    Target { name: "view_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::view_file },
+    Target { name: "stored_rows", octets_max: 8 * 1024, allocated_max: PARSER, run: stored::rows },
+    Target { name: "directory_records", octets_max: 8 * 1024, allocated_max: PARSER, run: stored::directory_record },
+];
+
+/// Runs the target of that name; what is longer than it takes is cut.
+pub fn run(name: &str, octets: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
+    (target.run)(octets.get(..target.octets_max).unwrap_or(octets));
+}

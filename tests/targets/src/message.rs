@@ -1,0 +1,208 @@
+//! Messages: structure, header fields and what stands in them, search, conversion.
+
+use provost_message::{
+    BodySearch, Content, DERIVED_VERSION, Derived, Fed, Field, Headers, ImapEnvelope, KeptFields, LISTED_MAX, Listed,
+    PART_DEPTH_MAX, Parameterised, Part, Searched, SentDate, ThreadKeys, address_list, decode_words, derive,
+    encode_words, fields, header_end, mailboxes, searched, seven_bit as to_seven_bit, shown_text,
+};
+
+use crate::pieces::{cut, single};
+
+/// Most parts of one message.
+const PARTS_MAX: usize = 10_000;
+/// Longest preview (RFC 8970 §3.1).
+const PREVIEW_CHARS_MAX: usize = 200;
+/// Texts that are looked for.
+const WANTED: [&str; 3] = ["one", "é", "a b"];
+
+/// Parts lie within one another and in order, their number and depth are bounded, and the kept columns say the same.
+pub(crate) fn mime(message: &[u8]) {
+    let root = Part::of(message);
+    let mut count = 0;
+    check_part(&root, 0..message.len() as u64, 0, &mut count);
+    assert!(count <= PARTS_MAX, "{count} parts");
+    let derived = derive(message);
+    assert_eq!(derived, derive(message), "version {DERIVED_VERSION}");
+    check_columns(message, &root, &derived);
+    assert!(derived.preview.chars().count() <= PREVIEW_CHARS_MAX, "{:?}", derived.preview);
+    _ = shown_text(message, &root);
+}
+
+fn check_part(part: &Part, within: std::ops::Range<u64>, depth: usize, count: &mut usize) {
+    *count += 1;
+    assert!(depth <= PART_DEPTH_MAX, "a part of depth {depth}");
+    let (header, body) = (&part.header, &part.body);
+    assert!(within.start <= header.start && header.start <= header.end && header.end <= body.start, "{part:?}");
+    assert!(body.start <= body.end && body.end <= within.end, "{part:?} within {within:?}");
+    assert!(part.lines <= body.end - body.start, "{part:?}");
+    match &part.content {
+        Content::Leaf => {}
+        Content::Multipart(parts) => {
+            assert!(!parts.is_empty());
+            let mut at = body.start;
+            for inner in parts {
+                check_part(inner, at..body.end, depth + 1, count);
+                at = inner.body.end;
+            }
+        }
+        Content::Message(inner, _) => check_part(inner, body.clone(), depth + 1, count),
+    }
+}
+
+fn check_columns(message: &[u8], root: &Part, derived: &Derived) {
+    if !derived.structure.is_empty() {
+        assert_eq!(Part::decode(&derived.structure).as_ref(), Some(root));
+    }
+    if !derived.envelope.is_empty() {
+        assert_eq!(ImapEnvelope::decode(&derived.envelope), Some(ImapEnvelope::of(message)));
+    }
+    if !derived.thread.is_empty() {
+        assert!(ThreadKeys::decode(&derived.thread).is_some());
+    }
+    if let Some(kept) = KeptFields::decode(&derived.fields) {
+        assert!(kept.header_octets() <= message.len() as u64);
+        fields(kept.section()).for_each(|field| assert!(KeptFields::keeps(field.name()), "{}", field.name()));
+    }
+}
+
+/// In whatever pieces a body is read, the same is found in it.
+pub(crate) fn search(input: &[u8]) {
+    let (message, pieces) = cut(input);
+    let at_once = {
+        let mut search = BodySearch::new(WANTED);
+        search.whole(message);
+        search.finish()
+    };
+    let largest = pieces.iter().map(|piece| piece.len()).max().unwrap_or(1);
+    assert_eq!(found_in_pieces(message, largest), at_once, "in pieces of {largest}");
+    if message.len() <= 4 * 1024 {
+        assert_eq!(found_in_pieces(message, single(message).first().map_or(1, |one| one.len())), at_once, "by octets");
+    }
+}
+
+fn found_in_pieces(message: &[u8], octets: usize) -> Vec<bool> {
+    let root = Part::of(message);
+    let mut search = BodySearch::new(WANTED);
+    for searched in searched(&root) {
+        if search.is_decided() {
+            break;
+        }
+        match searched {
+            Searched::Header(part) => search.header(part, part.header_in(message)),
+            Searched::Text(part) => {
+                search.begin(part);
+                while feed(&mut search, part.body_in(message), octets) == Fed::Again {}
+            }
+        }
+    }
+    search.finish()
+}
+
+fn feed(search: &mut BodySearch, body: &[u8], octets: usize) -> Fed {
+    for piece in body.chunks(octets.max(1)) {
+        if search.feed(piece) == Fed::Again {
+            return Fed::Again;
+        }
+    }
+    search.end()
+}
+
+/// A converted message is 7 bit, bounded, and decodes to what it was.
+pub(crate) fn seven_bit(message: &[u8]) {
+    let Ok(converted) = to_seven_bit(message) else { return };
+    assert!(converted.is_ascii(), "{}", converted.escape_ascii());
+    // What is labelled 8bit and is not gets another label.
+    if message.is_ascii() && !holds(message, b"8bit") {
+        assert_eq!(converted, message, "nothing was to be converted");
+        return;
+    }
+    let (before, after) = (Part::of(message), Part::of(&converted));
+    same_content(message, &before, &converted, &after);
+    assert_eq!(to_seven_bit(&converted).as_ref(), Ok(&converted));
+}
+
+fn holds(octets: &[u8], word: &[u8]) -> bool {
+    octets.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+}
+
+fn same_content(message: &[u8], before: &Part, converted: &[u8], after: &Part) {
+    assert_eq!((&before.media.kind, &before.media.subtype), (&after.media.kind, &after.media.subtype));
+    match (&before.content, &after.content) {
+        (Content::Leaf, Content::Leaf) => {
+            let (old, new) = (before.decoded_in(message), after.decoded_in(converted));
+            assert_eq!(old.escape_ascii().to_string(), new.escape_ascii().to_string());
+        }
+        (Content::Multipart(old), Content::Multipart(new)) => {
+            assert_eq!(old.len(), new.len());
+            old.iter().zip(new).for_each(|(old, new)| same_content(message, old, converted, new));
+        }
+        (Content::Message(old, _), Content::Message(new, _)) => same_content(message, old, converted, new),
+        _ => panic!("another structure: {before:?} {after:?}"),
+    }
+}
+
+/// Fields lie in order in the header section, apart from one another; what is read of them carries no line end.
+pub(crate) fn header_fields(message: &[u8]) {
+    let headers = Headers::of(message);
+    let end = header_end(message).unwrap_or(message.len());
+    let mut at = 0;
+    for field in headers.iter() {
+        let span = headers.span(&field);
+        assert!(at <= span.start && span.end <= end, "{span:?} behind {at}, before {end}");
+        assert_eq!(message.get(span.clone()), Some(field.whole()));
+        at = span.end;
+        check_field(&field);
+    }
+    assert!(headers.body_offset() <= message.len());
+    assert!(fields(message).count() <= message.len());
+}
+
+fn check_field(field: &Field<'_>) {
+    assert!(field.name().bytes().all(|octet| octet.is_ascii_graphic()) && !field.name().contains(':'));
+    assert!(field.is(field.name()) && field.raw().len() < field.whole().len());
+    assert!(field.unfolded().len() <= field.raw().len());
+    let decoded = field.decoded();
+    assert!(!decoded.contains(|c: char| c.is_ascii_control() && c != '\t'), "{decoded:?}");
+    assert!(decoded.len() <= 4 * field.raw().len(), "{} octets from {}", decoded.len(), field.raw().len());
+    field.mailboxes().for_each(|mailbox| is_in_text(field.raw(), [&mailbox.local, &mailbox.host]));
+}
+
+/// One value as whatever kind a field may have.
+pub(crate) fn header_values(value: &[u8]) {
+    let words = decode_words(value);
+    assert!(!words.contains(|c: char| c.is_ascii_control() && c != '\t'), "{words:?}");
+    assert!(words.len() <= 4 * value.len(), "{} octets from {}", words.len(), value.len());
+    encoded_words(&words);
+    let listed = address_list(value);
+    assert!(listed.len() <= LISTED_MAX + 1);
+    let starts = listed.iter().filter(|item| matches!(item, Listed::GroupStart(_))).count();
+    let ends = listed.iter().filter(|item| matches!(item, Listed::GroupEnd)).count();
+    assert!(starts == ends || listed.len() >= LISTED_MAX, "{starts} groups begin, {ends} end");
+    mailboxes(value).for_each(|mailbox| is_in_text(value, [&mailbox.local, &mailbox.host]));
+    let parsed = Parameterised::parse(value);
+    assert!(parsed.value.len() <= value.len());
+    parsed.parameters.iter().for_each(|(name, _)| _ = parsed.parameter(&String::from_utf8_lossy(name)));
+    if let Some(date) = SentDate::parse(value) {
+        assert_eq!(date.zoned().is_some(), date.seconds().is_some());
+        if let Some(zoned) = date.zoned() {
+            assert_eq!(Some(zoned.timestamp().as_second()), date.seconds());
+        }
+    }
+}
+
+/// What was written as encoded words is read as what it was. A byte order mark at the begin of a word is none of its text.
+fn encoded_words(text: &str) {
+    let text = &text.replace('\u{feff}', "");
+    let written = encode_words(text, 0);
+    assert!(written.is_ascii() && written.split("\r\n").all(|line| line.len() <= 76), "{written:?}");
+    let unfolded = written.replace("\r\n", "");
+    assert_eq!(decode_words(unfolded.as_bytes()).trim_start(), text.trim_start());
+}
+
+/// No address is invented: its octets stand in the text, in their order.
+fn is_in_text(text: &[u8], parts: [&Vec<u8>; 2]) {
+    let mut rest = text.iter();
+    let wanted = parts.into_iter().flatten();
+    let is_there = |octet: &u8| octet.is_ascii_whitespace() || rest.any(|there| there == octet);
+    assert!(wanted.clone().all(is_there), "{parts:?} of {}", text.escape_ascii());
+}

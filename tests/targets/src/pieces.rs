@@ -1,0 +1,32 @@
+//! An input in pieces, as it may come from a network.
+
+/// Octets at the begin of an input that say how the rest is cut.
+const SEED_OCTETS: usize = 4;
+
+/// The input without its seed, and the same cut as the seed says.
+pub(crate) fn cut(input: &[u8]) -> (&[u8], Vec<&[u8]>) {
+    let (seed, wire) = input.split_first_chunk::<SEED_OCTETS>().unwrap_or((&[0; SEED_OCTETS], input));
+    let mut state = u32::from_le_bytes(*seed) | 1;
+    let largest = 1 << (seed[0] & 7);
+    let (mut rest, mut pieces) = (wire, Vec::new());
+    while !rest.is_empty() {
+        // Xorshift: any sequence will do that the fuzzer can steer.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        let (piece, after) = rest.split_at((1 + state as usize % largest).min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    (wire, pieces)
+}
+
+/// Whether the seed chooses the last of so many ways.
+pub(crate) fn chooses_last(input: &[u8], ways: u8) -> bool {
+    input.get(SEED_OCTETS - 1).is_some_and(|octet| octet % ways == 0)
+}
+
+/// One octet after the other.
+pub(crate) fn single(wire: &[u8]) -> Vec<&[u8]> {
+    wire.chunks(1).collect()
+}

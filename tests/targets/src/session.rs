@@ -1,0 +1,135 @@
+//! Whole sessions over a store in memory: no input is a bug, ends in half a line, or is never done with.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use provost_delivery::Delivery;
+use provost_imap::{ImapConfig, LiteralBudget, Recents, Rosters, SearchTurns};
+use provost_message::Service;
+use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_pop3::{Pop3Config, Pop3Session};
+use provost_queue::{Queue, QueueConfig};
+use provost_smtp::{SmtpConfig, SmtpSession};
+use provost_store::{AccountId, Batch, Flags, MailboxName, MemoryStore, MessageStore, Op};
+
+use crate::people::{UUID, view};
+use crate::pieces::{chooses_last, cut};
+
+const HOSTNAME: &str = "mx.example.edu";
+const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
+    Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
+    Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
+/// Steps of a session for each octet that it is given, and for what it is given before.
+const STEPS_PER_OCTET: usize = 2;
+const STEPS: usize = 100;
+
+fn peer() -> Peer {
+    let end = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    Peer { remote: end(40_000), local: end(143) }
+}
+
+/// Runs with a clock that moves on by itself when everything waits: a penalty of a second costs nothing.
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime").block_on(work)
+}
+
+/// Feeds a session and returns what it sends.
+async fn converse(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8> {
+    let (mut input, mut buffer, mut sent) = (BytesMut::new(), BytesMut::new(), Vec::new());
+    let mut out = Output::new(&mut buffer, &mut sent);
+    session.open(&mut out).await.expect("no bug at the greeting");
+    let octets: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let mut steps_left = STEPS + STEPS_PER_OCTET * octets;
+    'conversation: for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            steps_left = steps_left.checked_sub(1).expect("a session that makes no progress");
+            match session.step(&mut input, &mut out).await.expect("no bug") {
+                Step::Continue => {}
+                Step::NeedMore => break,
+                Step::Close | Step::StartTls => break 'conversation,
+            }
+        }
+    }
+    out.flush().await.expect("memory takes all");
+    assert!(sent.ends_with(b"\r\n"), "half a line: {}", sent.escape_ascii());
+    sent
+}
+
+async fn store() -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::default());
+    let op = Op::Append {
+        mailbox: MailboxName::inbox(),
+        create: true,
+        body: MESSAGE.into(),
+        flags: Flags::none(),
+        internal_date: 0,
+    };
+    let batch = Batch { id: None, account: AccountId(UUID), now: 0, require: Vec::new(), ops: vec![op] };
+    store.apply(batch).await.expect("memory takes all");
+    store
+}
+
+/// The commands before the input; in one of four none, so that what comes before login is tried as well.
+fn first(input: &[u8], login: &'static [u8]) -> &'static [u8] {
+    if chooses_last(input, 4) { b"" } else { login }
+}
+
+/// In whatever pieces the commands come, the answers are the same, before login and after.
+pub(crate) fn imap(input: &[u8]) {
+    let (wire, pieces) = cut(input);
+    let first = first(input, b"l LOGIN zoe secret\r\ns SELECT INBOX\r\n");
+    let answers = block_on(imap_answers(&[&[first], pieces.as_slice()].concat()));
+    let at_once = block_on(imap_answers(&[&[first, wire].concat()]));
+    assert_eq!(answers.escape_ascii().to_string(), at_once.escape_ascii().to_string());
+}
+
+async fn imap_answers(pieces: &[&[u8]]) -> Vec<u8> {
+    let config = ImapConfig {
+        hostname: HOSTNAME.into(),
+        view: view().await,
+        store: store().await,
+        literals: LiteralBudget::new(std::env::temp_dir(), 250_000),
+        searches: SearchTurns::new(1),
+        rosters: Rosters::default(),
+        recents: Recents::default(),
+    };
+    converse(&mut provost_imap::fuzzing::session(Arc::new(config), peer()), pieces).await
+}
+
+pub(crate) fn pop3(input: &[u8]) {
+    let (_, pieces) = cut(input);
+    let first = first(input, b"USER zoe\r\nPASS secret\r\n");
+    block_on(async {
+        let config = Pop3Config { hostname: HOSTNAME.into(), view: view().await, store: store().await };
+        let mut session = Pop3Session::new(Arc::new(config), peer(), Transport::Plain, false);
+        converse(&mut session, &[&[first], pieces.as_slice()].concat()).await;
+    });
+}
+
+/// Every answer is a line of a reply: three digits, a space or a hyphen, and text (RFC 5321 §4.2).
+pub(crate) fn smtp(input: &[u8]) {
+    let (_, pieces) = cut(input);
+    for service in [Service::Mx, Service::Submission, Service::Lmtp] {
+        let answers = block_on(async {
+            let (hostname, view, store): (Arc<str>, _, _) = (HOSTNAME.into(), view().await, store().await);
+            let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
+            let queue = Queue::new(store, delivery.clone(), None, QueueConfig::default());
+            let config = SmtpConfig { hostname, recipients_max: 4, view, delivery, queue };
+            let mut session = SmtpSession::new(service, Arc::new(config), peer(), Transport::Plain, false);
+            converse(&mut session, &pieces).await
+        });
+        let answers = String::from_utf8(answers).expect("replies are text");
+        answers.split_terminator("\r\n").for_each(is_reply);
+    }
+}
+
+fn is_reply(line: &str) {
+    let (code, rest) = line.split_at_checked(3).unwrap_or_default();
+    assert!(code.parse().is_ok_and(|code: u16| (200..600).contains(&code)), "{line:?}");
+    assert!(rest.is_empty() || rest.starts_with([' ', '-']), "{line:?}");
+    assert!(!line.chars().any(|c| c.is_control() && c != '\t'), "{line:?}");
+}

@@ -1,0 +1,140 @@
+//! Every target over its seeds, and over the same seeds changed at random places: the same changes in every run.
+//!
+//! One test, one input after the other: what an input allocates is counted for the whole process.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // clippy knows only `#[test]` functions as tests, not what they share
+
+use std::alloc::System;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cap::Cap;
+use provost_targets::{TARGETS, Target};
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, OCTETS_MAX);
+
+/// More than any target needs at one time: with more an allocation fails, which ends the test.
+const OCTETS_MAX: usize = 512 * 1024 * 1024;
+/// Octets that a run may allocate for each octet of the input: in a session an octet may be half a command.
+const ALLOCATED_PER_OCTET: usize = 16 * 1024;
+/// Changed inputs for each target.
+const CHANGED: usize = 300;
+/// Octets that mean something in one format or another.
+const SPECIAL: &[u8] = b"\r\n\0 \"\\(){}[]<>:;=,.@*%+-/09\xff\x80\xc3";
+/// Longest run of one input, in a debug build on a busy machine.
+const RUN_MAX: Duration = Duration::from_secs(10);
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
+}
+
+/// Name and octets, by name.
+fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
+    let folder = corpus().join(target.name);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut seeds: Vec<_> = files
+        .map(|file| file.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap()))
+        .collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+    seeds
+}
+
+/// Ends the test at the first broken property, also in a thread that nobody waits for.
+fn run(target: &Target, seed: &str, octets: &[u8]) {
+    let (before, begun) = (ALLOCATOR.total_allocated(), Instant::now());
+    provost_targets::run(target.name, octets);
+    let (allocated, took) = (ALLOCATOR.total_allocated() - before, begun.elapsed());
+    let most = target.allocated_max + ALLOCATED_PER_OCTET * octets.len();
+    assert!(allocated <= most, "{} {seed}: {allocated} octets allocated for {}", target.name, octets.len());
+    assert!(took <= RUN_MAX, "{} {seed}: {took:?} for {} octets", target.name, octets.len());
+}
+
+/// Xorshift: the same numbers in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound.max(1) as u64) as usize
+    }
+}
+
+/// A few octets of an input changed, taken away, doubled, or put in from another.
+fn changed(chance: &mut Chance, seed: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut octets = seed.to_vec();
+    for _ in 0..1 + chance.below(4) {
+        let at = chance.below(octets.len() + 1);
+        let length = 1 + chance.below(8).min(octets.len().saturating_sub(at));
+        let end = (at + length).min(octets.len());
+        match chance.below(6) {
+            0 => octets.insert(at, chance.below(256) as u8),
+            1 => octets.insert(at, SPECIAL[chance.below(SPECIAL.len())]),
+            2 => drop(octets.drain(at..end)),
+            3 => {
+                let copy = octets[at..end].repeat(1 + chance.below(20));
+                octets.splice(at..at, copy);
+            }
+            4 => {
+                let from = chance.below(other.len() + 1);
+                octets.splice(at..end, other[from..].iter().copied().take(64));
+            }
+            _ => octets[at..end].iter_mut().for_each(|octet| *octet ^= 1 << chance.below(8)),
+        }
+    }
+    octets
+}
+
+#[test]
+fn every_target_holds_over_its_seeds() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        default(panic);
+        std::process::abort();
+    }));
+    let slowest = TARGETS.iter().map(|target| (time_of(target), target.name)).collect::<Vec<_>>();
+    slowest.iter().for_each(|(took, name)| println!("{name}: {took:.1?}"));
+}
+
+fn time_of(target: &Target) -> Duration {
+    let begun = Instant::now();
+    let seeds = seeds(target);
+    for (name, octets) in &seeds {
+        println!("{} {name}", target.name);
+        run(target, name, octets);
+    }
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    for n in 0..CHANGED {
+        let (name, seed) = &seeds[chance.below(seeds.len())];
+        let (_, other) = &seeds[chance.below(seeds.len())];
+        let octets = changed(&mut chance, seed, other);
+        let octets = octets.get(..target.octets_max).unwrap_or(&octets);
+        println!("{} {name}, change {n}: {}", target.name, octets.escape_ascii());
+        run(target, name, octets);
+    }
+    begun.elapsed()
+}
+
+/// `scripts/fuzz` runs what stands in that manifest.
+#[test]
+fn every_target_is_fuzzed() {
+    let manifest = fs::read_to_string(corpus().join("../Cargo.toml")).unwrap();
+    for Target { name, .. } in TARGETS {
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is no [[bin]]");
+        let main = fs::read_to_string(corpus().join(format!("../fuzz_targets/{name}.rs"))).unwrap();
+        assert!(main.contains(&format!("run(\"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn every_seed_has_a_target() {
+    for folder in fs::read_dir(corpus()).unwrap() {
+        let name = folder.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(TARGETS.iter().any(|target| target.name == name), "{name} is no target");
+    }
+}
