@@ -13,7 +13,7 @@ pub fn file(octets: &[u8]) {
 fn check(octets: &[u8]) {
     let Some((snapshot, cookie)) = parse(octets, &Snapshot::default()) else { return };
     assert!(snapshot.len() <= octets.len(), "{} entries in {} octets", snapshot.len(), octets.len());
-    assert!(cookie.is_none_or(|cookie| cookie.0.len() <= octets.len()));
+    assert!(cookie.is_none_or(|cookie| cookie.as_octets().len() <= octets.len()));
     assert!(snapshot.people() <= snapshot.len());
 }
 

@@ -1,21 +1,20 @@
-//! What `tests/targets` asserts of commands and data, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of commands and data over arbitrary octets, for `tests/targets`. A broken property panics.
 
 use bytes::BytesMut;
 use provost_message::Path;
+use provost_net::MemoryBudget;
 
-use crate::budget::Budget;
 use crate::client::{end_of, stuffed};
 use crate::command::{Command, LINE_OCTETS_MAX, Line, LineReader};
 use crate::data::{DataReader, Progress};
-
-static PLENTY: Budget = Budget::new(u64::MAX / 2);
 
 /// The message or the name of its fault, and the input behind the end of data.
 pub type Received = (Result<Vec<u8>, String>, Vec<u8>);
 
 /// Reads message data that comes in `pieces`; `None` when its end has not come.
 pub fn data(pieces: &[&[u8]], octets_max: u64) -> Option<Received> {
-    let (mut reader, mut input) = (DataReader::new(b"", octets_max, None, &PLENTY), BytesMut::new());
+    let memory = MemoryBudget::new(u64::MAX / 2).body();
+    let (mut reader, mut input) = (DataReader::new(b"", octets_max, None, memory), BytesMut::new());
     let mut done = None;
     for piece in pieces {
         input.extend_from_slice(piece);

@@ -1,8 +1,8 @@
 //! Messages: structure, header fields and what stands in them, search, conversion.
 
 use provost_message::{
-    BodySearch, Content, DERIVED_VERSION, Derived, Fed, Field, Headers, ImapEnvelope, KeptFields, LISTED_MAX, Listed,
-    PART_DEPTH_MAX, Parameterised, Part, Searched, SentDate, ThreadKeys, address_list, decode_words, derive,
+    BodySearch, Content, DERIVED_VERSION, Derived, FeedResult, Field, Headers, ImapEnvelope, KeptFields, LISTED_MAX,
+    Listed, PART_DEPTH_MAX, Parameterised, Part, Searched, SentDate, ThreadKeys, address_list, decode_words, derive,
     encode_words, fields, header_end, mailboxes, searched, seven_bit as to_seven_bit, shown_text,
 };
 
@@ -91,17 +91,17 @@ fn found_in_pieces(message: &[u8], octets: usize) -> Vec<bool> {
             Searched::Header(part) => search.header(part, part.header_in(message)),
             Searched::Text(part) => {
                 search.begin(part);
-                while feed(&mut search, part.body_in(message), octets) == Fed::Again {}
+                while feed(&mut search, part.body_in(message), octets) == FeedResult::Restart {}
             }
         }
     }
     search.finish()
 }
 
-fn feed(search: &mut BodySearch, body: &[u8], octets: usize) -> Fed {
+fn feed(search: &mut BodySearch, body: &[u8], octets: usize) -> FeedResult {
     for piece in body.chunks(octets.max(1)) {
-        if search.feed(piece) == Fed::Again {
-            return Fed::Again;
+        if search.feed(piece) == FeedResult::Restart {
+            return FeedResult::Restart;
         }
     }
     search.end()

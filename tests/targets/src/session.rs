@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use provost_delivery::Delivery;
-use provost_imap::{ImapConfig, LiteralBudget, Recents, Rosters, SearchTurns};
+use provost_imap::{ImapConfig, LiteralBudget, MessageLists, Recents, SearchTurns};
 use provost_message::Service;
-use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_net::{MemoryBudget, Output, Peer, Session, Step, Transport};
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_queue::{Queue, QueueConfig};
 use provost_smtp::{SmtpConfig, SmtpSession};
@@ -92,9 +92,9 @@ async fn imap_answers(pieces: &[&[u8]]) -> Vec<u8> {
         hostname: HOSTNAME.into(),
         view: view().await,
         store: store().await,
-        literals: LiteralBudget::new(std::env::temp_dir(), 250_000),
+        literals: LiteralBudget::new(std::env::temp_dir(), 250_000, MemoryBudget::default()),
         searches: SearchTurns::new(1),
-        rosters: Rosters::default(),
+        message_lists: MessageLists::default(),
         recents: Recents::default(),
     };
     converse(&mut provost_imap::fuzzing::session(Arc::new(config), peer()), pieces).await
@@ -118,7 +118,8 @@ pub(crate) fn smtp(input: &[u8]) {
             let (hostname, view, store): (Arc<str>, _, _) = (HOSTNAME.into(), view().await, store().await);
             let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
             let queue = Queue::new(store, delivery.clone(), None, QueueConfig::default());
-            let config = SmtpConfig { hostname, recipients_max: 4, view, delivery, queue };
+            let config =
+                SmtpConfig { hostname, recipients_max: 4, view, delivery, queue, memory: MemoryBudget::default() };
             let mut session = SmtpSession::new(service, Arc::new(config), peer(), Transport::Plain, false);
             converse(&mut session, &pieces).await
         });
