@@ -44,6 +44,17 @@ pub struct DirectoryConfig {
     pub operation_timeout: Duration,
 }
 
+/// One server, looked at by itself.
+#[derive(Clone, Debug)]
+pub struct ServerLook {
+    /// As configured.
+    pub url: String,
+    /// As configured.
+    pub role: ServerRole,
+    /// How far it has come, one CSN for each provider that wrote; or why it cannot be used.
+    pub context_csn: Result<Vec<String>, DirectoryError>,
+}
+
 /// How far below its base a search looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -98,7 +109,7 @@ pub enum DirectoryError {
     /// assertionFailed (122, RFC 4528).
     #[error("the entry has changed meanwhile")]
     AssertionFailed,
-    /// Results 49, 48, 53 on bind.
+    /// Results 49 and 48.
     #[error("the credentials were refused")]
     InvalidCredentials,
     /// insufficientAccessRights (50, RFC 4511 §4.1.9).
