@@ -115,7 +115,7 @@ impl Listener {
     fn count(&self, socket: TcpStream, client: SocketAddr) -> Option<Counted> {
         let place = self.sources.enter(client.ip(), self.place.connections_per_address);
         if place.is_none() {
-            metrics::counter!("net_refused_total", "listener" => self.place.name).increment(1);
+            metrics::counter!("provost_net_refused_total", "listener" => self.place.name).increment(1);
         }
         Some(Counted::new(socket, place?, SILENCE_MAX))
     }

@@ -16,4 +16,6 @@ mod types;
 
 pub use directory::Directory;
 pub use sync::{Cookie, SyncEvent, SyncStream};
-pub use types::{Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerConfig, ServerLook, ServerRole};
+pub use types::{
+    Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerConfig, ServerLook, ServerRole,
+};

@@ -312,10 +312,14 @@ async fn a_refusal_by_a_server_without_its_data_proves_nothing() {
 
 #[tokio::test]
 async fn each_server_is_looked_at_by_itself() {
-    let (good, filling) = (Fake::start(good(|_| None)).await, Fake::start(good(|message| match &message.op {
-        LdapOp::SearchRequest(_) => Some(vec![done(0)]),
-        _ => None,
-    })).await);
+    let (good, filling) = (
+        Fake::start(good(|_| None)).await,
+        Fake::start(good(|message| match &message.op {
+            LdapOp::SearchRequest(_) => Some(vec![done(0)]),
+            _ => None,
+        }))
+        .await,
+    );
     let both = directory(&[(&filling.url(), ServerRole::Replica), (&good.url(), ServerRole::Provider)]);
     for _ in 0..5 {
         let looks = both.look().await;

@@ -179,7 +179,7 @@ impl Consumer {
             Effect::Complete => self.completed(),
             Effect::Parked { reason, guard } => {
                 tracing::error!(reason, "the view is parked: it stays as it is");
-                metrics::counter!("view_parked_total").increment(1);
+                metrics::counter!("provost_view_parked_total").increment(1);
                 self.shared.health.note(|status| status.parked = Some(reason));
                 return Some(End::Parked(guard));
             }
@@ -193,7 +193,7 @@ impl Consumer {
         self.refusals = 0;
         self.guard_tried = None;
         self.publish();
-        metrics::counter!("view_refreshes_total").increment(1);
+        metrics::counter!("provost_view_refreshes_total").increment(1);
         self.shared.health.note(|status| status.parked = None);
         self.shared.health.set_complete();
         // Last: who reads this flag reads a snapshot that is at least as new.
@@ -218,7 +218,7 @@ impl Consumer {
 
     fn contact(&self) {
         let now = Timestamp::now();
-        metrics::gauge!("view_last_contact_seconds").set(now.as_second() as f64);
+        metrics::gauge!("provost_view_last_contact_timestamp_seconds").set(now.as_second() as f64);
         self.shared.health.note(|status| status.last_contact = Some(now));
     }
 }

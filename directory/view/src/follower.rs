@@ -45,7 +45,6 @@ pub(crate) struct Follower {
     /// What was removed outside a refresh, lately.
     recent: Recent,
     is_parked: bool,
-    unmappable: u64,
 }
 
 /// A refresh under way. It works on a copy: what is half-way is never seen.
@@ -62,7 +61,7 @@ struct Refresh {
 impl Follower {
     pub(crate) fn new(suffix: Dn, snapshot: Snapshot, cookie: Option<Cookie>) -> Self {
         let (changes, recent) = (ChangeSet::default(), Recent::default());
-        Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false, unmappable: 0 }
+        Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false }
     }
 
     /// What has changed in the whole state since this was asked last.
@@ -112,8 +111,7 @@ impl Follower {
                     Mapped::Other => self.remove(uuid, now),
                     // What was known of it stays: a slip in one attribute must not bounce anybody's mail.
                     Mapped::Unmappable(why) => {
-                        self.unmappable += 1;
-                        metrics::gauge!("view_unmappable").set(self.unmappable as f64);
+                        metrics::counter!("provost_view_unmappable_entries_total").increment(1);
                         tracing::warn!(dn = entry.dn.as_str(), why, "an entry cannot be used");
                         Effect::Nothing
                     }

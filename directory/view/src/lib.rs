@@ -134,7 +134,7 @@ impl Shared {
 
     /// Makes `snapshot` what every session sees from now on, and wakes those whom the changes concern.
     fn publish(&self, snapshot: Arc<Snapshot>, changes: ChangeSet) {
-        metrics::gauge!("view_people").set(snapshot.people() as f64);
+        metrics::gauge!("provost_view_people").set(snapshot.people() as f64);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
         if !Arc::ptr_eq(before.settings(), snapshot.settings()) {
             report_faults(before.settings(), snapshot.settings());
@@ -145,7 +145,7 @@ impl Shared {
 
 /// Logs each bad value once, when it appears, and counts those that stand.
 fn report_faults(before: &SharedSettings, now: &SharedSettings) {
-    metrics::gauge!("settings_bad").set(now.faults().len() as f64);
+    metrics::gauge!("provost_settings_bad").set(now.faults().len() as f64);
     for fault in now.faults().iter().filter(|fault| !before.faults().contains(fault)) {
         let origin = now.origin(&fault.name.to_lowercase());
         tracing::error!(

@@ -51,7 +51,7 @@ impl Health {
     /// The session to the server stands, or no longer.
     pub(crate) fn set_current(&self, current: bool) {
         self.current.store(current, Ordering::Release);
-        metrics::gauge!("view_current").set(f64::from(u8::from(current)));
+        metrics::gauge!("provost_view_current").set(f64::from(u8::from(current)));
     }
 
     /// Changes what only people read.

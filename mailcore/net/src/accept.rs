@@ -61,7 +61,7 @@ where
             },
             Some(ended) = open.join_next() => note_end(name, ended),
         }
-        metrics::gauge!("net_connections", "listener" => name).set(open.len() as f64);
+        metrics::gauge!("provost_net_connections", "listener" => name).set(open.len() as f64);
     }
     drop(socket);
     while let Some(ended) = open.join_next().await {
@@ -74,7 +74,7 @@ fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        metrics::counter!("net_panics_total", "listener" => name).increment(1);
+        metrics::counter!("provost_net_panics_total", "listener" => name).increment(1);
         tracing::error!(listener = name, %error, "a session panicked");
     }
 }
@@ -85,7 +85,7 @@ where
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
 {
     let listener = &shared.listener;
-    metrics::counter!("net_accepted_total", "listener" => listener.name).increment(1);
+    metrics::counter!("provost_net_accepted_total", "listener" => listener.name).increment(1);
     let _ = socket.set_nodelay(true);
     let found = tokio::select! {
         () = shared.drain.stopping() => return,

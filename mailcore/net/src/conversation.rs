@@ -153,7 +153,7 @@ impl<'a, S: Session> Conversation<'a, S> {
             SessionError::Lost(_) => End::Lost,
             SessionError::Bug(what) => {
                 let name = self.shared.listener.name;
-                metrics::counter!("net_bugs_total", "listener" => name).increment(1);
+                metrics::counter!("provost_net_bugs_total", "listener" => name).increment(1);
                 tracing::error!(listener = name, peer = %peer.remote, what, "a session failed");
                 End::Goodbye(Goodbye::Internal)
             }
@@ -162,13 +162,13 @@ impl<'a, S: Session> Conversation<'a, S> {
 }
 
 fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
-    metrics::counter!("net_tls_failures_total", "listener" => name).increment(1);
+    metrics::counter!("provost_net_tls_failures_total", "listener" => name).increment(1);
     tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
 }
 
 /// Refuses a connection beyond the bounds in its protocol's words, and closes it.
 pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &Shared) {
-    metrics::counter!("net_refused_total", "listener" => shared.listener.name).increment(1);
+    metrics::counter!("provost_net_refused_total", "listener" => shared.listener.name).increment(1);
     if shared.listener.implicit_tls {
         return;
     }

@@ -29,10 +29,45 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
+    /// Mail listeners by name, with whether TLS is from the first byte.
+    pub(crate) fn mail(&self) -> [(&'static str, &Option<ListenerConfig>, Begin); 8] {
+        [
+            ("mx", &self.mx, Begin::Plain),
+            ("submission", &self.submission, Begin::Plain),
+            ("submissions", &self.submissions, Begin::Tls),
+            ("lmtp", &self.lmtp, Begin::Plain),
+            ("imap", &self.imap, Begin::Plain),
+            ("imaps", &self.imaps, Begin::Tls),
+            ("pop3", &self.pop3, Begin::Plain),
+            ("pop3s", &self.pop3s, Begin::Tls),
+        ]
+    }
+
+    /// Names of the mail listeners that are on.
+    pub(crate) fn mail_names(&self) -> Vec<&'static str> {
+        self.mail().into_iter().filter(|(_, on, _)| on.is_some()).map(|(name, ..)| name).collect()
+    }
+
+    /// Names of all listeners that are on.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let web = [("http", &self.http), ("health", &self.health)];
+        let web = web.into_iter().filter(|(_, on)| on.is_some()).map(|(name, _)| name);
+        self.mail_names().into_iter().chain(web).collect()
+    }
+
     /// The networks whose connections to `listener` begin with a PROXY header.
     pub(crate) fn proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
         ProxyNetworks(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
     }
+}
+
+/// How a connection to a mail listener begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// In the clear; STARTTLS or STLS is offered when the node has a certificate.
+    Plain,
+    /// With a TLS handshake.
+    Tls,
 }
 
 /// One listener.
