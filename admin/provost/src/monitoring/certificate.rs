@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, ServerName};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// What is asked of a server certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,20 @@ impl Certificate {
         let Ok(name) = ServerName::try_from(name) else { return false };
         let parsed = rustls::server::ParsedCertificate::try_from(&der);
         parsed.is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
+    }
+
+    /// The DNS names of its subjectAltName, for people; control characters are left out.
+    pub(crate) fn names(&self) -> String {
+        let parsed = X509Certificate::from_der(&self.der).ok();
+        let names = parsed
+            .as_ref()
+            .and_then(|(_, parsed)| parsed.subject_alternative_name().ok()??.value.general_names.clone().into());
+        let dns = |name: &GeneralName<'_>| match name {
+            GeneralName::DNSName(name) => Some(crate::output::printable(name).to_string()),
+            _ => None,
+        };
+        let names: Vec<String> = names.iter().flatten().filter_map(dns).collect();
+        if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
     }
 }
 
