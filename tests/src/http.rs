@@ -122,3 +122,10 @@ pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, ro
     println!("{rounds} pairs of PUTs of {} with one ETag: one 200 and one 412 each time", race.read());
     Ok(())
 }
+
+/// The body of a page that is there.
+pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let reply = send(address, Request { method: "GET", path, headers: &[], body: "" })?;
+    ensure!(reply.status == 200, "GET {path}: {}", reply.head);
+    Ok(reply.body)
+}

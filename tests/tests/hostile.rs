@@ -222,7 +222,7 @@ fn one_memory_budget_for_all_protocols() {
         let answer =
             send(node.address(Port::Health), Request { method: "GET", path: "/metrics", headers: &[], body: "" });
         let text = answer.unwrap().body;
-        let line = text.lines().find_map(|line| line.strip_prefix("provost_memory_budget_octets{kind=\"used\"} "));
+        let line = text.lines().find_map(|line| line.strip_prefix("provost_memory_budget_bytes{kind=\"used\"} "));
         line.map_or(f64::NAN, |octets| octets.parse().unwrap())
     };
     deadline::until(ANSWER_MAX * 20, || Ok((used(&node) > 30e6).then_some(()))).unwrap();

@@ -384,7 +384,7 @@ fn shared_settings_are_obeyed_within_a_second() {
     assert_eq!(reported, 1, "{}", node.log());
     let metrics = format!("http://{}/metrics", node.address(Port::Health));
     let metrics = run(std::process::Command::new("curl").args(["--silent", &metrics])).unwrap().good().unwrap();
-    assert!(metrics.lines().any(|line| line == "settings_bad 1"), "{metrics}");
+    assert!(metrics.lines().any(|line| line == "provost_settings_bad 1"), "{metrics}");
     // The last good value is in force after a restart, too.
     node.stop().unwrap();
     node.serve_again(&[Port::Ldap, Port::Lmtp, Port::Http]).unwrap();

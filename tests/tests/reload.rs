@@ -1,11 +1,11 @@
-//! Certificate and key change while the node runs: no restart, and no session ends.
+//! Certificate, key and settings of the file change while the node runs: no restart, and no session ends.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use provost_tests::{Line, Node, Options, Port, deadline};
+use provost_tests::{Line, Node, Options, Port, deadline, http};
 
 /// The files are looked at every two seconds, and a change must be at rest for one look.
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
@@ -119,4 +119,94 @@ fn hup_reloads_in_the_quickstart_too() {
     wait_for(&node, &second.certificate);
     wait_for_log(&node, RELOADED, 1);
     open.ask("a NOOP", &["a OK"]).unwrap();
+}
+
+fn status_with_token(node: &Node) -> u16 {
+    let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
+    let request = http::Request { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
+    http::send(node.address(Port::Http), request).unwrap().status
+}
+
+/// What can change does so at HUP; what cannot is named, at each HUP again.
+#[test]
+fn hup_takes_what_can_change_and_names_what_cannot() {
+    let node = node();
+    let (mut open, first) = session(&node);
+    assert_eq!(status_with_token(&node), 200);
+    let second = pair();
+    let (chain, key) = (node.folder().join("second.pem"), node.folder().join("second.key"));
+    fs::write(&chain, &second.chain).unwrap();
+    fs::write(&key, &second.key).unwrap();
+    // A token that is gone from the file is revoked.
+    let tokens = node.data().join("secrets/api-tokens");
+    fs::write(&tokens, "").unwrap();
+    let (old_chain, old_key) = files(&node);
+    let (port, moved) = (node.port(Port::Pop3), node.port(Port::Pop3) + 2);
+    node.configure(|text| {
+        let text = text.replace(&old_chain.display().to_string(), &chain.display().to_string());
+        let text = text.replace(&old_key.display().to_string(), &key.display().to_string());
+        text.replace(&format!("127.0.0.1:{port}\""), &format!("127.0.0.1:{moved}\""))
+            .replace("[node]", "[node]\nlog = \"info\"")
+    })
+    .unwrap();
+    node.signal("HUP").unwrap();
+    wait_for_log(&node, "configuration read again", 1);
+    let log = node.log();
+    for line in [
+        "in force: node.log",
+        "in force: tls.certificate",
+        "in force: tls.key",
+        "needs a restart: listeners.pop3",
+        "configuration read again changed=4",
+    ] {
+        assert!(log.contains(line), "no '{line}' in\n{log}");
+    }
+    assert_ne!(first, second.certificate);
+    assert_eq!(session(&node).1, second.certificate);
+    assert_eq!(status_with_token(&node), 401);
+    open.ask("a NOOP", &["a OK"]).unwrap();
+
+    // The files of the new names are followed.
+    let third = pair();
+    fs::write(&chain, &third.chain).unwrap();
+    fs::write(&key, &third.key).unwrap();
+    wait_for(&node, &third.certificate);
+    node.signal("HUP").unwrap();
+    wait_for_log(&node, "configuration read again changed=1", 1);
+    assert_eq!(node.log().matches("needs a restart: listeners.pop3").count(), 2);
+    open.ask("b NOOP", &["b OK"]).unwrap();
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_is_named_with_line_and_field() {
+    let node = node();
+    let (_, first) = session(&node);
+    let second = pair();
+    let (chain, key) = files(&node);
+    let text = fs::read_to_string(node.config()).unwrap();
+    let lines = text.lines().count();
+    let missing = node.folder().join("missing.pem").display().to_string();
+    for (times, (bad, expect)) in [
+        (format!("{text}\n[store]\nshards = \"many\"\n"), format!("line {}, shards: invalid type", lines + 3)),
+        (format!("{text}\n[colour]\n"), format!("line {}, [colour]: unknown field `colour`", lines + 2)),
+        (text.replace("[node]", "[node]\nlog = \"provost=loud\""), "node.log: ".to_owned()),
+        (text.replace(&chain.display().to_string(), &missing), missing.clone()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(node.config(), bad).unwrap();
+        node.signal("HUP").unwrap();
+        wait_for_log(&node, "the configuration cannot be used: nothing was changed", times + 1);
+        let log = node.log();
+        let line = log.lines().rfind(|line| line.contains("nothing was changed")).unwrap();
+        assert!(line.contains(&expect), "no '{expect}' in {line}");
+    }
+    assert_eq!((session(&node).1, status_with_token(&node)), (first, 200));
+    let metrics = http::get(node.address(Port::Health), "/metrics").unwrap();
+    assert!(metrics.contains("provost_config_reloads_total{outcome=\"bad\"} 4"), "{metrics}");
+    // The old files are still those that are followed.
+    fs::write(&chain, &second.chain).unwrap();
+    fs::write(&key, &second.key).unwrap();
+    wait_for(&node, &second.certificate);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use provost_tests::http::Race;
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, binary, checkout, wait_port};
-use provost_tests::{Port, Ran, Sink, deadline, http, mail, run, settings};
+use provost_tests::{Line, Person, Port, Ran, Sink, deadline, http, mail, people, run, settings};
 use tempfile::TempDir;
 
 /// Within this the mail core obeys a change of the directory.
@@ -159,7 +159,7 @@ impl Site {
         let mut command = Command::new(binary());
         command.arg("--config").arg(self.config()).arg("serve").stdin(Stdio::null());
         self.child = Some(command.stderr(out.try_clone().unwrap()).stdout(out).spawn().unwrap());
-        for port in [Port::Mx, Port::Imap, Port::Pop3, Port::Submission, Port::Lmtp] {
+        for port in [Port::Mx, Port::Imap, Port::Pop3, Port::Submission, Port::Lmtp, Port::Http] {
             wait_port(self.ports.address(port)).unwrap();
         }
     }
@@ -443,4 +443,84 @@ fn a_change_is_obeyed_again(site: &Site, ldap: &Ldap) {
     let change = format!("dn: {dn}\nchangetype: modify\ndelete: mailLocalAddress\nmailLocalAddress: {alias}\n");
     ldap.feed("ldapmodify", &change).unwrap().good().unwrap();
     println!("alias gone {:?} after ldapdelete ended", site.wait_for(alias, "550", EFFECT_LIMIT));
+}
+
+/// The answer of each protocol to a login, without what follows the code.
+fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)> {
+    let last = |lines: Vec<String>| lines.last().cloned().unwrap_or_default();
+    let mut imap = Line::open(site.ports.address(Port::Imap)).unwrap();
+    imap.until(&["* OK"]).unwrap();
+    let imap = last(imap.ask(&format!("a LOGIN {name} \"{password}\""), &["a "]).unwrap());
+    let mut pop3 = Line::open(site.ports.address(Port::Pop3)).unwrap();
+    pop3.until(&["+OK"]).unwrap();
+    pop3.ask(&format!("USER {name}"), &["+OK"]).unwrap();
+    let pop3 = last(pop3.ask(&format!("PASS {password}"), &["+OK", "-ERR"]).unwrap());
+    let mut smtp = Line::open(site.ports.address(Port::Submission)).unwrap();
+    smtp.until(&["220 "]).unwrap();
+    smtp.ask("EHLO client.example", &["250 "]).unwrap();
+    smtp.ask("AUTH LOGIN", &["334 "]).unwrap();
+    smtp.ask(&base64(name), &["334 "]).unwrap();
+    let smtp = last(smtp.ask(&base64(password), &["235 ", "4", "5"]).unwrap());
+    let address = site.ports.address(Port::Http);
+    let headers = ["Content-Type: application/x-www-form-urlencoded", &format!("Origin: http://{address}")];
+    let body = format!("name={name}&password={}", password.replace(' ', "+"));
+    let request = http::Request { method: "POST", path: "/sign-in", headers: &headers, body: &body };
+    let web = http::send(address, request).unwrap().status.to_string();
+    vec![("imap", imap), ("pop3", pop3), ("submission", smtp), ("web", web)]
+}
+
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let groups = text.as_bytes().chunks(3).map(|chunk| {
+        let bits = chunk.iter().fold(0u32, |bits, octet| bits << 8 | u32::from(*octet)) << (8 * (3 - chunk.len()));
+        let digit = |place: usize| char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63]);
+        (0..4).map(|place| if place <= chunk.len() { digit(place) } else { '=' }).collect::<String>()
+    });
+    groups.collect()
+}
+
+fn assert_logins(site: &Site, password: &str, expect: [&str; 4], when: &str) {
+    for ((protocol, answer), expect) in logins(site, "test.p01", password).into_iter().zip(expect) {
+        assert!(answer.starts_with(expect), "{when}, {protocol}: {answer}");
+    }
+}
+
+/// Fault 13 of the foundations: "wrong password" is the word of a server that compared it.
+#[test]
+fn without_a_server_that_can_judge_no_password_is_wrong() {
+    const LATER: [&str; 4] = ["a NO [UNAVAILABLE]", "-ERR [SYS/TEMP]", "454 4.7.0", "503"];
+    const WRONG: [&str; 4] = ["a NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]", "535 5.7.8", "422"];
+    let sink = Sink::start().unwrap();
+    let mut site = Site::start(&sink);
+    let right = Person::of(1).password();
+    site.provost(&["settings", "set", "password-scheme", "ssha"]).good().unwrap();
+    let file = people::write_first(site.folder.path(), 1).unwrap();
+    site.provost(&["import", file.to_str().unwrap()]).good().unwrap();
+    site.wait_for(&Person::of(1).mail(), "250", LIMIT);
+    site.kill();
+    let text = fs::read_to_string(site.config()).unwrap();
+    fs::write(site.config(), text.replace("[directory]\n", "[directory]\npasswords = \"bind\"\n")).unwrap();
+    site.serve();
+    site.wait_for("nobody@example.edu", "550", LIMIT);
+    assert_logins(&site, "typed wrong", WRONG, "with slapd");
+
+    let pid = site.slapd.pid.clone().unwrap();
+    let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    signal("STOP");
+    for round in 0..3 {
+        assert_logins(&site, &format!("typed in round {round}"), LATER, "slapd is frozen");
+    }
+    assert_logins(&site, &right, LATER, "slapd is frozen");
+    signal("CONT");
+    let accepted = || Ok(logins(&site, "test.p01", &right)[0].1.starts_with("a OK").then_some(()));
+    deadline::until(LIMIT, accepted).unwrap();
+    site.slapd.stop();
+    for round in 0..12 {
+        assert_logins(&site, &format!("typed in vain {round}"), LATER, "slapd is dead");
+    }
+    site.slapd.launch();
+    site.wait_for("nobody@example.edu", "550", LIMIT);
+    let judged = || Ok(logins(&site, "test.p01", "typed later")[0].1.starts_with(WRONG[0]).then_some(()));
+    deadline::until(LIMIT, judged).unwrap();
+    assert_logins(&site, "typed at last", WRONG, "nothing of the time without slapd counts");
 }

@@ -1,5 +1,7 @@
 //! `/metrics`, `/readyz`, `/livez`: for the machine that watches this one. No names, no addresses.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use provost_store::MessageStore;
 use provost_view::View;
 use serde_json::json;
@@ -19,6 +20,9 @@ const STORE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Names what of the node is dead, so that only another start brings it back.
 pub type DeadParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// The metrics of this moment in the Prometheus text format, version 0.0.4.
+pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
 
 /// What is asked how the node is.
 #[derive(Clone)]
@@ -36,7 +40,7 @@ pub struct Health {
 /// Ready means that the View was complete once and the store answers; that the View is current is reported and not required, as
 /// the mail core runs on from its snapshot while the directory is down. Alive means that nothing has died that writes: who
 /// watches the node starts it again otherwise.
-pub fn health_router(health: Health, metrics: PrometheusHandle) -> Router {
+pub fn health_router(health: Health, metrics: Scrape) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(metrics))
         .route("/readyz", get(ready).with_state(health.clone()))
@@ -50,8 +54,8 @@ async fn live(State(health): State<Health>) -> impl IntoResponse {
     }
 }
 
-async fn render(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+async fn render(State(metrics): State<Scrape>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics().await)
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {

@@ -21,7 +21,7 @@ mod shared;
 mod tokens;
 mod turn;
 
-pub use health::{DeadParts, Health, health_router};
+pub use health::{DeadParts, Health, Scrape, health_router};
 pub use jobs::end_abandoned_jobs;
 pub use router::{API_BODY_OCTETS_MAX, CSV_OCTETS_MAX, REQUEST_TIME_MAX, router};
 pub use shared::ApiState;

@@ -104,7 +104,7 @@ async fn surround(request: Request, next: Next) -> Response {
     let status = reply.status().as_u16().to_string();
     metrics::counter!("provost_api_requests_total", "method" => method, "path" => path, "status" => status)
         .increment(1);
-    metrics::histogram!("provost_api_request_seconds").record(began.elapsed());
+    metrics::histogram!("provost_api_request_duration_seconds").record(began.elapsed());
     let headers = reply.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -3,7 +3,7 @@
 //! Created ones stand in the shared state and are looked up with each request, so a revocation holds on every node at once.
 //! A token reads `NAME.SECRET`. Beside them a node may have fixed ones in its file `api.tokens_file`.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use provost_provision::{Desk, DeskError, Operation, Principal, Role};
@@ -93,22 +93,30 @@ struct Stored {
 #[derive(Clone)]
 pub struct Tokens {
     state: Arc<dyn StateStore>,
-    fixed: Arc<[FixedToken]>,
+    fixed: Arc<RwLock<Vec<FixedToken>>>,
 }
 
 impl Tokens {
     /// Those of the shared state, and the fixed ones of this node.
     pub fn new(state: Arc<dyn StateStore>, fixed: Vec<FixedToken>) -> Self {
-        Self { state, fixed: fixed.into() }
+        Self { state, fixed: Arc::new(RwLock::new(fixed)) }
+    }
+
+    /// Replaces the fixed ones, in all clones: a line that is gone from the file is revoked with the next request.
+    pub fn set_fixed(&self, fixed: Vec<FixedToken>) {
+        *self.fixed.write().unwrap_or_else(PoisonError::into_inner) = fixed;
+    }
+
+    /// The fixed token of this digest. Digests compare in constant time, and all are compared.
+    fn find_fixed(&self, digest: &blake3::Hash) -> Option<FixedToken> {
+        let tokens = self.fixed.read().unwrap_or_else(PoisonError::into_inner);
+        tokens.iter().fold(None, |found, fixed| if fixed.digest == *digest { Some(fixed) } else { found }).cloned()
     }
 
     /// Who asks with this token; `None` when it is unknown, revoked or past its end.
     pub async fn principal(&self, token: &str, now: Timestamp) -> Result<Option<Principal>, StateError> {
         let digest = blake3::hash(token.as_bytes());
-        // Digests compare in constant time, and all are compared.
-        let fixed =
-            self.fixed.iter().fold(None, |found, fixed| if fixed.digest == digest { Some(fixed) } else { found });
-        if let Some(fixed) = fixed {
+        if let Some(fixed) = self.find_fixed(&digest) {
             let is_in_force = fixed.expires.is_none_or(|end| now < end);
             return Ok(is_in_force.then(|| Principal::token(&fixed.name, fixed.role)));
         }

@@ -236,12 +236,15 @@ fn health_of(view: provost_view::View, dead: &[&'static str]) -> provost_api::He
     provost_api::Health { view, store: support::store(), dead: std::sync::Arc::new(move || dead.clone()) }
 }
 
+fn no_metrics() -> provost_api::Scrape {
+    std::sync::Arc::new(|| Box::pin(std::future::ready(String::new())))
+}
+
 /// Who watches the node starts it again.
 #[tokio::test]
 async fn a_dead_part_is_neither_alive_nor_ready() {
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let health = health_of(support::fixed_view(), &["store shard 2"]);
-    let health = provost_api::health_router(health, recorder.handle());
+    let health = provost_api::health_router(health, no_metrics());
     for (path, says) in [("/livez", "dead: store shard 2"), ("/readyz", "store shard 2 is dead")] {
         let reply = send(&health, Request::get(path).body(Body::empty()).unwrap()).await;
         assert!(reply.status == 503 && reply.text.contains(says), "{path}: {}", reply.text);
@@ -250,8 +253,7 @@ async fn a_dead_part_is_neither_alive_nor_ready() {
 
 #[tokio::test]
 async fn health_is_told_without_a_token() {
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let health = provost_api::health_router(health_of(support::fixed_view(), &[]), recorder.handle());
+    let health = provost_api::health_router(health_of(support::fixed_view(), &[]), no_metrics());
     for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 200)] {
         let reply = send(&health, Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(reply.status, status, "{path}");
@@ -270,8 +272,7 @@ async fn a_view_that_was_never_complete_is_not_ready() {
         fallback: Default::default(),
     };
     let view = provost_view::View::start(config, support::no_directory());
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let health = provost_api::health_router(health_of(view, &[]), recorder.handle());
+    let health = provost_api::health_router(health_of(view, &[]), no_metrics());
     let reply = send(&health, Request::get("/readyz").body(Body::empty()).unwrap()).await;
     assert_eq!(reply.status, 503);
     assert_eq!(reply.json()["ready"], false);

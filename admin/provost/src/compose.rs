@@ -1,13 +1,13 @@
 //! The rooms put together: the only place that knows all of them.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use provost_api::{ApiState, FixedToken, Health, Tokens};
+use provost_api::{ApiState, FixedToken, Health, Scrape, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
@@ -29,7 +29,10 @@ use crate::audit_log;
 use crate::config::{Config, ListenerConfig, read_secret};
 use crate::descriptors;
 use crate::exit::Exit;
+use crate::log_filter::LogFilter;
+use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
+use crate::reload::{Parts, Reload};
 
 /// How long a start waits for the directory before it serves by what was saved.
 const CURRENT_LIMIT: Duration = Duration::from_secs(3);
@@ -45,16 +48,18 @@ pub(crate) struct Node {
     drain: Drain,
     view: View,
     server: Option<Server>,
-    certificates: Option<Arc<Certificates>>,
+    reload: Arc<Reload>,
+    /// The configuration file.
+    file: PathBuf,
     /// Operations, for the quickstart.
     pub(crate) desk: Desk,
 }
 
-/// `provost serve`: runs until INT or TERM; HUP reloads certificate and key.
-pub(crate) async fn serve(config: &Config) -> anyhow::Result<Exit> {
+/// `provost serve`: runs until INT or TERM; HUP reads the configuration again.
+pub(crate) async fn serve(config: &Config, log: &LogFilter) -> anyhow::Result<Exit> {
     // From the first moment: a HUP that nobody waits for ends the process.
     let mut hangup = hangup_signal()?;
-    let node = Node::start(config).await?;
+    let node = Node::start(config, log).await?;
     tracing::info!(hostname = config.node.hostname, "serving");
     node.wait_for_stop(&mut hangup).await?;
     node.stop().await;
@@ -79,7 +84,8 @@ pub(crate) async fn stop_signal() -> anyhow::Result<()> {
 
 impl Node {
     /// Starts everything that the configuration asks for; returns when all listeners accept.
-    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: &Config, log: &LogFilter) -> anyhow::Result<Self> {
+        log.set(config.node.log.as_deref());
         let data = &config.node.data;
         std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
         match private::tighten(data) {
@@ -89,12 +95,13 @@ impl Node {
             }
             Err(error) => tracing::error!(%error, data = %data.display(), "the data folder is not this user's alone"),
         }
+        // Before anything counts: what is recorded earlier is lost.
+        let metrics = Metrics::install(&config.listeners)?;
         let certificates = match &config.tls {
             Some(tls) => Some(Certificates::open(&tls.certificate, &tls.key)?),
             None => None,
         };
         let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-        let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
         let server = start_embedded(config, tls.clone()).await?;
         let directory = Directory::new(config.directory_config()?);
         let view = View::start(config.view_config(), directory.clone());
@@ -113,7 +120,7 @@ impl Node {
         let audit = audit_log::open(data, state.clone()).await.context("audit")?;
         let of_view = view.clone();
         let settings = SettingsSource::new(move || Settings::of(of_view.snapshot().settings()));
-        let desk = Desk::new(directory, settings, audit, crate::commands::journals(config));
+        let desk = Desk::new(directory.clone(), settings, audit, crate::commands::journals(config));
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
 
@@ -125,6 +132,7 @@ impl Node {
         let budgets =
             Budgets { memory: MemoryBudget::new(config.node.memory_octets), connections: descriptors::connections() };
         drain.spawn(budgets.memory.clone().report(drain.clone()));
+        let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
         let rooms = Rooms {
             config,
             tls,
@@ -138,19 +146,31 @@ impl Node {
             delivery,
             queue: &queue,
             desk: &desk,
+            tokens: tokens.clone(),
             hostname,
         };
         rooms.listen_mail().await?;
-        rooms.listen_http(metrics).await?;
+        let gauges = Gauges {
+            queue: queue.clone(),
+            view: view.clone(),
+            servers: directory.config().servers.iter().map(|server| server.url.clone()).collect(),
+            data: data.clone(),
+            certificates: certificates.clone(),
+            tls_listeners: if config.tls.is_some() { config.listeners.mail_names() } else { Vec::new() },
+        };
+        rooms.listen_http(metrics.clone().scrape(gauges)).await?;
+        drain.spawn(metrics.keep_up(drain.clone()));
+        drain.spawn(watch_directory(directory, drain.clone()));
         let (working, stopping) = (queue.clone(), drain.clone());
         drain.spawn(async move { working.run(stopping.stopping()).await });
         if let Some(certificates) = &certificates {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }
-        Ok(Self { drain, view, server, certificates, desk })
+        let reload = Arc::new(Reload::new(config, Parts { certificates, tokens, log: log.clone() }));
+        Ok(Self { drain, view, server, reload, file: config.file.clone(), desk })
     }
 
-    /// Resolves at INT or TERM; reloads at each HUP until then.
+    /// Resolves at INT or TERM; reads the configuration again at each HUP until then.
     pub(crate) async fn wait_for_stop(&self, hangup: &mut Signal) -> anyhow::Result<()> {
         let stop = stop_signal();
         tokio::pin!(stop);
@@ -162,12 +182,9 @@ impl Node {
         }
     }
 
-    /// Reads certificate and key again and logs what came of it. Open sessions go on.
     async fn reload(&self) {
-        let Some(certificates) = self.certificates.clone() else {
-            return tracing::info!("HUP: nothing to reload, for there is no [tls]");
-        };
-        _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
+        let (reload, file) = (self.reload.clone(), self.file.clone());
+        _ = tokio::task::spawn_blocking(move || reload.run(&file)).await;
     }
 
     /// Whether the View has been complete once; waits for it up to `limit`.
@@ -261,6 +278,7 @@ struct Rooms<'a> {
     delivery: Delivery,
     queue: &'a Queue,
     desk: &'a Desk,
+    tokens: Tokens,
     hostname: Arc<str>,
 }
 
@@ -346,7 +364,7 @@ impl Rooms<'_> {
         Pop3Config { hostname: self.hostname.clone(), view: self.view.clone(), store: self.store.clone() }
     }
 
-    async fn listen_http(&self, metrics: metrics_exporter_prometheus::PrometheusHandle) -> anyhow::Result<()> {
+    async fn listen_http(&self, metrics: Scrape) -> anyhow::Result<()> {
         if let Some(on) = &self.config.listeners.http {
             let store: Arc<dyn MessageStore> = self.store.clone();
             let api = ApiState {
@@ -354,7 +372,7 @@ impl Rooms<'_> {
                 store: store.clone(),
                 view: self.view.clone(),
                 queue: self.queue.clone(),
-                tokens: Tokens::new(self.state.clone(), self.fixed_tokens()?),
+                tokens: self.tokens.clone(),
                 state: self.state.clone(),
                 node: self.hostname.clone(),
             };
@@ -384,15 +402,6 @@ impl Rooms<'_> {
         Health { view: self.view.clone(), store: self.store.clone(), dead: Arc::new(dead) }
     }
 
-    /// The tokens of the node's file; those without an end are named in the log.
-    fn fixed_tokens(&self) -> anyhow::Result<Vec<FixedToken>> {
-        let tokens = self.config.fixed_tokens()?;
-        for token in tokens.iter().filter(|token| token.expires.is_none()) {
-            tracing::warn!(name = token.name, role = %token.role, "a token of api.tokens_file has no end: add its last day");
-        }
-        Ok(tokens)
-    }
-
     async fn serve_http(
         &self,
         name: &'static str,
@@ -404,6 +413,15 @@ impl Rooms<'_> {
         let served = crate::http::serve(listener, pages, self.drain).await;
         served.with_context(|| format!("listener {name} {}", on.address))
     }
+}
+
+/// The tokens of the node's file; those without an end are named in the log.
+fn fixed_tokens(config: &Config) -> anyhow::Result<Vec<FixedToken>> {
+    let tokens = config.fixed_tokens()?;
+    for token in tokens.iter().filter(|token| token.expires.is_none()) {
+        tracing::warn!(name = token.name, role = %token.role, "a token of api.tokens_file has no end: add its last day");
+    }
+    Ok(tokens)
 }
 
 /// An earlier version kept uploads, which may hold passwords, in files: they are not applied any more.

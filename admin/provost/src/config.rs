@@ -2,6 +2,7 @@
 //!
 //! Everything that nodes share is in the directory. Unknown keys are refused with their line.
 
+mod keys;
 mod listeners;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,9 @@ use provost_settings::{Fallback, SharedSettings};
 use provost_view::{PasswordSource, ViewConfig};
 use serde::Deserialize;
 
-pub(crate) use listeners::{ListenerConfig, Listeners};
+use crate::log_filter::LogFilter;
+pub(crate) use keys::Keys;
+pub(crate) use listeners::{Begin, ListenerConfig, Listeners};
 
 /// Largest configuration or secret file that is read, octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
@@ -47,6 +50,12 @@ pub(crate) struct Config {
     /// File of a token whose role commands take: not in the file, given on the command line.
     #[serde(skip)]
     pub(crate) as_token: Option<PathBuf>,
+    /// Where it was read.
+    #[serde(skip)]
+    pub(crate) file: PathBuf,
+    /// What the file states, key by key.
+    #[serde(skip)]
+    pub(crate) keys: Keys,
 }
 
 /// `[cli]`
@@ -68,6 +77,8 @@ pub(crate) struct Node {
     /// Octets of memory for what peers send and are sent, of all protocols together.
     #[serde(default = "default_memory_octets")]
     pub(crate) memory_octets: u64,
+    /// What is logged, as directives of `tracing`: `warn,provost=info`. The variable `PROVOST_LOG` goes before it.
+    pub(crate) log: Option<String>,
 }
 
 fn default_memory_octets() -> u64 {
@@ -225,11 +236,28 @@ impl Config {
     /// Reads and checks a file; every complaint names the file and, where TOML reports it, the line.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
         let text = read_bounded(file)?;
-        let config: Self = toml::from_str(&text).map_err(|e| anyhow!("{}: {e}", file.display()))?;
+        let config = Self::parse(file, &text).map_err(|e| anyhow!("{}: {e}", file.display()))?;
         let complaints = config.complaints();
         if !complaints.is_empty() {
             bail!("{}:\n  {}", file.display(), complaints.join("\n  "));
         }
+        Ok(config)
+    }
+
+    /// The same for a log: the error is one line, without the file's name.
+    pub(crate) fn read_line(file: &Path) -> Result<Self, String> {
+        let text = read_bounded(file).map_err(|error| format!("{error:#}"))?;
+        let config = Self::parse(file, &text).map_err(|error| place(&text, &error))?;
+        match config.complaints() {
+            complaints if complaints.is_empty() => Ok(config),
+            complaints => Err(complaints.join("; ")),
+        }
+    }
+
+    fn parse(file: &Path, text: &str) -> Result<Self, toml::de::Error> {
+        let mut config: Self = toml::from_str(text)?;
+        config.file = file.to_owned();
+        config.keys = Keys::of(&toml::from_str(text)?);
         Ok(config)
     }
 
@@ -251,6 +279,9 @@ impl Config {
         }
         if self.node.memory_octets < MEMORY_OCTETS_MIN {
             found.push(format!("node.memory_octets: at least {MEMORY_OCTETS_MIN}"));
+        }
+        if let Some(Err(error)) = self.node.log.as_deref().map(LogFilter::check) {
+            found.push(format!("node.log: {error}"));
         }
         found.extend(self.listeners.tls_complaints(self.tls.is_some()));
         found.extend(self.directory.embedded.as_ref().and_then(Embedded::shuts_out_its_node));
@@ -379,6 +410,15 @@ impl Config {
     }
 }
 
+/// A TOML error in one line: where, which key stands there, and what is wrong. Values are left out.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    let key = line.split('=').next().unwrap_or_default().trim();
+    format!("line {}, {key}: {}", number + 1, error.message().replace('\n', " "))
+}
+
 /// The domain that a suffix of `dc=` parts names; `None` for any other.
 fn domain_of(suffix: &str) -> Option<String> {
     let rdns = Dn::parse(suffix).ok()?.rdns();
@@ -461,6 +501,23 @@ domain = "example.edu"
     }
 
     #[test]
+    fn a_log_gets_line_and_field_of_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("provost.toml");
+        for (text, expect) in [
+            (format!("{GOOD}colour = \"red\"\n"), "line 11, colour: unknown field `colour`"),
+            (format!("{GOOD}[store]\nshards = \"many\"\n"), "line 12, shards: invalid type"),
+            (format!("{GOOD}[store]\nshards = 0\n"), "store.shards: 1 to 64"),
+            (format!("{GOOD}[listeners]\nimap = \"143\"\n"), "line 12, imap: '143' is not address:port"),
+            (format!("{GOOD}[store\n"), "line 11, [store: "),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::read_line(&file).unwrap_err();
+            assert!(error.starts_with(expect) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
     fn a_node_that_would_shut_itself_out_of_its_directory_is_refused() {
         let with = |listen: &str, networks: &str| {
             let embedded = "root_dn = \"cn=root\"\nroot_password_file = \"/tmp/x/hash\"\n";
@@ -516,11 +573,20 @@ domain = "example.edu"
 
     #[test]
     fn every_complaint_comes_at_once() {
-        let text = GOOD.replace("dc=example,dc=edu\"\nbind", "not a name\"\nbind")
+        let text = GOOD
+            .replace("dc=example,dc=edu\"\nbind", "not a name\"\nbind")
+            .replace("[directory]", "log = \"provost=loud\"\n[directory]")
             + "[cli]\nroles = { eve = \"queen\" }\n[listeners]\nimaps = \"127.0.0.1:1\"\n[store]\nshards = 0\nmessage_octets_max = 1\n[queue]\nretry_max = 0\n";
         let error = read(&text).unwrap_err();
-        for part in ["directory.suffix", "tls:", "store.shards", "store.message_octets_max", "queue.retry_max", "queen"]
-        {
+        for part in [
+            "directory.suffix",
+            "tls:",
+            "store.shards",
+            "store.message_octets_max",
+            "queue.retry_max",
+            "queen",
+            "node.log",
+        ] {
             assert!(error.contains(part), "{part} in {error}");
         }
     }

@@ -104,7 +104,7 @@ async fn converse(connection: Connection, web: Arc<Web>) {
     match begun {
         Ok(Ok(stream)) => exchange(stream, peer.remote, web).await,
         Ok(Err(_)) | Err(_) => {
-            metrics::counter!("net_tls_failures_total", "listener" => web.listener.name).increment(1);
+            metrics::counter!("provost_net_tls_failures_total", "listener" => web.listener.name).increment(1);
         }
     }
 }

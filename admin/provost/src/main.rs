@@ -13,9 +13,12 @@ mod config;
 mod descriptors;
 mod exit;
 mod http;
+mod log_filter;
 mod machine_user;
+mod monitoring;
 mod private;
 mod quickstart;
+mod reload;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -23,10 +26,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::commands::{address, audit, directory, doctor, import, person, queue, roles, settings, token, vacation};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::log_filter::LogFilter;
 
 /// Directory-driven mail for a university.
 #[derive(Parser)]
@@ -99,35 +106,36 @@ fn main() -> ExitCode {
     if serving {
         allocator::settle();
     }
-    start_log(serving);
+    let log = start_log(serving);
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&anyhow::anyhow!("cannot start: {error}")),
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(run(cli, &log)) {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error),
     }
 }
 
-/// Servers log what matters for running; commands say only what is wrong.
-fn start_log(server: bool) {
-    let default = if server { "warn,provost=info,ldap3=error" } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PROVOST_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+/// Starts the log on standard error. `PROVOST_LOG` decides what is in it; without that the configuration file may.
+fn start_log(is_server: bool) -> LogFilter {
+    let default = if is_server { log_filter::OF_SERVERS } else { log_filter::OF_COMMANDS };
+    let of_environment = EnvFilter::try_from_env(log_filter::VARIABLE).ok();
+    let is_free = of_environment.is_none();
+    let filter = of_environment.unwrap_or_else(|| EnvFilter::new(default));
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    LogFilter::new(is_free.then_some(handle), default)
 }
 
-async fn run(cli: Cli) -> anyhow::Result<Exit> {
+async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
     let print = output::Printer::new(cli.json);
     if let Command::Quickstart(arguments) = cli.command {
-        return quickstart::run(arguments).await;
+        return quickstart::run(arguments, log).await;
     }
     if let Command::Roles(command) = &cli.command {
         return roles::run(command, &print);
@@ -136,8 +144,8 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         .context("no usable configuration: name the file with --config FILE or in PROVOST_CONFIG")?;
     config.as_token = cli.token_file;
     match cli.command {
-        Command::Serve => compose::serve(&config).await,
-        Command::Quickstart(arguments) => quickstart::run(arguments).await,
+        Command::Serve => compose::serve(&config, log).await,
+        Command::Quickstart(arguments) => quickstart::run(arguments, log).await,
         Command::Proof(arguments) => quickstart::proof(&config, &arguments).await,
         Command::Import(arguments) => import::run(&config, &arguments, &print).await,
         Command::Person(command) => person::run(&config, command, &print).await,

@@ -95,7 +95,10 @@ pub(crate) async fn sign_in(
     };
     let person = match web.site.view.login(attempt, now).await {
         Login::Throttled => return again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
-        Login::Unavailable => return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]),
+        Login::Unavailable => {
+            web.throttle.not_judged(name, visitor.address, now).await;
+            return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+        }
         Login::Refused => {
             // Only a name that exists is logged: other text in this field may be a password.
             if let Some(person) = web.site.view.snapshot().by_login(name) {

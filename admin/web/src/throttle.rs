@@ -28,6 +28,14 @@ struct Count {
     attempts: u32,
 }
 
+/// What is left of a name's count when an attempt is taken back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Nothing,
+    /// The attempts before it.
+    Others,
+}
+
 /// The attempts that have not succeeded. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Throttle {
@@ -69,21 +77,35 @@ impl Throttle {
         Ok(Some(1))
     }
 
-    /// Takes a successful attempt out of the count. When that cannot be written, the attempt counts for the rest of the minute.
+    /// Takes a successful attempt, and those for the same name before it, out of the count. When that cannot be written, they
+    /// count for the rest of the minute.
     pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
-        if let Err(error) = self.forget(name, address, now.as_second()).await {
+        if let Err(error) = self.take_back(name, address, now.as_second(), Keep::Nothing).await {
             tracing::warn!(%error, "a sign-in that succeeded still counts as an attempt");
         }
     }
 
-    async fn forget(&self, name: &str, address: Option<IpAddr>, now: i64) -> Result<(), StateError> {
-        let key = of_address(address);
+    /// Nobody could judge the password: this attempt counts no more, those before it do.
+    pub(crate) async fn not_judged(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
+        if let Err(error) = self.take_back(name, address, now.as_second(), Keep::Others).await {
+            tracing::warn!(%error, "a sign-in that nobody could judge still counts as an attempt");
+        }
+    }
+
+    async fn take_back(&self, name: &str, address: Option<IpAddr>, now: i64, keep: Keep) -> Result<(), StateError> {
+        let (of_address, of_name) = (of_address(address), of_name(name, address));
         for _ in 0..TRIES {
-            let mut changes = vec![StateChange::remove(&ATTEMPTS, of_name(name, address), Expect::Any)];
-            let (mut count, expect) = self.count(&key, now).await?;
-            if count.attempts > 0 {
-                count.attempts -= 1;
-                changes.push(put(&key, count, expect)?);
+            let mut changes = Vec::new();
+            for key in [&of_address, &of_name] {
+                if keep == Keep::Nothing && *key == of_name {
+                    changes.push(StateChange::remove(&ATTEMPTS, of_name.clone(), Expect::Any));
+                    continue;
+                }
+                let (mut count, expect) = self.count(key, now).await?;
+                if count.attempts > 0 {
+                    count.attempts -= 1;
+                    changes.push(put(key, count, expect)?);
+                }
             }
             match self.state.change(changes, now).await {
                 Err(StateError::Conflict) => {}
@@ -143,6 +165,23 @@ mod tests {
     fn nodes() -> (Throttle, Throttle) {
         let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
         (Throttle::new(state.clone()), Throttle::new(state))
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_nobody_could_judge_does_not_count() {
+        let (one, _) = nodes();
+        let address = Some(IpAddr::from([192, 0, 2, 1]));
+        for second in 0..20 {
+            assert_eq!(one.attempt("zoe", address, at(second)).await, Ok(None));
+            one.not_judged("zoe", address, at(second)).await;
+        }
+        for _ in 0..4 {
+            assert_eq!(one.attempt("zoe", address, at(20)).await, Ok(None));
+        }
+        assert_eq!(one.attempt("zoe", address, at(20)).await, Ok(None));
+        one.not_judged("zoe", address, at(20)).await;
+        assert_eq!(one.attempt("zoe", address, at(20)).await, Ok(None));
+        assert!(one.attempt("zoe", address, at(20)).await.unwrap().is_some(), "the four before count on");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::connection::{Connection, Operation, Query, Target, assertion, post_re
 use crate::decode;
 use crate::outcome::{Failure, judge};
 use crate::pool::{Lane, Server};
-use crate::{Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerRole, tls};
+use crate::{Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerLook, ServerRole, tls};
 
 /// Entries in one page of a search (RFC 2696). slapd's default soft limit is 500, and unlimited for our service
 /// identities.
@@ -83,6 +83,19 @@ impl Directory {
         &self.inner.config
     }
 
+    /// Reads the contextCSN of each server on a new connection with our identity, in the order of the configuration. The
+    /// circuit breakers and the failure counters do not see the results. A server that does not answer costs at most the
+    /// connect timeout and two operation timeouts.
+    pub async fn look(&self) -> Vec<ServerLook> {
+        let mut looks = Vec::with_capacity(self.inner.servers.len());
+        for server in &self.inner.servers {
+            let looked = probe_at(server, self.suffix()).await;
+            let context_csn = looked.map_err(|failure| failure.of_read(server.url()));
+            looks.push(ServerLook { url: server.url().to_owned(), role: server.role(), context_csn });
+        }
+        looks
+    }
+
     /// Searches at any healthy server. Collects the whole result; `search.limit` bounds it.
     pub async fn search(&self, search: Search) -> Result<Vec<Entry>, DirectoryError> {
         self.read_from(None, |server| search_at(server, &search)).await
@@ -136,11 +149,15 @@ impl Directory {
     }
 
     /// Verifies a password by a bind as `dn` on a separate connection. An empty password is refused here.
+    ///
+    /// [`DirectoryError::InvalidCredentials`] comes only from a server that accepts our own identity and has a contextCSN. Every
+    /// other result, from every server that can be asked, is [`DirectoryError::Unavailable`]: it proves nothing about the
+    /// password (RFC 4511 appendix A: busy, unavailable, unwillingToPerform, referral and the like).
     pub async fn bind(&self, dn: &Dn, password: &str) -> Result<(), DirectoryError> {
         if password.is_empty() || dn.is_root() {
             return Err(DirectoryError::InvalidCredentials);
         }
-        self.read_from(None, |server| bind_at(server, dn, password)).await
+        self.read_from(None, |server| bind_at(server, self.suffix(), dn, password)).await
     }
 
     /// Reads the attribute types and classes that the server publishes (subschema), one definition per string.
@@ -334,18 +351,34 @@ async fn write_at(server: &Server, operation: Operation<'_>, controls: &[RawCont
     }
 }
 
-async fn bind_at(server: &Server, dn: &Dn, password: &str) -> Result<(), Failure> {
+async fn bind_at(server: &Server, suffix: &Dn, dn: &Dn, password: &str) -> Result<(), Failure> {
     loop {
         let taken = server.take(Lane::Binding).await?;
         let outcome = taken.connection.bind(dn.as_str(), password).await;
         match outcome {
-            Ok(()) | Err(Failure::Decided(_)) => {
+            Ok(()) => {
                 server.give_back(taken);
+                return outcome;
+            }
+            Err(Failure::Decided(_)) => {
+                server.give_back(taken);
+                vouch_at(server, suffix).await?;
                 return outcome;
             }
             Err(Failure::Undone(_) | Failure::Lost(_)) if !taken.fresh => continue,
             Err(failure) => return Err(failure),
         }
+    }
+}
+
+/// Whether a server's refusal can be believed. One that was emptied, or is being filled, refuses everybody's password: it has
+/// no contextCSN, or does not know our own identity.
+async fn vouch_at(server: &Server, suffix: &Dn) -> Result<(), Failure> {
+    let vouched = async { server.share().await?.connection.context_csn(suffix).await };
+    match vouched.await {
+        Ok(_) => Ok(()),
+        Err(Failure::Decided(error)) => Err(Failure::Undone(format!("its refusal proves nothing: {error}"))),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -20,4 +20,6 @@ mod types;
 
 pub use directory::Directory;
 pub use sync::{Cookie, SyncEvent, SyncStream};
-pub use types::{Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerConfig, ServerRole};
+pub use types::{
+    Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerConfig, ServerLook, ServerRole,
+};

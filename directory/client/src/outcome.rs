@@ -63,12 +63,17 @@ pub(crate) fn judge(result: &LdapResult) -> Result<(), Failure> {
     })
 }
 
-/// Judges the result of a bind, where 53 is a refused password (slapd's response to an empty one), not a change of
-/// topology.
+/// Judges the result of a bind. Only a server that compared the password refuses it, with 48 or 49. After any other result
+/// another server is asked (RFC 4511 appendix A).
 pub(crate) fn judge_bind(result: &LdapResult) -> Result<(), Failure> {
-    match result.rc {
-        53 => Err(Failure::Decided(DirectoryError::InvalidCredentials)),
-        _ => judge(result),
+    match judge(result) {
+        Err(Failure::Decided(DirectoryError::InvalidCredentials)) => {
+            Err(Failure::Decided(DirectoryError::InvalidCredentials))
+        }
+        Err(Failure::Decided(error) | Failure::Topology(error)) => {
+            Err(Failure::Topology(DirectoryError::Unavailable(format!("bind: {error}"))))
+        }
+        other => other,
     }
 }
 
@@ -97,6 +102,18 @@ mod tests {
             assert!(told.starts_with(expect), "{code}: {told}");
         }
         assert!(judge(&result(0)).is_ok());
-        assert!(matches!(judge_bind(&result(53)), Err(Failure::Decided(DirectoryError::InvalidCredentials))));
+    }
+
+    #[test]
+    fn a_bind_is_refused_only_by_a_server_that_compared_the_password() {
+        let result = |rc| LdapResult { rc, matched: String::new(), text: "words".into(), refs: vec![], ctrls: vec![] };
+        assert!(judge_bind(&result(0)).is_ok());
+        for code in 1..=123 {
+            let failure = judge_bind(&result(code)).unwrap_err();
+            let is_refused = matches!(failure, Failure::Decided(DirectoryError::InvalidCredentials));
+            assert_eq!(is_refused, matches!(code, 48 | 49), "{code}: {failure:?}");
+            let is_unavailable = matches!(failure.of_read("ldap://a"), DirectoryError::Unavailable(_));
+            assert_eq!(is_unavailable, !is_refused, "{code}");
+        }
     }
 }

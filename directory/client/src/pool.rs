@@ -97,12 +97,12 @@ impl Server {
         let mut breaker = lock(&self.breaker);
         match outcome {
             Err(Failure::NotAsked(_)) => {
-                metrics::counter!("directory_not_asked_total", "server" => self.url().to_owned()).increment(1);
+                metrics::counter!("provost_directory_not_asked_total", "server" => self.url().to_owned()).increment(1);
             }
             Ok(_) | Err(Failure::Decided(_) | Failure::Topology(_)) => breaker.succeeded(),
             Err(Failure::Undone(_) | Failure::Lost(_) | Failure::TimedOut) => {
                 breaker.failed(Instant::now());
-                metrics::counter!("directory_failures_total", "server" => self.url().to_owned()).increment(1);
+                metrics::counter!("provost_directory_failures_total", "server" => self.url().to_owned()).increment(1);
             }
         }
     }

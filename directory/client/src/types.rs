@@ -45,6 +45,17 @@ pub struct DirectoryConfig {
     pub operation_timeout: Duration,
 }
 
+/// The state of one server, asked by itself.
+#[derive(Clone, Debug)]
+pub struct ServerLook {
+    /// URL as configured.
+    pub url: String,
+    /// Role as configured.
+    pub role: ServerRole,
+    /// Its contextCSN values, one for each server id that wrote; or why it cannot be used.
+    pub context_csn: Result<Vec<String>, DirectoryError>,
+}
+
 /// The scope of a search (RFC 4511 §4.5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -100,7 +111,7 @@ pub enum DirectoryError {
     /// assertionFailed (122, RFC 4528).
     #[error("the entry has changed meanwhile")]
     AssertionFailed,
-    /// The bind was refused: results 49, 48, 53.
+    /// The bind was refused: results 49 and 48.
     #[error("the credentials were refused")]
     InvalidCredentials,
     /// insufficientAccessRights (50, RFC 4511 §4.1.9).

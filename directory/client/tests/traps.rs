@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fake::{Close, Fake, Pause, Raw, Say, Security, config, directory, done, entry, good, result};
-use ldap3_proto::proto::{LdapMsg, LdapOp, LdapSearchResultReference};
+use ldap3_proto::proto::{LdapBindResponse, LdapMsg, LdapOp, LdapSearchResultReference};
 use provost_client::{Control, Directory, DirectoryError, Scope, Search, ServerRole};
 use provost_entry::{Dn, Entry, Filter};
 
@@ -251,6 +251,85 @@ async fn a_server_that_refuses_the_post_read_control_is_written_to_without() {
         assert_eq!(receipt, provost_client::Receipt::default());
     }
     assert_eq!(fake.heard("AddRequest"), 3);
+}
+
+/// Whether a message binds somebody else than us.
+fn is_login(message: &LdapMsg) -> bool {
+    matches!(&message.op, LdapOp::BindRequest(request) if request.dn != "cn=us")
+}
+
+/// A good server that answers the binds of others so.
+fn binding(reply: impl Fn() -> Vec<fake::Reply>) -> impl Fn(&LdapMsg) -> Vec<fake::Reply> {
+    good(move |message| is_login(message).then(&reply))
+}
+
+fn bound(code: u16) -> fake::Reply {
+    Say(LdapOp::BindResponse(LdapBindResponse { res: result(code), saslcreds: None }))
+}
+
+/// Only a server that compared the password refuses it; the next server is asked after any other answer.
+#[tokio::test]
+async fn a_bind_that_no_server_judges_is_unavailable() {
+    let silent = || vec![Pause(Duration::from_secs(5))];
+    for (what, reply) in [
+        ("referral", (|| vec![bound(10)]) as fn() -> Vec<fake::Reply>),
+        ("busy", || vec![bound(51)]),
+        ("unavailable", || vec![bound(52)]),
+        ("unwillingToPerform", || vec![bound(53)]),
+        ("other", || vec![bound(80)]),
+        ("closed", || vec![Close]),
+        ("silent", silent),
+    ] {
+        let server = Fake::start(binding(reply)).await;
+        let outcome = server.directory().bind(&zoe(), "right").await;
+        assert!(unavailable(&outcome), "{what}: {outcome:?}");
+        for (code, expect) in [(0, Ok(())), (49, Err(DirectoryError::InvalidCredentials))] {
+            let good = Fake::start(binding(move || vec![bound(code)])).await;
+            let both = directory(&[(&server.url(), ServerRole::Replica), (&good.url(), ServerRole::Provider)]);
+            assert_eq!(both.bind(&zoe(), "right").await, expect, "{what}, then {code}");
+        }
+    }
+}
+
+/// A server that was emptied refuses every password, ours as well; one that is being filled has no contextCSN.
+#[tokio::test]
+async fn a_refusal_by_a_server_without_its_data_proves_nothing() {
+    let emptied = Fake::start(good(|message| match &message.op {
+        LdapOp::BindRequest(_) => Some(vec![bound(49)]),
+        _ => None,
+    }))
+    .await;
+    let filling = Fake::start(good(|message| match &message.op {
+        LdapOp::SearchRequest(_) => Some(vec![done(0)]),
+        LdapOp::BindRequest(_) => is_login(message).then(|| vec![bound(49)]),
+        _ => None,
+    }))
+    .await;
+    for server in [&emptied, &filling] {
+        let outcome = server.directory().bind(&zoe(), "right").await;
+        assert!(unavailable(&outcome), "{outcome:?}");
+        let whole = Fake::start(binding(|| vec![bound(0)])).await;
+        let both = directory(&[(&server.url(), ServerRole::Replica), (&whole.url(), ServerRole::Provider)]);
+        assert_eq!(both.bind(&zoe(), "right").await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn each_server_is_looked_at_by_itself() {
+    let (good, filling) = (
+        Fake::start(good(|_| None)).await,
+        Fake::start(good(|message| match &message.op {
+            LdapOp::SearchRequest(_) => Some(vec![done(0)]),
+            _ => None,
+        }))
+        .await,
+    );
+    let both = directory(&[(&filling.url(), ServerRole::Replica), (&good.url(), ServerRole::Provider)]);
+    for _ in 0..5 {
+        let looks = both.look().await;
+        assert!(matches!(looks[0].context_csn, Err(DirectoryError::Unavailable(_))), "{looks:?}");
+        assert_eq!(looks[1].context_csn.as_deref(), Ok(&["20260101000000.000000Z#000000#001#000000".to_owned()][..]));
+    }
 }
 
 #[tokio::test]

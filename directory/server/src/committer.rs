@@ -168,8 +168,8 @@ impl Committer {
     }
 
     fn finish(&self, ready: Vec<(Prepared, Answer)>) {
-        metrics::counter!("provost_directory_writes_total").increment(ready.len() as u64);
-        metrics::counter!("provost_directory_commits_total").increment(1);
+        metrics::counter!("provost_ldap_writes_total").increment(ready.len() as u64);
+        metrics::counter!("provost_ldap_commits_total").increment(1);
         let mut answers = Vec::with_capacity(ready.len());
         {
             let mut tree = self.directory.write();

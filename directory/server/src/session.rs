@@ -287,7 +287,7 @@ impl Session {
         self.searches().values().for_each(CancellationToken::cancel);
         self.identity = Arc::new(Identity::anonymous());
         let outcome = self.authenticate(version, dn, authentication).await;
-        metrics::counter!("provost_directory_binds_total", "ok" => if outcome.is_ok() { "yes" } else { "no" })
+        metrics::counter!("provost_ldap_binds_total", "outcome" => if outcome.is_ok() { "accepted" } else { "refused" })
             .increment(1);
         let result = match outcome {
             Ok(identity) => {

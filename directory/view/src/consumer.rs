@@ -181,7 +181,7 @@ impl Consumer {
             EventOutcome::Complete => self.completed(),
             EventOutcome::Parked { reason, guard } => {
                 tracing::error!(reason, "the view is parked: it stays as it is");
-                metrics::counter!("view_parked_total").increment(1);
+                metrics::counter!("provost_view_parked_total").increment(1);
                 self.shared.health.note(|status| status.parked = Some(reason));
                 // Restored entries are published when the session ends.
                 self.due = Some(Instant::now());
@@ -197,7 +197,7 @@ impl Consumer {
         self.refusals = 0;
         self.guard_tried = None;
         self.publish();
-        metrics::counter!("view_refreshes_total").increment(1);
+        metrics::counter!("provost_view_refreshes_total").increment(1);
         self.shared.health.note(|status| status.parked = None);
         self.shared.health.set_complete();
         // Set last: a reader of this flag then reads a snapshot that is at least as new.
@@ -222,7 +222,7 @@ impl Consumer {
 
     fn contact(&self) {
         let now = Timestamp::now();
-        metrics::gauge!("view_last_contact_seconds").set(now.as_second() as f64);
+        metrics::gauge!("provost_view_last_contact_timestamp_seconds").set(now.as_second() as f64);
         self.shared.health.note(|status| status.last_contact = Some(now));
     }
 }

@@ -46,7 +46,6 @@ pub(crate) struct Follower {
     /// RecentRemovals removals outside of a refresh.
     recent: RecentRemovals,
     is_parked: bool,
-    unmappable: u64,
 }
 
 /// A refresh in progress. It works on a copy, so that readers never see a half-applied refresh.
@@ -63,7 +62,7 @@ struct Refresh {
 impl Follower {
     pub(crate) fn new(suffix: Dn, snapshot: Snapshot, cookie: Option<Cookie>) -> Self {
         let (changes, recent) = (ChangeSet::default(), RecentRemovals::default());
-        Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false, unmappable: 0 }
+        Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false }
     }
 
     /// Takes the changes of the whole state since the last call.
@@ -113,8 +112,7 @@ impl Follower {
                     Mapped::Other => self.remove(uuid, now),
                     // The previous record stays: one bad attribute must not bounce a person's mail.
                     Mapped::Unmappable(why) => {
-                        self.unmappable += 1;
-                        metrics::gauge!("view_unmappable").set(self.unmappable as f64);
+                        metrics::counter!("provost_view_unmappable_entries_total").increment(1);
                         tracing::warn!(dn = entry.dn.as_str(), why, "an entry cannot be used");
                         EventOutcome::Nothing
                     }

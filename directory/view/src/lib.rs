@@ -137,7 +137,7 @@ impl Shared {
 
     /// Makes `snapshot` visible to every session, and wakes those whom the changes concern.
     fn publish(&self, snapshot: Arc<Snapshot>, changes: ChangeSet) {
-        metrics::gauge!("view_people").set(snapshot.people() as f64);
+        metrics::gauge!("provost_view_people").set(snapshot.people() as f64);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
         if !Arc::ptr_eq(before.settings(), snapshot.settings()) {
             report_faults(before.settings(), snapshot.settings());
@@ -148,7 +148,7 @@ impl Shared {
 
 /// Logs each invalid value once, when it appears, and sets the gauge of invalid values.
 fn report_faults(before: &SharedSettings, now: &SharedSettings) {
-    metrics::gauge!("settings_bad").set(now.faults().len() as f64);
+    metrics::gauge!("provost_settings_bad").set(now.faults().len() as f64);
     for fault in now.faults().iter().filter(|fault| !before.faults().contains(fault)) {
         let origin = now.origin(&fault.name.to_lowercase());
         tracing::error!(

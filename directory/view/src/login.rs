@@ -52,7 +52,7 @@ impl LoginAttempt<'_> {
 
     fn note(&self, login: &Login) {
         let (Self { service, source, .. }, outcome) = (*self, login.as_label());
-        metrics::counter!("logins_total", "protocol" => service, "outcome" => outcome).increment(1);
+        metrics::counter!("provost_logins_total", "protocol" => service, "outcome" => outcome).increment(1);
         if !matches!(login, Login::Accepted(_)) {
             let account: String = self.name.chars().take(NAME_LOGGED_CHARS).collect();
             tracing::info!(service, ?account, %source, outcome, "login refused");
@@ -190,8 +190,12 @@ impl Verifier {
             if known.is_none() {
                 self.refuse_unknown(password, source).await;
             }
+            if !certain {
+                // The name may be new: nobody was refused, so nothing counts towards the throttle.
+                return Login::Unavailable;
+            }
             self.count_refusal(digest, &account, source, now);
-            return if certain { Login::Refused } else { Login::Unavailable };
+            return Login::Refused;
         };
         let proof = match known {
             Some(proof) => proof,
@@ -365,8 +369,8 @@ async fn prove_by_bind(person: &Person, directory: Option<&Directory>, password:
 async fn bind(directory: &Directory, dn: &Dn, password: &str) -> Proof {
     match directory.bind(dn, password).await {
         Ok(()) => Proof::Right,
-        Err(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => Proof::Unknown,
-        Err(_) => Proof::Wrong,
+        Err(DirectoryError::InvalidCredentials) => Proof::Wrong,
+        Err(_) => Proof::Unknown,
     }
 }
 
@@ -448,6 +452,24 @@ mod tests {
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
+    }
+
+    /// Nothing was refused, so nothing counts: not for the account, and not for a network that many people share.
+    #[tokio::test]
+    async fn what_cannot_be_verified_never_counts_towards_the_throttle() {
+        let view = View::fixed(vec![bare_person(1, "zoe")]);
+        view.inner.shared.health.set_current(false);
+        for n in 0..50 {
+            assert_eq!(login(&view, "zoe", &format!("typed {n}"), at(0)).await, "unavailable");
+            assert_eq!(login(&view, "nobody", &format!("typed {n}"), at(0)).await, "unavailable");
+        }
+        view.inner.shared.health.set_current(true);
+        let mut next = (*view.snapshot()).clone();
+        let record = PersonRecord { person: Arc::new(with_password("right")), projected: Box::default() };
+        next.put(uuid(1), Record::Person(Arc::new(record)));
+        view.publish_for_test(next);
+        assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");
+        assert_eq!(login(&view, "nobody", "right", at(0)).await, "refused");
     }
 
     #[tokio::test]

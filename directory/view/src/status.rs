@@ -51,7 +51,7 @@ impl Health {
     /// Records whether the session to the server stands.
     pub(crate) fn set_current(&self, current: bool) {
         self.current.store(current, Ordering::Release);
-        metrics::gauge!("view_current").set(f64::from(u8::from(current)));
+        metrics::gauge!("provost_view_current").set(f64::from(u8::from(current)));
     }
 
     /// Changes the part that only people read.

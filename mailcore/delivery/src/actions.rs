@@ -58,7 +58,7 @@ impl Disposition {
 
     /// RFC 5228 §2.10.6: an error in a script keeps the message.
     fn keep_after(error: &SieveError, person: &Person) -> Self {
-        metrics::counter!("sieve_errors_total").increment(1);
+        metrics::counter!("provost_sieve_errors_total").increment(1);
         tracing::warn!(account = %person.entry_uuid, %error, "Sieve script failed, message kept");
         Self::keep()
     }

@@ -96,7 +96,7 @@ impl Delivery {
             }
             Err(delivered) => delivered,
         };
-        metrics::counter!("deliveries_total", "outcome" => delivered.as_label()).increment(1);
+        metrics::counter!("provost_deliveries_total", "outcome" => delivered.as_label()).increment(1);
         let id = incoming.arrival.trace_id;
         tracing::debug!(%id, recipient = %incoming.address, outcome = delivered.as_label(), "local delivery");
         delivered
@@ -165,7 +165,7 @@ impl Delivery {
         let report =
             DeliveryReport { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.0 };
         let (envelope, message) = report.build()?;
-        metrics::counter!("reports_total").increment(1);
+        metrics::counter!("provost_reports_total").increment(1);
         Some(Outgoing { id, envelope, body: Bytes::from(message), when: now.as_second() })
     }
 

@@ -77,7 +77,7 @@ where
                     let is_full = open.len() >= listener.limits.connections;
                     let place = if is_full { None } else { listener.budgets.connections.enter(open.len()) };
                     let Some(place) = place else {
-                        metrics::counter!("net_refused_total", "listener" => name).increment(1);
+                        metrics::counter!("provost_net_refused_total", "listener" => name).increment(1);
                         continue;
                     };
                     let (listener, sources) = (listener.clone(), sources.clone());
@@ -100,7 +100,7 @@ where
             },
             Some(ended) = open.join_next() => note_end(name, ended),
         }
-        metrics::gauge!("net_connections", "listener" => name).set(open.len() as f64);
+        metrics::gauge!("provost_net_connections", "listener" => name).set(open.len() as f64);
     }
     drop(socket);
     while let Some(ended) = open.join_next().await {
@@ -113,7 +113,7 @@ fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        metrics::counter!("net_panics_total", "listener" => name).increment(1);
+        metrics::counter!("provost_net_panics_total", "listener" => name).increment(1);
         tracing::error!(listener = name, %error, "a session panicked");
     }
 }
@@ -125,12 +125,12 @@ async fn begin(
     listener: &Listener,
     sources: &Sources,
 ) -> Option<Connection> {
-    metrics::counter!("net_accepted_total", "listener" => listener.name).increment(1);
+    metrics::counter!("provost_net_accepted_total", "listener" => listener.name).increment(1);
     let _ = socket.set_nodelay(true);
     let peer = listener.proxies.peer(&mut socket, remote, listener.name).await?;
     let place = sources.enter(peer.remote.ip(), listener.limits.connections_per_address);
     if place.is_none() {
-        metrics::counter!("net_refused_total", "listener" => listener.name).increment(1);
+        metrics::counter!("provost_net_refused_total", "listener" => listener.name).increment(1);
     }
     Some(Connection { socket, peer, place })
 }

@@ -184,7 +184,7 @@ impl<'a, S: Session> Conversation<'a, S> {
             SessionError::Lost(_) => End::Lost,
             SessionError::Bug(what) => {
                 let name = self.shared.listener.name;
-                metrics::counter!("net_bugs_total", "listener" => name).increment(1);
+                metrics::counter!("provost_net_bugs_total", "listener" => name).increment(1);
                 tracing::error!(listener = name, peer = %peer.remote, what, "a session failed");
                 End::Goodbye(Goodbye::Internal)
             }
@@ -203,7 +203,7 @@ async fn read_room(held: &mut Reservation, filled: usize, wanted: usize) -> usiz
 }
 
 fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
-    metrics::counter!("net_tls_failures_total", "listener" => name).increment(1);
+    metrics::counter!("provost_net_tls_failures_total", "listener" => name).increment(1);
     tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
 }
 

@@ -82,11 +82,11 @@ impl MemoryBudget {
         Reservation { budget: self.clone(), ceiling: self.0.limit / BUFFERS_PART, octets: 0 }
     }
 
-    /// Sets the gauge `provost_memory_budget_octets` (`kind` is `used` or `limit`) until `drain` stops.
+    /// Sets the gauge `provost_memory_budget_bytes` (`kind` is `used` or `limit`) until `drain` stops.
     pub async fn report(self, drain: Drain) {
-        metrics::gauge!("provost_memory_budget_octets", "kind" => "limit").set(self.limit() as f64);
+        metrics::gauge!("provost_memory_budget_bytes", "kind" => "limit").set(self.limit() as f64);
         loop {
-            metrics::gauge!("provost_memory_budget_octets", "kind" => "used").set(self.used() as f64);
+            metrics::gauge!("provost_memory_budget_bytes", "kind" => "used").set(self.used() as f64);
             tokio::select! {
                 () = drain.stopping() => return,
                 () = tokio::time::sleep(REPORT_INTERVAL) => {}

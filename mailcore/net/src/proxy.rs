@@ -173,7 +173,7 @@ impl ProxyNetworks {
     pub async fn peer(&self, socket: &mut TcpStream, remote: SocketAddr, listener: &'static str) -> Option<Peer> {
         let found = self.find_peer(socket, remote).await;
         if let Err(error) = &found {
-            metrics::counter!("net_proxy_refused_total", "listener" => listener).increment(1);
+            metrics::counter!("provost_net_proxy_refused_total", "listener" => listener).increment(1);
             match error {
                 ProxyError::Lost(_) => tracing::debug!(listener, balancer = %remote, %error, "connection closed"),
                 _ => tracing::warn!(listener, balancer = %remote, %error, "connection refused"),

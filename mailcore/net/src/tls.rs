@@ -41,8 +41,8 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 /// open sessions go on under the one they began with.
 #[derive(Debug)]
 pub struct Certificates {
-    chain: PathBuf,
-    key: PathBuf,
+    /// Chain and key.
+    files: Mutex<[PathBuf; 2]>,
     in_force: RwLock<Arc<CertifiedKey>>,
     seen: Mutex<Seen>,
 }
@@ -62,8 +62,7 @@ impl Certificates {
         let stamps = [stamp(chain), stamp(key)];
         let pair = read_pair(chain, key, &default_provider())?;
         Ok(Arc::new(Self {
-            chain: chain.to_owned(),
-            key: key.to_owned(),
+            files: Mutex::new([chain.to_owned(), key.to_owned()]),
             in_force: RwLock::new(Arc::new(pair)),
             seen: Mutex::new(Seen { last: stamps, read: stamps }),
         }))
@@ -73,24 +72,38 @@ impl Certificates {
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|e| fault(&self.chain, &e))?
+            .map_err(|e| fault(&self.files()[0], &e))?
             .with_no_client_auth()
             .with_cert_resolver(self.clone());
         Ok(Arc::new(config))
     }
 
+    /// The certificate with which new handshakes are answered, DER; `None` never: a chain without one is refused.
+    pub fn in_force(&self) -> Option<CertificateDer<'static>> {
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner).cert.first().cloned()
+    }
+
     /// Reads both files again, changed or not, and logs what came of it. A pair that cannot be used leaves the one in
     /// force where it is.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let stamps = self.stamps();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { last: stamps, read: stamps };
-        let read = read_pair(&self.chain, &self.key, &default_provider());
+        let [chain, key] = self.files();
+        self.reload_from(&chain, &key)
+    }
+
+    /// The same from these files, which are followed from now on unless they cannot be used.
+    pub fn reload_from(&self, chain: &Path, key: &Path) -> Result<(), TlsError> {
+        let (stamps, are_followed) = ([stamp(chain), stamp(key)], self.files() == [chain, key]);
+        let read = read_pair(chain, key, &default_provider());
+        if read.is_ok() || are_followed {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { last: stamps, read: stamps };
+        }
         let outcome = if read.is_ok() { "good" } else { "bad" };
-        metrics::counter!("tls_reloads_total", "outcome" => outcome).increment(1);
+        metrics::counter!("provost_tls_reloads_total", "outcome" => outcome).increment(1);
         match read {
             Ok(pair) => {
                 *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
-                tracing::info!(certificate = %self.chain.display(), "certificate and key reloaded");
+                *self.files.lock().unwrap_or_else(PoisonError::into_inner) = [chain.to_owned(), key.to_owned()];
+                tracing::info!(certificate = %chain.display(), "certificate and key reloaded");
                 Ok(())
             }
             Err(error) => {
@@ -122,7 +135,11 @@ impl Certificates {
     }
 
     fn stamps(&self) -> [Stamp; 2] {
-        [stamp(&self.chain), stamp(&self.key)]
+        self.files().map(|file| stamp(&file))
+    }
+
+    fn files(&self) -> [PathBuf; 2] {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -189,7 +206,7 @@ mod tests {
     }
 
     fn in_force(certificates: &Certificates) -> CertificateDer<'static> {
-        certificates.in_force.read().unwrap().cert.first().unwrap().clone()
+        certificates.in_force().unwrap()
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Queue {
     ) -> Result<(), LeaseError> {
         let (row, Tried { fates, body, _room }) = (&part.row, tried);
         for (one, fate) in row.recipients.iter().zip(&fates) {
-            metrics::counter!("queue_attempts_total", "outcome" => fate.as_label()).increment(1);
+            metrics::counter!("provost_queue_attempts_total", "outcome" => fate.as_label()).increment(1);
             tracing::info!(id = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
         }
         let verdict = Verdict::of(&self.inner, row, fates, now);
@@ -221,7 +221,7 @@ impl Queue {
     fn report(&self, row: &QueueRow, reported: &[ReportedRecipient], original: &[u8], now: Timestamp) -> Vec<Outgoing> {
         let failed = |one: &ReportedRecipient| matches!(one.action, ReportAction::Failed { .. });
         if row.reverse_path.is_none() && reported.iter().any(failed) {
-            metrics::counter!("queue_double_bounces_total").increment(1);
+            metrics::counter!("provost_queue_double_bounces_total").increment(1);
             tracing::warn!(id = %row.id.0, ?reported, "undeliverable message with null reverse-path dropped");
         }
         let paths: Vec<String> = reported.iter().map(|one| one.recipient.path.to_string()).collect();

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::Delivery;
 use provost_message::Envelope;
-use provost_store::{Outgoing, QueueId, QueueRow, QueueStore, StoreError};
+use provost_store::{Outgoing, QueueId, QueueRow, QueueStore, QueueTally, StoreError};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -71,13 +71,18 @@ impl Queue {
     /// The same for a message that has its id.
     pub async fn accept_outgoing(&self, outgoing: Outgoing) -> Result<(), StoreError> {
         self.inner.store.enqueue(outgoing).await?;
-        metrics::counter!("queue_accepted_total").increment(1);
+        metrics::counter!("provost_queue_accepted_total").increment(1);
         Ok(())
     }
 
     /// What waits and what is set aside, oldest first.
     pub async fn list(&self, most: usize) -> Result<Vec<QueueRow>, StoreError> {
         self.inner.store.list(most).await
+    }
+
+    /// How many rows there are in each state at `now`.
+    pub async fn tally(&self, now: Timestamp) -> Result<QueueTally, StoreError> {
+        self.inner.store.tally(now.as_second()).await
     }
 }
 

@@ -35,7 +35,7 @@ impl SendPermit for RowPermit<'_> {
                     true
                 }
                 Err(error) => {
-                    metrics::counter!("queue_holds_lost_total").increment(1);
+                    metrics::counter!("provost_queue_holds_lost_total").increment(1);
                     tracing::warn!(%error, "not sent: the queue row may be another worker's by now");
                     false
                 }

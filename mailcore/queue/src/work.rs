@@ -189,7 +189,7 @@ impl Running {
         if let Err(error) = ended
             && error.is_panic()
         {
-            metrics::counter!("queue_panics_total").increment(1);
+            metrics::counter!("provost_queue_panics_total").increment(1);
             tracing::error!(%error, "a queue attempt panicked");
         }
     }

@@ -35,8 +35,8 @@ pub use mailbox::{AccountId, MailboxId, MailboxInfo, MessageMeta, Modseq, Snapsh
 pub use memory::{MemoryState, MemoryStore};
 pub use name::MailboxName;
 pub use queue::{
-    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueueStore, QueuedRecipient, RowKey, Take, Taken,
-    UNSETTLED_MAX,
+    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueueStore, QueueTally, QueuedRecipient, RowKey, Take,
+    Taken, UNSETTLED_MAX,
 };
 pub use read::{Columns, Row, Rows, Token, Which};
 pub use state::{

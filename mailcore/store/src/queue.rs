@@ -188,6 +188,46 @@ impl Take {
     }
 }
 
+/// Numbers of rows by state, and the age of the oldest. Each row is counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueTally {
+    /// Not due yet.
+    pub waiting: u64,
+    /// Due, and taken by no worker.
+    pub due: u64,
+    /// Taken by a worker whose lease has not ended.
+    pub taken: u64,
+    /// Never taken again.
+    pub set_aside: u64,
+    /// When the oldest message that is not set aside came in, seconds since 1970.
+    pub oldest: Option<i64>,
+}
+
+impl QueueTally {
+    /// Counts one row by its state at `now`, seconds since 1970.
+    fn count(&mut self, row: &QueueRow, now: i64) {
+        if row.set_aside.is_some() {
+            self.set_aside += 1;
+            return;
+        }
+        match row.held_until {
+            Some(until) if until > now => self.taken += 1,
+            _ if row.due_at > now => self.waiting += 1,
+            _ => self.due += 1,
+        }
+        self.oldest = self.oldest.into_iter().chain([row.queued_at]).min();
+    }
+
+    /// Adds the rows of another shard.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.waiting += other.waiting;
+        self.due += other.due;
+        self.taken += other.taken;
+        self.set_aside += other.set_aside;
+        self.oldest = self.oldest.into_iter().chain(other.oldest).min();
+    }
+}
+
 /// The state of a row after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
@@ -234,6 +274,15 @@ pub trait QueueStore: Send + Sync + 'static {
 
     /// Returns all rows, set-aside ones included, oldest first, at most `most`.
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
+
+    /// Counts all rows by their state at `now`, seconds since 1970. An engine that can count without reading the rows does.
+    fn tally(&self, now: i64) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
+        Box::pin(async move {
+            let mut tally = QueueTally::default();
+            self.list(usize::MAX).await?.iter().for_each(|row| tally.count(row, now));
+            Ok(tally)
+        })
+    }
 
     /// Returns the earliest time after `after` at which a row becomes due or a lease ends, seconds since 1970.
     fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>>;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 conformance![
     a_message_has_a_row_for_each_destination,
+    rows_are_counted_by_their_state,
     the_same_id_again_changes_nothing,
     parameters_of_notifications_are_kept,
     what_is_due_is_taken_once,
@@ -92,6 +93,20 @@ async fn a_message_has_a_row_for_each_destination(one: One) {
     }
     one.put(3, &[], 300).await;
     assert_eq!(one.rows().await, rows, "a message without recipients is dropped");
+}
+
+async fn rows_are_counted_by_their_state(one: One) {
+    assert_eq!(one.store.tally(0).await.unwrap(), QueueTally::default());
+    one.put(1, &["a@x.example", "b@y.example"], 100).await;
+    one.put(2, &["c@z.example"], 300).await;
+    let tally = async |now| one.store.tally(now).await.unwrap();
+    let at_200 = QueueTally { waiting: 1, due: 2, oldest: Some(100), ..QueueTally::default() };
+    assert_eq!(tally(200).await, at_200);
+    let taken = one.take(200, 1).await;
+    assert_eq!(tally(200).await, QueueTally { due: 1, taken: 1, ..at_200 });
+    assert_eq!(tally(200 + LEASE).await, at_200, "a lease that has ended holds nothing");
+    one.store.settle(taken[0].claim, done(200), Vec::new()).await.unwrap();
+    assert_eq!(tally(300).await, QueueTally { due: 2, oldest: Some(100), ..QueueTally::default() });
 }
 
 async fn the_same_id_again_changes_nothing(one: One) {
@@ -503,6 +518,7 @@ async fn run(history: Vec<Step>) {
                 assert_eq!(tested.queued_body(row).await.unwrap(), expect);
             }
             assert_eq!(comparable(got, key, now), comparable(expected, key, now), "{step:?}");
+            assert_eq!(tested.tally(now).await.unwrap(), model.tally(now).await.unwrap(), "{step:?}");
         }
     }
     // Late enough that all leases have ended.

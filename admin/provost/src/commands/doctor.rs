@@ -1,8 +1,9 @@
 //! `provost doctor`: what is wrong here, and what to do.
 
-use std::net::TcpStream;
+mod listeners;
+mod probe;
+
 use std::path::Path;
-use std::time::Duration;
 
 use provost_client::{Directory, DirectoryError};
 use provost_provision::{DeskError, read_shared_settings};
@@ -11,16 +12,10 @@ use provost_settings::Fault;
 use serde::Serialize;
 
 use super::servers::ServerState;
-use crate::config::{Config, ListenerConfig};
+use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::output::{Printer, printable};
 use crate::private;
-
-/// What to do about a listener that does not accept.
-const START: &str = "start the node: provost --config FILE serve; its log says why a listener does not open";
-
-/// How long a listener may take to accept.
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Finding {
@@ -34,8 +29,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     found.extend(moved_keys(config));
     found.push(folder(&config.node.data));
     found.push(privacy(&config.node.data));
-    found.extend(listeners(config));
-    found.extend(certificate(config));
+    found.extend(listeners::look(config, jiff::Timestamp::now()));
     found.extend(tokens_file(config));
     let servers = servers(config).await;
     let is_provider_dead = servers.1;
@@ -104,39 +98,6 @@ fn privacy(data: &Path) -> Finding {
     };
     let advice = format!("chmod -R go= {}; the node does it when it starts", data.display());
     finding("data folder is private".to_owned(), looked, &advice)
-}
-
-fn listeners(config: &Config) -> Vec<Finding> {
-    let all = &config.listeners;
-    let named = [
-        ("http", &all.http),
-        ("mx", &all.mx),
-        ("submission", &all.submission),
-        ("submissions", &all.submissions),
-        ("lmtp", &all.lmtp),
-        ("imap", &all.imap),
-        ("imaps", &all.imaps),
-        ("pop3", &all.pop3),
-        ("pop3s", &all.pop3s),
-        ("health", &all.health),
-    ];
-    let check = |(name, listener): (&str, &Option<ListenerConfig>)| {
-        let address = listener.as_ref()?.address;
-        let tried = TcpStream::connect_timeout(&address, CONNECT_LIMIT).map(drop).map_err(|e| e.to_string());
-        Some(finding(format!("listener {name} {address}"), tried, START))
-    };
-    let found: Vec<Finding> = named.into_iter().filter_map(check).collect();
-    if !found.is_empty() && found.iter().all(|finding| !finding.good) {
-        let what = format!("node: none of its {} listeners accepts", found.len());
-        return vec![Finding { what, good: false, advice: START.to_owned() }];
-    }
-    found
-}
-
-fn certificate(config: &Config) -> Option<Finding> {
-    let tls = config.tls.as_ref()?;
-    let read = provost_net::server_config(&tls.certificate, &tls.key).map(drop).map_err(|e| e.to_string());
-    Some(finding("certificate and key".to_owned(), read, "both must be PEM and belong together"))
 }
 
 /// A node whose file is missing does not start.

@@ -29,6 +29,32 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
+    /// Mail listeners by name, with whether TLS is from the first byte.
+    pub(crate) fn mail(&self) -> [(&'static str, &Option<ListenerConfig>, Begin); 8] {
+        [
+            ("mx", &self.mx, Begin::Plain),
+            ("submission", &self.submission, Begin::Plain),
+            ("submissions", &self.submissions, Begin::Tls),
+            ("lmtp", &self.lmtp, Begin::Plain),
+            ("imap", &self.imap, Begin::Plain),
+            ("imaps", &self.imaps, Begin::Tls),
+            ("pop3", &self.pop3, Begin::Plain),
+            ("pop3s", &self.pop3s, Begin::Tls),
+        ]
+    }
+
+    /// Names of the mail listeners that are on.
+    pub(crate) fn mail_names(&self) -> Vec<&'static str> {
+        self.mail().into_iter().filter(|(_, on, _)| on.is_some()).map(|(name, ..)| name).collect()
+    }
+
+    /// Names of all listeners that are on.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let web = [("http", &self.http), ("health", &self.health)];
+        let web = web.into_iter().filter(|(_, on)| on.is_some()).map(|(name, _)| name);
+        self.mail_names().into_iter().chain(web).collect()
+    }
+
     /// The networks whose connections to `listener` begin with a PROXY header.
     pub(crate) fn proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
         ProxyNetworks(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
@@ -39,21 +65,12 @@ impl Listeners {
     /// What is wrong with the TLS of listeners, given whether there is a certificate.
     pub(super) fn tls_complaints(&self, has_certificate: bool) -> Vec<String> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
-        let mail = [
-            ("mx", &self.mx),
-            ("submission", &self.submission),
-            ("submissions", &self.submissions),
-            ("lmtp", &self.lmtp),
-            ("imap", &self.imap),
-            ("imaps", &self.imaps),
-            ("pop3", &self.pop3),
-            ("pop3s", &self.pop3s),
-        ];
-        let misplaced = mail.iter().filter(|(_, listener)| is_tls(listener)).map(|(name, _)| {
+        let misplaced = self.mail().into_iter().filter(|(_, listener, _)| is_tls(listener)).map(|(name, ..)| {
             format!("listeners.{name}: tls is for http and health; submissions, imaps and pop3s are TLS without it")
         });
         let mut found: Vec<String> = misplaced.collect();
-        if !has_certificate && [&self.submissions, &self.imaps, &self.pop3s].iter().any(|listener| listener.is_some()) {
+        let has_implicit = self.mail().into_iter().any(|(_, on, begin)| on.is_some() && begin == Begin::Tls);
+        if !has_certificate && has_implicit {
             found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
         if !has_certificate && [&self.http, &self.health].into_iter().any(is_tls) {
@@ -61,6 +78,15 @@ impl Listeners {
         }
         found
     }
+}
+
+/// How a connection to a mail listener begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// In the clear; STARTTLS or STLS is offered when the node has a certificate.
+    Plain,
+    /// With a TLS handshake.
+    Tls,
 }
 
 /// One listener.

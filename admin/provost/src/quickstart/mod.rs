@@ -18,6 +18,7 @@ use crate::allocator::OWN_PROGRAM;
 use crate::compose::{Node, hangup_signal, stop_signal};
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
+use crate::log_filter::LogFilter;
 use layout::Layout;
 
 /// How long the first View may take.
@@ -54,7 +55,7 @@ pub(crate) struct Arguments {
 }
 
 /// `provost quickstart`.
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: Arguments, log: &LogFilter) -> anyhow::Result<Exit> {
     let temporary = match (&arguments.data, arguments.once) {
         (None, true) => Some(tempfile::tempdir()?),
         _ => None,
@@ -67,7 +68,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let layout = Layout::prepare(&data, arguments.port_base, &arguments.domain, arguments.relay.as_deref())?;
     let config = Config::read(&layout.config_file)?;
     let mut hangup = hangup_signal()?;
-    let node = Node::start(&config).await?;
+    let node = Node::start(&config, log).await?;
     let ended = demonstrate(&arguments, &config, &layout, &node).await;
     if ended.is_ok() && !arguments.once {
         out!("\nServing until interrupted (INT or TERM).");

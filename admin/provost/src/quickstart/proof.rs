@@ -70,13 +70,13 @@ async fn reader(config: &Config, records: &[Record]) -> anyhow::Result<Option<Re
     Ok(None)
 }
 
-/// A line conversation with the node.
-struct Talk {
+/// A client of a line protocol: SMTP, IMAP or POP3.
+struct LineClient {
     read: BufReader<OwnedReadHalf>,
     write: OwnedWriteHalf,
 }
 
-impl Talk {
+impl LineClient {
     async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let (read, write) = TcpStream::connect(address).await?.into_split();
         Ok(Self { read: BufReader::new(read), write })
@@ -89,14 +89,14 @@ impl Talk {
         Ok(line.trim_end().to_owned())
     }
 
-    async fn say(&mut self, line: &str) -> anyhow::Result<()> {
+    async fn send(&mut self, line: &str) -> anyhow::Result<()> {
         Ok(self.write.write_all(format!("{line}\r\n").as_bytes()).await?)
     }
 
-    /// Says a line and reads up to the last line of an SMTP reply, which must begin with `code`.
+    /// Sends a line and reads up to the last line of the SMTP reply, which must begin with `code`.
     async fn smtp(&mut self, line: &str, code: &str) -> anyhow::Result<()> {
         if !line.is_empty() {
-            self.say(line).await?;
+            self.send(line).await?;
         }
         loop {
             let answer = self.line().await?;
@@ -107,9 +107,9 @@ impl Talk {
         }
     }
 
-    /// Says an IMAP command and returns the untagged lines and literals of its answer.
+    /// Sends an IMAP command and returns the untagged lines and literals of its answer.
     async fn imap(&mut self, command: &str) -> anyhow::Result<(Vec<String>, Option<String>)> {
-        self.say(&format!("a {command}")).await?;
+        self.send(&format!("a {command}")).await?;
         let (mut lines, mut literal) = (Vec::new(), None);
         loop {
             let line = self.line().await?;
@@ -130,7 +130,7 @@ impl Talk {
 
     async fn pop3(&mut self, command: &str) -> anyhow::Result<String> {
         if !command.is_empty() {
-            self.say(command).await?;
+            self.send(command).await?;
         }
         let answer = self.line().await?;
         let verb = command.split(' ').next().unwrap_or_default();
@@ -140,12 +140,12 @@ impl Talk {
 }
 
 async fn send(address: SocketAddr, config: &Config, reader: &Reader, token: &str) -> anyhow::Result<()> {
-    let mut talk = Talk::open(address).await?;
-    talk.smtp("", "220").await?;
-    talk.smtp("EHLO quickstart.invalid", "250").await?;
-    talk.smtp(&format!("MAIL FROM:<registrar@{}>", config.settings().domain), "250").await?;
-    talk.smtp(&format!("RCPT TO:<{}>", reader.mail), "250").await?;
-    talk.smtp("DATA", "354").await?;
+    let mut client = LineClient::open(address).await?;
+    client.smtp("", "220").await?;
+    client.smtp("EHLO quickstart.invalid", "250").await?;
+    client.smtp(&format!("MAIL FROM:<registrar@{}>", config.settings().domain), "250").await?;
+    client.smtp(&format!("RCPT TO:<{}>", reader.mail), "250").await?;
+    client.smtp("DATA", "354").await?;
     let date = jiff::fmt::rfc2822::to_string(&jiff::ZonedDateTime::now())?;
     let message = format!(
         "From: Registrar <registrar@{}>\r\nTo: <{}>\r\nSubject: Welcome\r\nDate: {date}\r\nMessage-ID: <{token}@quickstart.invalid>\r\n\r\n\
@@ -153,38 +153,38 @@ async fn send(address: SocketAddr, config: &Config, reader: &Reader, token: &str
         config.settings().domain,
         reader.mail
     );
-    talk.smtp(&message, "250").await?;
-    talk.smtp("QUIT", "221").await
+    client.smtp(&message, "250").await?;
+    client.smtp("QUIT", "221").await
 }
 
 async fn read_imap(address: SocketAddr, reader: &Reader, token: &str) -> anyhow::Result<String> {
-    let mut talk = Talk::open(address).await?;
-    talk.line().await?;
+    let mut client = LineClient::open(address).await?;
+    client.line().await?;
     let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    talk.imap(&format!("LOGIN \"{}\" \"{}\"", quote(&reader.mail), quote(&reader.password))).await?;
-    talk.imap("EXAMINE INBOX").await?;
-    let (lines, _) = talk.imap(&format!("SEARCH HEADER Message-ID {token}")).await?;
+    client.imap(&format!("LOGIN \"{}\" \"{}\"", quote(&reader.mail), quote(&reader.password))).await?;
+    client.imap("EXAMINE INBOX").await?;
+    let (lines, _) = client.imap(&format!("SEARCH HEADER Message-ID {token}")).await?;
     let found = lines.iter().find_map(|line| line.strip_prefix("* SEARCH ")).unwrap_or_default();
     let Some(number) = found.split(' ').next_back().filter(|number| !number.is_empty()) else {
         bail!("the message is not in the INBOX");
     };
-    let (_, message) = talk.imap(&format!("FETCH {number} BODY.PEEK[]")).await?;
-    talk.imap("LOGOUT").await?;
+    let (_, message) = client.imap(&format!("FETCH {number} BODY.PEEK[]")).await?;
+    client.imap("LOGOUT").await?;
     message.ok_or_else(|| anyhow!("FETCH gave no body"))
 }
 
 async fn read_pop3(address: SocketAddr, reader: &Reader, token: &str) -> anyhow::Result<String> {
-    let mut talk = Talk::open(address).await?;
-    talk.pop3("").await?;
-    talk.pop3(&format!("USER {}", reader.mail)).await?;
-    talk.pop3(&format!("PASS {}", reader.password)).await?;
-    let answer = talk.pop3("STAT").await?;
+    let mut client = LineClient::open(address).await?;
+    client.pop3("").await?;
+    client.pop3(&format!("USER {}", reader.mail)).await?;
+    client.pop3(&format!("PASS {}", reader.password)).await?;
+    let answer = client.pop3("STAT").await?;
     let count: u32 = answer.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or(0);
     for number in (1..=count).rev() {
-        talk.pop3(&format!("RETR {number}")).await?;
+        client.pop3(&format!("RETR {number}")).await?;
         let mut message = String::new();
         loop {
-            let line = talk.line().await?;
+            let line = client.line().await?;
             if line == "." {
                 break;
             }
@@ -192,7 +192,7 @@ async fn read_pop3(address: SocketAddr, reader: &Reader, token: &str) -> anyhow:
             message.push_str("\r\n");
         }
         if message.contains(token) {
-            talk.pop3("QUIT").await?;
+            client.pop3("QUIT").await?;
             return Ok(message);
         }
     }

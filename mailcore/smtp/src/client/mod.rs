@@ -142,7 +142,7 @@ impl RelayClient {
     async fn connect(&self) -> Result<Connection, ConnectionError> {
         let connection = Connection::open(&self.config).await;
         if let Err(trouble @ (ConnectionError::Tls(_) | ConnectionError::Injected(_))) = &connection {
-            metrics::counter!("smtp_relay_tls_failures_total").increment(1);
+            metrics::counter!("provost_smtp_relay_tls_failures_total").increment(1);
             tracing::warn!(relay = %self.config.relay, %trouble, "the relay offers TLS and there is none, message deferred");
         }
         connection

@@ -45,7 +45,8 @@ impl SmtpSession {
         }
         for (number, reply) in replies.iter().enumerate() {
             let outcome = if reply.code() < 300 { "accepted" } else { "refused" };
-            metrics::counter!("smtp_messages_total", "role" => service.as_label(), "outcome" => outcome).increment(1);
+            metrics::counter!("provost_smtp_messages_total", "service" => service.as_label(), "outcome" => outcome)
+                .increment(1);
             self.note(&transaction, number, octets, reply);
             out.put(reply.to_string());
         }

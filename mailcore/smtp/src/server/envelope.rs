@@ -77,7 +77,7 @@ impl SmtpSession {
 
     fn object_to_recipient(&mut self, objection: Objection, out: &mut Output<'_>) -> Step {
         let service = self.connection.service;
-        metrics::counter!("smtp_recipients_refused_total", "role" => service.as_label()).increment(1);
+        metrics::counter!("provost_smtp_recipients_refused_total", "service" => service.as_label()).increment(1);
         let reply = objection.into_reply();
         let is_permanent = reply.code() >= 500;
         if is_permanent && service != Service::Lmtp && !self.error_budget.spend(Spent::RefusedRecipient) {

@@ -221,7 +221,7 @@ impl SmtpSession {
     /// Closes after a line of HTTP. The page or host that made a browser or proxy connect chose what follows; none of it is read.
     fn http(&self, out: &mut Output<'_>) -> Step {
         let service = self.connection.service.as_label();
-        metrics::counter!("smtp_http_total", "service" => service).increment(1);
+        metrics::counter!("provost_smtp_http_total", "service" => service).increment(1);
         tracing::info!(service, peer = %self.connection.remote.ip(), "a peer speaks HTTP, connection closed");
         say(reply::NOT_HTTP, out);
         Step::Close

@@ -85,7 +85,7 @@ impl<J> Drop for CloseAtEnd<J> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // From now on this shard answers "unavailable" until the node is restarted.
-            metrics::counter!("store_committer_panics_total").increment(1);
+            metrics::counter!("provost_store_committer_panics_total").increment(1);
             tracing::error!("a committer thread ended by a panic: restart the node");
         }
         drop(self.0.close());

@@ -10,7 +10,7 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
 /// Makes an error for stored data that differs from what was written: counted, never served.
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     let what = what.into();
-    metrics::counter!("store_damaged_total").increment(1);
+    metrics::counter!("provost_store_damaged_total").increment(1);
     tracing::error!(what, "store damaged");
     StoreError::Damaged(what)
 }

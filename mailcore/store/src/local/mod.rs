@@ -168,7 +168,6 @@ fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
     for shard in shards {
         set_aside += queue_rows::free_all(&shard.connection)?;
     }
-    metrics::gauge!("queue_set_aside").set(set_aside as f64);
     if set_aside > 0 {
         tracing::warn!(set_aside, "queue rows are set aside: see `provost queue list`");
     }

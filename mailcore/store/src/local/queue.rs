@@ -10,8 +10,8 @@ use super::database::Database;
 use super::shard::Shard;
 use super::{LocalStore, queue_rows};
 use crate::{
-    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueRow, QueueStore, QueuedRecipient, RowKey, StoreError, Take,
-    Taken,
+    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueRow, QueueStore, QueueTally, QueuedRecipient, RowKey,
+    StoreError, Take, Taken,
 };
 
 impl LocalStore {
@@ -74,6 +74,14 @@ impl LocalStore {
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
         rows.truncate(most);
         Ok(rows)
+    }
+
+    async fn count(&self, now: i64) -> Result<QueueTally, StoreError> {
+        let mut tally = QueueTally::default();
+        for shard in &self.shards {
+            tally.add(shard.view(move |connection| queue_rows::tally(connection, now)).await?);
+        }
+        Ok(tally)
     }
 
     async fn earliest(&self, after: i64) -> Result<Option<i64>, StoreError> {
@@ -140,6 +148,10 @@ impl QueueStore for LocalStore {
 
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
         Box::pin(self.list_all(most))
+    }
+
+    fn tally(&self, now: i64) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
+        Box::pin(self.count(now))
     }
 
     fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {

@@ -12,8 +12,8 @@ use super::rows::{number, signed};
 use crate::batch::REMEMBERED_SECONDS;
 use crate::queue::{KeptEnvelope, RENEW_SLACK_SECONDS, by_destination, unsettled};
 use crate::{
-    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, RowKey, StoreError, Take, Taken,
-    UNSETTLED_MAX,
+    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueueTally, QueuedRecipient, RowKey, StoreError, Take,
+    Taken, UNSETTLED_MAX,
 };
 
 /// Most old ids of finished messages that each new message deletes.
@@ -174,8 +174,7 @@ fn due(connection: &Connection, shard: u8, take: &Take) -> Result<Vec<(i64, Dest
 }
 
 fn set_aside(connection: &Connection, row: &QueueRow, why: &str) -> Result<(), StoreError> {
-    metrics::counter!("queue_set_aside_total").increment(1);
-    metrics::gauge!("queue_set_aside").increment(1.0);
+    metrics::counter!("provost_queue_set_aside_total").increment(1);
     tracing::error!(id = %row.id.0, destination = row.destination.as_str(), why, "queue row set aside");
     let sql = "UPDATE outgoing SET set_aside = ?, lease_until = 0 WHERE no = ?";
     execute(connection, sql, params![why, row.key.number()])
@@ -283,6 +282,29 @@ pub(super) fn list(connection: &Connection, shard: u8, most: usize) -> Result<Ve
         listed.push(read_row(row, shard)?);
     }
     Ok(listed)
+}
+
+/// Counts the rows by their state at `now`, without reading them.
+pub(super) fn tally(connection: &Connection, now: i64) -> Result<QueueTally, StoreError> {
+    let sql = "SELECT
+        count(*) FILTER (WHERE set_aside IS NULL AND lease_until <= ?1 AND due_at > ?1),
+        count(*) FILTER (WHERE set_aside IS NULL AND lease_until <= ?1 AND due_at <= ?1),
+        count(*) FILTER (WHERE set_aside IS NULL AND lease_until > ?1),
+        count(*) FILTER (WHERE set_aside IS NOT NULL),
+        min(queued_at) FILTER (WHERE set_aside IS NULL)
+        FROM outgoing";
+    let mut statement = connection.prepare_cached(sql).map_err(storage)?;
+    let read = |row: &Row<'_>| {
+        let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        Ok(QueueTally {
+            waiting: count(0)?,
+            due: count(1)?,
+            taken: count(2)?,
+            set_aside: count(3)?,
+            oldest: row.get(4)?,
+        })
+    };
+    statement.query_row([now], read).map_err(storage)
 }
 
 /// Returns the earliest time after `after` at which a row becomes due or a lease ends.

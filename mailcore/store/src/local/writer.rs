@@ -106,8 +106,8 @@ impl Worker for Writer {
     type Job = Job;
 
     fn commit(&mut self, mut group: Vec<Job>, octets: usize) {
-        metrics::counter!("store_batches_total").increment(group.len() as u64);
-        metrics::histogram!("store_group_size").record(group.len() as f64);
+        metrics::counter!("provost_store_batches_total").increment(group.len() as u64);
+        metrics::histogram!("provost_store_group_batches").record(group.len() as f64);
         self.jobs_mean += (group.len() as f64 - self.jobs_mean) * GROUP_WEIGHT;
         let destination = self.destination(octets as u64);
         let committed = self.commit_group(&mut group, destination);
@@ -115,7 +115,7 @@ impl Worker for Writer {
         self.pins.clear();
         match committed {
             Ok(outcomes) => {
-                metrics::counter!("store_commits_total").increment(1);
+                metrics::counter!("provost_store_commits_total").increment(1);
                 self.load.committed(if destination == Destination::Inline { octets as u64 } else { 0 });
                 if self.database.arrived {
                     self.notices.publish_arrival();

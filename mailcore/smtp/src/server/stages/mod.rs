@@ -265,7 +265,7 @@ impl Stage {
             }
         };
         metrics::counter!(
-            "smtp_verdicts_total", "service" => service, "stage" => stage, "verdict" => outcome, "label" => label
+            "provost_smtp_verdicts_total", "service" => service, "stage" => stage, "verdict" => outcome, "label" => label
         )
         .increment(1);
     }

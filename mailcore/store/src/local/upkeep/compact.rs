@@ -169,7 +169,7 @@ impl Compaction {
             }
         }
         let moved = move_bodies(access, writer, some)?;
-        metrics::counter!("store_compaction_copied_octets_total").increment(moved.octets);
+        metrics::counter!("provost_store_compaction_copied_bytes_total").increment(moved.octets);
         self.note_dead(&moved.dead);
         self.current = Some((pack, rest));
         Ok(moved.octets)
@@ -192,7 +192,7 @@ impl Compaction {
         access.packs.forget(pack);
         if let Some(dead) = &mut self.dead {
             let octets = dead.remove(&pack).unwrap_or(0);
-            metrics::counter!("store_compaction_freed_octets_total").increment(octets);
+            metrics::counter!("provost_store_compaction_freed_bytes_total").increment(octets);
         }
         // The next pack may be due.
         self.look_at = None;

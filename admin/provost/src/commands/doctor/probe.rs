@@ -1,0 +1,332 @@
+//! One well-behaved visit to a listener: greeting, TLS where it is offered, farewell.
+//!
+//! The node counts a connection that breaks off in a handshake, or begins without the header that a balancer's network owes,
+//! as a failure, and monitors raise alarms on those. A visit therefore speaks the protocol to its end.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use provost_net::ProxyNetworks;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+/// How long a listener may take to accept.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long a visit may take as a whole: whatever listens there may be somebody else's, and slow on purpose.
+const VISIT_LIMIT: Duration = Duration::from_secs(10);
+/// Most octets that a visit reads.
+const READ_OCTETS_MAX: u64 = 64 * 1024;
+/// PROXY version 2, command LOCAL, without addresses (PROXY protocol §2.2): the connection is the sender's own.
+const PROXY_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+/// StartTLS (RFC 4511 §4.14), message 1; and unbind (§4.3), message 2.
+const LDAP_START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
+const LDAP_UNBIND: &[u8] = b"\x30\x05\x02\x01\x02\x42\0";
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Smtp,
+    Lmtp,
+    Imap,
+    Pop3,
+    /// With the path that is asked for.
+    Http(&'static str),
+    Ldap,
+}
+
+/// Whether and when TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tls {
+    Never,
+    /// After STARTTLS, STLS or StartTLS.
+    Upgrade,
+    FromStart,
+}
+
+/// Where to go, and what to expect.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) address: SocketAddr,
+    pub(super) protocol: Protocol,
+    pub(super) tls: Tls,
+    pub(super) proxies: ProxyNetworks,
+    /// The node's name: in EHLO and in TLS.
+    pub(super) hostname: String,
+}
+
+impl Visit {
+    /// Goes there. The certificate that was presented, if the visit came to TLS; what went wrong otherwise.
+    pub(super) fn pay(&self) -> Result<Option<CertificateDer<'static>>, String> {
+        self.talk().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+            io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+
+    fn talk(&self) -> io::Result<Option<CertificateDer<'static>>> {
+        let socket = TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?;
+        let own = socket.local_addr()?.ip();
+        let mut plain = Conversation::new(Timed { socket, end: Instant::now() + VISIT_LIMIT });
+        if self.proxies.0.iter().any(|network| network.contains(own)) {
+            plain.send(PROXY_LOCAL)?;
+        }
+        match self.tls {
+            Tls::FromStart => {
+                let (mut secure, seen) = self.handshake(plain)?;
+                self.greeting(&mut secure)?;
+                self.farewell(&mut secure)?;
+                Ok(seen.take())
+            }
+            Tls::Never => {
+                self.greeting(&mut plain)?;
+                self.farewell(&mut plain)?;
+                Ok(None)
+            }
+            Tls::Upgrade => {
+                self.greeting(&mut plain)?;
+                self.upgrade(&mut plain)?;
+                let (mut secure, seen) = self.handshake(plain)?;
+                self.farewell(&mut secure)?;
+                Ok(seen.take())
+            }
+        }
+    }
+
+    fn greeting<S: Read + Write>(&self, line: &mut Conversation<S>) -> io::Result<()> {
+        match self.protocol {
+            Protocol::Smtp | Protocol::Lmtp => line.smtp("220").map(drop),
+            Protocol::Imap => line.expect("* OK"),
+            Protocol::Pop3 => line.expect("+OK"),
+            Protocol::Http(_) | Protocol::Ldap => Ok(()),
+        }
+    }
+
+    fn upgrade<S: Read + Write>(&self, line: &mut Conversation<S>) -> io::Result<()> {
+        match self.protocol {
+            Protocol::Smtp | Protocol::Lmtp => {
+                let hello = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
+                line.say(&format!("{hello} {}", self.hostname))?;
+                let offers = line.smtp("250")?;
+                if !offers.iter().any(|offer| offer.eq_ignore_ascii_case("STARTTLS")) {
+                    return Err(io::Error::other("it does not offer STARTTLS"));
+                }
+                line.say("STARTTLS")?;
+                line.smtp("220").map(drop)
+            }
+            Protocol::Imap => {
+                line.say("a STARTTLS")?;
+                line.expect("a OK")
+            }
+            Protocol::Pop3 => {
+                line.say("STLS")?;
+                line.expect("+OK")
+            }
+            Protocol::Ldap => {
+                line.send(LDAP_START_TLS)?;
+                line.ldap_success()
+            }
+            Protocol::Http(_) => Err(io::Error::other("HTTP has no STARTTLS")),
+        }
+    }
+
+    fn farewell<S: Read + Write>(&self, line: &mut Conversation<S>) -> io::Result<()> {
+        match self.protocol {
+            Protocol::Smtp | Protocol::Lmtp => {
+                line.say("QUIT")?;
+                line.smtp("221").map(drop)
+            }
+            Protocol::Imap => {
+                line.say("b LOGOUT")?;
+                line.expect("* BYE")?;
+                line.expect("b OK")
+            }
+            Protocol::Pop3 => {
+                line.say("QUIT")?;
+                line.expect("+OK")
+            }
+            Protocol::Http(path) => {
+                line.say(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.hostname))?;
+                line.expect("HTTP/1.1 ")
+            }
+            Protocol::Ldap => line.send(LDAP_UNBIND),
+        }
+    }
+
+    /// Takes any certificate, which is what is looked at, from a server that proves to hold its key.
+    fn handshake(&self, plain: Conversation<Timed>) -> io::Result<(Conversation<Secure>, Arc<Seen>)> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let seen = Arc::new(Seen { certificate: Mutex::default(), provider: provider.clone() });
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(seen.clone())
+            .with_no_client_auth();
+        let name = ServerName::try_from(self.hostname.clone()).unwrap_or_else(|_| self.address.ip().into());
+        let mut client = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let mut socket = plain.into_inner();
+        while client.is_handshaking() {
+            client.complete_io(&mut socket).map_err(|error| io::Error::other(format!("TLS: {error}")))?;
+        }
+        Ok((Conversation::new(StreamOwned::new(client, socket)), seen))
+    }
+}
+
+type Secure = StreamOwned<ClientConnection, Timed>;
+
+/// A socket whose reads and writes end together with the visit.
+struct Timed {
+    socket: TcpStream,
+    end: Instant,
+}
+
+impl Timed {
+    fn rest(&self) -> io::Result<Duration> {
+        let rest = self.end.saturating_duration_since(Instant::now());
+        if rest.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(rest) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(Some(self.rest()?))?;
+        self.socket.read(into)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(self.rest()?))?;
+        self.socket.write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+/// Lines in both directions.
+struct Conversation<S> {
+    stream: BufReader<S>,
+    left: u64,
+}
+
+impl<S: Read + Write> Conversation<S> {
+    fn new(stream: S) -> Self {
+        Self { stream: BufReader::new(stream), left: READ_OCTETS_MAX }
+    }
+
+    /// What was read ahead is discarded: before TLS nobody vouches for it.
+    fn into_inner(self) -> S {
+        self.stream.into_inner()
+    }
+
+    fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(octets)?;
+        self.stream.get_mut().flush()
+    }
+
+    fn say(&mut self, line: &str) -> io::Result<()> {
+        self.send(format!("{line}\r\n").as_bytes())
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        let read = (&mut self.stream).take(self.left).read_until(b'\n', &mut line)?;
+        self.left = self.left.saturating_sub(read as u64);
+        if line.last() != Some(&b'\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+
+    fn expect(&mut self, start: &str) -> io::Result<()> {
+        let line = self.line()?;
+        if line.starts_with(start) { Ok(()) } else { Err(answered(&line)) }
+    }
+
+    /// The words of a reply with this code, one string a line (RFC 5321 §4.2.1).
+    fn smtp(&mut self, code: &str) -> io::Result<Vec<String>> {
+        let mut words = Vec::new();
+        loop {
+            let line = self.line()?;
+            let Some(rest) = line.strip_prefix(code) else { return Err(answered(&line)) };
+            words.push(rest.get(1..).unwrap_or_default().to_owned());
+            if !rest.starts_with('-') {
+                return Ok(words);
+            }
+        }
+    }
+
+    /// Reads one short LDAP message and takes result code 0 in it for success.
+    fn ldap_success(&mut self) -> io::Result<()> {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head)?;
+        let [0x30, length @ 0..0x80] = head else { return Err(io::Error::other("no LDAP answer")) };
+        let mut body = vec![0; usize::from(length)];
+        self.stream.read_exact(&mut body)?;
+        // INTEGER 1, extendedResponse with its length, ENUMERATED 0.
+        match body.as_slice() {
+            [2, 1, 1, 0x78, _, 0x0a, 1, 0, ..] => Ok(()),
+            _ => Err(io::Error::other("it refuses StartTLS")),
+        }
+    }
+}
+
+fn answered(line: &str) -> io::Error {
+    io::Error::other(format!("it answers '{}'", crate::output::printable(line)))
+}
+
+/// Keeps the certificate of a server, whoever issued it.
+#[derive(Debug)]
+struct Seen {
+    certificate: Mutex<Option<CertificateDer<'static>>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Seen {
+    fn take(&self) -> Option<CertificateDer<'static>> {
+        self.certificate.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ServerCertVerifier for Seen {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.certificate.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.clone().into_owned());
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

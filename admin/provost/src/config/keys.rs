@@ -1,0 +1,63 @@
+//! The configuration file key by key, to find what has changed in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::{Table, Value};
+
+/// Each key with its value, tables taken apart: `listeners.imap.address`. A list is one value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Keys(BTreeMap<String, Value>);
+
+impl Keys {
+    pub(super) fn of(table: &Table) -> Self {
+        let mut keys = Self::default();
+        keys.add("", table);
+        keys
+    }
+
+    fn add(&mut self, above: &str, table: &Table) {
+        for (name, value) in table {
+            let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+            match value {
+                Value::Table(table) => self.add(&key, table),
+                value => _ = self.0.insert(key, value.clone()),
+            }
+        }
+    }
+
+    /// The keys that have another value in `other`, or stand in one of the two only, in alphabetical order.
+    pub(crate) fn changed(&self, other: &Self) -> BTreeSet<String> {
+        let all = self.0.keys().chain(other.0.keys());
+        all.filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()
+    }
+
+    /// Whether the key is stated.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Takes one key from `other`, also its absence.
+    pub(crate) fn take(&mut self, key: &str, other: &Self) {
+        match other.0.get(key) {
+            Some(value) => _ = self.0.insert(key.to_owned(), value.clone()),
+            None => _ = self.0.remove(key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named_by_its_whole_key() {
+        let keys = |text: &str| Keys::of(&toml::from_str(text).unwrap());
+        let before = keys("[a]\nx = 1\ny = [1, 2]\n[a.b]\nz = true\ngone = 1");
+        let after = keys("[a]\nx = 1\ny = [1, 3]\nb = { z = false }\n[c]\nnew = 1");
+        let changed: Vec<String> = before.changed(&after).into_iter().collect();
+        assert_eq!(changed, ["a.b.gone", "a.b.z", "a.y", "c.new"]);
+        let mut taken = before;
+        changed.iter().for_each(|key| taken.take(key, &after));
+        assert_eq!(taken, after);
+    }
+}

@@ -1,0 +1,253 @@
+//! Every metric of the node in one table: name, kind, meaning, and the series that exist before anything has happened.
+//!
+//! Names follow the Prometheus conventions: one prefix, the unit in the name, `_total` on counters. A test compares this
+//! table with the names that the code records. docs/metrics.md shows it to operators.
+
+use metrics::Label;
+
+/// What a family records.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    /// With these upper bounds of its buckets, ascending.
+    Histogram(&'static [f64]),
+}
+
+/// The values of a label that are known when the node starts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Values {
+    /// These.
+    Fixed(&'static [&'static str]),
+    /// The mail listeners that are on.
+    MailListeners,
+    /// Every listener that is on.
+    Listeners,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    /// Labels whose values are all known: the counter exists at zero for each combination, so that `rate()` sees the first
+    /// increment. `None`: the values are known only when something happens.
+    pub(super) labels: Option<&'static [(&'static str, Values)]>,
+}
+
+/// Names of the listeners that are on, as they stand in the label `listener`.
+pub(super) struct On {
+    pub(super) mail: Vec<&'static str>,
+    pub(super) all: Vec<&'static str>,
+}
+
+impl Family {
+    /// The label sets that exist from the start.
+    pub(super) fn series(&self, on: &On) -> Vec<Vec<Label>> {
+        let Some(labels) = self.labels else { return Vec::new() };
+        let mut series = vec![Vec::new()];
+        for (name, values) in labels {
+            let values: &[&'static str] = match values {
+                Values::Fixed(values) => values,
+                Values::MailListeners => &on.mail,
+                Values::Listeners => &on.all,
+            };
+            let with = |labels: &Vec<Label>| -> Vec<Vec<Label>> {
+                let one = |value: &&'static str| {
+                    let label = Label::from_static_parts(name, value);
+                    labels.iter().cloned().chain([label]).collect()
+                };
+                values.iter().map(one).collect()
+            };
+            series = series.iter().flat_map(with).collect();
+        }
+        series
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, help, labels: Some(&[]) }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, help, labels: None }
+}
+
+const fn histogram(name: &'static str, buckets: &'static [f64], help: &'static str) -> Family {
+    Family { name, kind: Kind::Histogram(buckets), help, labels: None }
+}
+
+const fn by(family: Family, labels: &'static [(&'static str, Values)]) -> Family {
+    Family { labels: Some(labels), ..family }
+}
+
+/// A counter whose label values are not known in advance.
+const fn open(family: Family) -> Family {
+    Family { labels: None, ..family }
+}
+
+/// From a cached answer to the longest request, seconds.
+const REQUEST_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// Batches that one commit carries.
+const GROUP_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+const SMTP_SERVICES: Values = Values::Fixed(&["smtp", "submission", "lmtp"]);
+const BY_LISTENER: &[(&str, Values)] = &[("listener", Values::Listeners)];
+const BY_MAIL_LISTENER: &[(&str, Values)] = &[("listener", Values::MailListeners)];
+
+/// The table, in the order of the rooms.
+pub(super) const FAMILIES: &[Family] = &[
+    gauge("provost_build_info", "Always 1; the label version is the version of the program."),
+    // Disk, certificate, directory servers: read at each scrape or every 15 seconds.
+    gauge("provost_data_free_bytes", "Space that the node can still use on the file system of its data folder."),
+    gauge("provost_data_size_bytes", "Size of the file system of the data folder."),
+    gauge(
+        "provost_certificate_not_after_timestamp_seconds",
+        "When the certificate that a listener presents expires, seconds since 1970.",
+    ),
+    gauge(
+        "provost_directory_server_up",
+        "1 when the directory server let the node in and gave its contextCSN at the last look, else 0.",
+    ),
+    gauge("provost_directory_server_followed", "1 for the directory server from which the View takes its changes."),
+    gauge(
+        "provost_directory_server_last_contact_timestamp_seconds",
+        "When the directory server last answered a look, seconds since 1970.",
+    ),
+    gauge(
+        "provost_directory_server_lag_seconds",
+        "For how long the directory server has lacked changes that another one has; steps of 15 seconds, an hour at most.",
+    ),
+    // Connections.
+    by(counter("provost_net_accepted_total", "Connections that a mail listener accepted."), BY_MAIL_LISTENER),
+    by(gauge("provost_net_connections", "Connections that are open on a mail listener."), BY_MAIL_LISTENER),
+    by(counter("provost_net_refused_total", "Connections closed because their source had too many open."), BY_LISTENER),
+    by(
+        counter(
+            "provost_net_proxy_refused_total",
+            "Connections from a balancer's network without a usable PROXY header.",
+        ),
+        BY_LISTENER,
+    ),
+    by(counter("provost_net_tls_failures_total", "TLS handshakes that failed."), BY_MAIL_LISTENER),
+    by(counter("provost_net_bugs_total", "Sessions that ended by a fault of the program."), BY_MAIL_LISTENER),
+    by(counter("provost_net_panics_total", "Sessions that ended by a panic."), BY_MAIL_LISTENER),
+    gauge(
+        "provost_memory_budget_bytes",
+        "Memory of the budget for input, output and bodies of all connections: in use, and the limit.",
+    ),
+    by(
+        counter("provost_memory_budget_refused_total", "Messages, literals and HTTP replies refused for want of memory."),
+        &[("what", Values::Fixed(&["message", "literal", "http"]))],
+    ),
+    by(
+        counter("provost_tls_reloads_total", "Times that certificate and key were read again."),
+        &[("outcome", Values::Fixed(&["good", "bad"]))],
+    ),
+    by(
+        counter("provost_config_reloads_total", "Times that the configuration file was read again (HUP)."),
+        &[("outcome", Values::Fixed(&["good", "bad"]))],
+    ),
+    // Logins.
+    by(
+        counter(
+            "provost_logins_total",
+            "Logins by protocol and outcome; unavailable: no directory server could judge.",
+        ),
+        &[
+            ("protocol", Values::Fixed(&["imap", "pop3", "submission", "web"])),
+            ("outcome", Values::Fixed(&["accepted", "refused", "throttled", "unavailable"])),
+        ],
+    ),
+    // Mail.
+    by(
+        counter("provost_smtp_messages_total", "Answers to messages that came in, one for each recipient in LMTP."),
+        &[("service", SMTP_SERVICES), ("outcome", Values::Fixed(&["accepted", "refused"]))],
+    ),
+    by(
+        counter("provost_smtp_recipients_refused_total", "Recipients refused or deferred at RCPT."),
+        &[("service", SMTP_SERVICES)],
+    ),
+    by(
+        counter("provost_smtp_http_total", "Connections that spoke HTTP to an SMTP listener."),
+        &[("service", SMTP_SERVICES)],
+    ),
+    open(counter(
+        "provost_smtp_verdicts_total",
+        "What a stage found other than to accept, by service, stage and label.",
+    )),
+    counter("provost_smtp_relay_tls_failures_total", "TLS handshakes with the relay that failed."),
+    by(
+        counter("provost_deliveries_total", "Local recipients that a message was delivered to, by outcome."),
+        &[("outcome", Values::Fixed(&["stored", "refused", "unavailable"]))],
+    ),
+    counter("provost_reports_total", "Reports of delivery (RFC 3464) made for local recipients."),
+    counter("provost_sieve_errors_total", "Sieve scripts that ended with an error; the message went to the INBOX."),
+    // Queue.
+    counter("provost_queue_accepted_total", "Messages that came into the queue from a session."),
+    by(
+        counter("provost_queue_attempts_total", "Recipients attempted from the queue, by outcome."),
+        &[("outcome", Values::Fixed(&["sent", "failed", "deferred"]))],
+    ),
+    gauge(
+        "provost_queue_messages",
+        "Queued messages, one for each destination domain, by state: waiting, due, taken, set_aside.",
+    ),
+    gauge(
+        "provost_queue_oldest_age_seconds",
+        "Age of the oldest queued message that is not set aside; 0 when there is none.",
+    ),
+    counter(
+        "provost_queue_set_aside_total",
+        "Queue rows set aside: unreadable, or taken again and again without an outcome.",
+    ),
+    counter("provost_queue_double_bounces_total", "Reports that could not be delivered and were dropped."),
+    counter("provost_queue_holds_lost_total", "Attempts given up because another worker had taken the row."),
+    counter("provost_queue_panics_total", "Attempts that ended by a panic."),
+    // Store.
+    counter("provost_store_batches_total", "Batches of changes that were committed."),
+    counter("provost_store_commits_total", "Commits, each with one disk sync."),
+    histogram("provost_store_group_batches", GROUP_BUCKETS, "Batches that shared one commit."),
+    counter(
+        "provost_store_committer_panics_total",
+        "Panics of a thread that writes; its shard is dead until a restart.",
+    ),
+    counter("provost_store_damaged_total", "Reads that met damaged data."),
+    counter("provost_store_compaction_copied_bytes_total", "Message octets copied to close gaps in packs."),
+    counter("provost_store_compaction_freed_bytes_total", "Octets given back to the file system by compaction."),
+    // View and directory.
+    gauge("provost_view_people", "People in the View."),
+    gauge("provost_view_current", "1 while the View follows a directory server, so that absence can be believed."),
+    gauge(
+        "provost_view_last_contact_timestamp_seconds",
+        "When the View last heard from its directory server, seconds since 1970.",
+    ),
+    counter(
+        "provost_view_unmappable_entries_total",
+        "Entries that could not be read as a person, an address or a setting; what was known before stays.",
+    ),
+    counter("provost_view_refreshes_total", "Complete refreshes of the View."),
+    counter("provost_view_parked_total", "Refreshes not believed because they would remove too much."),
+    gauge("provost_settings_bad", "Settings in the directory that break their rule and are not in force."),
+    open(counter(
+        "provost_directory_failures_total",
+        "Operations that a directory server did not answer, or was too busy for.",
+    )),
+    open(counter(
+        "provost_directory_not_asked_total",
+        "Operations not sent because too many were under way at the server.",
+    )),
+    by(
+        counter("provost_ldap_binds_total", "Binds at the embedded directory server."),
+        &[("outcome", Values::Fixed(&["accepted", "refused"]))],
+    ),
+    counter("provost_ldap_writes_total", "Writes that the embedded directory server committed."),
+    counter("provost_ldap_commits_total", "Commits of the embedded directory server, each with one disk sync."),
+    // REST and web.
+    open(counter("provost_api_requests_total", "Requests to the REST API by method, path and status.")),
+    histogram("provost_api_request_duration_seconds", REQUEST_BUCKETS, "How long requests to the REST API took."),
+    counter("provost_api_refused_tokens_total", "Requests with a token that is unknown or has ended."),
+    open(counter("provost_web_requests_total", "Requests to the web pages by status.")),
+    counter("provost_web_refused_forms_total", "Forms refused because they did not come from a page of ours."),
+];

@@ -1,0 +1,111 @@
+//! How far a directory server is behind the others.
+//!
+//! CSNs of two servers differ for a moment after every write, and the time in a CSN is that of the write, not of the look: a
+//! provider that was written to after a quiet night is not a night ahead. So the lag is counted from the last look at which
+//! no server had a change that this one lacks now.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Looks that are remembered: an hour of them at one in 15 seconds.
+const ROUNDS_MAX: usize = 240;
+
+/// Newest CSN by server id.
+type Vector = HashMap<String, String>;
+
+/// What the looks at the servers have shown.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// What each server had when it last answered.
+    servers: HashMap<String, Vector>,
+    /// When, and what was the newest by then; the oldest round first.
+    rounds: VecDeque<(i64, Vector)>,
+}
+
+impl Progress {
+    /// A server answered with its contextCSN.
+    pub(super) fn saw(&mut self, server: &str, csns: &[String]) {
+        let mut vector = Vector::new();
+        for csn in csns {
+            raise(&mut vector, server_id(csn), csn);
+        }
+        self.servers.insert(server.to_owned(), vector);
+    }
+
+    /// All servers were looked at, seconds since 1970.
+    pub(super) fn end_of_round(&mut self, now: i64) {
+        let mut newest = Vector::new();
+        for (id, csn) in self.servers.values().flatten() {
+            raise(&mut newest, id, csn);
+        }
+        if self.rounds.len() == ROUNDS_MAX {
+            self.rounds.pop_front();
+        }
+        self.rounds.push_back((now, newest));
+    }
+
+    /// Seconds for which the server has lacked a change that another one has; `None` when it never answered.
+    pub(super) fn lag(&self, server: &str, now: i64) -> Option<i64> {
+        let own = self.servers.get(server)?;
+        let has = |round: &&(i64, Vector)| {
+            round.1.iter().all(|(id, csn)| own.get(id).is_some_and(|own| own.as_str() >= csn.as_str()))
+        };
+        let level = self.rounds.iter().rev().find(has).or(self.rounds.front());
+        level.map(|(at, _)| now.saturating_sub(*at).max(0))
+    }
+}
+
+/// The third field of a CSN: the server that wrote. CSNs of one server are ordered as text.
+fn server_id(csn: &str) -> &str {
+    csn.split('#').nth(2).unwrap_or_default()
+}
+
+fn raise(vector: &mut Vector, id: &str, csn: &str) {
+    match vector.get_mut(id) {
+        Some(known) if known.as_str() >= csn => {}
+        Some(known) => csn.clone_into(known),
+        None => _ = vector.insert(id.to_owned(), csn.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn csn(time: u32, server: u32) -> String {
+        format!("2026010100{time:04}.000000Z#000000#{server:03}#000000")
+    }
+
+    #[test]
+    fn lag_is_counted_from_the_look_when_both_were_level() {
+        let mut progress = Progress::default();
+        let mut look = |now: i64, provider: &[String], replica: Option<&[String]>| {
+            progress.saw("provider", provider);
+            if let Some(replica) = replica {
+                progress.saw("replica", replica);
+            }
+            progress.end_of_round(now);
+            (progress.lag("provider", now), progress.lag("replica", now))
+        };
+        assert_eq!(look(0, &[csn(1, 1)], None), (Some(0), None), "it never answered");
+        assert_eq!(look(15, &[csn(1, 1)], Some(&[csn(1, 1)])), (Some(0), Some(0)));
+        // A write after a long quiet time: it is behind by one look, whatever the times in the CSNs are.
+        assert_eq!(look(30, &[csn(900, 1)], Some(&[csn(1, 1)])), (Some(0), Some(15)));
+        assert_eq!(look(45, &[csn(905, 1)], Some(&[csn(900, 1)])), (Some(0), Some(15)), "it follows, one look behind");
+        assert_eq!(look(60, &[csn(905, 1)], None), (Some(0), Some(30)), "it is down");
+        assert_eq!(look(75, &[csn(905, 1)], Some(&[csn(905, 1)])), (Some(0), Some(0)));
+        // Another provider wrote, and only the replica has it.
+        assert_eq!(look(90, &[csn(905, 1)], Some(&[csn(905, 1), csn(1, 2)])), (Some(15), Some(0)));
+    }
+
+    #[test]
+    fn rounds_are_bounded() {
+        let mut progress = Progress::default();
+        progress.saw("old", &[csn(0, 1)]);
+        for round in 0..1000 {
+            progress.saw("new", &[csn(round, 1)]);
+            progress.end_of_round(i64::from(round));
+        }
+        assert_eq!(progress.rounds.len(), ROUNDS_MAX);
+        assert_eq!(progress.lag("old", 999), Some(ROUNDS_MAX as i64 - 1));
+    }
+}

@@ -1,0 +1,201 @@
+//! Metrics of the node: the recorder, and the gauges that are read when a monitor scrapes.
+
+mod certificate;
+mod families;
+mod lag;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use provost_api::Scrape;
+use provost_client::{Directory, ServerLook, ServerRole};
+use provost_net::{Certificates, Drain};
+use provost_queue::Queue;
+use provost_view::View;
+
+pub(crate) use certificate::Certificate;
+use families::{FAMILIES, Family, Kind, On};
+use lag::Progress;
+
+use crate::config::Listeners;
+
+/// How often each directory server is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+/// How often what histograms have collected is folded into their buckets: without it a node that nobody scrapes keeps every
+/// sample.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Buckets of a histogram that the table lacks: a family of the recorder's own kind, a summary, must never appear.
+const FALLBACK_BUCKETS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 10.0, 100.0];
+
+/// The process's recorder.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Installs the recorder, describes every family and makes the series that are known: call it before anything counts.
+    pub(crate) fn install(listeners: &Listeners) -> anyhow::Result<Self> {
+        let handle = builder()?.install_recorder().context("metrics")?;
+        begin(&On { mail: listeners.mail_names(), all: listeners.names() });
+        Ok(Self { handle })
+    }
+
+    /// Folds histograms until `drain` stops.
+    pub(crate) async fn keep_up(self, drain: Drain) {
+        loop {
+            tokio::select! {
+                () = drain.stopping() => return,
+                () = tokio::time::sleep(UPKEEP_INTERVAL) => self.handle.run_upkeep(),
+            }
+        }
+    }
+
+    /// What a monitor gets: `gauges` are read anew each time.
+    pub(crate) fn scrape(self, gauges: Gauges) -> Scrape {
+        let gauges = Arc::new(gauges);
+        Arc::new(move || {
+            let (handle, gauges) = (self.handle.clone(), gauges.clone());
+            Box::pin(async move {
+                gauges.read().await;
+                handle.render()
+            })
+        })
+    }
+}
+
+fn builder() -> anyhow::Result<PrometheusBuilder> {
+    let mut builder = PrometheusBuilder::new().set_buckets(FALLBACK_BUCKETS)?;
+    for family in FAMILIES {
+        if let Kind::Histogram(buckets) = family.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(family.name.to_owned()), buckets)?;
+        }
+    }
+    Ok(builder)
+}
+
+/// Describes all families and makes their known series, in the recorder of the moment.
+fn begin(on: &On) {
+    for family in FAMILIES {
+        let Family { name, kind, help, .. } = *family;
+        match kind {
+            Kind::Counter => {
+                describe_counter!(name, help);
+                family.series(on).into_iter().for_each(|labels| counter!(name, labels).increment(0));
+            }
+            Kind::Gauge => {
+                describe_gauge!(name, help);
+                family.series(on).into_iter().for_each(|labels| gauge!(name, labels).set(0.0));
+            }
+            Kind::Histogram(_) => describe_histogram!(name, help),
+        }
+    }
+    gauge!("provost_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// What is read at each scrape.
+pub(crate) struct Gauges {
+    pub(crate) queue: Queue,
+    pub(crate) view: View,
+    /// The URLs of the directory servers.
+    pub(crate) servers: Vec<String>,
+    pub(crate) data: PathBuf,
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    /// The listeners that present the certificate.
+    pub(crate) tls_listeners: Vec<&'static str>,
+}
+
+impl Gauges {
+    async fn read(&self) {
+        self.read_queue().await;
+        self.read_disk();
+        self.read_certificate();
+        let source = self.view.status().source;
+        for url in &self.servers {
+            let is_followed = source.as_deref() == Some(url);
+            gauge!("provost_directory_server_followed", "server" => url.clone()).set(f64::from(u8::from(is_followed)));
+        }
+    }
+
+    /// A store that cannot be read leaves the numbers of the scrape before: `/readyz` reports it.
+    async fn read_queue(&self) {
+        let now = Timestamp::now();
+        let Ok(tally) = self.queue.tally(now).await else { return };
+        for (state, count) in
+            [("waiting", tally.waiting), ("due", tally.due), ("taken", tally.taken), ("set_aside", tally.set_aside)]
+        {
+            gauge!("provost_queue_messages", "state" => state).set(count as f64);
+        }
+        let age = tally.oldest.map_or(0, |oldest| now.as_second().saturating_sub(oldest).max(0));
+        gauge!("provost_queue_oldest_age_seconds").set(age as f64);
+    }
+
+    fn read_disk(&self) {
+        match rustix::fs::statvfs(&self.data) {
+            Ok(disk) => {
+                gauge!("provost_data_free_bytes").set(disk.f_bavail as f64 * disk.f_frsize as f64);
+                gauge!("provost_data_size_bytes").set(disk.f_blocks as f64 * disk.f_frsize as f64);
+            }
+            Err(error) => tracing::warn!(%error, data = %self.data.display(), "free space cannot be read"),
+        }
+    }
+
+    fn read_certificate(&self) {
+        let der = self.certificates.as_ref().and_then(|certificates| certificates.in_force());
+        let Some(certificate) = der.and_then(|der| Certificate::read(&der)) else { return };
+        for listener in &self.tls_listeners {
+            gauge!("provost_certificate_not_after_timestamp_seconds", "listener" => *listener)
+                .set(certificate.not_after.as_second() as f64);
+        }
+    }
+}
+
+/// Looks at each directory server again and again until `drain` stops.
+pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
+    let mut progress = Progress::default();
+    let looking = async {
+        loop {
+            let looks = directory.look().await;
+            record(&looks, &mut progress, Timestamp::now());
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = drain.stopping() => {}
+        () = looking => {}
+    }
+}
+
+fn record(looks: &[ServerLook], progress: &mut Progress, now: Timestamp) {
+    for look in looks {
+        let labels = labels(look);
+        gauge!("provost_directory_server_up", labels.clone()).set(f64::from(u8::from(look.context_csn.is_ok())));
+        if let Ok(csns) = &look.context_csn {
+            gauge!("provost_directory_server_last_contact_timestamp_seconds", labels.clone())
+                .set(now.as_second() as f64);
+            progress.saw(&look.url, csns);
+        }
+    }
+    progress.end_of_round(now.as_second());
+    for look in looks {
+        if let Some(lag) = progress.lag(&look.url, now.as_second()) {
+            gauge!("provost_directory_server_lag_seconds", labels(look)).set(lag as f64);
+        }
+    }
+}
+
+fn labels(look: &ServerLook) -> Vec<metrics::Label> {
+    let role = match look.role {
+        ServerRole::Provider => "provider",
+        ServerRole::Replica => "replica",
+    };
+    vec![metrics::Label::new("server", look.url.clone()), metrics::Label::from_static_parts("role", role)]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What the doctor finds on a running node, and that its own visits look like nobody's failure.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use provost_tests::{Node, Options, Port, Ran, binary, http, run};
+
+fn doctor(node: &Node) -> Ran {
+    run(Command::new(binary()).arg("--config").arg(node.config()).arg("doctor")).unwrap()
+}
+
+/// Every series with its value.
+fn scrape(node: &Node) -> BTreeMap<String, f64> {
+    let text = http::get(node.address(Port::Health), "/metrics").unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+/// Series that a doctor's visit may move: that somebody came, asked and was let in.
+const HARMLESS: &[&str] = &[
+    "provost_net_accepted_total",
+    "provost_net_connections",
+    "provost_web_requests_total",
+    "provost_api_request",
+    "provost_ldap_binds_total{outcome=\"accepted\"}",
+    "provost_data_free_bytes",
+    "provost_view_last_contact_timestamp_seconds",
+    "provost_directory_server_last_contact_timestamp_seconds",
+];
+
+#[test]
+fn the_doctor_visits_every_listener_and_raises_no_failure() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let before = scrape(&node);
+    let log = node.log();
+    let found = doctor(&node);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    for name in ["http", "mx", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "health", "ldap"]
+    {
+        assert!(found.out.contains(&format!("good listener {name} 127.0.0.1:")), "{name}: {}", found.out);
+    }
+    assert!(found.out.contains("good certificate and key, until 20"), "{}", found.out);
+    assert!(found.out.contains("certificate is for mail.example.edu"), "{}", found.out);
+    let after = scrape(&node);
+    for (series, value) in &after {
+        let is_harmless = HARMLESS.iter().any(|harmless| series.starts_with(harmless));
+        let was = before.get(series).copied().unwrap_or_default();
+        assert!(is_harmless || *value == was, "{series}: {was} became {value}");
+    }
+    for listener in ["mx", "submissions", "imaps", "pop3s", "lmtp"] {
+        let series = format!("provost_net_accepted_total{{listener=\"{listener}\"}}");
+        assert_eq!(after[&series] - before[&series], 1.0, "{listener}");
+    }
+    assert_eq!(node.log(), log, "the doctor's visits are no news");
+}
+
+/// The file has a certificate that no listener presents yet.
+#[test]
+fn the_doctor_compares_what_is_presented_with_the_file() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["mail.elsewhere.org".to_owned()]).unwrap();
+    let (chain, key) = (node.folder().join("new.pem"), node.folder().join("new.key"));
+    fs::write(&chain, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let old = node.data().join("tls");
+    node.configure(|text| {
+        text.replace(&old.join("cert.pem").display().to_string(), &chain.display().to_string())
+            .replace(&old.join("key.pem").display().to_string(), &key.display().to_string())
+    })
+    .unwrap();
+    let found = doctor(&node);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    for name in ["mx", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "ldap"] {
+        let line = format!("BAD  listener {name} 127.0.0.1:");
+        let line = found.out.lines().find(|found| found.starts_with(&line)).unwrap_or_default();
+        assert!(line.contains("presents another certificate than the file has: SHA-256 "), "{name}: {}", found.out);
+    }
+    let names = "certificate is for mail.elsewhere.org, not for node.hostname mail.example.edu";
+    assert!(found.out.contains(names), "{}", found.out);
+    node.signal("HUP").unwrap();
+    let is_mended = || Ok((doctor(&node).code == Some(0)).then_some(()));
+    provost_tests::deadline::until(std::time::Duration::from_secs(30), is_mended).unwrap();
+}
+
+/// Whoever connects from a balancer's network owes a header; the doctor does, from this machine.
+#[test]
+fn the_doctor_goes_through_listeners_that_want_a_proxy_header() {
+    let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    node.stop().unwrap();
+    let address = node.address(Port::Imaps);
+    let table = format!("imaps = {{ address = \"{address}\", proxy_networks = [\"127.0.0.0/8\"] }}");
+    node.configure(|text| {
+        let line = text.lines().find(|line| line.starts_with("imaps")).unwrap().to_owned();
+        text.replace(&line, &table)
+    })
+    .unwrap();
+    node.serve_again(&[Port::Imap]).unwrap();
+    let found = doctor(&node);
+    assert!(found.out.contains("good listener imaps"), "{found:?}");
+    assert_eq!(scrape(&node)["provost_net_proxy_refused_total{listener=\"imaps\"}"], 0.0);
+}
