@@ -11,6 +11,7 @@
 //! The schema is not stored: it comes with the program, and names are read by it. `migration` says how a file of an older
 //! format is brought forward.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,11 +54,11 @@ const IDENTITY: &str = "identity";
 impl Storage {
     /// Opens or makes the file, and reads all of it into a tree.
     pub(crate) fn open(folder: &Path, catalogue: Arc<Catalogue>, suffix: &Dn) -> Result<(Self, Tree), StorageError> {
-        std::fs::create_dir_all(folder)?;
+        make_folder(folder)?;
         let file = folder.join(FILE);
         let mut connection = Connection::open(&file)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        use_log(&connection)?;
         // FULL: the log is synced at every commit, which is what an acknowledged write rests on.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -65,6 +66,7 @@ impl Storage {
             None => make(&mut connection, suffix)?,
             Some(found) => migration::bring_forward(&mut connection, &file, found)?,
         }
+        settle(&connection, folder)?;
         let mut storage = Self { connection, saved: [0; 3] };
         storage.check_suffix(suffix)?;
         let mut tree = Tree::new(catalogue, suffix.clone())
@@ -172,6 +174,41 @@ impl Storage {
         self.saved = saved;
         Ok(())
     }
+}
+
+/// Makes a folder whose name survives a power cut.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Asks for a write-ahead log, and fails when the file has another journal.
+///
+/// SQLite returns the row with the mode before it commits the change: only the end of the statement reports that a disk fault kept
+/// the file in its first mode. There a commit is durable only when the removal of its journal is, which nothing syncs.
+fn use_log(connection: &Connection) -> Result<(), StorageError> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mode: Option<String> = rows.next()?.map(|row| row.get(0)).transpose()?;
+    while rows.next()?.is_some() {}
+    match mode.as_deref() {
+        Some("wal") => Ok(()),
+        other => Err(StorageError::Content(format!("the journal mode is {other:?}, not wal"))),
+    }
+}
+
+/// Makes durable what an earlier process left, before a consumer hears of it.
+///
+/// A process that was killed between a write to the log and its sync leaves a commit that SQLite takes for done. And SQLite
+/// ignores an error when it syncs the folder that has the log's name.
+fn settle(connection: &Connection, folder: &Path) -> Result<(), StorageError> {
+    // A checkpoint syncs the log first, then what it copies.
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(sync_folder(folder)?)
 }
 
 /// Makes the tables of a new file, whole or not at all.
