@@ -6,7 +6,7 @@
 //! | `entry` | each entry | its place (a number, used again after a deletion), its parent's place, its octets as `record` writes them |
 //! | `name` | each text that entries refer to by number | kind (`description`: attribute type and options; `classes`: a list of object classes; `identity`: creators and modifiers), number, text |
 //! | `deletion` | each of the last deletions | order, CSN and entryUUID, for RFC 4533 consumers that were away |
-//! | `state` | each fact about the whole | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (what the log of deletions no longer reaches back to) |
+//! | `state` | each fact about the whole | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (what the log of deletions no longer reaches back to), `unseeded` (until the first entries are all there) |
 //!
 //! The schema is not stored: it comes with the program, and names are read by it. `migration` says how a file of an older
 //! format is brought forward.
@@ -47,6 +47,8 @@ pub(crate) struct Storage {
     saved: [usize; 3],
 }
 
+/// Key in `state` of a file whose first entries are still to be added.
+const UNSEEDED: &str = "unseeded";
 const DESCRIPTION: &str = "description";
 const CLASSES: &str = "classes";
 const IDENTITY: &str = "identity";
@@ -73,6 +75,17 @@ impl Storage {
             .ok_or_else(|| StorageError::Content("the schema lacks operational attributes".into()))?;
         storage.load(&mut tree)?;
         Ok((storage, tree))
+    }
+
+    /// Whether the first entries of a new file are not all there: the start that was to add them was cut off.
+    pub(crate) fn is_unseeded(&self) -> Result<bool, StorageError> {
+        Ok(self.state(UNSEEDED)?.is_some())
+    }
+
+    /// All first entries are there.
+    pub(crate) fn set_seeded(&self) -> Result<(), StorageError> {
+        self.connection.execute("DELETE FROM state WHERE key = ?1", [UNSEEDED])?;
+        Ok(())
     }
 
     fn state(&self, key: &str) -> Result<Option<String>, StorageError> {
@@ -216,7 +229,7 @@ fn make(connection: &mut Connection, suffix: &Dn) -> Result<(), StorageError> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     let format = migration::FORMAT.to_string();
-    for row in [["format", &format], ["suffix", suffix.normalised()]] {
+    for row in [["format", &format], ["suffix", suffix.normalised()], [UNSEEDED, "yes"]] {
         transaction.execute("INSERT INTO state VALUES (?1, ?2)", row)?;
     }
     Ok(transaction.commit()?)

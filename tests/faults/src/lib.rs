@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a tool of tests: what is not as expected ends the test
 
+pub mod directory;
 pub mod disk;
 pub mod mark;
 pub mod record;

@@ -14,6 +14,7 @@ fn main() -> anyhow::Result<()> {
     let (folder, seed, life) = (PathBuf::from(folder), seed.parse()?, life.parse()?);
     match subject.as_str() {
         "store" => provost_faults::store::live(&folder, seed, life, &from),
+        "directory" => provost_faults::directory::live(&folder, seed, life, from.first().copied().unwrap_or(0)),
         other => bail!("{other}"),
     }
 }
