@@ -9,6 +9,7 @@ mod address;
 mod detail;
 mod import;
 mod permit;
+mod registry;
 mod setting;
 mod target;
 mod vacation;
@@ -59,10 +60,12 @@ pub struct PersonSummary {
 pub struct AddressInfo {
     /// Address in full, with its domain.
     pub address: String,
-    /// primary, alias, retained, ...
+    /// primary, alias, retained, or quarantined: taken away and nobody else's yet.
     pub kind: String,
-    /// Since when the address is given, RFC 3339.
+    /// Since when the address is given, or in quarantine, RFC 3339.
     pub since: Option<String>,
+    /// End of the quarantine, RFC 3339.
+    pub until: Option<String>,
 }
 
 /// A vacation rule as people state it.
@@ -152,6 +155,14 @@ pub enum DeskError {
     /// The address belongs to somebody.
     #[error("{0} is in use")]
     InUse(String),
+    /// The address was taken from its owner lately: nobody else can have it yet.
+    #[error("{address} is in quarantine{}", until.as_deref().map(|until| format!(" until {until}")).unwrap_or_default())]
+    Quarantined {
+        /// The address.
+        address: String,
+        /// End of the quarantine, RFC 3339; `None` when the entry states none.
+        until: Option<String>,
+    },
     /// The entry changed while the operation was under way; nothing was written.
     #[error("changed meanwhile; read it again")]
     Stale,
