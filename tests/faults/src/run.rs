@@ -116,11 +116,11 @@ impl Run {
         let all = weights.iter().sum::<f64>() * (Loss::ALL.len() * self.kinds_of_failed_sync().len()) as f64;
         for failed_sync in self.kinds_of_failed_sync() {
             let mut disk = Disk::new(*failed_sync);
-            for cut in 0..=self.calls.len() {
+            for (cut, weight) in weights.iter().enumerate() {
                 let marks: Vec<Mark> =
                     self.marks.iter().filter(|(before, _)| *before <= cut).map(|(_, mark)| mark.clone()).collect();
                 for loss in Loss::ALL {
-                    if !rng.random_bool((most as f64 * weights[cut] / all).min(1.0)) {
+                    if !rng.random_bool((most as f64 * weight / all).min(1.0)) {
                         continue;
                     }
                     let image = disk.after_crash(loss, &mut rng);
@@ -181,8 +181,11 @@ impl Run {
     }
 }
 
+/// Marks, each with the number of calls before it.
+type PlacedMarks = Vec<(usize, Mark)>;
+
 /// The calls and the marks of a record.
-fn read(log: &Path) -> anyhow::Result<(Vec<Record>, Vec<(usize, Mark)>)> {
+fn read(log: &Path) -> anyhow::Result<(Vec<Record>, PlacedMarks)> {
     let (mut calls, mut marks, mut inode) = (Vec::new(), Vec::new(), None);
     for record in record::parse(&fs::read(log)?) {
         match &record.call {

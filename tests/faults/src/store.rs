@@ -139,7 +139,7 @@ fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> Outgoi
 
 /// The caller stands in the id, so that the rows of one can be told from those of another.
 fn unique(caller: usize, number: usize, kind: usize) -> Uuid {
-    Uuid::from_u128(((caller as u128 + 1) << 64) | ((kind as u128) << 32) | number as u128 + 1)
+    Uuid::from_u128(((caller as u128 + 1) << 64) | ((kind as u128) << 32) | (number as u128 + 1))
 }
 
 /// Rows of several shards are not taken by one transaction, so there the caller only puts messages in.
@@ -193,7 +193,7 @@ impl Caller {
                 Ok(taken) => {
                     let seen: Vec<_> = taken.iter().map(|taken| told(&taken.row)).collect();
                     self.claims.extend(taken);
-                    self.claims.sort_by(|a, b| order(&a.row).cmp(&order(&b.row)));
+                    self.claims.sort_by_key(|taken| order(&taken.row));
                     answered(&seen)
                 }
                 Err(error) => failed(error.to_string()),
@@ -419,12 +419,16 @@ impl Judge {
     }
 
     /// Every list of events that agrees with the marks.
+    ///
+    /// A step of unknown outcome may be in the log although the running process answers as if it were not, and a crash brings it
+    /// back: until the caller's next change, which is written over it.
     fn possible(&mut self, caller: usize, marks: &[Mark]) -> Possible {
         let mut possible: Possible = vec![Vec::new()];
         let mut under_way: Option<(usize, usize)> = None;
-        let mut life = 0;
+        let (mut life, mut late) = (0, Vec::new());
         for mark in marks.iter().filter(|mark| mark.caller == caller) {
             if mark.life != life {
+                late.drain(..).for_each(|step| doubt(&mut possible, Some(step)));
                 doubt(&mut possible, under_way.take());
                 possible.iter_mut().for_each(|events| events.push(Event::Restart));
                 life = mark.life;
@@ -432,16 +436,29 @@ impl Judge {
             match &mark.said {
                 Said::Begun => under_way = Some((mark.life, mark.step)),
                 Said::NotDone => under_way = None,
-                Said::Unknown => doubt(&mut possible, under_way.take()),
+                Said::Unknown => {
+                    late.extend(under_way);
+                    doubt(&mut possible, under_way.take());
+                }
                 Said::Answered(digest) => {
                     under_way = None;
                     possible.iter_mut().for_each(|events| events.push(Event::Done(mark.life, mark.step)));
                     possible.retain(|events| self.state(caller, events).1.last() == Some(digest));
+                    if possible.iter().all(|events| self.changed(caller, events)) {
+                        late.clear();
+                    }
                 }
             }
         }
+        late.into_iter().for_each(|step| doubt(&mut possible, Some(step)));
         doubt(&mut possible, under_way);
         possible
+    }
+
+    /// Whether the last event changed anything.
+    fn changed(&mut self, caller: usize, events: &[Event]) -> bool {
+        let before = events.get(..events.len().saturating_sub(1)).unwrap_or_default();
+        self.state(caller, before).0 != self.state(caller, events).0
     }
 
     fn state(&mut self, caller: usize, events: &[Event]) -> (String, Vec<String>) {
