@@ -12,6 +12,7 @@ pub mod mail;
 pub mod node;
 pub mod people;
 pub mod settings;
+pub mod shim;
 pub mod sink;
 
 pub use command::{Ran, run};

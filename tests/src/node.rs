@@ -61,6 +61,8 @@ pub struct Node {
     ports: Ports,
     options: Options,
     child: Option<Child>,
+    /// Variables of the next `serve_again`.
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// The binary under test: `PROVOST_BIN`, or what cargo built beside this test.
@@ -87,7 +89,7 @@ impl Node {
     /// Starts one.
     pub fn start_with(options: Options) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("provost-test").tempdir()?;
-        let mut node = Self { folder, ports: Ports::find()?, options, child: None };
+        let mut node = Self { folder, ports: Ports::find()?, options, child: None, environment: Vec::new() };
         node.launch()?;
         Ok(node)
     }
@@ -100,7 +102,7 @@ impl Node {
         let unpacked = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(folder.path()).status()?;
         ensure!(unpacked.success(), "cannot unpack {}", archive.display());
         let options = Options { relay: Some(relay.to_owned()), ..Options::default() };
-        let mut node = Self { folder, ports: Ports::find()?, options, child: None };
+        let mut node = Self { folder, ports: Ports::find()?, options, child: None, environment: Vec::new() };
         node.configure(|text| node.moved_here(&text, relay))?;
         node.serve_again(&[Port::Imap, Port::Pop3, Port::Mx])?;
         Ok(node)
@@ -205,6 +207,23 @@ impl Node {
         Ok(fs::write(self.config(), edit(fs::read_to_string(self.config())?))?)
     }
 
+    /// The next `serve_again` has the file layer of `shim.c` under its data folder. What the returned file holds is the state of the disk:
+    /// `full`, `eio`, or nothing.
+    pub fn put_on_faulty_disk(&mut self) -> anyhow::Result<PathBuf> {
+        let control = self.folder.path().join("disk");
+        self.environment = vec![
+            ("LD_PRELOAD", crate::shim::library()?.to_owned()),
+            ("PROVOST_FAULT_ROOT", self.data()),
+            ("PROVOST_FAULT_CONTROL", control.clone()),
+        ];
+        Ok(control)
+    }
+
+    /// The next `serve_again` is on the disk as it is.
+    pub fn put_on_sound_disk(&mut self) {
+        self.environment.clear();
+    }
+
     /// The program's process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
@@ -251,6 +270,7 @@ impl Node {
             .arg("--config")
             .arg(self.config())
             .arg("serve")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(out.try_clone()?)
             .stdout(out)

@@ -177,8 +177,9 @@ fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Committer, StartError> 
     tracing::info!(entries, suffix = %config.suffix, "directory loaded");
     let directory = Arc::new(Directory::new(tree));
     let mut committer = Committer { directory, storage, sequence, clock: Timestamp::now };
-    if entries == 0 {
+    if entries == 0 || committer.storage.is_unseeded().map_err(storage_error)? {
         seed.iter().try_for_each(|entry| add_seed(&mut committer, config, entry))?;
+        committer.storage.set_seeded().map_err(storage_error)?;
     }
     Ok(committer)
 }
@@ -194,6 +195,8 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
     }]);
     match outcome.recv() {
         Ok(Ok(_)) => Ok(()),
+        // Added by a start that was cut off after it.
+        Ok(Err(refusal)) if refusal.code == refusal::Code::EntryAlreadyExists => Ok(()),
         Ok(Err(refusal)) => {
             let words = format!("seed {}: {:?} {}", entry.dn, refusal.code, refusal.message);
             Err(StartError::Storage(words))

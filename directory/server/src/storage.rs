@@ -6,10 +6,11 @@
 //! | `entry` | each entry | its place (a number, reused after a deletion), its parent's place, its octets as encoded by `record` |
 //! | `name` | each text that entries refer to by number | kind (`description`: attribute type and options; `classes`: a list of object classes; `identity`: creators and modifiers), number, text |
 //! | `deletion` | each of the last deletions | order, CSN and entryUUID, for RFC 4533 consumers that were away |
-//! | `state` | each fact about the whole file | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from) |
+//! | `state` | each fact about the whole file | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from), `unseeded` (until the first entries are all there) |
 //!
 //! The schema is not stored, because it comes with the program. `migration` upgrades a file of an older format.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub(crate) struct Storage {
     saved: [usize; 3],
 }
 
+/// Key in `state` of a file whose first entries are still to be added.
+const UNSEEDED: &str = "unseeded";
 const DESCRIPTION: &str = "description";
 const CLASSES: &str = "classes";
 const IDENTITY: &str = "identity";
@@ -52,11 +55,11 @@ const IDENTITY: &str = "identity";
 impl Storage {
     /// Opens or creates the file, and reads all of it into a tree.
     pub(crate) fn open(folder: &Path, catalogue: Arc<Catalogue>, suffix: &Dn) -> Result<(Self, Tree), StorageError> {
-        std::fs::create_dir_all(folder)?;
+        make_folder(folder)?;
         let file = folder.join(FILE);
         let mut connection = Connection::open(&file)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        use_log(&connection)?;
         // FULL syncs the log at every commit, which acknowledged writes depend on.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -64,12 +67,24 @@ impl Storage {
             None => make(&mut connection, suffix)?,
             Some(found) => migration::bring_forward(&mut connection, &file, found)?,
         }
+        settle(&connection, folder)?;
         let mut storage = Self { connection, saved: [0; 3] };
         storage.check_suffix(suffix)?;
         let mut tree = Tree::new(catalogue, suffix.clone())
             .ok_or_else(|| StorageError::Content("the schema lacks operational attributes".into()))?;
         storage.load(&mut tree)?;
         Ok((storage, tree))
+    }
+
+    /// Whether the first entries of a new file are not all there: the start that was to add them was cut off.
+    pub(crate) fn is_unseeded(&self) -> Result<bool, StorageError> {
+        Ok(self.state(UNSEEDED)?.is_some())
+    }
+
+    /// All first entries are there.
+    pub(crate) fn set_seeded(&self) -> Result<(), StorageError> {
+        self.connection.execute("DELETE FROM state WHERE key = ?1", [UNSEEDED])?;
+        Ok(())
     }
 
     fn state(&self, key: &str) -> Result<Option<String>, StorageError> {
@@ -173,12 +188,47 @@ impl Storage {
     }
 }
 
+/// Makes a folder, and syncs the folder above it so that the name survives a power cut.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Asks for a write-ahead log, and fails when the file has another journal.
+///
+/// SQLite returns the row with the mode before it commits the change: only the end of the statement reports that a disk fault kept
+/// the file in its first mode. There a commit is durable only when the removal of its journal is, which nothing syncs.
+fn use_log(connection: &Connection) -> Result<(), StorageError> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mode: Option<String> = rows.next()?.map(|row| row.get(0)).transpose()?;
+    while rows.next()?.is_some() {}
+    match mode.as_deref() {
+        Some("wal") => Ok(()),
+        other => Err(StorageError::Content(format!("the journal mode is {other:?}, not wal"))),
+    }
+}
+
+/// Syncs what an earlier process left, before a consumer is sent any of it.
+///
+/// A process that was killed between a write to the log and its sync leaves a commit that SQLite takes for done, and SQLite
+/// ignores errors when it syncs the folder that holds the log.
+fn settle(connection: &Connection, folder: &Path) -> Result<(), StorageError> {
+    // A checkpoint syncs the log first, then what it copies.
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(sync_folder(folder)?)
+}
+
 /// Creates the tables of a new file in one transaction.
 fn make(connection: &mut Connection, suffix: &Dn) -> Result<(), StorageError> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     let format = migration::FORMAT.to_string();
-    for row in [["format", &format], ["suffix", suffix.normalised()]] {
+    for row in [["format", &format], ["suffix", suffix.normalised()], [UNSEEDED, "yes"]] {
         transaction.execute("INSERT INTO state VALUES (?1, ?2)", row)?;
     }
     Ok(transaction.commit()?)

@@ -138,7 +138,10 @@ pub(super) const FAMILIES: &[Family] = &[
         "Memory of the budget for input, output and bodies of all connections: in use, and the limit.",
     ),
     by(
-        counter("provost_memory_budget_refused_total", "Messages, literals and HTTP replies refused for want of memory."),
+        counter(
+            "provost_memory_budget_refused_total",
+            "Messages, literals and HTTP replies refused for want of memory.",
+        ),
         &[("what", Values::Fixed(&["message", "literal", "http"]))],
     ),
     by(

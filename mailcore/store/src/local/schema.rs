@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::{damaged, storage};
+use super::fault::{damaged, storage, unavailable};
+use super::folder::sync_folder;
 use crate::StoreError;
 
 /// Page cache of a committer's connection, KiB.
@@ -103,13 +104,44 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreEr
     let durable = |connection: &Connection| {
         // Lets free pages be returned to the disk. Only effective before the first table.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        let mode = use_log(connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
-        connection.pragma_update_and_check(None, "journal_size_limit", LOG_OCTETS_KEPT, |_| Ok(()))
+        connection.pragma_update_and_check(None, "journal_size_limit", LOG_OCTETS_KEPT, |_| Ok(()))?;
+        Ok(mode)
     };
-    durable(&connection).map_err(storage)?;
+    require_log(&durable(&connection).map_err(storage)?)?;
     Ok(connection)
+}
+
+/// Asks for a write-ahead log, and returns the journal mode that is then in force.
+///
+/// SQLite returns the row with the mode before it commits the change: only the end of the statement reports that a disk fault kept
+/// the database in its first mode. There a commit is durable only when the removal of its journal is, which nothing syncs.
+pub(super) fn use_log(connection: &Connection) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mode = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?.get(0)?;
+    while rows.next()?.is_some() {}
+    Ok(mode)
+}
+
+/// Unavailable when the database has another journal than the log.
+pub(super) fn require_log(mode: &str) -> Result<(), StoreError> {
+    match mode {
+        "wal" => Ok(()),
+        other => Err(unavailable(format!("the database has journal mode {other}, not wal"))),
+    }
+}
+
+/// Syncs what an earlier process left, before anything is answered from it.
+///
+/// A process that was killed between a write to the log and its sync leaves a commit that SQLite takes for done, and SQLite
+/// ignores errors when it syncs the folder that holds the log.
+pub(super) fn settle(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
+    // A checkpoint syncs the log first, then what it copies.
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(storage)?;
+    sync_folder(folder).map_err(unavailable)
 }
 
 /// Opens an existing database for reading.

@@ -79,6 +79,7 @@ impl LocalState {
         made.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
         let mut connection = connect(&path)?;
         bring_forward(&mut connection, &path, &STEPS)?;
+        schema::settle(&connection, folder)?;
         let committer = Committer::start("state".into(), Writer { connection }).map_err(unavailable)?;
         Ok(Self { committer, readers: Readers::new(path) })
     }
@@ -96,13 +97,14 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update_and_check(None, "busy_timeout", BUSY_MS, |_| Ok(()))?;
         // Uploads come and go, so their space is returned. Only effective before the first table.
         connection.pragma_update(None, "auto_vacuum", "FULL")?;
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        let mode = schema::use_log(&connection)?;
         connection.pragma_update_and_check(None, "journal_size_limit", LOG_OCTETS_KEPT, |_| Ok(()))?;
         // An upload may hold initial passwords, so deleted content is overwritten.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
-        connection.pragma_update(None, "synchronous", "FULL")
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(mode)
     };
-    tune().map_err(storage)?;
+    schema::require_log(&tune().map_err(storage)?)?;
     Ok(connection)
 }
 

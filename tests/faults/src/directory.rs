@@ -1,0 +1,317 @@
+//! Histories of the embedded directory with a View that follows it, and what must be left of both.
+//!
+//! One caller adds, changes and removes people and now and then saves the View. A map says what must be there. The View's file must be
+//! one that was saved whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use provost_client::{Control, Directory, DirectoryConfig, DirectoryError, Scope, Search, ServerRole};
+use provost_credential::{Scheme, Secret, hash};
+use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification, ldif};
+use provost_schema::{attr, class};
+use provost_server::{Server, ServerConfig};
+use provost_view::{Fallback, PasswordSource, View, ViewConfig};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::mark::{Mark, Marks, Said};
+
+const SUFFIX: &str = "dc=example,dc=edu";
+const ROOT: &str = "cn=root";
+const PASSWORD: &str = "correct horse";
+const STEPS: usize = 30;
+const PEOPLE: u32 = 6;
+/// How long the View may take to follow.
+const FOLLOW: Duration = Duration::from_secs(10);
+/// What is answered to a write that changes nothing.
+const REFUSED: &str = "refused";
+/// The person that is added after a crash.
+const AFTER: u32 = 99;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add(u32, String),
+    Rename(u32, String),
+    Delete(u32),
+    SaveView,
+}
+
+/// People by number, with their common names.
+type People = BTreeMap<u32, String>;
+
+impl Step {
+    fn apply(&self, people: &mut People) {
+        match self {
+            Self::Add(number, name) => drop(people.entry(*number).or_insert_with(|| name.clone())),
+            Self::Rename(number, name) => {
+                if let Some(found) = people.get_mut(number) {
+                    *found = name.clone();
+                }
+            }
+            Self::Delete(number) => drop(people.remove(number)),
+            Self::SaveView => (),
+        }
+    }
+}
+
+fn steps(seed: u64) -> Vec<Step> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut step = |number: usize| {
+        let (who, name) = (rng.random_range(1..=PEOPLE), format!("Name {number}"));
+        match rng.random_range(0..10) {
+            0..4 => Step::Add(who, name),
+            4..7 => Step::Rename(who, name),
+            7 => Step::Delete(who),
+            _ => Step::SaveView,
+        }
+    };
+    (0..STEPS).map(&mut step).collect()
+}
+
+fn below(container: &str) -> Dn {
+    Dn::parse(SUFFIX).unwrap().child("ou", container)
+}
+
+fn dn(number: u32) -> Dn {
+    below("people").child(attr::PROVOST_PERSON_ID, &format!("00000000-0000-4000-8000-{number:012}"))
+}
+
+fn person(number: u32, name: &str) -> Entry {
+    let classes = [
+        class::INET_ORG_PERSON,
+        class::EDU_PERSON,
+        class::INET_LOCAL_MAIL_RECIPIENT,
+        class::MAIL_RECIPIENT,
+        class::PROVOST_ACCOUNT,
+    ];
+    let entry = classes.into_iter().fold(Entry::new(dn(number)), |entry, class| entry.with(attr::OBJECT_CLASS, class));
+    entry
+        .with(attr::PROVOST_PERSON_ID, format!("00000000-0000-4000-8000-{number:012}"))
+        .with(attr::CN, name)
+        .with(attr::SN, "Sn")
+        .with(attr::UID, format!("p{number}"))
+        .with(attr::MAIL, format!("p{number}@example.edu"))
+}
+
+fn seed_entries() -> Vec<Entry> {
+    let mut text =
+        format!("dn: {SUFFIX}\nobjectClass: organization\nobjectClass: dcObject\no: Example\ndc: example\n\n");
+    for ou in provost_schema::ou::ALL {
+        text.push_str(&format!("dn: ou={ou},{SUFFIX}\nobjectClass: organizationalUnit\nou: {ou}\n\n"));
+    }
+    ldif::parse(&text).unwrap()
+}
+
+async fn start(root: &Path) -> anyhow::Result<(Server, Directory)> {
+    let config = ServerConfig {
+        folder: root.join("directory"),
+        suffix: Dn::parse(SUFFIX)?,
+        root_dn: Dn::parse(ROOT)?,
+        root_password: hash(&Secret::new(PASSWORD), Scheme::Ssha),
+        listen: vec![([127, 0, 0, 1], 0).into()],
+        tls: None,
+        client_address: None,
+        server_id: 1,
+    };
+    let server = Server::start(config, seed_entries()).await?;
+    let directory = client(&format!("ldap://{}", server.addresses[0]));
+    Ok((server, directory))
+}
+
+fn client(url: &str) -> Directory {
+    let server = provost_client::ServerConfig { url: url.to_owned(), role: ServerRole::Provider, start_tls: false };
+    Directory::new(DirectoryConfig {
+        servers: vec![server],
+        bind_dn: ROOT.into(),
+        bind_password: PASSWORD.into(),
+        suffix: Dn::parse(SUFFIX).unwrap(),
+        ca_file: None,
+        connect_timeout: Duration::from_secs(5),
+        operation_timeout: Duration::from_secs(10),
+    })
+}
+
+fn view(root: &Path, directory: Directory) -> View {
+    let config = ViewConfig {
+        file: root.join("view"),
+        passwords: PasswordSource::View,
+        credential_ttl: Duration::from_secs(600),
+        fallback: Fallback::default(),
+    };
+    View::start(config, directory)
+}
+
+/// What a View holds, as one word.
+fn digest(view: &View) -> String {
+    let snapshot = view.snapshot();
+    let people = (1..=PEOPLE).filter_map(|number| snapshot.by_login(&format!("p{number}")));
+    let lines: Vec<String> = people.map(|person| format!("{} {}", person.uid, person.display_name)).collect();
+    blake3::hash(lines.join("\n").as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// The process under the layer.
+///
+/// # Errors
+/// The directory cannot be opened.
+pub fn live(root: &Path, seed: u64, life: usize, from: usize) -> anyhow::Result<()> {
+    let marks = Marks::open(root, life)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let (server, directory) = start(root).await?;
+        let view = view(root, directory.clone());
+        for (number, step) in steps(seed).iter().enumerate().skip(from) {
+            marks.say(0, number, &Said::Begun);
+            let said = perform(&directory, &view, step).await;
+            marks.say(0, number, &said);
+        }
+        view.stop();
+        drop((view, directory));
+        server.stop().await;
+        Ok(())
+    })
+}
+
+async fn perform(directory: &Directory, view: &View, step: &Step) -> Said {
+    let done = match step {
+        Step::Add(number, name) => directory.add(person(*number, name)).await.map(|receipt| receipt.csn),
+        Step::Rename(number, name) => {
+            let changes =
+                vec![Modification::replace(AttributeDescription::of(attr::CN), vec![name.clone().into_bytes()])];
+            directory.modify(&dn(*number), changes, Control::default()).await.map(|receipt| receipt.csn)
+        }
+        Step::Delete(number) => directory.delete(&dn(*number), Control::default()).await.map(|()| None),
+        Step::SaveView => return save(view).await,
+    };
+    match done {
+        Ok(csn) => Said::Answered(csn.unwrap_or_else(|| "done".into())),
+        Err(DirectoryError::Unavailable(why) | DirectoryError::Unknown(why)) => {
+            eprintln!("{step:?}: {why}");
+            Said::Unknown
+        }
+        Err(_) => Said::Answered(REFUSED.into()),
+    }
+}
+
+/// The digest is of before the save: what comes meanwhile may be in the file as well.
+async fn save(view: &View) -> Said {
+    let begin = std::time::Instant::now();
+    while !view.status().current && begin.elapsed() < FOLLOW {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let before = digest(view);
+    match view.save().await {
+        Ok(()) if digest(view) == before => Said::Answered(before),
+        _ => Said::NotDone,
+    }
+}
+
+/// What must be left of one run.
+pub struct Judge {
+    steps: Vec<Step>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Judge {
+    /// Of the history of a seed.
+    pub fn new(seed: u64) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { steps: steps(seed), runtime }
+    }
+
+    /// Opens what a crash left and compares it with what was said until then.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn judge(&self, root: &Path, marks: &[Mark]) -> Result<(), String> {
+        self.runtime.block_on(async {
+            self.judge_view(root, marks)?;
+            let (server, directory) = start(root).await.map_err(|error| format!("does not open: {error:#}"))?;
+            let verdict = self.judge_directory(&directory, marks).await;
+            drop(directory);
+            server.stop().await;
+            verdict
+        })
+    }
+
+    /// The file holds what was saved last, or something newer; no file only when none was saved.
+    fn judge_view(&self, root: &Path, marks: &[Mark]) -> Result<(), String> {
+        let saves = |mark: &&Mark| matches!(self.steps[mark.step], Step::SaveView);
+        let saved = marks.iter().filter(saves).any(|mark| matches!(mark.said, Said::Answered(_)));
+        let view = view(root, client("ldap://127.0.0.1:1"));
+        view.stop();
+        match (saved, view.status().complete) {
+            (true, false) => Err("the View's file is lost or damaged".into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn judge_directory(&self, directory: &Directory, marks: &[Mark]) -> Result<(), String> {
+        let possible = self.possible(marks);
+        let (found, found_csn) = people(directory).await.map_err(|error| error.to_string())?;
+        if !possible.contains(&found) {
+            return Err(format!("found {found:?}\nexpected one of {possible:?}"));
+        }
+        // RFC 4533, and every consumer: a CSN is greater than all that were ever given.
+        let added = directory.add(person(AFTER, "After")).await.map_err(|error| format!("does not go on: {error}"))?;
+        let acknowledged = marks.iter().filter_map(|mark| match &mark.said {
+            Said::Answered(csn) if csn.contains('#') => Some(csn.clone()),
+            _ => None,
+        });
+        let last = acknowledged.chain(found_csn).max();
+        match (&added.csn, last) {
+            (Some(csn), Some(last)) if *csn <= last => Err(format!("CSN {csn} after {last}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn possible(&self, marks: &[Mark]) -> Vec<People> {
+        let (mut possible, mut under_way): (Vec<People>, Option<usize>) = (vec![People::new()], None);
+        let doubt = |possible: &mut Vec<People>, step: Option<usize>| {
+            let Some(step) = step else { return };
+            let mut with = possible.clone();
+            with.iter_mut().for_each(|people| self.steps[step].apply(people));
+            possible.extend(with);
+            possible.sort();
+            possible.dedup();
+        };
+        for mark in marks {
+            match &mark.said {
+                Said::Begun => {
+                    doubt(&mut possible, under_way.take());
+                    under_way = Some(mark.step);
+                }
+                Said::Unknown => doubt(&mut possible, under_way.take()),
+                Said::NotDone => under_way = None,
+                Said::Answered(answer) => {
+                    under_way = None;
+                    if answer != REFUSED {
+                        possible.iter_mut().for_each(|people| self.steps[mark.step].apply(people));
+                    }
+                }
+            }
+        }
+        doubt(&mut possible, under_way);
+        possible
+    }
+}
+
+/// Everybody, and the greatest CSN.
+async fn people(directory: &Directory) -> Result<(People, Option<String>), DirectoryError> {
+    let search = Search {
+        base: below("people"),
+        scope: Scope::Subtree,
+        filter: Filter::present(attr::PROVOST_PERSON_ID),
+        attributes: vec!["*".into(), "entryCSN".into()],
+        limit: None,
+    };
+    let (mut people, mut last) = (People::new(), None);
+    for entry in directory.search(search).await? {
+        let text = |name: &str| entry.first(name).map(str::to_owned);
+        let number = text(attr::UID).and_then(|uid| uid.strip_prefix('p')?.parse().ok()).unwrap();
+        people.insert(number, text(attr::CN).unwrap());
+        last = last.max(text("entryCSN"));
+    }
+    Ok((people, last))
+}

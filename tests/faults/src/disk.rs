@@ -1,0 +1,384 @@
+//! What the disk holds after a power cut: what was synced, and some of what was not.
+//!
+//! The rules are those of POSIX, which are harder than what one file system does: the octets of a file are on disk after a sync of that
+//! file, names after a sync of their folder; before that, each sector of a write may be there or not, in any order. Of the names in one
+//! folder, a beginning of what was done is there: all journalling file systems keep that order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::rc::Rc;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::record::{Call, Record};
+
+/// What a disk writes whole.
+const SECTOR: usize = 512;
+
+/// What the crash did to what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing: the process was killed, the machine went on.
+    Nothing,
+    /// All of it is gone.
+    All,
+    /// Everything up to some call is there; that call in part.
+    Torn,
+    /// Each sector may be there.
+    Scattered,
+    /// Files have their new lengths, with zeros where the octets were to be.
+    Zeroed,
+}
+
+impl Loss {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Nothing, Self::All, Self::Torn, Self::Scattered, Self::Zeroed];
+}
+
+/// What a failed sync did to what it was to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedSync {
+    /// It stays to be written: the next sync answers for it.
+    Retried,
+    /// The kernel takes it for written, and it is lost unless it is written anew (as Linux does).
+    Forgotten,
+}
+
+/// Files (with octets) and folders, by path.
+pub type Image = BTreeMap<String, Option<Vec<u8>>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    File(usize),
+    Folder,
+}
+
+type Names = BTreeMap<String, Node>;
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Add(String, Node),
+    Remove(String),
+    Move(String, String),
+}
+
+impl NameChange {
+    fn folder(&self) -> &str {
+        let (Self::Add(path, _) | Self::Remove(path) | Self::Move(_, path)) = self;
+        parent(path)
+    }
+
+    fn apply(&self, names: &mut Names) {
+        match self {
+            Self::Add(path, node) => drop(names.insert(path.clone(), *node)),
+            Self::Remove(path) => drop(names.remove(path)),
+            Self::Move(from, to) => {
+                let below = format!("{from}/");
+                let moved: Vec<String> =
+                    names.keys().filter(|path| *path == from || path.starts_with(&below)).cloned().collect();
+                for path in moved {
+                    let node = names.remove(&path).unwrap();
+                    names.insert(format!("{to}{}", &path[from.len()..]), node);
+                }
+            }
+        }
+    }
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write(u64, Rc<[u8]>),
+    Cut(u64),
+}
+
+impl Change {
+    fn apply(&self, octets: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, data) => put(octets, *at as usize, data),
+            Self::Cut(length) => octets.resize(*length as usize, 0),
+        }
+    }
+}
+
+fn put(octets: &mut Vec<u8>, at: usize, data: &[u8]) {
+    if octets.len() < at + data.len() {
+        octets.resize(at + data.len(), 0);
+    }
+    octets[at..at + data.len()].copy_from_slice(data);
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    /// Not synced, with the number of the call.
+    pending: Vec<(usize, Change)>,
+}
+
+/// A disk, and what is on its way there.
+pub struct Disk {
+    failed_sync: FailedSync,
+    live: Names,
+    durable: Names,
+    pending: Vec<(usize, NameChange)>,
+    files: Vec<File>,
+    by_inode: HashMap<u64, usize>,
+}
+
+impl Disk {
+    /// With an empty folder.
+    pub fn new(failed_sync: FailedSync) -> Self {
+        let (live, durable, pending) = (Names::new(), Names::new(), Vec::new());
+        Self { failed_sync, live, durable, pending, files: Vec::new(), by_inode: HashMap::new() }
+    }
+
+    /// Takes the call with this number in.
+    pub fn apply(&mut self, number: usize, record: &Record) {
+        match &record.call {
+            Call::Create(path) => {
+                self.files.push(File::default());
+                let file = self.files.len() - 1;
+                self.by_inode.insert(record.inode, file);
+                self.rename(number, NameChange::Add(path.clone(), Node::File(file)));
+            }
+            Call::Write(at, data) => self.change(number, record.inode, Change::Write(*at, Rc::clone(data))),
+            Call::Cut(length) => self.change(number, record.inode, Change::Cut(*length)),
+            Call::Sync => {
+                let file = self.file(record.inode);
+                let pending = std::mem::take(&mut file.pending);
+                pending.iter().for_each(|(_, change)| change.apply(&mut file.durable));
+            }
+            Call::FailedSync if self.failed_sync == FailedSync::Forgotten => self.file(record.inode).pending.clear(),
+            Call::SyncFolder(path) => {
+                let (synced, kept) =
+                    std::mem::take(&mut self.pending).into_iter().partition(|(_, change)| change.folder() == path);
+                self.pending = kept;
+                let synced: Vec<(usize, NameChange)> = synced;
+                synced.iter().for_each(|(_, change)| change.apply(&mut self.durable));
+            }
+            Call::Rename(from, to) => self.rename(number, NameChange::Move(from.clone(), to.clone())),
+            Call::Link(from, to) => {
+                let node = self.live[from];
+                self.rename(number, NameChange::Add(to.clone(), node));
+            }
+            Call::Unlink(path) | Call::RemoveFolder(path) => self.rename(number, NameChange::Remove(path.clone())),
+            Call::MakeFolder(path) => self.rename(number, NameChange::Add(path.clone(), Node::Folder)),
+            Call::FailedSync | Call::Killed => (),
+        }
+    }
+
+    fn file(&mut self, inode: u64) -> &mut File {
+        let file = *self.by_inode.get(&inode).unwrap_or_else(|| panic!("a file that was never made: {inode}"));
+        &mut self.files[file]
+    }
+
+    fn change(&mut self, number: usize, inode: u64, change: Change) {
+        let file = self.file(inode);
+        change.apply(&mut file.live);
+        file.pending.push((number, change));
+    }
+
+    fn rename(&mut self, number: usize, change: NameChange) {
+        change.apply(&mut self.live);
+        self.pending.push((number, change));
+    }
+
+    /// What the process sees.
+    pub fn live(&self) -> Image {
+        self.image(&self.live, |file| file.live.clone())
+    }
+
+    /// What a crash now leaves.
+    pub fn after_crash(&self, loss: Loss, rng: &mut StdRng) -> Image {
+        match loss {
+            Loss::Nothing => self.live(),
+            Loss::All => self.image(&self.durable, |file| file.durable.clone()),
+            Loss::Zeroed => self.image(&self.some_names(rng), |file| {
+                let mut octets = file.durable.clone();
+                octets.resize(file.live.len(), 0);
+                octets
+            }),
+            Loss::Torn => self.torn(rng),
+            Loss::Scattered => {
+                let (names, share) = (self.some_names(rng), [0.1, 0.5, 0.9][rng.random_range(0..3)]);
+                let mut scattered = |file: &File| {
+                    let mut octets = file.durable.clone();
+                    file.pending.iter().for_each(|(_, change)| scatter(&mut octets, change, share, rng));
+                    octets
+                };
+                self.image(&names, &mut scattered)
+            }
+        }
+    }
+
+    /// Everything up to a call, and a part of that call when it is a write.
+    fn torn(&self, rng: &mut StdRng) -> Image {
+        let mut numbers: Vec<usize> = self.pending.iter().map(|(number, _)| *number).collect();
+        numbers.extend(self.files.iter().flat_map(|file| file.pending.iter().map(|(number, _)| *number)));
+        numbers.sort_unstable();
+        let last = if numbers.is_empty() { 0 } else { numbers[rng.random_range(0..numbers.len())] };
+        let mut names = self.durable.clone();
+        self.pending.iter().filter(|(number, _)| *number <= last).for_each(|(_, change)| change.apply(&mut names));
+        let sectors = rng.random_range(0..12);
+        self.image(&names, |file| {
+            let mut octets = file.durable.clone();
+            for (number, change) in &file.pending {
+                match change {
+                    Change::Write(at, data) if *number == last => {
+                        // Sectors lie on the disk's own grid, not at the beginning of a write.
+                        let end = (SECTOR - *at as usize % SECTOR) + sectors * SECTOR;
+                        put(&mut octets, *at as usize, &data[..data.len().min(end)]);
+                    }
+                    change if *number <= last => change.apply(&mut octets),
+                    _ => (),
+                }
+            }
+            octets
+        })
+    }
+
+    /// The durable names, with a beginning of what was done in each folder after them.
+    fn some_names(&self, rng: &mut StdRng) -> Names {
+        let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+        self.pending.iter().for_each(|(_, change)| *done.entry(change.folder()).or_default() += 1);
+        done.values_mut().for_each(|count| *count = rng.random_range(0..=*count));
+        let mut names = self.durable.clone();
+        for (_, change) in &self.pending {
+            let left = done.get_mut(change.folder()).unwrap();
+            if *left > 0 {
+                *left -= 1;
+                change.apply(&mut names);
+            }
+        }
+        names
+    }
+
+    fn image(&self, names: &Names, mut octets: impl FnMut(&File) -> Vec<u8>) -> Image {
+        let mut contents: HashMap<usize, Vec<u8>> = HashMap::new();
+        let is_there = |path: &str| {
+            let mut folder = parent(path);
+            while !folder.is_empty() {
+                if names.get(folder) != Some(&Node::Folder) {
+                    return false;
+                }
+                folder = parent(folder);
+            }
+            true
+        };
+        let mut image = Image::new();
+        for (path, node) in names.iter().filter(|(path, _)| is_there(path)) {
+            let content = match node {
+                Node::Folder => None,
+                Node::File(file) => Some(contents.entry(*file).or_insert_with(|| octets(&self.files[*file])).clone()),
+            };
+            image.insert(path.clone(), content);
+        }
+        image
+    }
+}
+
+fn scatter(octets: &mut Vec<u8>, change: &Change, share: f64, rng: &mut StdRng) {
+    let Change::Write(at, data) = change else {
+        if rng.random_bool(share) {
+            change.apply(octets);
+        }
+        return;
+    };
+    let mut from = 0;
+    while from < data.len() {
+        let to = (from + SECTOR - (*at as usize + from) % SECTOR).min(data.len());
+        if rng.random_bool(share) {
+            put(octets, *at as usize + from, &data[from..to]);
+        }
+        from = to;
+    }
+}
+
+/// Puts an image into an empty folder.
+pub fn write(image: &Image, folder: &Path) -> std::io::Result<()> {
+    for (path, content) in image {
+        let path = folder.join(path.trim_start_matches('/'));
+        match content {
+            None => std::fs::create_dir(path)?,
+            Some(octets) => std::fs::write(path, octets)?,
+        }
+    }
+    Ok(())
+}
+
+/// A digest of an image: equal states need to be looked at once.
+pub fn digest(image: &Image) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for (path, content) in image {
+        hasher.update(path.as_bytes()).update(&[0, u8::from(content.is_some())]);
+        if let Some(octets) = content {
+            hasher.update(&(octets.len() as u64).to_le_bytes()).update(octets);
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn disk(calls: &[(u64, Call)]) -> Disk {
+        let mut disk = Disk::new(FailedSync::Forgotten);
+        for (number, (inode, call)) in calls.iter().enumerate() {
+            disk.apply(number, &Record { call: call.clone(), inode: *inode });
+        }
+        disk
+    }
+
+    fn write(at: u64, text: &str) -> Call {
+        Call::Write(at, text.as_bytes().into())
+    }
+
+    #[test]
+    fn only_what_is_synced_is_sure() {
+        let (create, name) = (Call::Create("/a".into()), || Call::SyncFolder(String::new()));
+        let file = |text: &str| Image::from([("/a".to_owned(), Some(text.as_bytes().to_vec()))]);
+        for (calls, left) in [
+            (vec![(1, create.clone()), (1, write(0, "x")), (1, Call::Sync)], Image::new()),
+            (vec![(1, create.clone()), (1, write(0, "x")), (0, name())], file("")),
+            (
+                vec![(1, create.clone()), (0, name()), (1, write(0, "x")), (1, Call::Sync), (1, write(1, "y"))],
+                file("x"),
+            ),
+            // What a failed sync forgot is not brought back by the next one.
+            (
+                vec![(1, create.clone()), (0, name()), (1, write(0, "x")), (1, Call::FailedSync), (1, Call::Sync)],
+                file(""),
+            ),
+            (vec![(1, create), (0, name()), (1, Call::Sync), (0, Call::Rename("/a".into(), "/b".into()))], file("")),
+        ] {
+            let disk = disk(&calls);
+            assert_eq!(disk.after_crash(Loss::All, &mut StdRng::seed_from_u64(1)), left, "{calls:?}");
+        }
+    }
+
+    #[test]
+    fn a_crash_leaves_whole_sectors() {
+        let data = "x".repeat(3 * SECTOR);
+        let calls = [(1, Call::Create("/a".into())), (0, Call::SyncFolder(String::new())), (1, write(100, &data))];
+        let disk = disk(&calls);
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            for loss in [Loss::Torn, Loss::Scattered] {
+                let image = disk.after_crash(loss, &mut StdRng::seed_from_u64(seed));
+                let octets = image["/a"].clone().unwrap();
+                let kept = octets.iter().filter(|octet| **octet == b'x').count();
+                assert!(kept == data.len() || [0, SECTOR - 100, 100].contains(&(kept % SECTOR)), "{kept}");
+                seen.insert(kept);
+            }
+        }
+        assert!(seen.len() > 4, "{seen:?}");
+    }
+}

@@ -1,0 +1,229 @@
+//! One run: a history under the layer, and its crash states.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+
+use crate::disk::{self, Disk, FailedSync, Image, Loss};
+use crate::mark::{self, Mark, Said};
+use crate::record::{self, Call, Record};
+
+/// What is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The store with its queue.
+    Store,
+    /// The embedded directory, and a View that follows it.
+    Directory,
+}
+
+impl Subject {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Directory => "directory",
+        }
+    }
+}
+
+/// How much likelier some cuts are looked at than others: see [`Run::weights`].
+const LIKELIER: f64 = 8.0;
+/// Calls that count as right after a kill.
+const AFTER_KILL: usize = 80;
+
+/// A recorded run.
+pub struct Run {
+    /// Every call, the marks left out.
+    pub calls: Vec<Record>,
+    /// The marks, with the number of calls before each.
+    pub marks: Vec<(usize, Mark)>,
+    /// The watched folder as the process left it.
+    pub root: PathBuf,
+    _folder: TempDir,
+}
+
+/// A folder that costs no sync: memory where the system has some for files.
+pub fn scratch() -> std::io::Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let builder = || tempfile::Builder::new().prefix("provost-faults").to_owned();
+    builder().tempdir_in(memory).or_else(|_| builder().tempdir())
+}
+
+impl Run {
+    /// Runs the program `history` once for each plan, each time on what the time before left.
+    ///
+    /// # Errors
+    /// The layer is not there, or the record is not what the folder holds.
+    pub fn record(history: &Path, subject: Subject, seed: u64, plans: &[String]) -> anyhow::Result<Self> {
+        let folder = scratch()?;
+        let (root, log) = (folder.path().join("root"), folder.path().join("record"));
+        fs::create_dir(&root)?;
+        let mut from = Vec::new();
+        for (life, plan) in plans.iter().enumerate() {
+            let mut command = Command::new(history);
+            command.arg(subject.word()).arg(&root).args([seed.to_string(), life.to_string()]).args(&from);
+            provost_tests::shim::put_under(&mut command, &root)?;
+            command.env("PROVOST_FAULT_LOG", &log).env("PROVOST_FAULT_PLAN", plan);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let ended = command.spawn().context("history")?.wait_with_output()?;
+            let may_fail = !plan.is_empty();
+            ensure!(may_fail || ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+            // A panic is a bug, whatever the disk does.
+            ensure!(ended.status.code() != Some(101), "{}", String::from_utf8_lossy(&ended.stderr));
+            let (_, marks) = read(&log)?;
+            from = next_steps(&marks);
+        }
+        let (calls, marks) = read(&log)?;
+        let run = Self { calls, marks, root, _folder: folder };
+        run.check_record()?;
+        Ok(run)
+    }
+
+    /// The record must explain the folder: a call that the layer does not see would make every verdict worthless.
+    fn check_record(&self) -> anyhow::Result<()> {
+        let mut disk = Disk::new(FailedSync::Retried);
+        self.calls.iter().enumerate().for_each(|(number, call)| disk.apply(number, call));
+        let (expected, found) = (disk.live(), found(&self.root, &self.root)?);
+        for (path, content) in &found {
+            ensure!(expected.contains_key(path), "{path} is not in the record");
+            ensure!(expected.get(path) == Some(content), "{path} is not as recorded");
+        }
+        for path in expected.keys() {
+            ensure!(found.contains_key(path), "{path} is in the record only");
+        }
+        Ok(())
+    }
+
+    /// Crash states, at most `most`, chosen by the seed among all cuts and losses; equal ones once. `look` gets each with the marks that came
+    /// before it, in a folder of its own.
+    ///
+    /// # Errors
+    /// What `look` found wrong, with the cut.
+    pub fn crash_states(
+        &self,
+        most: usize,
+        seed: u64,
+        mut look: impl FnMut(&Path, &[Mark]) -> Result<(), String>,
+    ) -> anyhow::Result<usize> {
+        let (mut rng, mut seen, mut looked) = (StdRng::seed_from_u64(seed), HashSet::new(), 0);
+        let weights = self.weights();
+        let all = weights.iter().sum::<f64>() * (Loss::ALL.len() * self.kinds_of_failed_sync().len()) as f64;
+        for failed_sync in self.kinds_of_failed_sync() {
+            let mut disk = Disk::new(*failed_sync);
+            for (cut, weight) in weights.iter().enumerate() {
+                let marks: Vec<Mark> =
+                    self.marks.iter().filter(|(before, _)| *before <= cut).map(|(_, mark)| mark.clone()).collect();
+                for loss in Loss::ALL {
+                    if !rng.random_bool((most as f64 * weight / all).min(1.0)) {
+                        continue;
+                    }
+                    let image = disk.after_crash(loss, &mut rng);
+                    if !seen.insert((disk::digest(&image), marks.len())) {
+                        continue;
+                    }
+                    let folder = scratch()?;
+                    disk::write(&image, folder.path())?;
+                    looked += 1;
+                    let verdict = look(folder.path(), &marks);
+                    if let Err(why) = verdict {
+                        let calls = self.around(cut);
+                        let kept = folder.keep();
+                        anyhow::bail!(
+                            "cut at {cut} of {}, {loss:?}, {failed_sync:?}:\n{why}\ncalls:\n{calls}\nmarks: {:?}\nfiles: {}",
+                            self.calls.len(),
+                            marks.last(),
+                            kept.display()
+                        );
+                    }
+                }
+                if let Some(call) = self.calls.get(cut) {
+                    disk.apply(cut, call);
+                }
+            }
+        }
+        Ok(looked)
+    }
+
+    /// How likely it is that a cut is looked at: right after an answer the most may be missing, and right after the start that follows
+    /// a kill, what the system has and the disk lacks.
+    fn weights(&self) -> Vec<f64> {
+        let mut weights = vec![1.0; self.calls.len() + 1];
+        for (before, mark) in &self.marks {
+            if matches!(mark.said, Said::Answered(_)) {
+                weights[*before] = LIKELIER;
+            }
+        }
+        let killed = self.calls.iter().position(|record| matches!(record.call, Call::Killed));
+        weights.iter_mut().skip(killed.unwrap_or(usize::MAX)).take(AFTER_KILL).for_each(|weight| *weight *= LIKELIER);
+        weights
+    }
+
+    fn kinds_of_failed_sync(&self) -> &'static [FailedSync] {
+        match self.calls.iter().any(|call| matches!(call.call, Call::FailedSync)) {
+            true => &[FailedSync::Retried, FailedSync::Forgotten],
+            false => &[FailedSync::Retried],
+        }
+    }
+
+    /// The last calls before a cut, for people.
+    fn around(&self, cut: usize) -> String {
+        let lines = self.calls.iter().take(cut).skip(cut.saturating_sub(15)).map(|record| match &record.call {
+            Call::Write(at, data) => format!("{} write {} at {at}", record.inode, data.len()),
+            other => format!("{} {other:?}", record.inode),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Marks, each with the number of calls before it.
+type PlacedMarks = Vec<(usize, Mark)>;
+
+/// The calls and the marks of a record.
+fn read(log: &Path) -> anyhow::Result<(Vec<Record>, PlacedMarks)> {
+    let (mut calls, mut marks, mut inode) = (Vec::new(), Vec::new(), None);
+    for record in record::parse(&fs::read(log)?) {
+        match &record.call {
+            Call::Create(path) if path == mark::FILE => inode = Some(record.inode),
+            Call::Write(_, line) if Some(record.inode) == inode => {
+                marks.push((calls.len(), Mark::parse(std::str::from_utf8(line)?)));
+            }
+            _ => calls.push(record),
+        }
+    }
+    Ok((calls, marks))
+}
+
+/// The step with which each caller goes on after a crash: the one under way, or the next one.
+fn next_steps(marks: &[(usize, Mark)]) -> Vec<String> {
+    let callers = marks.iter().map(|(_, mark)| mark.caller + 1).max().unwrap_or(0);
+    let mut next = vec![0; callers];
+    for (_, mark) in marks {
+        next[mark.caller] = mark.step + usize::from(mark.said != Said::Begun);
+    }
+    next.iter().map(usize::to_string).collect()
+}
+
+/// What a folder holds, but for what the layer does not record.
+fn found(root: &Path, folder: &Path) -> anyhow::Result<Image> {
+    let mut image = Image::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = format!("/{}", path.strip_prefix(root)?.display());
+        if name == mark::FILE || name.ends_with("-shm") || name.ends_with("/lock") {
+            continue;
+        }
+        if path.is_dir() {
+            image.insert(name, None);
+            image.extend(found(root, &path)?);
+        } else {
+            image.insert(name, Some(fs::read(&path)?));
+        }
+    }
+    Ok(image)
+}

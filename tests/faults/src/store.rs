@@ -1,0 +1,575 @@
+//! Histories of the store and its queue, and what must be left of them.
+//!
+//! Two callers change an account each and one works on the queue, all at the same time. The steps of a caller come one after the other
+//! and follow from the seed alone, so the memory engine, given the same steps, knows what must be there: what was acknowledged, and all
+//! or nothing of the step under way.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use provost_message::{Envelope, Path as MailPath};
+use provost_store::{
+    AccountId, ApplyError, Batch, BatchId, BodyId, Columns, Effect, Flag, FlagChange, Flags, LeaseError, Left,
+    LocalConfig, LocalStore, MailboxId, MailboxName, MemoryStore, MessageStore, Modseq, Op, Outgoing, QueueId,
+    QueueRow, QueueStore, Take, Taken, Uid, UidSet, UpkeepConfig, Which,
+};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+
+use crate::mark::{Mark, Marks, Said};
+
+/// Callers with an account each; the one after them works on the queue.
+pub const ACCOUNTS: usize = 2;
+/// All callers.
+pub const CALLERS: usize = ACCOUNTS + 1;
+const STEPS: usize = 12;
+const MESSAGE_OCTETS_MAX: u64 = 300_000;
+/// Rows that batches cause are due at this time, which no history reaches: the queue's caller does not take them.
+const FAR: i64 = 1_000_000_000_000;
+/// Between two starts, seconds: every lease of the start before has ended.
+const LIFE_SECONDS: i64 = 100_000;
+/// How often a step with an id is asked for again when it failed.
+const TRIES: usize = 4;
+/// How often the last step is: by then every fault that a plan has is over.
+const LAST_TRIES: usize = 40;
+
+/// What both traits together are.
+pub trait Engine: MessageStore + QueueStore {}
+impl<T: MessageStore + QueueStore> Engine for T {}
+
+/// One thing that a caller asks for.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A change of an account.
+    Batch(Batch),
+    /// A message into the queue.
+    Enqueue(Outgoing),
+    /// As many rows out of it.
+    Take(usize),
+    /// The outcome of a taking: the recipients that are left, and a report that it causes.
+    Settle(bool, Option<Outgoing>),
+    /// The outcome of a part of it.
+    Advance(Option<Outgoing>),
+}
+
+/// The steps of each caller.
+pub fn steps(seed: u64) -> Vec<Vec<Step>> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut callers: Vec<Vec<Step>> = (0..ACCOUNTS).map(|caller| account_steps(caller, &mut rng)).collect();
+    callers.push(queue_steps(shards(seed) == 1, &mut rng));
+    callers
+}
+
+fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<Step> {
+    let first = Batch { id: None, account: account(caller), now: 1_000_000, require: vec![], ops: vec![] };
+    let mut batches = vec![first.clone()];
+    for number in 1..STEPS {
+        if number > 2 && rng.random_bool(0.1) {
+            // A sender that has seen no answer asks again.
+            let again = batches[rng.random_range(1..number)].clone();
+            batches.push(again);
+            continue;
+        }
+        let id = rng.random_bool(0.7).then(|| BatchId(unique(caller, number, 0)));
+        let ops = (0..rng.random_range(1..4)).map(|op| random_op(caller, number * 10 + op, rng)).collect();
+        batches.push(Batch { id, now: 1_000_000 + number as i64, ops, ..first.clone() });
+    }
+    let id = Some(BatchId(unique(caller, STEPS, 0)));
+    batches.push(Batch { id, ops: vec![append("INBOX", Bytes::from_static(b"the last one"))], ..first });
+    batches.into_iter().map(Step::Batch).collect()
+}
+
+fn random_op(caller: usize, number: usize, rng: &mut StdRng) -> Op {
+    let names = ["INBOX", "Sent", "a", "a/b", "c"];
+    let mut name = || names[rng.random_range(0..names.len())];
+    let (here, there) = (name(), name());
+    let mailbox = MailboxId(rng.random_range(1..8));
+    let uids: UidSet = (0..3).map(|_| Uid::new(rng.random_range(1..8)).unwrap()).collect();
+    match rng.random_range(0..20) {
+        0..8 => append(here, body(number, rng)),
+        8 => Op::CreateMailbox { name: mailbox_name(here), special_use: None },
+        9 => Op::DeleteMailbox { name: mailbox_name(here) },
+        10 => Op::RenameMailbox { from: mailbox_name(here), to: mailbox_name(there) },
+        11 | 12 => {
+            let mut flags = Flags::none();
+            flags.insert([Flag::Seen, Flag::Deleted, Flag::Flagged][rng.random_range(0..3)]);
+            let change = if rng.random_bool(0.7) { FlagChange::Add(flags) } else { FlagChange::Remove(flags) };
+            Op::Store { mailbox, uids, change, unchanged_since: None }
+        }
+        13 => Op::Copy { from: mailbox, uids, to: mailbox_name(there) },
+        14 | 15 => Op::Move { from: mailbox, uids, to: mailbox_name(there) },
+        16 => Op::Expunge { mailbox, uids: Some(uids), only_deleted: false },
+        17 => Op::RememberReply {
+            handle: "vacation".into(),
+            correspondent: format!("{}@example.org", number % 3),
+            until: FAR,
+            reply: Some(Box::new(outgoing(caller, number, FAR, rng))),
+        },
+        _ => Op::Enqueue(Box::new(outgoing(caller, number, FAR, rng))),
+    }
+}
+
+fn append(name: &str, body: Bytes) -> Op {
+    Op::Append { mailbox: mailbox_name(name), create: true, body, flags: Flags::none(), internal_date: 1_700_000_000 }
+}
+
+/// Small ones stay in the database, large ones go to a pack; each octet depends on the number.
+fn body(number: usize, rng: &mut StdRng) -> Bytes {
+    let octets = match rng.random_range(0..10) {
+        0..6 => rng.random_range(0..3_000),
+        6..9 => rng.random_range(3_000..30_000),
+        _ => rng.random_range(60_000..150_000),
+    };
+    let mut body = format!("Subject: number {number}\r\n\r\n").into_bytes();
+    body.extend((0..octets).map(|at| b'a' + ((at / 7 + number) % 26) as u8));
+    body.into()
+}
+
+fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> Outgoing {
+    let all = ["x@one.example", "y@two.example", "z@one.example"];
+    let count = rng.random_range(1..=all.len());
+    let recipients = all.iter().take(count).map(|path| MailPath::parse(path).unwrap());
+    let envelope = Envelope::new(MailPath::parse("from@example.edu").ok(), recipients);
+    Outgoing { id: QueueId(unique(caller, number, 1)), envelope, body: body(number, rng), when }
+}
+
+/// The caller stands in the id, so that the rows of one can be told from those of another.
+fn unique(caller: usize, number: usize, kind: usize) -> Uuid {
+    Uuid::from_u128(((caller as u128 + 1) << 64) | ((kind as u128) << 32) | (number as u128 + 1))
+}
+
+/// Rows of several shards are not taken by one transaction, so there the caller only puts messages in.
+fn queue_steps(takes: bool, rng: &mut StdRng) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for number in 0..STEPS * 2 {
+        let report = rng.random_bool(0.3).then(|| outgoing(ACCOUNTS, 1_000 + number, 0, rng));
+        steps.push(match rng.random_range(0..10) {
+            kind if kind < 4 || !takes => Step::Enqueue(outgoing(ACCOUNTS, number, 0, rng)),
+            4..7 => Step::Take(rng.random_range(1..4)),
+            7 => Step::Advance(report),
+            _ => Step::Settle(rng.random_bool(0.4), report),
+        });
+    }
+    steps
+}
+
+fn account(caller: usize) -> AccountId {
+    AccountId(Uuid::from_u128(100 + caller as u128))
+}
+
+fn mailbox_name(text: &str) -> MailboxName {
+    MailboxName::parse(text).unwrap()
+}
+
+/// What came of a step.
+enum Outcome {
+    Answered(String),
+    NotDone(String),
+    Unknown(String),
+}
+
+/// A caller's own state, which a restart takes away.
+#[derive(Default)]
+struct Caller {
+    claims: Vec<Taken>,
+}
+
+impl Caller {
+    async fn perform(&mut self, store: &dyn Engine, step: &Step, life: usize, number: usize) -> Outcome {
+        let now = 1_000 + life as i64 * LIFE_SECONDS + number as i64 * 10;
+        match step {
+            Step::Batch(batch) => match store.apply(batch.clone()).await {
+                Ok(applied) => answered(&comparable(applied.effects)),
+                Err(ApplyError::Unavailable(why)) => Outcome::NotDone(why),
+                Err(ApplyError::Unknown) => Outcome::Unknown("unknown".into()),
+                Err(other) => answered(&other),
+            },
+            Step::Enqueue(outgoing) => in_doubt(store.enqueue(outgoing.clone()).await),
+            Step::Take(most) => match store.take_due(Take::any(now, *most, 600)).await {
+                Ok(taken) => {
+                    let seen: Vec<_> = taken.iter().map(|taken| told(&taken.row)).collect();
+                    self.claims.extend(taken);
+                    self.claims.sort_by_key(|taken| order(&taken.row));
+                    answered(&seen)
+                }
+                Err(error) => failed(error.to_string()),
+            },
+            Step::Settle(some_left, report) => {
+                let Some(taken) = self.claims.first().cloned() else { return answered(&"nothing taken") };
+                let kept = if *some_left { taken.row.recipients.clone() } else { Vec::new() };
+                let left = Left { recipients: kept, due_at: now + 5, now };
+                let settled = store.settle(taken.claim, left, report.iter().cloned().collect()).await;
+                if !matches!(settled, Err(LeaseError::Unavailable(_))) {
+                    self.claims.remove(0);
+                }
+                in_doubt_of_lease(settled)
+            }
+            Step::Advance(report) => {
+                let Some(taken) = self.claims.first() else { return answered(&"nothing taken") };
+                let left = taken.row.recipients.iter().skip(1).cloned().collect::<Vec<_>>();
+                if left.is_empty() {
+                    return answered(&"the last recipient");
+                }
+                let advanced =
+                    store.advance(taken.claim, left.clone(), now + 600, report.iter().cloned().collect()).await;
+                if advanced.is_ok() {
+                    self.claims[0].row.recipients = left;
+                }
+                in_doubt_of_lease(advanced)
+            }
+        }
+    }
+}
+
+fn answered(what: &impl std::fmt::Debug) -> Outcome {
+    Outcome::Answered(blake3::hash(format!("{what:?}").as_bytes()).to_hex()[..16].to_owned())
+}
+
+/// The queue has one error for both; the words differ.
+fn failed(why: String) -> Outcome {
+    match why.contains("outcome unknown") {
+        true => Outcome::Unknown(why),
+        false => Outcome::NotDone(why),
+    }
+}
+
+fn in_doubt(result: Result<(), provost_store::StoreError>) -> Outcome {
+    match result {
+        Ok(()) => answered(&()),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+fn in_doubt_of_lease(result: Result<(), LeaseError>) -> Outcome {
+    match result {
+        Err(LeaseError::Unavailable(why)) => failed(why),
+        other => answered(&other),
+    }
+}
+
+/// Bodies have other ids in each engine.
+fn comparable(mut effects: Vec<Effect>) -> Vec<Effect> {
+    for effect in &mut effects {
+        if let Effect::Stored { messages, .. } = effect {
+            messages.iter_mut().for_each(|message| message.body = BodyId::NONE);
+        }
+    }
+    effects
+}
+
+fn order(row: &QueueRow) -> (QueueId, String) {
+    (row.id, row.destination.as_str().to_owned())
+}
+
+/// What both engines tell of a row.
+fn told(row: &QueueRow) -> String {
+    let recipients: Vec<_> = row.recipients.iter().map(|one| one.recipient.path.to_string()).collect();
+    format!(
+        "{} {} {recipients:?} attempts {} queued {} due {} octets {} {:?}",
+        row.id.0,
+        row.destination.as_str(),
+        row.attempts,
+        row.queued_at,
+        row.due_at,
+        row.octets,
+        row.set_aside
+    )
+}
+
+/// A store that keeps house all the time.
+fn busy(folder: &Path, shards: u8) -> LocalConfig {
+    let upkeep = UpkeepConfig {
+        every: Duration::from_millis(2),
+        grace: Duration::from_millis(3),
+        pack_octets_max: 64 * 1024,
+        inline_octets_kept: 0,
+        free_octets_kept: 16 * 1024,
+        ..UpkeepConfig::default()
+    };
+    LocalConfig { shards, message_octets_max: MESSAGE_OCTETS_MAX, upkeep, ..LocalConfig::new(folder) }
+}
+
+/// With one shard all callers share commits; with two, each shard has to be durable for itself.
+fn shards(seed: u64) -> u8 {
+    1 + (seed % 2) as u8
+}
+
+/// Folder of the store in the watched one.
+fn folder(root: &Path) -> std::path::PathBuf {
+    root.join("store")
+}
+
+/// The process under the layer: makes the history of a seed, from the given steps on. Fails when the store cannot be opened.
+pub fn live(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyhow::Result<()> {
+    let marks = Arc::new(Marks::open(root, life)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let store: Arc<dyn Engine> = Arc::new(LocalStore::open(&busy(&folder(root), shards(seed)))?);
+    runtime.block_on(async {
+        let mut callers = tokio::task::JoinSet::new();
+        for (caller, steps) in steps(seed).into_iter().enumerate() {
+            let (marks, store, from) = (Arc::clone(&marks), Arc::clone(&store), from.get(caller).copied().unwrap_or(0));
+            callers.spawn(async move { call(&*store, &marks, (caller, life), &steps, from).await });
+        }
+        callers.join_all().await;
+    });
+    Ok(())
+}
+
+async fn call(store: &dyn Engine, marks: &Marks, (caller, life): (usize, usize), steps: &[Step], from: usize) {
+    let mut state = Caller::default();
+    for (number, step) in steps.iter().enumerate().skip(from) {
+        let is_last = number + 1 == steps.len();
+        let is_under_way = life > 0 && number == from;
+        let may_repeat = matches!(step, Step::Batch(batch) if batch.id.is_some() || batch.ops.is_empty());
+        if is_under_way && !may_repeat {
+            continue;
+        }
+        for _ in 0..if is_last { LAST_TRIES } else { TRIES } {
+            marks.say(caller, number, &Said::Begun);
+            let said = match state.perform(store, step, life, number).await {
+                Outcome::Answered(digest) => Said::Answered(digest),
+                Outcome::NotDone(why) => {
+                    eprintln!("caller {caller} step {number}: not done: {why}");
+                    Said::NotDone
+                }
+                Outcome::Unknown(why) => {
+                    eprintln!("caller {caller} step {number}: unknown: {why}");
+                    Said::Unknown
+                }
+            };
+            let is_done = matches!(said, Said::Answered(_));
+            marks.say(caller, number, &said);
+            if is_done || !may_repeat {
+                break;
+            }
+        }
+    }
+}
+
+/// One thing that may have happened to a caller's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Event {
+    /// A step with its answer.
+    Done(usize, usize),
+    /// A step whose answer never came.
+    Unanswered(usize, usize),
+    /// The process was started again.
+    Restart,
+}
+
+/// What may have happened: one list of events for each way in which the steps of unknown outcome may have gone.
+type Possible = Vec<Vec<Event>>;
+
+/// The most of them. A history with more steps in doubt is not judged any further.
+const POSSIBLE_MAX: usize = 64;
+
+/// The models of one run.
+pub struct Judge {
+    steps: Vec<Vec<Step>>,
+    /// What a caller's state is after a list of events, and the digests of its answers.
+    known: HashMap<(usize, Vec<Event>), (String, Vec<String>)>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Judge {
+    /// Of the history of a seed.
+    pub fn new(seed: u64) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { steps: steps(seed), known: HashMap::new(), runtime }
+    }
+
+    /// Opens what a crash left and compares it with what was said until then.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn judge(&mut self, root: &Path, marks: &[Mark]) -> Result<(), String> {
+        let store: Arc<dyn Engine> = match LocalStore::open(&quiet(&folder(root))) {
+            Ok(store) => Arc::new(store),
+            Err(error) => return Err(format!("does not open: {error}")),
+        };
+        for caller in 0..CALLERS {
+            let possible = self.possible(caller, marks);
+            if possible.is_empty() {
+                return Err(format!("caller {caller}: the answers are not those of any state that it may have had"));
+            }
+            let found = self.runtime.block_on(seen(&*store, caller));
+            let expected: HashSet<String> = possible.iter().map(|events| self.state(caller, events).0).collect();
+            if !expected.contains(&found) {
+                let shown: Vec<_> = expected.iter().map(String::as_str).collect();
+                return Err(format!("caller {caller}:\n found {found}\n expected one of\n {}", shown.join("\n ")));
+            }
+        }
+        self.goes_on(&*store)?;
+        drop(store);
+        sound(&folder(root))
+    }
+
+    /// The store takes changes after the crash.
+    fn goes_on(&self, store: &dyn Engine) -> Result<(), String> {
+        for caller in 0..ACCOUNTS {
+            let ops = vec![append("INBOX", Bytes::from_static(b"after the crash"))];
+            let batch = Batch { id: None, account: account(caller), now: 2_000_000, require: vec![], ops };
+            self.runtime.block_on(store.apply(batch)).map_err(|error| format!("does not go on: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Every list of events that agrees with the marks.
+    ///
+    /// A step of unknown outcome may be in the log although the running process answers as if it were not, and a crash brings it
+    /// back: until the caller's next change, which is written over it.
+    fn possible(&mut self, caller: usize, marks: &[Mark]) -> Possible {
+        let mut possible: Possible = vec![Vec::new()];
+        let mut under_way: Option<(usize, usize)> = None;
+        let (mut life, mut late) = (0, Vec::new());
+        for mark in marks.iter().filter(|mark| mark.caller == caller) {
+            if mark.life != life {
+                late.drain(..).for_each(|step| doubt(&mut possible, Some(step)));
+                doubt(&mut possible, under_way.take());
+                possible.iter_mut().for_each(|events| events.push(Event::Restart));
+                life = mark.life;
+            }
+            match &mark.said {
+                Said::Begun => under_way = Some((mark.life, mark.step)),
+                Said::NotDone => under_way = None,
+                Said::Unknown => {
+                    late.extend(under_way);
+                    doubt(&mut possible, under_way.take());
+                }
+                Said::Answered(digest) => {
+                    under_way = None;
+                    possible.iter_mut().for_each(|events| events.push(Event::Done(mark.life, mark.step)));
+                    possible.retain(|events| self.state(caller, events).1.last() == Some(digest));
+                    if possible.iter().all(|events| self.changed(caller, events)) {
+                        late.clear();
+                    }
+                }
+            }
+        }
+        late.into_iter().for_each(|step| doubt(&mut possible, Some(step)));
+        doubt(&mut possible, under_way);
+        possible
+    }
+
+    /// Whether the last event changed anything.
+    fn changed(&mut self, caller: usize, events: &[Event]) -> bool {
+        let before = events.get(..events.len().saturating_sub(1)).unwrap_or_default();
+        self.state(caller, before).0 != self.state(caller, events).0
+    }
+
+    fn state(&mut self, caller: usize, events: &[Event]) -> (String, Vec<String>) {
+        let key = (caller, events.to_vec());
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let state = self.runtime.block_on(model(&self.steps[caller], caller, events));
+        self.known.insert(key, state.clone());
+        state
+    }
+}
+
+/// A step may have happened, or not.
+fn doubt(possible: &mut Possible, step: Option<(usize, usize)>) {
+    let Some((life, step)) = step else { return };
+    let with: Vec<_> = possible
+        .iter()
+        .map(|events| events.iter().copied().chain([Event::Unanswered(life, step)]).collect::<Vec<_>>())
+        .collect();
+    possible.extend(with);
+    assert!(possible.len() <= POSSIBLE_MAX, "too many steps in doubt");
+}
+
+async fn model(steps: &[Step], caller: usize, events: &[Event]) -> (String, Vec<String>) {
+    let store = MemoryStore::new(MESSAGE_OCTETS_MAX);
+    let (mut state, mut digests) = (Caller::default(), Vec::new());
+    for event in events {
+        match *event {
+            Event::Restart => state.claims.clear(),
+            Event::Done(life, number) => match state.perform(&store, &steps[number], life, number).await {
+                Outcome::Answered(digest) => digests.push(digest),
+                Outcome::NotDone(why) | Outcome::Unknown(why) => panic!("the memory engine: {why}"),
+            },
+            Event::Unanswered(life, number) => {
+                // The caller knows nothing of what it took, and still holds what it was about to settle.
+                let held = state.claims.clone();
+                state.perform(&store, &steps[number], life, number).await;
+                state.claims = held;
+            }
+        }
+    }
+    (seen(&store, caller).await, digests)
+}
+
+/// All that can be read of what a caller did.
+async fn seen(store: &dyn Engine, caller: usize) -> String {
+    let mut lines = Vec::new();
+    if caller < ACCOUNTS && store.accounts(None, 1_000).await.unwrap().contains(&account(caller)) {
+        let snapshot = store.snapshot(account(caller), None).await.unwrap();
+        lines.push(format!("{:?} {} {:?}", snapshot.subscribed_only, snapshot.octets, snapshot.token));
+        for mailbox in &snapshot.mailboxes {
+            let which = Which::ChangedSince(Modseq(0));
+            let rows = store.read(account(caller), mailbox.id, which, Columns::ENVELOPE, None).await;
+            let mut rows = rows.unwrap();
+            lines.push(format!("{:?} gone {:?}", rows.info, rows.expunged));
+            for row in &mut rows.rows {
+                let body = match store.body(account(caller), row.meta.body, None).await {
+                    Ok(body) => blake3::hash(&body).to_hex()[..16].to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                row.meta.body = BodyId::NONE;
+                lines.push(format!("{row:?} {body}"));
+            }
+        }
+    }
+    let mut rows: BTreeMap<(QueueId, String), String> = BTreeMap::new();
+    for row in store.list(1_000).await.unwrap() {
+        if row.id.0.as_u64_pair().0 == caller as u64 + 1 {
+            let body = match store.queued_body(&row).await {
+                Ok(body) => blake3::hash(&body).to_hex()[..16].to_owned(),
+                Err(error) => error.to_string(),
+            };
+            rows.insert(order(&row), format!("{} {body}", told(&row)));
+        }
+    }
+    lines.extend(rows.into_values());
+    lines.join("\n ")
+}
+
+/// A store that leaves what it found as it is.
+fn quiet(folder: &Path) -> LocalConfig {
+    let upkeep = UpkeepConfig { every: Duration::from_secs(60), ..UpkeepConfig::default() };
+    LocalConfig { upkeep, ..busy(folder, 1) }
+}
+
+/// The databases are whole, and every row has what it names.
+fn sound(folder: &Path) -> Result<(), String> {
+    let shards = ["shard-00", "shard-01"].map(|shard| folder.join(shard).join("meta.sqlite"));
+    shards.iter().filter(|database| database.exists()).try_for_each(|database| is_sound(database))
+}
+
+fn is_sound(database: &Path) -> Result<(), String> {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    if verdict != "ok" {
+        return Err(format!("integrity_check: {verdict}"));
+    }
+    for sql in [
+        "SELECT count(*) FROM body WHERE refs <> (SELECT count(*) FROM message WHERE message.body = body.id)
+            + (SELECT count(*) FROM outgoing WHERE outgoing.body = body.id)",
+        "SELECT count(*) FROM message WHERE body NOT IN (SELECT id FROM body)",
+        "SELECT count(*) FROM outgoing WHERE body NOT IN (SELECT id FROM body)",
+        "SELECT count(*) FROM body WHERE (pack IS NULL) <> (id IN (SELECT body FROM inline))",
+        "SELECT count(*) FROM body WHERE pack IS NOT NULL AND pack NOT IN (SELECT number FROM pack)",
+        "SELECT count(*) FROM mailbox WHERE account NOT IN (SELECT no FROM account)",
+    ] {
+        let wrong: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        if wrong != 0 {
+            return Err(format!("{wrong}: {sql}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! The store and its queue after power cuts and on failing disks.
+//!
+//! `PROVOST_FAULT_HISTORIES` says how many crash states are looked at in each test, `PROVOST_FAULT_SEED` where the seeds begin: see `scripts/faults`.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+
+use provost_faults::run::{Run, Subject};
+use provost_faults::store::Judge;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// Crash states of one run that are looked at.
+const STATES_OF_A_RUN: usize = 40;
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Runs until so many crash states have been looked at.
+fn look(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
+    let (histories, first) = (number("PROVOST_FAULT_HISTORIES", histories) as usize, number("PROVOST_FAULT_SEED", 1));
+    let (mut looked, mut seed) = (0, first);
+    while looked < histories {
+        let plans = plans(&mut StdRng::seed_from_u64(seed));
+        let history = Path::new(env!("CARGO_BIN_EXE_history"));
+        let run = Run::record(history, Subject::Store, seed, &plans)
+            .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));
+        let mut judge = Judge::new(seed);
+        looked += run
+            .crash_states(STATES_OF_A_RUN, seed, |root, marks| judge.judge(root, marks))
+            .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));
+        seed += 1;
+    }
+    println!("{looked} crash states of {} runs", seed - first);
+}
+
+#[test]
+fn a_power_cut_at_any_call() {
+    look(120, |_| vec![String::new()]);
+}
+
+/// The first process dies between two calls and the second one finds what the system kept: not all of that is on disk.
+#[test]
+fn a_power_cut_after_a_kill() {
+    look(120, |rng| {
+        // Right before a sync, where the system has the commit and the disk has not; or anywhere.
+        let (kind, at) =
+            if rng.random_bool(0.7) { ("s", rng.random_range(15..90)) } else { ("a", rng.random_range(20..300)) };
+        vec![format!("{kind}:{at}:1:die"), String::new()]
+    });
+}
+
+#[test]
+fn a_sync_that_fails() {
+    look(120, |rng| vec![format!("s:{}:{}:eio", rng.random_range(5..60), rng.random_range(1..4)), String::new()]);
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_while() {
+    look(80, |rng| vec![format!("w:{}:{}:enospc", rng.random_range(20..200), rng.random_range(1..20)), String::new()]);
+}
+
+#[test]
+fn writes_that_fail_and_writes_that_are_short() {
+    look(80, |rng| {
+        let (short, failed) = (rng.random_range(20..200), rng.random_range(20..200));
+        vec![format!("w:{short}:3:short;w:{failed}:2:eio"), String::new()]
+    });
+}
+
+#[test]
+fn names_that_cannot_be_made() {
+    look(60, |rng| vec![format!("m:{}:2:enospc", rng.random_range(8..40)), String::new()]);
+}

@@ -1,0 +1,202 @@
+//! A disk that fills, and one whose syncs fail, under load: every protocol answers that it cannot be done now, nothing acknowledged is
+//! lost, and the service goes on when the disk does, without a restart.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use provost_tests::http::{self, Request};
+use provost_tests::{Line, Node, Options, Person, Port, deadline, mail};
+
+const PEOPLE: u32 = 6;
+const CONNECTIONS: u32 = 4;
+/// Messages that are taken before the fault, and after it.
+const TAKEN: usize = 60;
+/// Messages that are put off during it.
+const PUT_OFF: usize = 20;
+const LIMIT: Duration = Duration::from_secs(60);
+/// Reads and writes its mail while the load goes to the others.
+const READER: u32 = PEOPLE;
+
+/// What the load has seen.
+#[derive(Default)]
+struct Load {
+    taken: Mutex<Vec<String>>,
+    put_off: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Load {
+    fn taken(&self) -> usize {
+        self.taken.lock().unwrap().len()
+    }
+
+    /// Delivers by LMTP until the load is over. A reply that is neither 2xx nor 4xx ends the test.
+    fn run(&self, node: &Node, connection: u32) {
+        let mut line = Line::open(node.address(Port::Lmtp)).unwrap();
+        line.until(&["220"]).unwrap();
+        line.ask("LHLO load.invalid", &["250 "]).unwrap();
+        for number in 0.. {
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            let (token, to) = (format!("{connection}-{number}"), Person::of((connection + number) % (PEOPLE - 1) + 1));
+            let reply = transact(&mut line, &to, &token);
+            match reply.split_at(1).0 {
+                "2" => self.taken.lock().unwrap().push(token),
+                "4" => drop(self.put_off.fetch_add(1, Ordering::Relaxed)),
+                _ => panic!("{reply}"),
+            }
+        }
+    }
+}
+
+/// The reply to one message.
+fn transact(line: &mut Line, to: &Person, token: &str) -> String {
+    let heard = mail::reply(line, "MAIL FROM:<load@example.net>").unwrap();
+    assert!(heard.starts_with("250"), "{heard}");
+    let heard = mail::reply(line, &format!("RCPT TO:<{}>", to.mail())).unwrap();
+    assert!(heard.starts_with("250"), "{heard}");
+    let heard = mail::reply(line, "DATA").unwrap();
+    assert!(heard.starts_with("354"), "{heard}");
+    let body = "0123456789abcdefghijklmnopqrstuvwxyz\r\n".repeat(100);
+    mail::reply(line, &format!("Subject: load\r\nX-Token: {token}\r\n\r\n{body}.")).unwrap()
+}
+
+fn until(what: &str, node: &Node, is_so: impl Fn() -> bool) {
+    let waited = deadline::until(LIMIT, || Ok(is_so().then_some(())));
+    waited.unwrap_or_else(|error| panic!("{what}: {error}\n{}", node.log()));
+}
+
+/// An IMAP connection of the reader.
+fn imap(node: &Node) -> Line {
+    let reader = Person::of(READER);
+    let mut line = Line::open(node.address(Port::Imap)).unwrap();
+    line.until(&["* OK"]).unwrap();
+    line.ask(&format!("a LOGIN {} \"{}\"", reader.mail(), reader.password()), &["a OK"]).unwrap();
+    line.ask("b SELECT INBOX", &["b OK"]).unwrap();
+    line
+}
+
+/// A POP3 connection of the reader that has marked the first message.
+fn pop3(node: &Node) -> Line {
+    let reader = Person::of(READER);
+    let mut line = Line::open(node.address(Port::Pop3)).unwrap();
+    line.until(&["+OK"]).unwrap();
+    line.ask(&format!("USER {}", reader.mail()), &["+OK"]).unwrap();
+    line.ask(&format!("PASS {}", reader.password()), &["+OK"]).unwrap();
+    line.ask("DELE 1", &["+OK"]).unwrap();
+    line
+}
+
+fn append(line: &mut Line) -> String {
+    line.ask("c APPEND INBOX {5}", &["+ "]).unwrap();
+    line.ask("hello", &["c "]).unwrap().pop().unwrap()
+}
+
+/// The status of a change of a vacation rule by REST.
+fn put_vacation(node: &Node) -> u16 {
+    let path = format!("/api/v1/people/{}/vacation", Person::of(1).uid());
+    let token = format!("Authorization: Bearer {}", node.secret("api-token"));
+    let headers = [token.as_str(), "Content-Type: application/json"];
+    let request = Request { method: "PUT", path: &path, headers: &headers, body: r#"{"text_fr":"Absente."}"# };
+    http::send(node.address(Port::Http), request).unwrap().status
+}
+
+/// What each face answers while nothing can be written; what needs no write goes on.
+fn check_refusals(node: &Node, mut pop3: Line) {
+    let mut line = imap(node);
+    let heard = append(&mut line);
+    assert!(heard.starts_with("c NO [UNAVAILABLE]"), "{heard}");
+    let heard = line.ask("d STORE 1 +FLAGS (\\Flagged)", &["d "]).unwrap().pop().unwrap();
+    assert!(heard.starts_with("d NO [UNAVAILABLE]"), "{heard}");
+    line.ask("e FETCH 1 BODY.PEEK[]", &["e OK"]).unwrap();
+    let heard = pop3.ask("QUIT", &["+", "-"]).unwrap().pop().unwrap();
+    assert!(heard.starts_with("-ERR [SYS/TEMP]"), "{heard}");
+    for port in [Port::Mx, Port::Lmtp] {
+        let mut line = Line::open(node.address(port)).unwrap();
+        line.until(&["220"]).unwrap();
+        let verb = if port == Port::Lmtp { "LHLO" } else { "EHLO" };
+        line.ask(&format!("{verb} client.example.net"), &["250 "]).unwrap();
+        let heard = transact(&mut line, &Person::of(READER), "refused");
+        assert!(heard.starts_with("4"), "{port:?}: {heard}");
+    }
+    let status = put_vacation(node);
+    assert!([503, 507].contains(&status), "{status}");
+}
+
+/// How often each token is there.
+fn tokens_found(node: &Node) -> HashMap<String, u32> {
+    let mut found = HashMap::new();
+    for number in 1..PEOPLE {
+        let person = Person::of(number);
+        for text in mail::inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
+            let tokens = text.lines().filter_map(|line| line.strip_prefix("X-Token: "));
+            tokens.for_each(|token| *found.entry(token.trim_end().to_owned()).or_default() += 1);
+        }
+    }
+    found
+}
+
+fn go_through(disk: &str) {
+    let mut node = Node::start_with(Options { people: Some(PEOPLE), ..Options::default() }).unwrap();
+    node.stop().unwrap();
+    let control = node.put_on_faulty_disk().unwrap();
+    let ports = [Port::Lmtp, Port::Imap, Port::Pop3, Port::Mx, Port::Http];
+    node.serve_again(&ports).unwrap();
+    mail::send(
+        node.address(Port::Lmtp),
+        None,
+        "a@example.net",
+        &[&Person::of(READER).mail()],
+        "Subject: kept\r\n\r\nkept",
+    )
+    .unwrap();
+    let load = Load::default();
+    std::thread::scope(|scope| {
+        for connection in 0..CONNECTIONS {
+            let (load, node) = (&load, &node);
+            scope.spawn(move || load.run(node, connection));
+        }
+        // However the checks end, the load must.
+        let checked =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with_load(&node, &load, &control, disk)));
+        load.is_over.store(true, Ordering::Relaxed);
+        checked.unwrap_or_else(|why| std::panic::resume_unwind(why));
+    });
+    node.kill().unwrap();
+    node.put_on_sound_disk();
+    node.serve_again(&ports).unwrap();
+    let (found, taken) = (tokens_found(&node), load.taken.into_inner().unwrap());
+    let wrong: Vec<_> = taken.iter().filter(|token| found.get(*token) != Some(&1)).collect();
+    assert!(wrong.is_empty(), "{} of {} not there exactly once: {wrong:?}", wrong.len(), taken.len());
+    println!("{} taken and found, {} put off", taken.len(), load.put_off.into_inner());
+}
+
+fn with_load(node: &Node, load: &Load, control: &Path, disk: &str) {
+    until("load", node, || load.taken() >= TAKEN);
+    let pop3 = pop3(node);
+    fs::write(control, disk).unwrap();
+    until("put off", node, || load.put_off.load(Ordering::Relaxed) >= PUT_OFF);
+    check_refusals(node, pop3);
+    fs::write(control, "").unwrap();
+    let before = load.taken();
+    until("taken again", node, || load.taken() >= before + TAKEN);
+    let heard = append(&mut imap(node));
+    assert!(heard.starts_with("c OK"), "{heard}");
+    assert_eq!(put_vacation(node), 200);
+}
+
+#[test]
+fn a_full_disk_under_load() {
+    go_through("full");
+}
+
+#[test]
+fn failing_syncs_under_load() {
+    go_through("eio");
+}
