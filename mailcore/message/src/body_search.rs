@@ -335,7 +335,7 @@ mod tests {
         fn pieces_do_not_matter(
             text in "[aΣσς \r\n.'=Éé]{0,40}",
             wanted in "[aσς \r\n.é]{0,4}",
-            label in prop_oneof![Just(""), Just("utf-8"), Just("iso-8859-1"), Just("utf-7"), Just("utf-16le"), Just("nosuch")],
+            label in prop_oneof![Just(""), Just("utf-8"), Just("iso-8859-1"), Just("utf-7"), Just("utf-16le"), Just("utf-32"), Just("utf-32be"), Just("hz-gb-2312"), Just("iso-2022-kr"), Just("nosuch")],
             encoding in prop_oneof![Just("8bit"), Just("base64"), Just("quoted-printable")],
             tail in proptest::collection::vec(any::<u8>(), 0..3),
             octets in 1_usize..8,

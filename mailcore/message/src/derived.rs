@@ -8,7 +8,7 @@ use crate::{ImapEnvelope, Part, SentDate, ThreadKeys};
 
 /// Version of the code that fills [`Derived`]: it grows when a column is filled in another way. Kept with the columns; those
 /// of another version are derived again.
-pub const DERIVED_VERSION: u16 = 2;
+pub const DERIVED_VERSION: u16 = 3;
 
 /// Most messages have fewer header fields.
 const FIELDS: usize = 32;

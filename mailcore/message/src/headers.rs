@@ -40,9 +40,15 @@ impl<'a> Headers<'a> {
     }
 
     /// Whether the first line is a field: what does not begin with one is text without a header section.
+    ///
+    /// Stricter than the reading of fields: a URL (`http://host`) and a time of day (`10:30 meeting`) have the form of a
+    /// field, and no field that is in use is named like that.
     pub fn begins_with_field(&self) -> bool {
         let first = self.section.get(..field_end(self.section)).unwrap_or_default();
-        Field::parse(first).is_some()
+        Field::parse(first).is_some_and(|field| {
+            let is_url = field.raw().starts_with(b"//");
+            !is_url && field.name().starts_with(|c: char| c.is_ascii_alphabetic())
+        })
     }
 
     /// All fields of one name, compared without case (RFC 5322 §1.2.2), in order.
@@ -243,7 +249,20 @@ mod tests {
 
     #[test]
     fn tells_text_from_a_header() {
-        for (message, expect) in [("A: b\r\n", true), ("text\r\nA: b\r\n", false), ("\r\nA: b", false), ("", false)] {
+        for (message, expect) in [
+            ("A: b\r\n", true),
+            ("X-A_b:b\r\n", true),
+            ("A : b\r\n", true),
+            ("A:\r\n", true),
+            ("text\r\nA: b\r\n", false),
+            ("\r\nA: b", false),
+            ("", false),
+            ("http://host/x\r\nA: b\r\n", false),
+            ("10:30 meeting\r\n", false),
+            (">From: x\r\n", false),
+            (":-) x\r\n", false),
+            ("=?utf-8?q?x?=: y\r\n", false),
+        ] {
             assert_eq!(Headers::of(message.as_bytes()).begins_with_field(), expect, "{message}");
         }
     }

@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::ImapEnvelope;
 use crate::headers::{Field, fields};
 use crate::parameters::{Parameterised, parameter};
-use crate::tokens::without_comments;
+use crate::tokens::{ids_without_comments, without_comments};
 
 pub use seven_bit::{Unconvertible, seven_bit};
 pub use split::PART_DEPTH_MAX;
@@ -206,10 +206,16 @@ impl ContentFields {
 
 impl About {
     fn take(&mut self, field: &Field<'_>) {
+        if field.is("Content-ID") && self.id.is_none() {
+            self.id = Some(ids_without_comments(&field.unfolded()).into_owned());
+            return;
+        }
+        if field.is("Content-MD5") && self.md5.is_none() {
+            self.md5 = Some(token(field));
+            return;
+        }
         let texts = [
-            ("Content-ID", &mut self.id),
             ("Content-Description", &mut self.description),
-            ("Content-MD5", &mut self.md5),
             ("Content-Location", &mut self.location),
         ];
         for (name, text) in texts {

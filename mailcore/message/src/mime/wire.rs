@@ -119,7 +119,7 @@ mod tests {
     const MESSAGE: &str = "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
         --b\r\nContent-Type: text/plain (c); charset=utf-8\r\nContent-Transfer-Encoding: Quoted-Printable (c)\r\n\
         Content-Disposition: attachment; filename*0=a; filename*1=b\r\nContent-Language: fr, en (x)\r\n\r\none\r\n\
-        --b\r\nContent-ID: <i>\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ntext\r\n--b--\r\n";
+        --b\r\nContent-ID: (a) <i> (b)\r\nContent-MD5: q (c)\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ntext\r\n--b--\r\n";
 
     fn encoded(part: &Part) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -135,6 +135,8 @@ mod tests {
         assert_eq!(parts[0].about.languages, [b"fr".to_vec(), b"en".to_vec()]);
         let disposition = parts[0].about.disposition.as_ref().unwrap();
         assert_eq!(disposition.parameter("filename").as_deref(), Some(&b"ab"[..]));
+        assert_eq!(parts[1].about.id.as_deref(), Some(&b"<i>"[..]));
+        assert_eq!(parts[1].about.md5.as_deref(), Some(&b"q"[..]));
         let Content::Message(_, envelope) = &parts[1].content else { panic!("{part:?}") };
         assert_eq!(envelope.subject.as_deref(), Some(&b"in"[..]));
     }
