@@ -31,7 +31,8 @@ pub(crate) fn is_invisible(c: char) -> bool {
 ///
 /// One between letters that would not join anyway, as in محمد‌علی, is honest as well: see [`without_needless_joiners`].
 pub(crate) fn has_invisible(text: &str) -> bool {
-    text.char_indices().any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))
+    text.char_indices()
+        .any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))
 }
 
 /// Without the joiners that keep apart letters of a cursive script which would not join: people type them between the parts of

@@ -214,10 +214,7 @@ impl About {
             self.md5 = Some(token(field));
             return;
         }
-        let texts = [
-            ("Content-Description", &mut self.description),
-            ("Content-Location", &mut self.location),
-        ];
+        let texts = [("Content-Description", &mut self.description), ("Content-Location", &mut self.location)];
         for (name, text) in texts {
             if text.is_none() && field.is(name) {
                 *text = Some(field.unfolded().into_owned());
@@ -235,9 +232,14 @@ impl About {
     }
 }
 
-/// The first word of a structured field: comments are dropped.
+/// The first word of a structured field: comments are dropped, and the quotation marks that some programs put around it.
 fn token(field: &Field<'_>) -> Vec<u8> {
     let unfolded = field.unfolded();
     let value = without_comments(&unfolded);
-    value.trim_ascii().split(|octet| octet.is_ascii_whitespace() || *octet == b';').next().unwrap_or_default().to_vec()
+    let is_end = |octet: &u8| octet.is_ascii_whitespace() || b";,".contains(octet);
+    let word = value.trim_ascii().split(is_end).next().unwrap_or_default();
+    match word {
+        [open @ (b'"' | b'\''), inner @ .., close] if open == close => inner.to_vec(),
+        word => word.to_vec(),
+    }
 }

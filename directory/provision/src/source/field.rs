@@ -30,7 +30,10 @@ pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Ve
     }
     let mut cells = Cells { header, record, problems: Vec::new() };
     if record.is_misquoted {
-        cells.refuse(Column::PersonId, "text behind the closing quotation mark of a field (within quotes, \" is written \"\")");
+        cells.refuse(
+            Column::PersonId,
+            "text behind the closing quotation mark of a field (within quotes, \" is written \"\")",
+        );
     }
     let person_id = cells.required(Column::PersonId, person_id);
     let given_name = cells.required(Column::GivenName, name);
@@ -183,8 +186,7 @@ fn sound(field: &str) -> Result<&str, &'static str> {
 /// A name of a person: as any text, without what an export has put into it. A mark alone (`-`) is a name: it stands for the
 /// one that a person does not have.
 fn name(field: &str) -> Result<String, &'static str> {
-    const MARKS: [(char, char); 6] =
-        [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('„', '“')];
+    const MARKS: [(char, char); 6] = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('„', '“')];
     let is_quoted = |(open, close)| field.len() > 1 && field.starts_with(open) && field.ends_with(close);
     if MARKS.into_iter().any(is_quoted) {
         Err("quotation marks around the name")

@@ -16,7 +16,20 @@ const MONTHS: [&str; 21] = [
 
 /// Words that an export writes where it has no number, lower case.
 const PLACEHOLDERS: [&str; 14] = [
-    "n/a", "na", "n.a.", "n/d", "nd", "null", "(null)", "\\n", "nil", "none", "nan", "undefined", "infinity", "(blank)",
+    "n/a",
+    "na",
+    "n.a.",
+    "n/d",
+    "nd",
+    "null",
+    "(null)",
+    "\\n",
+    "nil",
+    "none",
+    "nan",
+    "undefined",
+    "infinity",
+    "(blank)",
 ];
 /// Truth values as spreadsheets show them, lower case.
 const TRUTHS: [&str; 6] = ["true", "false", "vrai", "faux", "wahr", "falsch"];

@@ -142,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn reads_an_encoding_in_whatever_dress() {
+        for value in
+            ["base64", "base64 (c)", "(c) base64", "\"base64\"", "'base64'", "base64;", "base64, x", "\r\n base64"]
+        {
+            let part = Part::of(format!("Content-Transfer-Encoding: {value}\r\n\r\n").as_bytes());
+            assert_eq!(part.encoding, b"base64", "{value}");
+        }
+    }
+
+    #[test]
     fn survives_its_column() {
         let part = Part::of(MESSAGE.as_bytes());
         let column = encoded(&part);
