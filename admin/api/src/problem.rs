@@ -287,7 +287,7 @@ impl From<DeskError> for Problem {
             DeskError::NotFound(_) | DeskError::UnknownSetting(_) | DeskError::NotStated(_) => {
                 Self::new(Kind::NotFound, detail)
             }
-            DeskError::Ambiguous(_) => Self::new(Kind::Ambiguous, detail),
+            DeskError::Ambiguous { .. } => Self::new(Kind::Ambiguous, detail),
             DeskError::Invalid { field, rule } => Self::invalid(format!("/{field}"), rule),
             DeskError::InUse(_) => Self::new(Kind::InUse, detail),
             DeskError::Quarantined { .. } => Self::new(Kind::Quarantined, detail),
@@ -355,7 +355,7 @@ mod tests {
             (DeskError::NotFound("x".into()), 404),
             (DeskError::UnknownSetting("x".into()), 404),
             (DeskError::NotStated("time-zone"), 404),
-            (DeskError::Ambiguous("x".into()), 409),
+            (DeskError::Ambiguous { key: "x".into(), keys: Vec::new() }, 409),
             (DeskError::Invalid { field: "start", rule: "after the end".into() }, 422),
             (DeskError::InUse("a@b".into()), 409),
             (DeskError::Quarantined { address: "a@b".into(), until: None }, 409),

@@ -94,7 +94,9 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
             Some("a person is named by login, address or number; see 'provost person search WORD'")
         }
         DeskError::UnknownSetting(_) | DeskError::NotStated(_) => Some("see 'provost settings show'"),
-        DeskError::Ambiguous(_) => Some("name the person by address; see 'provost person search WORD'"),
+        DeskError::Ambiguous { .. } => Some(
+            "name the person by one of these keys, by address or as registrar:NUMBER; see 'provost person search WORD'",
+        ),
         DeskError::InUse(_) => Some("see whose it is with 'provost person show ADDRESS'"),
         DeskError::Quarantined { .. } => Some(
             "only its former owner can have it before; the days are a setting: provost settings show address-quarantine",
@@ -139,7 +141,7 @@ mod tests {
             (DirectoryError::NoSuchObject(String::new()).into(), false, Some("init")),
             (DeskError::NotFound(String::new()).into(), false, Some("init")),
             (DeskError::NotFound("zoe".into()).into(), false, Some("search")),
-            (DeskError::Ambiguous("Bo Li".into()).into(), false, Some("address")),
+            (DeskError::Ambiguous { key: "Bo Li".into(), keys: Vec::new() }.into(), false, Some("address")),
             (DeskError::Stale.into(), false, Some("again")),
             (anyhow::anyhow!("else"), false, None),
         ] {

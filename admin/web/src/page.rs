@@ -160,7 +160,7 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
         DeskError::NotFound(_) | DeskError::UnknownSetting(_) | DeskError::NotStated(_) => {
             (StatusCode::NOT_FOUND, "title.not_found", "error.not_found", "")
         }
-        DeskError::Ambiguous(_) => (StatusCode::CONFLICT, "title.refused", "error.ambiguous", ""),
+        DeskError::Ambiguous { .. } => (StatusCode::CONFLICT, "title.refused", "error.ambiguous", ""),
         DeskError::Invalid { rule, .. } => {
             let text = rule::in_words(rule, visitor.language);
             return told(visitor, StatusCode::UNPROCESSABLE_ENTITY, "title.refused", text);

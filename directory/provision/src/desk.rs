@@ -135,9 +135,14 @@ pub enum DeskError {
     /// No such person or address.
     #[error("not found: {0}")]
     NotFound(String),
-    /// More than one person fits a name given as key.
-    #[error("'{0}' fits more than one person")]
-    Ambiguous(String),
+    /// More than one person fits what was given as key: a name that two have, a number that is another person's login.
+    #[error("'{key}' fits more than one person; each has a key of their own: {}", keys.join(", "))]
+    Ambiguous {
+        /// What was given.
+        key: String,
+        /// For some of them, a key that names them alone: source id or address.
+        keys: Vec<String>,
+    },
     /// A field is wrong: field name and rule.
     #[error("{field}: {rule}")]
     Invalid {
@@ -305,7 +310,11 @@ impl Desk {
             let mut people = self.people(filter, &["*", "+"], Some(2)).await?;
             match (people.pop(), people.is_empty()) {
                 (Some(entry), true) => return Ok(Found { entry, is_expected: false }),
-                (Some(_), false) => return Err(DeskError::Ambiguous(key.to_owned())),
+                (Some(last), false) => {
+                    people.push(last);
+                    let keys = people.iter().filter_map(|person| exact_key(person, key)).collect();
+                    return Err(DeskError::Ambiguous { key: key.to_owned(), keys });
+                }
                 (None, _) => {}
             }
         }
@@ -364,11 +373,20 @@ impl Desk {
     }
 }
 
-/// What a key may name, in the order in which it is tried.
+/// A key that names this person alone where `key` names another one as well: the source id for whom `key` is the number
+/// of, the address for all others.
+fn exact_key(person: &Entry, key: &str) -> Option<String> {
+    let is_number = person.texts(attr::EMPLOYEE_NUMBER).any(|number| number.eq_ignore_ascii_case(key));
+    let source = person.first(attr::PROVOST_SOURCE_ID).filter(|_| is_number);
+    source.or_else(|| person.first(attr::MAIL)).or_else(|| person.first(attr::PROVOST_PERSON_ID)).map(str::to_owned)
+}
+
+/// What a key may name, in the order in which it is tried. A login and a number are looked at together: which of two people
+/// is meant, where one has as login what is the other's number, only the caller can say.
 fn key_filters(key: &str) -> Vec<Filter> {
     let equal = |name| Filter::equal(name, key);
-    // A registrar's number may have any shape: it is looked at after what the shape says.
-    let number = equal(attr::EMPLOYEE_NUMBER);
+    // A registrar's number may have any shape: it is looked at after what the shape says, and so is a source id of one.
+    let number = Filter::Or(vec![equal(attr::EMPLOYEE_NUMBER), equal(attr::PROVOST_SOURCE_ID)]);
     if let Ok(id) = Uuid::parse_str(key) {
         return vec![Filter::equal(attr::PROVOST_PERSON_ID, id.to_string()), number];
     }

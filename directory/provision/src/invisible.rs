@@ -21,36 +21,65 @@ pub(crate) fn is_invisible(c: char) -> bool {
                 | '\u{061C}' | '\u{180E}' | '\u{FEFF}'
                 | '\u{FFF9}'..='\u{FFFB}'
                 | '\u{E0000}'..='\u{E007F}'
+                // Hangul letters that show nothing.
+                | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}'
         )
 }
 
 /// Whether a text has a character that nobody sees and that changes nothing of what is seen. Joiners in a name that is written
 /// with them do: without its U+200C a Persian name is another word.
+///
+/// One between letters that would not join anyway, as in محمد‌علی, is honest as well: see [`without_needless_joiners`].
 pub(crate) fn has_invisible(text: &str) -> bool {
-    text.char_indices().any(|(at, c)| is_invisible(c) && !(is_joiner(c) && joins(text, at, c)))
+    text.char_indices()
+        .any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))
+}
+
+/// Without the joiners that keep apart letters of a cursive script which would not join: people type them between the parts of
+/// a name, they show nothing, and names that look the same must be the same.
+pub(crate) fn without_needless_joiners(text: &str) -> String {
+    let is_kept = |(at, c): &(usize, char)| !(is_joiner(*c) && !joins(text, *at, *c) && is_needless(text, *at, *c));
+    text.char_indices().filter(is_kept).map(|(_, c)| c).collect()
 }
 
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200C}' | '\u{200D}')
 }
 
-/// Whether the joiner at an octet of the text stands where it may: RFC 5892 appendix A.1 and A.2.
+/// Whether the joiner at an octet of the text stands where it may: RFC 5892 appendix A.1 and A.2, and U+200D before a virama,
+/// as Bengali and Kannada write some clusters (Unicode §12.2, §12.8).
 fn joins(text: &str, at: usize, joiner: char) -> bool {
     let (before, after) = text.split_at(at);
     let class = CodePointMapData::<CanonicalCombiningClass>::new();
-    if before.chars().next_back().is_some_and(|c| class.get(c) == CanonicalCombiningClass::Virama) {
+    let is_virama = |c: Option<char>| c.is_some_and(|c| class.get(c) == CanonicalCombiningClass::Virama);
+    let is_letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
+    let (left, right) = (before.chars().next_back(), after.chars().nth(1));
+    if is_virama(left) || joiner == '\u{200D}' && is_letter(left) && is_virama(right) {
         return true;
     }
-    let joining = CodePointMapData::<JoiningType>::new();
-    // Marks between the letters are looked through.
-    let letter = |mut side: Box<dyn Iterator<Item = char> + '_>| {
-        side.find_map(|c| Some(joining.get(c)).filter(|found| *found != JoiningType::Transparent))
-    };
-    let left = letter(Box::new(before.chars().rev()));
-    let right = letter(Box::new(after.chars().skip(1)));
+    let (left, right) = neighbours(text, at);
     joiner == '\u{200C}'
         && matches!(left, Some(JoiningType::LeftJoining | JoiningType::DualJoining))
         && matches!(right, Some(JoiningType::RightJoining | JoiningType::DualJoining))
+}
+
+/// Whether a joiner that does not join keeps apart two letters of a cursive script.
+fn is_needless(text: &str, at: usize, joiner: char) -> bool {
+    let is_cursive = |side: Option<JoiningType>| {
+        matches!(side, Some(JoiningType::LeftJoining | JoiningType::RightJoining | JoiningType::DualJoining))
+    };
+    let (left, right) = neighbours(text, at);
+    joiner == '\u{200C}' && is_cursive(left) && is_cursive(right)
+}
+
+/// How the letters on both sides of an octet join; marks between them are looked through.
+fn neighbours(text: &str, at: usize) -> (Option<JoiningType>, Option<JoiningType>) {
+    let joining = CodePointMapData::<JoiningType>::new();
+    let (before, after) = text.split_at(at);
+    let is_letter = |found: &JoiningType| *found != JoiningType::Transparent;
+    let left = before.chars().rev().map(|c| joining.get(c)).find(is_letter);
+    let right = after.chars().skip(1).map(|c| joining.get(c)).find(is_letter);
+    (left, right)
 }
 
 #[cfg(test)]
@@ -69,12 +98,31 @@ mod tests {
             ("ab\u{200D}", true),
             ("\u{200C}علی", true),
             ("علی\u{200C}", true),
-            ("دا\u{200C}نش", true),
+            ("دا\u{200C}نش", false),
+            ("محمد\u{200C}علی", false),
+            ("র\u{200D}\u{9CD}য", false),
+            ("ರ\u{200D}\u{CCD}ಕ", false),
+            ("क\u{200D}ष", true),
+            ("محمد\u{200C} علی", true),
+            ("محمد\u{200C}\u{200C}علی", true),
             ("ع\u{200D}ل", true),
             ("Zoé", false),
             ("Zo\u{200B}é", true),
         ] {
             assert_eq!(has_invisible(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn joiners_that_show_nothing_go() {
+        for (text, expect) in [
+            ("محمد\u{200C}علی", "محمدعلی"),
+            ("علی\u{200C}رضا", "علی\u{200C}رضا"),
+            ("क्\u{200C}ष", "क्\u{200C}ष"),
+            ("a\u{200C}b", "a\u{200C}b"),
+            ("Zoé", "Zoé"),
+        ] {
+            assert_eq!(without_needless_joiners(text), expect, "{text}");
         }
     }
 
@@ -90,6 +138,8 @@ mod tests {
             ('\u{FEFF}', (false, true)),
             ('\u{2028}', (false, true)),
             ('\u{E0041}', (false, true)),
+            ('\u{3164}', (false, true)),
+            ('\u{1161}', (false, false)),
             ('\u{AD}', (false, false)),
             ('\u{A0}', (false, false)),
             ('’', (false, false)),

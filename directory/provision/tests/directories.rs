@@ -621,7 +621,11 @@ async fn lookups(desk: &Site) {
     for nobody in ["", "  ", "*", "zoe tremblay", "(uid=*)", "exam"] {
         assert!(desk.search(nobody, 10).await.unwrap().is_empty(), "{nobody}");
     }
-    assert_eq!(desk.person("Bo Li").await, Err(DeskError::Ambiguous("Bo Li".into())));
+    let Err(DeskError::Ambiguous { keys, .. }) = desk.person("Bo Li").await else { panic!() };
+    assert_eq!(keys.len(), 2);
+    for key in keys {
+        assert_eq!(desk.person(&key).await.unwrap().summary.display_name, "Bo Li");
+    }
     for nobody in ["*", "nobody", "a@b", "é@example.edu", "registrar:1"] {
         assert_eq!(desk.person(nobody).await, Err(DeskError::NotFound(nobody.into())));
     }
@@ -638,13 +642,22 @@ async fn odd_numbers(desk: &Site) {
         "a/b",
         "x@y.example",
         "x@example",
+        "registrar:777",
+        "bo.li2",
     ];
     let row = |(place, number): (usize, &&str)| format!("{number},Odd,{},,,student,,,\n", "x".repeat(place + 1));
     let rows: String = numbers.iter().enumerate().map(row).collect();
     import(desk, &format!("{HEADER}{rows}")).await;
     for number in numbers {
-        let found = desk.person(number).await.unwrap();
-        assert_eq!(found.sources, [format!("registrar:{number}")]);
+        let source = format!("registrar:{number}");
+        assert_eq!(desk.person(&source).await.unwrap().sources, [source.as_str()]);
+        // It is somebody's login as well: whoever asks learns what to type.
+        if number == "bo.li2" {
+            let keys = vec!["bo.li2@example.edu".to_owned(), source];
+            assert_eq!(desk.person(number).await, Err(DeskError::Ambiguous { key: number.into(), keys }));
+        } else {
+            assert_eq!(desk.person(number).await.unwrap().sources, [source.as_str()]);
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Charset conversion in pieces: gives the same text as [`crate::charset::decode`] of the whole.
 
-use encoding_rs::{Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use crate::charset::{is_ascii_label, is_utf7, utf7};
+use crate::charset::{Charset, Utf32};
 
-/// Longest line of UTF-7 that is decoded as a whole, octets; a longer one is decoded in parts.
+/// Longest line that a line-by-line charset decodes as a whole, octets; a longer one is decoded in parts.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
 
 /// The state of the decoder between two pieces.
@@ -13,8 +13,10 @@ pub(crate) enum CharsetDecoder {
     Known(Decoder),
     /// UTF-8 until an octet shows otherwise.
     Guess(Decoder),
-    /// UTF-7: the line that has not ended. No shift sequence continues on the next line (RFC 2152).
-    Utf7(Vec<u8>),
+    /// The decoder of a line, and the line that has not ended: shift sequences end with it (RFC 2152, RFC 1557, RFC 1843).
+    Lines(fn(&[u8]) -> String, Vec<u8>),
+    /// UTF-32.
+    Utf32(Utf32),
 }
 
 impl std::fmt::Debug for CharsetDecoder {
@@ -22,7 +24,8 @@ impl std::fmt::Debug for CharsetDecoder {
         f.write_str(match self {
             Self::Known(_) => "Known",
             Self::Guess(_) => "Guess",
-            Self::Utf7(_) => "Utf7",
+            Self::Lines(..) => "Lines",
+            Self::Utf32(_) => "Utf32",
         })
     }
 }
@@ -30,14 +33,14 @@ impl std::fmt::Debug for CharsetDecoder {
 impl CharsetDecoder {
     /// Starts a decoder for the charset of that label.
     pub(crate) fn new(label: &[u8]) -> Self {
-        let label = label.trim_ascii();
-        if is_utf7(label) {
-            return Self::Utf7(Vec::new());
-        }
-        match Encoding::for_label(label).filter(|_| !is_ascii_label(label)) {
-            Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => Self::Known(encoding.new_decoder()),
-            Some(encoding) => Self::Known(encoding.new_decoder_with_bom_removal()),
-            None => Self::Guess(UTF_8.new_decoder_without_bom_handling()),
+        match Charset::of(label) {
+            Charset::Known(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => {
+                Self::Known(encoding.new_decoder())
+            }
+            Charset::Known(encoding) => Self::Known(encoding.new_decoder_with_bom_removal()),
+            Charset::Lines(read) => Self::Lines(read, Vec::new()),
+            Charset::Utf32(order) => Self::Utf32(Utf32::new(order)),
+            Charset::Unstated => Self::Guess(UTF_8.new_decoder_without_bom_handling()),
         }
     }
 
@@ -59,7 +62,7 @@ impl CharsetDecoder {
                 true
             }
             Self::Guess(decoder) => !decode(decoder, octets, is_last, text),
-            Self::Utf7(line) => {
+            Self::Lines(read, line) => {
                 line.extend_from_slice(octets);
                 let end = match memchr::memrchr(b'\n', line) {
                     Some(at) if !is_last => at + 1,
@@ -67,7 +70,12 @@ impl CharsetDecoder {
                     _ => line.len(),
                 };
                 let rest = line.split_off(end);
-                text.push_str(&utf7(&std::mem::replace(line, rest)));
+                let lines = std::mem::replace(line, rest);
+                text.extend(lines.split_inclusive(|octet| *octet == b'\n').map(*read));
+                true
+            }
+            Self::Utf32(reader) => {
+                reader.feed(octets, is_last, text);
                 true
             }
         }

@@ -8,6 +8,10 @@ use crate::tokens::without_comments;
 
 /// Longest date value, octets; the rest is ignored.
 const DATE_OCTETS_MAX: usize = 1_024;
+/// Words looked at behind day and month.
+const WORDS_MAX: usize = 8;
+/// Among how many of them the year stands: behind time and zone at most.
+const YEAR_WORDS_MAX: usize = 3;
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 /// Zone names of RFC 5322 §4.3 obs-zone, hours east of UTC. All other names count as UTC, as their meaning is unknown.
 const ZONES: [(&str, i8); 8] =
@@ -22,8 +26,11 @@ pub struct SentDate {
 
 impl SentDate {
     /// Parses the value of a `Date` field, or the text after the last `;` of a trace field. Comments are dropped, the
-    /// day of the week is not checked, and a missing time or zone means midnight UTC. `None` when the text is not a
-    /// date.
+    /// day of the week is not checked, and a missing or malformed time or zone means midnight UTC. `None` when the text is
+    /// not a date.
+    ///
+    /// Forms beyond RFC 5322 that senders use: `2-Jan-2024`, `2024-01-02T10:00:00Z` (RFC 3339), the orders of asctime and of
+    /// date(1), `10.00.00` for a time, a zone without a space before it.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = without_comments(value.get(..DATE_OCTETS_MAX).unwrap_or(value));
         let text = String::from_utf8_lossy(text.rsplit(|octet| *octet == b';').next()?);
@@ -32,16 +39,12 @@ impl SentDate {
         if word.starts_with(|c: char| c.is_ascii_alphabetic()) && month(word).is_none() {
             word = words.next()?;
         }
-        // Some senders use the order of asctime (`Jan 2 10:00:00 2007`).
-        let (day, name) = match month(word) {
-            Some(month) => (words.next()?, month),
-            None => (word, month(words.next()?)?),
+        let (date, rest) = match joined_date(word) {
+            Some((date, clock)) => (date, clock.into_iter().chain(words).collect()),
+            None => spaced_date(word, &mut words)?,
         };
-        let next = words.next()?;
-        let (year, clock) = if next.contains(':') { (words.next()?, Some(next)) } else { (next, words.next()) };
-        let date = Date::new(full_year(year)?, name, number(day)?).ok()?;
-        let time = clock.map_or(Some(Time::midnight()), time)?;
-        Some(Self { local: date.to_datetime(time), offset: words.next().map_or(Some(Offset::UTC), zone)? })
+        let (clock, offset) = clock_and_zone(&rest);
+        Some(Self { local: date.to_datetime(clock), offset })
     }
 
     /// Returns the day in the sender's zone (RFC 3501 §6.4.4 SENTON).
@@ -58,6 +61,44 @@ impl SentDate {
     pub fn zoned(&self) -> Option<ZonedDateTime> {
         Some(self.offset.to_timestamp(self.local).ok()?.to_zoned_datetime(TimeZone::fixed(self.offset)))
     }
+}
+
+/// A date in one word: `2-Jan-2024`, `2/Jan/2024`, `2024-01-02`; with what follows a `T` (RFC 3339 §5.6).
+fn joined_date(word: &str) -> Option<(Date, Option<&str>)> {
+    let mut fields = word.splitn(3, ['-', '/']);
+    let (first, middle, last) = (fields.next()?, fields.next()?, fields.next()?);
+    if let Some(name) = month(middle) {
+        return Some((Date::new(full_year(last)?, name, number(first)?).ok()?, None));
+    }
+    let (day, clock) = match last.split_once(['T', 't']) {
+        Some((day, clock)) => (day, Some(clock)),
+        None => (last, None),
+    };
+    let year = number(first).filter(|_| first.len() == 4)?;
+    Some((Date::new(year, number(middle)?, number(day)?).ok()?, clock))
+}
+
+/// A date whose first word was read, and the words behind it without the year: `2 Jan 2024 ..`, `Jan 2 .. 2024`.
+fn spaced_date<'t>(word: &str, words: &mut impl Iterator<Item = &'t str>) -> Option<(Date, Vec<&'t str>)> {
+    // The order of asctime (`Jan 2 10:00:00 2007`) is met, too; that of date(1) has the zone before the year.
+    let (day, name) = match month(word) {
+        Some(month) => (words.next()?, month),
+        None => (word, month(words.next()?)?),
+    };
+    let mut rest: Vec<&str> = words.take(WORDS_MAX).collect();
+    let year = rest.iter().take(YEAR_WORDS_MAX).position(|word| full_year(word).is_some())?;
+    let year = full_year(rest.remove(year))?;
+    Some((Date::new(year, name, number(day)?).ok()?, rest))
+}
+
+/// Time and zone, in one word or in two.
+fn clock_and_zone(words: &[&str]) -> (Time, Offset) {
+    let clock = words.first().copied().unwrap_or_default();
+    let end = clock.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.')).unwrap_or(clock.len());
+    let (clock, glued) = clock.split_at(end);
+    let named = words.get(1).copied().unwrap_or_default();
+    let word = if glued.is_empty() { named } else { glued };
+    (time(clock).unwrap_or(Time::midnight()), zone(word).unwrap_or(Offset::UTC))
 }
 
 fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
@@ -82,25 +123,29 @@ fn full_year(digits: &str) -> Option<i16> {
 }
 
 fn time(clock: &str) -> Option<Time> {
-    let mut fields = clock.split(':');
+    let mut fields = clock.split([':', '.']);
     let (hour, minute, second) = (number(fields.next()?)?, number(fields.next()?)?, fields.next().unwrap_or("0"));
     // A leap second becomes the second before it.
     Time::new(hour, minute, number::<i8>(second)?.min(59), 0).ok()
 }
 
-/// Reads `+hhmm` or a zone name. `None` for a malformed numeric zone.
+/// Reads `+hhmm`, `+hh:mm`, `GMT+hhmm` or a zone name. `None` for a malformed numeric zone.
 fn zone(word: &str) -> Option<Offset> {
-    let (sign, digits) = match word.split_at_checked(1)? {
-        ("+", digits) => (1, digits),
-        ("-", digits) => (-1, digits),
-        _ => {
-            let hours = ZONES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map_or(0, |(_, hours)| *hours);
-            return Some(Offset::constant(hours));
-        }
+    let sign_at = word.find(['+', '-']).filter(|at| word.get(..*at).is_some_and(is_universal));
+    let Some((sign, digits)) = sign_at.and_then(|at| word.get(at..)?.split_at_checked(1)) else {
+        let hours = ZONES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map_or(0, |(_, hours)| *hours);
+        return Some(Offset::constant(hours));
     };
-    let (hours, minutes) = digits.split_at_checked(2).filter(|_| digits.len() == 4)?;
-    let (hours, minutes): (i32, i32) = (number(hours)?, number(minutes)?);
-    Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok().filter(|_| minutes < 60)
+    let (hours, minutes) = digits.split_at_checked(2)?;
+    let minutes = minutes.strip_prefix(':').unwrap_or(minutes);
+    let minutes: i32 = if minutes.is_empty() { 0 } else { number(minutes).filter(|_| minutes.len() == 2)? };
+    let seconds = number::<i32>(hours)? * 3600 + minutes * 60;
+    Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok().filter(|_| minutes < 60)
+}
+
+/// What may stand before the sign of a zone.
+fn is_universal(name: &str) -> bool {
+    ["", "GMT", "UTC", "UT"].iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -124,6 +169,28 @@ mod tests {
             ("2 Jan 2007 03:04:05 X", "2007-01-02", 1_167_707_045),
             ("2 Jan 2007 03:04:60 GMT", "2007-01-02", 1_167_707_099),
             ("1 Jan 100 00:00 +0000", "2000-01-01", 946_684_800),
+            // What senders write beside the standard.
+            ("2-Jan-2024", "2024-01-02", 1_704_153_600),
+            ("Tue, 2-Jan-24 10:00:00 +0100", "2024-01-02", 1_704_186_000),
+            ("2/Jan/2024 10:00:00", "2024-01-02", 1_704_189_600),
+            ("2024-01-02T10:00:00Z", "2024-01-02", 1_704_189_600),
+            ("2024-01-02T10:00:00.123+01:00", "2024-01-02", 1_704_186_000),
+            ("2024-01-02t10:00z", "2024-01-02", 1_704_189_600),
+            ("2024-01-02 10:00:00 +0100", "2024-01-02", 1_704_186_000),
+            ("2024-01-02", "2024-01-02", 1_704_153_600),
+            ("Tue 2 Jan 2024 10:00:00+0100", "2024-01-02", 1_704_186_000),
+            ("2 Jan 2024 10.00.00 +0100", "2024-01-02", 1_704_186_000),
+            ("2 Jan 2024 10:00:00 GMT+0100", "2024-01-02", 1_704_186_000),
+            ("2 Jan 2024 10:00:00 +01:00", "2024-01-02", 1_704_186_000),
+            ("Tue Jan  2 10:00:00 EST 2024", "2024-01-02", 1_704_207_600),
+            ("Tue Jan  2 10:00:00 2024 +0100", "2024-01-02", 1_704_186_000),
+            ("Tue,2 Jan 2024 10:00 \"GMT\"", "2024-01-02", 1_704_189_600),
+            ("January 2, 2024 10:00", "2024-01-02", 1_704_189_600),
+            // A day is a day, whatever its time or zone.
+            ("2 Jan 2024 24:00:00 +0000", "2024-01-02", 1_704_153_600),
+            ("2 Jan 2024 10:00:00 +00", "2024-01-02", 1_704_189_600),
+            ("2 Jan 2024 10:00:00 +9900", "2024-01-02", 1_704_189_600),
+            ("2 Jan 2024 at noon", "2024-01-02", 1_704_153_600),
         ] {
             let date = SentDate::parse(text.as_bytes()).expect(text);
             assert_eq!((date.day().to_string().as_str(), date.seconds()), (day, Some(seconds)), "{text}");
@@ -138,11 +205,13 @@ mod tests {
             "yesterday",
             "nonsense words here",
             "32 Jan 2007 00:00:00 +0000",
-            "1 Jan 2007 24:00:00 +0000",
-            "1 Jan 2007 00:00:00 +00",
-            "1 Jan 2007 00:00:00 +9900",
             "1 Jan 20070 00:00:00 +0000",
             "Jan 2007",
+            "2-Foo-2024",
+            "2024-13-02T10:00:00Z",
+            "24-01-02",
+            "01/02/2024",
+            "2 Jan 10:00:00",
             "Tue",
         ] {
             assert_eq!(SentDate::parse(text.as_bytes()), None, "{text}");
@@ -158,7 +227,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_is_read(text in "[a-zA-Z0-9 ,:;+()-]{0,50}") {
+        fn any_value_is_read(text in "[a-zA-Z0-9 ,:;./+()é-]{0,50}") {
+            if let Some(date) = SentDate::parse(text.as_bytes()) {
+                let _ = (date.seconds(), date.zoned());
+            }
+        }
+
+        #[test]
+        fn any_near_date_is_read(text in "(Tue, )?[0-9]{1,4}[-/ ](Jan|[0-9]{1,2})[-/ ][0-9]{1,4}[T ][0-9:.é]{0,9}[ +Z-]{0,2}[0-9:]{0,6}") {
             if let Some(date) = SentDate::parse(text.as_bytes()) {
                 let _ = (date.seconds(), date.zoned());
             }

@@ -8,7 +8,7 @@ use crate::{ImapEnvelope, Part, SentDate, ThreadKeys};
 
 /// Version of the code that fills [`Derived`], stored with the columns. It grows when a column changes its contents;
 /// columns of another version are derived again.
-pub const DERIVED_VERSION: u16 = 2;
+pub const DERIVED_VERSION: u16 = 3;
 
 /// Initial capacity for header fields; most messages have fewer.
 const FIELDS: usize = 32;

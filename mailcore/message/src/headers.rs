@@ -40,9 +40,15 @@ impl<'a> Headers<'a> {
     }
 
     /// Whether the first line is a header field. A message whose first line is not one has no header section.
+    ///
+    /// This is stricter than the parsing of fields: a URL (`http://host`) and a time of day (`10:30 meeting`) have the form
+    /// of a field, and no field in use has such a name.
     pub fn begins_with_field(&self) -> bool {
         let first = self.section.get(..field_end(self.section)).unwrap_or_default();
-        Field::parse(first).is_some()
+        Field::parse(first).is_some_and(|field| {
+            let is_url = field.raw().starts_with(b"//");
+            !is_url && field.name().starts_with(|c: char| c.is_ascii_alphabetic())
+        })
     }
 
     /// Returns all fields of one name in order, ignoring case (RFC 5322 §1.2.2).
@@ -243,7 +249,20 @@ mod tests {
 
     #[test]
     fn distinguishes_text_from_a_header() {
-        for (message, expect) in [("A: b\r\n", true), ("text\r\nA: b\r\n", false), ("\r\nA: b", false), ("", false)] {
+        for (message, expect) in [
+            ("A: b\r\n", true),
+            ("X-A_b:b\r\n", true),
+            ("A : b\r\n", true),
+            ("A:\r\n", true),
+            ("text\r\nA: b\r\n", false),
+            ("\r\nA: b", false),
+            ("", false),
+            ("http://host/x\r\nA: b\r\n", false),
+            ("10:30 meeting\r\n", false),
+            (">From: x\r\n", false),
+            (":-) x\r\n", false),
+            ("=?utf-8?q?x?=: y\r\n", false),
+        ] {
             assert_eq!(Headers::of(message.as_bytes()).begins_with_field(), expect, "{message}");
         }
     }

@@ -18,23 +18,49 @@ pub fn rfc5322_date(at: Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
-/// Whether the value of a Message-ID field is valid (RFC 5322 §3.6.4): one identifier in angle brackets with text on
-/// both sides of its `@`, with or without comments around it. The content of a quoted string (§4.5.4) is not checked.
+/// Whether the value of a Message-ID field is valid (RFC 5322 §3.6.4): one identifier in angle brackets,
+/// `dot-atom@dot-atom` or `dot-atom@[literal]`, with or without comments around it. The left side may be a quoted string
+/// (§4.5.4).
 pub fn is_message_id(value: &[u8]) -> bool {
     let mut tokens = Tokens::new(value);
     tokens.skip_space();
     if !tokens.eat(b'<') {
         return false;
     }
-    let id = tokens.run_until(b">").trim_ascii();
-    if !tokens.eat(b'>') || id.len() + 2 > MESSAGE_ID_OCTETS_MAX {
-        return false;
-    }
+    let start = tokens.at();
+    tokens.skip_blanks();
+    let is_left = match tokens.peek() {
+        Some(b'"') => is_quoted(tokens.quoted_raw()),
+        _ => is_dot_atom(tokens.run_until(b"@> ")),
+    };
+    let is_whole = is_left && tokens.eat(b'@');
+    let is_right = match tokens.peek() {
+        Some(b'[') => is_literal(tokens.domain_literal()),
+        _ => is_dot_atom(tokens.run_until(b"@> ")),
+    };
+    tokens.skip_blanks();
+    let is_short = tokens.since(start).len() + 2 <= MESSAGE_ID_OCTETS_MAX;
+    let is_closed = tokens.eat(b'>');
     tokens.skip_space();
-    let is_quoted = id.starts_with(b"\"");
-    let is_text = id.iter().all(|octet| octet.is_ascii_graphic() && *octet != b'<' || is_quoted && *octet == b' ');
-    let at = memchr::memrchr(b'@', id);
-    tokens.peek().is_none() && is_text && at.is_some_and(|at| at > 0 && at + 1 < id.len())
+    is_whole && is_right && is_short && is_closed && tokens.peek().is_none()
+}
+
+/// RFC 5322 §3.2.3 dot-atom-text.
+fn is_dot_atom(text: &[u8]) -> bool {
+    let is_atext = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(octet);
+    text.split(|octet| *octet == b'.').all(|atom| !atom.is_empty() && atom.iter().all(is_atext))
+}
+
+/// RFC 5322 §4.5.4: with both quotes, of printable ASCII and space.
+fn is_quoted(text: &[u8]) -> bool {
+    let inner = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inner.is_some_and(|inner| inner.iter().all(|octet| (32..127).contains(octet)))
+}
+
+/// RFC 5322 §3.6.4 no-fold-literal.
+fn is_literal(text: &[u8]) -> bool {
+    let inner = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    inner.is_some_and(|inner| inner.iter().all(|octet| octet.is_ascii_graphic() && !b"[\\".contains(octet)))
 }
 
 #[cfg(test)]
@@ -69,6 +95,18 @@ mod tests {
             (b"1@example.org", false),
             (b"<1@example.org", false),
             (b"<1 2@example.org>", false),
+            (b"<a@b@c>", false),
+            (b"<a..b@c>", false),
+            (b"<.a@c>", false),
+            (b"<a@c.>", false),
+            (b"<a@b c>", false),
+            (b"<a,b@c>", false),
+            (b"<(x)a@c>", false),
+            (b"<a@[192.0.2.1>", false),
+            (b"<\"a@b\"@c>", true),
+            (b"<\"a@c>", false),
+            (b"<\"a\"b@c>", false),
+            (b"<a/b+c=d$e@HOST_1>", true),
             (b"<<1@example.org>>", false),
             (b"<1@example.org> <2@example.org>", false),
             (b"<1@example.org> x", false),

@@ -3,8 +3,9 @@
 use crate::address_list::{LISTED_MAX, Listed, ListedMailbox, address_list};
 use crate::column::{Reader, Writer};
 use crate::headers::{Field, Headers};
+use crate::tokens::ids_without_comments;
 
-/// The fields of ENVELOPE: octets as sent, unfolded.
+/// The fields of ENVELOPE: octets as sent, unfolded; the ids without comments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImapEnvelope {
     /// The Date field.
@@ -39,6 +40,7 @@ impl ImapEnvelope {
 
     pub(crate) fn of_fields(fields: &[Field<'_>]) -> Self {
         let text = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.unfolded().into_owned());
+        let ids = |name: &str| text(name).map(|value| ids_without_comments(&value).into_owned());
         let addresses = |name: &str| -> Vec<Listed> {
             let named = fields.iter().filter(|field| field.is(name));
             named.flat_map(|field| address_list(&field.unfolded())).take(LISTED_MAX).collect()
@@ -52,8 +54,8 @@ impl ImapEnvelope {
             to: addresses("To"),
             cc: addresses("Cc"),
             bcc: addresses("Bcc"),
-            in_reply_to: text("In-Reply-To"),
-            message_id: text("Message-ID"),
+            in_reply_to: ids("In-Reply-To"),
+            message_id: ids("Message-ID"),
         }
     }
 
@@ -145,6 +147,13 @@ mod tests {
         let header = format!("{}Subject: a\r\n b\r\n\r\n", "Cc: x@y\r\n".repeat(73));
         let envelope = ImapEnvelope::of(header.as_bytes());
         assert_eq!((envelope.cc.len(), envelope.subject.as_deref()), (73, Some(&b"a b"[..])));
+    }
+
+    #[test]
+    fn ids_have_no_comments() {
+        let envelope = ImapEnvelope::of(b"Message-ID: <a@b> (by x)\r\nIn-Reply-To: (re) <c@d>\r\n (e) <f@g>\r\n\r\n");
+        assert_eq!(envelope.message_id.as_deref(), Some(&b"<a@b>"[..]));
+        assert_eq!(envelope.in_reply_to.as_deref(), Some(&b"<c@d> <f@g>"[..]));
     }
 
     /// A message full of addresses gives a bounded envelope.

@@ -70,7 +70,7 @@ pub use provost_view::{Address, AddressError};
 pub use received::{Received, is_looping, is_own_received};
 pub use reply::AutoReply;
 pub use report::{DeliveryReport, ReportAction, ReportedRecipient};
-pub use search_text::{field_text, header_text};
+pub use search_text::{field_text, header_text, search_form};
 pub use subaddress::{split_detail, without_detail};
 pub use thread::ThreadKeys;
 pub use transfer::decode_transfer;

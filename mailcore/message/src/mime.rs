@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::ImapEnvelope;
 use crate::headers::{Field, fields};
 use crate::parameters::{Parameterised, parameter};
-use crate::tokens::without_comments;
+use crate::tokens::{ids_without_comments, without_comments};
 
 pub use seven_bit::{Unconvertible, seven_bit};
 pub use split::PART_DEPTH_MAX;
@@ -206,12 +206,15 @@ impl ContentFields {
 
 impl ContentAttributes {
     fn take(&mut self, field: &Field<'_>) {
-        let texts = [
-            ("Content-ID", &mut self.id),
-            ("Content-Description", &mut self.description),
-            ("Content-MD5", &mut self.md5),
-            ("Content-Location", &mut self.location),
-        ];
+        if field.is("Content-ID") && self.id.is_none() {
+            self.id = Some(ids_without_comments(&field.unfolded()).into_owned());
+            return;
+        }
+        if field.is("Content-MD5") && self.md5.is_none() {
+            self.md5 = Some(token(field));
+            return;
+        }
+        let texts = [("Content-Description", &mut self.description), ("Content-Location", &mut self.location)];
         for (name, text) in texts {
             if text.is_none() && field.is(name) {
                 *text = Some(field.unfolded().into_owned());
@@ -229,9 +232,14 @@ impl ContentAttributes {
     }
 }
 
-/// Reads the first word of a structured field, without comments.
+/// Reads the first word of a structured field, without comments and without quotation marks, which some programs add.
 fn token(field: &Field<'_>) -> Vec<u8> {
     let unfolded = field.unfolded();
     let value = without_comments(&unfolded);
-    value.trim_ascii().split(|octet| octet.is_ascii_whitespace() || *octet == b';').next().unwrap_or_default().to_vec()
+    let is_end = |octet: &u8| octet.is_ascii_whitespace() || b";,".contains(octet);
+    let word = value.trim_ascii().split(is_end).next().unwrap_or_default();
+    match word {
+        [open @ (b'"' | b'\''), inner @ .., close] if open == close => inner.to_vec(),
+        word => word.to_vec(),
+    }
 }

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use provost_view::Address;
 
+use crate::split_detail;
+
 /// Longest local part, octets (RFC 5321 §4.5.3.1.1).
 const LOCAL_PART_OCTETS_MAX: usize = 64;
 /// Longest domain, octets (RFC 5321 §4.5.3.1.2).
@@ -68,8 +70,12 @@ impl Path {
     }
 
     /// Returns the path as a directory address; `None` when it cannot be one (quoted, non-ASCII).
+    ///
+    /// When only the detail needs quotes, as in `"zoe+a b"`, this is the address of the user (RFC 5233 §4): the directory
+    /// holds no address with such a detail, and Sieve reads the detail from the path.
     pub fn address(&self) -> Option<Address> {
-        Address::from_parts(&self.local, &self.domain).ok()
+        let user = || Address::from_parts(split_detail(&self.local).0, &self.domain);
+        Address::from_parts(&self.local, &self.domain).or_else(|_| user()).ok()
     }
 }
 
@@ -274,7 +280,19 @@ mod tests {
     #[test]
     fn becomes_an_address_or_not() {
         assert_eq!(Path::parse("Zoe@Example.EDU").unwrap().address().unwrap().as_str(), "zoe@example.edu");
-        assert_eq!(Path::parse("\"a b\"@example.edu").unwrap().address(), None);
+        for (path, address) in [
+            ("\"zoe\"@example.edu", Some("zoe@example.edu")),
+            ("\"zoe+d\"@example.edu", Some("zoe+d@example.edu")),
+            ("\"Zoe+d e\"@example.edu", Some("zoe@example.edu")),
+            ("\"zoe+a..b\"@example.edu", Some("zoe@example.edu")),
+            ("\"zoe+a@b\"@example.edu", Some("zoe@example.edu")),
+            ("\"a b\"@example.edu", None),
+            ("\"a b+c\"@example.edu", None),
+            ("\"+d e\"@example.edu", None),
+        ] {
+            let found = Path::parse(path).unwrap().address();
+            assert_eq!(found.as_ref().map(Address::as_str), address, "{path}");
+        }
         assert_eq!(Path::parse("a@[1.2.3.4]").unwrap().address(), None);
         assert_eq!(Path::parse("postmaster").unwrap().address(), None);
     }

@@ -2,6 +2,8 @@
 //!
 //! SEARCH matches substrings regardless of case, so all text here is lower-case UTF-8.
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::Part;
 use crate::headers::{Field, fields};
 use crate::{decode_words, mailboxes};
@@ -11,7 +13,13 @@ pub(crate) const SEARCHED_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Fields that hold addresses (RFC 5322 §3.6.2, §3.6.3).
 const ADDRESS_FIELDS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
 
-/// Returns every field of a header, decoded, in lower case.
+/// Returns text in the form in which texts are compared: composed (Unicode UAX #15 NFC), as Macs decompose file names and
+/// people type composed letters, and in lower case.
+pub fn search_form(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.nfc().collect::<String>().to_lowercase() }
+}
+
+/// Returns every field of a header, decoded, in search form.
 pub fn header_text(header: &[u8]) -> String {
     let mut text = String::new();
     for field in fields(header) {
@@ -27,13 +35,13 @@ pub fn header_text(header: &[u8]) -> String {
 /// quotation marks, quoted pairs and comments (RFC 5322 §3.2): users see and type `A "B" C`, not `"A \"B\" C"`.
 pub fn field_text(field: &Field<'_>) -> String {
     let value = field.unfolded();
-    let mut text = decode_words(&value).to_lowercase();
+    let mut text = search_form(&decode_words(&value));
     if ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
         for mailbox in mailboxes(&value) {
             let name = mailbox.name.as_deref().map(decode_words);
             for understood in name.into_iter().chain(mailbox.address()) {
                 text.push('\n');
-                text.push_str(&understood.to_lowercase());
+                text.push_str(&search_form(&understood));
             }
         }
     }
@@ -46,7 +54,7 @@ pub(crate) fn part_header_text(part: &Part, header: &[u8]) -> String {
     let disposition = part.attributes.disposition.as_ref();
     let names = [disposition.and_then(|read| read.parameter("filename")), part.media.parameter("name")];
     for name in names.into_iter().flatten() {
-        text.push_str(&decode_words(&name).to_lowercase());
+        text.push_str(&search_form(&decode_words(&name)));
         text.push('\n');
     }
     text
@@ -66,7 +74,7 @@ pub(crate) fn body_text(message: &[u8], root: &Part) -> String {
         match searched {
             Searched::Header(part) => text.push_str(&part_header_text(part, part.header_in(message))),
             Searched::Text(part) => {
-                text.push_str(&part.text_in(message).to_lowercase());
+                text.push_str(&search_form(&part.text_in(message)));
                 text.push('\n');
             }
         }
@@ -108,6 +116,19 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("secret"));
+    }
+
+    /// The name of a file that a Mac attached, searched as people type it.
+    #[test]
+    fn composed_and_decomposed_are_one() {
+        let decomposed = "Re\u{301}sume\u{301}";
+        let text = body(&format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=\"{decomposed}.pdf\"\r\n\
+            Content-Type: text/plain; charset=utf-8\r\n\r\nIN {decomposed}\r\n--b--\r\n"
+        ));
+        assert!(text.contains("résumé.pdf") && text.contains("in résumé"), "{text}");
+        assert_eq!(header_text(format!("Subject: {decomposed}\r\n\r\n").as_bytes()), "subject: résumé\n");
+        assert_eq!((search_form(decomposed), search_form("RÉSUMÉ")), ("résumé".into(), "résumé".into()));
     }
 
     #[test]

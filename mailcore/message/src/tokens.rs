@@ -97,6 +97,13 @@ impl<'a> Tokens<'a> {
         text
     }
 
+    /// As [`Self::quoted`], with the quotation marks and quoted pairs unchanged.
+    pub(crate) fn quoted_raw(&mut self) -> &'a [u8] {
+        let start = self.at;
+        self.quoted();
+        self.since(start)
+    }
+
     /// Consumes a comment and returns its content, without the outer parentheses.
     pub(crate) fn comment(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
@@ -141,15 +148,64 @@ pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
                 tokens.comment();
                 text.push(b' ');
             }
-            b'"' => {
-                let start = tokens.at();
-                tokens.quoted();
-                text.extend_from_slice(tokens.since(start));
-            }
+            b'"' => text.extend_from_slice(tokens.quoted_raw()),
             _ => text.extend_from_slice(tokens.run_until(b"(\"")),
         }
     }
     text.into()
+}
+
+/// A value of message ids (Message-ID, In-Reply-To, Content-ID: RFC 5322 §3.6.4, RFC 2045 §7) without its comments and the
+/// white space around them. One that does not close within its angle brackets is no comment.
+pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'(', value).is_none() {
+        return value.into();
+    }
+    let mut tokens = Tokens::new(value);
+    let mut text = Vec::with_capacity(value.len());
+    while let Some(octet) = tokens.peek() {
+        match octet {
+            b'<' => {
+                let start = tokens.at();
+                tokens.run_until(b">");
+                tokens.eat(b'>');
+                push_id(&mut text, tokens.since(start));
+            }
+            b'(' => {
+                tokens.skip_space();
+                text.truncate(text.trim_ascii_end().len());
+                // One space between what stands on both sides.
+                if !text.is_empty() && tokens.peek().is_some() {
+                    text.push(b' ');
+                }
+            }
+            b'"' => text.extend_from_slice(tokens.quoted_raw()),
+            _ => text.extend_from_slice(tokens.run_until(b"<(\"")),
+        }
+    }
+    text.into()
+}
+
+/// One id in its angle brackets: the obsolete form lets comments stand around its `@` and dots (RFC 5322 §4.5.4).
+fn push_id(text: &mut Vec<u8>, id: &[u8]) {
+    let mut tokens = Tokens::new(id);
+    while let Some(octet) = tokens.peek() {
+        let start = tokens.at();
+        match octet {
+            b'(' => {
+                tokens.comment();
+                let is_closed = tokens.peek().is_some();
+                if is_closed {
+                    text.truncate(text.trim_ascii_end().len());
+                    tokens.skip_blanks();
+                } else {
+                    text.extend_from_slice(tokens.since(start));
+                }
+            }
+            b'"' => text.extend_from_slice(tokens.quoted_raw()),
+            _ => text.extend_from_slice(tokens.run_until(b"(\"")),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -167,6 +223,28 @@ mod tests {
             ("\"a\\\"(b)\" c", "\"a\\\"(b)\" c"),
         ] {
             assert_eq!(String::from_utf8_lossy(&without_comments(value.as_bytes())), expect, "{value}");
+        }
+    }
+
+    /// RFC 5322 §3.6.4, §4.5.4.
+    #[test]
+    fn takes_comments_out_of_ids() {
+        for (value, expect) in [
+            ("<a@b>", "<a@b>"),
+            ("<a@b> (added by postmaster@mx.example)", "<a@b>"),
+            ("(one) <a@b>", "<a@b>"),
+            ("<a@b> (two (three)) <c@d> (four)", "<a@b> <c@d>"),
+            ("<a@b>(c)<c@d>", "<a@b> <c@d>"),
+            ("<a (one) @ (two) b>", "<a@b>"),
+            ("<a(one)@b>", "<a@b>"),
+            ("<a(b@c> <d@e>", "<a(b@c> <d@e>"),
+            ("<\"a(b)\"@c>", "<\"a(b)\"@c>"),
+            ("<a@b", "<a@b"),
+            ("<a@b> (open", "<a@b>"),
+            ("(only)", ""),
+            ("Your mail of \"2 Jan (x)\" <a@b>", "Your mail of \"2 Jan (x)\" <a@b>"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&ids_without_comments(value.as_bytes())), expect, "{value}");
         }
     }
 

@@ -166,7 +166,7 @@ pub(crate) struct ApplyQuery {
     post, operation_id = "planImport", path = "/imports", tag = "imports",
     params(
         ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww]indows-1252)$", description = "`utf-8` (without it) or `windows-1252`"),
-        ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|,|;)$", description = "`comma` or `semicolon`; without it the header decides"),
+        ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|tab|,|;|\t)$", description = "`comma`, `semicolon` or `tab`; without it the header decides"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
     responses((status = 201, description = "The plan", body = ImportBody, headers(("Location" = String), ("X-Audit-Id" = String))), Failures)
@@ -355,7 +355,8 @@ fn separator_of(text: Option<&str>) -> Result<Option<char>, Problem> {
         None => Ok(None),
         Some("," | "comma") => Ok(Some(',')),
         Some(";" | "semicolon") => Ok(Some(';')),
-        Some(_) => Err(Problem::invalid("?separator", "comma or semicolon")),
+        Some("\t" | "tab") => Ok(Some('\t')),
+        Some(_) => Err(Problem::invalid("?separator", "comma, semicolon or tab")),
     }
 }
 
@@ -370,6 +371,7 @@ mod tests {
         assert_eq!(encoding_of(Some("latin1")).unwrap_err().status, 422);
         assert_eq!(separator_of(Some(";")).unwrap(), Some(';'));
         assert_eq!(separator_of(Some("comma")).unwrap(), Some(','));
-        assert_eq!(separator_of(Some("tab")).unwrap_err().errors[0].pointer, "?separator");
+        assert_eq!(separator_of(Some("tab")).unwrap(), Some('\t'));
+        assert_eq!(separator_of(Some("pipe")).unwrap_err().errors[0].pointer, "?separator");
     }
 }

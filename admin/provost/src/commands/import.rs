@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     /// How the file's bytes are to be read.
     #[arg(long, value_enum, default_value = "utf-8")]
     encoding: EncodingName,
-    /// Between fields: `,` or `;`; by default what the header uses.
+    /// Between fields: `,`, `;` or `tab`; by default what the header uses.
     #[arg(long, value_parser = parse_separator)]
     separator: Option<u8>,
 }
@@ -53,8 +53,10 @@ enum EncodingName {
 
 fn parse_separator(text: &str) -> Result<u8, String> {
     match text {
-        "," | ";" => Ok(text.as_bytes()[0]),
-        _ => Err("the separator is , or ;".to_owned()),
+        "," => Ok(b','),
+        ";" => Ok(b';'),
+        "\t" | "\\t" | "tab" => Ok(b'\t'),
+        _ => Err("the separator is , or ; or tab".to_owned()),
     }
 }
 

@@ -71,7 +71,7 @@ impl Desk {
             return self.refuse(principal, operation, target.key).await;
         }
         let mut found = match self.find(target.key).await {
-            Err(DeskError::NotFound(_) | DeskError::Ambiguous(_)) if grant == Grant::Own => {
+            Err(DeskError::NotFound(_) | DeskError::Ambiguous { .. }) if grant == Grant::Own => {
                 return self.refuse(principal, operation, target.key).await;
             }
             found => found?,

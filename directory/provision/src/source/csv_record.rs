@@ -17,8 +17,12 @@ pub(super) struct CsvRecord {
     pub(super) line: u64,
     /// Its fields, quotes removed.
     pub(super) fields: StringRecord,
+    /// Line on which it ends.
+    pub(super) last_line: u64,
     /// Lines within it that look like records themselves: a quotation mark that stands where none belongs swallowed them.
     pub(super) swallowed: Vec<u64>,
+    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: what the field says is a guess.
+    pub(super) is_misquoted: bool,
 }
 
 /// Reads one record after the other.
@@ -34,13 +38,14 @@ pub(super) struct CsvRecords<'a> {
 
 impl<'a> CsvRecords<'a> {
     pub(super) fn new(text: &'a str, separator: Option<u8>) -> Self {
-        let separator = separator.unwrap_or_else(|| guess_separator(text));
+        let (text, first_line, stated) = without_separator_line(text);
+        let separator = separator.or(stated).unwrap_or_else(|| guess_separator(text));
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(separator)
             .from_reader(text.as_bytes().chain(END_MARK));
-        Self { text, separator, separators: None, reader, counted: (0, 1) }
+        Self { text, separator, separators: None, reader, counted: (0, first_line) }
     }
 
     /// The next record that is not blank; `None` after the last one.
@@ -59,23 +64,31 @@ impl<'a> CsvRecords<'a> {
                 let before = fields.iter().take(fields.len() - 1).map(|field| line_ends(field.as_bytes()));
                 return Err(FileError::Unclosed(line + before.sum::<u64>()));
             }
-            if fields.len() > 1 || fields.iter().any(|field| !field.trim().is_empty()) {
-                let swallowed = self.swallowed(line, &fields);
+            // A row of blank cells says nothing: spreadsheets write them below a table.
+            if fields.iter().any(|field| !field.trim().is_empty()) {
+                let whole = self.whole();
+                let swallowed = self.swallowed(line, &whole, &fields);
                 self.separators.get_or_insert(fields.len() - 1);
-                return Ok(Some(CsvRecord { line, fields, swallowed }));
+                let last_line = line + line_ends(whole.trim_end_matches(['\r', '\n']).as_bytes());
+                let is_misquoted = is_misquoted(&whole, self.separator);
+                return Ok(Some(CsvRecord { line, last_line, fields, swallowed, is_misquoted }));
             }
         }
     }
 
+    /// The text of the record that was read last.
+    fn whole(&self) -> &'a str {
+        // The reader stands behind the record; the mark of the end is not part of the text.
+        let end = self.reader.position().byte() as usize;
+        self.text.get(self.counted.0..end.min(self.text.len())).unwrap_or_default()
+    }
+
     /// The lines within a record that have as many separators as the header.
-    fn swallowed(&self, line: u64, fields: &StringRecord) -> Vec<u64> {
+    fn swallowed(&self, line: u64, record: &str, fields: &StringRecord) -> Vec<u64> {
         let Some(separators) = self.separators.filter(|_| fields.iter().any(|field| field.contains(['\n', '\r'])))
         else {
             return Vec::new();
         };
-        // The reader stands behind the record; the mark of the end is not part of the text.
-        let end = self.reader.position().byte() as usize;
-        let record = self.text.get(self.counted.0..end.min(self.text.len())).unwrap_or_default();
         let record = record.replace("\r\n", "\n").replace('\r', "\n");
         let numbered = (line..).zip(record.split('\n')).skip(1);
         let looks_like_one = |text: &str| text.bytes().filter(|octet| *octet == self.separator).count() == separators;
@@ -95,8 +108,54 @@ impl<'a> CsvRecords<'a> {
     }
 }
 
-/// The separator that the first line holds more of.
+/// Whether text follows the closing quotation mark of a field (RFC 4180 §2 rule 5).
+fn is_misquoted(record: &str, separator: u8) -> bool {
+    let mut rest = record.as_bytes();
+    loop {
+        if let Some(quoted) = rest.strip_prefix(b"\"") {
+            rest = behind_quoted(quoted);
+            if !matches!(rest, [] | [b'\r' | b'\n', ..]) && rest.first() != Some(&separator) {
+                return true;
+            }
+        }
+        match rest.iter().position(|octet| *octet == separator) {
+            Some(end) => rest = rest.get(end + 1..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+}
+
+/// What follows the closing quotation mark of a field whose opening one was passed.
+fn behind_quoted(mut rest: &[u8]) -> &[u8] {
+    while let Some(quote) = rest.iter().position(|octet| *octet == b'"') {
+        rest = rest.get(quote + 1..).unwrap_or_default();
+        match rest.strip_prefix(b"\"") {
+            // A doubled one is text.
+            Some(after) => rest = after,
+            None => return rest,
+        }
+    }
+    &[]
+}
+
+/// The text behind a line `sep=;`, by which spreadsheets state the separator; the line on which it begins; the separator.
+fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    match first.trim_end().split_at_checked(4) {
+        Some((name, separator)) if name.eq_ignore_ascii_case("sep=") => match separator.as_bytes() {
+            // A tab is trimmed.
+            [] => (rest, 2, Some(b'\t')),
+            [separator @ (b',' | b';')] => (rest, 2, Some(*separator)),
+            _ => (text, 1, None),
+        },
+        _ => (text, 1, None),
+    }
+}
+
+/// The separator that the first line holds most of.
 fn guess_separator(text: &str) -> u8 {
     let first = text.trim_start().lines().next().unwrap_or_default();
-    if first.matches(';').count() > first.matches(',').count() { b';' } else { b',' }
+    let count = |separator: &u8| first.bytes().filter(|octet| octet == separator).count();
+    // Of equal counts the last one.
+    [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')
 }

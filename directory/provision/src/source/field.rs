@@ -1,5 +1,7 @@
 //! One record into a row: the rule of each column.
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
 use jiff::civil::Date;
 use provost_credential::Secret;
 use provost_entry::Address;
@@ -10,7 +12,7 @@ use super::header::{Column, Header};
 use super::number::person_id;
 use super::record::{Affiliation, Record, RecordError};
 use crate::calendar::parse_date;
-use crate::invisible::has_invisible;
+use crate::invisible::{has_invisible, without_needless_joiners};
 
 /// Longest field of any column, in octets.
 const FIELD_OCTETS_MAX: usize = 4096;
@@ -27,9 +29,15 @@ pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Ve
         return Err(vec![problem]);
     }
     let mut cells = Cells { header, record, problems: Vec::new() };
+    if record.is_misquoted {
+        cells.refuse(
+            Column::PersonId,
+            "text behind the closing quotation mark of a field (within quotes, \" is written \"\")",
+        );
+    }
     let person_id = cells.required(Column::PersonId, person_id);
-    let given_name = cells.required(Column::GivenName, text);
-    let family_name = cells.required(Column::FamilyName, text);
+    let given_name = cells.required(Column::GivenName, name);
+    let family_name = cells.required(Column::FamilyName, name);
     let birth_date = cells.optional(Column::BirthDate, date);
     let private_email = cells.optional(Column::PrivateEmail, private_email);
     let affiliation = cells.required(Column::Affiliation, affiliation);
@@ -78,8 +86,11 @@ fn wrong_count(header: &Header, record: &CsvRecord) -> Option<RecordError> {
     // Where the columns are shifted nobody can say which field is wrong; the first that is missing or too many is named.
     let column = header.at(have).map_or_else(|| format!("field {}", want + 1), |column| column.name().to_owned());
     let mut rule = format!("the row has {have} fields, the header {want}");
-    if let Some(last) = record.swallowed.last() {
-        rule = format!("lines {} to {last} became one row: a quotation mark stands where none belongs", record.line);
+    if record.last_line > record.line {
+        rule = format!(
+            "lines {} to {} became one row: a quotation mark stands where none belongs",
+            record.line, record.last_line
+        );
     }
     Some(RecordError { line: record.line, column, rule })
 }
@@ -93,8 +104,10 @@ struct Cells<'a> {
 
 impl Cells<'_> {
     fn refuse(&mut self, column: Column, rule: &str) {
-        let (line, column) = (self.record.line, column.name().to_owned());
-        self.problems.push(RecordError { line, column, rule: rule.to_owned() });
+        let (line, last_line, column) = (self.record.line, self.record.last_line, column.name().to_owned());
+        // Whoever stands on one of these lines is in the report.
+        let lines = if last_line > line { format!("lines {line} to {last_line} are one row: ") } else { String::new() };
+        self.problems.push(RecordError { line, column, rule: format!("{lines}{rule}") });
     }
 
     /// The field as it stands; empty when the file has no such column.
@@ -170,17 +183,58 @@ fn sound(field: &str) -> Result<&str, &'static str> {
     }
 }
 
+/// A name of a person: as any text, without what an export has put into it. A mark alone (`-`) is a name: it stands for the
+/// one that a person does not have.
+fn name(field: &str) -> Result<String, &'static str> {
+    const MARKS: [(char, char); 6] = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('„', '“')];
+    let is_quoted = |(open, close)| field.len() > 1 && field.starts_with(open) && field.ends_with(close);
+    if MARKS.into_iter().any(is_quoted) {
+        Err("quotation marks around the name")
+    } else if field.starts_with(['#', '=']) {
+        Err("an error value or a formula of a spreadsheet (like #NAME?)")
+    } else if field.chars().all(is_mark) {
+        Err("nothing in the name can be seen: its letters were lost")
+    } else if has_entity(field) {
+        Err("a character as HTML writes it (like &eacute;): the name was damaged before it came here")
+    } else {
+        text(field)
+    }
+}
+
+/// Whether a character is shown only on another one.
+fn is_mark(c: char) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    matches!(category, GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
+}
+
+/// `&eacute;`, `&#233;` and `&#xE9;`.
+fn has_entity(field: &str) -> bool {
+    field.split('&').skip(1).any(|rest| {
+        let name = rest.split_once(';').map_or("", |(name, _)| name);
+        let name = name.strip_prefix('#').unwrap_or(name);
+        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric())
+    })
+}
+
+/// Whether a character has no meaning that two programs share.
+fn is_unknown(c: char) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    matches!(category, GeneralCategory::PrivateUse | GeneralCategory::Unassigned)
+}
+
 /// A name or a programme, in NFC, its words a single space apart: what a spreadsheet pads or keeps together with blanks of
 /// other kinds is the same name, and the directory compares it so (RFC 4518 §2.6.1).
 pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if text.chars().count() > TEXT_CHARS_MAX {
         Err("longer than 200 characters")
     } else if has_invisible(&text) {
         Err(INVISIBLE)
     } else if text.contains('\u{FFFD}') {
         Err("a replacement character: the name was damaged before it came here")
+    } else if text.chars().any(is_unknown) {
+        Err("a character that Unicode does not know or leaves to private use: type the field anew")
     } else if is_mojibake(&text) {
         Err("UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before it came here")
     } else {

@@ -14,6 +14,26 @@ const MONTHS: [&str; 21] = [
     "avr", "mai", "juin", "juil", "aout",
 ];
 
+/// Words that an export writes where it has no number, lower case.
+const PLACEHOLDERS: [&str; 14] = [
+    "n/a",
+    "na",
+    "n.a.",
+    "n/d",
+    "nd",
+    "null",
+    "(null)",
+    "\\n",
+    "nil",
+    "none",
+    "nan",
+    "undefined",
+    "infinity",
+    "(blank)",
+];
+/// Truth values as spreadsheets show them, lower case.
+const TRUTHS: [&str; 6] = ["true", "false", "vrai", "faux", "wahr", "falsch"];
+
 /// The rule of a number. A damaged one would make another account for the same person, so it is refused.
 pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
     if field.chars().count() > CHARS_MAX {
@@ -50,26 +70,45 @@ fn is_ignorable(c: char) -> bool {
 
 /// What a spreadsheet has done to a number, if it has.
 fn damage(field: &str) -> Option<&'static str> {
-    let upper = field.to_ascii_uppercase();
-    if field.starts_with('#') {
+    let lower = field.to_lowercase();
+    if field.starts_with('#') || lower.strip_prefix("err:").is_some_and(are_digits) {
         Some("an error value of a spreadsheet (like #N/A)")
-    } else if field.starts_with(['\'', '=', '"']) {
+    } else if field.starts_with(['\'', '=', '"', '`', '\u{b4}', '\u{2018}', '\u{2019}']) {
         Some("a mark that a spreadsheet puts before a text (like '00123 or =\"00123\")")
-    } else if upper == "TRUE" || upper == "FALSE" {
+    } else if PLACEHOLDERS.contains(&lower.as_str()) || !field.chars().any(char::is_alphanumeric) {
+        Some("a word or mark that stands for no number (like NULL or N/A)")
+    } else if TRUTHS.contains(&lower.as_str()) {
         Some("a truth value of a spreadsheet")
     } else if field.starts_with(['$', '€', '£']) || field.ends_with(['$', '€', '£', '%']) {
         Some("an amount or a share (like $1234): a spreadsheet damaged it")
+    } else if is_signed(field) {
+        Some("a number with a sign (like -123 or (123)): a spreadsheet damaged it")
     } else if is_exponent(field) {
         Some("a number in exponent form (like 1.1E+07): a spreadsheet damaged it")
-    } else if is_fraction(field) {
-        Some("a number with a fraction (like 12345.0): a spreadsheet damaged it")
     } else if is_grouped(field) {
         Some("a number with separators of thousands (like 1,234,567): a spreadsheet damaged it")
+    } else if is_fraction(field) {
+        Some("a number with a fraction (like 12345.0): a spreadsheet damaged it")
     } else if is_date(field) {
         Some("a date (like 2001-01-02 or Mar-01): a spreadsheet damaged it")
+    } else if is_clock(field) {
+        Some("a time of day (like 12:30): a spreadsheet damaged it")
     } else {
         None
     }
+}
+
+/// `-123`, `+123`, `123-` and `(123)`, a sum's digits with its separators included.
+fn is_signed(field: &str) -> bool {
+    let bare = field.strip_prefix(['-', '+', '\u{2212}']).or_else(|| field.strip_suffix('-'));
+    let bare = bare.or_else(|| field.strip_prefix('(')?.strip_suffix(')'));
+    bare.is_some_and(|bare| bare.split(['.', ',', '-', '+']).all(are_digits))
+}
+
+/// `12:30` and `00:00:00`.
+fn is_clock(field: &str) -> bool {
+    let fields: Vec<&str> = field.split(':').collect();
+    matches!(fields.len(), 2 | 3) && fields.iter().all(|field| are_digits(field) && field.len() <= 2)
 }
 
 fn are_digits(text: &str) -> bool {
@@ -80,25 +119,46 @@ fn are_digits(text: &str) -> bool {
 fn is_exponent(field: &str) -> bool {
     let Some((mantissa, exponent)) = field.split_once(['E', 'e']) else { return false };
     let signed = exponent.strip_prefix(['+', '-']);
-    let mantissa_is_number = mantissa.split(['.', ',']).all(are_digits);
+    let mantissa_is_number = match mantissa.split_once(['.', ',']) {
+        Some((whole, fraction)) => are_digits(whole) && (fraction.is_empty() || are_digits(fraction)),
+        None => are_digits(mantissa),
+    };
     // `12E345` may be a real number of a site; a sign or a fraction never is.
     mantissa_is_number && are_digits(signed.unwrap_or(exponent)) && (signed.is_some() || !are_digits(mantissa))
 }
 
-/// `12345.0`, `12345,00` and `12345.`.
+/// `12345.0`, `12345,00` and `12345.`; `12345,6`, since no site has commas in its numbers.
 fn is_fraction(field: &str) -> bool {
-    let Some((whole, fraction)) = field.split_once(['.', ',']) else { return false };
-    are_digits(whole) && fraction.bytes().all(|b| b == b'0') && fraction.len() != 3
+    match field.split_once(['.', ',']) {
+        Some((whole, fraction)) if field.contains(',') => {
+            are_digits(whole) && (fraction.is_empty() || are_digits(fraction))
+        }
+        Some((whole, fraction)) => are_digits(whole) && fraction.bytes().all(|b| b == b'0'),
+        None => false,
+    }
 }
 
-/// `1,234,567`, `1.234.567` and `1'234'567`: groups of three digits, one separator.
+/// `1,234,567`, `1.234.567`, `1'234'567` and `12,34,567`: groups of two or three digits, one separator, with a fraction
+/// behind another one or without.
 fn is_grouped(field: &str) -> bool {
     [',', '.', '\'', '’'].into_iter().any(|separator| {
-        let mut groups = field.split(separator);
-        let is_first = groups.next().is_some_and(|first| are_digits(first) && first.len() <= 3);
-        let mut rest = groups.peekable();
-        is_first && rest.peek().is_some() && rest.all(|group| are_digits(group) && group.len() == 3)
+        let Some((first, rest)) = field.split_once(separator) else { return false };
+        let (rest, fraction) = match rest.rsplit_once(['.', ',']) {
+            Some((groups, fraction)) if !fraction_separator_is(rest, groups, separator) => (groups, Some(fraction)),
+            _ => (rest, None),
+        };
+        let groups: Vec<&str> = rest.split(separator).collect();
+        let sizes_fit = groups.last().is_some_and(|last| last.len() == 3)
+            && groups.iter().all(|group| are_digits(group) && matches!(group.len(), 2 | 3));
+        // `12.34.567` may be a real number of a site.
+        let are_thousands = separator == ',' || groups.iter().all(|group| group.len() == 3);
+        are_digits(first) && first.len() <= 3 && sizes_fit && are_thousands && fraction.is_none_or(are_digits)
     })
+}
+
+/// Whether what stands behind `groups` in `rest` is one more of the same separator.
+fn fraction_separator_is(rest: &str, groups: &str, separator: char) -> bool {
+    rest.get(groups.len()..).is_some_and(|tail| tail.starts_with(separator))
 }
 
 /// `2001-01-02`, `01/02/2001`, `2.1.2001`, `Mar-01`, `1-Mar` and `1-Mar-2001`.
@@ -146,12 +206,45 @@ mod tests {
             "Tremblay1",
             "mar01",
             "12.34.56.78",
+            "12.34.567",
+            "1-2",
+            "nanette",
+            "A-",
+            "1_234",
+            "123:456",
+            "-A1",
             "1.2.3",
             "é1",
         ] {
             assert_eq!(person_id(good).as_deref(), Ok(good));
         }
         for bad in [
+            "N/A",
+            "null",
+            "NaN",
+            "None",
+            "-",
+            "...",
+            "*",
+            "Err:502",
+            "VRAI",
+            "faux",
+            "‘00123",
+            "`00123",
+            "1.E+05",
+            "1,234.00",
+            "1'234.00",
+            "1.234.567,00",
+            "1,23,456",
+            "12345,6",
+            "12345,678",
+            "12345.000",
+            "-123",
+            "+123",
+            "(123)",
+            "12345-",
+            "12:30",
+            "00:00:00",
             "1 2",
             "1\u{AD}2",
             "1\u{200B}2",

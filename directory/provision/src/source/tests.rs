@@ -43,6 +43,8 @@ fn spellings_of_one_file_are_one() {
         (lf.replace('\n', "\r\n").into_bytes(), &default, "CRLF"),
         (lf.replace('\n', "\r").into_bytes(), &default, "CR"),
         (lf.replace(',', ";").into_bytes(), &default, "semicolon"),
+        (lf.replace(',', "\t").into_bytes(), &default, "tab"),
+        (format!("{lf},,,,,,,,,\n , ,,,,,,,,\n").into_bytes(), &default, "rows of blank cells"),
         (windows(&lf.replace(',', ";").replace('\n', "\r\n")), &cp1252, "Windows-1252"),
         (lf.replace("Zoé", "\"Zoe\u{301}\"").into_bytes(), &default, "NFD, quoted"),
         (lf.replace("Zoé", "  Zoé\u{A0}").into_bytes(), &default, "blanks"),
@@ -64,6 +66,7 @@ fn names_are_words_a_space_apart() {
         ("Jean\u{A0}Luc", "De\u{202F}La\u{2009}Cruz", ("Jean Luc", "De La Cruz")),
         ("Ann   Marie", "\tRoy ", ("Ann Marie", "Roy")),
         ("\"Roy, Jr\"", "D\"Arcy", ("Roy, Jr", "D\"Arcy")),
+        ("\"Ann \"\"A\"\" B\"", "’t Hooft", ("Ann \"A\" B", "’t Hooft")),
     ] {
         let source = with_rows(&format!("1,{given},{family},,,staff,,,,\n"));
         let row = source.records.first().expect("a good row");
@@ -163,7 +166,41 @@ fn rows_that_are_left_out() {
         (
             "1,a,\"b\nc\",,,student,,,,".to_owned(),
             "family_name",
-            "a line break within the field (is a quotation mark missing?)",
+            "lines 2 to 3 are one row: a line break within the field (is a quotation mark missing?)",
+        ),
+        ("1,'Ann',b,,,student,,,,".to_owned(), "given_name", "quotation marks around the name"),
+        ("1, \"Ann\",b,,,student,,,,".to_owned(), "given_name", "quotation marks around the name"),
+        ("1,a,«b»,,,student,,,,".to_owned(), "family_name", "quotation marks around the name"),
+        (
+            "1,\u{301},b,,,student,,,,".to_owned(),
+            "given_name",
+            "nothing in the name can be seen: its letters were lost",
+        ),
+        ("1,\u{3164},b,,,student,,,,".to_owned(), "given_name", invisible),
+        (
+            "1,A\u{E000}nn,b,,,student,,,,".to_owned(),
+            "given_name",
+            "a character that Unicode does not know or leaves to private use: type the field anew",
+        ),
+        (
+            "1,Zo&eacute;,b,,,student,,,,".to_owned(),
+            "given_name",
+            "a character as HTML writes it (like &eacute;): the name was damaged before it came here",
+        ),
+        (
+            "1,#NAME?,b,,,student,,,,".to_owned(),
+            "given_name",
+            "an error value or a formula of a spreadsheet (like #NAME?)",
+        ),
+        (
+            "1,\"Ann\"x,b,,,student,,,,".to_owned(),
+            "person_id",
+            "text behind the closing quotation mark of a field (within quotes, \" is written \"\")",
+        ),
+        (
+            "1,\"Ann \\\"A\\\" B\",b,,,student,,,,".to_owned(),
+            "person_id",
+            "text behind the closing quotation mark of a field (within quotes, \" is written \"\")",
         ),
         ("1,a,b,29/02/2004,,student,,,,".to_owned(), "birth_date", "not a date (YYYY-MM-DD)"),
         ("1,a,b,1204-01-01,,student,,,,".to_owned(), "birth_date", "a year before 1900"),
@@ -194,8 +231,25 @@ fn rows_that_are_left_out() {
 
 #[test]
 fn names_that_are_not_damaged() {
-    for name in ["JOÃO", "IRMÃ Ã", "Ângela", "Łukasz", "Nguyễn Thị", "D’Œil", "Åse", "Ærø", "北京", "Ünal"]
-    {
+    for name in [
+        "JOÃO",
+        "IRMÃ Ã",
+        "Ângela",
+        "Łukasz",
+        "Nguyễn Thị",
+        "D’Œil",
+        "Åse",
+        "Ærø",
+        "北京",
+        "Ünal",
+        "-",
+        "'",
+        "Ann & Bo",
+        "O’Neil",
+        "\u{1112}\u{1161}\u{11AB}",
+        "葛\u{E0100}城",
+        "Null",
+    ] {
         let source = with_rows(&format!("1,{name},b,,,student,,,,\n"));
         assert!(source.rejected.is_empty(), "{name}: {:?}", source.rejected);
     }
@@ -262,6 +316,26 @@ fn lines_that_a_quotation_mark_swallowed_are_named() {
             );
             assert_eq!((source.records.len(), source.rows_read), (good, 6), "{ends:?}");
         }
+    }
+}
+
+/// A swallowed line that does not look like a record is in the range of the row that it became a part of.
+#[test]
+fn a_row_of_several_lines_names_them_all() {
+    let source = with_rows("1,Ann,\"Roy,,,student\n2,Bo\n3,Cy,Cole\",,,student,,,,\n4,Dan,Dee,,,student,,,,\n");
+    let first = source.rejected.first().unwrap();
+    assert!(first.line == 2 && first.rule.starts_with("lines 2 to 4 "), "{first:?}");
+    let source = with_rows("1,Ann,\"Roy,,,student\n2,Bo\n3\",Cy\n4,Dan,Dee,,,student,,,,\n");
+    let first = source.rejected.first().unwrap();
+    assert!(first.line == 2 && first.rule.starts_with("lines 2 to 4 "), "{first:?}");
+}
+
+#[test]
+fn a_line_that_states_the_separator_is_passed_over() {
+    for (separator, column) in [(";", ";"), (",", ","), ("\t", "\t")] {
+        let file = format!("sep={separator}\n{HEADER}{GOOD}x{GOOD}").replace(',', column);
+        let source = read(&file).unwrap();
+        assert_eq!((source.records.len(), source.records[0].line), (2, 3), "{separator:?}");
     }
 }
 

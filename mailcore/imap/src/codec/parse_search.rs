@@ -126,9 +126,9 @@ impl Keys<'_, '_> {
         })
     }
 
-    /// A string to look for, in lower case.
+    /// A string to look for, in the form in which texts are compared.
     fn text(&mut self) -> Result<String> {
-        Ok(String::from_utf8_lossy(&self.cursor.astring()?).to_lowercase())
+        Ok(provost_message::search_form(&String::from_utf8_lossy(&self.cursor.astring()?)))
     }
 
     fn date(&mut self) -> Result<Date> {

@@ -120,7 +120,7 @@ mod tests {
     const MESSAGE: &str = "Content-Type: multipart/mixed; boundary=b\r\n\r\n\
         --b\r\nContent-Type: text/plain (c); charset=utf-8\r\nContent-Transfer-Encoding: Quoted-Printable (c)\r\n\
         Content-Disposition: attachment; filename*0=a; filename*1=b\r\nContent-Language: fr, en (x)\r\n\r\none\r\n\
-        --b\r\nContent-ID: <i>\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ntext\r\n--b--\r\n";
+        --b\r\nContent-ID: (a) <i> (b)\r\nContent-MD5: q (c)\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ntext\r\n--b--\r\n";
 
     fn encoded(part: &Part) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -136,8 +136,20 @@ mod tests {
         assert_eq!(parts[0].attributes.languages, [b"fr".to_vec(), b"en".to_vec()]);
         let disposition = parts[0].attributes.disposition.as_ref().unwrap();
         assert_eq!(disposition.parameter("filename").as_deref(), Some(&b"ab"[..]));
+        assert_eq!(parts[1].about.id.as_deref(), Some(&b"<i>"[..]));
+        assert_eq!(parts[1].about.md5.as_deref(), Some(&b"q"[..]));
         let Content::Message(_, envelope) = &parts[1].content else { panic!("{part:?}") };
         assert_eq!(envelope.subject.as_deref(), Some(&b"in"[..]));
+    }
+
+    #[test]
+    fn reads_an_encoding_in_whatever_dress() {
+        for value in
+            ["base64", "base64 (c)", "(c) base64", "\"base64\"", "'base64'", "base64;", "base64, x", "\r\n base64"]
+        {
+            let part = Part::of(format!("Content-Transfer-Encoding: {value}\r\n\r\n").as_bytes());
+            assert_eq!(part.encoding, b"base64", "{value}");
+        }
     }
 
     #[test]

@@ -24,13 +24,18 @@ pub(super) fn complete(
     let marks: String = arrival.marks().map(ToString::to_string).collect();
     let findings = marks + &AuthenticationResult::field(hostname, arrival.authentication());
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
-    let mut added = if is_submission { submitted(&headers, hostname, now) } else { String::new() };
+    let kept_id = fields(data).find(|field| field.is("Message-ID") && is_message_id(&field.unfolded()));
+    let mut added = if is_submission { submitted(&headers, kept_id, hostname, now) } else { String::new() };
     // Only results of this server's own stages count, also for Sieve (RFC 8601 §5).
     let is_forged =
         |field: &Field<'_>| field.is(Mark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname);
     // Over the whole header section, also beyond the bounds of `Headers`: clients read all of it.
-    let is_removed = |field: &Field<'_>| is_forged(field) || is_submission && is_invalid_id(field);
-    if begins_with_text(&headers, data) {
+    let is_other_id = |field: &Field<'_>| {
+        let is_kept = kept_id.is_some_and(|kept| headers.span(&kept) == headers.span(field));
+        field.is("Message-ID") && !is_kept
+    };
+    let is_removed = |field: &Field<'_>| is_forged(field) || is_submission && is_other_id(field);
+    if begins_with_text(data) {
         added.push_str("\r\n");
     }
     if findings.is_empty() && added.is_empty() && !fields(data).any(|field| is_removed(&field)) {
@@ -50,27 +55,26 @@ pub(super) fn complete(
     whole.freeze()
 }
 
-/// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3).
-fn submitted(headers: &Headers<'_>, hostname: &str, now: Timestamp) -> String {
+/// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3). `kept_id` is its first valid Message-ID;
+/// all others are removed.
+fn submitted(headers: &Headers<'_>, kept_id: Option<Field<'_>>, hostname: &str, now: Timestamp) -> String {
     let mut added = String::new();
     if headers.field("Date").is_none() {
         added.push_str(&format!("Date: {}\r\n", rfc5322_date(now)));
     }
-    if !headers.all("Message-ID").any(|field| !is_invalid_id(&field)) {
+    if kept_id.is_none() {
         added.push_str(&format!("Message-ID: <{}>\r\n", message_id(now, Uuid::new_v4(), hostname)));
     }
     added
 }
 
-/// Removes an invalid Message-ID, so that a valid one can replace it (RFC 6409 §8.3).
-fn is_invalid_id(field: &Field<'_>) -> bool {
-    field.is("Message-ID") && !is_message_id(&field.unfolded())
-}
-
-/// Whether a message has no header section: without an empty line before it, its text would become one.
-fn begins_with_text(headers: &Headers<'_>, data: &[u8]) -> bool {
+/// Whether a message has no header section: without an empty line before it, its text would become one. A line of a
+/// mailbox file before it is no field; the line after that decides.
+fn begins_with_text(data: &[u8]) -> bool {
     let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
-    !headers.begins_with_field() && !data.starts_with(b"\r\n") && !is_mailbox_line
+    let line_end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);
+    let begin = if is_mailbox_line { data.get(line_end..).unwrap_or_default() } else { data };
+    !Headers::of(begin).begins_with_field() && !begin.starts_with(b"\r\n")
 }
 
 #[cfg(test)]
@@ -127,7 +131,7 @@ mod tests {
     /// RFC 6409 §8.3: an invalid Message-ID is replaced, wherever it stands and however often; a valid one stays.
     #[test]
     fn an_invalid_message_id_is_replaced() {
-        for wrong in ["<>", "", "x", "<x>", "<a@>", "<a@b> <c@d>", "\r\n <\r\n >"] {
+        for wrong in ["<>", "", "x", "<x>", "<a@>", "<a@b@c>", "<a@b> <c@d>", "\r\n <\r\n >"] {
             let data = format!("Date: x\r\nMessage-ID: {wrong}\r\nSubject: Message-ID: {wrong}\r\n\r\nhi\r\n");
             let whole = completed(&arrival(Service::Submission), &data);
             let headers = Headers::of(whole.as_bytes());
@@ -138,6 +142,10 @@ mod tests {
         let twice = "Message-ID: <>\r\nDate: x\r\nMessage-ID: <y@z>\r\nmessage-id:\r\n\r\nhi\r\n";
         let whole = completed(&arrival(Service::Submission), twice);
         assert_eq!(whole, "Received: z\r\nDate: x\r\nMessage-ID: <y@z>\r\n\r\nhi\r\n");
+        // RFC 5322 §3.6: at most one.
+        let valid = "Message-ID: <y@z>\r\nDate: x\r\nMessage-ID: <y@z>\r\nmessage-id: <a@b>\r\n\r\nhi\r\n";
+        let whole = completed(&arrival(Service::Submission), valid);
+        assert_eq!(whole, "Received: z\r\nMessage-ID: <y@z>\r\nDate: x\r\n\r\nhi\r\n");
         for service in [Service::Mx, Service::Lmtp] {
             assert_eq!(completed(&arrival(service), twice), format!("Received: z\r\n{twice}"), "not ours to mend");
         }
@@ -159,6 +167,13 @@ mod tests {
                     "From x@y Mon Jan  1 00:00:00 2024\r\nA: b\r\n\r\n",
                 ),
                 (">From x\r\nA: b\r\n\r\n", ">From x\r\nA: b\r\n\r\n"),
+                (">From x\r\njust text\r\n", "\r\n>From x\r\njust text\r\n"),
+                ("From here on\r\nall is text\r\n", "\r\nFrom here on\r\nall is text\r\n"),
+                (">From x\r\n\r\ntext\r\n", ">From x\r\n\r\ntext\r\n"),
+                (">From x", "\r\n>From x"),
+                (">From x\r\n>From y\r\n", "\r\n>From x\r\n>From y\r\n"),
+                ("http://host/\r\nA: b\r\n", "\r\nhttp://host/\r\nA: b\r\n"),
+                ("10:30 meeting\r\n", "\r\n10:30 meeting\r\n"),
             ] {
                 assert_eq!(completed(&arrival(service), data), format!("Received: z\r\n{expect}"), "{data:?}");
             }

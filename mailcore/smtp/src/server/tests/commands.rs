@@ -159,6 +159,12 @@ async fn takes_and_refuses_recipients() {
         S: 550 5.1.1
         C: RCPT TO:<closed@example.edu>
         S: 550 5.2.1
+        C: RCPT TO:<\"zoe x+y\"@example.edu>
+        S: 550 5.1.1
+        C: RCPT TO:<\"+d e\"@example.edu>
+        S: 550 5.1.1
+        C: RCPT TO:<\"closed+d e\"@example.edu>
+        S: 550 5.2.1
         C: RCPT TO:<zoe%example.com@example.edu>
         S: 550 5.1.1
         C: RCPT TO:<zoe>
@@ -167,11 +173,11 @@ async fn takes_and_refuses_recipients() {
         S: 555 5.5.4
         C: RCPT TO:<Zoe@EXAMPLE.edu>
         S: 250 2.1.5
-        C: RCPT TO:<ann@example.edu>
+        C: RCPT TO:<\"ann\"@example.edu>
         S: 250 2.1.5
         C: RCPT TO:<full@example.edu>
         S: 250 2.1.5
-        C: RCPT TO:<zoe@example.edu>
+        C: RCPT TO:<\"zoe+d e\"@example.edu.>
         S: 250 2.1.5
         C: RCPT TO:<ann@example.edu>
         S: 452 4.5.3",
