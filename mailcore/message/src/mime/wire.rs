@@ -136,8 +136,8 @@ mod tests {
         assert_eq!(parts[0].attributes.languages, [b"fr".to_vec(), b"en".to_vec()]);
         let disposition = parts[0].attributes.disposition.as_ref().unwrap();
         assert_eq!(disposition.parameter("filename").as_deref(), Some(&b"ab"[..]));
-        assert_eq!(parts[1].about.id.as_deref(), Some(&b"<i>"[..]));
-        assert_eq!(parts[1].about.md5.as_deref(), Some(&b"q"[..]));
+        assert_eq!(parts[1].attributes.id.as_deref(), Some(&b"<i>"[..]));
+        assert_eq!(parts[1].attributes.md5.as_deref(), Some(&b"q"[..]));
         let Content::Message(_, envelope) = &parts[1].content else { panic!("{part:?}") };
         assert_eq!(envelope.subject.as_deref(), Some(&b"in"[..]));
     }
