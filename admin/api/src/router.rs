@@ -77,6 +77,7 @@ fn documented() -> OpenApiRouter<Shared> {
     let below = OpenApiRouter::new()
         .routes(routes!(people::search))
         .routes(routes!(people::show))
+        .routes(routes!(people::history))
         .routes(routes!(vacation::set, vacation::clear))
         .routes(routes!(addresses::list, addresses::add))
         .routes(routes!(addresses::remove))

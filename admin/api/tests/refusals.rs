@@ -182,6 +182,7 @@ async fn the_document_tells_every_route() {
     let routes = [
         ("/api/v1/people", vec!["get"]),
         ("/api/v1/people/{key}", vec!["get"]),
+        ("/api/v1/people/{key}/history", vec!["get"]),
         ("/api/v1/people/{key}/vacation", vec!["delete", "put"]),
         ("/api/v1/people/{key}/addresses", vec!["get", "post"]),
         ("/api/v1/people/{key}/addresses/{address}", vec!["delete"]),

@@ -99,6 +99,32 @@ async fn finds_and_shows_people() {
 }
 
 #[tokio::test]
+async fn shows_what_was_changed_about_a_person() {
+    let site = Site::start().await;
+    let api = api(&site);
+    let path = "/api/v1/people/zoe.tremblay";
+    let added = call(&api, Method::POST, &format!("{path}/addresses"), "", json!({"address": "z@example.edu"})).await;
+    assert_eq!(added.status, 201, "{}", added.text);
+    let reply = get(&api, &format!("{path}/history")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert!(!reply.header("x-audit-id").is_empty());
+    let history = reply.json();
+    let [alias, created] = &history["changes"].as_array().unwrap()[..] else { panic!("{history}") };
+    assert_eq!((&alias["action"], &alias["actor"]), (&json!("address.add"), &json!("token:tests")));
+    assert_eq!(alias["values"][0]["after"], json!(["z@example.edu"]));
+    assert_eq!(alias["id"], added.header("x-audit-id"));
+    assert_eq!((&created["action"], &created["import"]["source"]), (&json!("person.create"), &json!("registrar")));
+    let values = created["values"].as_array().unwrap();
+    assert!(
+        values.iter().any(|value| value["attribute"] == "sn" && value["after"] == json!(["Tremblay"])),
+        "{values:?}"
+    );
+    assert_eq!(get(&api, &format!("{path}/history?limit=1")).await.json()["changes"].as_array().unwrap().len(), 1);
+    assert_eq!(get(&api, &format!("{path}/history?limit=0")).await.status, 422);
+    assert_eq!(get(&api, "/api/v1/people/nobody/history").await.status, 404);
+}
+
+#[tokio::test]
 async fn sets_and_clears_a_vacation_under_its_version() {
     let site = Site::start().await;
     let api = api(&site);
@@ -348,6 +374,7 @@ async fn every_route_holds_the_table_of_roles() {
     let routes = [
         ("get", "/people", "?q=zoe", json!({}), Op::SearchPeople),
         ("get", "/people/{key}", "", json!({}), Op::ViewPerson),
+        ("get", "/people/{key}/history", "", json!({}), Op::ViewPerson),
         ("put", "/people/{key}/vacation", "", json!({"text_fr": "Absente"}), Op::SetVacation),
         ("delete", "/people/{key}/vacation", "", json!({}), Op::SetVacation),
         ("get", "/people/{key}/addresses", "", json!({}), Op::ViewPerson),

@@ -14,7 +14,7 @@ use crate::{Operation, Principal, tree};
 const ADDRESSES_MAX: usize = 200;
 
 impl Desk {
-    /// Gives an alias: the address entry first, then the projection on the person.
+    /// Gives an alias: the audit first, then the address entry, then the projection on the person.
     ///
     /// Giving what the person has already is no error: so an interrupted call can be repeated.
     pub async fn add_alias(
@@ -23,28 +23,32 @@ impl Desk {
         target: impl Into<Target<'_>>,
         address: &str,
     ) -> Result<String, DeskError> {
-        let actor = principal.actor();
         let person = self.target(principal, Operation::ChangeAddresses, &target.into()).await?;
         let address = parse(address)?;
         self.check_served(&address).await?;
         self.check_unused(&address, person.dn()).await?;
-        let is_new = self.claim(&address, person.dn(), AddressKind::Alias).await?;
         let detail = json!({ "address": address });
+        let mut noted = self.announce(principal.actor(), "address.add", person.dn(), detail).await?;
+        noted.is_begun = match self.claim(&address, person.dn(), AddressKind::Alias).await {
+            Ok(is_new) => is_new,
+            Err(error) => return self.conclude(noted, Err(error)).await,
+        };
         if projected(&person.entry, &address).is_some() {
-            return self.note(actor, "address.add", person.dn(), Ok(()), detail).await;
+            return self.conclude(noted, Ok(())).await;
         }
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
         let change = Modification::add(name, vec![address.as_str().into()]);
-        let added = self.change(actor, "address.add", &person, vec![change], detail).await;
-        if is_new && matches!(added, Err(DeskError::Stale | DeskError::VersionMismatch(_))) {
-            self.give_back(&address, person.dn()).await;
+        let added = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
+        if noted.is_begun && matches!(added, Err(DirectoryError::AssertionFailed)) {
+            noted.is_begun = !self.give_back(&address, person.dn()).await;
         }
-        added
+        self.conclude(noted, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
     /// Takes away an address entry that was made for a change which then lost its race: the caller hears that nothing was
-    /// written. It stays when the faster change was another one that gave the same address.
-    async fn give_back(&self, address: &Address, owner: &Dn) {
+    /// written. It stays when the faster change was another one that gave the same address; `false` when it stays because it
+    /// cannot be taken away.
+    async fn give_back(&self, address: &Address, owner: &Dn) -> bool {
         let taken_back = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
             if person.is_some_and(|person| projected(&person, address).is_some()) {
@@ -53,9 +57,10 @@ impl Desk {
             self.directory.delete(&tree::address(self.directory.suffix(), address.as_str()), Control::default()).await
         };
         let result: Result<(), DirectoryError> = taken_back.await;
-        if let Err(error) = result {
+        if let Err(error) = &result {
             tracing::warn!(%error, %address, %owner, "an address stays with its owner, who does not receive by it yet");
         }
+        result.is_ok()
     }
 
     /// Takes an alias (or a retained address) away; the primary one is refused.
@@ -76,15 +81,20 @@ impl Desk {
         if projected.is_none() && !is_owned {
             return Err(DeskError::NotFound(address.to_string()));
         }
+        let detail = json!({ "address": address });
+        let mut noted = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
         // The projection first: until the entry is gone as well, nobody else can have the address.
         if let Some(spelling) = projected {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
             let written = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
-            written.map_err(|error| person.lost_race(error.into()))?;
+            if let Err(error) = written {
+                return self.conclude(noted, Err(error)).await.map_err(|error| person.lost_race(error));
+            }
+            noted.is_begun = true;
         }
         let removed = if is_owned { self.directory.delete(&dn, Control::default()).await } else { Ok(()) };
-        self.note(principal.actor(), "address.remove", person.dn(), removed, json!({ "address": address })).await
+        self.conclude(noted, removed).await
     }
 
     /// The address entries of one owner.
@@ -99,19 +109,20 @@ impl Desk {
         Ok(self.directory.search_provider(search).await?)
     }
 
-    /// Makes an address entry, or finds that the owner has it already. Whether it was made.
-    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<bool, DeskError> {
+    /// Makes an address entry, or finds that the owner has it already. Whether it was made; [`DirectoryError::AlreadyExists`]
+    /// when it is somebody else's.
+    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<bool, DirectoryError> {
         let since = generalized(jiff::Timestamp::now());
         let entry = address_entry(self.directory.suffix(), address, owner, kind, &since);
         match self.directory.add(entry).await {
             Ok(_) => Ok(true),
             Err(DirectoryError::AlreadyExists(_)) if self.owner_of(address).await?.as_ref() == Some(owner) => Ok(false),
-            Err(DirectoryError::AlreadyExists(_)) => Err(DeskError::InUse(address.to_string())),
-            Err(error) => Err(error.into()),
+            Err(DirectoryError::AlreadyExists(_)) => Err(DirectoryError::AlreadyExists(address.to_string())),
+            Err(error) => Err(error),
         }
     }
 
-    async fn owner_of(&self, address: &Address) -> Result<Option<Dn>, DeskError> {
+    async fn owner_of(&self, address: &Address) -> Result<Option<Dn>, DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         let entry = tree::read_provider(&self.directory, &dn, &[attr::PROVOST_OWNER]).await?;
         Ok(entry.and_then(|entry| entry.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok())))
