@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, FixedToken, NewToken, Tokens, end_abandoned_jobs, router};
+use provost_api::{ApiState, FixedToken, Messages, NewToken, Tokens, end_abandoned_jobs, router};
 use provost_delivery::Delivery;
 use provost_provision::{Grant, Operation, Principal, ROLES, Role};
 use provost_queue::{Queue, QueueConfig};
@@ -37,6 +37,7 @@ fn api_on(site: &Site, state: Arc<dyn StateStore>) -> Router {
         store,
         view: site.view.clone(),
         queue: Queue::new(Arc::new(MemoryStore::default()), delivery, None, config),
+        messages: Messages::new(site.desk.clone(), "/nonexistent/trace".into()),
         tokens: Tokens::new(state.clone(), vec![token]),
         state,
         node: "node-a".into(),
@@ -385,6 +386,7 @@ async fn every_route_holds_the_table_of_roles() {
         ("get", "/imports/{id}", "", json!({}), Op::ViewImports),
         ("post", "/imports/{id}/apply", "", json!({"hash": "h"}), Op::ApplyImport),
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
+        ("get", "/messages", "?recipient=zoe.tremblay", json!({}), Op::ViewMessages),
         ("get", "/queue", "", json!({}), Op::ViewQueue),
         ("get", "/settings", "", json!({}), Op::ViewSettings),
         ("get", "/settings/{name}", "", json!({}), Op::ViewSettings),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use provost_api::{ApiState, FixedToken, Health, Tokens};
+use provost_api::{ApiState, FixedToken, Health, Messages, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
@@ -18,6 +18,7 @@ use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::{ClientAddress, Pulse, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
+use provost_trace::{Installed, Recorder, RecorderConfig};
 use provost_view::View;
 use provost_web::WebState;
 use tokio::net::TcpStream;
@@ -43,6 +44,7 @@ pub(crate) struct Node {
     view: View,
     server: Option<Server>,
     certificates: Option<Arc<Certificates>>,
+    _trace: Installed,
     /// Operations, for the quickstart.
     pub(crate) desk: Desk,
 }
@@ -102,6 +104,7 @@ impl Node {
             ..LocalConfig::new(config.store_folder())
         };
         let store = Arc::new(LocalStore::open(&local).context("store")?);
+        let trace = start_trace(config).context("trace")?;
         let hostname: Arc<str> = config.node.hostname.as_str().into();
         let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
         let queue = Queue::new(store.clone(), delivery.clone(), next_hop(config), queue_config(config));
@@ -140,7 +143,7 @@ impl Node {
         if let Some(certificates) = &certificates {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }
-        Ok(Self { drain, view, server, certificates, desk })
+        Ok(Self { drain, view, server, certificates, _trace: trace, desk })
     }
 
     /// Resolves at INT or TERM; reloads at each HUP until then.
@@ -182,6 +185,13 @@ impl Node {
             server.stop().await;
         }
     }
+}
+
+/// From now on it is kept what happens to messages.
+fn start_trace(config: &Config) -> anyhow::Result<Installed> {
+    let (days, octets_max) = (config.trace.days, u64::from(config.trace.mib) << 20);
+    let recorder = Recorder::start(RecorderConfig { folder: config.trace_folder(), days, octets_max })?;
+    Ok(provost_trace::install(recorder))
 }
 
 /// Whether the View is complete and follows the directory; waits for it up to `limit`.
@@ -334,6 +344,7 @@ impl Rooms<'_> {
                 store: store.clone(),
                 view: self.view.clone(),
                 queue: self.queue.clone(),
+                messages: Messages::new(self.desk.clone(), self.config.trace_folder()),
                 tokens: Tokens::new(self.state.clone(), self.fixed_tokens()?),
                 state: self.state.clone(),
                 node: self.hostname.clone(),

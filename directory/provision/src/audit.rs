@@ -163,7 +163,7 @@ impl Audit {
             (before, read) = (Some(*last), read + page.len());
             for (_, record) in page {
                 match record.action.as_str() {
-                    LOOK => {}
+                    LOOK | MESSAGES => {}
                     OUTCOME => drop(outcomes.insert(text(&record, "of"), record)),
                     _ => history.push(with_outcome(record, &outcomes)),
                 }
@@ -176,6 +176,8 @@ impl Audit {
 
 /// Action of a look at a person, which is no change.
 pub(crate) const LOOK: &str = "person.view";
+/// Action of a search for messages, which is none either.
+pub(crate) const MESSAGES: &str = "message.view";
 
 fn without_sequence(records: Vec<(u64, AuditRecord)>) -> Vec<AuditRecord> {
     records.into_iter().map(|(_, record)| record).collect()

@@ -8,12 +8,14 @@ mod account;
 mod address;
 mod detail;
 mod import;
+mod messages;
 mod permit;
 mod setting;
 mod target;
 mod vacation;
 
 pub use import::{ImportError, PlannedImport};
+pub use messages::Correspondent;
 pub use setting::StatedSetting;
 pub use target::{Expected, Target};
 

@@ -31,8 +31,8 @@ pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
 pub use attribute_change::{AttributeChange, How};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
-    AddressInfo, Desk, DeskError, Expected, HISTORY_MAX, ImportError, PersonDetail, PersonSummary, PlannedImport,
-    StatedSetting, Target, VacationChange,
+    AddressInfo, Correspondent, Desk, DeskError, Expected, HISTORY_MAX, ImportError, PersonDetail, PersonSummary,
+    PlannedImport, StatedSetting, Target, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{Begin, End, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
