@@ -80,12 +80,18 @@ fn a_message_is_found_whatever_became_of_it() {
     };
     submit("out@example.net", "four@example.edu");
     let sent = events(&node, &["four@example.edu"], "sent");
-    assert!(matches!(&sent[..], [queued, sent] if queued == "queued out@example.net: to be sent on"
-        && sent.starts_with("sent out@example.net: 250")), "{sent:?}");
+    assert!(
+        matches!(&sent[..], [queued, sent] if queued == "queued out@example.net: to be sent on"
+        && sent.starts_with("sent out@example.net: 250")),
+        "{sent:?}"
+    );
     sink.answer("gone@example.net", Some("550 5.1.1 gone\u{1b}[31m"));
     submit("gone@example.net", "five@example.edu");
     let failed = events(&node, &["--recipient", "gone@example.net"], "failed");
-    assert!(failed[1].starts_with("failed gone@example.net: 550 5.1.1 gone") && !failed[1].contains('\u{1b}'), "{failed:?}");
+    assert!(
+        failed[1].starts_with("failed gone@example.net: 550 5.1.1 gone") && !failed[1].contains('\u{1b}'),
+        "{failed:?}"
+    );
     sink.answer("later@example.net", Some("451 4.2.0 later"));
     submit("later@example.net", "six@example.edu");
     let deferred = events(&node, &["six@example.edu"], "deferred");
@@ -97,7 +103,9 @@ fn a_message_is_found_whatever_became_of_it() {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     let log = node.log();
-    for words in ["delivered id=", "message_id=\"three@example.org\"", "to=\"nobody@example.edu\"", "550 5.1.1 No such user"] {
+    for words in
+        ["delivered id=", "message_id=\"three@example.org\"", "to=\"nobody@example.edu\"", "550 5.1.1 No such user"]
+    {
         assert!(log.contains(words), "{words}");
     }
     let kept = std::fs::read_dir(node.data().join("trace")).unwrap();

@@ -140,6 +140,7 @@ impl Node {
         rooms.listen_http(metrics).await?;
         let (working, stopping) = (queue.clone(), drain.clone());
         drain.spawn(async move { working.run(stopping.stopping()).await });
+        drain.spawn(crate::log::report_dropped(drain.clone()));
         if let Some(certificates) = &certificates {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }

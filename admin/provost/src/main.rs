@@ -12,18 +12,16 @@ mod compose;
 mod config;
 mod exit;
 mod http;
+mod log;
 mod machine_user;
 mod private;
 mod quickstart;
 
-use std::io::{BufWriter, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::commands::{
     address, audit, directory, doctor, import, person, queue, roles, settings, token, trace, vacation,
@@ -104,7 +102,7 @@ fn main() -> ExitCode {
     if serving {
         allocator::settle();
     }
-    let _mail_log = start_log(serving);
+    let _mail_log = log::start(serving);
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -115,29 +113,6 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error),
     }
-}
-
-/// Lines of messages that wait to be written. A reader who stops must not stop the mail: lines beyond these are dropped.
-const MAIL_LINES_MAX: usize = 16_384;
-
-/// Servers log what matters for running; commands say only what is wrong.
-///
-/// The lines of messages, of which there are thousands a second, are written by a thread of their own, which the returned guard
-/// ends. All others are written at once: whatever ends the process, the line that explains it is there.
-fn start_log(server: bool) -> Option<WorkerGuard> {
-    let default = if server { "warn,provost=info,ldap3=error" } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PROVOST_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal());
-    if !server {
-        log.with_writer(std::io::stderr).init();
-        return None;
-    }
-    let lines = NonBlockingBuilder::default().buffered_lines_limit(MAIL_LINES_MAX).thread_name("mail-log");
-    let (mail, guard) = lines.finish(BufWriter::new(std::io::stderr()));
-    let is_mail = |metadata: &tracing::Metadata<'_>| metadata.target() == provost_trace::LOG_TARGET;
-    log.with_writer(mail.with_filter(is_mail).or_else(std::io::stderr)).init();
-    Some(guard)
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
