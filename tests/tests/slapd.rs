@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// Within this the mail core obeys a change of the directory.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long a parked node may take to look at a restored server: it tries every 30 seconds.
+const RESTORED_LIMIT: Duration = Duration::from_secs(60);
 /// How long anything else may take.
 const LIMIT: Duration = Duration::from_secs(30);
 /// A token of the REST API, and its BLAKE3 digest in hexadecimal.
@@ -54,6 +56,26 @@ impl Slapd {
         let _ = Command::new("kill").arg(&pid).status();
         let gone = || Ok((!Path::new("/proc").join(&pid).exists()).then_some(()));
         deadline::until(LIMIT, gone).unwrap();
+    }
+
+    /// All entries with their operational attributes, as LDIF.
+    fn dump(&self) -> String {
+        let mut command = Command::new("/usr/sbin/slapcat");
+        command.args(["-o", "ldif_wrap=no", "-n", "1", "-F"]).arg(self.folder.join("config"));
+        run(&mut command).unwrap().good().unwrap()
+    }
+
+    /// Starts again with these entries and no others.
+    fn restore(&mut self, entries: &str) {
+        self.stop();
+        let (data, file) = (self.folder.join("data"), self.folder.join("restore.ldif"));
+        fs::remove_dir_all(&data).unwrap();
+        fs::create_dir(&data).unwrap();
+        fs::write(&file, entries).unwrap();
+        let mut command = Command::new("/usr/sbin/slapadd");
+        command.args(["-q", "-n", "1", "-F"]).arg(self.folder.join("config")).arg("-l").arg(&file);
+        run(&mut command).unwrap().good().unwrap();
+        self.launch();
     }
 
     fn ldap(&self) -> Ldap {
@@ -273,6 +295,72 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     site.serve();
     site.wait_for("library@example.edu", "250", LIMIT);
     site.wait_for("aoife.nidhomhnaill@example.edu", "550", LIMIT);
+}
+
+/// Shows 4 of the foundations, second half: the node parks a View without the domains, the addresses or the policies, goes on
+/// with what it has, and believes the directory again when they are back.
+#[test]
+fn a_directory_that_lost_a_container_is_parked() {
+    let sink = Sink::start().unwrap();
+    let mut site = Site::start(&sink);
+    let ldap = site.slapd.ldap();
+    site.provost(&["import", sample().to_str().unwrap()]);
+    site.wait_for("zoe.tremblay@example.edu", "250", LIMIT);
+    let zoe = ldap.dn("(uid=zoe.tremblay)").unwrap();
+    let role = alias_entry("abuse@example.edu", &zoe).replace("provostAddressKind: alias", "provostAddressKind: role");
+    ldap.feed("ldapadd", &role).unwrap().good().unwrap();
+    site.provost(&["settings", "set", "default-quota", "5000000000"]).good().unwrap();
+    site.wait_for("abuse@example.edu", "250", LIMIT);
+    for lost in ["domains", "addresses", "policies"] {
+        let whole = site.slapd.dump();
+        ldap.run("ldapdelete", &["-r", &format!("ou={lost},{SUFFIX}")]).unwrap().good().unwrap();
+        mail_goes_on_from_the_parked_view(&site, lost);
+        if lost == "addresses" {
+            site.slapd.restore(&whole);
+            site.wait_for("nobody.of.that.name@example.edu", "550", RESTORED_LIMIT);
+        }
+
+        site.kill();
+        site.slapd.restore(&without(&whole, lost));
+        // A later write: without it the server has nothing to send after our cookie.
+        let later = format!("dn: {zoe}\nchangetype: modify\nreplace: description\ndescription: without {lost}\n");
+        ldap.feed("ldapmodify", &later).unwrap().good().unwrap();
+        site.serve();
+        mail_goes_on_from_the_parked_view(&site, lost);
+        // A start does not wait for the next look of a parked node.
+        site.kill();
+        site.slapd.restore(&whole);
+        site.serve();
+        site.wait_for("nobody.of.that.name@example.edu", "550", LIMIT);
+    }
+    let shown = site.provost(&["settings", "show"]).good().unwrap();
+    assert!(shown.contains("5000000000"), "{shown}");
+}
+
+/// What was known is served, what is not known is deferred, and the operator is told.
+fn mail_goes_on_from_the_parked_view(site: &Site, lost: &str) {
+    let is_parked = || Ok(site.provost(&["directory", "status"]).out.contains("PARKED").then_some(()));
+    deadline::until(LIMIT, is_parked).unwrap_or_else(|error| panic!("without ou={lost}: {error}\n{}", site.log()));
+    for (address, code) in [
+        ("zoe.tremblay@example.edu", "250"),
+        ("abuse@example.edu", "250"),
+        ("nobody.of.that.name@example.edu", "451"),
+        ("somebody@new.example.org", "451"),
+    ] {
+        let answer = site.recipient(address).unwrap();
+        assert!(answer.starts_with(code), "without ou={lost}, {address}: {answer}");
+    }
+    let text = "Subject: parked\r\n\r\nx\r\n";
+    mail::send(site.ports.address(Port::Mx), None, "a@example.net", &["zoe.tremblay@example.edu"], text).unwrap();
+    let doctor = site.provost(&["doctor"]);
+    assert!(doctor.out.contains("parked"), "{doctor:?}");
+}
+
+/// LDIF without the entries of a container, their CSNs as they were: what a half restored server holds.
+fn without(whole: &str, container: &str) -> String {
+    let end = format!("ou={container},{SUFFIX}");
+    let is_kept = |entry: &&str| !entry.lines().next().is_some_and(|dn| dn.ends_with(&end));
+    whole.split("\n\n").filter(is_kept).collect::<Vec<_>>().join("\n\n")
 }
 
 /// A token that was stolen is revoked at once, whatever else is down.

@@ -30,7 +30,8 @@ fn events(node: &Node, words: &[&str], event: &str) -> Vec<String> {
         let lines: Vec<String> = events.iter().map(line).collect();
         Ok(lines.iter().any(|line| line.starts_with(event)).then_some(lines))
     };
-    deadline::until(LIMIT, look).unwrap_or_else(|error| panic!("{words:?}: {error}: {:?}", trace(node, words)))
+    let found = deadline::until(LIMIT, look);
+    found.unwrap_or_else(|error| panic!("{words:?}: {error}: {:?}", trace(node, words))).0
 }
 
 fn message(id: &str) -> String {

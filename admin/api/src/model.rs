@@ -45,16 +45,18 @@ pub(crate) struct PeopleFound {
 pub(crate) struct AddressItem {
     /// The address, `local@domain`.
     address: String,
-    /// primary, alias, retained, ...
+    /// primary, alias, retained, or quarantined: taken away and nobody else's yet.
     kind: String,
-    /// Since when it is given, RFC 3339.
+    /// Since when the address is given, or in quarantine, RFC 3339.
     since: Option<String>,
+    /// End of the quarantine, RFC 3339.
+    until: Option<String>,
 }
 
 impl From<AddressInfo> for AddressItem {
     fn from(info: AddressInfo) -> Self {
-        let AddressInfo { address, kind, since } = info;
-        Self { address, kind, since }
+        let AddressInfo { address, kind, since, until } = info;
+        Self { address, kind, since, until }
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     FileRefused,
     Ambiguous,
     InUse,
+    Quarantined,
     Stale,
     PreconditionFailed,
     PlanChanged,
@@ -42,7 +43,7 @@ pub(crate) enum Kind {
 const PROBLEMS: &str = "/api/v1/problems/";
 
 /// Kind, `type`, status, title, explanation.
-const KINDS: [(Kind, &str, StatusCode, &str, &str); 20] = [
+const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
     (
         Kind::Unauthorized,
         "/api/v1/problems/unauthorized",
@@ -115,6 +116,13 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 20] = [
         "Use the id of the person instead.",
     ),
     (Kind::InUse, "/api/v1/problems/in-use", StatusCode::CONFLICT, "In use", "The address belongs to somebody."),
+    (
+        Kind::Quarantined,
+        "/api/v1/problems/quarantined",
+        StatusCode::CONFLICT,
+        "In quarantine",
+        "The address was taken from its owner lately; until its quarantine ends, only that person can have it again.",
+    ),
     (
         Kind::Stale,
         "/api/v1/problems/stale",
@@ -282,6 +290,7 @@ impl From<DeskError> for Problem {
             DeskError::Ambiguous(_) => Self::new(Kind::Ambiguous, detail),
             DeskError::Invalid { field, rule } => Self::invalid(format!("/{field}"), rule),
             DeskError::InUse(_) => Self::new(Kind::InUse, detail),
+            DeskError::Quarantined { .. } => Self::new(Kind::Quarantined, detail),
             DeskError::Stale => Self::new(Kind::Stale, detail),
             DeskError::VersionMismatch(_) => Self::new(Kind::PreconditionFailed, detail),
             DeskError::NotAllowed(_) => Self::new(Kind::Forbidden, detail),
@@ -349,6 +358,7 @@ mod tests {
             (DeskError::Ambiguous("x".into()), 409),
             (DeskError::Invalid { field: "start", rule: "after the end".into() }, 422),
             (DeskError::InUse("a@b".into()), 409),
+            (DeskError::Quarantined { address: "a@b".into(), until: None }, 409),
             (DeskError::Stale, 409),
             (DeskError::VersionMismatch("x".into()), 412),
             (DeskError::NotAllowed(Operation::SetRoles), 403),

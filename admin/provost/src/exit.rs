@@ -96,6 +96,9 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
         DeskError::UnknownSetting(_) | DeskError::NotStated(_) => Some("see 'provost settings show'"),
         DeskError::Ambiguous(_) => Some("name the person by address; see 'provost person search WORD'"),
         DeskError::InUse(_) => Some("see whose it is with 'provost person show ADDRESS'"),
+        DeskError::Quarantined { .. } => Some(
+            "only its former owner can have it before; the days are a setting: provost settings show address-quarantine",
+        ),
         DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),
         DeskError::Stale | DeskError::VersionMismatch(_) => of_directory(&DirectoryError::AssertionFailed),
         DeskError::Refused(why) if *why == DirectoryError::InvalidCredentials.to_string() => Some(CREDENTIALS),

@@ -9,6 +9,7 @@ use provost_provision::DeskError;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::calendar;
 use crate::language::{Language, fill};
 use crate::rule;
 use crate::session::Flash;
@@ -165,6 +166,14 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
             return told(visitor, StatusCode::UNPROCESSABLE_ENTITY, "title.refused", text);
         }
         DeskError::InUse(what) => (StatusCode::CONFLICT, "title.refused", "error.in_use", what.as_str()),
+        DeskError::Quarantined { address, until } => {
+            return told(
+                visitor,
+                StatusCode::CONFLICT,
+                "title.refused",
+                in_quarantine(visitor.language, address, until.as_deref()),
+            );
+        }
         DeskError::NotAllowed(_) => (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", ""),
         DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
         DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),
@@ -174,6 +183,18 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
         }
     };
     failure(visitor, status, title, text, &[("rule", value), ("value", value)])
+}
+
+/// Why an address cannot be given yet, with the day from which it can.
+pub(crate) fn in_quarantine(language: Language, address: &str, until: Option<&str>) -> String {
+    let end = until.and_then(|until| until.parse::<jiff::Timestamp>().ok());
+    match end {
+        Some(end) => {
+            let day = calendar::day(end.to_zoned_datetime(jiff::tz::TimeZone::UTC).date(), language);
+            language.say("error.in_quarantine", &[("value", address), ("day", &day)])
+        }
+        None => language.say("error.in_quarantine_open", &[("value", address)]),
+    }
 }
 
 /// A fault of ours.

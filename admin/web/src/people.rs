@@ -3,13 +3,13 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use provost_provision::{DeskError, Operation, PersonSummary};
+use provost_provision::{AddressInfo, DeskError, Operation, PersonSummary};
 use serde::{Deserialize, Serialize};
 
 use crate::change::{done, to_its_end};
 use crate::form::SessionForm;
 use crate::language::Language;
-use crate::page::{desk_failure, page};
+use crate::page::{desk_failure, in_quarantine, page};
 use crate::person_link::{person_url, state_level};
 use crate::person_page::{self, Mistakes};
 use crate::rule;
@@ -134,6 +134,9 @@ pub(crate) async fn add_alias(
                     (StatusCode::UNPROCESSABLE_ENTITY, rule::in_words(rule, language))
                 }
                 DeskError::InUse(_) => (StatusCode::CONFLICT, language.say("error.in_use", &[("value", &address)])),
+                DeskError::Quarantined { address, until } => {
+                    (StatusCode::CONFLICT, in_quarantine(language, address, until.as_deref()))
+                }
                 DeskError::Refused(why) => {
                     (StatusCode::UNPROCESSABLE_ENTITY, language.say("error.refused", &[("rule", why)]))
                 }
@@ -143,6 +146,11 @@ pub(crate) async fn add_alias(
             Ok(person_page::show(&web, &signed_in, &id, mistakes, status).await)
         }
     }
+}
+
+/// Whether the help desk can take the address away.
+pub(crate) fn can_be_removed(info: &AddressInfo) -> bool {
+    !matches!(info.kind.as_str(), "primary" | "quarantined")
 }
 
 #[derive(Serialize)]
@@ -162,8 +170,7 @@ pub(crate) async fn confirm_removal(
     let (visitor, who, desk) = (&signed_in.visitor, &signed_in.user.principal, &web.site.desk);
     desk.permit(who, Operation::ChangeAddresses).await.map_err(|error| desk_failure(visitor, &error))?;
     let person = desk.person(who, &id).await.map_err(|error| desk_failure(visitor, &error))?;
-    let Some(info) = person.addresses.iter().find(|info| info.address == query.address && info.kind != "primary")
-    else {
+    let Some(info) = person.addresses.iter().find(|info| info.address == query.address && can_be_removed(info)) else {
         return Err(desk_failure(visitor, &DeskError::NotFound(query.address)));
     };
     let body =

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::calendar::{day, day_of, moment};
 use crate::language::Language;
 use crate::page::{desk_failure, page};
+use crate::people::can_be_removed;
 use crate::person_link::{person_url, state_level};
 use crate::signed_in::SignedIn;
 use crate::vacation_form::{FieldMistake, VacationForm};
@@ -121,6 +122,8 @@ struct AddressRow {
     address: String,
     kind: String,
     since: String,
+    /// End of the quarantine.
+    until: Option<String>,
     remove_url: Option<String>,
 }
 
@@ -269,7 +272,8 @@ fn person_view(
     let address = |info: &provost_provision::AddressInfo| AddressRow {
         kind: language.name("kind", &info.kind),
         since: moment(&info.since),
-        remove_url: (info.kind != "primary").then(|| {
+        until: info.until.as_ref().map(|_| moment(&info.until)),
+        remove_url: can_be_removed(info).then(|| {
             format!("{url}/addresses/remove?address={}", utf8_percent_encode(&info.address, NON_ALPHANUMERIC))
         }),
         address: info.address.clone(),

@@ -10,6 +10,7 @@ mod detail;
 mod import;
 mod messages;
 mod permit;
+mod registry;
 mod setting;
 mod target;
 mod vacation;
@@ -62,10 +63,12 @@ pub struct PersonSummary {
 pub struct AddressInfo {
     /// Address in full, with its domain.
     pub address: String,
-    /// primary, alias, retained, ...
+    /// primary, alias, retained, or quarantined: taken away and nobody else's yet.
     pub kind: String,
-    /// Since when the address is given, RFC 3339.
+    /// Since when the address is given, or in quarantine, RFC 3339.
     pub since: Option<String>,
+    /// End of the quarantine, RFC 3339.
+    pub until: Option<String>,
 }
 
 /// A vacation rule as people state it.
@@ -155,6 +158,14 @@ pub enum DeskError {
     /// The address belongs to somebody.
     #[error("{0} is in use")]
     InUse(String),
+    /// The address was taken from its owner lately: nobody else can have it yet.
+    #[error("{address} is in quarantine{}", until.as_deref().map(|until| format!(" until {until}")).unwrap_or_default())]
+    Quarantined {
+        /// The address.
+        address: String,
+        /// End of the quarantine, RFC 3339; `None` when the entry states none.
+        until: Option<String>,
+    },
     /// The entry changed while the operation was under way; nothing was written.
     #[error("changed meanwhile; read it again")]
     Stale,
@@ -357,6 +368,17 @@ impl Desk {
         };
         self.audit.note_outcome(noted.actor, &noted.id, noted.subject.as_str(), outcome, &error.to_string()).await;
         Err(error.into())
+    }
+
+    /// Notes that a change came to nothing since its address could not be had; returns why.
+    async fn not_claimed(&self, noted: Announced<'_>, error: DeskError) -> DeskError {
+        let outcome = match &error {
+            // The answer may have been lost after the address was claimed.
+            DeskError::Unavailable(_) => ChangeOutcome::Unknown,
+            _ => ChangeOutcome::NotDone,
+        };
+        self.audit.note_outcome(noted.actor, &noted.id, noted.subject.as_str(), outcome, &error.to_string()).await;
+        error
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Settings {
     pub source: String,
     /// How new passwords are stored.
     pub scheme: provost_credential::Scheme,
+    /// Days for which an address that was taken away can be given back to its former owner only; 0 frees it at once.
+    pub address_quarantine: u16,
     /// Where the days of enrolments and vacations begin and end.
     pub time_zone: TimeZone,
 }
@@ -31,6 +33,7 @@ impl Settings {
             domain: shared.mail_domain.clone(),
             source: REGISTRAR.to_owned(),
             scheme: shared.password_scheme,
+            address_quarantine: shared.address_quarantine,
             time_zone: shared.time_zone.clone(),
         }
     }

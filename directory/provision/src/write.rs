@@ -20,6 +20,9 @@ pub enum AddressKind {
     Alias,
 }
 
+/// provostAddressKind of an address that was taken from its owner lately.
+pub(crate) const QUARANTINED: &str = "quarantined";
+
 impl AddressKind {
     /// As provostAddressKind spells it.
     pub fn as_str(self) -> &'static str {

@@ -93,6 +93,7 @@ impl Site {
             domain: "example.edu".into(),
             source: "registrar".into(),
             scheme: Scheme::Ssha,
+            address_quarantine: 180,
             time_zone: jiff::tz::TimeZone::UTC,
         };
         ensure_tree(&directory, &settings).await.unwrap();

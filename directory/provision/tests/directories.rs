@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use provost_client::{Directory, DirectoryConfig, DirectoryError, Scope, Search, ServerConfig, ServerRole};
+use provost_client::{Control, Directory, DirectoryConfig, DirectoryError, Scope, Search, ServerConfig, ServerRole};
 use provost_credential::{Scheme, Secret, Verdict};
-use provost_entry::{Dn, Entry, Filter};
+use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_provision::{
     Actor, Actual, Applier, ApplyError, Audit, CsvOptions, Desk, DeskError, Journals, Outcomes, Passwords,
     PersonDetail, PersonSummary, Plan, Policies, Principal, Role, Settings, VacationChange, ensure_tree, plan,
@@ -204,6 +204,7 @@ fn settings() -> Settings {
         domain: "example.edu".into(),
         source: "registrar".into(),
         scheme: Scheme::Ssha,
+        address_quarantine: 180,
         time_zone: jiff::tz::TimeZone::UTC,
     }
 }
@@ -711,8 +712,34 @@ async fn aliases(desk: &Site) {
     let not_hers = desk.remove_alias(&admin(), "zoe.lecuyer", "bo.li@example.edu").await;
     assert_eq!(not_hers, Err(DeskError::NotFound("bo.li@example.edu".into())));
     desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
-    assert_eq!(of(desk.person("zoe.lecuyer").await.unwrap()), both[..1]);
+    let quarantined = ("zoe@example.edu".to_owned(), "quarantined".to_owned());
+    assert_eq!(of(desk.person("zoe.lecuyer").await.unwrap()), [both[0].clone(), quarantined]);
     assert!(matches!(desk.person("zoe@example.edu").await, Err(DeskError::NotFound(_))));
+    quarantine(desk).await;
+}
+
+/// An address that was taken away goes back to its former owner at once, and to another person when its quarantine is over.
+async fn quarantine(desk: &Site) {
+    let twice = desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await;
+    assert_eq!(twice, Err(DeskError::NotFound("zoe@example.edu".into())));
+    let refused = desk.add_alias(&admin(), "8", "zoe@example.edu").await;
+    let Err(DeskError::Quarantined { address, until: Some(until) }) = refused else { panic!("{refused:?}") };
+    assert_eq!(address, "zoe@example.edu");
+    let left = until.parse::<jiff::Timestamp>().unwrap().duration_since(jiff::Timestamp::now());
+    assert!((179..=180).contains(&(left.as_hours() / 24)), "{until}");
+
+    desk.add_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
+    let held = desk.person("zoe@example.edu").await.unwrap();
+    assert_eq!((held.addresses[1].kind.as_str(), &held.addresses[1].until), ("alias", &None));
+    desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
+
+    let dn = desk.directory.suffix().child("ou", "addresses").child("provostAddress", "zoe@example.edu");
+    let over = AttributeDescription::of(attr::PROVOST_UNTIL);
+    let over = vec![Modification::replace(over, vec![b"20200101000000Z".to_vec()])];
+    desk.directory.modify(&dn, over, Control::default()).await.unwrap();
+    desk.add_alias(&admin(), "8", "zoe@example.edu").await.unwrap();
+    assert_eq!(desk.person("zoe@example.edu").await.unwrap().summary.uid, desk.person("8").await.unwrap().summary.uid);
+    desk.remove_alias(&admin(), "8", "zoe@example.edu").await.unwrap();
 }
 
 async fn passwords_and_roles(desk: &Site) {

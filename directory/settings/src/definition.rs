@@ -26,6 +26,8 @@ pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
 const RETRY_MAX: i64 = 86_400;
 /// Longest life in the queue, seconds: 30 days.
 const LIFETIME_MAX: i64 = 30 * 86_400;
+/// Longest quarantine of an address, days.
+const QUARANTINE_DAYS_MAX: u64 = 3650;
 /// Longest name of a time zone, octets.
 const NAME_OCTETS_MAX: usize = 64;
 /// Affiliations that a quota class may name.
@@ -166,6 +168,19 @@ pub static DEFINITIONS: &[Definition] = &[
         },
     },
     Definition {
+        name: "address-quarantine",
+        about: "how long an address that was taken away can be given back to its former owner only",
+        unit: "days",
+        rule: "a whole number from 0 to 3650; 0 frees an address at once",
+        container: ou::POLICIES,
+        example: "365",
+        read: |values, stated| {
+            values.address_quarantine = u16::try_from(whole(one(stated)?, 0, QUARANTINE_DAYS_MAX)?).ok()?;
+            Some(())
+        },
+        write: |values| vec![values.address_quarantine.to_string()],
+    },
+    Definition {
         name: "removal-guard",
         about: "the View is parked where more than this share of people, addresses, groups, domains or settings would go",
         unit: "percent",
@@ -293,6 +308,8 @@ mod tests {
             ("default-quota", "None", "none"),
             ("quota-classes", "Faculty  2000000", "faculty 2000000"),
             ("quota-classes", "alum none", "alum none"),
+            ("address-quarantine", "0", "0"),
+            ("address-quarantine", "3650", "3650"),
             ("removal-guard", "1", "1"),
             ("removal-guard", "100", "100"),
             ("message-size", "65536", "65536"),
@@ -326,6 +343,7 @@ mod tests {
             ("quota-classes", "faculty"),
             ("quota-classes", "nobody 2000000"),
             ("quota-classes", "faculty 1"),
+            ("address-quarantine", "3651"),
             ("removal-guard", "0"),
             ("removal-guard", "101"),
             ("removal-guard", "20 %"),

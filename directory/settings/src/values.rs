@@ -25,6 +25,8 @@ pub struct Values {
     pub default_quota: Option<u64>,
     /// `quota-classes`: the same by primary affiliation.
     pub quota_classes: BTreeMap<String, Option<u64>>,
+    /// `address-quarantine`: days for which an address that was taken away is nobody's but its former owner's.
+    pub address_quarantine: u16,
     /// `removal-guard`: the View is parked where more than this share of one kind of entry, percent, would go.
     pub removal_guard: u8,
     /// `message-size`: the largest message that is taken, octets.
@@ -45,6 +47,7 @@ impl Default for Values {
             password_scheme: Scheme::Argon2,
             default_quota: None,
             quota_classes: BTreeMap::new(),
+            address_quarantine: 180,
             removal_guard: 20,
             message_size: 50 * 1024 * 1024,
             retry_first: 60,

@@ -181,6 +181,8 @@ impl Consumer {
                 tracing::error!(reason, "the view is parked: it stays as it is");
                 metrics::counter!("view_parked_total").increment(1);
                 self.shared.health.note(|status| status.parked = Some(reason));
+                // What was put back is shown when the session is left.
+                self.due = Some(Instant::now());
                 return Some(End::Parked(guard));
             }
             Effect::StartOver => return Some(End::StartOver),

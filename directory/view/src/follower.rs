@@ -8,7 +8,7 @@ use provost_entry::Dn;
 use provost_settings::Origin;
 use uuid::Uuid;
 
-use crate::guard::{Counts, Guard, Kind, Recent};
+use crate::guard::{Counts, Guard, Kind, OFF, Recent};
 use crate::mapping::{Mapped, map};
 use crate::{ChangeSet, Snapshot};
 
@@ -23,7 +23,8 @@ pub(crate) enum Effect {
     Complete,
     /// There is a new cookie for the snapshot as it is.
     Saveable,
-    /// Too much would be removed: it was not believed, the snapshot is as before.
+    /// Too much would be removed. It was not believed: the snapshot is as before, and what was removed one by one within the
+    /// window of the guard is in it again.
     Parked {
         /// How much of what, for the log and the status.
         reason: String,
@@ -169,14 +170,33 @@ impl Follower {
         if self.refresh.is_none()
             && let Some(record) = self.snapshot.record(uuid)
         {
-            let kind = Kind::of(record);
+            let record = record.clone();
             let percent = self.snapshot.settings().removal_guard;
-            if let Some(reason) = self.guard(percent).objection(&Counts::one(kind)) {
+            if let Some((lost, reason)) = self.guard(percent).objection(&Counts::one(Kind::of(&record))) {
+                self.restore(lost);
                 return self.park(reason, percent);
             }
-            self.recent.note(kind, now);
+            if percent >= OFF {
+                self.recent.forget();
+            } else {
+                self.recent.note(uuid, record, now);
+            }
         }
         self.change(uuid, |target| target.remove(uuid))
+    }
+
+    /// Puts back what was removed one by one before it came to too much. What has taken its name since stays. The directory is
+    /// read from nothing next: from the cookie on, it would not name these entries again.
+    fn restore(&mut self, lost: Kind) {
+        for removed in self.recent.take(lost) {
+            if self.snapshot.record(removed.entry_uuid).is_none() && !self.snapshot.has_namesake(&removed.record) {
+                self.change(removed.entry_uuid, |target| {
+                    target.put(removed.entry_uuid, removed.record);
+                    true
+                });
+            }
+        }
+        self.cookie = None;
     }
 
     fn guard(&self, percent: u8) -> Guard<'_> {
@@ -211,7 +231,7 @@ impl Follower {
         let Some(refresh) = self.refresh.take() else { return Effect::Nothing };
         let removed = self.snapshot.missing_from(&refresh.snapshot);
         let percent = removal_guard(&self.snapshot, &refresh.snapshot);
-        if let Some(reason) = self.guard(percent).objection(&removed) {
+        if let Some((_, reason)) = self.guard(percent).objection(&removed) {
             return self.park(reason, percent);
         }
         if std::mem::take(&mut self.is_parked) {
@@ -447,13 +467,17 @@ mod tests {
         }
         let parked = follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(30));
         assert!(matches!(parked, Effect::Parked { .. }), "{parked:?}");
-        assert_eq!(follower.snapshot().len(), SITE - 20);
-        // The next refresh would bring the rest: it does not pass for being less by itself.
+        assert_eq!((follower.snapshot().len(), follower.cookie()), (SITE, None), "as before they went");
+        let rest = |gone: std::ops::Range<u128>| {
+            let all = (0..100).chain(1000..1100).chain(2000..2002).chain([3000]).chain(4000..4004);
+            SyncEvent::Present(all.filter(|n| !gone.contains(n)).map(uuid).collect())
+        };
         follower.begin();
-        follower.take(SyncEvent::Delete((1020..1035).map(uuid).collect()));
+        follower.take(rest(1000..1021));
         assert!(matches!(follower.take(SyncEvent::RefreshDone), Effect::Parked { .. }));
         // What was lost is there again.
         follower.begin();
+        follower.take(rest(0..0));
         assert_eq!(follower.take(SyncEvent::RefreshDone), Effect::Complete);
         assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), Effect::Changed);
         // So many in a long time are believed.
@@ -464,6 +488,43 @@ mod tests {
         }
         let last = follower.apply(SyncEvent::Delete(vec![uuid(2000), uuid(2001)]), at(9999));
         assert!(matches!(last, Effect::Parked { .. }), "the last domain");
+    }
+
+    /// An address that was removed, and given to another person under a new entry, is not taken back.
+    #[test]
+    fn what_was_given_anew_is_not_put_back() {
+        let mut follower = following_a_site();
+        let now = Instant::now();
+        follower.take_changes();
+        for n in 0..20 {
+            assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), now), Effect::Changed);
+        }
+        let anew = testing::address_entry(1500, "p0@example.edu", AddressKind::Alias, Some(50));
+        follower.snapshot.put(uuid(1500), anew);
+        assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), Effect::Parked { .. }));
+        let owner = |address| follower.snapshot().by_address(&Address::parse(address).unwrap()).unwrap().0.uid.clone();
+        assert_eq!((&*owner("p0@example.edu"), &*owner("p1@example.edu")), ("p50", "p1"));
+        assert_eq!(follower.snapshot().len(), SITE);
+        assert!(follower.take_changes().concerns_account(uuid(1)));
+    }
+
+    /// A container goes after the few entries in it, which were believed gone.
+    #[test]
+    fn a_lost_container_brings_back_what_it_held() {
+        let mut follower = following_a_site();
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(3000)])), Effect::Changed);
+        assert!(matches!(follower.take(SyncEvent::Delete(vec![uuid(4003)])), Effect::Parked { .. }));
+        assert_eq!(follower.snapshot().len(), SITE);
+    }
+
+    /// An operator who turned the guard off removes much; a removal after the guard is on again does not bring that back.
+    #[test]
+    fn removals_without_a_guard_are_not_held_against_later_ones() {
+        let mut follower = following_a_site();
+        assert_eq!(follower.take(put_guard(500, "100")), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete((1000..1090).map(uuid).collect())), Effect::Changed);
+        assert_eq!(follower.take(put_guard(500, "20")), Effect::Changed);
+        assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1090)])), Effect::Changed);
     }
 
     #[test]

@@ -6,14 +6,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use crate::snapshot::Record;
 
 /// A `removal-guard` of so many percent lets everything pass.
-const OFF: u8 = 100;
+pub(crate) const OFF: u8 = 100;
 /// Removals one by one are summed over so long a time.
 const WINDOW: Duration = Duration::from_secs(600);
-/// Removals that come within so long are kept as one sum.
-const SLICE: Duration = Duration::from_secs(10);
 
 /// Kinds of entries that are measured apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +109,6 @@ impl Counts {
         let count = self.at(kind);
         *count = count.saturating_sub(1);
     }
-
-    fn merge(&mut self, other: &Self) {
-        for kind in Kind::ALL {
-            *self.at(kind) += other.of(kind);
-        }
-    }
 }
 
 /// What a `removal-guard` of so many percent is held against.
@@ -127,8 +121,8 @@ pub(crate) struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Why `removed` is not believed, if it is not.
-    pub(crate) fn objection(&self, removed: &Counts) -> Option<String> {
+    /// Why `removed` is not believed, if it is not, and the first kind of which too much would go.
+    pub(crate) fn objection(&self, removed: &Counts) -> Option<(Kind, String)> {
         if self.percent >= OFF {
             return None;
         }
@@ -137,49 +131,63 @@ impl Guard<'_> {
             let (removed, before) = (removed.of(kind) + lately, self.standing.of(kind) + lately);
             let is_beyond_share = removed > kind.free() && removed * 100 > before * usize::from(self.percent);
             (is_beyond_share || kind.are_needed(removed, before)).then(|| {
-                format!("{removed} of {before} {} would be removed, the guard is {} %", kind.word(), self.percent)
+                let (word, percent) = (kind.word(), self.percent);
+                (kind, format!("{removed} of {before} {word} would be removed, the guard is {percent} %"))
             })
         })
     }
 }
 
-/// The removals of the last [`WINDOW`] that came outside a refresh.
+/// The removals of the last [`WINDOW`] that came outside a refresh, with what was removed. The guard bounds their number.
 #[derive(Default)]
 pub(crate) struct Recent {
-    slices: VecDeque<(Instant, Counts)>,
+    removed: VecDeque<Removed>,
+    sum: Counts,
+}
+
+/// A removal that was believed.
+pub(crate) struct Removed {
+    at: Instant,
+    pub(crate) entry_uuid: Uuid,
+    pub(crate) record: Record,
 }
 
 impl Recent {
     /// Notes one more removal.
-    pub(crate) fn note(&mut self, kind: Kind, now: Instant) {
-        while self.slices.front().is_some_and(|(began, _)| now.saturating_duration_since(*began) > WINDOW) {
-            self.slices.pop_front();
+    pub(crate) fn note(&mut self, entry_uuid: Uuid, record: Record, now: Instant) {
+        while let Some(oldest) = self.removed.front()
+            && now.saturating_duration_since(oldest.at) > WINDOW
+        {
+            self.sum.subtract(Kind::of(&oldest.record));
+            self.removed.pop_front();
         }
-        match self.slices.back_mut() {
-            Some((began, counts)) if now.saturating_duration_since(*began) < SLICE => counts.add(kind),
-            _ => {
-                let mut counts = Counts::default();
-                counts.add(kind);
-                self.slices.push_back((now, counts));
-            }
-        }
+        self.sum.add(Kind::of(&record));
+        self.removed.push_back(Removed { at: now, entry_uuid, record });
     }
 
     /// Their sum as of the last one: while nothing is removed no time passes, so that what was stopped is not believed in parts.
     pub(crate) fn sum(&self) -> Counts {
-        let mut sum = Counts::default();
-        self.slices.iter().for_each(|(_, counts)| sum.merge(counts));
-        sum
+        self.sum
+    }
+
+    /// Takes out the removals that a loss of this kind casts doubt on: those of the same kind, and all when a container is gone.
+    pub(crate) fn take(&mut self, lost: Kind) -> Vec<Removed> {
+        let is_doubtful = |removed: &Removed| lost == Kind::Container || Kind::of(&removed.record) == lost;
+        let (doubtful, kept): (Vec<_>, Vec<_>) = self.removed.drain(..).partition(is_doubtful);
+        self.removed = kept.into();
+        doubtful.iter().for_each(|removed| self.sum.subtract(Kind::of(&removed.record)));
+        doubtful
     }
 
     pub(crate) fn forget(&mut self) {
-        self.slices.clear();
+        *self = Self::default();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     fn counts(pairs: &[(Kind, usize)]) -> Counts {
         let mut counts = Counts::default();
@@ -220,7 +228,7 @@ mod tests {
         let recent = counts(&[(Kind::Person, 15)]);
         let guard = Guard { percent: 20, standing: &standing, recent };
         assert_eq!(guard.objection(&counts(&[(Kind::Person, 5)])), None);
-        let objection = guard.objection(&counts(&[(Kind::Person, 6)])).unwrap();
+        let (_, objection) = guard.objection(&counts(&[(Kind::Person, 6)])).unwrap();
         assert_eq!(objection, "21 of 100 people would be removed, the guard is 20 %");
         // A guard that is lowered afterwards concerns what comes afterwards.
         let strict = Guard { percent: 1, ..guard };
@@ -230,13 +238,16 @@ mod tests {
     #[test]
     fn removals_are_summed_over_the_window() {
         let (mut recent, start) = (Recent::default(), Instant::now());
+        let domain = || testing::domain("example.edu");
         for second in 0..100 {
-            recent.note(Kind::Address, start + Duration::from_secs(second));
+            recent.note(testing::uuid(1), domain(), start + Duration::from_secs(second));
         }
-        assert_eq!(recent.sum().of(Kind::Address), 100);
-        assert!(recent.slices.len() <= 10);
-        recent.note(Kind::Person, start + WINDOW + Duration::from_secs(50));
-        assert_eq!(recent.sum().of(Kind::Person), 1);
-        assert!((50..=60).contains(&recent.sum().of(Kind::Address)), "{:?}", recent.sum());
+        assert_eq!(recent.sum().of(Kind::Domain), 100);
+        recent.note(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
+        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 51));
+        assert_eq!(recent.take(Kind::Domain).len(), 51);
+        assert_eq!((recent.sum().of(Kind::Container), recent.sum().of(Kind::Domain)), (1, 0));
+        assert_eq!(recent.take(Kind::Container).len(), 1);
+        assert_eq!(recent.sum(), Counts::default());
     }
 }

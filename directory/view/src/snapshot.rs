@@ -184,11 +184,13 @@ impl Snapshot {
         }
     }
 
-    /// All addresses of one person with their kinds, the primary one first.
+    /// All addresses that reach one person, with their kinds, the primary one first. Addresses in quarantine are not among
+    /// them.
     pub fn addresses_of(&self, entry_uuid: Uuid) -> Vec<(Address, AddressKind)> {
         let Some(Record::Person(record)) = self.entries.get(entry_uuid.as_bytes()) else { return Vec::new() };
         let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
         let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
+        all.retain(|(_, kind)| *kind != AddressKind::Quarantined);
         let projected = record.projected.iter().filter(|address| self.addresses.get(&address_key(address)).is_none());
         all.extend(projected.map(|address| (address.clone(), AddressKind::Alias)));
         all.sort_by(|a, b| (a.1 != AddressKind::Primary, &a.0).cmp(&(b.1 != AddressKind::Primary, &b.0)));
@@ -262,6 +264,27 @@ impl Snapshot {
             }
         }
         missing
+    }
+
+    /// Whether another entry has the name of `record`: its DN or login, its address, its domain and so on.
+    pub(crate) fn has_namesake(&self, record: &Record) -> bool {
+        match record {
+            Record::Person(record) => {
+                let person = &record.person;
+                let has_dn = dn_key(&person.dn).is_some_and(|key| self.names.get(&key).is_some());
+                has_dn || self.logins.get(&login_key(&person.uid)).is_some()
+            }
+            Record::Address(record) => self.addresses.get(&address_key(&record.address)).is_some(),
+            Record::Domain(domain) => self.domains.contains_key(domain),
+            Record::Group(group) => self.groups.named(&group.name).is_some(),
+            Record::Setting(stated) => self.records().any(|(_, other)| match other {
+                Record::Setting(other) => other.name.eq_ignore_ascii_case(&stated.name),
+                _ => false,
+            }),
+            Record::Container(name) => {
+                self.records().any(|(_, other)| matches!(other, Record::Container(other) if other == name))
+            }
+        }
     }
 
     fn person_by_key(&self, key: &Key) -> Option<Arc<Person>> {

@@ -49,6 +49,7 @@ pub(crate) fn settings() -> Settings {
         domain: "example.edu".into(),
         source: "registrar".into(),
         scheme: Scheme::Ssha,
+        address_quarantine: 180,
         time_zone: jiff::tz::TimeZone::UTC,
     }
 }

@@ -24,7 +24,8 @@ pub(crate) enum Command {
         /// The new address, in a served domain.
         address: String,
     },
-    /// Take an alias away; the primary address cannot be taken.
+    /// Take an alias away; the primary address cannot be taken. The alias stays in quarantine: it is nobody else's for the
+    /// days of the setting address-quarantine.
     #[command(after_help = "Example: provost address remove zoe.tremblay dean@example.edu")]
     Remove {
         /// Login, address, registrar's number, or provostPersonId.
@@ -54,6 +55,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 pub(crate) fn show(addresses: &[AddressInfo]) {
     for info in addresses {
-        out!("  {:<10} {} since {}", info.kind, info.address, info.since.as_deref().unwrap_or("-"));
+        let until = info.until.as_deref().map_or_else(String::new, |until| format!(" until {until}"));
+        out!("  {:<11} {} since {}{until}", info.kind, info.address, info.since.as_deref().unwrap_or("-"));
     }
 }

@@ -7,6 +7,7 @@ use provost_schema::attr;
 use rand::Rng;
 use serde_json::json;
 
+use super::registry::Claim;
 use super::{Desk, DeskError, Found, Target};
 use crate::plan::person_uuid;
 use crate::source::check_password;
@@ -92,8 +93,8 @@ impl Desk {
         let detail = json!({ "address": address, "name": name, "role": role });
         let mut noted = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
         noted.is_begun = match self.claim(&address, &dn, AddressKind::Primary).await {
-            Ok(is_new) => is_new,
-            Err(error) => return self.conclude(noted, Err(error)).await.map(|_| true),
+            Ok(claim) => !matches!(claim, Claim::Held),
+            Err(error) => return Err(self.not_claimed(noted, error).await),
         };
         let entry = operator_entry(person_entry(&dn, id), &name, &address)
             .with(attr::PROVOST_SOURCE_ID, source_id)

@@ -1,13 +1,13 @@
 //! Aliases: the address entry is what makes an address somebody's; the person's attribute follows it.
 
-use provost_client::{Control, DirectoryError, Scope, Search};
-use provost_entry::time::generalized;
+use provost_client::{DirectoryError, Scope, Search};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::attr;
 use serde_json::json;
 
+use super::registry::Claim;
 use super::{Desk, DeskError, Target};
-use crate::write::{AddressKind, address_entry};
+use crate::write::AddressKind;
 use crate::{Operation, Principal, tree};
 
 /// Most addresses of one person that are shown.
@@ -29,41 +29,41 @@ impl Desk {
         self.check_unused(&address, person.dn()).await?;
         let detail = json!({ "address": address });
         let mut noted = self.announce(principal.actor(), "address.add", person.dn(), detail).await?;
-        noted.is_begun = match self.claim(&address, person.dn(), AddressKind::Alias).await {
-            Ok(is_new) => is_new,
-            Err(error) => return self.conclude(noted, Err(error)).await,
+        let claim = match self.claim(&address, person.dn(), AddressKind::Alias).await {
+            Ok(claim) => claim,
+            Err(error) => return Err(self.not_claimed(noted, error).await),
         };
+        noted.is_begun = !matches!(claim, Claim::Held);
         if projected(&person.entry, &address).is_some() {
             return self.conclude(noted, Ok(())).await;
         }
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
         let change = Modification::add(name, vec![address.as_str().into()]);
         let added = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
-        if noted.is_begun && matches!(added, Err(DirectoryError::AssertionFailed)) {
-            noted.is_begun = !self.give_back(&address, person.dn()).await;
+        if matches!(added, Err(DirectoryError::AssertionFailed)) {
+            noted.is_begun &= !self.give_back(&address, person.dn(), &claim).await;
         }
         self.conclude(noted, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Takes away an address entry that was made for a change which then lost its race: the caller hears that nothing was
-    /// written. It stays when the faster change was another one that gave the same address; `false` when it stays because it
-    /// cannot be taken away.
-    async fn give_back(&self, address: &Address, owner: &Dn) -> bool {
-        let taken_back = async {
+    /// Undoes a claim for a change of the person that lost its race: the caller is answered that nothing was written. The
+    /// claim stays when the faster change gave the person the same address; `false` when it stays because it cannot be undone.
+    async fn give_back(&self, address: &Address, owner: &Dn, claim: &Claim) -> bool {
+        let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
             if person.is_some_and(|person| projected(&person, address).is_some()) {
                 return Ok(());
             }
-            self.directory.delete(&tree::address(self.directory.suffix(), address.as_str()), Control::default()).await
+            self.unclaim(address, owner, claim).await
         };
-        let result: Result<(), DirectoryError> = taken_back.await;
+        let result: Result<(), DirectoryError> = undone.await;
         if let Err(error) = &result {
-            tracing::warn!(%error, %address, %owner, "an address stays with its owner, who does not receive by it yet");
+            tracing::warn!(%error, %address, %owner, "an address stays with its owner, whom it does not reach yet");
         }
         result.is_ok()
     }
 
-    /// Takes an alias (or a retained address) away; the primary one is refused.
+    /// Takes an alias or a retained address away, into quarantine; the primary address is refused.
     pub async fn remove_alias(
         &self,
         principal: &Principal,
@@ -75,15 +75,14 @@ impl Desk {
         if person.entry.texts(attr::MAIL).any(|mail| mail.eq_ignore_ascii_case(address.as_str())) {
             return Err(DeskError::Invalid { field: "address", rule: "the primary address stays".to_owned() });
         }
-        let dn = tree::address(self.directory.suffix(), address.as_str());
-        let is_owned = self.owner_of(&address).await?.as_ref() == Some(person.dn());
+        let held = self.registered(&address).await?.filter(|held| held.is_held_by(person.dn()));
         let projected = projected(&person.entry, &address);
-        if projected.is_none() && !is_owned {
+        if projected.is_none() && held.is_none() {
             return Err(DeskError::NotFound(address.to_string()));
         }
         let detail = json!({ "address": address });
         let mut noted = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
-        // The projection first: until the entry is gone as well, nobody else can have the address.
+        // The projection first: until the entry has changed as well, nobody else can have the address.
         if let Some(spelling) = projected {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
@@ -93,11 +92,14 @@ impl Desk {
             }
             noted.is_begun = true;
         }
-        let removed = if is_owned { self.directory.delete(&dn, Control::default()).await } else { Ok(()) };
+        let removed = match &held {
+            Some(held) => self.retire(&address, held).await,
+            None => Ok(()),
+        };
         self.conclude(noted, removed).await
     }
 
-    /// The address entries of one owner.
+    /// The address entries of one owner, those in quarantine included.
     pub(super) async fn addresses_of(&self, owner: &Dn) -> Result<Vec<Entry>, DeskError> {
         let search = Search {
             base: tree::addresses(self.directory.suffix()),
@@ -107,25 +109,6 @@ impl Desk {
             limit: Some(ADDRESSES_MAX),
         };
         Ok(self.directory.search_provider(search).await?)
-    }
-
-    /// Makes an address entry, or finds that the owner has it already. Whether it was made; [`DirectoryError::AlreadyExists`]
-    /// when it is somebody else's.
-    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<bool, DirectoryError> {
-        let since = generalized(jiff::Timestamp::now());
-        let entry = address_entry(self.directory.suffix(), address, owner, kind, &since);
-        match self.directory.add(entry).await {
-            Ok(_) => Ok(true),
-            Err(DirectoryError::AlreadyExists(_)) if self.owner_of(address).await?.as_ref() == Some(owner) => Ok(false),
-            Err(DirectoryError::AlreadyExists(_)) => Err(DirectoryError::AlreadyExists(address.to_string())),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn owner_of(&self, address: &Address) -> Result<Option<Dn>, DirectoryError> {
-        let dn = tree::address(self.directory.suffix(), address.as_str());
-        let entry = tree::read_provider(&self.directory, &dn, &[attr::PROVOST_OWNER]).await?;
-        Ok(entry.and_then(|entry| entry.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok())))
     }
 
     /// Only addresses of domains that are served here can be given.

@@ -75,12 +75,18 @@ fn merge_addresses(person: &Entry, entries: &[Entry], mail: &str) -> Vec<Address
             address: entry.first(attr::PROVOST_ADDRESS).unwrap_or_default().to_owned(),
             kind: entry.first(attr::PROVOST_ADDRESS_KIND).unwrap_or_default().to_owned(),
             since: entry.first(attr::PROVOST_SINCE).and_then(rfc3339),
+            until: entry.first(attr::PROVOST_UNTIL).and_then(rfc3339),
         })
         .collect();
     for address in person.texts(attr::MAIL).chain(person.texts(attr::MAIL_LOCAL_ADDRESS)) {
         if !addresses.iter().any(|known| known.address.eq_ignore_ascii_case(address)) {
             let kind = if address.eq_ignore_ascii_case(mail) { "primary" } else { "alias" };
-            addresses.push(AddressInfo { address: address.to_owned(), kind: kind.to_owned(), since: None });
+            addresses.push(AddressInfo {
+                address: address.to_owned(),
+                kind: kind.to_owned(),
+                since: None,
+                until: None,
+            });
         }
     }
     addresses.sort_by_cached_key(|info| (!info.address.eq_ignore_ascii_case(mail), info.address.clone()));

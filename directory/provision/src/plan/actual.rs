@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::attributes::{HeldAttributes, PERSON_ATTRIBUTES};
 use crate::source::{person_key, without_zeros};
 use crate::tree;
+use crate::write::QUARANTINED;
 
 /// What the directory holds now of all that an import may touch, read in one paged search each.
 pub struct Actual {
@@ -121,8 +122,10 @@ impl Actual {
     pub(crate) fn add_address(&mut self, entry: &Entry) {
         let named = entry.first(attr::PROVOST_ADDRESS).map(str::to_lowercase);
         let Some(address) = named.or_else(|| entry.dn.rdn_value(attr::PROVOST_ADDRESS)) else { return };
-        let owner = entry.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok());
         let kind = entry.first(attr::PROVOST_ADDRESS_KIND).unwrap_or_default().to_lowercase();
+        // An address in quarantine reaches nobody, and no import gives it away.
+        let owner = entry.first(attr::PROVOST_OWNER).filter(|_| kind != QUARANTINED);
+        let owner = owner.and_then(|owner| Dn::parse(owner).ok());
         self.hold(address.into(), owner, Some(kind.into()));
     }
 

@@ -1,0 +1,149 @@
+//! The registry of addresses: one entry for each address that is somebody's, or was until lately.
+//!
+//! An address that is taken away goes into quarantine. Its entry keeps the former owner and the end of the quarantine, so
+//! that mail and password resets meant for the former owner do not reach another person the next minute.
+
+use jiff::{Timestamp, ToSpan};
+use provost_client::{Control, DirectoryError};
+use provost_entry::time::{generalized, parse_generalized};
+use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
+use provost_schema::attr;
+
+use super::{Desk, DeskError};
+use crate::tree;
+use crate::write::{AddressKind, QUARANTINED, address_entry};
+
+/// What an address entry is read for.
+const REGISTRY_ATTRIBUTES: [&str; 5] =
+    [attr::PROVOST_OWNER, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_SINCE, attr::PROVOST_UNTIL, attr::ENTRY_CSN];
+
+/// An address entry as it was read.
+#[derive(Clone, Debug)]
+pub(super) struct Registered(Entry);
+
+/// How an address came to its owner.
+#[derive(Clone, Debug)]
+pub(super) enum Claim {
+    /// The owner had the address already.
+    Held,
+    /// The entry was made.
+    Made,
+    /// The entry was in quarantine and left it; this is what it was before.
+    Released(Registered),
+}
+
+impl Registered {
+    /// The owner, or the former owner of an address in quarantine.
+    pub(super) fn owner(&self) -> Option<Dn> {
+        self.0.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok())
+    }
+
+    /// Whether the address reaches `owner`.
+    pub(super) fn is_held_by(&self, owner: &Dn) -> bool {
+        !self.is_quarantined() && self.owner().as_ref() == Some(owner)
+    }
+
+    pub(super) fn is_quarantined(&self) -> bool {
+        self.0.first(attr::PROVOST_ADDRESS_KIND).is_some_and(|kind| kind.eq_ignore_ascii_case(QUARANTINED))
+    }
+
+    /// Whether somebody other than the former owner can have the address. A quarantine without an end lasts.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.0.first(attr::PROVOST_UNTIL).and_then(parse_generalized).is_some_and(|until| until <= now)
+    }
+
+    fn in_quarantine(&self, address: &Address) -> DeskError {
+        let until = self.0.first(attr::PROVOST_UNTIL).and_then(crate::calendar::rfc3339);
+        DeskError::Quarantined { address: address.to_string(), until }
+    }
+
+    /// The condition that the entry is still as it was read.
+    fn unchanged(&self) -> Control {
+        tree::unchanged_since(self.0.first(attr::ENTRY_CSN))
+    }
+
+    /// The changes that give these attributes the values that were read.
+    fn restore(&self) -> Vec<Modification> {
+        let names = [attr::PROVOST_OWNER, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_SINCE, attr::PROVOST_UNTIL];
+        let value = |name| Modification::replace(AttributeDescription::of(name), self.0.values(name).to_vec());
+        names.into_iter().map(value).collect()
+    }
+}
+
+impl Desk {
+    /// Makes an address entry, takes it out of its quarantine, or finds that the owner has it already.
+    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<Claim, DeskError> {
+        let since = Timestamp::now();
+        let entry = address_entry(self.directory.suffix(), address, owner, kind, &generalized(since));
+        match self.directory.add(entry).await {
+            Ok(_) => return Ok(Claim::Made),
+            Err(DirectoryError::AlreadyExists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.registered(address).await? {
+            Some(held) if held.is_held_by(owner) => Ok(Claim::Held),
+            Some(held) if !held.is_quarantined() => Err(DeskError::InUse(address.to_string())),
+            Some(held) if held.owner().as_ref() == Some(owner) || held.is_over(since) => {
+                self.release(address, owner, kind, since, &held).await.map(|()| Claim::Released(held))
+            }
+            Some(held) => Err(held.in_quarantine(address)),
+            // The entry went away since it refused to be made.
+            None => Err(DeskError::Stale),
+        }
+    }
+
+    async fn release(
+        &self,
+        address: &Address,
+        owner: &Dn,
+        kind: AddressKind,
+        since: Timestamp,
+        held: &Registered,
+    ) -> Result<(), DeskError> {
+        let set = |name, value: &str| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
+        let changes = vec![
+            set(attr::PROVOST_OWNER, owner.as_str()),
+            set(attr::PROVOST_ADDRESS_KIND, kind.as_str()),
+            set(attr::PROVOST_SINCE, &generalized(since)),
+            Modification::replace(AttributeDescription::of(attr::PROVOST_UNTIL), Vec::new()),
+        ];
+        let dn = tree::address(self.directory.suffix(), address.as_str());
+        self.directory.modify(&dn, changes, held.unchanged()).await?;
+        Ok(())
+    }
+
+    /// Undoes a claim, unless the claimed address was changed since.
+    pub(super) async fn unclaim(&self, address: &Address, owner: &Dn, claim: &Claim) -> Result<(), DirectoryError> {
+        let dn = tree::address(self.directory.suffix(), address.as_str());
+        let still = Control { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
+        match claim {
+            Claim::Held => Ok(()),
+            Claim::Made => self.directory.delete(&dn, still).await,
+            Claim::Released(before) => self.directory.modify(&dn, before.restore(), still).await.map(drop),
+        }
+    }
+
+    /// Takes an address from its owner: into quarantine for the days of the setting, or out of the directory for none.
+    pub(super) async fn retire(&self, address: &Address, held: &Registered) -> Result<(), DirectoryError> {
+        let dn = tree::address(self.directory.suffix(), address.as_str());
+        let days = self.settings.get().address_quarantine;
+        if days == 0 {
+            return self.directory.delete(&dn, held.unchanged()).await;
+        }
+        let now = Timestamp::now();
+        let until = now.saturating_add((i64::from(days) * 24).hours()).unwrap_or(Timestamp::MAX);
+        let set = |name, value: String| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
+        let changes = vec![
+            set(attr::PROVOST_ADDRESS_KIND, QUARANTINED.to_owned()),
+            set(attr::PROVOST_SINCE, generalized(now)),
+            set(attr::PROVOST_UNTIL, generalized(until)),
+        ];
+        self.directory.modify(&dn, changes, held.unchanged()).await.map(drop)
+    }
+
+    /// The entry of an address, from the writable provider.
+    pub(super) async fn registered(&self, address: &Address) -> Result<Option<Registered>, DeskError> {
+        let dn = tree::address(self.directory.suffix(), address.as_str());
+        Ok(tree::read_provider(&self.directory, &dn, &REGISTRY_ATTRIBUTES).await?.map(Registered))
+    }
+}
