@@ -154,7 +154,7 @@ impl Queue {
 
     /// One event for each recipient. Local deliveries have theirs from where they are made.
     fn trace(&self, row: &QueueRow, fates: &[Fate], body: &[u8], now: Timestamp) {
-        let arrival = self.inner.arrival(row, body);
+        let (arrival, at) = (self.inner.arrival(row, body), (self.inner.clock)());
         let is_last = is_expired(&self.inner.settings(), row.queued_at, now);
         for (one, fate) in row.recipients.iter().zip(fates) {
             let (outcome, text) = match fate {
@@ -164,7 +164,7 @@ impl Queue {
                 Fate::Deferred(why) if is_last => (Outcome::Failed, why),
                 Fate::Deferred(why) => (Outcome::Deferred, why),
             };
-            Event::new(&arrival, outcome, now).to(&one.recipient.path).message(body).text(text).record();
+            Event::new(&arrival, outcome, at).to(&one.recipient.path).message(body).text(text).record();
         }
     }
 

@@ -75,14 +75,15 @@ impl SmtpSession {
 
     /// The events of recipients for whom the message is in the queue, or whom a report to the sender names.
     fn trace_taken<'r>(
-        &self,
         transaction: &Transaction,
         recipients: impl IntoIterator<Item = (&'r Recipient, &'r str)>,
         outcome: Outcome,
         message: &Bytes,
+        now: Timestamp,
     ) {
         for (recipient, text) in recipients {
-            let event = Event::new(&transaction.arrival, outcome, self.now());
+            // By the time of the end of data: the queue may have sent it on by now.
+            let event = Event::new(&transaction.arrival, outcome, now);
             event.to(&recipient.path).message(message).text(text).record();
         }
     }
@@ -145,7 +146,7 @@ impl SmtpSession {
         let mut taken = remote.len();
         self.enqueue(id, transaction, remote.clone(), message, now).await?;
         let sent_on = remote.iter().map(|recipient| (recipient, "to be sent on"));
-        self.trace_taken(transaction, sent_on, Outcome::Queued, message);
+        Self::trace_taken(transaction, sent_on, Outcome::Queued, message, now);
         let (mut waiting, mut refused) = (Vec::new(), Vec::new());
         for (recipient, outcome) in self.deliver(transaction, message, now).await {
             match outcome {
@@ -159,13 +160,13 @@ impl SmtpSession {
         let recipients = waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
         self.enqueue(trace, transaction, recipients, message, now).await?;
         let later = waiting.iter().map(|(recipient, why)| (recipient, why.as_str()));
-        self.trace_taken(transaction, later, Outcome::Queued, message);
+        Self::trace_taken(transaction, later, Outcome::Queued, message, now);
         if taken == 0 {
             return Ok(refused.into_iter().next().map(|(_, refusal)| refusal));
         }
         let words: Vec<String> = refused.iter().map(|(_, refusal)| refusal.to_string()).collect();
         let failed = refused.iter().map(|(recipient, _)| recipient).zip(words.iter().map(String::as_str));
-        self.trace_taken(transaction, failed, Outcome::Failed, message);
+        Self::trace_taken(transaction, failed, Outcome::Failed, message, now);
         self.bounce(transaction, refused, message, now).await?;
         Ok(None)
     }
