@@ -11,6 +11,7 @@ mod failures;
 mod handlers;
 mod health;
 mod jobs;
+mod messages;
 mod model;
 mod operations;
 mod plans;
@@ -23,6 +24,7 @@ mod turn;
 
 pub use health::{DeadParts, Health, Scrape, health_router};
 pub use jobs::end_abandoned_jobs;
+pub use messages::{MESSAGES_MAX, MessageSearch, MessageSearchError, Messages};
 pub use router::{API_BODY_OCTETS_MAX, CSV_OCTETS_MAX, REQUEST_TIME_MAX, router};
 pub use shared::ApiState;
 pub use tokens::{FixedToken, NewToken, TOKEN_DAYS_MAX, TokenError, TokenInfo, Tokens};

@@ -1,7 +1,7 @@
 //! What the API shows and takes, as JSON. Made from provisioning's types, never the other way but for requests.
 
 use jiff::Timestamp;
-use provost_provision::{AddressInfo, PersonDetail, PersonSummary, RecordError, VacationChange};
+use provost_provision::{AddressInfo, HistoryEntry, PersonDetail, PersonSummary, RecordError, VacationChange};
 use provost_store::{QueueRow, QueuedRecipient as Waiting, Snapshot};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -223,6 +223,93 @@ impl PersonBody {
             modified: detail.modified,
             mailbox,
             audit_id,
+        }
+    }
+}
+
+/// What was changed about a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PersonHistory {
+    /// Key of the person, which never changes.
+    pub(crate) id: String,
+    /// Changes that were made or tried, newest first.
+    pub(crate) changes: Vec<HistoryChange>,
+}
+
+/// A change of a person, made or tried.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HistoryChange {
+    /// Id of the audit record.
+    id: String,
+    /// When it was begun: RFC 3339, UTC.
+    at: String,
+    /// Who: `cli:helen`, `token:registrar`, a login.
+    actor: String,
+    /// The face that was used: cli, api, web.
+    via: String,
+    /// `person.rename`, `address.add`, `password.reset`, ...
+    action: String,
+    /// Of an import: the row that asked for it.
+    import: Option<ImportRow>,
+    /// Values before and after; never a password.
+    values: Vec<ValueChange>,
+    /// Whether an import set an initial password.
+    password_set: bool,
+    /// `not_done`, `partly` or `unknown`; `null` when it was done.
+    outcome: Option<String>,
+    /// Why it was not.
+    outcome_reason: Option<String>,
+}
+
+/// A row of a registrar's file that asked for a change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImportRow {
+    /// Name of the source.
+    source: String,
+    /// Line of the file.
+    row: u64,
+    /// Id of the batch.
+    batch: String,
+    /// The change in words.
+    what: String,
+    /// Why it was wanted, in words.
+    reason: String,
+}
+
+/// One attribute before and after.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ValueChange {
+    /// The address whose entry it is, where it is not the person's own entry.
+    address: Option<String>,
+    /// Name of the attribute.
+    attribute: String,
+    /// Values before; none of what is new.
+    before: Vec<String>,
+    /// Values after; none of what was taken away.
+    after: Vec<String>,
+}
+
+impl From<HistoryEntry> for HistoryChange {
+    fn from(entry: HistoryEntry) -> Self {
+        let row = |import: provost_provision::ImportRow| {
+            let provost_provision::ImportRow { source, row, batch, what, reason } = import;
+            ImportRow { source, row, batch, what, reason }
+        };
+        let value = |change: provost_provision::ValueChange| {
+            let provost_provision::ValueChange { address, attribute, before, after } = change;
+            ValueChange { address, attribute, before, after }
+        };
+        Self {
+            id: entry.id,
+            at: entry.at,
+            actor: entry.actor,
+            via: entry.via,
+            action: entry.action,
+            import: entry.import.map(row),
+            values: entry.changes.into_iter().map(value).collect(),
+            password_set: entry.password_set,
+            outcome: entry.outcome,
+            outcome_reason: entry.outcome_reason,
         }
     }
 }

@@ -14,7 +14,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::auth::require_token;
-use crate::handlers::{addresses, imports, jobs, password, people, queue, settings, status, vacation};
+use crate::handlers::{addresses, imports, jobs, messages, password, people, queue, settings, status, vacation};
 use crate::problem::{Kind, Problem, explanation};
 use crate::shared::{ApiState, Shared};
 
@@ -77,6 +77,7 @@ fn documented() -> OpenApiRouter<Shared> {
     let below = OpenApiRouter::new()
         .routes(routes!(people::search))
         .routes(routes!(people::show))
+        .routes(routes!(people::history))
         .routes(routes!(vacation::set, vacation::clear))
         .routes(routes!(addresses::list, addresses::add))
         .routes(routes!(addresses::remove))
@@ -86,6 +87,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(imports::apply))
         .routes(routes!(jobs::show))
         .routes(routes!(queue::list))
+        .routes(routes!(messages::find))
         .routes(routes!(settings::list))
         .routes(routes!(settings::show, settings::set, settings::clear))
         .routes(routes!(status::show));

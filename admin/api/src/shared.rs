@@ -8,6 +8,7 @@ use provost_store::{MessageStore, StateStore};
 use provost_view::View;
 
 use crate::jobs::Jobs;
+use crate::messages::Messages;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::tokens::Tokens;
@@ -24,6 +25,8 @@ pub struct ApiState {
     pub view: View,
     /// The queue, for listing.
     pub queue: Queue,
+    /// What happened to messages.
+    pub messages: Messages,
     /// Who may call.
     pub tokens: Tokens,
     /// Jobs and uploaded files, shared by all nodes.
@@ -39,13 +42,14 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn MessageStore>,
     pub(crate) operations: Operations,
     pub(crate) jobs: Jobs,
+    pub(crate) messages: Messages,
     pub(crate) plans: Plans,
     pub(crate) turns: Turns,
 }
 
 impl Shared {
     pub(crate) fn new(api: ApiState) -> Self {
-        let ApiState { desk, store, view, queue, tokens: _, state, node } = api;
+        let ApiState { desk, store, view, queue, messages, tokens: _, state, node } = api;
         let jobs = Jobs::new(state.clone(), node.clone());
         Self {
             operations: Operations::new(desk.clone(), queue, view, jobs.clone()),
@@ -54,6 +58,7 @@ impl Shared {
             desk,
             store,
             jobs,
+            messages,
         }
     }
 }

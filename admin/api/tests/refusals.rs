@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, FixedToken, Tokens, router};
+use provost_api::{ApiState, FixedToken, Messages, Tokens, router};
 use provost_delivery::Delivery;
 use provost_provision::Role;
 use provost_queue::{Queue, QueueConfig};
@@ -30,6 +30,7 @@ fn api() -> Router {
         store,
         view,
         queue: Queue::new(Arc::new(MemoryStore::default()), delivery, None, config),
+        messages: Messages::new(support::desk_without_directory(), "/nonexistent/trace".into()),
         tokens: Tokens::new(state.clone(), vec![token]),
         state,
         node: "node-a".into(),
@@ -182,6 +183,7 @@ async fn the_document_tells_every_route() {
     let routes = [
         ("/api/v1/people", vec!["get"]),
         ("/api/v1/people/{key}", vec!["get"]),
+        ("/api/v1/people/{key}/history", vec!["get"]),
         ("/api/v1/people/{key}/vacation", vec!["delete", "put"]),
         ("/api/v1/people/{key}/addresses", vec!["get", "post"]),
         ("/api/v1/people/{key}/addresses/{address}", vec!["delete"]),
@@ -190,6 +192,7 @@ async fn the_document_tells_every_route() {
         ("/api/v1/imports/{id}", vec!["get"]),
         ("/api/v1/imports/{id}/apply", vec!["post"]),
         ("/api/v1/jobs/{id}", vec!["get"]),
+        ("/api/v1/messages", vec!["get"]),
         ("/api/v1/queue", vec!["get"]),
         ("/api/v1/settings", vec!["get"]),
         ("/api/v1/settings/{name}", vec!["delete", "get", "put"]),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, FixedToken, NewToken, Tokens, end_abandoned_jobs, router};
+use provost_api::{ApiState, FixedToken, Messages, NewToken, Tokens, end_abandoned_jobs, router};
 use provost_delivery::Delivery;
 use provost_provision::{Grant, Operation, Principal, ROLES, Role};
 use provost_queue::{Queue, QueueConfig};
@@ -37,6 +37,7 @@ fn api_on(site: &Site, state: Arc<dyn StateStore>) -> Router {
         store,
         view: site.view.clone(),
         queue: Queue::new(Arc::new(MemoryStore::default()), delivery, None, config),
+        messages: Messages::new(site.desk.clone(), "/nonexistent/trace".into()),
         tokens: Tokens::new(state.clone(), vec![token]),
         state,
         node: "node-a".into(),
@@ -96,6 +97,32 @@ async fn finds_and_shows_people() {
             .any(|r| (r.action.as_str(), r.actor.as_str(), r.via.as_str()) == ("person.view", "token:tests", "api"))
     );
     assert_eq!(get(&api, "/api/v1/people/nobody").await.status, 404);
+}
+
+#[tokio::test]
+async fn shows_what_was_changed_about_a_person() {
+    let site = Site::start().await;
+    let api = api(&site);
+    let path = "/api/v1/people/zoe.tremblay";
+    let added = call(&api, Method::POST, &format!("{path}/addresses"), "", json!({"address": "z@example.edu"})).await;
+    assert_eq!(added.status, 201, "{}", added.text);
+    let reply = get(&api, &format!("{path}/history")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert!(!reply.header("x-audit-id").is_empty());
+    let history = reply.json();
+    let [alias, created] = &history["changes"].as_array().unwrap()[..] else { panic!("{history}") };
+    assert_eq!((&alias["action"], &alias["actor"]), (&json!("address.add"), &json!("token:tests")));
+    assert_eq!(alias["values"][0]["after"], json!(["z@example.edu"]));
+    assert_eq!(alias["id"], added.header("x-audit-id"));
+    assert_eq!((&created["action"], &created["import"]["source"]), (&json!("person.create"), &json!("registrar")));
+    let values = created["values"].as_array().unwrap();
+    assert!(
+        values.iter().any(|value| value["attribute"] == "sn" && value["after"] == json!(["Tremblay"])),
+        "{values:?}"
+    );
+    assert_eq!(get(&api, &format!("{path}/history?limit=1")).await.json()["changes"].as_array().unwrap().len(), 1);
+    assert_eq!(get(&api, &format!("{path}/history?limit=0")).await.status, 422);
+    assert_eq!(get(&api, "/api/v1/people/nobody/history").await.status, 404);
 }
 
 #[tokio::test]
@@ -348,6 +375,7 @@ async fn every_route_holds_the_table_of_roles() {
     let routes = [
         ("get", "/people", "?q=zoe", json!({}), Op::SearchPeople),
         ("get", "/people/{key}", "", json!({}), Op::ViewPerson),
+        ("get", "/people/{key}/history", "", json!({}), Op::ViewPerson),
         ("put", "/people/{key}/vacation", "", json!({"text_fr": "Absente"}), Op::SetVacation),
         ("delete", "/people/{key}/vacation", "", json!({}), Op::SetVacation),
         ("get", "/people/{key}/addresses", "", json!({}), Op::ViewPerson),
@@ -358,6 +386,7 @@ async fn every_route_holds_the_table_of_roles() {
         ("get", "/imports/{id}", "", json!({}), Op::ViewImports),
         ("post", "/imports/{id}/apply", "", json!({"hash": "h"}), Op::ApplyImport),
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
+        ("get", "/messages", "?recipient=zoe.tremblay", json!({}), Op::ViewMessages),
         ("get", "/queue", "", json!({}), Op::ViewQueue),
         ("get", "/settings", "", json!({}), Op::ViewSettings),
         ("get", "/settings/{name}", "", json!({}), Op::ViewSettings),

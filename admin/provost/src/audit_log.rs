@@ -41,11 +41,12 @@ impl AuditLog for StateAudit {
         })
     }
 
-    fn newest(&self, subject: Option<&str>, most: usize) -> Done<'_, Vec<AuditRecord>> {
+    fn newest(&self, subject: Option<&str>, before: Option<u64>, most: usize) -> Done<'_, Vec<(u64, AuditRecord)>> {
         let subject = subject.map(|subject| cut(subject).to_owned());
         Box::pin(async move {
-            let entries = self.state.entries(&AUDIT, subject.as_deref(), None, most).await.map_err(io::Error::other)?;
-            entries.iter().map(|entry| Ok(serde_json::from_slice(&entry.value)?)).collect()
+            let entries =
+                self.state.entries(&AUDIT, subject.as_deref(), before, most).await.map_err(io::Error::other)?;
+            entries.iter().map(|entry| Ok((entry.sequence, serde_json::from_slice(&entry.value)?))).collect()
         })
     }
 }

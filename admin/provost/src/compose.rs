@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use provost_api::{ApiState, FixedToken, Health, Scrape, Tokens};
+use provost_api::{ApiState, FixedToken, Health, Messages, Scrape, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
@@ -20,6 +20,7 @@ use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::{ClientAddress, Pulse, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
+use provost_trace::{Installed, Recorder, RecorderConfig};
 use provost_view::View;
 use provost_web::WebState;
 use tokio::net::TcpStream;
@@ -51,6 +52,7 @@ pub(crate) struct Node {
     reload: Arc<Reload>,
     /// The configuration file.
     file: PathBuf,
+    _trace: Installed,
     /// Operations, for the quickstart.
     pub(crate) desk: Desk,
 }
@@ -112,6 +114,7 @@ impl Node {
             ..LocalConfig::new(config.store_folder())
         };
         let store = Arc::new(LocalStore::open(&local).context("store")?);
+        let trace = start_trace(config).context("trace")?;
         let hostname: Arc<str> = config.node.hostname.as_str().into();
         let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
         let queue = Queue::new(store.clone(), delivery.clone(), next_hop(config), queue_config(config));
@@ -163,11 +166,12 @@ impl Node {
         drain.spawn(watch_directory(directory, drain.clone()));
         let (working, stopping) = (queue.clone(), drain.clone());
         drain.spawn(async move { working.run(stopping.stopping()).await });
+        drain.spawn(crate::log::report_dropped(drain.clone()));
         if let Some(certificates) = &certificates {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }
         let reload = Arc::new(Reload::new(config, Parts { certificates, tokens, log: log.clone() }));
-        Ok(Self { drain, view, server, reload, file: config.file.clone(), desk })
+        Ok(Self { drain, view, server, reload, file: config.file.clone(), _trace: trace, desk })
     }
 
     /// Resolves at INT or TERM; reads the configuration again at each HUP until then.
@@ -206,6 +210,13 @@ impl Node {
             server.stop().await;
         }
     }
+}
+
+/// From now on it is kept what happens to messages.
+fn start_trace(config: &Config) -> anyhow::Result<Installed> {
+    let (days, octets_max) = (config.trace.days, u64::from(config.trace.mib) << 20);
+    let recorder = Recorder::start(RecorderConfig { folder: config.trace_folder(), days, octets_max })?;
+    Ok(provost_trace::install(recorder))
 }
 
 /// Whether the View is complete and follows the directory; waits for it up to `limit`.
@@ -372,6 +383,7 @@ impl Rooms<'_> {
                 store: store.clone(),
                 view: self.view.clone(),
                 queue: self.queue.clone(),
+                messages: Messages::new(self.desk.clone(), self.config.trace_folder()),
                 tokens: self.tokens.clone(),
                 state: self.state.clone(),
                 node: self.hostname.clone(),

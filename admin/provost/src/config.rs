@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) queue: Queue,
     #[serde(default)]
     pub(crate) api: Api,
+    #[serde(default)]
+    pub(crate) trace: Trace,
     /// Which users of this machine may do what by commands; absent: who can read the node's secrets may do all.
     pub(crate) cli: Option<Cli>,
     /// File of a token whose role commands take: not in the file, given on the command line.
@@ -64,6 +66,22 @@ pub(crate) struct Config {
 pub(crate) struct Cli {
     /// User of the machine to role.
     pub(crate) roles: BTreeMap<String, String>,
+}
+
+/// `[trace]`: how long it is kept what happened to messages.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Trace {
+    /// Days besides the current one.
+    pub(crate) days: u16,
+    /// MiB of all its files; the oldest go first.
+    pub(crate) mib: u32,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { days: 14, mib: 1024 }
+    }
 }
 
 /// `[node]`
@@ -233,6 +251,11 @@ pub(crate) struct Api {
 }
 
 impl Config {
+    /// What happened to messages.
+    pub(crate) fn trace_folder(&self) -> PathBuf {
+        self.node.data.join("trace")
+    }
+
     /// Reads and checks a file; every complaint names the file and, where TOML reports it, the line.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
         let text = read_bounded(file)?;

@@ -13,6 +13,7 @@ mod config;
 mod descriptors;
 mod exit;
 mod http;
+mod log;
 mod log_filter;
 mod machine_user;
 mod monitoring;
@@ -20,17 +21,15 @@ mod private;
 mod quickstart;
 mod reload;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::commands::{address, audit, directory, doctor, import, person, queue, roles, settings, token, vacation};
+use crate::commands::{
+    address, audit, directory, doctor, import, person, queue, roles, settings, token, trace, vacation,
+};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::log_filter::LogFilter;
@@ -91,6 +90,8 @@ enum Command {
     /// Mail that waits to be sent on.
     #[command(subcommand)]
     Queue(queue::Command),
+    /// What happened to a message: find it by recipient, sender or Message-ID.
+    Trace(trace::Arguments),
     /// What all nodes share: quotas, limits, time zone.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -106,7 +107,7 @@ fn main() -> ExitCode {
     if serving {
         allocator::settle();
     }
-    let log = start_log(serving);
+    let (log, _mail_log) = log::start(serving);
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -117,19 +118,6 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error),
     }
-}
-
-/// Starts the log on standard error. `PROVOST_LOG` decides what is in it; without that the configuration file may.
-fn start_log(is_server: bool) -> LogFilter {
-    let default = if is_server { log_filter::OF_SERVERS } else { log_filter::OF_COMMANDS };
-    let of_environment = EnvFilter::try_from_env(log_filter::VARIABLE).ok();
-    let is_free = of_environment.is_none();
-    let filter = of_environment.unwrap_or_else(|| EnvFilter::new(default));
-    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(filter).with(lines).init();
-    LogFilter::new(is_free.then_some(handle), default)
 }
 
 async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
@@ -156,6 +144,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Token(command) => token::run(&config, command, &print).await,
         Command::Audit(command) => audit::run(&config, command, &print).await,
         Command::Queue(command) => queue::run(&config, command, &print).await,
+        Command::Trace(arguments) => trace::run(&config, arguments, &print).await,
         Command::Settings(command) => settings::run(&config, command, &print).await,
         Command::Doctor => doctor::run(&config, &cli.config, &print).await,
     }

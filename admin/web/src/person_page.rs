@@ -5,7 +5,7 @@ use axum::response::Response;
 use jiff::civil::Date;
 use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use provost_provision::{AuditRecord, Operation, PersonDetail, Principal, VacationChange};
+use provost_provision::{HistoryEntry, Operation, PersonDetail, Principal, VacationChange, ValueChange};
 use provost_store::{AccountId, Snapshot};
 use serde::Serialize;
 
@@ -171,6 +171,10 @@ struct HistoryLine {
     via: String,
     action: String,
     id: String,
+    /// What came of it, where it was not simply done.
+    outcome: Option<String>,
+    /// Values before and after, and the row of the import.
+    details: Vec<String>,
 }
 
 /// Reads, audits the look, and shows.
@@ -418,15 +422,41 @@ fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, now: &ZonedDateTime, la
     }
 }
 
-fn history_line(record: AuditRecord, now: &ZonedDateTime, language: Language) -> HistoryLine {
-    HistoryLine {
-        at: moment(&record.at, now, language),
-        at_iso: record.at,
-        actor: record.actor,
-        via: record.via,
-        action: language.name("action", &record.action),
-        id: record.id,
+fn history_line(entry: HistoryEntry, now: &ZonedDateTime, language: Language) -> HistoryLine {
+    let mut details: Vec<String> = entry.changes.iter().map(|change| change_words(change, language)).collect();
+    if entry.password_set {
+        details.push(language.say("history.password_set", &[]));
     }
+    if let Some(import) = &entry.import {
+        let row = import.row.to_string();
+        let values = [("row", row.as_str()), ("source", &import.source), ("batch", &import.batch)];
+        details.push(language.say("history.by_import", &values));
+    }
+    let reason = entry.outcome_reason.unwrap_or_default();
+    let outcome =
+        entry.outcome.map(|outcome| language.say(&format!("history.outcome.{outcome}"), &[("reason", &reason)]));
+    HistoryLine {
+        at: moment(&entry.at, now, language),
+        at_iso: entry.at,
+        actor: entry.actor,
+        via: entry.via,
+        action: language.name("action", &entry.action),
+        id: entry.id,
+        outcome,
+        details,
+    }
+}
+
+fn change_words(change: &ValueChange, language: Language) -> String {
+    let name = language.name("attribute", &change.attribute);
+    let name = change.address.as_ref().map_or(name.clone(), |address| format!("{name} ({address})"));
+    let (before, after) = (change.before.join(", "), change.after.join(", "));
+    let key = match (before.is_empty(), after.is_empty()) {
+        (true, _) => "history.added",
+        (false, true) => "history.removed",
+        (false, false) => "history.change",
+    };
+    language.say(key, &[("name", &name), ("before", &before), ("after", &after)])
 }
 
 /// Octets for people, in powers of a thousand, one decimal.

@@ -262,6 +262,22 @@ async fn names_are_escaped_and_looks_are_audited() {
 }
 
 #[tokio::test]
+async fn the_page_shows_what_an_import_wrote() {
+    let site = Site::start().await;
+    for (language, words) in [
+        ("en", ["Created by an import", "Family name: Tremblay", "Line 2 of registrar, batch "]),
+        ("fr", ["Créée par une importation", "Nom de famille : Tremblay", "Ligne 2 de registrar, lot "]),
+    ] {
+        let browser = Browser::sign_in(web(&site), "helen.desk", language).await;
+        let page = browser.get(&browser.find("tremblay").await).await;
+        is_sound(&page);
+        for words in words {
+            assert!(page.text.contains(words), "{words}: {}", page.text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "rita.registrar", "en").await;

@@ -5,6 +5,7 @@
 //! one has done.
 
 mod error;
+mod noted;
 mod perform;
 
 use std::collections::VecDeque;
@@ -16,15 +17,19 @@ use futures_util::stream::FuturesUnordered;
 use provost_client::Directory;
 use provost_credential::{Scheme, Secret};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 pub use self::error::ApplyError;
 use self::error::Failure;
+use self::noted::Noter;
 use self::perform::{Found, Performer, now};
 use crate::journal::{End, Journal, JournalError, Journals};
 use crate::{Actor, Audit, Change, Passwords, Plan};
 
 /// People whose writes are under way at once: enough to keep a server busy over a slow link and its log synced in groups.
-const IN_FLIGHT: usize = 64;
+const WRITING: usize = 64;
+/// People who are under way at once: while some are written, the next ones are noted in the audit.
+const IN_FLIGHT: usize = 2 * WRITING;
 /// Hashed people that wait for a place among those: keeps the cores hashing while the directory is busy.
 const HASHED_AHEAD: usize = 64;
 
@@ -75,7 +80,7 @@ pub struct Applier<'a> {
     pub scheme: Scheme,
     /// In whose name.
     pub actor: &'a Actor,
-    /// Where begin and end are recorded.
+    /// Where begin, end and each person are recorded.
     pub audit: &'a Audit,
     /// Where each write is recorded.
     pub journals: &'a Journals,
@@ -101,8 +106,9 @@ impl Applier<'_> {
     /// When `stop` resolves nobody new is begun, and the people under way are brought to their end:
     /// [`Outcomes::interrupted`].
     ///
-    /// Both ends are in the audit: `import.begin` with the plan's hash, `import.apply` with what came of it. When the
-    /// first cannot be written, or the journal cannot, nothing is applied.
+    /// Both ends are in the audit: `import.begin` with the plan's hash, `import.apply` with what came of it. Between them
+    /// each person is, with the values before and after, before their first write is sent. When the audit or the journal
+    /// cannot be written, nothing is.
     pub async fn apply_until(
         &self,
         stop: impl Future<Output = ()> + Send,
@@ -122,7 +128,9 @@ impl Applier<'_> {
             return Err((outcomes, error));
         }
         let performer = Performer::new(self.directory, &journal, found.unwrap_or_default());
-        let work = Work { plan, passwords, scheme: self.scheme, performer: &performer };
+        let noter = self.noter(plan, &journal);
+        let turns = Semaphore::new(WRITING);
+        let work = Work { plan, passwords, scheme: self.scheme, performer: &performer, noter: &noter, turns: &turns };
         let mut stopped = work.run(stop, &mut outcomes, progress).await;
         outcomes.failed.sort();
         if let Err(error) = self.close(&journal, &outcomes, stopped.is_some()).await {
@@ -164,11 +172,23 @@ impl Applier<'_> {
         let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&but));
         for (journal, plan) in abandoned.await.map_err(|error| ApplyError::Unavailable(error.to_string()))?? {
             let found = perform::written_by(self.directory, &journal.batch).await?;
-            let end = perform::settle(&journal, &plan, &found).await.map_err(JournalError::from)?;
+            let (end, undone) = perform::settle(&journal, &plan, &found).await.map_err(JournalError::from)?;
+            let noter = Noter { is_resumed: true, ..self.noter(&plan, &journal) };
+            for (change, outcome) in undone {
+                noter
+                    .settle(change, outcome)
+                    .await
+                    .map_err(|error| ApplyError::Unavailable(format!("the audit cannot be read: {error}")))?;
+            }
             tracing::info!(batch = journal.batch, applied = end.applied, left = end.failed, "an interrupted batch");
             journal.end(end).await.map_err(JournalError::from)?;
         }
         Ok(())
+    }
+
+    fn noter<'n>(&'n self, plan: &'n Plan, journal: &'n Journal) -> Noter<'n> {
+        let (audit, actor) = (self.audit, self.actor);
+        Noter { audit, actor, plan, batch: &journal.batch, is_resumed: journal.is_resumed() }
     }
 
     async fn close(&self, journal: &Journal, outcomes: &Outcomes, stopped: bool) -> std::io::Result<()> {
@@ -185,7 +205,7 @@ impl Applier<'_> {
         });
         match self.audit.note(self.actor, "import.begin", &plan.digest(), begin).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(ApplyError::Unavailable(format!("the audit file cannot be written: {error}"))),
+            Err(error) => Err(ApplyError::Unavailable(format!("the audit cannot be written: {error}"))),
         }
     }
 
@@ -196,7 +216,7 @@ impl Applier<'_> {
             "stopped": stopped.map(ToString::to_string),
         });
         if let Err(error) = self.audit.note(self.actor, "import.apply", &plan.digest(), end).await {
-            tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit file");
+            tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit");
         }
     }
 }
@@ -207,6 +227,9 @@ struct Work<'a> {
     passwords: &'a Passwords,
     scheme: Scheme,
     performer: &'a Performer<'a>,
+    noter: &'a Noter<'a>,
+    /// [`WRITING`].
+    turns: &'a Semaphore,
 }
 
 impl<'a> Work<'a> {
@@ -237,7 +260,7 @@ impl<'a> Work<'a> {
             }
             while going_on && writing.len() < IN_FLIGHT {
                 let Some((placed, hash)) = hashed.pop_front() else { break };
-                writing.push(self.write_change(placed, hash));
+                writing.push(self.apply_change(placed, hash));
             }
             if hashing.is_empty() && writing.is_empty() {
                 break;
@@ -274,6 +297,25 @@ impl<'a> Work<'a> {
             Some(password) => Ok(Some(password)),
             None => Err("the password of its record is not there; import the file again".to_owned()),
         }
+    }
+
+    /// One person: noted in the audit, then written; what did not come to its end is noted again.
+    async fn apply_change(&self, (place, change): Placed<'_>, hash: Option<String>) -> Ended {
+        // What an earlier run did to its end was noted by it.
+        if (0u32..).zip(&change.writes).all(|(write, _)| self.performer.is_done(place, write)) {
+            return (change.line, 0, None);
+        }
+        let id = match self.noter.begin(change).await {
+            Ok(id) => id,
+            Err(failure) => return (change.line, 0, Some(failure)),
+        };
+        // Nobody closes it.
+        let _turn = self.turns.acquire().await;
+        let ended = self.write_change((place, change), hash).await;
+        if let (_, done, Some(failure)) = &ended {
+            self.noter.fail(&id, change, *done, failure).await;
+        }
+        ended
     }
 
     /// All writes of one person in their order.

@@ -8,6 +8,7 @@ mod account;
 mod address;
 mod detail;
 mod import;
+mod messages;
 mod permit;
 mod registry;
 mod setting;
@@ -15,6 +16,7 @@ mod target;
 mod vacation;
 
 pub use import::{ImportError, PlannedImport};
+pub use messages::Correspondent;
 pub use setting::StatedSetting;
 pub use target::{Expected, Target};
 
@@ -25,7 +27,8 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use crate::{Actor, Audit, AuditRecord, Journals, Operation, Principal, SettingsSource, fold_name, tree};
+use crate::audit::{ChangeOutcome, LOOK};
+use crate::{Actor, Audit, HistoryEntry, Journals, Operation, Principal, SettingsSource, fold_name, tree};
 
 /// Longest key of a person that is looked up, in octets: an address of RFC 5321 §4.5.3.1 is shorter.
 const KEY_OCTETS_MAX: usize = 320;
@@ -33,8 +36,8 @@ const KEY_OCTETS_MAX: usize = 320;
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
-/// Audit records that are read for a person's history: looks are among them, and would hide the changes.
-const HISTORY_READ_MAX: usize = 500;
+/// Most changes of a history, whatever is asked.
+pub const HISTORY_MAX: usize = 1000;
 /// Most people that one search returns, whatever is asked.
 const SEARCH_RESULTS_MAX: usize = 500;
 
@@ -280,24 +283,25 @@ impl Desk {
         let found = self.target(principal, Operation::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn()).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
-        let noted = self.audit.note(principal.actor(), "person.view", &detail.dn, serde_json::json!({})).await;
+        let noted = self.audit.note(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
             noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))?;
         Ok(detail)
     }
 
-    /// The last `most` audit records about a person, looks left out, newest first.
+    /// The last `most` changes of a person, newest first, each with what came of it where that was not simply done; looks
+    /// are left out.
     pub async fn history(
         &self,
         principal: &Principal,
         person: &PersonDetail,
         most: usize,
-    ) -> Result<Vec<AuditRecord>, DeskError> {
+    ) -> Result<Vec<HistoryEntry>, DeskError> {
         let roles = person.roles.iter().map(String::as_str);
         self.permit_on(principal, Operation::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
-        let records = self.audit.about(&person.dn, HISTORY_READ_MAX).await;
+        let records = self.audit.history(&person.dn, most.min(HISTORY_MAX)).await;
         let records = records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))?;
-        Ok(records.into_iter().filter(|record| record.action != "person.view").take(most).collect())
+        Ok(records.into_iter().map(HistoryEntry::from).collect())
     }
 
     /// Reads the one person whom a key names, from the writable provider; a full name is looked at last.
@@ -334,7 +338,7 @@ impl Desk {
         Ok(self.directory.search_provider(search).await?)
     }
 
-    /// Modifies a person as read, and notes it.
+    /// Notes a change, then modifies a person as read. Returns the audit id.
     async fn change(
         &self,
         actor: &Actor,
@@ -343,34 +347,57 @@ impl Desk {
         changes: Vec<Modification>,
         detail: Value,
     ) -> Result<String, DeskError> {
+        let noted = self.announce(actor, action, person.dn(), detail).await?;
         let control = tree::unchanged_since(person.csn());
         let result = self.directory.modify(person.dn(), changes, control).await.map(drop);
-        let noted = self.note(actor, action, person.dn(), result, detail).await;
-        noted.map_err(|error| person.lost_race(error))
+        self.conclude(noted, result).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Notes what was done, or may have been done; returns the audit id. What was surely not done is only returned.
-    async fn note(
+    /// Notes what is about to be tried. Where it cannot be noted, it must not be tried.
+    async fn announce<'a>(
         &self,
-        actor: &Actor,
+        actor: &'a Actor,
         action: &str,
-        subject: &Dn,
-        result: Result<(), DirectoryError>,
-        mut detail: Value,
-    ) -> Result<String, DeskError> {
-        match &result {
-            Ok(()) => {}
-            Err(DirectoryError::Unknown(_)) => {
-                if let Some(detail) = detail.as_object_mut() {
-                    detail.insert("outcome".into(), "unknown".into());
-                }
-            }
-            Err(error) => return Err(error.clone().into()),
-        }
+        subject: &'a Dn,
+        detail: Value,
+    ) -> Result<Announced<'a>, DeskError> {
         let noted = self.audit.note(actor, action, subject.as_str(), detail).await;
-        result?;
-        noted.map_err(|error| DeskError::Unavailable(format!("it is done, but not in the audit: {error}")))
+        let not_noted =
+            |error| DeskError::Unavailable(format!("nothing was changed, since it cannot be audited: {error}"));
+        Ok(Announced { id: noted.map_err(not_noted)?, actor, subject, is_begun: false })
     }
+
+    /// Notes what came of a change where it was not simply done. Returns the audit id of the change.
+    async fn conclude(&self, noted: Announced<'_>, result: Result<(), DirectoryError>) -> Result<String, DeskError> {
+        let Err(error) = result else { return Ok(noted.id) };
+        let outcome = match &error {
+            DirectoryError::Unknown(_) => ChangeOutcome::Unknown,
+            _ if noted.is_begun => ChangeOutcome::Partly,
+            _ => ChangeOutcome::NotDone,
+        };
+        self.audit.note_outcome(noted.actor, &noted.id, noted.subject.as_str(), outcome, &error.to_string()).await;
+        Err(error.into())
+    }
+
+    /// Notes that a change came to nothing since its address could not be had; returns why.
+    async fn not_claimed(&self, noted: Announced<'_>, error: DeskError) -> DeskError {
+        let outcome = match &error {
+            // The answer may have been lost after the address was claimed.
+            DeskError::Unavailable(_) => ChangeOutcome::Unknown,
+            _ => ChangeOutcome::NotDone,
+        };
+        self.audit.note_outcome(noted.actor, &noted.id, noted.subject.as_str(), outcome, &error.to_string()).await;
+        error
+    }
+}
+
+/// A change that is in the audit, and of which something may have been done.
+struct Announced<'a> {
+    id: String,
+    actor: &'a Actor,
+    subject: &'a Dn,
+    /// Whether an entry of several was written already.
+    is_begun: bool,
 }
 
 /// A key that names this person alone where `key` names another one as well: the source id for whom `key` is the number

@@ -11,6 +11,7 @@ mod attributes;
 mod audit;
 mod calendar;
 mod desk;
+mod history;
 mod invisible;
 mod journal;
 mod naming;
@@ -30,9 +31,10 @@ pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
 pub use attribute_change::{AttributeChange, How};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
-    AddressInfo, Desk, DeskError, Expected, ImportError, PersonDetail, PersonSummary, PlannedImport, StatedSetting,
-    Target, VacationChange,
+    AddressInfo, Correspondent, Desk, DeskError, Expected, HISTORY_MAX, ImportError, PersonDetail, PersonSummary,
+    PlannedImport, StatedSetting, Target, VacationChange,
 };
+pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{Begin, End, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::fold_name;
 pub use plan::{

@@ -106,6 +106,8 @@ pub enum Operation {
     ApplyImport,
     /// See what waits to be sent.
     ViewQueue,
+    /// Find messages and see what happened to them.
+    ViewMessages,
     /// See how the node does.
     ViewNode,
     /// Read the audit of everything.
@@ -128,7 +130,7 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Operation, [Grant; ROLES.len()]); 17] = [
+pub const TABLE: [(Operation, [Grant; ROLES.len()]); 18] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
     (Operation::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
     (Operation::ViewPerson,      [ANY, ANY, ANY, ANY, ANY, ANY, OWN]),
@@ -140,6 +142,7 @@ pub const TABLE: [(Operation, [Grant; ROLES.len()]); 17] = [
     (Operation::ViewImports,     [ANY, NO , NO , NO , ANY, ANY, NO ]),
     (Operation::ApplyImport,     [ANY, NO , NO , NO , ANY, NO , NO ]),
     (Operation::ViewQueue,       [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Operation::ViewMessages,    [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
     (Operation::ViewNode,        [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
     (Operation::ViewAudit,       [NO , NO , NO , NO , ANY, ANY, NO ]),
     (Operation::ViewTokens,      [NO , NO , NO , NO , ANY, ANY, NO ]),
@@ -163,6 +166,7 @@ impl Operation {
             Self::ViewImports => "import.view",
             Self::ApplyImport => "import.apply",
             Self::ViewQueue => "queue.view",
+            Self::ViewMessages => "message.view",
             Self::ViewNode => "node.view",
             Self::ViewAudit => "audit.view",
             Self::ViewTokens => "token.view",

@@ -118,6 +118,7 @@ async fn ask(desk: &Desk, who: &Principal, operation: Operation) -> Result<(), D
             desk.set_setting(who, "default-quota", &["5000000".to_owned()]).await?;
             desk.clear_setting(who, "default-quota").await.map(drop)
         }
+        Operation::ViewMessages => desk.correspondent(who, zoe).await.map(drop),
         Operation::ViewQueue | Operation::ViewNode | Operation::ViewTokens => desk.permit(who, operation).await,
         Operation::ChangeTokens => desk.permit_change(who, operation, "subject", serde_json::json!({})).await.map(drop),
     }

@@ -31,6 +31,8 @@ use crate::search::{SEARCH_RESULT_DONE, Search};
 use crate::shared::Shared;
 use crate::sync::Sync;
 
+/// Longest name of a refused bind that the log shows, octets.
+const SHOWN_OCTETS_MAX: usize = 256;
 /// Largest request before a bind, octets.
 const FRAME_OCTETS_ANONYMOUS: usize = 64 * 1024;
 /// Largest request of a person, octets.
@@ -295,7 +297,7 @@ impl Session {
                 reply::success()
             }
             Err(refusal) => {
-                tracing::info!(peer = %self.peer, code = ?refusal.code, "LDAP bind refused");
+                tracing::info!(peer = %self.peer, account = shown(dn), code = ?refusal.code, "LDAP bind refused");
                 refusal
             }
         };
@@ -514,4 +516,10 @@ fn response_tag(operation: &Operation) -> u8 {
         Operation::Compare { .. } => 0x6f,
         Operation::Extended { .. } | Operation::Unbind | Operation::Abandon(_) => 0x78,
     }
+}
+
+/// A name that a client chose, for the log: bounded, and without what would begin another line. The log quotes it.
+fn shown(dn: &str) -> String {
+    let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
+    cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

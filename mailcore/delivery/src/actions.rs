@@ -103,6 +103,31 @@ impl Disposition {
     }
 }
 
+/// Where a message was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Where the rules say.
+    AsRuled,
+    /// In INBOX, since a mailbox of the rules could not be had.
+    InInbox,
+}
+
+impl Disposition {
+    /// For the help desk: `in INBOX; vacation reply to ann@example.org where one is due`.
+    pub(crate) fn words(&self, kept: Kept) -> String {
+        let mut words: Vec<String> = match kept {
+            Kept::AsRuled => self.mailboxes.iter().map(|mailbox| format!("in {mailbox}")).collect(),
+            Kept::InInbox => vec!["in INBOX, since the mailbox of a rule cannot be had".to_owned()],
+        };
+        words.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
+        if words.is_empty() {
+            words.push("discarded by the recipient's rule".to_owned());
+        }
+        words.extend(self.vacation.as_ref().map(|reply| format!("vacation reply to {} where one is due", reply.to)));
+        words.join("; ")
+    }
+}
+
 impl From<Outcome> for Disposition {
     fn from(outcome: Outcome) -> Self {
         let mut disposition = Self { vacation: outcome.vacation, ..Self::default() };

@@ -18,10 +18,11 @@ use provost_store::{
     AccountId, Applied, ApplyError, Batch, BatchId, MailboxName, MessageStore, Op, Outgoing, QueueId, Require,
     SpecialUse,
 };
+use provost_trace::{Event, Outcome};
 use provost_view::{Person, RecipientStatus, View};
 use uuid::Uuid;
 
-use actions::Disposition;
+use actions::{Disposition, Kept};
 pub use outcome::{Delivered, Refusal};
 
 /// How often a batch of unknown outcome is repeated with its id before the recipient is deferred.
@@ -97,8 +98,6 @@ impl Delivery {
             Err(delivered) => delivered,
         };
         metrics::counter!("provost_deliveries_total", "outcome" => delivered.as_label()).increment(1);
-        let id = incoming.arrival.trace_id;
-        tracing::debug!(%id, recipient = %incoming.address, outcome = delivered.as_label(), "local delivery");
         delivered
     }
 
@@ -147,7 +146,11 @@ impl Delivery {
         let account = AccountId(person.entry_uuid);
         let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
         match self.apply(batch, &body).await {
-            Ok(_) => Delivered::Stored,
+            Ok(kept) => {
+                let event = Event::new(arrival, Outcome::Delivered, now).to(&recipient.path).account(person.entry_uuid);
+                event.message(message).text(disposition.words(kept)).record();
+                Delivered::Stored
+            }
             Err(error) => Delivered::from(error),
         }
     }
@@ -170,16 +173,16 @@ impl Delivery {
     }
 
     /// Applies the batch. When a mailbox that a rule names is missing, INBOX takes the message: no rule loses one.
-    async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Applied, ApplyError> {
+    async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Kept, ApplyError> {
         match self.settle(&batch).await {
             Err(ApplyError::NoMailbox(_) | ApplyError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
                 tracing::warn!(account = %batch.account.0, "a rule's mailbox cannot be had, kept in INBOX");
                 let internal_date = batch.now;
                 let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
                 let ops = std::iter::once(actions::keep(body.clone(), internal_date)).chain(kept).collect();
-                self.settle(&Batch { ops, ..batch }).await
+                self.settle(&Batch { ops, ..batch }).await.map(|_| Kept::InInbox)
             }
-            outcome => outcome,
+            outcome => outcome.map(|_| Kept::AsRuled),
         }
     }
 

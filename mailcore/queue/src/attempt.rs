@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
 use provost_message::{Address, Arrival, Envelope, Path, Recipient, ReportAction, ReportedRecipient, TraceId};
 use provost_store::{LeaseError, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, StoreError, Taken};
+use provost_trace::{Event, Outcome};
 use provost_view::SharedSettings;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
@@ -119,10 +120,10 @@ impl Queue {
         now: Timestamp,
     ) -> Result<(), LeaseError> {
         let (row, Tried { fates, body, _room }) = (&part.row, tried);
-        for (one, fate) in row.recipients.iter().zip(&fates) {
+        for fate in &fates {
             metrics::counter!("provost_queue_attempts_total", "outcome" => fate.as_label()).increment(1);
-            tracing::info!(id = %row.id.0, recipient = %one.recipient.path, ?fate, "attempted");
         }
+        self.trace(row, &fates, &body, now);
         let verdict = Verdict::of(&self.inner, row, fates, now);
         let caused = self.report(row, &verdict.reported, &body, now);
         rest.deferred.extend(verdict.deferred);
@@ -148,6 +149,22 @@ impl Queue {
                 }
                 recorded => return recorded,
             }
+        }
+    }
+
+    /// Records one event for each recipient. Local delivery records its own.
+    fn trace(&self, row: &QueueRow, fates: &[Fate], body: &[u8], now: Timestamp) {
+        let (arrival, at) = (self.inner.arrival(row, body), (self.inner.clock)());
+        let is_last = is_expired(&self.inner.settings(), row.queued_at, now);
+        for (one, fate) in row.recipients.iter().zip(fates) {
+            let (outcome, text) = match fate {
+                Fate::Delivered => continue,
+                Fate::Sent { answer, .. } => (Outcome::Sent, answer),
+                Fate::Failed(why) => (Outcome::Failed, why),
+                Fate::Deferred(why) if is_last => (Outcome::Failed, why),
+                Fate::Deferred(why) => (Outcome::Deferred, why),
+            };
+            Event::new(&arrival, outcome, at).to(&one.recipient.path).message(body).text(text).record();
         }
     }
 
@@ -283,8 +300,8 @@ impl Verdict {
         let mut verdict = Self { deferred: Vec::new(), reported: Vec::new() };
         for (one, fate) in row.recipients.iter().zip(fates) {
             let action = match fate {
-                Fate::Delivered | Fate::Sent { reports: true } => continue,
-                Fate::Sent { reports: false } => ReportAction::Relayed,
+                Fate::Delivered | Fate::Sent { reports: true, .. } => continue,
+                Fate::Sent { reports: false, .. } => ReportAction::Relayed,
                 Fate::Failed(diagnostic) => ReportAction::Failed { diagnostic, expired: false },
                 Fate::Deferred(diagnostic) if expired => ReportAction::Failed { diagnostic, expired },
                 Fate::Deferred(why) => {

@@ -13,6 +13,8 @@ pub enum Fate {
     Sent {
         /// It also took the parameters of RFC 3461, and will report.
         reports: bool,
+        /// Its answer.
+        answer: String,
     },
     /// 5xx: bounce. What the peer said.
     Failed(String),

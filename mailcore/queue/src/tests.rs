@@ -91,7 +91,7 @@ impl NextHop for Scripted {
     }
 }
 
-const SENT: Fate = Fate::Sent { reports: false };
+const SENT: Fate = Fate::Sent { reports: false, answer: String::new() };
 
 struct Site {
     queue: Queue,
@@ -546,7 +546,7 @@ async fn notify_is_obeyed() {
         (Some("FAILURE"), failed(), 1),
         (None, SENT, 0),
         (Some("SUCCESS,FAILURE"), SENT, 1),
-        (Some("SUCCESS,FAILURE"), Fate::Sent { reports: true }, 0),
+        (Some("SUCCESS,FAILURE"), Fate::Sent { reports: true, answer: String::new() }, 0),
     ] {
         let site = site(vec![vec![fate.clone()]]);
         let notify = notify.map(|value| Notify::parse(value).unwrap());

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod imports;
 pub(crate) mod jobs;
+pub(crate) mod messages;
 pub(crate) mod password;
 pub(crate) mod people;
 pub(crate) mod queue;

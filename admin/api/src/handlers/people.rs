@@ -5,14 +5,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse};
-use provost_provision::PersonDetail;
+use provost_provision::{HISTORY_MAX, PersonDetail};
 use provost_store::AccountId;
 use serde::Deserialize;
 
 use crate::auth::Caller;
 use crate::extract::{Key, QueryOf};
 use crate::failures::Failures;
-use crate::model::{MailboxFacts, PeopleFound, PersonBody};
+use crate::model::{MailboxFacts, PeopleFound, PersonBody, PersonHistory};
 use crate::problem::Problem;
 use crate::reply::audited;
 use crate::shared::Shared;
@@ -21,6 +21,8 @@ use crate::shared::Shared;
 const PEOPLE_MAX: usize = 200;
 /// People in one answer when the caller states no limit.
 const PEOPLE_DEFAULT: usize = 50;
+/// Changes in one answer when the caller states no limit.
+const HISTORY_DEFAULT: usize = 50;
 /// Longest search text, in octets.
 const SEARCH_OCTETS_MAX: usize = 200;
 
@@ -82,6 +84,41 @@ pub(crate) async fn show(
     let etag = HeaderValue::from_str(&format!("\"{}\"", detail.version)).ok();
     let tags = AppendHeaders(etag.map(|etag| (header::ETAG, etag)));
     Ok(audited(&audit_id.clone(), (tags, Json(PersonBody::new(detail, mailbox, audit_id)))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    limit: Option<usize>,
+}
+
+/// Shows what was changed about one person, newest first. The look is audited.
+#[utoipa::path(
+    get, operation_id = "showHistory", path = "/people/{key}/history", tag = "people",
+    params(
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id (`registrar:12345`)"),
+        ("limit" = Option<usize>, Query, description = "Most changes wanted, 1 to 1000; 50 without it", minimum = 1, maximum = 1000),
+    ),
+    responses(
+        (status = 200, description = "The changes", body = PersonHistory,
+            headers(("X-Audit-Id" = String, description = "Audit record of this look"))),
+        Failures
+    )
+)]
+pub(crate) async fn history(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    Key(key): Key,
+    QueryOf(query): QueryOf<HistoryQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    let limit = query.limit.unwrap_or(HISTORY_DEFAULT);
+    if !(1..=HISTORY_MAX).contains(&limit) {
+        return Err(Problem::invalid("?limit", format!("1 to {HISTORY_MAX}")));
+    }
+    let detail = shared.desk.person(&principal, &key).await?;
+    let changes = shared.desk.history(&principal, &detail, limit).await?;
+    let body = PersonHistory { id: detail.summary.id, changes: changes.into_iter().map(Into::into).collect() };
+    Ok(audited(&detail.audit_id, Json(body)))
 }
 
 /// What the store says; `None` when it cannot say now, which must not hide the person.

@@ -11,6 +11,7 @@ pub(crate) mod roles;
 mod servers;
 pub(crate) mod settings;
 pub(crate) mod token;
+pub(crate) mod trace;
 pub(crate) mod vacation;
 
 use std::sync::Arc;

@@ -1,12 +1,12 @@
-//! `provost person show|search|reset-password`.
+//! `provost person show|search|history|reset-password`.
 
 use clap::Subcommand;
-use provost_provision::{PersonDetail, PersonSummary};
+use provost_provision::{HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, ValueChange};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// What to look up.
 #[derive(Subcommand)]
@@ -25,6 +25,18 @@ pub(crate) enum Command {
         /// People printed at most.
         #[arg(long, default_value_t = 50)]
         limit: usize,
+    },
+    /// What was changed about a person, by whom and when, newest first: old and new values, the row of the import.
+    #[command(after_help = "Examples:
+  provost person history zoe.cote
+  provost --json person history registrar:20210001 --limit 200
+An address that the person had before finds them as well. The look is in the audit; looks are not in the history.")]
+    History {
+        /// Login, address, registrar's number, or provostPersonId.
+        person: String,
+        /// Changes printed at most, 1 to 1000.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=HISTORY_MAX as i64))]
+        limit: u16,
     },
     /// Set a generated password and print it, this once.
     #[command(after_help = "Example: provost person reset-password zoe.tremblay
@@ -48,6 +60,11 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         Command::Search { text, limit } => {
             print.show(&desk.search(&principal, &text, limit).await?, |found| list(found, limit))?
         }
+        Command::History { person, limit } => {
+            let person = desk.person(&principal, &person).await?;
+            let entries = desk.history(&principal, &person, limit.into()).await?;
+            print.show(&entries, |entries| show_history(&person, entries, limit.into()))?;
+        }
         Command::ResetPassword { person } => {
             let (password, audit_id) = desk.reset_password(&principal, &person, None).await?;
             let reset = Reset { password: password.reveal().to_owned(), audit_id };
@@ -65,6 +82,37 @@ fn list(found: &[PersonSummary], limit: usize) {
     if found.len() >= limit {
         out!("There may be more: name another word, or raise --limit.");
     }
+}
+
+fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize) {
+    out!("{} <{}>, id {}", printable(&person.summary.display_name), person.summary.mail, person.summary.id);
+    for entry in entries {
+        out!("{}  {} ({})  {}", entry.at, printable(&entry.actor), entry.via, entry.action);
+        if let Some(outcome) = &entry.outcome {
+            let reason = entry.outcome_reason.as_deref().unwrap_or_default();
+            out!("  {}: {}", outcome.to_uppercase().replace('_', " "), printable(reason));
+        }
+        if let Some(import) = &entry.import {
+            out!("  {}", printable(&import.what));
+            out!("  because {}", printable(&import.reason));
+            out!("  line {} of {}, batch {}", import.row, printable(&import.source), import.batch);
+        }
+        entry.changes.iter().for_each(show_change);
+        if entry.password_set {
+            out!("  an initial password was set");
+        }
+        out!("  audit id {}", entry.id);
+    }
+    out!("{} changes", entries.len());
+    if entries.len() >= limit {
+        out!("There may be more: raise --limit.");
+    }
+}
+
+fn show_change(change: &ValueChange) {
+    let shown = |values: &[String]| if values.is_empty() { "none".to_owned() } else { printable(&values.join(", ")) };
+    let about = change.address.as_ref().map(|address| format!("{} ", printable(address))).unwrap_or_default();
+    out!("  {about}{}: {} -> {}", change.attribute, shown(&change.before), shown(&change.after));
 }
 
 fn show(person: &PersonDetail) {

@@ -186,6 +186,7 @@ pub(super) const FAMILIES: &[Family] = &[
         &[("outcome", Values::Fixed(&["stored", "refused", "unavailable"]))],
     ),
     counter("provost_reports_total", "Reports of delivery (RFC 3464) made for local recipients."),
+    counter("provost_trace_events_dropped_total", "Trace events that were dropped because the disk was too slow."),
     counter("provost_sieve_errors_total", "Sieve scripts that ended with an error; the message went to the INBOX."),
     // Queue.
     counter("provost_queue_accepted_total", "Messages that came into the queue from a session."),

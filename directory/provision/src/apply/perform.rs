@@ -8,9 +8,10 @@ use provost_schema::{attr, class};
 use uuid::Uuid;
 
 use super::error::{ApplyError, Failure};
+use crate::audit::ChangeOutcome;
 use crate::journal::{End, Journal, JournalError, Receipt, WriteOutcome};
 use crate::write::{Action, Operation, Write, WriteContext};
-use crate::{Plan, tree};
+use crate::{Change, Plan, tree};
 
 /// How often a write is sent whose answer does not come, before the apply stops: each time the directory was asked in
 /// between, and had not done it.
@@ -189,28 +190,35 @@ pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Fou
     Ok(found)
 }
 
-/// Gives each write of an abandoned batch that has no receipt the one that the directory shows; returns its end.
-pub(super) async fn settle(journal: &Journal, plan: &Plan, found: &Found) -> std::io::Result<End> {
-    let (mut applied, mut failed) = (0, 0);
+/// Changes that an abandoned batch did not do, or not wholly.
+pub(super) type Undone<'p> = Vec<(&'p Change, ChangeOutcome)>;
+
+/// Gives each write of an abandoned batch that has no receipt the one that the directory shows; returns its end, and which
+/// changes were not done.
+pub(super) async fn settle<'p>(journal: &Journal, plan: &'p Plan, found: &Found) -> std::io::Result<(End, Undone<'p>)> {
+    let (mut applied, mut undone) = (0, Vec::new());
     for (place, change) in (0u32..).zip(plan.changes()) {
-        let mut all = true;
+        let (mut all, mut some) = (true, false);
         for (number, write) in (0u32..).zip(&change.writes) {
             let known = journal.known.get(&(place, number));
             if let Some(known) = known {
-                all &= known.is_done();
+                (all, some) = (all && known.is_done(), some || known.is_done());
                 continue;
             }
             let (outcome, answer) = match found.get(&write.dn) {
                 Some(answer) => (WriteOutcome::Found, answer.clone()),
                 None => (WriteOutcome::NotDone, Answer::default()),
             };
-            all &= outcome.is_done();
+            (all, some) = (all && outcome.is_done(), some || outcome.is_done());
             journal.record(receipt((place, number), write, outcome, answer)).await?;
         }
-        applied += usize::from(all);
-        failed += usize::from(!all);
+        match (all, some) {
+            (true, _) => applied += 1,
+            (false, true) => undone.push((change, ChangeOutcome::Partly)),
+            (false, false) => undone.push((change, ChangeOutcome::NotDone)),
+        }
     }
-    Ok(End { at: now(), applied, failed })
+    Ok((End { at: now(), applied, failed: undone.len() }, undone))
 }
 
 /// RFC 3339, UTC.

@@ -7,6 +7,7 @@ use provost_schema::attr;
 use rand::Rng;
 use serde_json::json;
 
+use super::registry::Claim;
 use super::{Desk, DeskError, Found, Target};
 use crate::plan::person_uuid;
 use crate::source::check_password;
@@ -88,18 +89,24 @@ impl Desk {
             return self.ensure_role(principal, &Found { entry, is_expected: false }, role).await.map(|()| false);
         }
         self.check_unused(&address, &dn).await?;
-        self.claim(&address, &dn, AddressKind::Primary).await?;
         let hash = hash(password, self.settings.get().scheme).await?;
+        let detail = json!({ "address": address, "name": name, "role": role });
+        let mut noted = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
+        noted.is_begun = match self.claim(&address, &dn, AddressKind::Primary).await {
+            Ok(claim) => !matches!(claim, Claim::Held),
+            Err(error) => return Err(self.not_claimed(noted, error).await),
+        };
         let entry = operator_entry(person_entry(&dn, id), &name, &address)
             .with(attr::PROVOST_SOURCE_ID, source_id)
             .with(attr::PROVOST_ROLE, role)
             .with(attr::USER_PASSWORD, hash);
-        let added = match self.directory.add(entry).await {
-            Err(DirectoryError::AlreadyExists(_)) => return Ok(false),
-            other => other.map(drop),
-        };
-        self.note(principal.actor(), "operator.add", &dn, added, json!({ "address": address, "role": role })).await?;
-        Ok(true)
+        let added = self.directory.add(entry).await.map(drop);
+        let is_there = matches!(added, Err(DirectoryError::AlreadyExists(_)));
+        match self.conclude(noted, added).await {
+            // Made by another process since it was looked for.
+            Err(_) if is_there => Ok(false),
+            concluded => concluded.map(|_| true),
+        }
     }
 
     async fn ensure_role(&self, principal: &Principal, person: &Found, role: &str) -> Result<(), DeskError> {
@@ -107,7 +114,9 @@ impl Desk {
             return Ok(());
         }
         let change = Modification::add(AttributeDescription::of(attr::PROVOST_ROLE), vec![role.into()]);
-        self.change(principal.actor(), "role.set", person, vec![change], json!({ "added": role })).await.map(drop)
+        let before: Vec<&str> = person.entry.texts(attr::PROVOST_ROLE).collect();
+        let detail = json!({ "before": before, "after": before.iter().copied().chain([role]).collect::<Vec<_>>() });
+        self.change(principal.actor(), "role.set", person, vec![change], detail).await.map(drop)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Operation, Principal, tree};
 const ADDRESSES_MAX: usize = 200;
 
 impl Desk {
-    /// Gives an alias: the address entry first, then the projection on the person.
+    /// Gives an alias: the audit first, then the address entry, then the projection on the person.
     ///
     /// Giving what the person has already is no error: so an interrupted call can be repeated.
     pub async fn add_alias(
@@ -23,28 +23,32 @@ impl Desk {
         target: impl Into<Target<'_>>,
         address: &str,
     ) -> Result<String, DeskError> {
-        let actor = principal.actor();
         let person = self.target(principal, Operation::ChangeAddresses, &target.into()).await?;
         let address = parse(address)?;
         self.check_served(&address).await?;
         self.check_unused(&address, person.dn()).await?;
-        let claim = self.claim(&address, person.dn(), AddressKind::Alias).await?;
         let detail = json!({ "address": address });
+        let mut noted = self.announce(principal.actor(), "address.add", person.dn(), detail).await?;
+        let claim = match self.claim(&address, person.dn(), AddressKind::Alias).await {
+            Ok(claim) => claim,
+            Err(error) => return Err(self.not_claimed(noted, error).await),
+        };
+        noted.is_begun = !matches!(claim, Claim::Held);
         if projected(&person.entry, &address).is_some() {
-            return self.note(actor, "address.add", person.dn(), Ok(()), detail).await;
+            return self.conclude(noted, Ok(())).await;
         }
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
         let change = Modification::add(name, vec![address.as_str().into()]);
-        let added = self.change(actor, "address.add", &person, vec![change], detail).await;
-        if matches!(added, Err(DeskError::Stale | DeskError::VersionMismatch(_))) {
-            self.give_back(&address, person.dn(), &claim).await;
+        let added = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
+        if matches!(added, Err(DirectoryError::AssertionFailed)) {
+            noted.is_begun &= !self.give_back(&address, person.dn(), &claim).await;
         }
-        added
+        self.conclude(noted, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
     /// Undoes a claim for a change of the person that lost its race: the caller is answered that nothing was written. The
-    /// claim stays when the faster change gave the person the same address.
-    async fn give_back(&self, address: &Address, owner: &Dn, claim: &Claim) {
+    /// claim stays when the faster change gave the person the same address; `false` when it stays because it cannot be undone.
+    async fn give_back(&self, address: &Address, owner: &Dn, claim: &Claim) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
             if person.is_some_and(|person| projected(&person, address).is_some()) {
@@ -53,9 +57,10 @@ impl Desk {
             self.unclaim(address, owner, claim).await
         };
         let result: Result<(), DirectoryError> = undone.await;
-        if let Err(error) = result {
+        if let Err(error) = &result {
             tracing::warn!(%error, %address, %owner, "an address stays with its owner, whom it does not reach yet");
         }
+        result.is_ok()
     }
 
     /// Takes an alias or a retained address away, into quarantine; the primary address is refused.
@@ -75,18 +80,23 @@ impl Desk {
         if projected.is_none() && held.is_none() {
             return Err(DeskError::NotFound(address.to_string()));
         }
+        let detail = json!({ "address": address });
+        let mut noted = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
         // The projection first: until the entry has changed as well, nobody else can have the address.
         if let Some(spelling) = projected {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
             let written = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
-            written.map_err(|error| person.lost_race(error.into()))?;
+            if let Err(error) = written {
+                return self.conclude(noted, Err(error)).await.map_err(|error| person.lost_race(error));
+            }
+            noted.is_begun = true;
         }
         let removed = match &held {
             Some(held) => self.retire(&address, held).await,
             None => Ok(()),
         };
-        self.note(principal.actor(), "address.remove", person.dn(), removed, json!({ "address": address })).await
+        self.conclude(noted, removed).await
     }
 
     /// The address entries of one owner, those in quarantine included.

@@ -95,6 +95,8 @@ impl Desk {
         let before = self.before(definition, &target.expected).await?;
         let dn = &before.dn;
         let stated: Vec<Vec<u8>> = values.iter().map(|value| value.trim().as_bytes().to_vec()).collect();
+        let detail = json!({ "before": before.values(), "after": values });
+        let noted = self.announce(principal.actor(), "setting.set", dn, detail).await?;
         let result = match &before.entry {
             Some(entry) => {
                 let change = Modification::replace(AttributeDescription::of(attr::PROVOST_VALUE), stated);
@@ -107,9 +109,7 @@ impl Desk {
                 result => result,
             },
         };
-        let detail = json!({ "before": before.values(), "after": values });
-        let noted = self.note(principal.actor(), "setting.set", dn, result.map(drop), detail).await;
-        noted.map_err(|error| before.lost_race(error))
+        self.conclude(noted, result.map(drop)).await.map_err(|error| before.lost_race(error))
     }
 
     /// Takes away what the directory states of a setting, so that the default counts again. Returns the audit id; taking
@@ -125,14 +125,14 @@ impl Desk {
         let before = self.before(definition, &target.expected).await?;
         let entry = before.entry.as_ref().ok_or(DeskError::NotStated(definition.name))?;
         let control = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
+        let detail = json!({ "before": before.values(), "after": null });
+        let noted = self.announce(principal.actor(), "setting.clear", &before.dn, detail).await?;
         let result = match self.directory.delete(&before.dn, control).await {
             // Taken away by another writer since it was read.
             Err(DirectoryError::NoSuchObject(_)) => Err(DirectoryError::AssertionFailed),
             result => result,
         };
-        let detail = json!({ "before": before.values(), "after": null });
-        let noted = self.note(principal.actor(), "setting.clear", &before.dn, result, detail).await;
-        noted.map_err(|error| before.lost_race(error))
+        self.conclude(noted, result).await.map_err(|error| before.lost_race(error))
     }
 
     /// Reads the entry of a setting, in one of the versions that the caller expects.

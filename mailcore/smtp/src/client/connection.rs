@@ -87,7 +87,7 @@ impl Reply {
     /// attempt.
     pub(super) fn fate(self, reports: bool) -> Fate {
         match self.code {
-            200..=299 => Fate::Sent { reports },
+            200..=299 => Fate::Sent { reports, answer: self.words() },
             500..=599 => Fate::Failed(self.words()),
             _ => Fate::Deferred(self.words()),
         }
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn codes_have_fates() {
         for (code, expect) in [
-            (250, Fate::Sent { reports: true }),
+            (250, Fate::Sent { reports: true, answer: "250 x".into() }),
             (354, Fate::Deferred("354 x".into())),
             (451, Fate::Deferred("451 x".into())),
             (550, Fate::Failed("550 x".into())),

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
-use provost_message::{Address, Path, Recipient, ReportAction, ReportedRecipient, Service, TraceId};
+use provost_message::{Address, Arrival, Path, Recipient, ReportAction, ReportedRecipient, Service, TraceId};
 use provost_net::Output;
 use provost_store::{QueueId, StoreError};
+use provost_trace::{Event, Outcome};
 use uuid::Uuid;
 
 use super::SmtpSession;
@@ -33,7 +34,8 @@ impl SmtpSession {
         out: &mut Output<'_>,
     ) {
         let (now, service) = (self.now(), self.connection.service);
-        let octets = data.as_ref().map_or(0, Bytes::len);
+        // What came is looked at for its Message-ID also when it is refused.
+        let came = data.as_ref().ok().cloned();
         let replies = match self.check(&mut transaction, data, trace_octets, now).await {
             Ok(message) if service == Service::Lmtp => self.accept_lmtp(&transaction, &message, now).await,
             Ok(message) => vec![self.accept_smtp(&transaction, &message, now).await],
@@ -47,23 +49,43 @@ impl SmtpSession {
             let outcome = if reply.code() < 300 { "accepted" } else { "refused" };
             metrics::counter!("provost_smtp_messages_total", "service" => service.as_label(), "outcome" => outcome)
                 .increment(1);
-            self.note(&transaction, number, octets, reply);
+            if reply.code() >= 300 {
+                let recipients = &transaction.arrival.envelope.recipients;
+                let of_one = (service == Service::Lmtp).then(|| recipients.get(number)).flatten();
+                for recipient in of_one.map_or(&recipients[..], std::slice::from_ref) {
+                    self.trace_refusal(&transaction.arrival, Some(&recipient.path), came.as_ref(), reply);
+                }
+            }
             out.put(reply.to_string());
         }
     }
 
-    /// What a postmaster looks for first: refusals always, all messages with `PROVOST_LOG=provost_smtp=debug`. Whoever
-    /// starts the node may not read what it writes, and a full pipe stops it: a line a message is not for every day.
-    fn note(&self, transaction: &Transaction, number: usize, octets: usize, reply: &Reply) {
-        let service = self.connection.service;
-        let (id, role, peer) = (transaction.arrival.trace_id, service.as_label(), self.connection.remote.ip());
-        let (from, to) = (|| transaction.sender(), || transaction.answered(service, number));
-        let line = || reply.to_string().trim_end().to_owned();
-        // Paths and replies are printable ASCII: they cannot write a line of their own.
-        if reply.code() < 300 {
-            tracing::debug!(%id, role, %peer, from = from(), to = to(), octets, reply = line(), "message accepted");
-        } else {
-            tracing::info!(%id, role, %peer, from = from(), to = to(), octets, reply = line(), "message refused");
+    /// The event of a message, or of one recipient of it, that the peer keeps. What is taken has its events where it is put.
+    pub(super) fn trace_refusal(
+        &self,
+        arrival: &Arrival,
+        recipient: Option<&Path>,
+        message: Option<&Bytes>,
+        reply: &Reply,
+    ) {
+        let outcome = if reply.code() < 500 { Outcome::Deferred } else { Outcome::Refused };
+        let event = Event::new(arrival, outcome, self.now());
+        let event = recipient.into_iter().fold(event, |event, path| event.to(path));
+        message.into_iter().fold(event, |event, message| event.message(message)).text(reply).record();
+    }
+
+    /// The events of recipients for whom the message is in the queue, or whom a report to the sender names.
+    fn trace_taken<'r>(
+        transaction: &Transaction,
+        recipients: impl IntoIterator<Item = (&'r Recipient, &'r str)>,
+        outcome: Outcome,
+        message: &Bytes,
+        now: Timestamp,
+    ) {
+        for (recipient, text) in recipients {
+            // By the time of the end of data: the queue may have sent it on by now.
+            let event = Event::new(&transaction.arrival, outcome, now);
+            event.to(&recipient.path).message(message).text(text).record();
         }
     }
 
@@ -123,21 +145,29 @@ impl SmtpSession {
         // What can only fail as a whole comes first, so that a failure leaves nothing behind.
         let id = Uuid::new_v5(&trace, b"remote");
         let mut taken = remote.len();
-        self.enqueue(id, transaction, remote, message, now).await?;
+        self.enqueue(id, transaction, remote.clone(), message, now).await?;
+        let sent_on = remote.iter().map(|recipient| (recipient, "to be sent on"));
+        Self::trace_taken(transaction, sent_on, Outcome::Queued, message, now);
         let (mut waiting, mut refused) = (Vec::new(), Vec::new());
         for (recipient, outcome) in self.deliver(transaction, message, now).await {
             match outcome {
                 Delivered::Stored => taken += 1,
-                Delivered::Unavailable(_) => waiting.push(recipient.clone()),
+                Delivered::Unavailable(why) => waiting.push((recipient.clone(), why)),
                 Delivered::Refused(refusal) => refused.push((recipient.clone(), refusal)),
             }
         }
         taken += waiting.len();
         // Under the transaction's own id: a delivery of unknown outcome is repeated as the same batch.
-        self.enqueue(trace, transaction, waiting, message, now).await?;
+        let recipients = waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
+        self.enqueue(trace, transaction, recipients, message, now).await?;
+        let later = waiting.iter().map(|(recipient, why)| (recipient, why.as_str()));
+        Self::trace_taken(transaction, later, Outcome::Queued, message, now);
         if taken == 0 {
             return Ok(refused.into_iter().next().map(|(_, refusal)| refusal));
         }
+        let words: Vec<String> = refused.iter().map(|(_, refusal)| refusal.to_string()).collect();
+        let failed = refused.iter().map(|(recipient, _)| recipient).zip(words.iter().map(String::as_str));
+        Self::trace_taken(transaction, failed, Outcome::Failed, message, now);
         self.bounce(transaction, refused, message, now).await?;
         Ok(None)
     }

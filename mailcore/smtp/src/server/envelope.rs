@@ -32,7 +32,10 @@ impl SmtpSession {
                 self.state = State::Transaction(Transaction { arrival, routes: Vec::new() });
                 say(reply::SENDER_OK, out)
             }
-            Err(objection) => self.object(objection, out),
+            Err(objection) => {
+                self.trace_refusal(&arrival, None, None, objection.reply());
+                self.object(objection, out)
+            }
         }
     }
 
@@ -69,7 +72,14 @@ impl SmtpSession {
                 say(reply::RECIPIENT_OK, out)
             }
             Err(objection) => {
-                transaction.arrival.envelope.recipients.pop();
+                let refused = transaction.arrival.envelope.recipients.pop();
+                let arrival = transaction.arrival.clone();
+                self.trace_refusal(
+                    &arrival,
+                    refused.as_ref().map(|recipient| &recipient.path),
+                    None,
+                    objection.reply(),
+                );
                 self.object_to_recipient(objection, out)
             }
         }

@@ -1,0 +1,151 @@
+//! What happened to messages.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::{Extension, Json};
+use jiff::Timestamp;
+use provost_trace::{Journey, Record};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::extract::QueryOf;
+use crate::failures::Failures;
+use crate::messages::{MESSAGES_MAX, MessageSearch, MessageSearchError};
+use crate::problem::{Kind, Problem};
+use crate::reply::audited;
+use crate::shared::Shared;
+
+/// Messages in one answer when the caller states no limit.
+const MESSAGES_DEFAULT: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MessagesQuery {
+    recipient: Option<String>,
+    sender: Option<String>,
+    message_id: Option<String>,
+    any: Option<String>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    limit: Option<usize>,
+}
+
+/// Messages that were found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MessagesFound {
+    /// Newest first.
+    messages: Vec<TracedMessage>,
+    /// Whether there are more.
+    more: bool,
+    /// Events of the days looked at that could not be recorded.
+    lost: u64,
+}
+
+/// A message and what happened to it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TracedMessage {
+    /// The message's number, as in Received and in the reply to its sender.
+    id: String,
+    /// Oldest first.
+    events: Vec<MessageEvent>,
+    /// Whether events for others than were asked for are left out.
+    left_out: bool,
+}
+
+/// What happened to a message for one recipient.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MessageEvent {
+    /// RFC 3339, UTC.
+    at: String,
+    /// `delivered`, `queued`, `sent`, `deferred`, `refused` or `failed`.
+    event: String,
+    /// `smtp`, `submission`, `lmtp` or `queue`.
+    service: String,
+    /// Reverse-path; empty is `<>`.
+    from: String,
+    /// Recipient as the envelope names it; `null` when there was none yet.
+    to: Option<String>,
+    /// entryUUID of the person in whose mailbox it is.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    account: Option<uuid::Uuid>,
+    /// Message-ID without its angle brackets.
+    message_id: Option<String>,
+    /// Address of the peer.
+    peer: Option<String>,
+    /// Login of the sender.
+    login: Option<String>,
+    /// Octets of the message; 0 when it had not come.
+    octets: u64,
+    /// The reply, the mailbox or the reason.
+    text: String,
+}
+
+impl From<Record> for MessageEvent {
+    fn from(record: Record) -> Self {
+        let at = Timestamp::from_millisecond(record.at);
+        Self {
+            at: at.map_or_else(|_| record.at.to_string(), |at| at.to_string()),
+            event: record.event.to_string(),
+            service: record.service,
+            from: record.from,
+            to: record.to,
+            account: record.account,
+            message_id: record.message_id,
+            peer: record.peer,
+            login: record.login,
+            octets: record.octets,
+            text: record.text,
+        }
+    }
+}
+
+impl From<Journey> for TracedMessage {
+    fn from(journey: Journey) -> Self {
+        let Journey { id, events, left_out } = journey;
+        Self { id, events: events.into_iter().map(Into::into).collect(), left_out }
+    }
+}
+
+impl From<MessageSearchError> for Problem {
+    fn from(error: MessageSearchError) -> Self {
+        match error {
+            MessageSearchError::Desk(error) => error.into(),
+            MessageSearchError::Files(error) => Self::new(Kind::Unavailable, error.to_string()),
+        }
+    }
+}
+
+/// Finds messages by recipient, sender or Message-ID. The look is audited.
+#[utoipa::path(
+    get, operation_id = "findMessages", path = "/messages", tag = "operation",
+    params(
+        ("recipient" = Option<String>, Query, description = "An address as the envelope names it, or a person by any address, login or number", min_length = 1, max_length = 1000),
+        ("sender" = Option<String>, Query, description = "An address, `<>`, or a person", min_length = 1, max_length = 1000),
+        ("message_id" = Option<String>, Query, description = "With or without angle brackets", min_length = 1, max_length = 1000),
+        ("any" = Option<String>, Query, description = "Any of these, or the message's number", min_length = 1, max_length = 1000),
+        ("since" = Option<String>, Query, description = "RFC 3339; seven days ago without it", format = DateTime),
+        ("until" = Option<String>, Query, description = "RFC 3339; now without it", format = DateTime),
+        ("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 500; 50 without it", minimum = 1, maximum = 500),
+    ),
+    responses(
+        (status = 200, description = "What was found; all words must fit", body = MessagesFound,
+            headers(("X-Audit-Id" = String, description = "Audit record of this look"))),
+        Failures
+    )
+)]
+pub(crate) async fn find(
+    State(shared): State<Shared>,
+    Extension(Caller(principal)): Extension<Caller>,
+    QueryOf(query): QueryOf<MessagesQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    let limit = query.limit.unwrap_or(MESSAGES_DEFAULT);
+    if !(1..=MESSAGES_MAX).contains(&limit) {
+        return Err(Problem::invalid("?limit", format!("1 to {MESSAGES_MAX}")));
+    }
+    let MessagesQuery { recipient, sender, message_id, any, since, until, limit: _ } = query;
+    let wanted = MessageSearch { recipient, sender, message_id, any, since, until };
+    let (found, audit_id) = shared.messages.find(&principal, &wanted, limit).await?;
+    let messages = found.messages.into_iter().map(Into::into).collect();
+    Ok(audited(&audit_id, Json(MessagesFound { messages, more: found.more, lost: found.lost })))
+}

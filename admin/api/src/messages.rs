@@ -1,0 +1,138 @@
+//! Finding messages: who asks, whom the words name, then the files of the trace.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::{Timestamp, ToSpan};
+use provost_provision::{Desk, DeskError, Principal};
+use provost_trace::{Criterion, Found, Query, search};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+/// Most messages that one search returns.
+pub const MESSAGES_MAX: usize = 500;
+/// Longest word of a search, octets.
+const WORD_OCTETS_MAX: usize = 1000;
+/// Searches at once: each reads files at the speed of the disk.
+const SEARCHES_AT_ONCE: usize = 2;
+/// How far back a search looks that does not say.
+const SINCE_DEFAULT_DAYS: i64 = 7;
+
+/// What is looked for; at least one word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MessageSearch {
+    /// Recipient: an address as it was written in the envelope, or a person by any of their addresses, login or number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
+    /// Sender: an address, `<>` for reports and vacation replies, or a person as for `recipient`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Message-ID, with or without angle brackets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Any of these, or the number from a reply, a log line or Received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub any: Option<String>,
+    /// From when on; seven days ago without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Until when; now without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// Why nothing was looked for.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageSearchError {
+    /// Not permitted, or not possible now.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+    /// The files cannot be read.
+    #[error("the trace cannot be read: {0}")]
+    Files(#[from] std::io::Error),
+}
+
+/// Messages of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Messages {
+    desk: Desk,
+    folder: Arc<Path>,
+    turns: Arc<Semaphore>,
+}
+
+impl Messages {
+    /// Those whose events are in a folder.
+    pub fn new(desk: Desk, folder: PathBuf) -> Self {
+        Self { desk, folder: folder.into(), turns: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)) }
+    }
+
+    /// Finds messages, the newest `most` of them (and [`MESSAGES_MAX`]). The look is audited. Second value: the audit id.
+    ///
+    /// Works while the directory is down; a person is then found by the address as it was written alone.
+    pub async fn find(
+        &self,
+        principal: &Principal,
+        wanted: &MessageSearch,
+        most: usize,
+    ) -> Result<(Found, String), MessageSearchError> {
+        let words = [&wanted.recipient, &wanted.sender, &wanted.message_id, &wanted.any];
+        let words = || words.into_iter().flatten();
+        if words().next().is_none() || words().any(|word| word.trim().is_empty() || word.len() > WORD_OCTETS_MAX) {
+            let rule = format!("a recipient, a sender or a Message-ID is needed, of 1 to {WORD_OCTETS_MAX} octets");
+            return Err(DeskError::Invalid { field: "?recipient", rule }.into());
+        }
+        let mut subject = String::new();
+        let mut all = Vec::new();
+        if let Some(recipient) = &wanted.recipient {
+            all.push(self.recipient(principal, recipient, &mut subject).await?);
+        }
+        if let Some(sender) = &wanted.sender {
+            all.push(self.sender(principal, sender, &mut subject).await?);
+        }
+        if let Some(message_id) = &wanted.message_id {
+            all.push(Criterion { message_id: Some(message_id.clone()), ..Criterion::default() });
+        }
+        if let Some(any) = &wanted.any {
+            let to = self.recipient(principal, any, &mut subject).await?;
+            let from = self.sender(principal, any, &mut subject).await?.from;
+            let of_text = Some(any.clone());
+            all.push(Criterion { from, message_id: of_text.clone(), id: of_text, ..to });
+        }
+        let audit_id = self.desk.view_messages(principal, &subject, json!(wanted)).await?;
+        let now = Timestamp::now();
+        let week_ago = now.checked_sub((SINCE_DEFAULT_DAYS * 24).hours()).unwrap_or(Timestamp::MIN);
+        let (since, until) = (wanted.since.unwrap_or(week_ago), wanted.until.unwrap_or(now));
+        let query = Query { all, since, until, most: most.min(MESSAGES_MAX) };
+        let _turn = self.turns.acquire().await;
+        let folder = Arc::clone(&self.folder);
+        let found = tokio::task::spawn_blocking(move || search(&folder, &query)).await;
+        Ok((found.map_err(std::io::Error::other)??, audit_id))
+    }
+
+    async fn recipient(&self, principal: &Principal, key: &str, subject: &mut String) -> Result<Criterion, DeskError> {
+        let mut criterion = Criterion { to: vec![key.to_owned()], ..Criterion::default() };
+        if let Some(person) = self.desk.correspondent(principal, bare(key)).await? {
+            criterion.to.extend(person.addresses);
+            criterion.account = Some(person.entry_uuid);
+            *subject = person.dn;
+        }
+        Ok(criterion)
+    }
+
+    async fn sender(&self, principal: &Principal, key: &str, subject: &mut String) -> Result<Criterion, DeskError> {
+        let mut criterion = Criterion { from: vec![key.to_owned()], ..Criterion::default() };
+        if let Some(person) = self.desk.correspondent(principal, bare(key)).await? {
+            criterion.from.extend(person.addresses);
+            if subject.is_empty() {
+                *subject = person.dn;
+            }
+        }
+        Ok(criterion)
+    }
+}
+
+fn bare(key: &str) -> &str {
+    key.trim().trim_start_matches('<').trim_end_matches('>')
+}

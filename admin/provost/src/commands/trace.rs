@@ -1,0 +1,137 @@
+//! `provost trace`: finds a message, and prints what happened to it.
+
+use anyhow::bail;
+use clap::Args;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use provost_api::{MESSAGES_MAX, MessageSearch, Messages};
+use provost_trace::{Found, Journey, Record};
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::{Printer, printable};
+
+/// What is looked for.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  provost trace zoe.tremblay@example.edu                  sent to her or by her, under any of her addresses
+  provost trace --recipient zoe.tremblay --since 2d       that was for her, also what was refused
+  provost trace --sender ann@example.org --recipient zoe.tremblay@example.edu
+  provost trace --message-id '<4711.0815@mail.example.org>'
+  provost trace 0190f3b2c41e7d6a9b1c2d3e4f5a6b7c          the number in a reply, a log line or Received
+All words must fit. The files of this machine's node are read, whether it runs or not; each search is in the audit.")]
+pub(crate) struct Arguments {
+    /// An address, a person, a Message-ID, or the number of a message.
+    word: Option<String>,
+    /// An address as the sender wrote it, or a person: any address, login, registrar's number.
+    #[arg(long)]
+    recipient: Option<String>,
+    /// An address, `<>` for reports and vacation replies, or a person.
+    #[arg(long)]
+    sender: Option<String>,
+    /// With or without angle brackets.
+    #[arg(long)]
+    message_id: Option<String>,
+    /// From when on: `30m`, `12h`, `7d` ago, a day (UTC), or RFC 3339.
+    #[arg(long, default_value = "7d", value_parser = moment)]
+    since: Timestamp,
+    /// Until when, in the same way; now when left out.
+    #[arg(long, value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Messages printed at most, the newest, up to 500.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=MESSAGES_MAX as i64))]
+    limit: u16,
+}
+
+pub(crate) async fn run(config: &Config, arguments: Arguments, print: &Printer) -> anyhow::Result<Exit> {
+    let Arguments { word, recipient, sender, message_id, since, until, limit } = arguments;
+    let wanted = MessageSearch { recipient, sender, message_id, any: word, since: Some(since), until };
+    if wanted == (MessageSearch { since: Some(since), until, ..MessageSearch::default() }) {
+        bail!("what is looked for? An address, a Message-ID, or one of --recipient, --sender, --message-id");
+    }
+    let asking = super::asking_without_directory(config).await?;
+    let messages = Messages::new(asking.desk, config.trace_folder());
+    let (found, _) = messages.find(&asking.principal, &wanted, limit.into()).await?;
+    print.show(&found, |found| show(found, since))?;
+    Ok(Exit::Clean)
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_from(text, Timestamp::now()).ok_or_else(|| "30m, 12h, 7d, a day as 2026-09-01, or RFC 3339".to_owned())
+}
+
+fn moment_from(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Ok(at) = text.parse() {
+        return Some(at);
+    }
+    if let Ok(day) = text.parse::<Date>() {
+        return day.to_zoned_datetime(TimeZone::UTC).ok().map(|day| day.timestamp());
+    }
+    let unit = text.chars().next_back()?;
+    let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+    let span = match unit {
+        'm' => Span::new().try_minutes(number),
+        'h' => Span::new().try_hours(number),
+        'd' => Span::new().try_hours(number.checked_mul(24)?),
+        _ => return None,
+    };
+    now.checked_sub(span.ok()?).ok()
+}
+
+fn show(found: &Found, since: Timestamp) {
+    found.messages.iter().for_each(show_message);
+    out!("{} messages since {since:.0}", found.messages.len());
+    if found.more {
+        out!("There are more: name more words, another time, or raise --limit.");
+    }
+    if found.lost > 0 {
+        out!("{} events of these days were not recorded: the disk did not take them in time.", found.lost);
+    }
+}
+
+fn show_message(message: &Journey) {
+    let first = message.events.first();
+    let from = first.map_or("", |event| event.from.as_str());
+    // A refused recipient came before the message.
+    let message_id = message.events.iter().find_map(|event| event.message_id.as_deref());
+    let message_id = message_id.map_or_else(|| "no Message-ID".to_owned(), |id| format!("<{}>", printable(id)));
+    out!("{message_id} from <{}>, number {}", printable(from), message.id);
+    if let Some(Record { service, peer: Some(peer), login, octets, .. }) = first {
+        let login = login.as_ref().map(|login| format!(" as {}", printable(login))).unwrap_or_default();
+        let octets = if *octets > 0 { format!(", {octets} octets") } else { String::new() };
+        out!("  came by {service} from {peer}{login}{octets}");
+    }
+    for event in &message.events {
+        let at = Timestamp::from_millisecond(event.at).map_or_else(|_| event.at.to_string(), |at| format!("{at:.3}"));
+        let to = event.to.as_ref().map(|to| format!(" <{}>", printable(to))).unwrap_or_default();
+        out!("  {at} {:<9}{to}: {}", event.event.as_str(), printable(&event.text));
+    }
+    if message.left_out {
+        out!("  ... and events for other recipients");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_stated_in_three_ways() {
+        let now: Timestamp = "2026-09-10T12:00:00Z".parse().unwrap();
+        for (text, expect) in [
+            ("30m", Some("2026-09-10T11:30:00Z")),
+            ("12h", Some("2026-09-10T00:00:00Z")),
+            ("7d", Some("2026-09-03T12:00:00Z")),
+            ("2026-09-01", Some("2026-09-01T00:00:00Z")),
+            ("2026-09-01T10:00:00+02:00", Some("2026-09-01T08:00:00Z")),
+            ("7", None),
+            ("d", None),
+            ("7é", None),
+            ("9999999999999999d", None),
+            ("", None),
+        ] {
+            assert_eq!(moment_from(text, now), expect.map(|at| at.parse().unwrap()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Where the log lines go: standard error.
+
+use std::io::{BufWriter, IsTerminal};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use provost_net::Drain;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::log_filter::{self, LogFilter};
+
+/// Interval between two checks for dropped lines.
+const DROPPED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Counts the lines about messages that were dropped.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Most lines about messages that wait to be written. A reader that stops must not stop the mail, so further lines are dropped.
+const MAIL_LINES_MAX: usize = 16_384;
+
+/// Starts the log. `PROVOST_LOG` decides what is logged, else the configuration file may; see [`log_filter`].
+///
+/// A server writes thousands of lines about messages a second. A thread of their own writes those, and the returned guard
+/// ends it. All other lines are written at once, so that the line which explains the end of the process is there.
+pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
+    let default = if is_server { log_filter::OF_SERVERS } else { log_filter::OF_COMMANDS };
+    let of_environment = EnvFilter::try_from_env(log_filter::VARIABLE).ok();
+    let is_free = of_environment.is_none();
+    let filter = of_environment.unwrap_or_else(|| EnvFilter::new(default));
+    let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
+    let log = LogFilter::new(is_free.then_some(handle), default);
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal());
+    if !is_server {
+        registry.with(lines.with_writer(std::io::stderr)).init();
+        return (log, None);
+    }
+    let thread = NonBlockingBuilder::default().buffered_lines_limit(MAIL_LINES_MAX).thread_name("mail-log");
+    let (mail, guard) = thread.finish(BufWriter::new(std::io::stderr()));
+    let _ = DROPPED.set(mail.error_counter());
+    let is_mail = |metadata: &tracing::Metadata<'_>| metadata.target() == provost_trace::LOG_TARGET;
+    registry.with(lines.with_writer(mail.with_filter(is_mail).or_else(std::io::stderr))).init();
+    (log, Some(guard))
+}
+
+/// Logs how many lines were dropped, until the node stops.
+pub(crate) async fn report_dropped(drain: Drain) {
+    let Some(counter) = DROPPED.get() else { return };
+    let (mut ticks, mut before) = (tokio::time::interval(DROPPED_INTERVAL), 0);
+    let stopping = drain.stopping();
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            () = &mut stopping => return,
+            _ = ticks.tick() => {}
+        }
+        let dropped = counter.dropped_lines();
+        if dropped > before {
+            tracing::warn!(lines = dropped - before, "log lines of messages were dropped: nobody read them in time");
+            before = dropped;
+        }
+    }
+}

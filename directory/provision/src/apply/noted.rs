@@ -1,0 +1,134 @@
+//! Each person of an import in the audit: what will be written of them, before the first of their writes is sent.
+
+use provost_schema::attr;
+use serde::Serialize;
+
+use super::error::{ApplyError, Failure};
+use crate::audit::ChangeOutcome;
+use crate::write::{Action, Write};
+use crate::{Actor, Audit, Change, ChangeKind, Plan};
+
+/// Records about a person among which that of an interrupted run is looked for: it is one of their last.
+const LOOKED_AT_MAX: usize = 50;
+
+/// Notes the people of one batch.
+pub(super) struct Noter<'a> {
+    pub(super) audit: &'a Audit,
+    pub(super) actor: &'a Actor,
+    pub(super) plan: &'a Plan,
+    pub(super) batch: &'a str,
+    /// Whether an earlier run of the batch may have noted people already.
+    pub(super) is_resumed: bool,
+}
+
+/// The detail of a person's record.
+#[derive(Serialize)]
+struct Detail<'a> {
+    batch: &'a str,
+    source: &'a str,
+    /// Line of the file.
+    row: u64,
+    what: &'a str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    password_set: bool,
+    changes: Vec<Values<'a>>,
+}
+
+/// One attribute before and after.
+#[derive(Serialize)]
+struct Values<'a> {
+    /// The address whose entry it is, where it is not the person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    attribute: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    before: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    after: &'a [String],
+}
+
+impl Noter<'_> {
+    /// Notes a person; durable when it resolves. Returns the id of the record, of an earlier run where that noted them.
+    pub(super) async fn begin(&self, change: &Change) -> Result<String, Failure> {
+        let subject = subject(change);
+        let unavailable = |error: std::io::Error| {
+            Failure::Stop(ApplyError::Unavailable(format!("the audit cannot be read or written: {error}")))
+        };
+        if self.is_resumed
+            && let Some(id) = self.noted(subject).await.map_err(unavailable)?
+        {
+            return Ok(id);
+        }
+        let detail = serde_json::to_value(self.detail(change)).map_err(|error| unavailable(error.into()))?;
+        self.audit.note(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
+    }
+
+    /// Notes that a person's writes, `done` of them, did not come to their end.
+    pub(super) async fn fail(&self, id: &str, change: &Change, done: usize, failure: &Failure) {
+        let (outcome, reason) = match failure {
+            Failure::Person(reason) if done > 0 => (ChangeOutcome::Partly, reason.clone()),
+            Failure::Person(reason) => (ChangeOutcome::NotDone, reason.clone()),
+            Failure::Stop(error) => (ChangeOutcome::Unknown, error.to_string()),
+        };
+        self.audit.note_outcome(self.actor, id, subject(change), outcome, &reason).await;
+    }
+
+    /// Notes for a person whom an interrupted run had noted that nothing, or not all, was written.
+    pub(super) async fn settle(&self, change: &Change, outcome: ChangeOutcome) -> std::io::Result<()> {
+        let subject = subject(change);
+        if let Some(id) = self.noted(subject).await? {
+            let reason = "the import was interrupted, and another one followed";
+            self.audit.note_outcome(self.actor, &id, subject, outcome, reason).await;
+        }
+        Ok(())
+    }
+
+    /// The record that this batch has of a person already and that has no outcome yet.
+    async fn noted(&self, subject: &str) -> std::io::Result<Option<String>> {
+        let records = self.audit.history(subject, LOOKED_AT_MAX).await?;
+        let of_batch = records.into_iter().find(|record| record.detail.get("batch").is_some_and(|b| b == self.batch));
+        Ok(of_batch.filter(|record| record.detail.get("outcome").is_none()).map(|record| record.id))
+    }
+
+    fn detail<'c>(&'c self, change: &'c Change) -> Detail<'c> {
+        let source = self.plan.sources().get(usize::from(change.source));
+        let is_new = change.kind == ChangeKind::Create;
+        // What an address entry of a new person holds stands on the person as well.
+        let writes = change.writes.iter().filter(|write| !is_new || write.action == Action::AddPerson);
+        Detail {
+            batch: self.batch,
+            source: source.map_or("", |source| &source.name),
+            row: change.line,
+            what: &change.what,
+            reason: &change.reason.words,
+            password_set: change.writes.iter().any(|write| write.password.is_some()),
+            changes: writes.flat_map(values).collect(),
+        }
+    }
+}
+
+fn values(write: &Write) -> impl Iterator<Item = Values<'_>> {
+    let address = write.dn.rdn_value(attr::PROVOST_ADDRESS);
+    write.attributes.iter().map(move |change| Values {
+        address: address.clone(),
+        attribute: change.name.as_str(),
+        before: &change.before,
+        after: &change.after,
+    })
+}
+
+fn action(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Create => "person.create",
+        ChangeKind::Rename => "person.rename",
+        ChangeKind::Update => "person.update",
+    }
+}
+
+/// The person's entry. Where only kinds of their addresses change, the first of these entries.
+fn subject(change: &Change) -> &str {
+    let is_person = |write: &&Write| matches!(write.action, Action::AddPerson | Action::ModifyPerson { .. });
+    let write = change.writes.iter().find(is_person).or(change.writes.first());
+    write.map_or("", |write| write.dn.as_str())
+}

@@ -1,0 +1,57 @@
+//! Whose messages are looked for: the search itself is in another room.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use provost_schema::attr;
+
+use super::{Desk, DeskError};
+use crate::audit::MESSAGES;
+use crate::{Operation, Principal};
+
+/// The person whom an address, a login or a number names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correspondent {
+    /// Name of the person's entry.
+    pub dn: String,
+    /// Account key in the store.
+    pub entry_uuid: Uuid,
+    /// All addresses that they have now.
+    pub addresses: Vec<String>,
+}
+
+impl Desk {
+    /// Whom a key names, for a search of messages; `None` when it names nobody, or when the directory cannot answer: the
+    /// search then finds what was addressed just so.
+    pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<Correspondent>, DeskError> {
+        self.permit(principal, Operation::ViewMessages).await?;
+        let found = match self.find(key).await {
+            Ok(found) => found,
+            Err(DeskError::NotFound(_) | DeskError::Invalid { .. }) => return Ok(None),
+            Err(DeskError::Unavailable(why)) => {
+                tracing::warn!(why, "a person's other addresses are not known now");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(entry_uuid) = found.entry_uuid() else { return Ok(None) };
+        let held = [attr::MAIL, attr::MAIL_LOCAL_ADDRESS].into_iter().flat_map(|name| found.entry.texts(name));
+        let mut addresses: Vec<String> = held.map(str::to_lowercase).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        Ok(Some(Correspondent { dn: found.dn().to_string(), entry_uuid, addresses }))
+    }
+
+    /// Lets through who may look for messages, and notes what they look for: `subject` is the person, where one is known.
+    /// Returns the audit id.
+    pub async fn view_messages(
+        &self,
+        principal: &Principal,
+        subject: &str,
+        detail: Value,
+    ) -> Result<String, DeskError> {
+        self.permit(principal, Operation::ViewMessages).await?;
+        let noted = self.audit.note(principal.actor(), MESSAGES, subject, detail).await;
+        noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))
+    }
+}

@@ -1,0 +1,288 @@
+//! What was changed is in the audit, whatever fails in between: the record is durable before the first write is sent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use provost_client::{Directory, DirectoryConfig, Scope, Search, ServerConfig, ServerRole};
+use provost_credential::{Scheme, Secret, hash};
+use provost_entry::{Dn, Entry, Filter};
+use provost_provision::{
+    Audit, AuditLog, AuditRecord, CsvOptions, Desk, DeskError, HistoryEntry, Journals, PlannedImport, Principal, Role,
+    Settings, ensure_tree,
+};
+use provost_schema::attr;
+use provost_server::Server;
+use tempfile::TempDir;
+
+const SUFFIX: &str = "dc=example,dc=edu";
+const HEADER: &str = "person_id,given_name,family_name,affiliation\n";
+
+/// A log whose disk is full after so many records.
+#[derive(Default)]
+struct Fragile {
+    records: Mutex<Vec<AuditRecord>>,
+    room: AtomicUsize,
+}
+
+impl AuditLog for Fragile {
+    fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>> {
+        let room = self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
+        let result = room.map(|_| self.records.lock().unwrap().push(record.clone()));
+        std::future::ready(result.map_err(|_| io::Error::other("the disk is full"))).boxed()
+    }
+
+    fn newest(
+        &self,
+        subject: Option<&str>,
+        before: Option<u64>,
+        most: usize,
+    ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
+        let records = self.records.lock().unwrap();
+        let numbered = (0u64..).zip(records.iter().cloned()).take_while(|(at, _)| before.is_none_or(|end| *at < end));
+        let mut found: Vec<_> = numbered.filter(|(_, record)| subject.is_none_or(|s| record.subject == s)).collect();
+        found.reverse();
+        found.truncate(most);
+        std::future::ready(Ok(found)).boxed()
+    }
+}
+
+struct Site {
+    _folder: TempDir,
+    _server: Server,
+    directory: Directory,
+    log: Arc<Fragile>,
+    audit: Audit,
+    desk: Desk,
+}
+
+fn admin() -> Principal {
+    Principal::command("helen", Some(Role::Admin))
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = provost_server::ServerConfig {
+            folder: folder.path().join("directory"),
+            suffix: Dn::parse(SUFFIX).unwrap(),
+            root_dn: Dn::parse(&format!("cn=admin,{SUFFIX}")).unwrap(),
+            root_password: hash(&Secret::new("secret"), Scheme::Ssha),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            tls: None,
+            client_address: None,
+            server_id: 1,
+        };
+        let server = Server::start(config, Vec::new()).await.unwrap();
+        let url = format!("ldap://{}", server.addresses[0]);
+        let directory = Directory::new(DirectoryConfig {
+            servers: vec![ServerConfig { url, role: ServerRole::Provider, start_tls: false }],
+            bind_dn: format!("cn=admin,{SUFFIX}"),
+            bind_password: "secret".into(),
+            suffix: Dn::parse(SUFFIX).unwrap(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(2),
+            operation_timeout: Duration::from_secs(10),
+        });
+        let settings = Settings {
+            domain: "example.edu".into(),
+            source: "registrar".into(),
+            scheme: Scheme::Ssha,
+            address_quarantine: 180,
+            time_zone: jiff::tz::TimeZone::UTC,
+        };
+        ensure_tree(&directory, &settings).await.unwrap();
+        let log = Arc::new(Fragile { room: AtomicUsize::new(usize::MAX), ..Fragile::default() });
+        let audit = Audit::new(log.clone());
+        let journals = Journals::new(folder.path().join("journal"));
+        let desk = Desk::new(directory.clone(), settings, audit.clone(), journals);
+        Self { _folder: folder, _server: server, directory, log, audit, desk }
+    }
+
+    /// From now on the log takes so many records.
+    fn room(&self, records: usize) {
+        self.log.room.store(records, Ordering::SeqCst);
+    }
+
+    async fn plan(&self, file: &str) -> PlannedImport {
+        let plan = self.desk.plan_import(&admin(), file.to_owned(), CsvOptions::default()).await.unwrap();
+        assert!(plan.plan.rejected().is_empty(), "{:?}", plan.plan.rejected());
+        plan
+    }
+
+    async fn import(&self, file: &str) {
+        let plan = self.plan(file).await;
+        self.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap().unwrap();
+    }
+
+    async fn below(&self, container: &str) -> Vec<Entry> {
+        let base = self.directory.suffix().child("ou", container);
+        let filter = Filter::present(attr::OBJECT_CLASS);
+        let search = Search { base, scope: Scope::One, filter, attributes: Vec::new(), limit: None };
+        self.directory.search_provider(search).await.unwrap()
+    }
+
+    async fn history(&self, key: &str) -> Vec<HistoryEntry> {
+        let person = self.desk.person(&admin(), key).await.unwrap();
+        self.desk.history(&admin(), &person, 100).await.unwrap()
+    }
+
+    /// Records of imports by person, as action and outcome, oldest first.
+    fn noted(&self) -> BTreeMap<String, Vec<String>> {
+        let mut noted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for record in self.log.records.lock().unwrap().iter() {
+            if record.action.starts_with("person.") && record.action != "person.view" {
+                noted.entry(record.subject.clone()).or_default().push(record.action.clone());
+            } else if record.action == "change.outcome" {
+                let outcome = record.detail["outcome"].as_str().unwrap().to_owned();
+                noted.entry(record.subject.clone()).or_default().push(outcome);
+            }
+        }
+        noted
+    }
+}
+
+fn rows(range: std::ops::Range<usize>) -> String {
+    let row = |n: usize| format!("{n},Ann,Roy-{},staff\n", "x".repeat(1 + n));
+    HEADER.to_owned() + &range.map(row).collect::<String>()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_renames_shows_old_and_new_name() {
+    let site = Site::start().await;
+    site.import(&format!("{HEADER}1,Zoé,Tremblay,student\n2,Ida,Roy,staff\n")).await;
+    site.import(&format!("{HEADER}2,Ida,Roy,staff\n1,Zoé,Côté,student\n")).await;
+    let history = site.history("zoe.tremblay@example.edu").await;
+    let actions: Vec<&str> = history.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["person.rename", "person.create"]);
+    let renamed = &history[0];
+    assert_eq!((renamed.actor.as_str(), renamed.via.as_str(), &renamed.outcome), ("cli:helen", "cli", &None));
+    let import = renamed.import.as_ref().unwrap();
+    assert_eq!((import.source.as_str(), import.row), ("registrar", 3));
+    assert_eq!(import.reason, "the name Zoé Tremblay became Zoé Côté");
+    for (attribute, before, after) in
+        [("sn", "Tremblay", "Côté"), ("mail", "zoe.tremblay@example.edu", "zoe.cote@example.edu")]
+    {
+        let change = renamed.changes.iter().find(|change| change.attribute == attribute).unwrap();
+        assert_eq!((change.before.as_slice(), change.after.as_slice()), (&[before.into()][..], &[after.into()][..]));
+    }
+    let created = &history[1];
+    let sn = created.changes.iter().find(|change| change.attribute == "sn").unwrap();
+    assert!(sn.before.is_empty() && sn.after == ["Tremblay"], "{sn:?}");
+    assert_eq!(site.history("ida.roy").await.len(), 1, "who is as before has no entry");
+    assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains("SSHA"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_that_the_audit_does_not_know() {
+    let site = Site::start().await;
+    let plan = site.plan(&rows(0..150)).await;
+    // The begin, forty people, and nothing more.
+    site.room(41);
+    let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
+    let (outcomes, error) = applied.unwrap_err();
+    assert!(error.to_string().contains("audit") && outcomes.applied <= 40, "{error} {outcomes:?}");
+    let noted = site.noted();
+    let people = site.below("people").await;
+    assert!(people.len() <= 40 && people.iter().all(|person| noted.contains_key(person.dn.as_str())));
+
+    // The same plan goes on, and nobody is noted twice.
+    site.room(usize::MAX);
+    let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
+    assert!(applied.unwrap().resumed);
+    let noted = site.noted();
+    assert_eq!((noted.len(), site.below("people").await.len()), (150, 150));
+    assert!(noted.values().all(|actions| actions.as_slice() == ["person.create"]), "{noted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_of_an_import_that_was_killed_are_noted_once_and_settled() {
+    let site = Site::start().await;
+    let plan = site.plan(&rows(0..150)).await;
+    for people in [20, 40] {
+        let reached = tokio::sync::Notify::new();
+        let mut progress = |at: provost_provision::Progress| {
+            if at.done >= people {
+                reached.notify_one();
+            }
+        };
+        let who = admin();
+        tokio::select! {
+            ended = site.desk.apply_import(std::future::pending(), &who, &plan, &mut progress) => panic!("{ended:?}"),
+            () = reached.notified() => {}
+        }
+        let noted = site.noted();
+        assert!(noted.values().all(|actions| actions.as_slice() == ["person.create"]), "{noted:?}");
+        assert!(site.below("people").await.iter().all(|person| noted.contains_key(person.dn.as_str())));
+    }
+    // Another file takes its place. Writes of the killed one that the server had taken may still be done meanwhile.
+    while site
+        .desk
+        .apply_import(std::future::pending(), &admin(), &site.plan(&rows(0..10)).await, &mut |_| {})
+        .await
+        .unwrap()
+        .unwrap()
+        .applied
+        > 0
+    {}
+    let people: Vec<String> = site.below("people").await.iter().map(|person| person.dn.to_string()).collect();
+    for (subject, actions) in site.noted() {
+        let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
+        match people.contains(&subject) {
+            true => assert!(!actions.ends_with(&["not_done"]), "{subject} {actions:?}"),
+            false => assert!(matches!(actions[..], ["person.create", "not_done" | "partly"]), "{subject} {actions:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_was_changed_meanwhile_is_noted_as_not_done() {
+    let site = Site::start().await;
+    site.import(&format!("{HEADER}1,Zoé,Tremblay,student\n")).await;
+    let plan = site.plan(&format!("{HEADER}1,Zoé,Côté,student\n")).await;
+    site.desk.set_roles(&admin(), "zoe.tremblay", &["auditor"]).await.unwrap();
+    let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap().unwrap();
+    assert_eq!(applied.failed.len(), 1, "{applied:?}");
+    let history = site.history("zoe.tremblay").await;
+    assert_eq!((history[0].action.as_str(), history[0].outcome.as_deref()), ("person.rename", Some("partly")));
+    assert!(history[0].outcome_reason.as_ref().unwrap().contains("import again"), "{:?}", history[0]);
+    let roles = &history[1].changes[0];
+    assert_eq!((roles.before.len(), roles.after.as_slice()), (0, &["auditor".to_owned()][..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_not_claimed_before_it_is_noted() {
+    let site = Site::start().await;
+    site.import(&format!("{HEADER}1,Zoé,Roy,student\n2,Ida,Roy,staff\n")).await;
+    site.room(0);
+    let refused = site.desk.add_alias(&admin(), "zoe.roy", "z@example.edu").await;
+    assert!(matches!(&refused, Err(DeskError::Unavailable(why)) if why.contains("nothing was changed")), "{refused:?}");
+    let has =
+        async |address: &str| site.below("addresses").await.iter().any(|entry| entry.dn.as_str().contains(address));
+    assert!(!has("z@example.edu").await);
+    site.room(1);
+    site.desk.add_alias(&admin(), "zoe.roy", "z@example.edu").await.unwrap();
+    site.room(0);
+    for refused in [
+        site.desk.remove_alias(&admin(), "zoe.roy", "z@example.edu").await.map(drop),
+        site.desk.set_roles(&admin(), "zoe.roy", &["auditor"]).await.map(drop),
+        site.desk.reset_password(&admin(), "zoe.roy", None).await.map(drop),
+        site.desk.set_setting(&admin(), "message-size", &["65536".to_owned()]).await.map(drop),
+    ] {
+        assert!(matches!(refused, Err(DeskError::Unavailable(_))), "{refused:?}");
+    }
+    let operator =
+        site.desk.ensure_operator(&admin(), "dana", "Dana Desk", "auditor", Secret::new("long enough")).await;
+    assert!(matches!(operator, Err(DeskError::Unavailable(_))), "{operator:?}");
+    assert!(has("z@example.edu").await && !has("dana").await);
+    site.room(usize::MAX);
+    let zoe = site.desk.person(&admin(), "zoe.roy").await.unwrap();
+    assert!(zoe.roles.is_empty() && !zoe.has_password && zoe.addresses.len() == 2, "{zoe:?}");
+    let taken = site.desk.add_alias(&admin(), "ida.roy", "z@example.edu").await;
+    assert!(matches!(taken, Err(DeskError::InUse(_))), "{taken:?}");
+}

@@ -1,0 +1,16 @@
+//! What happened to each message: one event for each message and recipient accepted, refused, deferred or sent on.
+//!
+//! [`Event::record`] writes a line to the log and hands the event to the recorder of the process ([`install`]), which keeps it
+//! in files for some days. [`search`] reads them: the help desk finds a message by recipient, sender or Message-ID.
+//!
+//! What must never happen here: that a message waits for its trace or is lost by it. Events that the disk does not take in
+//! time are dropped and counted, and an answer of [`search`] states how many. No subject and no text of a message is kept.
+
+mod event;
+mod search;
+mod segment;
+mod writer;
+
+pub use event::{Event, LOG_TARGET, Outcome, Record};
+pub use search::{Criterion, Found, Journey, Query, search};
+pub use writer::{Installed, Recorder, RecorderConfig, install};

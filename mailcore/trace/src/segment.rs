@@ -1,0 +1,95 @@
+//! The files of the trace: `YYYYMMDD-NNNN.jsonl`, one event a line, never written again once another was begun.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::civil::Date;
+
+const SUFFIX: &str = ".jsonl";
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Segment {
+    /// The day of its events, UTC.
+    pub(crate) day: Date,
+    /// Its place among those of the day.
+    pub(crate) number: u32,
+}
+
+impl Segment {
+    fn parse(name: &str) -> Option<Self> {
+        let (day, number) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+        Some(Self { day: Date::strptime("%Y%m%d", day).ok()?, number: number.parse().ok()? })
+    }
+
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}-{:04}{SUFFIX}", self.day.strftime("%Y%m%d"), self.number))
+    }
+
+    /// All segments of a folder, oldest first; none where there is no folder.
+    pub(crate) fn all(folder: &Path) -> io::Result<Vec<Self>> {
+        let listed = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let mut found = Vec::new();
+        for item in listed {
+            found.extend(item?.file_name().to_str().and_then(Self::parse));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Begins another segment of a day. A line that a crash has torn stays the last of its own file.
+    pub(crate) fn begin(folder: &Path, day: Date) -> io::Result<(Self, File)> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let last = Self::all(folder)?.into_iter().rfind(|segment| segment.day == day);
+        let segment = Self { day, number: last.map_or(0, |last| last.number.saturating_add(1)) };
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(segment.path(folder))?;
+        Ok((segment, file))
+    }
+
+    /// Removes segments from before `oldest`, and the oldest ones while all have more than `octets_max`; the newest stays.
+    pub(crate) fn remove_old(folder: &Path, oldest: Date, octets_max: u64) -> io::Result<()> {
+        let mut kept = 0u64;
+        for (age, segment) in Self::all(folder)?.iter().rev().enumerate() {
+            let path = segment.path(folder);
+            kept = kept.saturating_add(fs::metadata(&path).map_or(0, |metadata| metadata.len()));
+            if age > 0 && (segment.day < oldest || kept > octets_max) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn segments_are_begun_anew_and_removed_by_age_and_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = &folder.path().join("trace");
+        assert!(Segment::all(folder).unwrap().is_empty());
+        let days: Vec<Date> =
+            ["2026-08-30", "2026-09-01", "2026-09-01", "2026-09-02"].map(|d| d.parse().unwrap()).into();
+        for day in &days {
+            let (_, mut file) = Segment::begin(folder, *day).unwrap();
+            file.write_all(&[b'x'; 100]).unwrap();
+        }
+        std::fs::write(folder.join("notes.txt"), "not ours").unwrap();
+        let names = || Segment::all(folder).unwrap().iter().map(|s| s.path(folder)).collect::<Vec<_>>();
+        assert_eq!(names()[2], folder.join("20260901-0001.jsonl"));
+        Segment::remove_old(folder, days[1], 1000).unwrap();
+        assert_eq!(names().len(), 3);
+        Segment::remove_old(folder, days[1], 250).unwrap();
+        assert_eq!(names(), [folder.join("20260901-0001.jsonl"), folder.join("20260902-0000.jsonl")]);
+        Segment::remove_old(folder, "2027-01-01".parse().unwrap(), 0).unwrap();
+        assert_eq!(names().len(), 1, "the one that is written to stays");
+        assert!(folder.join("notes.txt").exists());
+    }
+}

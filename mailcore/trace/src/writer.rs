@@ -1,0 +1,198 @@
+//! The thread that keeps events: it takes all that came meanwhile, and appends it with one write.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use crate::Record;
+use crate::segment::Segment;
+
+/// Events that wait for the thread, some 10 MB: more than come while it pauses. Those beyond are dropped and counted.
+const WAITING_MAX: usize = 16_384;
+/// Events are written together that come within this time, so that the thread wakes seldom, and senders need not wake it.
+const PAUSE: Duration = Duration::from_millis(25);
+/// How long the thread sleeps at most without an event.
+const IDLE: Duration = Duration::from_secs(60);
+/// A file is left for another one at this size, octets: old ones are removed whole.
+const SEGMENT_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+/// How often a disk that does not take events is logged.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+static RECORDER: RwLock<Option<Recorder>> = RwLock::new(None);
+
+/// Where events are kept, and how many.
+#[derive(Clone, Debug)]
+pub struct RecorderConfig {
+    /// The folder; made when it is not there. One process writes to it.
+    pub folder: PathBuf,
+    /// Days that events are kept, besides the current one (UTC).
+    pub days: u16,
+    /// Octets of all files; the oldest go first.
+    pub octets_max: u64,
+}
+
+/// The way to the thread. Dropping it waits until what came is written.
+#[derive(Debug)]
+pub struct Recorder {
+    waiting: Option<SyncSender<Record>>,
+    dropped: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The recorder of the process until it is dropped, which waits until what came is written.
+#[derive(Debug)]
+#[must_use = "dropping it ends the recording"]
+pub struct Installed(());
+
+/// Makes `recorder` that of the process: from now on [`Event::record`](crate::Event::record) keeps events.
+pub fn install(recorder: Recorder) -> Installed {
+    let before = RECORDER.write().unwrap_or_else(PoisonError::into_inner).replace(recorder);
+    drop(before);
+    Installed(())
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let recorder = RECORDER.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(recorder);
+    }
+}
+
+pub(crate) fn record(record: Record) {
+    if let Some(recorder) = &*RECORDER.read().unwrap_or_else(PoisonError::into_inner) {
+        recorder.keep(record);
+    }
+}
+
+impl Recorder {
+    /// Starts the thread.
+    pub fn start(config: RecorderConfig) -> io::Result<Self> {
+        let (waiting, events) = sync_channel(WAITING_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writer = Writer { config, dropped: Arc::clone(&dropped), open: None, complained: None, line: Vec::new() };
+        let thread = std::thread::Builder::new().name("trace".into()).spawn(move || writer.run(&events))?;
+        Ok(Self { waiting: Some(waiting), dropped, thread: Some(thread) })
+    }
+
+    /// Hands an event to the thread, or drops it and counts that. Never waits.
+    pub fn keep(&self, record: Record) {
+        let is_taken = self.waiting.as_ref().is_some_and(|waiting| waiting.try_send(record).is_ok());
+        if !is_taken {
+            lose(&self.dropped, 1);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Recorder {
+    /// Events that were dropped and of which no line says so yet.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        drop(self.waiting.take());
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the trace's thread had ended by a panic");
+        }
+    }
+}
+
+fn lose(dropped: &AtomicU64, events: u64) {
+    dropped.fetch_add(events, Ordering::Relaxed);
+    metrics::counter!("provost_trace_events_dropped_total").increment(events);
+}
+
+struct Writer {
+    config: RecorderConfig,
+    dropped: Arc<AtomicU64>,
+    open: Option<Open>,
+    /// When the disk's failure was logged last.
+    complained: Option<Instant>,
+    /// Lines that are written together.
+    line: Vec<u8>,
+}
+
+/// The file that is written to.
+struct Open {
+    day: Date,
+    octets: u64,
+    file: File,
+}
+
+impl Writer {
+    fn run(mut self, events: &Receiver<Record>) {
+        loop {
+            let first = match events.recv_timeout(IDLE) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut lines = 0;
+            self.line.clear();
+            for record in first.into_iter().chain(std::iter::from_fn(|| events.try_recv().ok())).take(WAITING_MAX) {
+                lines += u64::from(self.put(&record));
+            }
+            if lines > 0 {
+                self.write(lines, Timestamp::now());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn put(&mut self, record: &Record) -> bool {
+        let begin = self.line.len();
+        if serde_json::to_writer(&mut self.line, record).is_err() {
+            self.line.truncate(begin);
+            return false;
+        }
+        self.line.push(b'\n');
+        true
+    }
+
+    /// Appends what was put together. What the disk does not take is lost, and the next line that it takes says so.
+    fn write(&mut self, lines: u64, now: Timestamp) {
+        let lost = self.dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let note = format!("{{\"lost\":{lost},\"at\":{}}}\n", now.as_millisecond());
+            self.line.extend_from_slice(note.as_bytes());
+        }
+        if let Err(error) = self.append(now) {
+            // Whole lines or none: what was written of them is the torn end of a file that is left.
+            self.open = None;
+            self.dropped.fetch_add(lost, Ordering::Relaxed);
+            lose(&self.dropped, lines);
+            if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
+                self.complained = Some(Instant::now());
+                tracing::error!(%error, folder = %self.config.folder.display(), "what happens to messages cannot be recorded");
+            }
+        }
+    }
+
+    fn append(&mut self, now: Timestamp) -> io::Result<()> {
+        let day = now.to_zoned_datetime(TimeZone::UTC).date();
+        let open = match self.open.take() {
+            Some(open) if open.day == day && open.octets < SEGMENT_OCTETS_MAX => self.open.insert(open),
+            _ => {
+                let (_, file) = Segment::begin(&self.config.folder, day)?;
+                let oldest = day.checked_sub(i64::from(self.config.days).days()).unwrap_or(day);
+                Segment::remove_old(&self.config.folder, oldest, self.config.octets_max)?;
+                self.open.insert(Open { day, octets: 0, file })
+            }
+        };
+        open.file.write_all(&self.line)?;
+        open.octets += self.line.len() as u64;
+        Ok(())
+    }
+}
