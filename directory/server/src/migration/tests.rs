@@ -52,7 +52,7 @@ fn steps_are_taken_in_order_after_a_backup() {
     let folder = tempfile::tempdir().unwrap();
     let file = new_file(folder.path());
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    change(&file, "UPDATE state SET value = '1' WHERE key = 'format'");
+    change(&file, "UPDATE state SET value = '1' WHERE key = 'format'; DELETE FROM state WHERE key = 'unseeded'");
     let mut connection = Connection::open(&file).unwrap();
     take_steps(&mut connection, &file, 1, &[add_column, add_row]).unwrap();
     drop(connection);
