@@ -108,7 +108,7 @@ async fn every_refusal_is_a_problem() {
         (415, "", Call(Method::POST, "/api/v1/people/zoe/password", None, "{}")),
         (415, "", Call(Method::POST, "/api/v1/imports", Some("multipart/form-data"), "x")),
         (422, "?encoding", Call(Method::POST, "/api/v1/imports?encoding=ebcdic", Some("text/csv"), "x")),
-        (422, "?separator", Call(Method::POST, "/api/v1/imports?separator=tab", Some("text/csv"), "x")),
+        (422, "?separator", Call(Method::POST, "/api/v1/imports?separator=pipe", Some("text/csv"), "x")),
         (422, "", Call(Method::POST, "/api/v1/imports", Some("text/csv"), "")),
         (422, "", Call(Method::POST, "/api/v1/imports", Some("text/csv"), "a,b\n1,2\n")),
         (404, "", Call(Method::GET, id, None, "")),

@@ -50,7 +50,7 @@ impl Charset {
         let label = label.trim_ascii();
         let is = |name: &&str| label.eq_ignore_ascii_case(name.as_bytes());
         match label.to_ascii_lowercase().as_slice() {
-            _ if ASCII.iter().any(|name| is(name)) => Self::Unstated,
+            _ if ASCII.iter().any(&is) => Self::Unstated,
             b"utf-7" | b"unicode-1-1-utf-7" | b"csutf7" => Self::Lines(utf7),
             b"hz-gb-2312" | b"hz" => Self::Lines(hz),
             b"iso-2022-kr" | b"csiso2022kr" => Self::Lines(iso_2022_kr),

@@ -67,10 +67,10 @@ impl<'a> CsvRecords<'a> {
             // A row of blank cells says nothing: spreadsheets write them below a table.
             if fields.iter().any(|field| !field.trim().is_empty()) {
                 let whole = self.whole();
-                let swallowed = self.swallowed(line, &whole, &fields);
+                let swallowed = self.swallowed(line, whole, &fields);
                 self.separators.get_or_insert(fields.len() - 1);
                 let last_line = line + line_ends(whole.trim_end_matches(['\r', '\n']).as_bytes());
-                let is_misquoted = is_misquoted(&whole, self.separator);
+                let is_misquoted = is_misquoted(whole, self.separator);
                 return Ok(Some(CsvRecord { line, last_line, fields, swallowed, is_misquoted }));
             }
         }
