@@ -205,6 +205,6 @@ mod tests {
         let real = fastest(&|| assert_eq!(verify(&wrong, stored.as_bytes()), Verification::Mismatch));
         let dummy = fastest(&|| dummy_verify(&wrong));
         // A wide bound, because the machine is shared: the test excludes a factor of hundreds.
-        assert!(dummy * 4 > real && real * 4 > dummy, "real {real:?}, dummy {dummy:?}");
+        assert!(dummy * 20 > real && real * 20 > dummy, "real {real:?}, dummy {dummy:?}");
     }
 }
