@@ -89,6 +89,30 @@ fn the_doctor_compares_what_is_presented_with_the_file() {
     provost_tests::deadline::until(std::time::Duration::from_secs(30), is_mended).unwrap();
 }
 
+#[test]
+fn the_doctor_visits_web_listeners_in_tls() {
+    let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    node.stop().unwrap();
+    let address = node.address(Port::Http);
+    node.configure(|text| {
+        let line = text.lines().find(|line| line.starts_with("http")).unwrap().to_owned();
+        text.replace(&line, &format!("http = {{ address = \"{address}\", tls = true }}"))
+    })
+    .unwrap();
+    node.serve_again(&[Port::Http]).unwrap();
+    let found = doctor(&node);
+    assert!(found.out.contains("good listener http"), "{found:?}");
+    let after = scrape(&node);
+    let failed = after.iter().filter(|(series, _)| series.starts_with("provost_net_tls_failures_total"));
+    // serve_again itself has looked whether the port accepts.
+    assert!(
+        failed.clone().all(|(series, value)| *value == 0.0 || series.contains("\"http\"") && *value <= 1.0),
+        "{after:?}"
+    );
+    let ends = "provost_certificate_not_after_timestamp_seconds{listener=\"http\"}";
+    assert!(after.contains_key(ends), "{after:?}");
+}
+
 /// Whoever connects from a balancer's network owes a header; the doctor does, from this machine.
 #[test]
 fn the_doctor_goes_through_listeners_that_want_a_proxy_header() {

@@ -159,7 +159,7 @@ impl Node {
             servers: directory.config().servers.iter().map(|server| server.url.clone()).collect(),
             data: data.clone(),
             certificates: certificates.clone(),
-            tls_listeners: if config.tls.is_some() { config.listeners.mail_names() } else { Vec::new() },
+            tls_listeners: if config.tls.is_some() { config.listeners.tls_names() } else { Vec::new() },
         };
         rooms.listen_http(metrics.clone().scrape(gauges)).await?;
         drain.spawn(metrics.keep_up(drain.clone()));

@@ -48,6 +48,15 @@ impl Listeners {
         self.mail().into_iter().filter(|(_, on, _)| on.is_some()).map(|(name, ..)| name).collect()
     }
 
+    /// Names of the listeners that present the node's certificate, given that it has one: mail from the start or by STARTTLS,
+    /// HTTP where it is in TLS.
+    pub(crate) fn tls_names(&self) -> Vec<&'static str> {
+        let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
+        let web = [("http", &self.http), ("health", &self.health)];
+        let web = web.into_iter().filter(|(_, on)| is_tls(on)).map(|(name, _)| name);
+        self.mail_names().into_iter().chain(web).collect()
+    }
+
     /// Names of all listeners that are on.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         let web = [("http", &self.http), ("health", &self.health)];

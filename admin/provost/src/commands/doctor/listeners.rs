@@ -59,7 +59,8 @@ fn visits(config: &Config) -> Vec<(&'static str, Visit)> {
         } else {
             on.proxies(listener)
         };
-        Some((name, visit(listener.address, Protocol::Http(path), Tls::Never, proxies)))
+        let tls = if listener.tls { Tls::FromStart } else { Tls::Never };
+        Some((name, visit(listener.address, Protocol::Http(path), tls, proxies)))
     };
     let mail = on.mail().into_iter().filter_map(|(name, listener, begin)| {
         let listener = listener.as_ref()?;
