@@ -184,8 +184,8 @@ fn a_changed_name_keeps_the_old_address() {
     }
     let listed = provost(&node, &["address", "list", "registrar:N1"]).unwrap().good().unwrap();
     assert!(
-        listed.contains("primary    zoe.gagne-roy@example.edu")
-            && listed.contains("alias      zoe.tremblay@example.edu"),
+        listed.contains("primary     zoe.gagne-roy@example.edu")
+            && listed.contains("alias       zoe.tremblay@example.edu"),
         "{listed}"
     );
     let again = import(&node, "names.csv", &renamed, &[]).good().unwrap();
@@ -217,7 +217,7 @@ fn wrong_rows_are_named_and_only_they_are_left_out() {
         ("D12,ZoÃ©,Roy,,,student,,,,", "given_name", "read as Windows-1252"),
         ("D13,Ann,Roy,,,student", "program", "the row has 6 fields, the header 10"),
         ("D14,Ann,Roy,,,student,,,,,,", "field 11", "the row has 12 fields, the header 10"),
-        ("D15,Ann,'',,,student,,,,\nD15,Ann,Roy,,,staff,,,,", "person_id", "this number stands on line"),
+        ("D15,Ann,..,,,student,,,,\nD15,Ann,Roy,,,staff,,,,", "person_id", "this number stands on line"),
         ("D16,\"A\nnn\",Roy,,,student,,,,", "given_name", "a line break"),
         ("D17,...,...,,,student,,,,", "family_name", "no login"),
     ];

@@ -4,11 +4,11 @@
 //!
 //! 1. A message is queued once: its id again changes nothing, for seven days after its last row ended.
 //! 2. One worker at a time takes a row. The taking is counted durably before the worker gets the row, and its number is
-//!      part of the [`Claim`] that the worker presents with all later operations. A worker whose lease ended while another
-//!      one took the row is [`Fenced`](LeaseError::Fenced).
+//!    part of the [`Claim`] that the worker presents with all later operations. A worker whose lease ended while another
+//!    one took the row is [`Fenced`](LeaseError::Fenced).
 //! 3. The remaining recipients of an attempt and the messages it causes are one transaction.
 //! 4. An unreadable row, and one taken [`UNSETTLED_MAX`] times without an outcome, is set aside: kept and listed, but
-//!      never taken again.
+//!    never taken again.
 
 use std::collections::{HashMap, HashSet};
 

@@ -4,9 +4,9 @@
 //! at any point harmless:
 //!
 //! 1. The backup `FOLDER/backup-vN-TIME`, where N is the old format, is written under another name, synced, and renamed
-//!      when complete. An existing complete backup is from before the first step, so no other is made.
+//!    when complete. An existing complete backup is from before the first step, so no other is made.
 //! 2. Each shard is upgraded from one version to the next in one transaction. An upgraded shard is skipped. Then the
-//!      queue moves into the shards.
+//!    queue moves into the shards.
 //! 3. `FOLDER/format` gets the new format only after everything else; until then, the next start repeats all of this.
 //!
 //! To restore the backup by hand, stop the node and move the backup's contents back. Packs in it are hard links, so it
