@@ -122,9 +122,12 @@ impl Shared {
         }
     }
 
-    /// Starts to save unless a save is running. Returns how long the last one took.
+    /// Starts to save; a save that is running goes on with what is new. Returns how long the last one took, zero while one is
+    /// running.
     fn save_in_background(&self) -> Duration {
-        let Some((saver, took)) = self.saver.as_ref().and_then(|saver| Some((Arc::clone(saver), saver.took()?))) else {
+        let Some(saver) = self.saver.clone() else { return Duration::ZERO };
+        let Some(took) = saver.took() else {
+            saver.want();
             return Duration::ZERO;
         };
         tokio::spawn(async move {

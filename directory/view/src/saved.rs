@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,11 +30,18 @@ pub(crate) struct Saver {
     path: PathBuf,
     checkpoint: Mutex<Checkpoint>,
     written: tokio::sync::Mutex<Written>,
+    /// Whether a save was asked for while another one was running.
+    is_wanted: AtomicBool,
 }
 
 impl Saver {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, checkpoint: Mutex::default(), written: tokio::sync::Mutex::default() }
+        Self {
+            path,
+            checkpoint: Mutex::default(),
+            written: tokio::sync::Mutex::default(),
+            is_wanted: AtomicBool::new(false),
+        }
     }
 
     /// Records the newest state: another snapshot, or another cookie for the same one.
@@ -46,8 +54,22 @@ impl Saver {
         }
     }
 
-    /// Writes the newest checkpoint, unless the file holds it already.
+    /// Writes the newest checkpoint, unless the file holds it already. A checkpoint that is asked for meanwhile is written too.
     pub(crate) async fn save(&self) -> io::Result<()> {
+        self.save_once().await?;
+        // Asked after the lock is released: who finds it free from now on saves on its own.
+        while self.is_wanted.swap(false, Ordering::SeqCst) {
+            self.save_once().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the running save to write the checkpoint of this moment as well.
+    pub(crate) fn want(&self) {
+        self.is_wanted.store(true, Ordering::SeqCst);
+    }
+
+    async fn save_once(&self) -> io::Result<()> {
         let mut written = self.written.lock().await;
         let checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if checkpoint.version == written.version {
