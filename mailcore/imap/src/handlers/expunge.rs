@@ -59,5 +59,5 @@ pub(crate) fn read_only() -> Reply {
 
 /// RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
 pub(crate) fn expunge_issued() -> Reply {
-    Reply::no("EXPUNGEISSUED", "Some of the messages are no longer there")
+    Reply::no("EXPUNGEISSUED", "Some of these messages have been deleted")
 }

@@ -8,11 +8,12 @@ use crate::codec::command::{self, Numbers, StoreChange};
 use crate::mailbox::{Access, Selected};
 use crate::world::{World, refused};
 
-use super::expunge::read_only;
+use super::expunge::{expunge_issued, read_only};
 
-/// STORE. The numbers may name messages that another session has expunged, which this client does not know yet and may not learn
-/// now (RFC 3501 §7.4.1). Their flags change in the client's view alone, until the EXPUNGE response takes them away; the answer is
-/// OK with the code EXPUNGEISSUED (RFC 5530 §3). A client that gets NO reports a failure to its user, though nothing is left to mend.
+/// STORE. The numbers may name messages that another session has expunged, of which this client must not be told during the
+/// command (RFC 3501 §7.4.1). The flags of the others are stored and reported, and the answer is NO with the code
+/// EXPUNGEISSUED. With `.SILENT` the client expects no report, and it is OK with that code, unless every message is gone
+/// (RFC 2180 §4.2, RFC 5530 §3).
 pub(crate) async fn store(
     world: &World<'_>,
     selected: &mut Selected,
@@ -43,10 +44,14 @@ pub(crate) async fn store(
     };
     let known_flags = selected.flags_lines();
     let mut rows = messages.iter().peekable();
-    let (mut reported, mut is_whole) = (Vec::new(), true);
+    let is_whole = messages.len() == indices.len();
+    let is_refused = !is_whole && store.messages.numbers == Numbers::Sequence && (!store.silent || messages.is_empty());
+    let mut reported = Vec::new();
     for index in indices {
         let row = rows.next_if(|row| selected.messages.uid(index) == Some(row.uid));
-        is_whole &= row.is_some();
+        if row.is_none() && is_refused {
+            continue;
+        }
         let is_expected = selected.store(index, &change, row);
         // RFC 3501 §6.4.6: .SILENT leaves out what the client can work out, not what another session has changed.
         if !store.silent || !is_expected {
@@ -61,7 +66,11 @@ pub(crate) async fn store(
         out.put(selected.flags_line(index, store.messages.numbers));
         out.relieve().await?;
     }
-    Ok(if is_whole || store.messages.numbers == Numbers::Uid { done } else { done.with_code("EXPUNGEISSUED") })
+    Ok(match store.messages.numbers {
+        _ if is_refused => expunge_issued(),
+        Numbers::Sequence if !is_whole => done.with_code("EXPUNGEISSUED"),
+        Numbers::Sequence | Numbers::Uid => done,
+    })
 }
 
 /// The messages that a Store op was about.

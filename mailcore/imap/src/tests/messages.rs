@@ -224,21 +224,22 @@ async fn copy_of_the_expunged() {
     play(&mut selected(EXPUNGED).await, by_uid).await;
 }
 
-/// RFC 2180 §4.2: the flags of the others are stored, and the client goes on with what it was answered of the one that is gone.
+/// RFC 2180 §4.2: the flags of the others are stored. The answer is NO, but for `.SILENT` of which a part was stored.
 #[tokio::test]
 async fn store_of_the_expunged() {
     let mut clients = selected(EXPUNGED).await;
     let script = r"
         2C: h STORE 1:3 +FLAGS (\Flagged)
         2S: * 1 FETCH (FLAGS (\Flagged))
-        2S: * 2 FETCH (FLAGS (\Flagged))
         2S: * 3 FETCH (FLAGS (\Flagged))
-        2S: h OK [EXPUNGEISSUED] ~
-        2C: i STORE 2 +FLAGS.SILENT (\Draft)
+        2S: h NO [EXPUNGEISSUED] ~
+        2C: i STORE 1:3 +FLAGS.SILENT (\Draft)
         2S: i OK [EXPUNGEISSUED] ~
         2C: j FETCH 2 (FLAGS)
-        2S: * 2 FETCH (FLAGS (\Flagged \Draft))
+        2S: * 2 FETCH (FLAGS (\Draft))
         2S: j OK ~
+        2C: l STORE 2 +FLAGS.SILENT (\Answered)
+        2S: l NO [EXPUNGEISSUED] ~
         2C: k UID STORE 1:3 +FLAGS.SILENT (\Seen)
         2S: * 2 EXPUNGE
         2S: k OK STORE completed";
