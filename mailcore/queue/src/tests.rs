@@ -478,6 +478,34 @@ async fn a_worker_that_thaws_sends_nothing() {
     assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0));
 }
 
+/// A clock that is a day off, either way and also in the middle of an attempt, delays a message; it is sent once and not bounced.
+#[tokio::test]
+async fn a_clock_that_jumps_a_day_loses_and_doubles_nothing() {
+    for (jump, back) in [(DAY, 0), (DAY, DAY), (-DAY, 0), (-DAY, -DAY)] {
+        let thaw = Arc::new(Semaphore::new(0));
+        let later = || vec![Fate::Deferred("451 later".into())];
+        let fates = Mutex::new(VecDeque::from([later(), vec![SENT], vec![SENT]]));
+        let site = site_with(Scripted { fates, frozen: Some(thaw.clone()), ..Scripted::default() });
+        site.accept("zoe@example.edu", &["a@far.example"]).await;
+        let taken = site.take(NOW).await.remove(0);
+        let queue = site.queue.clone();
+        let frozen = tokio::spawn(async move { queue.attempt(&taken, at(NOW)).await });
+        while site.hop.calls.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        site.clock.store(NOW + jump, Ordering::Relaxed);
+        thaw.add_permits(1);
+        // Deferred by the first answer, or fenced because the lease seems to be over.
+        let _ = frozen.await.unwrap();
+        thaw.add_permits(100);
+        for now in (NOW + back..=NOW + 2 * DAY).step_by(1800) {
+            site.pass(now).await;
+        }
+        assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"], "jump {jump}, back {back}");
+        assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0), "jump {jump}, back {back}");
+    }
+}
+
 /// The same when the other worker has the message still: neither its row nor a bounce is touched by the first.
 #[tokio::test]
 async fn a_worker_that_thaws_bounces_nothing() {
