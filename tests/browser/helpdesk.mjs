@@ -148,7 +148,7 @@ const STEPS = {
     await signIn(page);
     await find(page);
     await page.getByRole("link", { name: `Retirer… ${process.env.ALIAS}` }).click();
-    await shows(page, "Le courrier envoyé à cette adresse sera refusé.");
+    await shows(page, "Le courrier envoyé à cette adresse sera refusé");
     await page.click("main button");
     await shows(page, `Fait. ${process.env.ALIAS} a été retirée.`);
   },
