@@ -1,9 +1,9 @@
-//! What `tests/targets` asserts of answers of an LDAP server, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of LDAP answers that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use crate::cookie::CookieState;
 use crate::decode::{self, SyncInfo};
 
-/// Cookies that come one after the other: what is kept is no longer than what came, and is kept as it is when it comes again.
+/// A sequence of cookies: the merged cookie is no longer than all received ones, and merges into itself unchanged.
 pub fn cookies(cookies: &[&[u8]]) {
     let mut state = CookieState::default();
     for cookie in cookies {
@@ -19,7 +19,7 @@ pub fn cookies(cookies: &[&[u8]]) {
     }
 }
 
-/// Values of RFC 4533, and entries: refused, or no larger than they came.
+/// Values of RFC 4533, and entries: refused, or no larger than the input.
 pub fn answer(octets: &[u8]) {
     if let Some(state) = decode::sync_state(octets) {
         assert!(state.cookie.is_none_or(|cookie| cookie.len() <= octets.len()));

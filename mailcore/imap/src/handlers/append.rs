@@ -37,7 +37,7 @@ pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply 
     }
 }
 
-/// Whether every LF has its CR, as RFC 3501 §6.3.11 with RFC 5322 §2.3 demands; SMTP, POP3 and the offsets of `BODY[n]` rely on it. A
+/// Whether every LF has its CR (RFC 3501 §6.3.11, RFC 5322 §2.3); SMTP, POP3 and the offsets of `BODY[n]` rely on it. A
 /// message with bare LFs is refused, not mended: a fetched message must be, octet for octet, the appended one, or a client that
 /// compares them, as migration tools do, appends it again and again. A CR without LF ends no line, and is allowed.
 fn has_crlf_only(message: &[u8]) -> bool {
