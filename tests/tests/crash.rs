@@ -1,4 +1,4 @@
-//! kill -9 under LMTP load: every acknowledged message is there exactly once, and the node is back at once.
+//! kill -9 under LMTP load: every acknowledged message is stored exactly once, and the node is back at once.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use provost_tests::people::PEOPLE;
 use provost_tests::{Line, Node, Person, Port};
 
 const CONNECTIONS: u32 = 16;
-/// The node is killed after so many acknowledgements; the load goes on until it notices. `PROVOST_KILL_AFTER` sets another.
+/// Acknowledgements before the kill; the load goes on until it loses the connection. `PROVOST_KILL_AFTER` sets another number.
 const KILL_AFTER: u32 = 1200;
 
 #[test]
@@ -62,7 +62,7 @@ fn deliver(line: &mut Line, to: &Person, token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All tokens in all mailboxes, with how often each is there.
+/// The tokens in all mailboxes, and how often each occurs.
 fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
     let mut found = HashMap::new();
     for number in 1..=PEOPLE {
