@@ -94,13 +94,13 @@ impl Held<'_> {
             "T" => line.start_tls()?,
             "E" => {
                 if let Some(heard) = line.next()? {
-                    bail!("expected the end, heard: {heard}");
+                    bail!("the peer must close, but sent: {heard}");
                 }
             }
             "E>" => while line.next()?.is_some() {},
             "M " => deliver(self.node, &self.person, &text)?,
             _ if raw.trim().is_empty() || raw.starts_with('#') => {}
-            _ => bail!("not a line of a conversation"),
+            _ => bail!("not a conversation line"),
         }
         Ok(())
     }

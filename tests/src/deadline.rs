@@ -15,7 +15,7 @@ pub fn until<T>(limit: Duration, mut look: impl FnMut() -> anyhow::Result<Option
             return Ok((found, begin.elapsed()));
         }
         if begin.elapsed() > limit {
-            bail!("not within {limit:?}");
+            bail!("condition not met within {limit:?}");
         }
         std::thread::sleep(PAUSE);
     }

@@ -114,7 +114,7 @@ pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, ro
             let two = scope.spawn(|| put(1));
             (one.join(), two.join())
         });
-        let (Ok(one), Ok(two)) = both else { anyhow::bail!("a request ended in a panic") };
+        let (Ok(one), Ok(two)) = both else { anyhow::bail!("a request panicked") };
         let mut statuses = [one?.status, two?.status];
         statuses.sort_unstable();
         ensure!(statuses == [200, 412], "round {round}: {statuses:?}");

@@ -81,8 +81,8 @@ impl Ldap {
     pub fn dn(&self, filter: &str) -> anyhow::Result<String> {
         let found = self.search(filter, &["1.1"])?.good()?;
         let mut dns = found.lines().filter_map(|line| line.strip_prefix("dn: "));
-        let dn = dns.next().with_context(|| format!("nothing fits {filter}"))?;
-        anyhow::ensure!(dns.next().is_none(), "more than one fits {filter}:\n{found}");
+        let dn = dns.next().with_context(|| format!("no entry matches {filter}"))?;
+        anyhow::ensure!(dns.next().is_none(), "more than one entry matches {filter}:\n{found}");
         Ok(dn.to_owned())
     }
 

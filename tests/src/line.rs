@@ -35,8 +35,8 @@ impl Line {
 
     /// Starts TLS and accepts any certificate, as a node makes its own.
     pub fn start_tls(&mut self) -> anyhow::Result<()> {
-        ensure!(self.waiting.is_empty(), "the peer said more before the handshake");
-        let Some(Bytes::Plain(socket)) = self.bytes.take() else { bail!("TLS is on already") };
+        ensure!(self.waiting.is_empty(), "the peer sent text before the handshake");
+        let Some(Bytes::Plain(socket)) = self.bytes.take() else { bail!("TLS is already active") };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
@@ -138,7 +138,7 @@ impl Line {
                 return Ok(lines);
             }
         }
-        bail!("closed before {ends:?}; heard {lines:?}")
+        bail!("the peer closed before {ends:?}, after {lines:?}")
     }
 }
 

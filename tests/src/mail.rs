@@ -64,7 +64,7 @@ pub fn send(
     expect(&mut line, &format!("{}\r\n.", stuffed.strip_suffix("\r\n").unwrap_or(&stuffed)), "250")?;
     for _ in 1..if is_lmtp { to.len() } else { 1 } {
         let heard = last(&mut line)?;
-        ensure!(heard.starts_with("250"), "after the data: {heard}");
+        ensure!(heard.starts_with("250"), "message refused: {heard}");
     }
     expect(&mut line, "QUIT", "221")
 }

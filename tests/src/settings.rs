@@ -82,7 +82,7 @@ impl Site<'_> {
             Err(error) if format!("{error:#}").contains("552") => Ok(Some(())),
             other => other.map(|()| None),
         };
-        let ((), after) = deadline::until(EFFECT_LIMIT, refused).context("refused as over quota")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, refused).context("waiting for a refusal as over quota")?;
         println!("default-quota obeyed by a delivery {after:?} after ldapadd ended");
         self.until_shown("default-quota", "2000000", &dn)?;
         self.modify("policies", "default-quota", "90000000")?;
@@ -105,11 +105,11 @@ impl Site<'_> {
         ensure!(self.vacation()?.contains("\"2026-12-31\""), "{}", self.vacation()?);
         self.add("policies", "time-zone", "Europe/Paris")?;
         let next_day = || Ok(self.vacation()?.contains("\"2027-01-01\"").then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, next_day).context("the day of Paris")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, next_day).context("waiting for the day of Paris")?;
         println!("time-zone obeyed by REST {after:?} after ldapadd ended");
         self.modify("policies", "time-zone", "America/Toronto")?;
         let day_before = || Ok(self.vacation()?.contains("\"2026-12-31\"").then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, day_before).context("the day of Toronto")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, day_before).context("waiting for the day of Toronto")?;
         println!("time-zone obeyed by REST {after:?} after ldapmodify ended");
         Ok(())
     }
@@ -167,7 +167,10 @@ impl Site<'_> {
         self.until_shown("message-size", "1000000", &dn_of("services", "message-size"))?;
         (self.provost)(&["settings", "unset", "message-size"]).good()?;
         self.until_shown("message-size", "52428800", "default")?;
-        ensure!((self.provost)(&["settings", "unset", "message-size"]).code == Some(1), "it is unset already");
+        ensure!(
+            (self.provost)(&["settings", "unset", "message-size"]).code == Some(1),
+            "unset of an unset setting must fail"
+        );
         Ok(())
     }
 }

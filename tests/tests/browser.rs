@@ -66,7 +66,7 @@ impl Clerk {
 
     fn waits_until(&self, taken: bool) {
         let look = || Ok((self.takes(ALIAS) == taken).then_some(()));
-        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("taken is not {taken}"));
+        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("accepted is not {taken}"));
     }
 }
 
@@ -107,7 +107,7 @@ fn an_afternoon_at_the_help_desk() {
     let imap = clerk.node.address(Port::Imap);
     let look = || Ok(mail::logs_in_by_imap(imap, MAIL, password)?.then_some(()));
     deadline::until(LIMIT, look).unwrap();
-    assert!(!mail::logs_in_by_imap(imap, MAIL, "secret of zoe").unwrap(), "the old one is void");
+    assert!(!mail::logs_in_by_imap(imap, MAIL, "secret of zoe").unwrap(), "the old password must be refused");
 }
 
 /// A message's text with its transfer encodings undone: quoted-printable and base64 bodies (RFC 2045 §6).

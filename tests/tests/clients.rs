@@ -151,7 +151,7 @@ fn mbsync_goes_both_ways() {
     assert_eq!(inbox(&node, &person).len(), 1);
     let before = (maildir(&local), inbox(&node, &person));
     sync();
-    assert_eq!(before, (maildir(&local), inbox(&node, &person)), "nothing more to do");
+    assert_eq!(before, (maildir(&local), inbox(&node, &person)), "a second sync must change nothing");
 }
 
 #[test]

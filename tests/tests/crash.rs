@@ -48,8 +48,13 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() >= kill_after as usize);
     let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
-    assert!(wrong.is_empty(), "{} of {} not there exactly once: {wrong:?}", wrong.len(), acknowledged.len());
-    assert!(found.values().all(|count| *count == 1), "a message is doubled");
+    assert!(
+        wrong.is_empty(),
+        "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",
+        wrong.len(),
+        acknowledged.len()
+    );
+    assert!(found.values().all(|count| *count == 1), "a message is stored twice");
     println!("{} acknowledged, {} found, back after {back:?}", acknowledged.len(), found.len());
 }
 

@@ -182,7 +182,12 @@ fn go_through(disk: &str) {
     node.serve_again(&ports).unwrap();
     let (found, taken) = (tokens_found(&node), load.taken.into_inner().unwrap());
     let wrong: Vec<_> = taken.iter().filter(|token| found.get(*token) != Some(&1)).collect();
-    assert!(wrong.is_empty(), "{} of {} not there exactly once: {wrong:?}", wrong.len(), taken.len());
+    assert!(
+        wrong.is_empty(),
+        "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",
+        wrong.len(),
+        taken.len()
+    );
     println!("{} taken and found, {} put off", taken.len(), load.put_off.into_inner());
 }
 

@@ -58,7 +58,7 @@ fn the_doctor_visits_every_listener_and_raises_no_failure() {
         let series = format!("provost_net_accepted_total{{listener=\"{listener}\"}}");
         assert_eq!(after[&series] - before[&series], 1.0, "{listener}");
     }
-    assert_eq!(node.log(), log, "the doctor's visits are no news");
+    assert_eq!(node.log(), log, "the doctor's visits must not be logged");
 }
 
 /// The file has a certificate that no listener presents yet.

@@ -551,7 +551,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     ] {
         assert!(bounce.to_lowercase().contains(&words.to_lowercase()), "no '{words}' in\n{bounce}");
     }
-    assert!(!bounce.contains("there@example.net"), "only the one that failed: {bounce}");
+    assert!(!bounce.contains("there@example.net"), "the bounce must name only the failed recipient: {bounce}");
     assert_eq!(sink.taken_for("there@example.net").len(), 2);
     wait_for_empty_queue(&node);
 
@@ -559,7 +559,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     let listed = wait_for_queue(&node, "1 waiting", "Greylisted");
     assert!(listed.contains("tried 1 times, next at ") && listed.contains("451 4.7.1"), "{listed}");
     assert!(listed.contains("busy@example.net") && listed.contains(&person.mail()), "{listed}");
-    assert!(!listed.contains("also@example.net"), "that one is done: {listed}");
+    assert!(!listed.contains("also@example.net"), "the delivered recipient must be gone: {listed}");
     assert_eq!(sink.asked("busy@example.net"), 1);
 
     // The queue survives a restart; with shorter waits the test can watch the retries.
@@ -572,7 +572,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     sink.answer("busy@example.net", None);
     let taken = sink.wait_for("busy@example.net", LIMIT).unwrap();
     assert!(String::from_utf8_lossy(&taken.text).contains("Subject: again"), "{taken:?}");
-    assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral is no bounce");
+    assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral must not cause a bounce");
 }
 
 /// Enough rows to interrupt an import.
@@ -622,7 +622,7 @@ fn an_import_that_was_cut_off_goes_on() {
     assert!(done.contains(" 0 left out"), "{done}");
     let all = addresses(&node);
     assert_eq!(all.len(), 2 * MANY as usize + 1);
-    assert!(first.iter().all(|(id, address)| all[id] == *address), "an address once given stays");
+    assert!(first.iter().all(|(id, address)| all[id] == *address), "an assigned address must not change");
     let mut given: Vec<&String> = all.values().collect();
     given.sort();
     given.dedup();

@@ -48,7 +48,7 @@ fn plans_and_jobs_survive_kill_9() {
     let place = job.header("location").to_owned();
     let is_under_way = || Ok((!get(&node, &place).between("\"done\":", ",").starts_with('0')).then_some(()));
     deadline::until(LIMIT, is_under_way).unwrap();
-    assert!(get(&node, &place).body.contains("\"state\":\"running\""), "it ended before it could be interrupted");
+    assert!(get(&node, &place).body.contains("\"state\":\"running\""), "the job ended before the kill");
     node.kill().unwrap();
     node.serve_again(&[Port::Http]).unwrap();
 
@@ -65,7 +65,7 @@ fn plans_and_jobs_survive_kill_9() {
     let began = Instant::now();
     let job = apply(&node, (&plan.0, hash), 60);
     assert!(job.status == 200 && job.body.contains("\"state\":\"done\""), "{job:?}");
-    assert_eq!(get(&node, &plan.0).status, 404, "an applied file waits no longer");
+    assert_eq!(get(&node, &plan.0).status, 404, "an applied plan must be gone");
     let done = apply(&node, (&other.0, &other.1), 60);
     assert!(done.status == 200 && done.body.contains("\"failed\":0"), "{done:?}");
     println!(

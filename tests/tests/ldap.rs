@@ -199,7 +199,7 @@ fn ldappasswd_changes_the_login() {
     let new_one = || Ok(logs_in(&node, &person.mail(), "another secret").then_some(()));
     let ((), after) = deadline::until(EFFECT_LIMIT, new_one).unwrap();
     println!("new password taken {after:?} after ldappasswd ended");
-    assert!(!logs_in(&node, &person.mail(), &person.password()), "the old one must not be remembered");
+    assert!(!logs_in(&node, &person.mail(), &person.password()), "the old password must not be cached");
 
     // By the person, with the old password.
     let own = ldap.with(&dn, "another secret");

@@ -159,12 +159,12 @@ fn check_once(copies: &[Taken], is_expected: bool, kills: &[Instant], what: &str
     for pair in copies.windows(2) {
         let at = pair[0].at;
         let near = kills.iter().any(|kill| at <= *kill && kill.duration_since(at) < WINDOW);
-        assert!(near, "{what}: {} copies, none of them taken right before a kill", copies.len());
+        assert!(near, "{what}: {} copies, none of them accepted right before a kill", copies.len());
         let id = |taken: &Taken| {
             let text = String::from_utf8_lossy(&taken.text).into_owned();
             text.lines().find(|line| line.starts_with("Message-ID")).map(str::to_owned)
         };
-        assert_eq!(id(&pair[0]), id(&pair[1]), "{what}: the receiver can tell that it is the same");
+        assert_eq!(id(&pair[0]), id(&pair[1]), "{what}: both copies must have one Message-ID");
         again += 1;
     }
     again
@@ -203,7 +203,7 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
     for (token, copies) in &kept {
         assert_eq!(*copies, 1, "{token}");
         let (reports, replies): (Vec<_>, Vec<_>) = sink.taken_for(&outside(token)).into_iter().partition(is_report);
-        assert!(!reports.is_empty() && !replies.is_empty(), "{token} is kept and not answered");
+        assert!(!reports.is_empty() && !replies.is_empty(), "{token} is stored without its reply or report");
     }
     assert!(bounced.values().all(|copies| *copies == 1), "{bounced:?}");
     let count = |wanted| acknowledged.iter().filter(|(purpose, _)| *purpose == wanted).count();

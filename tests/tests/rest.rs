@@ -146,7 +146,7 @@ fn alias_takes_effect(node: &Node, api: &Api<'_>) {
     let alias = "eleven@example.edu";
     let takes = |expect: bool| {
         let look = || Ok((mail::recipient(node.address(Port::Mx), alias)?.starts_with("250") == expect).then_some(()));
-        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("{alias}: taken is not {expect}"));
+        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("{alias}: accepted is not {expect}"));
     };
     takes(false);
     let added =
@@ -176,7 +176,7 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
     logs_in(&made.text("password"));
     assert!(!mail::logs_in_by_imap(imap, &ONE.mail(), &ONE.password()).unwrap());
     let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
-    assert!(!chosen.body.contains("password"), "a password that was sent is not sent back: {}", chosen.body);
+    assert!(!chosen.body.contains("password"), "the reply must not contain the password: {}", chosen.body);
     logs_in("chosen by the caller");
     let audit = command(node, &["audit", "list", "--limit", "1000"]);
     assert!(!audit.contains("chosen by the caller") && !audit.contains(&made.text("password")));
@@ -230,7 +230,7 @@ fn file_is_planned_and_applied(node: &Node, api: &Api<'_>) {
     let place = plan.header("location").trim_start_matches("/api/v1").to_owned();
     assert_eq!(api.good("200", &[], &place).text("hash"), plan.text("hash"));
     let found = api.good("200", &[], "/people?q=celik");
-    assert!(found.body.contains("\"people\":[]"), "a plan changes nothing: {}", found.body);
+    assert!(found.body.contains("\"people\":[]"), "a plan must change nothing: {}", found.body);
     let other = api.good("409", &json(r#"{"hash":"of another plan"}"#), &format!("{place}/apply"));
     assert_eq!((other.content_type.as_str(), other.text("hash")), (PROBLEM, plan.text("hash")));
     let hash = format!(r#"{{"hash":"{}"}}"#, plan.text("hash"));

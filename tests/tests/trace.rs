@@ -63,7 +63,7 @@ fn a_message_is_found_whatever_became_of_it() {
     assert_eq!(events(&node, &["three@example.org"], "delivered"), ["delivered zoe@example.edu: in INBOX"]);
     provost(&node, &["address", "remove", &zoe.uid(), "zoe@example.edu"]).unwrap().good().unwrap();
     let all = trace(&node, &["--recipient", &zoe.uid()]).unwrap();
-    assert_eq!(all["messages"].as_array().unwrap().len(), 3 + 1, "the quickstart sent one: {all}");
+    assert_eq!(all["messages"].as_array().unwrap().len(), 3 + 1, "the quickstart has sent one message: {all}");
 
     // Refused in the session: no message was received, so there is no Message-ID.
     assert!(recipient(mx, "nobody@example.edu").unwrap().starts_with("550"));

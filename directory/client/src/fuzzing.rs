@@ -10,11 +10,11 @@ pub fn cookies(cookies: &[&[u8]]) {
         if !state.merge(cookie) {
             return;
         }
-        let Some(text) = state.text() else { unreachable!("no cookie after one was taken") };
+        let Some(text) = state.text() else { unreachable!("no cookie after a successful merge") };
         let octets: usize = cookies.iter().map(|cookie| cookie.len()).sum();
         assert!(text.len() <= octets, "a cookie of {} octets from {octets}", text.len());
         let mut resumed = CookieState::default();
-        assert!(resumed.merge(&text), "the cookie that is saved is refused");
+        assert!(resumed.merge(&text), "the merged cookie is refused");
         assert_eq!(resumed.text().as_deref(), Some(text.as_slice()));
     }
 }

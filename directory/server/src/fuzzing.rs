@@ -27,7 +27,7 @@ const PIPE_OCTETS: usize = 16 * 1024;
 pub fn ber(octets: &[u8]) {
     if let Ok(Some(length)) = ber::frame_length(octets) {
         let whole = octets.get(..length).map(|frame| Reader::new(frame).element().is_ok());
-        assert_ne!(whole, Some(false), "a whole frame is no element");
+        assert_ne!(whole, Some(false), "a complete frame is not an element");
     }
     elements(octets, 0);
 }
@@ -36,7 +36,7 @@ fn elements(octets: &[u8], depth: usize) {
     let mut reader = Reader::new(octets);
     let mut left = octets.len();
     while let Ok((tag, content)) = reader.element() {
-        assert!(content.len() + 2 <= left, "an element is longer than what holds it");
+        assert!(content.len() + 2 <= left, "an element is longer than its container");
         left -= content.len() + 2;
         element_comes_back(tag, content);
         if tag & 0x20 != 0 && depth < WALK_DEPTH_MAX {
@@ -187,7 +187,7 @@ impl ReadOnly {
         let mut answers = Vec::new();
         let (_, read) = tokio::join!(write, reader.read_to_end(&mut answers));
         read.map_or_else(|error| unreachable!("a pipe in memory fails: {error}"), |_| ());
-        assert!(session.await.is_ok(), "the session ended by a bug");
+        assert!(session.await.is_ok(), "the session panicked");
         answers
     }
 }

@@ -50,7 +50,7 @@ fn next_frame(framer: &mut Framer, input: &mut BytesMut, large: &mut Vec<u8>) ->
         }
         Frame::Command(text) => Some(("command".to_owned(), text.to_vec())),
         Frame::Large { text, at } => {
-            assert!(at <= text.len(), "the literal belongs behind the end of its command");
+            assert!(at <= text.len(), "the literal's offset is behind the end of its command");
             Some((format!("command with {} at {at}", text.escape_ascii()), std::mem::take(large)))
         }
         Frame::Refused(tag, refusal) => {
@@ -65,7 +65,7 @@ pub fn command(frame: &[u8]) {
     let frame = Bytes::copy_from_slice(frame);
     let (parsed, again) = (parse(&frame), parse(&frame));
     assert_eq!(format!("{parsed:?}"), format!("{again:?}"));
-    assert!(parsed.tag.as_deref().is_none_or(is_tag), "{:?} is no tag", parsed.tag);
+    assert!(parsed.tag.as_deref().is_none_or(is_tag), "{:?} is not a tag", parsed.tag);
     let Ok(command) = parsed.command else { return };
     mailboxes(&command).into_iter().for_each(mailbox_comes_back);
     match command {
@@ -107,7 +107,7 @@ fn mailbox_comes_back(name: &MailboxName) {
 }
 
 fn search_key(key: &SearchKey, depth: usize) {
-    assert!(depth <= SEARCH_DEPTH_MAX, "SEARCH keys lie {depth} deep");
+    assert!(depth <= SEARCH_DEPTH_MAX, "SEARCH keys are nested {depth} deep");
     match key {
         SearchKey::Not(inner) => search_key(inner, depth + 1),
         SearchKey::Or(first, second) => [first, second].into_iter().for_each(|key| search_key(key, depth + 1)),

@@ -137,7 +137,7 @@ impl ImapSession {
         let joined = match spool.join(text.clone(), at).await {
             Ok(joined) => joined,
             Err(error) => {
-                tracing::warn!(%error, "a message cannot be taken");
+                tracing::warn!(%error, "a spooled message cannot be processed");
                 return Ok(self.refuse(parse(&text).tag.as_deref(), Refusal::NoRoom, out));
             }
         };

@@ -43,7 +43,7 @@ impl Stream {
     /// Takes the server's part of a TLS handshake.
     pub(crate) async fn start_tls(&mut self, config: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
         let Bytes::Plain(socket) = std::mem::replace(&mut self.bytes, Bytes::Closed) else {
-            return Err(io::Error::other("TLS is on already"));
+            return Err(io::Error::other("TLS is already active"));
         };
         let accept = TlsAcceptor::from(config).accept(socket);
         let stream = tokio::time::timeout(limit, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;

@@ -60,7 +60,7 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
 pub fn command(line: &[u8]) {
     let wire = [line, b"\r\n"].concat();
     let Line::Whole(line) = LineReader::default().read(&mut BytesMut::from(wire.as_slice())) else { return };
-    assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} is no line");
+    assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} is not a line");
     let command = Command::parse(&line);
     assert_eq!(command, Command::parse(&line));
     match command {

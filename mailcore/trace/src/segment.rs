@@ -89,7 +89,7 @@ mod tests {
         Segment::remove_old(folder, days[1], 250).unwrap();
         assert_eq!(names(), [folder.join("20260901-0001.jsonl"), folder.join("20260902-0000.jsonl")]);
         Segment::remove_old(folder, "2027-01-01".parse().unwrap(), 0).unwrap();
-        assert_eq!(names().len(), 1, "the one that is written to stays");
+        assert_eq!(names().len(), 1, "the newest file stays");
         assert!(folder.join("notes.txt").exists());
     }
 }

@@ -104,7 +104,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         drop(self.waiting.take());
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the trace's thread had ended by a panic");
+            tracing::error!("the trace's writer thread ended by a panic");
         }
     }
 }
@@ -175,7 +175,7 @@ impl Writer {
             lose(&self.dropped, lines);
             if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
                 self.complained = Some(Instant::now());
-                tracing::error!(%error, folder = %self.config.folder.display(), "what happens to messages cannot be recorded");
+                tracing::error!(%error, folder = %self.config.folder.display(), "events of messages cannot be recorded");
             }
         }
     }

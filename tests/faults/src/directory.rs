@@ -254,7 +254,8 @@ impl Judge {
             return Err(format!("found {found:?}\nexpected one of {possible:?}"));
         }
         // RFC 4533, and every consumer: a new CSN is greater than all earlier ones.
-        let added = directory.add(person(AFTER, "After")).await.map_err(|error| format!("does not go on: {error}"))?;
+        let added =
+            directory.add(person(AFTER, "After")).await.map_err(|error| format!("does not accept changes: {error}"))?;
         let acknowledged = marks.iter().filter_map(|mark| match &mark.said {
             Said::Answered(csn) if csn.contains('#') => Some(csn.clone()),
             _ => None,

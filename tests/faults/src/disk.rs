@@ -1,8 +1,8 @@
 //! The content of the disk after a power cut: synced data, and a part of the data that was not synced.
 //!
 //! The rules are those of POSIX, which promise less than any file system: the octets of a file are on disk after a sync
-//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not. Of the changes of
-//! names in one folder, the first ones are on disk: all journalling file systems keep that order.
+//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any order. Of
+//! the changes of names in one folder, the first ones are on disk: all journalling file systems keep that order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -173,7 +173,7 @@ impl Disk {
     }
 
     fn file(&mut self, inode: u64) -> &mut File {
-        let file = *self.by_inode.get(&inode).unwrap_or_else(|| panic!("a file that was never made: {inode}"));
+        let file = *self.by_inode.get(&inode).unwrap_or_else(|| panic!("an unknown inode: {inode}"));
         &mut self.files[file]
     }
 

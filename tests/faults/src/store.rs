@@ -413,7 +413,7 @@ impl Judge {
         for caller in 0..ACCOUNTS {
             let ops = vec![append("INBOX", Bytes::from_static(b"after the crash"))];
             let batch = Batch { id: None, account: account(caller), now: 2_000_000, require: vec![], ops };
-            self.runtime.block_on(store.apply(batch)).map_err(|error| format!("does not go on: {error}"))?;
+            self.runtime.block_on(store.apply(batch)).map_err(|error| format!("does not accept changes: {error}"))?;
         }
         Ok(())
     }

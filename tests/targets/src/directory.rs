@@ -43,7 +43,7 @@ pub(crate) fn session(input: &[u8]) {
 
 /// Octets of the first frame.
 fn frame_octets(octets: &[u8]) -> usize {
-    assert_eq!(octets.first(), Some(&0x30), "an answer that is no sequence");
+    assert_eq!(octets.first(), Some(&0x30), "an answer that is not a SEQUENCE");
     let length = usize::from(octets.get(1).copied().unwrap_or_default());
     if length < 0x80 {
         return 2 + length;

@@ -113,7 +113,7 @@ pub(crate) fn seven_bit(message: &[u8]) {
     assert!(converted.is_ascii(), "{}", converted.escape_ascii());
     // A part labelled 8bit that has 7-bit content gets another label.
     if message.is_ascii() && !holds(message, b"8bit") {
-        assert_eq!(converted, message, "nothing was to be converted");
+        assert_eq!(converted, message, "a message without 8bit must stay unchanged");
         return;
     }
     let (before, after) = (Part::of(message), Part::of(&converted));

@@ -55,7 +55,7 @@ async fn converse(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8> {
         }
     }
     out.flush().await.expect("memory takes all");
-    assert!(sent.ends_with(b"\r\n"), "half a line: {}", sent.escape_ascii());
+    assert!(sent.ends_with(b"\r\n"), "incomplete line: {}", sent.escape_ascii());
     sent
 }
 

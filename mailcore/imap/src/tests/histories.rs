@@ -19,7 +19,7 @@ impl Known {
             };
             match word {
                 "EXISTS" => {
-                    assert!(number >= self.messages.len(), "EXISTS never takes messages away: {received}");
+                    assert!(number >= self.messages.len(), "EXISTS must not decrease: {received}");
                     self.messages.resize(number, (None, None));
                 }
                 "EXPUNGE" => drop(self.messages.remove(number - 1)),

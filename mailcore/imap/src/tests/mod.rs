@@ -183,7 +183,7 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
         match kind {
             "C" => {
                 for client in clients.iter_mut() {
-                    assert_eq!(client.next_line(), None, "received before {line:?} was sent, in\n{script}");
+                    assert_eq!(client.next_line(), None, "unexpected output before {line:?} was sent, in\n{script}");
                 }
                 clients[who].send(format!("{text}\r\n")).await;
             }
@@ -197,7 +197,7 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
         }
     }
     for client in clients {
-        assert_eq!(client.next_line(), None, "received at the end of\n{script}");
+        assert_eq!(client.next_line(), None, "unexpected output at the end of\n{script}");
     }
 }
 

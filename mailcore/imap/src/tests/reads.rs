@@ -149,7 +149,7 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
         assert_eq!(store.take(), (0, 0));
     }
     assert_eq!(costs[0], costs[1]);
-    assert_eq!(costs[1][0].1, (0, 0), "what the client was told is known");
+    assert_eq!(costs[1][0].1, (0, 0), "a SELECT without changes reads no rows");
     assert_eq!(costs[1][1].1, (10, 0));
 }
 
@@ -264,7 +264,7 @@ async fn bodies_are_searched_in_pieces() {
     client.send("f SEARCH 1 BODY xxx\r\n").await;
     assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
     let reads = store.take().1;
-    assert!(reads <= 4, "what follows the text that was found is not read: {reads}");
+    assert!(reads <= 4, "the search must stop after a match: {reads} reads");
     // A message without a kept structure is read whole once to find its parts.
     store.has_no_columns.store(true, Ordering::SeqCst);
     client.send("f SEARCH BODY \"needle one\"\r\n").await;

@@ -127,7 +127,7 @@ async fn an_idle_notice_survives_a_failed_read() {
     cable.state.store(UP, Ordering::SeqCst);
     play(&mut clients, "E:\nS: * 2 EXISTS\nS: * 2 RECENT\nC: DONE\nS: a OK ~").await;
     let more = tokio::time::timeout(Duration::from_secs(60), clients[0].session.event());
-    assert!(more.await.is_err(), "an event without news");
+    assert!(more.await.is_err(), "an event without a change");
 }
 
 /// The same between two commands: the next command reports the changes that the previous one could not read.

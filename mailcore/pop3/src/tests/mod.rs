@@ -134,7 +134,7 @@ async fn deleting() {
             S: -ERR no such message",
         )
         .await;
-    assert_eq!(world.uids().await, [1, 2, 3], "marks are no deletions");
+    assert_eq!(world.uids().await, [1, 2, 3], "a mark deletes nothing");
     world.deliver(&[ONE]).await;
     client.play("# What came meanwhile stays.\nC: STAT\nS: +OK 2 78\nC: QUIT\nS: +OK bye\nS! closed").await;
     assert_eq!(world.uids().await, [1, 3, 4]);
@@ -454,7 +454,7 @@ async fn what_is_no_command() {
     client.send(b"USER \xff\r\n").await;
     assert_eq!(client.heard(), "-ERR the line is not UTF-8\r\n");
     client.send(&b"X\r\n".repeat(15)).await;
-    assert_eq!(client.last, Step::Close, "the twentieth closes");
+    assert_eq!(client.last, Step::Close, "the twentieth malformed line closes");
 }
 
 /// RFC 2449 §4: 255 octets; before login as many as the longest password needs.
@@ -525,7 +525,7 @@ async fn a_store_that_fails() {
     let mut client = logged_in(&world).await;
     world.store.unknown.store(2, Ordering::SeqCst);
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: +OK bye\nS! closed").await;
-    assert!(world.uids().await.is_empty(), "tried again with the same id");
+    assert!(world.uids().await.is_empty(), "the retry with the same id deletes them");
     drop(client);
 
     world.deliver(&[ONE]).await;

@@ -220,14 +220,13 @@ impl Client {
         {
             match line.split_at(2) {
                 ("C:", text) => {
-                    assert_eq!(waiting, "", "not expected before {line:?}");
+                    assert_eq!(waiting, "", "unexpected output before {line:?}");
                     self.send(format!("{}\r\n", text.strip_prefix(' ').unwrap_or(text)).as_bytes()).await;
                     waiting = self.heard();
                 }
                 ("S:", text) => {
                     waiting.push_str(&self.heard());
-                    let (heard, rest) =
-                        waiting.split_once("\r\n").unwrap_or_else(|| panic!("nothing heard for {line:?}"));
+                    let (heard, rest) = waiting.split_once("\r\n").unwrap_or_else(|| panic!("no output for {line:?}"));
                     let text = text.strip_prefix(' ').unwrap_or(text);
                     match text.strip_suffix("...") {
                         Some(head) => assert!(heard.starts_with(head), "{heard:?} for {line:?}"),
@@ -240,6 +239,6 @@ impl Client {
                 _ => panic!("{line:?}"),
             }
         }
-        assert_eq!(waiting, "", "heard at the end");
+        assert_eq!(waiting, "", "unexpected output at the end");
     }
 }

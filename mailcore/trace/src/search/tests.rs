@@ -124,7 +124,7 @@ fn torn_lines_foreign_lines_and_losses_are_no_obstacle() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let to = || query(Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() });
-    assert_eq!(search(folder, &to()).unwrap(), Found::default(), "nothing is there yet");
+    assert_eq!(search(folder, &to()).unwrap(), Found::default(), "the folder is still empty");
     written(folder, &[record(1, Outcome::Delivered, "zoe@x.edu")]);
     let path = Segment::all(folder).unwrap()[0].path(folder);
     let mut text = std::fs::read(&path).unwrap();
