@@ -73,7 +73,7 @@ pub(crate) enum ProxyError {
     /// The stated length is too small for the addresses.
     #[error("a PROXY header too short for its addresses")]
     Short,
-    /// The header is longer than [`HEADER_OCTETS_MAX`].
+    /// The header is longer than `HEADER_OCTETS_MAX`, 4 KiB.
     #[error("a PROXY header of {0} octets; at most {HEADER_OCTETS_MAX} are read")]
     TooLong(usize),
     /// The header did not arrive within [`PROXY_HEADER_LIMIT`].
