@@ -38,7 +38,7 @@ impl MessageLists {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The kept message list of a mailbox and the modseq up to which it is complete; `None` when the UIDVALIDITY differs.
+    /// The kept message list of a mailbox and the modseq up to which it is complete; `None` when none has its UIDVALIDITY.
     pub(crate) fn get(&self, account: AccountId, mailbox: &MailboxInfo) -> Option<(MessageList, Modseq)> {
         let mut kept = self.kept();
         kept.clock += 1;

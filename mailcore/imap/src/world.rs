@@ -57,7 +57,7 @@ impl World<'_> {
         self.config.store.snapshot(self.account.id, None).await.map_err(|error| unreadable(&error))
     }
 
-    /// Those of the messages that still exist in the selected mailbox, with these columns.
+    /// The rows of those messages in `uids` that still exist in the selected mailbox, with these columns.
     pub(crate) async fn rows(
         &self,
         selected: &Selected,

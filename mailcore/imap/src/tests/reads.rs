@@ -149,7 +149,7 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
         assert_eq!(store.take(), (0, 0));
     }
     assert_eq!(costs[0], costs[1]);
-    assert_eq!(costs[1][0].1, (0, 0), "a SELECT without changes reads no rows");
+    assert_eq!(costs[1][0].1, (0, 0), "FETCH of flags reads no rows");
     assert_eq!(costs[1][1].1, (10, 0));
 }
 
