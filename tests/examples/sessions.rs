@@ -1,5 +1,5 @@
 //! A light load client for `scripts/bench/sessions` and `scripts/bench/mailbox`: whole IMAP and POP3 sessions, one thread
-//! a connection, nothing parsed beyond what tells the end of an answer.
+//! per connection, which parses no more than the end of each answer.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -69,7 +69,7 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// Nine commands.
+    /// One IMAP session of nine commands.
     fn imap(&self, login: &str) -> anyhow::Result<()> {
         let mut peer = Peer::open(self.address)?;
         peer.line()?;
@@ -140,7 +140,7 @@ fn time(address: SocketAddr, user: &str, password: &str, rounds: usize, commands
     Ok(())
 }
 
-/// A connection in the clear.
+/// A connection without TLS.
 struct Peer {
     socket: BufReader<TcpStream>,
     line: Vec<u8>,

@@ -1,13 +1,13 @@
-//! Foreign programs and our own, run to their end.
+//! Runs external programs and `provost` itself to their end.
 
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
-/// What a program said.
+/// The result of a program.
 #[derive(Debug)]
 pub struct Ran {
-    /// Exit code; `None` when a signal ended it.
+    /// Exit code; `None` when the program ended by a signal.
     pub code: Option<i32>,
     /// Standard output.
     pub out: String,
@@ -26,14 +26,14 @@ pub fn run(command: &mut Command) -> anyhow::Result<Ran> {
 }
 
 impl Ran {
-    /// The output of a program that must have ended 0.
+    /// The standard output of a program; an error unless it exited with 0.
     pub fn good(self) -> anyhow::Result<String> {
         anyhow::ensure!(self.code == Some(0), "exit {:?}\n{}\n{}", self.code, self.out, self.err);
         Ok(self.out)
     }
 }
 
-/// `provost --config <node's> ...`.
+/// Runs `provost --config FILE ...` with the node's configuration file.
 pub fn provost(node: &crate::Node, arguments: &[&str]) -> anyhow::Result<Ran> {
     run(Command::new(crate::node::binary()).arg("--config").arg(node.config()).args(arguments))
 }

@@ -1,22 +1,22 @@
-//! Conversations written down as text, held with a running node.
+//! Plays conversations from text files with a running node.
 //!
 //! A file begins with its rule as `#` lines. `=== NAME` opens a connection and names the block; `=== NAME @imap` opens it at
-//! another listener, to see there what the conversation did. A block that fails is left; the next ones are still held. After it:
+//! another listener, to check the effect of the conversation there. A failed block ends; the following ones still run. Lines:
 //!
 //! ```text
-//! C: text     say a line (CRLF is added)
-//! C! text     say bytes: \r \n \t \0 \\ \xNN are replaced, nothing is added
-//! R N text    say a line N times, without waiting; # in it is the turn, 1 to N
-//! S: glob     the next line must match; * stands for anything; `A | B` is one or the other, where the rule allows both
-//! S> glob     lines are skipped up to one that matches
+//! C: text     send a line (CRLF is added)
+//! C! text     send bytes: \r \n \t \0 \\ \xNN are replaced, nothing is added
+//! R N text    send a line N times without waiting; # in the text becomes the turn, 1 to N
+//! S: glob     the next line must match; * stands for any text; `A | B` allows either, where the rule allows both
+//! S> glob     skip lines up to one that matches
 //! T           start TLS
 //! E           the peer must close now
-//! E>          lines are skipped; the peer must close
-//! M text      a message with this subject is delivered to {user} by LMTP; its body: `one`, `.two`, `three`
+//! E>          skip lines; the peer must close
+//! M text      deliver a message with this subject to {user} by LMTP; its body: `one`, `.two`, `three`
 //! ```
 //!
-//! `{user}`, `{uid}`, `{password}` are those of the person of the file (`person: N` in its head), `{plain}` is their SASL
-//! PLAIN message in base64, `{user2}`, `{password2}` of the next person. `{N*x}` is x, or any other letter, N times.
+//! `{user}`, `{uid}`, `{password}` belong to the person of the file (`person: N` in its head), `{plain}` is the person's SASL
+//! PLAIN message in base64; `{user2}`, `{password2}` belong to the next person. `{N*x}` is x, or any other letter, N times.
 
 use std::path::Path;
 
@@ -24,14 +24,14 @@ use anyhow::{Context, anyhow, bail, ensure};
 
 use crate::{Line, Node, Person, Port};
 
-/// A file being held.
+/// State of a file being played.
 struct Held<'a> {
     node: &'a Node,
     person: Person,
     words: Vec<(String, String)>,
 }
 
-/// Holds all blocks of one file with the node. `port` is where the connections go, unless a block says otherwise.
+/// Plays all blocks of one file. Connections go to `port`, unless a block names another listener.
 pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file)?;
     let number = text.lines().find_map(|line| line.strip_prefix("person: ")).unwrap_or("1").trim().parse()?;
@@ -94,19 +94,19 @@ impl Held<'_> {
             "T" => line.start_tls()?,
             "E" => {
                 if let Some(heard) = line.next()? {
-                    bail!("expected the end, heard: {heard}");
+                    bail!("the peer must close, but sent: {heard}");
                 }
             }
             "E>" => while line.next()?.is_some() {},
             "M " => deliver(self.node, &self.person, &text)?,
             _ if raw.trim().is_empty() || raw.starts_with('#') => {}
-            _ => bail!("not a line of a conversation"),
+            _ => bail!("not a conversation line"),
         }
         Ok(())
     }
 }
 
-/// A peer may close before the last turn; what it said is read afterwards.
+/// Sends a line several times. The peer may close before the last turn; its output is read afterwards.
 fn repeat(line: &mut Line, text: &str) -> anyhow::Result<()> {
     let (count, text) = text.split_once(' ').ok_or_else(|| anyhow!("R without a text"))?;
     for turn in 1..=count.parse::<u32>()? {
@@ -182,7 +182,7 @@ fn fill(text: &str, words: &[(String, String)]) -> anyhow::Result<String> {
     Ok(out)
 }
 
-/// `N*x}`, which follows a brace, and what comes after it. A brace may also begin a literal of IMAP.
+/// Expands `N*x}`, which follows a brace; returns the letters and the rest. `None` for a brace that begins an IMAP literal.
 fn repeated(text: &str) -> anyhow::Result<Option<(String, &str)>> {
     let Some((count, rest)) = text.split_once('*') else { return Ok(None) };
     let Some(letter) = rest.chars().next() else { return Ok(None) };
@@ -215,7 +215,7 @@ fn unescape(text: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether `text` fits `glob`, in which `*` stands for anything. Without case.
+/// Whether `text` matches `glob`, in which `*` stands for any text. Case is ignored.
 pub fn matches(glob: &str, text: &str) -> bool {
     let (glob, text) = (glob.to_lowercase(), text.to_lowercase());
     let mut parts = glob.split('*');
@@ -229,7 +229,7 @@ pub fn matches(glob: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// RFC 4648 §4.
+/// Encodes bytes in base64 (RFC 4648 §4).
 pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();

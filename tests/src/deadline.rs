@@ -1,13 +1,13 @@
-//! Waiting for something to become true, never for time to pass.
+//! Waits for a condition, never for a fixed time.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-/// Between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Looks again and again until `look` finds something; what it found, and after how long.
+/// Repeats `look` until it returns a value; that value, and the time that passed. An error after `limit`.
 pub fn until<T>(limit: Duration, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<(T, Duration)> {
     let begin = Instant::now();
     loop {
@@ -15,7 +15,7 @@ pub fn until<T>(limit: Duration, mut look: impl FnMut() -> anyhow::Result<Option
             return Ok((found, begin.elapsed()));
         }
         if begin.elapsed() > limit {
-            bail!("not within {limit:?}");
+            bail!("condition not met within {limit:?}");
         }
         std::thread::sleep(PAUSE);
     }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over one connection per request: quick enough that two requests truly meet.
+//! HTTP/1.1 over one connection per request: fast enough that two requests run at the same time.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,10 +9,10 @@ use anyhow::{Context, ensure};
 /// How long a reply may take: longer than the longest `?wait=`.
 const REPLY_LIMIT: Duration = Duration::from_secs(90);
 
-/// A request.
+/// An HTTP request.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// GET, PUT, ...
+    /// The method: GET, PUT, ...
     pub method: &'a str,
     /// Path and query.
     pub path: &'a str,
@@ -22,19 +22,19 @@ pub struct Request<'a> {
     pub body: &'a str,
 }
 
-/// What came back.
+/// An HTTP reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// 200, 412, ...
+    /// The status code: 200, 412, ...
     pub status: u16,
     /// Status line and header lines.
     pub head: String,
-    /// The body as it was sent: not decoded when it is chunked.
+    /// The body as sent; a chunked body is not decoded.
     pub body: String,
 }
 
 impl Reply {
-    /// The value of a header; empty without it.
+    /// The value of a header; empty when the header is missing.
     pub fn header(&self, name: &str) -> &str {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
         lines
@@ -44,7 +44,7 @@ impl Reply {
             .unwrap_or_default()
     }
 
-    /// What stands between `before` and `after` in the body, where it does so first; empty where it does not.
+    /// The text between the first `before` and the next `after` in the body; empty when one is missing.
     pub fn between(&self, before: &str, after: &str) -> &str {
         self.body.split(before).nth(1).and_then(|rest| rest.split(after).next()).unwrap_or_default()
     }
@@ -69,16 +69,16 @@ pub fn send(address: SocketAddr, request: Request<'_>) -> anyhow::Result<Reply> 
     Ok(Reply { status, head: head.to_owned(), body: body.to_owned() })
 }
 
-/// What two writers race for.
+/// The resource that two writers change at the same time.
 pub enum Race<'a> {
     /// The vacation rule of a person.
     Vacation(&'a str),
-    /// A setting that takes any number of octets.
+    /// A setting whose value is a number of octets.
     Setting(&'a str),
 }
 
 impl Race<'_> {
-    /// Where the version is read.
+    /// The path that returns the version.
     fn read(&self) -> String {
         match self {
             Self::Vacation(person) => format!("/api/v1/people/{person}"),
@@ -86,7 +86,7 @@ impl Race<'_> {
         }
     }
 
-    /// Where it is written, and what.
+    /// The path and the body of a write.
     fn write(&self, round: usize, writer: usize) -> (String, String) {
         match self {
             Self::Vacation(_) => {
@@ -97,7 +97,7 @@ impl Race<'_> {
     }
 }
 
-/// Two PUTs at once with the version that both have read: one is done and one refused, each time.
+/// Sends two PUTs at once with the same ETag: in each round one must succeed and one must be refused.
 pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, rounds: usize) -> anyhow::Result<()> {
     let bearer = format!("Authorization: Bearer {token}");
     for round in 0..rounds {
@@ -114,7 +114,7 @@ pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, ro
             let two = scope.spawn(|| put(1));
             (one.join(), two.join())
         });
-        let (Ok(one), Ok(two)) = both else { anyhow::bail!("a request ended in a panic") };
+        let (Ok(one), Ok(two)) = both else { anyhow::bail!("a request panicked") };
         let mut statuses = [one?.status, two?.status];
         statuses.sort_unstable();
         ensure!(statuses == [200, 412], "round {round}: {statuses:?}");
@@ -123,7 +123,7 @@ pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, ro
     Ok(())
 }
 
-/// The body of a page that is there.
+/// The body of a page; an error unless the status is 200.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let reply = send(address, Request { method: "GET", path, headers: &[], body: "" })?;
     ensure!(reply.status == 200, "GET {path}: {}", reply.head);

@@ -1,4 +1,4 @@
-//! OpenLDAP's own tools, as one identity against one server.
+//! OpenLDAP's tools, with one identity and one server.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::{Ran, run};
 /// The suffix of every test's directory.
 pub const SUFFIX: &str = "dc=example,dc=edu";
 
-/// Where to go, and as whom.
+/// The server and the identity.
 #[derive(Clone, Debug)]
 pub struct Ldap {
     url: String,
@@ -26,22 +26,22 @@ impl Ldap {
         Self::bound(url, &format!("cn=provost,{SUFFIX}"), &node.secret("directory-password"))
     }
 
-    /// Any identity.
+    /// Simple bind as `dn`.
     pub fn bound(url: String, dn: &str, password: &str) -> Self {
         Self { url, identity: Some((dn.to_owned(), password.to_owned())) }
     }
 
-    /// The same server as somebody else.
+    /// The same server with another identity.
     pub fn with(&self, dn: &str, password: &str) -> Self {
         Self::bound(self.url.clone(), dn, password)
     }
 
-    /// The same server as nobody.
+    /// The same server without a bind.
     pub fn anonymous(&self) -> Self {
         Self { url: self.url.clone(), identity: None }
     }
 
-    /// A tool, ready to run.
+    /// A tool with server and identity as arguments, not yet run.
     pub fn command(&self, tool: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(tool);
         command.args(["-x", "-H", &self.url]);
@@ -57,7 +57,7 @@ impl Ldap {
         run(&mut self.command(tool, arguments))
     }
 
-    /// `ldapmodify` or `ldapadd` with LDIF on its input.
+    /// Runs `ldapmodify` or `ldapadd` with LDIF on standard input.
     pub fn feed(&self, tool: &str, ldif: &str) -> anyhow::Result<Ran> {
         let mut command = self.command(tool, &[]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -70,7 +70,7 @@ impl Ldap {
         })
     }
 
-    /// `ldapsearch` below the suffix, unfolded LDIF.
+    /// Runs `ldapsearch` below the suffix; unfolded LDIF.
     pub fn search(&self, filter: &str, attributes: &[&str]) -> anyhow::Result<Ran> {
         let mut arguments = vec!["-LLL", "-o", "ldif-wrap=no", "-b", SUFFIX, filter];
         arguments.extend(attributes);
@@ -81,12 +81,12 @@ impl Ldap {
     pub fn dn(&self, filter: &str) -> anyhow::Result<String> {
         let found = self.search(filter, &["1.1"])?.good()?;
         let mut dns = found.lines().filter_map(|line| line.strip_prefix("dn: "));
-        let dn = dns.next().with_context(|| format!("nothing fits {filter}"))?;
-        anyhow::ensure!(dns.next().is_none(), "more than one fits {filter}:\n{found}");
+        let dn = dns.next().with_context(|| format!("no entry matches {filter}"))?;
+        anyhow::ensure!(dns.next().is_none(), "more than one entry matches {filter}:\n{found}");
         Ok(dn.to_owned())
     }
 
-    /// Writes `provostSourceId mail` of everybody into a file, for `clients/logins.py`.
+    /// Writes `provostSourceId mail` of every person into a file, for `clients/logins.py`.
     pub fn write_addresses(&self, file: PathBuf) -> anyhow::Result<PathBuf> {
         let found =
             self.search("(&(objectClass=provostAccount)(provostSourceId=*))", &["provostSourceId", "mail"])?.good()?;

@@ -1,6 +1,6 @@
-//! The program from outside: a node started as a user would start it, and what the tests say to it.
+//! Tests the program from outside: a node started as a user would start it, and clients for its protocols.
 //!
-//! Nothing here links a room of the product: only the binary, its ports and its files are known.
+//! Nothing here links a room of the product: the tests use only the binary, its ports and its files.
 
 pub mod command;
 pub mod conversation;

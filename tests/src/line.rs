@@ -1,4 +1,4 @@
-//! One connection in lines, in the clear or through TLS.
+//! A connection that is read by lines, with or without TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-/// How long one answer may take.
+/// Longest wait for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 enum Bytes {
@@ -18,14 +18,14 @@ enum Bytes {
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
-/// A connection that is read line by line.
+/// A connection that is read by lines.
 pub struct Line {
     bytes: Option<Bytes>,
     waiting: Vec<u8>,
 }
 
 impl Line {
-    /// Connects.
+    /// Connects without TLS.
     pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(ANSWER_LIMIT))?;
@@ -33,10 +33,10 @@ impl Line {
         Ok(Self { bytes: Some(Bytes::Plain(socket)), waiting: Vec::new() })
     }
 
-    /// Starts TLS; whatever certificate the peer shows is taken (it made it itself).
+    /// Starts TLS and accepts any certificate, as a node makes its own.
     pub fn start_tls(&mut self) -> anyhow::Result<()> {
-        ensure!(self.waiting.is_empty(), "the peer said more before the handshake");
-        let Some(Bytes::Plain(socket)) = self.bytes.take() else { bail!("TLS is on already") };
+        ensure!(self.waiting.is_empty(), "the peer sent text before the handshake");
+        let Some(Bytes::Plain(socket)) = self.bytes.take() else { bail!("TLS is already active") };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
@@ -48,13 +48,13 @@ impl Line {
         Ok(())
     }
 
-    /// The certificate that the peer showed; known after the first answer under TLS.
+    /// The certificate that the peer presented; `None` before the first answer under TLS.
     pub fn certificate(&self) -> Option<CertificateDer<'static>> {
         let Some(Bytes::Tls(stream)) = &self.bytes else { return None };
         Some(stream.conn.peer_certificates()?.first()?.clone().into_owned())
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.bytes {
             Some(Bytes::Plain(socket)) => socket.write_all(bytes),
@@ -79,7 +79,7 @@ impl Line {
         Ok(read)
     }
 
-    /// The next line, without its end; `None` when the peer closed.
+    /// The next line, without its end; `None` when the peer has closed.
     #[allow(clippy::should_implement_trait)] // It can fail.
     pub fn next(&mut self) -> io::Result<Option<String>> {
         loop {
@@ -98,7 +98,7 @@ impl Line {
         }
     }
 
-    /// Exactly so many octets.
+    /// Reads exactly `count` octets.
     pub fn octets(&mut self, count: usize) -> io::Result<Vec<u8>> {
         while self.waiting.len() < count {
             if self.fill()? == 0 {
@@ -108,7 +108,7 @@ impl Line {
         Ok(self.waiting.drain(..count).collect())
     }
 
-    /// Ends our side and waits until the peer ended its own, so that what it held (a maildrop) is free for the next one.
+    /// Closes this end and waits until the peer has closed its own, so that its resources (a maildrop) are free again.
     pub fn hang_up(mut self) {
         if let Some(Bytes::Plain(socket)) = &self.bytes {
             let _ = socket.shutdown(Shutdown::Write);
@@ -122,13 +122,13 @@ impl Line {
         }
     }
 
-    /// Says a line and reads lines until one begins with one of `ends`; all of them.
+    /// Sends a line and reads lines until one begins with one of `ends`; returns all of them.
     pub fn ask(&mut self, line: &str, ends: &[&str]) -> anyhow::Result<Vec<String>> {
         self.say(line)?;
         self.until(ends)
     }
 
-    /// Reads lines until one begins with one of `ends`; all of them.
+    /// Reads lines until one begins with one of `ends`; returns all of them.
     pub fn until(&mut self, ends: &[&str]) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         while let Some(line) = self.next()? {
@@ -138,11 +138,11 @@ impl Line {
                 return Ok(lines);
             }
         }
-        bail!("closed before {ends:?}; heard {lines:?}")
+        bail!("the peer closed before {ends:?}, after {lines:?}")
     }
 }
 
-/// Takes any certificate.
+/// Accepts any certificate.
 #[derive(Debug)]
 struct Anyone(Arc<rustls::crypto::CryptoProvider>);
 

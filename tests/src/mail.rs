@@ -1,4 +1,4 @@
-//! Mail as a program outside sends and reads it, by address of a listener: nothing here needs a [`crate::Node`].
+//! Sends and reads mail as an external client does, given the address of a listener; no [`crate::Node`] is needed.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail, ensure};
 use crate::Line;
 use crate::conversation::base64;
 
-/// Says an SMTP or LMTP command and returns the last line of the reply.
+/// Sends an SMTP or LMTP command and returns the last line of the reply.
 pub fn reply(line: &mut Line, command: &str) -> anyhow::Result<String> {
     line.say(command)?;
     last(line)
@@ -28,7 +28,7 @@ fn expect(line: &mut Line, command: &str, code: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A connection after the greetings, and whether it speaks LMTP.
+/// A connection after EHLO or LHLO, and whether the listener speaks LMTP.
 fn hello(address: SocketAddr) -> anyhow::Result<(Line, bool)> {
     let mut line = Line::open(address)?;
     let is_lmtp = last(&mut line)?.contains("LMTP");
@@ -41,7 +41,7 @@ fn authenticate(line: &mut Line, (user, password): (&str, &str)) -> anyhow::Resu
     reply(line, &format!("AUTH PLAIN {}", base64(format!("\0{user}\0{password}").as_bytes())))
 }
 
-/// Sends a message; `login` is for submission. Every recipient must be taken.
+/// Sends a message; `login` is for submission. An error unless every recipient is accepted.
 pub fn send(
     address: SocketAddr,
     login: Option<(&str, &str)>,
@@ -60,23 +60,23 @@ pub fn send(
     }
     expect(&mut line, "DATA", "354")?;
     let stuffed = text.replace("\r\n.", "\r\n..");
-    // One answer in SMTP; in LMTP one for each recipient (RFC 2033 §4.2).
+    // SMTP has one final reply, LMTP one for each recipient (RFC 2033 §4.2).
     expect(&mut line, &format!("{}\r\n.", stuffed.strip_suffix("\r\n").unwrap_or(&stuffed)), "250")?;
     for _ in 1..if is_lmtp { to.len() } else { 1 } {
         let heard = last(&mut line)?;
-        ensure!(heard.starts_with("250"), "after the data: {heard}");
+        ensure!(heard.starts_with("250"), "message refused: {heard}");
     }
     expect(&mut line, "QUIT", "221")
 }
 
-/// What RCPT for an address is answered.
+/// The reply to RCPT for an address.
 pub fn recipient(address: SocketAddr, to: &str) -> anyhow::Result<String> {
     let (mut line, _) = hello(address)?;
     expect(&mut line, "MAIL FROM:<asker@example.net>", "250")?;
     reply(&mut line, &format!("RCPT TO:<{to}>"))
 }
 
-/// Whether a login is taken by IMAP. An answer that is neither yes nor no is an error.
+/// Whether IMAP accepts a login. An error when the answer is neither acceptance nor refusal.
 pub fn logs_in_by_imap(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
     let mut line = Line::open(address)?;
     line.until(&["* OK"])?;
@@ -88,7 +88,7 @@ pub fn logs_in_by_imap(address: SocketAddr, user: &str, password: &str) -> anyho
     }
 }
 
-/// Whether a login is taken by POP3.
+/// Whether POP3 accepts a login.
 pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
     let mut line = Line::open(address)?;
     line.until(&["+OK"])?;
@@ -96,7 +96,7 @@ pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyho
     let heard = line.ask(&format!("PASS {password}"), &["+OK", "-ERR"])?;
     match heard.last() {
         Some(last) if last.starts_with("+OK") => {
-            // Else the next login might find the maildrop in use.
+            // Without QUIT the next login could find the maildrop in use.
             line.ask("QUIT", &["+OK"])?;
             Ok(true)
         }
@@ -105,7 +105,7 @@ pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyho
     }
 }
 
-/// Whether a login is taken by submission.
+/// Whether submission accepts a login.
 pub fn logs_in_by_submission(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
     let (mut line, _) = hello(address)?;
     let heard = authenticate(&mut line, (user, password))?;

@@ -1,4 +1,4 @@
-//! One running node on loopback ports of its own, in a temporary folder, stopped when dropped.
+//! A running node on its own loopback ports, in a temporary folder, stopped when dropped.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
-/// How long a node may take to import and prove itself.
+/// How long a node may take to import people and become ready.
 const START_LIMIT: Duration = Duration::from_secs(180);
-/// How long it may take to stop.
+/// How long a node may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The listeners, by their offset from `--port-base`.
@@ -24,7 +24,7 @@ pub enum Port {
     Ldap = 0,
     /// REST and web.
     Http = 1,
-    /// SMTP for everybody.
+    /// SMTP for mail from outside.
     Mx = 2,
     /// Submission with STARTTLS.
     Submission = 3,
@@ -47,11 +47,11 @@ pub enum Port {
 /// How to start a node.
 #[derive(Default)]
 pub struct Options {
-    /// The registrar's file; the tests' own people when left out.
+    /// The registrar's file; `None` for the tests' own people.
     pub import: Option<PathBuf>,
-    /// Only so many of the tests' own people.
+    /// Number of the tests' own people; `None` for all.
     pub people: Option<u32>,
-    /// `--relay`.
+    /// The value of `--relay`.
     pub relay: Option<String>,
 }
 
@@ -61,11 +61,11 @@ pub struct Node {
     ports: Ports,
     options: Options,
     child: Option<Child>,
-    /// Variables of the next `serve_again`.
+    /// Environment variables of the next `serve_again`.
     environment: Vec<(&'static str, PathBuf)>,
 }
 
-/// The binary under test: `PROVOST_BIN`, or what cargo built beside this test.
+/// The binary under test: `PROVOST_BIN`, or the one that cargo built beside this test.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PROVOST_BIN") {
         return path.into();
@@ -81,12 +81,12 @@ pub fn checkout() -> PathBuf {
 }
 
 impl Node {
-    /// Starts one with the tests' own people.
+    /// Starts a node with the tests' own people.
     pub fn start() -> anyhow::Result<Self> {
         Self::start_with(Options::default())
     }
 
-    /// Starts one.
+    /// Starts a node with options.
     pub fn start_with(options: Options) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("provost-test").tempdir()?;
         let mut node = Self { folder, ports: Ports::find()?, options, child: None, environment: Vec::new() };
@@ -94,8 +94,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Serves a data folder that an earlier version made: `tests/fixtures/NAME.tar.gz`. Mail to other domains goes to
-    /// `relay`.
+    /// Serves a data folder of an earlier version: `tests/fixtures/NAME.tar.gz`. Mail to other domains goes to `relay`.
     pub fn from_fixture(name: &str, relay: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("provost-test").tempdir()?;
         let archive = checkout().join(format!("tests/fixtures/{name}.tar.gz"));
@@ -108,7 +107,7 @@ impl Node {
         Ok(node)
     }
 
-    /// A quickstart's configuration with this node's folder, ports and relay in place of those it was made with.
+    /// Replaces folder, ports and relay in a quickstart's configuration by this node's.
     fn moved_here(&self, text: &str, relay: &str) -> String {
         let value = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix("= "));
@@ -167,27 +166,27 @@ impl Node {
         bail!("the node did not start in {START_LIMIT:?}:\n{}", self.log())
     }
 
-    /// What it has printed.
+    /// The node's output so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Its data folder.
+    /// The node's data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// A temporary folder beside it, for what a test writes.
+    /// The temporary folder beside the data folder, for files of a test.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Its configuration file, for `provost --config`.
+    /// The node's configuration file, for `provost --config`.
     pub fn config(&self) -> PathBuf {
         self.data().join("provost.toml")
     }
 
-    /// Where a listener is.
+    /// The address of a listener.
     pub fn address(&self, port: Port) -> SocketAddr {
         self.ports.address(port)
     }
@@ -197,7 +196,7 @@ impl Node {
         self.ports.of(port)
     }
 
-    /// A secret that the quickstart made: `api-token`, `helpdesk-password`, `directory-password`.
+    /// A secret file of the quickstart: `api-token`, `helpdesk-password`, `directory-password`.
     pub fn secret(&self, name: &str) -> String {
         fs::read_to_string(self.data().join("secrets").join(name)).unwrap_or_default().trim().to_owned()
     }
@@ -207,8 +206,8 @@ impl Node {
         Ok(fs::write(self.config(), edit(fs::read_to_string(self.config())?))?)
     }
 
-    /// The next `serve_again` has the file layer of `shim.c` under its data folder. What the returned file holds is the state of the disk:
-    /// `full`, `eio`, or nothing.
+    /// Puts the file layer of `shim.c` under the data folder of the next `serve_again`. The content of the returned file sets
+    /// the state of the disk: `full`, `eio`, or empty for a sound disk.
     pub fn put_on_faulty_disk(&mut self) -> anyhow::Result<PathBuf> {
         let control = self.folder.path().join("disk");
         self.environment = vec![
@@ -219,7 +218,7 @@ impl Node {
         Ok(control)
     }
 
-    /// The next `serve_again` is on the disk as it is.
+    /// Runs the next `serve_again` without the file layer.
     pub fn put_on_sound_disk(&mut self) {
         self.environment.clear();
     }
@@ -229,7 +228,7 @@ impl Node {
         self.child.as_ref().map_or(0, Child::id)
     }
 
-    /// `kill -9`, as a power cut would be for the program.
+    /// Kills the process with SIGKILL, which loses its memory as a power cut does.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill()?;
@@ -238,14 +237,14 @@ impl Node {
         Ok(())
     }
 
-    /// Sends a signal by its name, as in `HUP`.
+    /// Sends a signal by its name, such as `HUP`.
     pub fn signal(&self, name: &str) -> anyhow::Result<()> {
         let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
         ensure!(sent.success(), "kill -s {name} failed");
         Ok(())
     }
 
-    /// TERM, and waits for a clean end.
+    /// Sends SIGTERM, and waits for the exit.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let Some(mut child) = self.child.take() else { return Ok(ExitStatus::from_raw(0)) };
         let told = Command::new("kill").arg(child.id().to_string()).status()?;
@@ -261,8 +260,8 @@ impl Node {
         bail!("the node did not stop in {STOP_LIMIT:?}")
     }
 
-    /// Serves again on the same folder and ports, without the quickstart: `provost serve`. Returns how long it took until
-    /// all of `ports` accepted and the View was current.
+    /// Runs `provost serve` on the same folder and ports, without the quickstart. Returns the time until all of `ports`
+    /// accepted and the View was current.
     pub fn serve_again(&mut self, ports: &[Port]) -> anyhow::Result<Duration> {
         let out = File::create(self.folder.path().join("log"))?;
         let begin = Instant::now();
@@ -283,7 +282,7 @@ impl Node {
         Ok(begin.elapsed())
     }
 
-    /// Whether `/readyz` says that the View follows the directory: before that, whoever is not in the saved View is put off.
+    /// Whether `/readyz` reports that the View follows the directory: before that, people not in the saved View get 4xx.
     fn is_current(&self) -> anyhow::Result<bool> {
         let mut socket = match TcpStream::connect(self.address(Port::Health)) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(false),
@@ -307,7 +306,7 @@ impl Drop for Node {
     }
 }
 
-/// Waits until something accepts at `address`.
+/// Waits until a listener accepts at `address`.
 pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
     let end = Instant::now() + START_LIMIT;
     while Instant::now() < end {
@@ -319,14 +318,14 @@ pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
     bail!("nothing listens at {address}")
 }
 
-/// Twelve ports in a row, kept from other tests while this lives: the eleventh, which no node serves, is held.
+/// Twelve consecutive ports, reserved from other tests until dropped: this holds the eleventh, which no node serves, open.
 pub struct Ports {
     base: u16,
     _held: TcpListener,
 }
 
 impl Ports {
-    /// Finds them, below the range from which the system gives out its own.
+    /// Finds free ports below the range that the system assigns by itself.
     pub fn find() -> anyhow::Result<Self> {
         for _ in 0..200 {
             let base = 20_000 + 12 * rand::random_range(0..1000);
@@ -344,7 +343,7 @@ impl Ports {
         self.base + port as u16
     }
 
-    /// Where a listener is.
+    /// The address of a listener.
     pub fn address(&self, port: Port) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.of(port)))
     }

@@ -4,23 +4,23 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many there are.
+/// How many people there are.
 pub const PEOPLE: u32 = 99;
 
-/// One of them.
+/// One person.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// 1 to [`PEOPLE`].
+    /// The person's number, 1 to [`PEOPLE`].
     pub number: u32,
 }
 
 impl Person {
-    /// By number.
+    /// The person of this number.
     pub fn of(number: u32) -> Self {
         Self { number }
     }
 
-    /// Login.
+    /// Login name.
     pub fn uid(&self) -> String {
         format!("test.p{:02}", self.number)
     }
@@ -30,7 +30,7 @@ impl Person {
         format!("{}@example.edu", self.uid())
     }
 
-    /// Password of the file.
+    /// Password in the registrar's file.
     pub fn password(&self) -> String {
         format!("secret of p{:02}", self.number)
     }
@@ -40,7 +40,7 @@ impl Person {
 pub const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
-/// Writes the registrar's file with the first so many: most tests need few, and each costs a password hash.
+/// Writes a registrar's file with the first `count` people: most tests need few, and each costs a password hash.
 pub fn write_first(folder: &Path, count: u32) -> anyhow::Result<PathBuf> {
     let mut text = HEADER.to_owned();
     for number in 1..=count {

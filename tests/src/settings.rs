@@ -11,10 +11,10 @@ use crate::{Ran, deadline, mail, run};
 
 /// Within this a node obeys a change of a setting.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
-/// Octets of a message that the smaller of the two quotas has no room for.
+/// Octets of a message that exceeds the smaller of the two quotas.
 const LARGE: usize = 2_500_000;
 
-/// A running node, its directory, and how its command is called.
+/// A running node, its directory, and a function that runs its command.
 pub struct Site<'a> {
     /// The writable directory.
     pub ldap: &'a Ldap,
@@ -31,21 +31,21 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Makes the entry of a setting by `ldapadd`.
+    /// Adds the entry of a setting by `ldapadd`.
     fn add(&self, container: &str, name: &str, value: &str) -> anyhow::Result<()> {
         let entry =
             format!("dn: {}\nobjectClass: provostSetting\ncn: {name}\nprovostValue: {value}\n", dn_of(container, name));
         self.ldap.feed("ldapadd", &entry)?.good().map(drop)
     }
 
-    /// Changes it by `ldapmodify`.
+    /// Changes the entry of a setting by `ldapmodify`.
     fn modify(&self, container: &str, name: &str, value: &str) -> anyhow::Result<()> {
         let dn = dn_of(container, name);
         let change = format!("dn: {dn}\nchangetype: modify\nreplace: provostValue\nprovostValue: {value}\n");
         self.ldap.feed("ldapmodify", &change)?.good().map(drop)
     }
 
-    /// Waits until the node says that the setting has this value from this place; how long that took.
+    /// Waits until the node reports that the setting has this value from this source; the time that passed.
     fn until_shown(&self, name: &str, value: &str, from: &str) -> anyhow::Result<Duration> {
         let look = || {
             let shown = self.show()?;
@@ -57,14 +57,14 @@ impl Site<'_> {
         waited.map(|((), after)| after).with_context(|| self.show().unwrap_or_default())
     }
 
-    /// What `provost settings show` prints; the running node must have answered.
+    /// The output of `provost settings show`; an error unless the running node answered.
     fn show(&self) -> anyhow::Result<String> {
         let shown = (self.provost)(&["settings", "show"]).good()?;
         ensure!(!shown.contains("No node was asked"), "the node was not asked:\n{shown}");
         Ok(shown)
     }
 
-    /// What becomes of a message of [`LARGE`] octets.
+    /// Delivers a message of [`LARGE`] octets; an error when it is refused.
     fn deliver_large(&self) -> anyhow::Result<()> {
         let text = format!(
             "Subject: large\r\n\r\n{}",
@@ -73,7 +73,7 @@ impl Site<'_> {
         mail::send(self.lmtp, None, "a@example.net", &[&self.person], &text)
     }
 
-    /// A change of the default quota decides about the next delivery.
+    /// A changed default quota applies to the next delivery.
     pub fn a_default_quota_is_obeyed(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "default-quota");
         ensure!(self.show()?.contains("from: default"), "{}", self.show()?);
@@ -82,7 +82,7 @@ impl Site<'_> {
             Err(error) if format!("{error:#}").contains("552") => Ok(Some(())),
             other => other.map(|()| None),
         };
-        let ((), after) = deadline::until(EFFECT_LIMIT, refused).context("refused as over quota")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, refused).context("waiting for a refusal as over quota")?;
         println!("default-quota obeyed by a delivery {after:?} after ldapadd ended");
         self.until_shown("default-quota", "2000000", &dn)?;
         self.modify("policies", "default-quota", "90000000")?;
@@ -92,7 +92,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// A change of the time zone decides about the days that the node shows.
+    /// A changed time zone applies to the days that the node shows.
     pub fn a_time_zone_is_obeyed(&self) -> anyhow::Result<()> {
         let person = self.ldap.dn(&format!("(mail={})", self.person))?;
         // Late in the evening of the last day of 2026 in Toronto, the next day in Paris.
@@ -105,23 +105,23 @@ impl Site<'_> {
         ensure!(self.vacation()?.contains("\"2026-12-31\""), "{}", self.vacation()?);
         self.add("policies", "time-zone", "Europe/Paris")?;
         let next_day = || Ok(self.vacation()?.contains("\"2027-01-01\"").then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, next_day).context("the day of Paris")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, next_day).context("waiting for the day of Paris")?;
         println!("time-zone obeyed by REST {after:?} after ldapadd ended");
         self.modify("policies", "time-zone", "America/Toronto")?;
         let day_before = || Ok(self.vacation()?.contains("\"2026-12-31\"").then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, day_before).context("the day of Toronto")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, day_before).context("waiting for the day of Toronto")?;
         println!("time-zone obeyed by REST {after:?} after ldapmodify ended");
         Ok(())
     }
 
-    /// The person with their vacation rule, as REST has them.
+    /// The person with their vacation rule, from REST.
     fn vacation(&self) -> anyhow::Result<String> {
         let url = format!("http://{}/api/v1/people/{}", self.http, self.person);
         let token = format!("Authorization: Bearer {}", self.token);
         run(Command::new("curl").args(["--silent", "--show-error", "--fail", "-H", &token, &url]))?.good()
     }
 
-    /// A guard limit is in force at once; a bad one is reported and ignored.
+    /// A guard limit is in force at once; an invalid one is reported and ignored.
     pub fn a_guard_is_obeyed_and_a_bad_one_ignored(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "removal-guard");
         self.add("policies", "removal-guard", "20")?;
@@ -133,7 +133,7 @@ impl Site<'_> {
         self.the_bad_guard_is_reported()
     }
 
-    /// The report of the bad value in `settings show`; it is 500, and 33 is in force.
+    /// `settings show` reports the invalid value: 500 is set, and 33 is in force.
     pub fn the_bad_guard_is_reported(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "removal-guard");
         self.until_shown("removal-guard", "33", &format!("last good value of {dn}"))?;
@@ -146,7 +146,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// `settings set` refuses a bad value with its rule, and writes a good one; `unset` brings the default back.
+    /// `settings set` refuses an invalid value with the rule, and writes a valid one; `unset` restores the default.
     pub fn the_command_refuses_what_is_bad(&self) -> anyhow::Result<()> {
         for (arguments, rule) in [
             (["removal-guard", "101"], "a whole number from 1 to 100"),
@@ -167,7 +167,10 @@ impl Site<'_> {
         self.until_shown("message-size", "1000000", &dn_of("services", "message-size"))?;
         (self.provost)(&["settings", "unset", "message-size"]).good()?;
         self.until_shown("message-size", "52428800", "default")?;
-        ensure!((self.provost)(&["settings", "unset", "message-size"]).code == Some(1), "it is unset already");
+        ensure!(
+            (self.provost)(&["settings", "unset", "message-size"]).code == Some(1),
+            "unset of an unset setting must fail"
+        );
         Ok(())
     }
 }

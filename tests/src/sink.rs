@@ -1,4 +1,4 @@
-//! The world outside: a small SMTP server that takes what a node sends to it, or refuses it as a test asks.
+//! The relay: a small SMTP server that accepts a node's mail, or refuses it as a test asks.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 
 use crate::deadline;
 
-/// How long a silent node keeps its connection.
+/// How long a node may be silent before the sink closes.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// One message that was taken.
+/// An accepted message.
 #[derive(Clone, Debug)]
 pub struct Taken {
-    /// Without its brackets; empty is the null reverse-path.
+    /// The reverse-path without its brackets; empty for the null reverse-path.
     pub reverse_path: String,
-    /// Without brackets.
+    /// The recipients without their brackets.
     pub recipients: Vec<String>,
-    /// As it came, without dot-stuffing.
+    /// The message without dot-stuffing.
     pub text: Vec<u8>,
-    /// When it was taken.
+    /// When the message was accepted.
     pub at: Instant,
 }
 
-/// Where in a conversation a sink can fall silent.
+/// Stages of a conversation at which a sink can fall silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Before its greeting.
@@ -34,7 +34,7 @@ pub enum Stage {
     Recipient,
     /// Before the reply to DATA.
     Data,
-    /// Before the reply to the end mark; the message is not taken.
+    /// Before the reply to the end of data; the message is not accepted.
     End,
 }
 
@@ -43,12 +43,12 @@ struct State {
     taken: Mutex<Vec<Taken>>,
     answers: Mutex<HashMap<String, String>>,
     asked: Mutex<Vec<String>>,
-    /// Where it falls silent, and how many conversations have come there.
+    /// The stage at which the sink falls silent, and the number of conversations that have reached it.
     silence: Mutex<(Option<Stage>, usize)>,
     over: AtomicBool,
 }
 
-/// A running sink; it ends when dropped.
+/// A running sink, stopped when dropped.
 pub struct Sink {
     address: SocketAddr,
     state: Arc<State>,
@@ -77,12 +77,12 @@ impl Sink {
         Ok(Self { address, state })
     }
 
-    /// For `--relay`.
+    /// The value for `--relay`.
     pub fn relay(&self) -> String {
         self.address.to_string()
     }
 
-    /// What RCPT for `recipient` is answered from now on; `None` takes it again.
+    /// Sets the reply to RCPT for `recipient` from now on; `None` accepts it again.
     pub fn answer(&self, recipient: &str, reply: Option<&str>) {
         let mut answers = lock(&self.state.answers);
         match reply {
@@ -91,32 +91,32 @@ impl Sink {
         };
     }
 
-    /// Falls silent at a stage from now on, until the node closes the connection; `None` ends that.
+    /// From now on falls silent at a stage, until the node closes the connection; `None` ends that.
     pub fn fall_silent(&self, at: Option<Stage>) {
         *lock(&self.state.silence) = (at, 0);
     }
 
-    /// How many conversations have met the silence.
+    /// The number of conversations that have reached the silence.
     pub fn silenced(&self) -> usize {
         lock(&self.state.silence).1
     }
 
-    /// All that was taken.
+    /// All accepted messages.
     pub fn taken(&self) -> Vec<Taken> {
         lock(&self.state.taken).clone()
     }
 
-    /// What was taken for one recipient.
+    /// The messages accepted for one recipient.
     pub fn taken_for(&self, recipient: &str) -> Vec<Taken> {
         self.taken().into_iter().filter(|taken| taken.recipients.iter().any(|one| one == recipient)).collect()
     }
 
-    /// How often a recipient was asked for.
+    /// The number of RCPT commands for a recipient.
     pub fn asked(&self, recipient: &str) -> usize {
         lock(&self.state.asked).iter().filter(|one| *one == recipient).count()
     }
 
-    /// Waits for the first message for a recipient.
+    /// Waits for the first message for a recipient, and returns it.
     pub fn wait_for(&self, recipient: &str, limit: Duration) -> anyhow::Result<Taken> {
         let (taken, _) = deadline::until(limit, || Ok(self.taken_for(recipient).into_iter().next()))?;
         Ok(taken)
@@ -126,7 +126,7 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         self.state.over.store(true, Ordering::Relaxed);
-        // Wakes the listener.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -135,13 +135,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A node that goes away ends its own conversation, and nothing else.
+/// Handles one conversation. A node that disconnects ends its own conversation, and nothing else.
 fn converse(socket: TcpStream, state: &State) {
     let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
     let _ = talk(&socket, state);
 }
 
-/// Whether the conversation ends at this stage: then it waits until the node closes the connection.
+/// Whether the sink is silent at this stage; then it first waits until the node closes the connection.
 fn is_silent(socket: &TcpStream, state: &State, stage: Stage) -> bool {
     {
         let mut silence = lock(&state.silence);
@@ -219,7 +219,7 @@ fn talk(socket: &TcpStream, state: &State) -> io::Result<()> {
     Ok(())
 }
 
-/// The next line without its end; `None` at the end.
+/// The next line without its end; `None` at the end of the stream.
 fn next(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     lines.read_until(b'\n', &mut line)?;
@@ -244,7 +244,7 @@ fn data(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
-/// What stands between the brackets.
+/// The path between the brackets.
 fn path(line: &str) -> String {
     let inner = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inner.map(|(path, _)| path.to_owned()).unwrap_or_default()

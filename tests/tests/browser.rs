@@ -1,4 +1,4 @@
-//! The help desk in a real browser: what a clerk does in `browser/helpdesk.mjs`, and what becomes of it in the mail.
+//! The help desk in a real browser: a clerk's steps in `browser/helpdesk.mjs`, and their effect on the mail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ const MAIL: &str = "zoe.damours-loeuillet@example.edu";
 const ALIAS: &str = "zoe@example.edu";
 const TAKEN: &str = "jiri.nemcova@example.edu";
 const OUTSIDE: &str = "outside@example.net";
-/// How long a change may take to the mail core, a reply to the relay.
+/// Longest time for a change to reach the mail core, and for a reply to reach the relay.
 const LIMIT: Duration = Duration::from_secs(10);
 
 struct Clerk {
@@ -37,7 +37,7 @@ impl Clerk {
         Self { node, sink }
     }
 
-    /// One step in the browser, and the line that it printed.
+    /// Runs one step in the browser; the line that it printed.
     fn does(&self, step: &str) -> String {
         let mut command = Command::new("node");
         command
@@ -54,7 +54,7 @@ impl Clerk {
         run(&mut command).unwrap().good().unwrap_or_else(|error| panic!("{step}: {error}"))
     }
 
-    /// A message from outside, and whether anything comes back.
+    /// Sends a message from outside, to see whether a reply comes back.
     fn write_to(&self, recipient: &str, from: &str) {
         let text = format!("From: {from}\r\nTo: {recipient}\r\nSubject: Question\r\n\r\nHello?\r\n");
         mail::send(self.node.address(Port::Mx), None, from, &[recipient], &text).unwrap();
@@ -66,11 +66,11 @@ impl Clerk {
 
     fn waits_until(&self, taken: bool) {
         let look = || Ok((self.takes(ALIAS) == taken).then_some(()));
-        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("taken is not {taken}"));
+        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("accepted is not {taken}"));
     }
 }
 
-/// Issue 2, show 8, as one afternoon: each step begins where the one before ended.
+/// Issue 2, show 8, as one sequence: each step continues from the one before.
 #[test]
 fn an_afternoon_at_the_help_desk() {
     assert!(
@@ -107,7 +107,7 @@ fn an_afternoon_at_the_help_desk() {
     let imap = clerk.node.address(Port::Imap);
     let look = || Ok(mail::logs_in_by_imap(imap, MAIL, password)?.then_some(()));
     deadline::until(LIMIT, look).unwrap();
-    assert!(!mail::logs_in_by_imap(imap, MAIL, "secret of zoe").unwrap(), "the old one is void");
+    assert!(!mail::logs_in_by_imap(imap, MAIL, "secret of zoe").unwrap(), "the old password must be refused");
 }
 
 /// A message's text with its transfer encodings undone: quoted-printable and base64 bodies (RFC 2045 §6).

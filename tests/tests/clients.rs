@@ -1,4 +1,4 @@
-//! Mail programs that others wrote, against the running program: python's libraries, mbsync, fetchmail, curl.
+//! Third-party mail programs against the running program: Python's libraries, mbsync, fetchmail, curl.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use provost_tests::{Node, Options, Person, Port, mail, run};
 
-/// People of a node here; each python file has its own among them. The first has the quickstart's own message.
+/// People of the node; each Python file uses its own. The first has the quickstart's own message.
 const PEOPLE: u32 = 8;
 const TEXT: &str =
     "From: a@example.net\r\nSubject: first\r\nMessage-ID: <first@example.net>\r\n\r\n.hello\r\nlast line\r\n";
@@ -56,7 +56,7 @@ fn python_libraries() {
     }
 }
 
-/// Twenty connections that keep track of two mailboxes and change them at once: no contradiction in what they are sent. Longer:
+/// Twenty connections follow two mailboxes and change them concurrently: no response contradicts another. A longer run:
 /// `scripts/bench/imapstress`.
 #[test]
 fn many_sessions_of_one_mailbox_agree() {
@@ -73,7 +73,7 @@ fn odd_messages_come_out_as_they_went_in() {
     python(&node(), "roundtrip.py");
 }
 
-/// A maildir: file names with their flags, and what the files hold.
+/// A maildir: file names with their flags, and the content of the files.
 fn maildir(folder: &Path) -> Vec<(String, String)> {
     let files = ["new", "cur"].iter().filter_map(|part| fs::read_dir(folder.join(part)).ok()).flatten();
     let mut found: Vec<_> = files
@@ -110,7 +110,7 @@ fn mbsync_goes_both_ways() {
     let local = mails.join("INBOX");
     let found = maildir(&local);
     assert_eq!(found.len(), 2, "{found:?}");
-    // mbsync puts its own X-TUID last in the header.
+    // mbsync adds its own X-TUID as the last header field.
     assert!(found.iter().all(|(_, text)| text.ends_with("\n\n.hello\nlast line\n")), "{found:?}");
 
     let own = "From: me@example.edu\nSubject: third, flagged\n\nmade here\n";
@@ -130,7 +130,7 @@ fn mbsync_goes_both_ways() {
     let flags = line.ask("c FETCH 3 FLAGS", &["c OK"]).unwrap().concat();
     assert!(flags.contains("\\Flagged") && flags.contains("\\Seen"), "{flags}");
 
-    // Gone there, gone here; seen there, seen here; and a new mailbox.
+    // Deletions, \Seen and a new mailbox on the server reach the maildir.
     line.ask("d STORE 1 +FLAGS.SILENT (\\Deleted)", &["d OK"]).unwrap();
     line.ask("e EXPUNGE", &["e OK"]).unwrap();
     line.ask("f STORE 1 +FLAGS.SILENT (\\Seen)", &["f OK"]).unwrap();
@@ -143,7 +143,7 @@ fn mbsync_goes_both_ways() {
     assert!(found.iter().any(|(name, text)| name.ends_with(":2,S") && text.contains("Subject: second")), "{found:?}");
     assert_eq!(maildir(&mails.join("Projets")).len(), 1);
 
-    // Gone here, gone there.
+    // A deletion in the maildir reaches the server.
     let (name, _) = found.iter().find(|(_, text)| text.contains("Subject: second")).unwrap();
     let file = ["new", "cur"].iter().map(|part| local.join(part).join(name)).find(|file| file.exists()).unwrap();
     fs::remove_file(file).unwrap();
@@ -151,7 +151,7 @@ fn mbsync_goes_both_ways() {
     assert_eq!(inbox(&node, &person).len(), 1);
     let before = (maildir(&local), inbox(&node, &person));
     sync();
-    assert_eq!(before, (maildir(&local), inbox(&node, &person)), "nothing more to do");
+    assert_eq!(before, (maildir(&local), inbox(&node, &person)), "a second sync must change nothing");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn fetchmail_takes_all_once() {
         );
         fs::write(&config, text).unwrap();
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
-        // Its own file of its process id: as root it would be the machine's.
+        // Its own pid file: the default for root is the machine's.
         let pid = home.join("pid");
         let fetch = || {
             let mut command = Command::new("fetchmail");
@@ -194,7 +194,7 @@ fn fetchmail_takes_all_once() {
         }
         assert_eq!(text.matches("Subject: ").count(), 2, "{text}");
         assert!(inbox(&node, &person).is_empty(), "{protocol} {tls}");
-        // Exit code 1: there was no mail.
+        // Exit code 1: no mail.
         assert_eq!(fetch().code, Some(1));
     }
 }

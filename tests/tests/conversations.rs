@@ -1,4 +1,4 @@
-//! Each protocol command, written as a conversation (`tests/conversations/<listener>/*.txt`) and held with the running program.
+//! Each protocol command as a conversation (`tests/conversations/<listener>/*.txt`), played with the running program.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ const LISTENERS: [(&str, Port); 5] = [
     ("pop3", Port::Pop3),
 ];
 
-/// One node for all of them; each file has its own person, so that they do not meet.
+/// One node for all files; each file has its own person, so that they do not affect each other.
 #[test]
 fn every_conversation_goes_as_written() {
     let node = Node::start().unwrap();

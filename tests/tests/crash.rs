@@ -1,4 +1,4 @@
-//! kill -9 under LMTP load: every acknowledged message is there exactly once, and the node is back at once.
+//! kill -9 under LMTP load: every acknowledged message is stored exactly once, and the node is back at once.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use provost_tests::people::PEOPLE;
 use provost_tests::{Line, Node, Person, Port};
 
 const CONNECTIONS: u32 = 16;
-/// The node is killed after so many acknowledgements; the load goes on until it notices. `PROVOST_KILL_AFTER` sets another.
+/// Acknowledgements before the kill; the load goes on until it loses the connection. `PROVOST_KILL_AFTER` sets another number.
 const KILL_AFTER: u32 = 1200;
 
 #[test]
@@ -48,8 +48,13 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() >= kill_after as usize);
     let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
-    assert!(wrong.is_empty(), "{} of {} not there exactly once: {wrong:?}", wrong.len(), acknowledged.len());
-    assert!(found.values().all(|count| *count == 1), "a message is doubled");
+    assert!(
+        wrong.is_empty(),
+        "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",
+        wrong.len(),
+        acknowledged.len()
+    );
+    assert!(found.values().all(|count| *count == 1), "a message is stored twice");
     println!("{} acknowledged, {} found, back after {back:?}", acknowledged.len(), found.len());
 }
 
@@ -62,7 +67,7 @@ fn deliver(line: &mut Line, to: &Person, token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All tokens in all mailboxes, with how often each is there.
+/// The tokens in all mailboxes, and how often each occurs.
 fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
     let mut found = HashMap::new();
     for number in 1..=PEOPLE {

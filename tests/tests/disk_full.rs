@@ -1,5 +1,5 @@
-//! A disk that fills, and one whose syncs fail, under load: every protocol answers that it cannot be done now, nothing acknowledged is
-//! lost, and the service goes on when the disk does, without a restart.
+//! A full disk, and a disk whose syncs fail, under load: every protocol replies with a temporary failure, no acknowledged
+//! mail is lost, and the service continues when the disk recovers, without a restart.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::HashMap;
@@ -14,18 +14,18 @@ use provost_tests::{Line, Node, Options, Person, Port, deadline, mail};
 
 const PEOPLE: u32 = 6;
 const CONNECTIONS: u32 = 4;
-/// Messages that are taken before the fault, and after it.
+/// Messages accepted before the fault, and again after it.
 const TAKEN: usize = 60;
-/// Lines of a message of the load, and of one that no room can be left for.
+/// Lines of a message of the load, and of one that is too large for any room left.
 const LOAD_LINES: usize = 100;
 const LARGE_LINES: usize = 10_000;
-/// Messages that are put off during it.
+/// Messages deferred during the fault.
 const PUT_OFF: usize = 20;
 const LIMIT: Duration = Duration::from_secs(60);
-/// Reads and writes its mail while the load goes to the others.
+/// The person who reads and writes mail while the load goes to the others.
 const READER: u32 = PEOPLE;
 
-/// What the load has seen.
+/// Results of the load.
 #[derive(Default)]
 struct Load {
     taken: Mutex<Vec<String>>,
@@ -38,7 +38,7 @@ impl Load {
         self.taken.lock().unwrap().len()
     }
 
-    /// Delivers by LMTP until the load is over. A reply that is neither 2xx nor 4xx ends the test.
+    /// Delivers by LMTP until the load ends. A reply that is neither 2xx nor 4xx fails the test.
     fn run(&self, node: &Node, connection: u32) {
         let mut line = Line::open(node.address(Port::Lmtp)).unwrap();
         line.until(&["220"]).unwrap();
@@ -58,7 +58,7 @@ impl Load {
     }
 }
 
-/// The reply to one message.
+/// Sends one message and returns the reply.
 fn transact(line: &mut Line, to: &Person, token: &str, lines: usize) -> String {
     let heard = mail::reply(line, "MAIL FROM:<load@example.net>").unwrap();
     assert!(heard.starts_with("250"), "{heard}");
@@ -85,7 +85,7 @@ fn imap(node: &Node) -> Line {
     line
 }
 
-/// A POP3 connection of the reader that has marked the first message.
+/// A POP3 connection of the reader, with the first message marked as deleted.
 fn pop3(node: &Node) -> Line {
     let reader = Person::of(READER);
     let mut line = Line::open(node.address(Port::Pop3)).unwrap();
@@ -96,18 +96,18 @@ fn pop3(node: &Node) -> Line {
     line
 }
 
-/// Appends a message of so many octets.
+/// Appends a message of this size, and returns the reply.
 fn append(line: &mut Line, octets: usize) -> String {
     line.ask(&format!("c APPEND INBOX {{{octets}}}"), &["+ "]).unwrap();
     line.ask(&"x".repeat(octets), &["c "]).unwrap().pop().unwrap()
 }
 
-/// Whether a small change is refused, or taken: a full disk may still have room for it in a file that is there already.
+/// Whether a small change is refused, or accepted: a full disk may still have room in an existing file.
 fn is_refused_or_fits(answer: &str, refused: &str, taken: &str, disk: &str) -> bool {
     answer.starts_with(refused) || disk == "full" && answer.starts_with(taken)
 }
 
-/// The status of a change of a vacation rule by REST.
+/// Changes a vacation rule by REST, and returns the status.
 fn put_vacation(node: &Node) -> u16 {
     let path = format!("/api/v1/people/{}/vacation", Person::of(1).uid());
     let token = format!("Authorization: Bearer {}", node.secret("api-token"));
@@ -116,7 +116,7 @@ fn put_vacation(node: &Node) -> u16 {
     http::send(node.address(Port::Http), request).unwrap().status
 }
 
-/// What each face answers while nothing can be written; what needs no write goes on.
+/// The replies of each protocol while no write is possible; requests that need no write still work.
 fn check_refusals(node: &Node, mut pop3: Line, disk: &str) {
     let mut line = imap(node);
     let heard = append(&mut line, 300_000);
@@ -138,7 +138,7 @@ fn check_refusals(node: &Node, mut pop3: Line, disk: &str) {
     assert!(is_refused_or_fits(&status, "50", "200", disk), "{status}");
 }
 
-/// How often each token is there.
+/// How often each token occurs.
 fn tokens_found(node: &Node) -> HashMap<String, u32> {
     let mut found = HashMap::new();
     for number in 1..PEOPLE {
@@ -171,7 +171,7 @@ fn go_through(disk: &str) {
             let (load, node) = (&load, &node);
             scope.spawn(move || load.run(node, connection));
         }
-        // However the checks end, the load must.
+        // Stop the load even when a check panics.
         let checked =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with_load(&node, &load, &control, disk)));
         load.is_over.store(true, Ordering::Relaxed);
@@ -182,7 +182,12 @@ fn go_through(disk: &str) {
     node.serve_again(&ports).unwrap();
     let (found, taken) = (tokens_found(&node), load.taken.into_inner().unwrap());
     let wrong: Vec<_> = taken.iter().filter(|token| found.get(*token) != Some(&1)).collect();
-    assert!(wrong.is_empty(), "{} of {} not there exactly once: {wrong:?}", wrong.len(), taken.len());
+    assert!(
+        wrong.is_empty(),
+        "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",
+        wrong.len(),
+        taken.len()
+    );
     println!("{} taken and found, {} put off", taken.len(), load.put_off.into_inner());
 }
 

@@ -1,4 +1,4 @@
-//! What the doctor finds on a running node, and that its own visits look like nobody's failure.
+//! The doctor's findings on a running node, and that its visits do not count as failures of a client.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ fn doctor(node: &Node) -> Ran {
     run(Command::new(binary()).arg("--config").arg(node.config()).arg("doctor")).unwrap()
 }
 
-/// Every series with its value.
+/// All metric series with their values.
 fn scrape(node: &Node) -> BTreeMap<String, f64> {
     let text = http::get(node.address(Port::Health), "/metrics").unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -23,7 +23,7 @@ fn scrape(node: &Node) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// Series that a doctor's visit may move: that somebody came, asked and was let in.
+/// Series that a doctor's visit may change: connections, requests and accepted logins.
 const HARMLESS: &[&str] = &[
     "provost_net_accepted_total",
     "provost_net_connections",
@@ -58,7 +58,7 @@ fn the_doctor_visits_every_listener_and_raises_no_failure() {
         let series = format!("provost_net_accepted_total{{listener=\"{listener}\"}}");
         assert_eq!(after[&series] - before[&series], 1.0, "{listener}");
     }
-    assert_eq!(node.log(), log, "the doctor's visits are no news");
+    assert_eq!(node.log(), log, "the doctor's visits must not be logged");
 }
 
 /// The file has a certificate that no listener presents yet.
@@ -104,7 +104,7 @@ fn the_doctor_visits_web_listeners_in_tls() {
     assert!(found.out.contains("good listener http"), "{found:?}");
     let after = scrape(&node);
     let failed = after.iter().filter(|(series, _)| series.starts_with("provost_net_tls_failures_total"));
-    // serve_again itself has looked whether the port accepts.
+    // The port check of serve_again may count as one failed handshake.
     assert!(
         failed.clone().all(|(series, value)| *value == 0.0 || series.contains("\"http\"") && *value <= 1.0),
         "{after:?}"
@@ -113,7 +113,7 @@ fn the_doctor_visits_web_listeners_in_tls() {
     assert!(after.contains_key(ends), "{after:?}");
 }
 
-/// Whoever connects from a balancer's network owes a header; the doctor does, from this machine.
+/// A client in a balancer's network must send a PROXY header; the doctor, on this machine, does.
 #[test]
 fn the_doctor_goes_through_listeners_that_want_a_proxy_header() {
     let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();

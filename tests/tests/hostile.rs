@@ -1,4 +1,4 @@
-//! Peers that mean no good, on every listener at once: what they cost, and that others are served meanwhile.
+//! Hostile peers on every listener at once: their cost, and that other clients are served meanwhile.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::io::{ErrorKind, Read, Write};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use provost_tests::http::{Request, send};
 use provost_tests::{Line, Node, Options, Person, Port, command, deadline};
 
-/// How long REST and a login may take while others are hostile. The design has one second; a debug build beside other tests
-/// has three.
+/// How long REST and a login may take under attack. The design allows one second; a debug build beside other tests
+/// gets three.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
-/// The bound of the design for a thousand peers is 150 MiB.
+/// The design's limit for a thousand peers is 150 MiB.
 const PEERS: usize = 200;
 const GROWTH_MIB_MAX: u64 = 30;
 
@@ -20,7 +20,7 @@ fn node() -> Node {
     Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap()
 }
 
-/// A connection that has sent so much, and will read nothing.
+/// A connection that has sent `octets`, and will read nothing.
 fn stuck(address: SocketAddr, octets: &[u8]) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -28,7 +28,7 @@ fn stuck(address: SocketAddr, octets: &[u8]) -> TcpStream {
     while !rest.is_empty() {
         match socket.write(rest) {
             Ok(written) => rest = &rest[written..],
-            // The node takes no more: its answers are not read. What it has taken is in its memory.
+            // The node reads no more because its answers are not read. The octets that it has read are in its memory.
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => panic!("{error}"),
         }
@@ -85,7 +85,7 @@ fn peers_that_never_read_cost_little_memory() {
     }
 }
 
-/// What each listener gets of a connection that goes no further.
+/// Octets that each listener gets on a connection that then stalls.
 const HALVES: [(Port, &[u8]); 19] = [
     (Port::Mx, b""),
     (Port::Mx, b"EHLO "),
@@ -170,7 +170,7 @@ fn a_login_is_quick_among_wrong_passwords() {
     });
 }
 
-/// Serves again with this change of the configuration.
+/// Starts a node, and serves again with a changed configuration.
 fn changed(edit: impl FnOnce(String) -> String) -> Node {
     let mut node = node();
     node.stop().unwrap();
@@ -179,7 +179,7 @@ fn changed(edit: impl FnOnce(String) -> String) -> Node {
     node
 }
 
-/// One budget for all protocols: what fills it in one is felt in the others, answered with "later", and given back.
+/// One budget for all protocols: bodies in one protocol use up the room of the others, which reply with temporary failures.
 #[test]
 fn one_memory_budget_for_all_protocols() {
     const MIB: usize = 1024 * 1024;
@@ -189,7 +189,7 @@ fn one_memory_budget_for_all_protocols() {
     let offers = mx.ask("EHLO x", &["250 "]).unwrap();
     assert!(offers.contains(&"250-SIZE 16777216".to_owned()), "a quarter of the budget: {offers:?}");
 
-    // Bodies that never end.
+    // Bodies without an end.
     let begin = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{}>\r\nDATA\r\n", Person::of(2).mail());
     let endless: Vec<TcpStream> = (0..12)
         .map(|_| {
@@ -209,14 +209,14 @@ fn one_memory_budget_for_all_protocols() {
         Ok(answer.iter().any(|line| line.starts_with("452 4.3.1")).then_some(()))
     };
     deadline::until(ANSWER_MAX * 20, || refused(&node)).unwrap();
-    // A web upload is refused for the same reason, in HTTP's words.
+    // A web upload is refused for the same reason, with an HTTP status.
     let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
     let rows = "x".repeat(16 * MIB);
     let headers = [&*bearer, "Content-Type: text/csv"];
     let upload = Request { method: "POST", path: "/api/v1/imports", headers: &headers, body: &rows };
     let answer = send(node.address(Port::Http), upload).unwrap();
     assert_eq!((answer.status, answer.header("retry-after")), (503, "5"), "{answer:?}");
-    // Small things go on.
+    // Small requests still work.
     is_served(&node, "endless bodies");
     let used = |node: &Node| {
         let answer =
@@ -245,7 +245,7 @@ fn over_tls(node: &Node, request: &str) -> (Vec<String>, Vec<u8>) {
     (head, line.certificate().unwrap().to_vec())
 }
 
-/// TLS on `http`: by the certificate of mail, which a HUP reloads; commands of this machine find their way.
+/// TLS on `http`, with the certificate of the mail listeners, which SIGHUP reloads; commands on this machine still connect.
 #[test]
 fn http_in_tls() {
     let node = changed(|text| {

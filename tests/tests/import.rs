@@ -1,4 +1,4 @@
-//! The registrar's file by the command line, as a registrar would use it; then vacation and mail to outside, end to end.
+//! A registrar's file imported by the command line; then vacation and mail to outside, end to end.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use provost_tests::ldap::Ldap;
 use provost_tests::people::HEADER;
 use provost_tests::{Node, Options, Person, Port, Ran, Sink, deadline, mail, node, run};
 
-/// How long anything may take.
+/// Longest time for each wait.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Exit codes of the command line.
 const FAILED: Option<i32> = Some(1);
@@ -38,12 +38,12 @@ fn import(node: &Node, name: &str, bytes: impl AsRef<[u8]>, options: &[&str]) ->
     provost(node, &[&["import", &file], options].concat()).unwrap()
 }
 
-/// What the directory holds, as far as writes can tell: its contextCSN and its counts.
+/// The directory's contextCSN and counts, which show whether anything was written.
 fn state(node: &Node) -> String {
     provost(node, &["directory", "status"]).unwrap().good().unwrap()
 }
 
-/// `person_id` to primary address, of everybody.
+/// `person_id` to primary address, for every person.
 fn addresses(node: &Node) -> BTreeMap<String, String> {
     let found =
         Ldap::of(node).search("(provostSourceId=registrar:*)", &["provostSourceId", "mail"]).unwrap().good().unwrap();
@@ -58,7 +58,7 @@ fn takes(node: &Node, address: &str) -> bool {
     heard.starts_with("250")
 }
 
-/// 451 in between is right: the address is there before its owner is.
+/// Waits until RCPT is accepted. A 451 before that is right: the address exists before its owner does.
 fn wait_until_taken(node: &Node, address: &str) {
     let taken = || Ok(mail::recipient(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
     deadline::until(LIMIT, taken).unwrap();
@@ -106,7 +106,7 @@ fn dry_run_then_import_then_nothing_more() {
     }
     assert_eq!(state(&node), after, "the same file again must write nothing");
 
-    // Absent from the file is left as is; one more is made; a password of the file does not replace one that is there.
+    // A person who is absent from the file is left unchanged; a new one is added; a password in the file does not replace one.
     let other =
         [HEADER, &row("A1", "Zoé", "Tremblay").replace("secret of A1", "another one"), &row("A4", "Mei", "Chen")]
             .concat();
@@ -115,13 +115,13 @@ fn dry_run_then_import_then_nothing_more() {
     assert!(takes(&node, "ann.lee@example.edu"));
     assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "another one"));
 
-    // Standard input, and JSON.
+    // A file on standard input, and JSON output.
     let json =
         provost(&node, &["--json", "import", "--dry-run", &write(&node, "three.csv", &file)]).unwrap().good().unwrap();
     assert!(json.starts_with('{') && json.contains("\"unchanged\": 3"), "{json}");
 }
 
-// RFC 8265 §4.2: the file states a password in one form, keyboards send it in another.
+// RFC 8265 §4.2: the file has a password in one Unicode form, keyboards send another.
 #[test]
 fn a_password_logs_in_in_every_form() {
     let node = start(1);
@@ -136,7 +136,7 @@ fn a_password_logs_in_in_every_form() {
     }
 }
 
-// What a plan would change is shown with its reason, the values before and the values after.
+// A plan shows each change with its reason, the values before and the values after.
 #[test]
 fn a_plan_says_why_and_what_was_there() {
     let node = start(1);
@@ -191,7 +191,7 @@ fn a_changed_name_keeps_the_old_address() {
     let again = import(&node, "names.csv", &renamed, &[]).good().unwrap();
     assert!(again.contains("0 writes"), "{again}");
 
-    // Nobody else gets the old one; and who takes the old name again gets it back.
+    // No other person gets the old address; a person who returns to the old name gets it back.
     import(&node, "other.csv", [HEADER, &row("N2", "Zoe", "Tremblay")].concat(), &[]).good().unwrap();
     assert_eq!(addresses(&node)["N2"], "zoe.tremblay2@example.edu");
     import(&node, "names.csv", [HEADER, &row("N1", "Zoé", "Tremblay")].concat(), &[]).good().unwrap();
@@ -295,7 +295,7 @@ fn separators_encodings_and_line_ends() {
         assert_eq!(addresses(&node).get(id), Some(&format!("{address}@example.edu")), "{id}");
     }
     let name = Ldap::of(&node).search("(employeeNumber=S5)", &["givenName", "sn"]).unwrap().good().unwrap();
-    // ldapsearch shows what is not ASCII in base64: "Zoé œuvre".
+    // ldapsearch prints non-ASCII values in base64: "Zoé œuvre".
     assert!(name.contains("givenName:: Wm/DqSDFk3V2cmU="), "{name}");
     assert_eq!(import(&node, "form.csv", latin("S8"), &[]).code, FAILED);
     assert_eq!(import(&node, "form.csv", latin("S8"), &["--encoding", "klingon"]).code, PENDING, "wrong usage");
@@ -304,7 +304,7 @@ fn separators_encodings_and_line_ends() {
 #[test]
 fn names_become_addresses() {
     let node = start(1);
-    // The issue's own examples, then collisions: in the file's order, and without regard to accents.
+    // The issue's own examples, then collisions, numbered in the file's order and without regard to accents.
     let names = [
         ("É.", "Ü", "e.u"),
         ("Nguyễn", "Đặng", "nguyen.dang"),
@@ -337,7 +337,7 @@ fn names_become_addresses() {
     assert!(again.contains("0 writes"), "{again}");
 }
 
-/// Shows 2: of the sample file, every valid row logs in by IMAP, POP3 and submission; the rest is reported by line.
+/// Shows 2: every valid row of the sample file logs in by IMAP, POP3 and submission; the others are reported by line.
 #[test]
 fn everybody_of_the_sample_logs_in() {
     let sample = node::checkout().join("docs/sample/people.csv");
@@ -363,7 +363,7 @@ fn everybody_of_the_sample_logs_in() {
     assert_eq!(said.trim(), format!("{} logged in; lines left out: {}", rows - lines.len(), lines.join(" ")));
 }
 
-/// A day so many days from now, as `date` has it.
+/// The day `offset` days from now, as `date` prints it.
 fn day(offset: i32) -> String {
     run(Command::new("date").args(["-d", &format!("{offset} days"), "+%F"])).unwrap().good().unwrap().trim().to_owned()
 }
@@ -377,7 +377,7 @@ fn from_outside(node: &Node, from: &str, to: &Person, extra: &str) {
     mail::send(node.address(Port::Mx), None, from, &[&to.mail()], &text).unwrap();
 }
 
-/// Waits until `provost queue list` ends in `count`, with nothing set aside, and has `words`; what it says then.
+/// Waits until `provost queue list` ends in `count`, with nothing set aside, and contains `words`; returns the output.
 fn wait_for_queue(node: &Node, count: &str, words: &str) -> String {
     let listed = || {
         let listed = provost(node, &["queue", "list"])?.good()?;
@@ -387,12 +387,12 @@ fn wait_for_queue(node: &Node, count: &str, words: &str) -> String {
     deadline::until(LIMIT, listed).unwrap().0
 }
 
-/// Waits until the node has nothing left to send.
+/// Waits until the node's queue is empty.
 fn wait_for_empty_queue(node: &Node) {
     wait_for_queue(node, "0 waiting", "");
 }
 
-/// Sends from new senders until one is answered: the mail core has read the directory up to here.
+/// Sends from new senders until one gets a reply: then the mail core has read the directory up to this change.
 fn wait_for_reply(node: &Node, sink: &Sink, person: &Person) {
     let mut number = 0;
     let probe = || {
@@ -416,7 +416,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     set(&before, &["--start", &day(3), "--end", &day(9), "--text-fr", "pas encore"]);
     set(&after, &["--start", &day(-9), "--end", &day(-3), "--text-fr", "plus"]);
     set(&person, &["--start", &day(-2), "--end", &day(2), "--subject-fr", "Absence été", "--text-fr", french]);
-    // Set last: when it answers, the others are known as well.
+    // Set last: when this rule replies, the earlier ones are known, too.
     set(&open, &["--text-en", "Out."]);
     wait_for_reply(&node, &sink, &open);
 
@@ -449,7 +449,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     answered.retain(|to| !to.starts_with("probe"));
     answered.sort();
     assert_eq!(answered, ["friend@example.net", "second@example.net"]);
-    // 3 of the friend, 10 that are not answered, the hidden and the second one: all are kept.
+    // 3 from the friend, 10 without a reply, the hidden and the second one: all are kept.
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 15);
 
     let [reply] = &sink.taken_for("friend@example.net")[..] else { panic!("not one reply") };
@@ -478,7 +478,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     let show = provost(&node, &["vacation", "show", &person.uid()]).unwrap().good().unwrap();
     assert!(show.contains("Je suis absente") && show.contains(&day(2)), "{show}");
     provost(&node, &["vacation", "clear", &person.mail()]).unwrap().good().unwrap();
-    // The next change of another person is seen after this one.
+    // When the next change of another person is visible, this one is, too.
     let marker = Person::of(6);
     set(&marker, &["--text-fr", "Absent."]);
     wait_for_reply(&node, &sink, &marker);
@@ -551,7 +551,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     ] {
         assert!(bounce.to_lowercase().contains(&words.to_lowercase()), "no '{words}' in\n{bounce}");
     }
-    assert!(!bounce.contains("there@example.net"), "only the one that failed: {bounce}");
+    assert!(!bounce.contains("there@example.net"), "the bounce must name only the failed recipient: {bounce}");
     assert_eq!(sink.taken_for("there@example.net").len(), 2);
     wait_for_empty_queue(&node);
 
@@ -559,10 +559,10 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     let listed = wait_for_queue(&node, "1 waiting", "Greylisted");
     assert!(listed.contains("tried 1 times, next at ") && listed.contains("451 4.7.1"), "{listed}");
     assert!(listed.contains("busy@example.net") && listed.contains(&person.mail()), "{listed}");
-    assert!(!listed.contains("also@example.net"), "that one is done: {listed}");
+    assert!(!listed.contains("also@example.net"), "the delivered recipient must be gone: {listed}");
     assert_eq!(sink.asked("busy@example.net"), 1);
 
-    // The queue outlives the program; with shorter waits the retries can be watched.
+    // The queue survives a restart; with shorter waits the test can watch the retries.
     node.stop().unwrap();
     node.configure(|text| text.replace("[queue]\n", "[queue]\nretry_first = 1\nretry_max = 1\n")).unwrap();
     node.serve_again(&[Port::Http, Port::Submission]).unwrap();
@@ -572,17 +572,17 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     sink.answer("busy@example.net", None);
     let taken = sink.wait_for("busy@example.net", LIMIT).unwrap();
     assert!(String::from_utf8_lossy(&taken.text).contains("Subject: again"), "{taken:?}");
-    assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral is no bounce");
+    assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral must not cause a bounce");
 }
 
-/// So many rows that an import can be interrupted.
+/// Enough rows to interrupt an import.
 const MANY: u32 = 120;
 
 #[test]
 fn an_import_that_was_cut_off_goes_on() {
     let mut node = start(1);
     let rows = (1..=MANY).map(|number| row(&format!("K{number:03}"), "Ann", &format!("Person{number}")));
-    // Collisions, so that a cut import could give a second number to the same person.
+    // Equal names, so that an interrupted import could give a second address to the same person.
     let same = (1..=MANY).map(|number| row(&format!("L{number:03}"), "John", "Smith"));
     let file = write(&node, "many.csv", HEADER.to_owned() + &rows.chain(same).collect::<String>());
     let begin = |node: &Node| {
@@ -600,7 +600,7 @@ fn an_import_that_was_cut_off_goes_on() {
         deadline::until(LIMIT, enough).unwrap();
     };
 
-    // The import itself is killed.
+    // Kill the import itself.
     let mut child = begin(&node);
     wait_for_people(&node, 20);
     child.kill().unwrap();
@@ -608,7 +608,7 @@ fn an_import_that_was_cut_off_goes_on() {
     let first = addresses(&node);
     assert!((20..2 * MANY as usize).contains(&first.len()), "{}", first.len());
 
-    // Its node is killed.
+    // Kill the import's node.
     let mut child = begin(&node);
     wait_for_people(&node, first.len() + 20);
     node.kill().unwrap();
@@ -622,7 +622,7 @@ fn an_import_that_was_cut_off_goes_on() {
     assert!(done.contains(" 0 left out"), "{done}");
     let all = addresses(&node);
     assert_eq!(all.len(), 2 * MANY as usize + 1);
-    assert!(first.iter().all(|(id, address)| all[id] == *address), "an address once given stays");
+    assert!(first.iter().all(|(id, address)| all[id] == *address), "an assigned address must not change");
     let mut given: Vec<&String> = all.values().collect();
     given.sort();
     given.dedup();
@@ -631,7 +631,7 @@ fn an_import_that_was_cut_off_goes_on() {
     assert!(again.contains("0 writes"), "{again}");
     let found = Ldap::of(&node).search("(objectClass=provostAddressEntry)", &["1.1"]).unwrap().good().unwrap();
     let (entries, people) = (found.matches("dn: ").count(), all.len());
-    // The help desk's operator has one of its own, and postmaster's.
+    // The two others are the help desk operator's address and the postmaster address.
     assert_eq!(entries, people + 2, "{entries} addresses of {people} people");
 }
 
@@ -648,7 +648,7 @@ fn two_imports_at_once_give_no_address_twice() {
             files.iter().map(|file| scope.spawn(|| provost(&node, &["import", file]).unwrap())).collect();
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    // One of them may find that the other was first; then it says so, and the same command again settles it.
+    // One import may find the other's changes and say so; the same command again completes it.
     assert!(both.iter().all(|ran| matches!(ran.code, Some(0 | 4))), "{both:?}");
     for file in &files {
         provost(&node, &["import", file]).unwrap().good().unwrap();
@@ -724,7 +724,7 @@ fn mail_that_is_never_taken_comes_back() {
         assert!(bounce.contains(words), "no '{words}' in\n{bounce}");
     }
     assert!(sink.asked("busy@example.net") >= 2);
-    // A bounce that cannot be delivered itself goes nowhere: no loop.
+    // A bounce that cannot be delivered is dropped: no loop.
     wait_for_empty_queue(&node);
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1);
 }

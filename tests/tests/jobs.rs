@@ -1,4 +1,4 @@
-//! Imports over REST and kill -9: what was uploaded still waits, and what was being applied is known to have ended.
+//! Imports over REST and kill -9: an uploaded plan still waits afterwards, and an interrupted apply is reported as ended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use provost_tests::people::HEADER;
 use provost_tests::{Node, Options, Port, deadline};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Rows of the file whose apply is interrupted: some seconds of it.
+/// Rows of the file whose apply is interrupted: the apply takes some seconds.
 const ROWS: usize = 4000;
 
 fn ask(node: &Node, method: &str, path: &str, (kind, body): (&str, &str)) -> Reply {
@@ -22,7 +22,7 @@ fn get(node: &Node, path: &str) -> Reply {
     ask(node, "GET", path, ("text/plain", ""))
 }
 
-/// Uploads a file; the path of its plan, and the plan's hash.
+/// Uploads a file; returns the path of its plan, and the plan's hash.
 fn upload(node: &Node, rows: &str) -> (String, String) {
     let plan = ask(node, "POST", "/api/v1/imports", ("text/csv", &format!("{HEADER}{rows}")));
     assert_eq!(plan.status, 201, "{plan:?}");
@@ -48,7 +48,7 @@ fn plans_and_jobs_survive_kill_9() {
     let place = job.header("location").to_owned();
     let is_under_way = || Ok((!get(&node, &place).between("\"done\":", ",").starts_with('0')).then_some(()));
     deadline::until(LIMIT, is_under_way).unwrap();
-    assert!(get(&node, &place).body.contains("\"state\":\"running\""), "it ended before it could be interrupted");
+    assert!(get(&node, &place).body.contains("\"state\":\"running\""), "the job ended before the kill");
     node.kill().unwrap();
     node.serve_again(&[Port::Http]).unwrap();
 
@@ -57,7 +57,7 @@ fn plans_and_jobs_survive_kill_9() {
     let waiting = get(&node, &other.0);
     assert_eq!((waiting.status, waiting.between("\"hash\":\"", "\"")), (200, &*other.1), "{waiting:?}");
 
-    // The plan of what is left to do. Its apply does not wait until the turn of the node that was killed has run out.
+    // The plan now has the rest. Its apply does not wait until the lease of the killed node has expired.
     let left = get(&node, &plan.0);
     let (creates, hash) = (left.between("\"create\":", ","), left.between("\"hash\":\"", "\""));
     let creates: usize = creates.parse().unwrap();
@@ -65,7 +65,7 @@ fn plans_and_jobs_survive_kill_9() {
     let began = Instant::now();
     let job = apply(&node, (&plan.0, hash), 60);
     assert!(job.status == 200 && job.body.contains("\"state\":\"done\""), "{job:?}");
-    assert_eq!(get(&node, &plan.0).status, 404, "an applied file waits no longer");
+    assert_eq!(get(&node, &plan.0).status, 404, "an applied plan must be gone");
     let done = apply(&node, (&other.0, &other.1), 60);
     assert!(done.status == 200 && done.body.contains("\"failed\":0"), "{done:?}");
     println!(
@@ -74,7 +74,7 @@ fn plans_and_jobs_survive_kill_9() {
     );
 }
 
-/// A number in letters: names have no digits.
+/// A number in letters, as names have no digits.
 fn letters(number: usize) -> String {
     let letter = |value: usize| char::from(b'a' + u8::try_from(value % 26).unwrap_or_default());
     [letter(number / 676), letter(number / 26), letter(number)].iter().collect()

@@ -1,4 +1,4 @@
-//! OpenLDAP's tools against the node's own directory, and what the mail core makes of a change at once.
+//! OpenLDAP's tools against the node's own directory, and the effect of each change on the mail core.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::io::{BufRead, BufReader};
@@ -11,9 +11,9 @@ use provost_tests::settings::Site;
 use provost_tests::{Node, Options, Person, Port, Sink, command, deadline, mail, run};
 
 const PEOPLE: u32 = 30;
-/// Within this the mail core obeys a change of the directory.
+/// Longest time until the mail core follows a change of the directory.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
-/// How long anything else may take.
+/// Longest time for each other wait.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn node(relay: Option<&Sink>) -> Node {
@@ -112,7 +112,7 @@ fn everybody_reads_what_is_theirs() {
         [(&ann_dn, "preferredLanguage"), (&zoe_dn, "mail"), (&zoe_dn, "mailQuota"), (&zoe_dn, "provostRole")]
     {
         let refused = own.feed("ldapmodify", &change(dn, attribute, "x@example.edu")).unwrap();
-        // 50: insufficientAccessRights; 32: it does not even say that the other one is there.
+        // 50: insufficientAccessRights; 32: noSuchObject, which hides that the other entry exists.
         assert!(matches!(refused.code, Some(50 | 32)), "{dn} {attribute}: {refused:?}");
     }
     // 49: invalidCredentials.
@@ -147,7 +147,7 @@ fn an_alias_is_obeyed_within_a_second() {
     let gone = || Ok(mail::recipient(mx, alias)?.starts_with("550").then_some(()));
     let ((), after) = deadline::until(EFFECT_LIMIT, gone).unwrap();
     println!("alias gone {after:?} after ldapdelete ended");
-    // 68: entryAlreadyExists: an address is one person's.
+    // 68: entryAlreadyExists: an address belongs to one person.
     let second = entry.replace(alias, &Person::of(4).mail());
     assert_eq!(ldap.feed("ldapadd", &second).unwrap().code, Some(68));
 }
@@ -164,7 +164,7 @@ fn a_vacation_is_obeyed_within_a_second() {
          replace: mailAutoReplyText;lang-fr\nmailAutoReplyText;lang-fr: Je reviens lundi.\n"
     );
     ldap.feed("ldapmodify", &set).unwrap().good().unwrap();
-    // Each message has a sender of its own, for a sender is answered once.
+    // Each message has its own sender, as a sender gets only one reply.
     let mut number = 0;
     let probe = || {
         number += 1;
@@ -178,7 +178,7 @@ fn a_vacation_is_obeyed_within_a_second() {
     assert_eq!(reply.reverse_path, "");
     assert!(String::from_utf8_lossy(&reply.text).contains("Je reviens lundi."), "{reply:?}");
 
-    // 21: invalidAttributeSyntax; nothing of the modify is done.
+    // 21: invalidAttributeSyntax; the modify has no effect at all.
     let wrong = set.replace(
         "mailAutoReplyMode: reply",
         "mailAutoReplyMode: reply\n-\nreplace: vacationStartDate\nvacationStartDate: soon",
@@ -199,9 +199,9 @@ fn ldappasswd_changes_the_login() {
     let new_one = || Ok(logs_in(&node, &person.mail(), "another secret").then_some(()));
     let ((), after) = deadline::until(EFFECT_LIMIT, new_one).unwrap();
     println!("new password taken {after:?} after ldappasswd ended");
-    assert!(!logs_in(&node, &person.mail(), &person.password()), "the old one must not be remembered");
+    assert!(!logs_in(&node, &person.mail(), &person.password()), "the old password must not be cached");
 
-    // By themself, with the old one.
+    // By the person, with the old password.
     let own = ldap.with(&dn, "another secret");
     own.run("ldappasswd", &["-a", "another secret", "-s", "a third secret"]).unwrap().good().unwrap();
     let third = || Ok(logs_in(&node, &person.mail(), "a third secret").then_some(()));
@@ -223,7 +223,7 @@ fn compare_rename_and_delete() {
     assert_eq!(ldap.run("ldapcompare", &[&dn, "title:x"]).unwrap().code, Some(16));
     assert_eq!(ldap.run("ldapwhoami", &[]).unwrap().good().unwrap().trim(), format!("dn:cn=provost,{SUFFIX}"));
 
-    // A role that is renamed: the old address goes, the new one comes.
+    // Renaming a role removes the old address and adds the new one.
     let role = |name: &str| format!("provostAddress={name}@example.edu,ou=addresses,{SUFFIX}");
     let entry = format!(
         "dn: {}\nobjectClass: provostAddressEntry\nprovostAddress: library@example.edu\nprovostAddressKind: alias\nprovostOwner: {dn}\n",
@@ -254,7 +254,7 @@ fn compare_rename_and_delete() {
     deadline::until(EFFECT_LIMIT, gone).unwrap();
 }
 
-/// `ldapsearch -E sync=rp`, read line by line as it speaks; ended by its own id when dropped.
+/// `ldapsearch -E sync=rp`, read line by line while it runs; killed by its pid when dropped.
 struct Watch {
     child: Child,
     lines: Receiver<String>,
@@ -332,7 +332,7 @@ fn acknowledged_writes_survive_kill_9() {
     assert_eq!(everybody.matches("dn: ").count(), PEOPLE as usize);
 }
 
-/// What logins and RCPT say for a person: IMAP, POP3, submission, MX.
+/// The replies to logins and RCPT for a person: IMAP, POP3, submission, MX.
 fn standing(node: &Node, person: &Person) -> anyhow::Result<([bool; 3], String)> {
     let (user, password) = (person.mail(), person.password());
     let logins = [
@@ -350,11 +350,11 @@ fn a_state_is_obeyed_within_a_second() {
     let (ldap, person) = (Ldap::of(&node), Person::of(11));
     let dn = person_dn(&ldap, &person);
     assert_eq!(standing(&node, &person).unwrap(), ([true; 3], "250".to_owned()));
-    // Suspended: mail comes in, nobody logs in. Closed: neither.
+    // Suspended: mail is accepted, logins are refused. Closed: neither is accepted.
     for (state, logins, code) in [("suspended", false, "250"), ("active", true, "250"), ("closed", false, "550")] {
         let change = format!("dn: {dn}\nchangetype: modify\nreplace: provostState\nprovostState: {state}\n");
         ldap.feed("ldapmodify", &change).unwrap().good().unwrap();
-        // A session that the change itself cuts is no answer yet: ask again.
+        // A session that the change itself disconnects gives no answer: ask again.
         let obeyed = || {
             let now = standing(&node, &person);
             Ok(now.is_ok_and(|now| now == ([logins; 3], code.to_owned())).then_some(()))
@@ -365,7 +365,7 @@ fn a_state_is_obeyed_within_a_second() {
     }
 }
 
-/// Runs `check` against the node as it is now.
+/// Runs `check` against the node in its present state.
 fn on_site(node: &Node, check: impl FnOnce(&Site<'_>) -> anyhow::Result<()>) {
     let (ldap, provost) = (Ldap::of(node), |arguments: &[&str]| command::provost(node, arguments).unwrap());
     let person = Person::of(12).mail();
@@ -385,7 +385,7 @@ fn shared_settings_are_obeyed_within_a_second() {
     let metrics = format!("http://{}/metrics", node.address(Port::Health));
     let metrics = run(std::process::Command::new("curl").args(["--silent", &metrics])).unwrap().good().unwrap();
     assert!(metrics.lines().any(|line| line == "provost_settings_bad 1"), "{metrics}");
-    // The last good value is in force after a restart, too.
+    // The last valid value is in force after a restart, too.
     node.stop().unwrap();
     node.serve_again(&[Port::Ldap, Port::Lmtp, Port::Http]).unwrap();
     on_site(&node, |site| site.the_bad_guard_is_reported());
@@ -400,7 +400,7 @@ fn start_tls_with_the_certificate_of_the_node() {
     command.env("LDAPTLS_CACERT", node.data().join("tls/cert.pem"));
     let said = run(&mut command).unwrap().good().unwrap();
     assert_eq!(said.trim(), format!("dn:cn=provost,{SUFFIX}"));
-    // Another certificate is not trusted: the client goes away, the server goes on.
+    // Another certificate is not trusted: the client disconnects, and the server continues.
     assert_ne!(ldap.run("ldapwhoami", &["-ZZ"]).unwrap().code, Some(0));
     ldap.run("ldapwhoami", &[]).unwrap().good().unwrap();
 }

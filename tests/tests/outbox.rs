@@ -1,9 +1,9 @@
-//! kill -9 between a delivery and what it causes: vacation replies, reports of success, messages to a relay and bounces go
-//! out exactly once.
+//! kill -9 between a delivery and its effects: vacation replies, success reports, messages to a relay and bounces are
+//! sent exactly once.
 //!
-//! One thing no sender of SMTP can mend (RFC 1047): the relay has taken a message, and the node dies before its queue has
-//! that on disk. The message goes out again then, with the same Message-ID. The tests let a second copy pass only when the
-//! first was taken less than [`WINDOW`] before a kill.
+//! No SMTP sender can avoid one case (RFC 1047): the relay has accepted a message, and the node dies before its queue has
+//! recorded that on disk. The message is then sent again, with the same Message-ID. The tests allow a second copy only if the
+//! first was accepted less than [`WINDOW`] before a kill.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::HashMap;
@@ -16,23 +16,23 @@ use provost_tests::mail::inbox;
 use provost_tests::sink::{Stage, Taken};
 use provost_tests::{Line, Node, Options, Person, Port, Sink, deadline};
 
-/// How long anything may take that the tests wait for.
+/// Longest time for each wait.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Between the relay's reply and the queue's commit: one sync of the disk, on a machine that has other things to do.
+/// Longest time between the relay's reply and the queue's commit: one sync of the disk on a busy machine.
 const WINDOW: Duration = Duration::from_millis(500);
-/// How often the node is killed at random. `PROVOST_KILL_ROUNDS` sets another number.
+/// Number of random kills. `PROVOST_KILL_ROUNDS` sets another number.
 const ROUNDS: u32 = 8;
 /// The longest time from the start of a round to its kill.
 const KILL_WITHIN: Duration = Duration::from_millis(400);
-/// Retries come at once: the tests watch what they bring.
+/// Retries happen at once, as the tests wait for their result.
 const RETRY: &str = "[queue]\nretry_first = 1\nretry_max = 1\n";
 
-/// What stands before the recipient in a bounce.
+/// The text before the recipient in a bounce.
 const BOUNCE: &str = "Final-Recipient: rfc822; ";
 
-/// On vacation.
+/// The person on vacation.
 const AWAY: u32 = 2;
-/// Submits mail, and gets the bounces.
+/// The person who submits mail, and gets the bounces.
 const WRITER: u32 = 3;
 
 fn start(sink: &Sink) -> Node {
@@ -49,7 +49,7 @@ fn serve(node: &mut Node) {
     node.serve_again(&[Port::Http, Port::Mx, Port::Submission, Port::Imap]).unwrap();
 }
 
-/// What the directory was told a moment before a kill counts from the first message after it, though the saved View is of before.
+/// A directory change right before a kill applies from the first message after it, although the saved View is older.
 #[test]
 fn a_rule_made_just_before_a_kill_is_obeyed_after_it() {
     let sink = Sink::start().unwrap();
@@ -68,7 +68,7 @@ fn a_rule_made_just_before_a_kill_is_obeyed_after_it() {
     }
 }
 
-/// A connection after the greetings.
+/// A connection after the greeting and EHLO or LHLO.
 fn open(node: &Node, port: Port) -> anyhow::Result<Line> {
     let mut line = Line::open(node.address(port))?;
     line.until(&["220 "])?;
@@ -83,7 +83,7 @@ fn submission(node: &Node) -> anyhow::Result<Line> {
     Ok(line)
 }
 
-/// One message; it is acknowledged when this is `Ok`.
+/// Sends one message; `Ok` means acknowledged.
 fn transact(line: &mut Line, from: &str, to: &str, rcpt: &str, token: &str) -> anyhow::Result<()> {
     line.ask(&format!("MAIL FROM:<{from}>"), &["250"])?;
     line.ask(&format!("RCPT TO:<{to}>{rcpt}"), &["250"])?;
@@ -93,14 +93,14 @@ fn transact(line: &mut Line, from: &str, to: &str, rcpt: &str, token: &str) -> a
     Ok(())
 }
 
-/// What a message is sent for.
+/// The effect that a message is meant to cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
-    /// To somebody on vacation, with NOTIFY=SUCCESS: causes a reply and a report.
+    /// To a person on vacation, with NOTIFY=SUCCESS: causes a reply and a report.
     Answered,
-    /// To outside.
+    /// To another domain.
     Relayed,
-    /// To outside, where it is refused: causes a bounce.
+    /// To another domain, which refuses: causes a bounce.
     Bounced,
 }
 
@@ -141,7 +141,7 @@ fn wait_for_empty_queue(node: &Node) {
     assert!(!listed.contains("SET ASIDE"), "{listed}");
 }
 
-/// All tokens of a person's messages, with how often each is there; bounces by the recipient that they name.
+/// The tokens in a person's messages, and how often each occurs; bounces by the recipient that they name.
 fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String, usize> {
     let person = Person::of(number);
     let mut found = HashMap::new();
@@ -152,19 +152,19 @@ fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String
     found
 }
 
-/// Copies of one message that the relay took: one, or another one for each kill right after which it was sent again.
+/// Checks the copies of one message that the relay accepted: one, and one more for each kill right after a copy.
 fn check_once(copies: &[Taken], is_expected: bool, kills: &[Instant], what: &str) -> usize {
     assert!(!is_expected || !copies.is_empty(), "{what}: lost");
     let mut again = 0;
     for pair in copies.windows(2) {
         let at = pair[0].at;
         let near = kills.iter().any(|kill| at <= *kill && kill.duration_since(at) < WINDOW);
-        assert!(near, "{what}: {} copies, none of them taken right before a kill", copies.len());
+        assert!(near, "{what}: {} copies, none of them accepted right before a kill", copies.len());
         let id = |taken: &Taken| {
             let text = String::from_utf8_lossy(&taken.text).into_owned();
             text.lines().find(|line| line.starts_with("Message-ID")).map(str::to_owned)
         };
-        assert_eq!(id(&pair[0]), id(&pair[1]), "{what}: the receiver can tell that it is the same");
+        assert_eq!(id(&pair[0]), id(&pair[1]), "{what}: both copies must have one Message-ID");
         again += 1;
     }
     again
@@ -180,7 +180,7 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
         acknowledged.extend(send_until_killed(&mut node, &sink, round));
         kills.push(Instant::now());
         serve(&mut node);
-        // A row that is held at two kills in sequence waits a quarter of an hour.
+        // A row that is claimed during two consecutive kills waits a quarter of an hour.
         wait_for_empty_queue(&node);
     }
     let (kept, bounced) = (tokens(&node, AWAY, "X-Token: ", ""), tokens(&node, WRITER, BOUNCE, "@example.net"));
@@ -199,11 +199,11 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
             Purpose::Bounced => assert_eq!(bounced.get(token), Some(&1), "{token} is bounced"),
         }
     }
-    // What was not acknowledged is there with all that it causes, or not at all.
+    // A message that was not acknowledged is stored with all its effects, or not at all.
     for (token, copies) in &kept {
         assert_eq!(*copies, 1, "{token}");
         let (reports, replies): (Vec<_>, Vec<_>) = sink.taken_for(&outside(token)).into_iter().partition(is_report);
-        assert!(!reports.is_empty() && !replies.is_empty(), "{token} is kept and not answered");
+        assert!(!reports.is_empty() && !replies.is_empty(), "{token} is stored without its reply or report");
     }
     assert!(bounced.values().all(|copies| *copies == 1), "{bounced:?}");
     let count = |wanted| acknowledged.iter().filter(|(purpose, _)| *purpose == wanted).count();
@@ -214,7 +214,7 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
     println!("{again} sent again: taken by the relay within {WINDOW:?} before a kill");
 }
 
-/// Messages of all purposes, several at a time, until the node is killed at a random moment; those that it acknowledged.
+/// Sends messages of all purposes concurrently, until the node is killed at a random moment; returns those acknowledged.
 fn send_until_killed(node: &mut Node, sink: &Sink, round: u32) -> Vec<(Purpose, String)> {
     let (acknowledged, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let kill_at = Instant::now() + KILL_WITHIN.mul_f64(rand::random_range(0.02..1.0));
@@ -244,7 +244,7 @@ fn send_until_killed(node: &mut Node, sink: &Sink, round: u32) -> Vec<(Purpose, 
     acknowledged.into_inner().unwrap()
 }
 
-/// At each point of the relay's conversation at which the message is not the relay's yet: it goes out once, and only after.
+/// A kill at each stage of the relay's conversation before the relay has the message: it is sent once, only after the restart.
 #[test]
 fn kill_9_at_each_stage_of_an_attempt_sends_once() {
     let sink = Sink::start().unwrap();
@@ -255,7 +255,7 @@ fn kill_9_at_each_stage_of_an_attempt_sends_once() {
             let token = format!("stage{number}-{purpose:?}").to_lowercase();
             purpose.send(&mut purpose.open(&node).unwrap(), &sink, &token).unwrap();
         }
-        // A reply, a report and a message to the relay; the one that is refused gets as far as RCPT.
+        // A reply, a report and a message to the relay; the refused message gets as far as RCPT.
         let met = if matches!(stage, Stage::Greeting | Stage::Recipient) { 4 } else { 3 };
         deadline::until(LIMIT, || Ok((sink.silenced() >= met).then_some(()))).unwrap();
         node.kill().unwrap();

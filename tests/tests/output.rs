@@ -1,4 +1,4 @@
-//! What a command does when its standard output cannot be written.
+//! Exit of a command whose standard output cannot be written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs::OpenOptions;

@@ -1,17 +1,17 @@
-//! POP3 sessions that follow one another without a pause: the maildrop is free when the one before has ended, however it ended.
+//! POP3 sessions in immediate succession: the maildrop is free when the previous session has ended, however it ended.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use provost_tests::{Line, Node, Options, Person, Port, mail};
 
-/// Logins one after another, of each kind.
+/// Consecutive logins of each kind.
 const TURNS: usize = 60;
 
-/// How the session before a login ends.
+/// How the previous session ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// QUIT, its answer read, the connection left open.
+    /// QUIT with its reply read, and the connection left open.
     Quit,
-    /// QUIT, and the connection is closed before the answer is read.
+    /// QUIT, and the connection is closed before the reply is read.
     QuitUnread,
     /// The connection is closed without QUIT: nothing is deleted (RFC 1939 §6).
     HangUp,

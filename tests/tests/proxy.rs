@@ -1,4 +1,4 @@
-//! Behind a balancer: the PROXY protocol, version 2, from HAProxy and written by hand.
+//! A node behind a balancer: the PROXY protocol, version 2, from HAProxy and written by hand.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fmt::Write as _;
@@ -9,13 +9,13 @@ use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, wait_port};
 use provost_tests::{Line, Node, Options, Person, Port, deadline, mail};
 
-/// The client that every header here names.
+/// The client in every header here.
 const CLIENT: [u8; 4] = [203, 0, 113, 7];
-/// Another one.
+/// A second client.
 const OTHER: [u8; 4] = [203, 0, 113, 8];
-/// Where HAProxy's LDAP connections come from: the node itself asks its directory from 127.0.0.1, without a header.
+/// The source of HAProxy's LDAP connections: the node itself connects to its directory from 127.0.0.1, without a header.
 const LDAP_BALANCER: &str = "127.0.0.2";
-/// A header from HAProxy or by hand goes to each of these.
+/// The listeners that require a header.
 const BALANCED: [(&str, Port); 10] = [
     ("http", Port::Http),
     ("mx", Port::Mx),
@@ -34,7 +34,7 @@ fn header(source: [u8; 4]) -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &source, &[192, 0, 2, 1], &[0x9c, 0x40, 0, 143]].concat()
 }
 
-/// A node that takes headers from loopback on all listeners, and two connections from one address on IMAP.
+/// A node that requires headers from loopback on all listeners, and allows two IMAP connections from one address.
 fn node() -> Node {
     let mut node = Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap();
     node.stop().unwrap();
@@ -53,8 +53,8 @@ fn node() -> Node {
     node
 }
 
-/// HAProxy in front of a node. It takes the client's address from a header (`accept-proxy`), as from a balancer before it,
-/// on one row of ports; on another row its clients are what they are.
+/// HAProxy in front of a node. On one row of ports it takes the client's address from a header (`accept-proxy`), as from a
+/// balancer before it; on another row it reports the real address of its clients.
 struct Balancer {
     process: Child,
     far: Ports,
@@ -116,7 +116,7 @@ fn behind_haproxy_the_peer_is_the_client() {
     let balancer = Balancer::start(&node);
     let person = Person::of(1);
 
-    // A remote client may not log in in the clear, whoever passes its connection on.
+    // A remote client may not log in without TLS, even when a local balancer passes the connection on.
     let mut imap = balancer.open(Port::Imap, CLIENT);
     let greeting = imap.until(&["* OK"]).unwrap().concat();
     assert!(greeting.contains("LOGINDISABLED"), "{greeting}");
@@ -135,10 +135,10 @@ fn behind_haproxy_the_peer_is_the_client() {
     assert!(refused.starts_with("538 "), "{refused}");
     let mut ldap = balancer.open(Port::Ldap, CLIENT);
     ldap.send(&ldap_bind(&node.secret("directory-password"))).unwrap();
-    // RFC 4511 §4.1.9: the resultCode stands tenth in so short an answer; 13 is confidentialityRequired.
+    // RFC 4511 §4.1.9: in so short an answer the resultCode is the tenth octet; 13 is confidentialityRequired.
     assert_eq!(ldap.octets(10).unwrap()[9], 13);
 
-    // After TLS it may, on both kinds of listener.
+    // After TLS it may log in, on both kinds of listener.
     let mut imaps = balancer.open(Port::Imaps, CLIENT);
     imaps.start_tls().unwrap();
     imaps.until(&["* OK"]).unwrap();
@@ -150,7 +150,7 @@ fn behind_haproxy_the_peer_is_the_client() {
     imap.start_tls().unwrap();
     imap.ask(&login, &["a OK"]).unwrap();
 
-    // Clients on this machine may, through HAProxy too.
+    // Clients on this machine may log in without TLS, through HAProxy too.
     let (user, password) = (person.mail(), person.password());
     assert!(mail::logs_in_by_imap(balancer.near.address(Port::Imap), &user, &password).unwrap());
     assert!(mail::logs_in_by_pop3(balancer.near.address(Port::Pop3), &user, &password).unwrap());
@@ -166,7 +166,7 @@ fn counts_traces_and_pages_name_the_client() {
     let balancer = Balancer::start(&node);
     let person = Person::of(2);
 
-    // Two of the client, then no more of it; another one is served, though all come from HAProxy's address.
+    // The client may have two connections; a second client is still served, though both come from HAProxy's address.
     let mut held: Vec<Line> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
     held.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
     let refused = balancer.open(Port::Imap, CLIENT).next().unwrap().unwrap();
@@ -189,7 +189,7 @@ fn counts_traces_and_pages_name_the_client() {
     .unwrap();
     assert!(inbox.contains("from client.example ([203.0.113.7])"), "{inbox}");
 
-    // So does the log.
+    // The log names the client, too.
     let mut pop3s = balancer.open(Port::Pop3s, CLIENT);
     pop3s.start_tls().unwrap();
     pop3s.until(&["+OK"]).unwrap();
@@ -208,7 +208,7 @@ fn counts_traces_and_pages_name_the_client() {
     }
 }
 
-/// Signs in at the pages with a wrong password as the client at `source`; the status line.
+/// Signs in on the web pages with a wrong password as the client at `source`; returns the status line.
 fn sign_in(balancer: &Balancer, source: [u8; 4], name: &str) -> String {
     let body = format!("name={name}&password=wrong");
     let request = format!(
@@ -225,7 +225,7 @@ fn failed_sign_ins_are_counted_by_client() {
     let node = node();
     let balancer = Balancer::start(&node);
     let person = Person::of(1).mail();
-    // Five a minute for a name from one address.
+    // Five attempts per minute for one name from one address.
     for _ in 0..5 {
         let refused = sign_in(&balancer, CLIENT, &person);
         assert!(refused.contains(" 422 "), "{refused}");
@@ -251,12 +251,12 @@ fn a_header_from_elsewhere_is_only_octets() {
             "imap" => _ = line.until(&["* OK"]).unwrap(),
             "pop3" => _ = line.until(&["+OK"]).unwrap(),
             "http" => assert!(!line.next().unwrap().unwrap_or_default().contains(" 200 ")),
-            // A TLS alert or the end: no handshake goes on behind a header.
+            // A TLS alert or a close: no handshake continues after a header.
             _ => assert!(line.octets(64).is_err(), "{name}"),
         }
     }
     assert!(!node.log().contains("203.0.113.7"), "{}", node.log());
-    // What its own clients may do does not change.
+    // The node's own clients are not affected.
     let person = Person::of(1);
     assert!(mail::logs_in_by_imap(node.address(Port::Imap), &person.mail(), &person.password()).unwrap());
 }
@@ -265,7 +265,7 @@ fn a_header_from_elsewhere_is_only_octets() {
 fn a_trusted_network_must_send_version_2_and_others_cannot() {
     let node = node();
     for (name, port) in BALANCED {
-        // From 127.0.0.1 LDAP is served without a header: its balancer has another address.
+        // LDAP needs no header from 127.0.0.1: its balancer has another address.
         if port == Port::Ldap {
             continue;
         }
@@ -278,11 +278,11 @@ fn a_trusted_network_must_send_version_2_and_others_cannot() {
     let log = node.log();
     assert!(log.contains("only version 2 is served") && log.contains("no PROXY header"), "{log}");
 
-    // Health has no list of its own: a balancer asks it for itself.
+    // The health listener has no proxy networks: a balancer connects to it for its own checks.
     let mut health = Line::open(node.address(Port::Health)).unwrap();
     health.send(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
     assert!(health.next().unwrap().unwrap().contains(" 200 "));
-    // LDAP trusts one balancer and takes a header of nobody else.
+    // LDAP trusts one balancer and accepts a header from no other address.
     let mut ldap = Line::open(node.address(Port::Ldap)).unwrap();
     ldap.send(&header(CLIENT)).unwrap();
     ldap.send(&ldap_bind(&node.secret("directory-password"))).unwrap();

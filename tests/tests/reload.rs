@@ -1,4 +1,4 @@
-//! Certificate, key and settings of the file change while the node runs: no restart, and no session ends.
+//! Certificate, key and settings of the configuration file change while the node runs: no restart, and no session ends.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use provost_tests::{Line, Node, Options, Port, deadline, http};
 
-/// The files are looked at every two seconds, and a change must be at rest for one look.
+/// The files are checked every two seconds, and a change must be unchanged at the next check.
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 
 struct Pair {
@@ -32,7 +32,7 @@ fn files(node: &Node) -> (PathBuf, PathBuf) {
     (node.data().join("tls/cert.pem"), node.data().join("tls/key.pem"))
 }
 
-/// A new session with the listener under TLS, and the certificate that it began with.
+/// A new TLS session with the listener, and the certificate that it got.
 fn session(node: &Node) -> (Line, Vec<u8>) {
     let mut line = Line::open(node.address(Port::Imaps)).unwrap();
     line.start_tls().unwrap();
@@ -63,13 +63,13 @@ fn changed_files_come_into_force_by_themselves() {
     wait_for(&node, &second.certificate);
     open.ask("a NOOP", &["a OK"]).unwrap();
 
-    // Half a file is reported, and the pair before stays in force.
+    // Half a file is reported, and the previous pair stays in force.
     fs::write(&chain, &second.chain[..second.chain.len() / 2]).unwrap();
     wait_for_log(&node, KEPT, 1);
     assert_eq!(session(&node).1, second.certificate);
     assert_ne!(first, second.certificate);
 
-    // Moved into place, as ACME clients do; STARTTLS follows as well.
+    // A file moved into place, as ACME clients do; STARTTLS uses the new pair as well.
     let third = pair();
     for (file, text) in [(&key, &third.key), (&chain, &third.chain)] {
         let beside = file.with_extension("new");
@@ -106,7 +106,7 @@ fn hup_reloads_at_once_and_ends_nothing() {
     open.ask("a NOOP", &["a OK"]).unwrap();
 }
 
-// Without a terminal the quickstart is a service as any: HUP does not end it.
+// Without a terminal the quickstart runs like a service: SIGHUP does not end it.
 #[test]
 fn hup_reloads_in_the_quickstart_too() {
     let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
@@ -127,7 +127,7 @@ fn status_with_token(node: &Node) -> u16 {
     http::send(node.address(Port::Http), request).unwrap().status
 }
 
-/// What can change does so at HUP; what cannot is named, at each HUP again.
+/// SIGHUP applies the settings that can change; those that need a restart are named, at each SIGHUP again.
 #[test]
 fn hup_takes_what_can_change_and_names_what_cannot() {
     let node = node();
@@ -137,7 +137,7 @@ fn hup_takes_what_can_change_and_names_what_cannot() {
     let (chain, key) = (node.folder().join("second.pem"), node.folder().join("second.key"));
     fs::write(&chain, &second.chain).unwrap();
     fs::write(&key, &second.key).unwrap();
-    // A token that is gone from the file is revoked.
+    // A token that is removed from the file is revoked.
     let tokens = node.data().join("secrets/api-tokens");
     fs::write(&tokens, "").unwrap();
     let (old_chain, old_key) = files(&node);
@@ -166,7 +166,7 @@ fn hup_takes_what_can_change_and_names_what_cannot() {
     assert_eq!(status_with_token(&node), 401);
     open.ask("a NOOP", &["a OK"]).unwrap();
 
-    // The files of the new names are followed.
+    // The files under the new names are followed.
     let third = pair();
     fs::write(&chain, &third.chain).unwrap();
     fs::write(&key, &third.key).unwrap();
@@ -205,7 +205,7 @@ fn a_bad_file_changes_nothing_and_is_named_with_line_and_field() {
     assert_eq!((session(&node).1, status_with_token(&node)), (first, 200));
     let metrics = http::get(node.address(Port::Health), "/metrics").unwrap();
     assert!(metrics.contains("provost_config_reloads_total{outcome=\"bad\"} 4"), "{metrics}");
-    // The old files are still those that are followed.
+    // The old files are still followed.
     fs::write(&chain, &second.chain).unwrap();
     fs::write(&key, &second.key).unwrap();
     wait_for(&node, &second.certificate);

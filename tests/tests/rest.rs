@@ -1,4 +1,4 @@
-//! The REST API as the README shows it: by curl, against a running node, and what becomes of it in the mail.
+//! The REST API as in the README, by curl against a running node, and the effect of changes on the mail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use provost_tests::conversation::base64;
 use provost_tests::http::{Race, two_puts_with_one_etag};
 use provost_tests::{Line, Node, Options, Person, Port, Ran, Sink, binary, deadline, mail, run};
 
-/// How long a change may take to the mail core, a reply to the relay.
+/// Longest time for a change to reach the mail core, and for a reply to reach the relay.
 const LIMIT: Duration = Duration::from_secs(10);
 const OUTSIDE: &str = "outside@example.net";
-/// Whom the changes are made to.
+/// The person that the changes apply to.
 const ONE: Person = Person { number: 11 };
 const PROBLEM: &str = "application/problem+json";
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
-/// What curl heard.
+/// The reply that curl received.
 struct Reply {
     status: String,
     content_type: String,
@@ -27,7 +27,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// The value of a text field, wherever it is first.
+    /// The value of the first text field of this name.
     fn text(&self, name: &str) -> String {
         let value = self.body.split(&format!("\"{name}\":\"")).nth(1).and_then(|rest| rest.split('"').next());
         value.unwrap_or_else(|| panic!("no '{name}': {}", self.body)).to_owned()
@@ -83,14 +83,14 @@ fn write_to(node: &Node, recipient: &str) {
     mail::send(node.address(Port::Mx), None, OUTSIDE, &[recipient], &text).unwrap();
 }
 
-/// `provost ARGUMENTS` beside the node, which must succeed: what it prints.
+/// Runs `provost ARGUMENTS` on the node's machine, which must succeed; returns the output.
 fn command(node: &Node, arguments: &[&str]) -> String {
     let ran = run(Command::new(binary()).arg("--config").arg(node.config()).args(arguments)).unwrap();
     assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.err);
     ran.out
 }
 
-/// All on one node: a node takes longer to start than all of this.
+/// One node for all checks, as a node takes longer to start than all of them.
 #[test]
 fn the_readmes_commands_do_what_it_says() {
     let sink = Sink::start().unwrap();
@@ -129,7 +129,7 @@ fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &Sink) {
     let set = api.good("200", &with("PUT", &json(rule)), &path);
     assert_eq!(set.header("x-audit-id"), set.text("audit_id"));
     assert!(command(node, &["audit", "list", "--person", &ONE.uid()]).contains(&set.text("audit_id")));
-    // The change reaches the mail core by the directory: the message is sent again until it is answered.
+    // The change reaches the mail core through the directory: send messages until one gets a reply.
     let answered = || {
         write_to(node, &ONE.mail());
         Ok(sink.wait_for(OUTSIDE, Duration::from_secs(1)).ok())
@@ -146,7 +146,7 @@ fn alias_takes_effect(node: &Node, api: &Api<'_>) {
     let alias = "eleven@example.edu";
     let takes = |expect: bool| {
         let look = || Ok((mail::recipient(node.address(Port::Mx), alias)?.starts_with("250") == expect).then_some(()));
-        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("{alias}: taken is not {expect}"));
+        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("{alias}: accepted is not {expect}"));
     };
     takes(false);
     let added =
@@ -176,13 +176,13 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
     logs_in(&made.text("password"));
     assert!(!mail::logs_in_by_imap(imap, &ONE.mail(), &ONE.password()).unwrap());
     let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
-    assert!(!chosen.body.contains("password"), "a password that was sent is not sent back: {}", chosen.body);
+    assert!(!chosen.body.contains("password"), "the reply must not contain the password: {}", chosen.body);
     logs_in("chosen by the caller");
     let audit = command(node, &["audit", "list", "--limit", "1000"]);
     assert!(!audit.contains("chosen by the caller") && !audit.contains(&made.text("password")));
 }
 
-/// Silent sessions of one person in every protocol.
+/// Idle sessions of one person in every protocol.
 fn open_sessions(node: &Node) -> Vec<(&'static str, Line)> {
     let open = |port, greeting: &str| {
         let mut line = Line::open(node.address(port)).unwrap();
@@ -206,7 +206,7 @@ fn open_sessions(node: &Node) -> Vec<(&'static str, Line)> {
     vec![("imap", imap), ("idle", idle), ("pop3", pop3), ("submission", submission)]
 }
 
-/// The help desk's page promises it: whoever knows the old password is out.
+/// As the help desk's page promises, a password change ends the sessions opened with the old password.
 fn end_at_once(open: Vec<(&'static str, Line)>) {
     let start = Instant::now();
     for (name, mut line) in open {
@@ -230,7 +230,7 @@ fn file_is_planned_and_applied(node: &Node, api: &Api<'_>) {
     let place = plan.header("location").trim_start_matches("/api/v1").to_owned();
     assert_eq!(api.good("200", &[], &place).text("hash"), plan.text("hash"));
     let found = api.good("200", &[], "/people?q=celik");
-    assert!(found.body.contains("\"people\":[]"), "a plan changes nothing: {}", found.body);
+    assert!(found.body.contains("\"people\":[]"), "a plan must change nothing: {}", found.body);
     let other = api.good("409", &json(r#"{"hash":"of another plan"}"#), &format!("{place}/apply"));
     assert_eq!((other.content_type.as_str(), other.text("hash")), (PROBLEM, plan.text("hash")));
     let hash = format!(r#"{{"hash":"{}"}}"#, plan.text("hash"));
@@ -281,7 +281,7 @@ fn refusals_are_problems(api: &Api<'_>) {
     }
 }
 
-/// Also by a validator from outside, where one is installed (`pip install openapi-spec-validator`).
+/// Checks the document, also with an external validator if installed (`pip install openapi-spec-validator`).
 fn document_is_openapi(api: &Api<'_>) {
     let document = api.curl_as("X-Nothing: at all", &[], "/openapi.json");
     assert_eq!((document.status.as_str(), document.text("openapi").as_str()), ("200", "3.1.0"));
@@ -299,14 +299,14 @@ fn document_is_openapi(api: &Api<'_>) {
     run(Command::new("python3").args(["-c", script]).arg(file)).unwrap().good().unwrap();
 }
 
-/// A token with the help desk's role cannot reset an administrator's password, by REST or by command; revoked, it is
-/// worth nothing within a second.
+/// A token with the help desk's role cannot reset an administrator's password, by REST or by command. A revoked token is
+/// refused within a second.
 fn tokens_have_a_role_and_an_end(node: &Node, api: &Api<'_>) {
     let token = command(node, &["token", "create", "desk", "--role", "helpdesk2", "--expires", "1d"]);
     let file = node.folder().join("desk-token");
     std::fs::write(&file, &token).unwrap();
     let bearer = format!("Authorization: Bearer {}", token.trim());
-    // The quickstart's operator is made an administrator, as a directory admin does it.
+    // A directory administrator makes the quickstart's operator an administrator.
     make_admin(node, "helpdesk");
     let reset = |who: &str| api.curl_as(&bearer, &["-X", "POST"], &format!("/people/{who}/password"));
     let refused = reset("helpdesk");

@@ -1,4 +1,4 @@
-//! Who may do what, on a running node: a help desk does not get at an administrator's account by any face, nor around one.
+//! Permissions on a running node: a help desk cannot change an administrator's account by any interface, or by a detour.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::process::Command;
@@ -9,14 +9,14 @@ use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::people::HEADER;
 use provost_tests::{Node, Options, Person, Port, Ran, binary, deadline, mail, node::checkout, run};
 
-/// Within this the node follows the directory.
+/// Longest time until the node follows a change of the directory.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Exit code: not allowed.
 const NOT_ALLOWED: Option<i32> = Some(6);
-/// The administrator with a password, and one who has none yet.
+/// An administrator with a password, and one without a password yet.
 const ADMIN: Person = Person { number: 2 };
 const NEW_ADMIN: Person = Person { number: 3 };
-/// Somebody without a role.
+/// A person without a role.
 const ONE: Person = Person { number: 1 };
 
 fn command(node: &Node, arguments: &[&str]) -> Ran {
@@ -36,7 +36,7 @@ fn ask(node: &Node, token: &str, method: &str, path: &str, (kind, body): (&str, 
 
 const JSON: (&str, &str) = ("application/json", "{}");
 
-/// All on one node: it takes longer to start than all of this.
+/// One node for all checks, as a node takes longer to start than all of them.
 #[test]
 fn a_help_desk_stays_below_an_administrator() {
     let node = Node::start_with(Options { people: Some(4), ..Options::default() }).unwrap();
@@ -121,7 +121,7 @@ fn by_the_pages(node: &Node) {
     assert_eq!((reset(&ONE), reset(&ADMIN), reset(&NEW_ADMIN)), (303, 403, 403));
 }
 
-/// A role of the help desk is for the faces: in the directory its holder is a person as everybody is.
+/// A help desk role applies to web, REST and command: in the directory its holder has an ordinary person's rights.
 fn by_ldap(node: &Node, ldap: &Ldap) {
     let dn_of = |uid: &str| ldap.dn(&format!("(uid={uid})")).unwrap();
     let (own, admin) = (dn_of("helpdesk"), dn_of(&ADMIN.uid()));
@@ -143,7 +143,7 @@ fn by_ldap(node: &Node, ldap: &Ldap) {
     assert_eq!(desk.feed("ldapmodify", &group).unwrap().code, Some(50));
 }
 
-/// Who may import chooses first passwords; not that of an administrator who has none yet.
+/// A user who may import sets first passwords; but not that of an administrator without a password.
 fn by_a_registrars_file(node: &Node) {
     let token = new_token(node, "registrar", "registrar");
     let chosen = "chosen by a registrar";
@@ -153,7 +153,7 @@ fn by_a_registrars_file(node: &Node) {
              T0009,New,Person,2001-02-03,,student,Arts,2026-09-01,,{chosen}\n"
         )
     };
-    // Also when another value of the administrator's entry is written with it.
+    // Not even when another value of the administrator's entry is written at the same time.
     let plan = ask(node, &token, "POST", "/imports", ("text/csv", &rows("Tess")));
     assert!(plan.status == 201 && plan.body.contains("\"passwords\":1"), "{plan:?}");
     let path = format!("{}/apply?wait=30", plan.header("location").trim_start_matches("/api/v1"));
@@ -170,8 +170,8 @@ fn by_a_registrars_file(node: &Node) {
     assert_eq!(ask(node, &token, "POST", &format!("/people/{}/password", ADMIN.uid()), JSON).status, 403);
 }
 
-/// `queue list` and `settings show` are answered by the node, to its own token: an administrator's. What counts is the
-/// role of who runs the command.
+/// The node answers `queue list` and `settings show` for its own token, an administrator's. The permission depends on
+/// the role of the user who runs the command.
 fn the_nodes_token_lends_nobody_its_role(node: &Node) {
     let user = run(Command::new("id").arg("-un")).unwrap().good().unwrap().trim().to_owned();
     for (role, queue, settings) in
@@ -189,13 +189,13 @@ fn the_nodes_token_lends_nobody_its_role(node: &Node) {
     }
 }
 
-/// A token that is past its end is worth nothing, nor one that was revoked: from the next request on.
+/// An expired or a revoked token is refused from the next request on.
 fn tokens_end(node: &Node) {
     let (late, revoked) = (new_token(node, "late", "auditor"), new_token(node, "revoked", "auditor"));
     let status = |token: &str| ask(node, token, "GET", "/status", JSON).status;
     assert_eq!((status(&late), status(&revoked)), (200, 200));
     let state = node.data().join("store/state.sqlite");
-    // Its end is a day away: the record is given another one, as the clock would.
+    // The token expires in a day: set its record to the past, as the clock would.
     let sql = "UPDATE record SET expires = unixepoch() - 1 WHERE space = 'token' AND key = 'late'";
     run(Command::new("sqlite3").arg(state).arg(format!("PRAGMA busy_timeout=10000; {sql}"))).unwrap().good().unwrap();
     assert_eq!(status(&late), 401);

@@ -1,4 +1,4 @@
-//! The same binary against OpenLDAP's slapd 2.5 (Shows 4): import, logins, changes that are obeyed at once; then without it.
+//! The same binary with OpenLDAP's slapd 2.5 (Shows 4): import, logins, changes that apply at once; then without slapd.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs::{self, File};
@@ -12,11 +12,11 @@ use provost_tests::node::{Ports, binary, checkout, wait_port};
 use provost_tests::{Line, Person, Port, Ran, Sink, deadline, http, mail, people, run, settings};
 use tempfile::TempDir;
 
-/// Within this the mail core obeys a change of the directory.
+/// Longest time until the mail core follows a change of the directory.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
-/// How long a parked node may take to look at a restored server: it tries every 30 seconds.
+/// Longest time until a parked node follows a restored server: it tries every 30 seconds.
 const RESTORED_LIMIT: Duration = Duration::from_secs(60);
-/// How long anything else may take.
+/// Longest time for each other wait.
 const LIMIT: Duration = Duration::from_secs(30);
 /// A token of the REST API, and its BLAKE3 digest in hexadecimal.
 const TOKEN: &str = "076a7f514dfead4c02e8c6c5b836c217";
@@ -24,7 +24,7 @@ const TOKEN_DIGEST: &str = "e5f37fe130be166cb9d69d87171b5c78e8e5bd6155ba5b7f339d
 /// Exit code: the directory is unavailable.
 const UNAVAILABLE: Option<i32> = Some(5);
 
-/// A slapd with the project's schema, made by the project's own script; ended by its id when dropped.
+/// A slapd with the project's schema, set up by the project's own script; killed by its pid when dropped.
 struct Slapd {
     folder: PathBuf,
     port: u16,
@@ -42,7 +42,7 @@ impl Slapd {
     fn launch(&mut self) {
         let mut command = Command::new(checkout().join("scripts/deploy/slapd"));
         command.arg("--background").arg(&self.folder).arg(self.port.to_string());
-        // Not through a pipe: slapd in the background would hold it open.
+        // Into a file, not a pipe: slapd in the background would hold a pipe open.
         let (out, log) = (self.folder.with_extension("section"), self.folder.with_extension("log"));
         command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&log).unwrap());
         assert!(command.status().unwrap().success(), "{}", fs::read_to_string(&log).unwrap());
@@ -50,7 +50,7 @@ impl Slapd {
         self.pid = Some(fs::read_to_string(self.folder.join("slapd.pid")).unwrap().trim().to_owned());
     }
 
-    /// Ends it, and waits until its port is closed.
+    /// Stops slapd, and waits until its port is closed.
     fn stop(&mut self) {
         let Some(pid) = self.pid.take() else { return };
         let _ = Command::new("kill").arg(&pid).status();
@@ -65,7 +65,7 @@ impl Slapd {
         run(&mut command).unwrap().good().unwrap()
     }
 
-    /// Starts again with these entries and no others.
+    /// Starts slapd again with exactly these entries.
     fn restore(&mut self, entries: &str) {
         self.stop();
         let (data, file) = (self.folder.join("data"), self.folder.join("restore.ldif"));
@@ -118,7 +118,7 @@ impl Site {
         site
     }
 
-    /// As docs/configuration.md says, with the section that the script printed.
+    /// Writes the configuration that docs/configuration.md describes, with the section that the script printed.
     fn configure(&self, relay: &Sink) {
         let listeners: String = [
             ("mx", Port::Mx),
@@ -179,14 +179,14 @@ impl Site {
         mail::recipient(self.ports.address(Port::Mx), address)
     }
 
-    /// Waits until RCPT for an address is answered so; how long it took.
+    /// Waits until RCPT for an address gets this code; returns the time that passed.
     fn wait_for(&self, address: &str, code: &str, limit: Duration) -> Duration {
         let look = || Ok(self.recipient(address)?.starts_with(code).then_some(()));
         let waited = deadline::until(limit, look);
         waited.unwrap_or_else(|error| panic!("{address} {code}: {error}, now {:?}", self.recipient(address))).1
     }
 
-    /// Everybody of the sample logs in; the lines that were left out.
+    /// Every person of the sample logs in; returns the lines that were left out.
     fn everybody_logs_in(&self, entries: &Path) -> String {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/logins.py");
         let mut command = Command::new("python3");
@@ -255,7 +255,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     settings.a_guard_is_obeyed_and_a_bad_one_ignored().unwrap();
     settings.the_command_refuses_what_is_bad().unwrap();
 
-    // Without the directory.
+    // Behaviour without the directory.
     let (known, unknown) = ("zoe.tremblay@example.edu", "nobody.of.that.name@example.edu");
     assert!(site.recipient(unknown).unwrap().starts_with("550"));
     site.slapd.stop();
@@ -272,7 +272,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
 
     tokens_and_audit_need_no_directory(&site);
 
-    // A restart in the middle of it.
+    // A restart while the directory is down.
     site.kill();
     site.serve();
     without_directory(&site, &entries, known, unknown);
@@ -283,7 +283,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     assert!(status.contains("people      242"), "{status}");
     a_change_is_obeyed_again(&site, &ldap);
 
-    // What changed while the node was away.
+    // Changes made while the node was down.
     site.kill();
     let dn = ldap.dn("(uid=aoife.nidhomhnaill)").unwrap();
     let address = "provostAddress=aoife.nidhomhnaill@example.edu,ou=addresses";
@@ -297,8 +297,8 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     site.wait_for("aoife.nidhomhnaill@example.edu", "550", LIMIT);
 }
 
-/// Shows 4 of the foundations, second half: the node parks a View without the domains, the addresses or the policies, goes on
-/// with what it has, and believes the directory again when they are back.
+/// Shows 4 of the foundations, second half: the node parks a View without the domains, the addresses or the policies, continues
+/// with the last good View, and follows the directory again when they are back.
 #[test]
 fn a_directory_that_lost_a_container_is_parked() {
     let sink = Sink::start().unwrap();
@@ -322,12 +322,12 @@ fn a_directory_that_lost_a_container_is_parked() {
 
         site.kill();
         site.slapd.restore(&without(&whole, lost));
-        // A later write: without it the server has nothing to send after our cookie.
+        // A later write: without it the server has nothing to send for the node's cookie.
         let later = format!("dn: {zoe}\nchangetype: modify\nreplace: description\ndescription: without {lost}\n");
         ldap.feed("ldapmodify", &later).unwrap().good().unwrap();
         site.serve();
         mail_goes_on_from_the_parked_view(&site, lost);
-        // A start does not wait for the next look of a parked node.
+        // A start does not wait for the next try of a parked node.
         site.kill();
         site.slapd.restore(&whole);
         site.serve();
@@ -337,7 +337,7 @@ fn a_directory_that_lost_a_container_is_parked() {
     assert!(shown.contains("5000000000"), "{shown}");
 }
 
-/// What was known is served, what is not known is deferred, and the operator is told.
+/// Known addresses are served, unknown ones deferred, and the operator is warned.
 fn mail_goes_on_from_the_parked_view(site: &Site, lost: &str) {
     let is_parked = || Ok(site.provost(&["directory", "status"]).out.contains("PARKED").then_some(()));
     deadline::until(LIMIT, is_parked).unwrap_or_else(|error| panic!("without ou={lost}: {error}\n{}", site.log()));
@@ -356,14 +356,14 @@ fn mail_goes_on_from_the_parked_view(site: &Site, lost: &str) {
     assert!(doctor.out.contains("parked"), "{doctor:?}");
 }
 
-/// LDIF without the entries of a container, their CSNs as they were: what a half restored server holds.
+/// LDIF without the entries of a container, other CSNs unchanged: the content of a half restored server.
 fn without(whole: &str, container: &str) -> String {
     let end = format!("ou={container},{SUFFIX}");
     let is_kept = |entry: &&str| !entry.lines().next().is_some_and(|dn| dn.ends_with(&end));
     whole.split("\n\n").filter(is_kept).collect::<Vec<_>>().join("\n\n")
 }
 
-/// A token that was stolen is revoked at once, whatever else is down.
+/// A stolen token is revoked at once, whatever else is down.
 fn tokens_and_audit_need_no_directory(site: &Site) {
     let token = site.provost(&["token", "create", "desk", "--role", "helpdesk1", "--expires", "1d"]).good().unwrap();
     let bearer = format!("Authorization: Bearer {}", token.trim());
@@ -423,14 +423,14 @@ fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &Sink) {
     assert!(String::from_utf8_lossy(&reply.text).contains("De retour lundi."), "{reply:?}");
 }
 
-/// Known people go on, unknown ones are put off, nobody is refused.
+/// Known people are served, unknown ones are deferred, and no address is refused.
 fn without_directory(site: &Site, entries: &Path, known: &str, unknown: &str) {
     assert!(site.recipient(known).unwrap().starts_with("250"));
     assert!(site.recipient("registrar.office@example.edu").unwrap().starts_with("250"));
     let heard = site.recipient(unknown).unwrap();
     assert!(heard.starts_with("451"), "{heard}");
     let heard = site.recipient("somebody@new.example.org").unwrap();
-    assert!(heard.starts_with("451"), "a domain may be new: {heard}");
+    assert!(heard.starts_with("451"), "an unknown domain must be deferred: {heard}");
     mail::send(site.ports.address(Port::Lmtp), None, "a@example.net", &[known], "Subject: without\r\n\r\nx\r\n")
         .unwrap();
     site.everybody_logs_in(entries);
@@ -445,7 +445,7 @@ fn a_change_is_obeyed_again(site: &Site, ldap: &Ldap) {
     println!("alias gone {:?} after ldapdelete ended", site.wait_for(alias, "550", EFFECT_LIMIT));
 }
 
-/// The answer of each protocol to a login, without what follows the code.
+/// The answer of each protocol to a login, without the text after the code.
 fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)> {
     let last = |lines: Vec<String>| lines.last().cloned().unwrap_or_default();
     let mut imap = Line::open(site.ports.address(Port::Imap)).unwrap();
@@ -485,7 +485,7 @@ fn assert_logins(site: &Site, password: &str, expect: [&str; 4], when: &str) {
     }
 }
 
-/// Fault 13 of the foundations: "wrong password" is the word of a server that compared it.
+/// Fault 13 of the foundations: only a server that compared the password may reply "wrong password".
 #[test]
 fn without_a_server_that_can_judge_no_password_is_wrong() {
     const LATER: [&str; 4] = ["a NO [UNAVAILABLE]", "-ERR [SYS/TEMP]", "454 4.7.0", "503"];
@@ -522,5 +522,5 @@ fn without_a_server_that_can_judge_no_password_is_wrong() {
     site.wait_for("nobody@example.edu", "550", LIMIT);
     let judged = || Ok(logins(&site, "test.p01", "typed later")[0].1.starts_with(WRONG[0]).then_some(()));
     deadline::until(LIMIT, judged).unwrap();
-    assert_logins(&site, "typed at last", WRONG, "nothing of the time without slapd counts");
+    assert_logins(&site, "typed at last", WRONG, "attempts without slapd must not count");
 }

@@ -1,4 +1,4 @@
-//! Thirty sessions fetch one message of 40 MB and hardly read: the node holds parts of it, never the whole for each.
+//! Thirty sessions fetch one message of 40 MB and hardly read: the node holds only parts of it, never the whole per session.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,9 +9,9 @@ use provost_tests::{Line, Node, Options, Person, Port};
 
 const SESSIONS: usize = 30;
 const MESSAGE_OCTETS: usize = 40 * 1024 * 1024;
-/// The bound of the design, MiB.
+/// The design's limit for the growth of memory, MiB.
 const GROWTH_MIB_MAX: u64 = 200;
-/// What each session reads between two looks at the node's memory, octets.
+/// Octets that each session reads between two measurements of the node's memory.
 const SIP_OCTETS: usize = 8 * 1024;
 const SIPS: usize = 40;
 
@@ -35,7 +35,7 @@ fn logged_in(node: &Node) -> anyhow::Result<TcpStream> {
     Ok(socket)
 }
 
-/// Reads, little by little, up to some octets and the line that they begin.
+/// Reads in small pieces up to `wanted` and the rest of its line.
 fn until(socket: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> {
     let (mut seen, mut octet) = (Vec::new(), [0]);
     while !(seen.ends_with(b"\r\n") && seen.windows(wanted.len()).any(|window| window == wanted)) {
@@ -64,7 +64,7 @@ fn append_large(node: &Node) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The most memory that the node had while all sessions read slowly, MiB.
+/// The largest memory of the node while all sessions read slowly, MiB.
 fn sip(node: &Node, command: &str) -> anyhow::Result<u64> {
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {

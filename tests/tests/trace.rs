@@ -1,4 +1,4 @@
-//! A person says that a message never came: one command finds it, by recipient, sender or Message-ID. A person's history
+//! A person reports that a message never arrived: one command finds it, by recipient, sender or Message-ID. A person's history
 //! shows the import that renamed them.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
@@ -10,16 +10,16 @@ use provost_tests::people::HEADER;
 use provost_tests::{Node, Options, Person, Port, Sink, deadline};
 use serde_json::Value;
 
-/// How long anything may take that the tests wait for.
+/// Longest time for each wait.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What `provost --json trace` prints.
+/// The output of `provost --json trace`.
 fn trace(node: &Node, words: &[&str]) -> anyhow::Result<Value> {
     let out = provost(node, &[&["--json", "trace"], words].concat())?.good()?;
     Ok(serde_json::from_str(&out)?)
 }
 
-/// The events of the newest message that is found, as `event to: text`, once one is `event`. Events are written within
+/// The events of the newest message found, as `event to: text`, once one of them is `event`. Events are written within
 /// some hundredths of a second.
 fn events(node: &Node, words: &[&str], event: &str) -> Vec<String> {
     let look = || {
@@ -45,7 +45,7 @@ fn a_message_is_found_whatever_became_of_it() {
     let (zoe, ida) = (Person::of(1), Person::of(2));
     let (mx, lmtp) = (node.address(Port::Mx), node.address(Port::Lmtp));
 
-    // From outside, and through LMTP to two people.
+    // Mail from outside, and through LMTP to two people.
     send(mx, None, "ann@example.org", &[&zoe.mail()], &message("one@example.org")).unwrap();
     let one = [format!("delivered {}: in INBOX", zoe.mail())];
     assert_eq!(events(&node, &["--recipient", &zoe.mail()], "delivered"), one);
@@ -56,16 +56,16 @@ fn a_message_is_found_whatever_became_of_it() {
     send(lmtp, None, "bob@example.org", &[&zoe.mail(), &ida.mail()], &message("two@example.org")).unwrap();
     assert_eq!(events(&node, &["--sender", "bob@example.org", "--recipient", &ida.uid()], "delivered").len(), 2);
 
-    // By an alias, from before it was given and after it was taken away.
+    // A search by an alias also finds mail from before the alias was added, and works after it was removed.
     provost(&node, &["address", "add", &zoe.uid(), "zoe@example.edu"]).unwrap().good().unwrap();
     deadline::until(LIMIT, || Ok(recipient(mx, "zoe@example.edu")?.starts_with("250").then_some(()))).unwrap();
     send(mx, None, "ann@example.org", &["Zoe@Example.edu"], &message("three@example.org")).unwrap();
     assert_eq!(events(&node, &["three@example.org"], "delivered"), ["delivered zoe@example.edu: in INBOX"]);
     provost(&node, &["address", "remove", &zoe.uid(), "zoe@example.edu"]).unwrap().good().unwrap();
     let all = trace(&node, &["--recipient", &zoe.uid()]).unwrap();
-    assert_eq!(all["messages"].as_array().unwrap().len(), 3 + 1, "the quickstart sent one: {all}");
+    assert_eq!(all["messages"].as_array().unwrap().len(), 3 + 1, "the quickstart has sent one message: {all}");
 
-    // Refused in the session: nobody has the message, and there is no Message-ID yet.
+    // Refused in the session: no message was received, so there is no Message-ID.
     assert!(recipient(mx, "nobody@example.edu").unwrap().starts_with("550"));
     assert!(recipient(mx, "zoe@elsewhere.example").unwrap().starts_with("550"));
     let refused = events(&node, &["--recipient", "nobody@example.edu"], "refused");
@@ -73,7 +73,7 @@ fn a_message_is_found_whatever_became_of_it() {
     let asked = trace(&node, &["--sender", "asker@example.net"]).unwrap().to_string();
     assert!(asked.contains("550 5.7.1 Relaying denied") && asked.contains("zoe@elsewhere.example"), "{asked}");
 
-    // To outside: taken by the relay, put off, refused.
+    // Mail to outside: accepted by the relay, deferred, refused.
     let login = (zoe.mail(), zoe.password());
     let submit = |to: &str, id: &str| {
         let login = Some((login.0.as_str(), login.1.as_str()));
@@ -98,7 +98,7 @@ fn a_message_is_found_whatever_became_of_it() {
     let deferred = events(&node, &["six@example.edu"], "deferred");
     assert_eq!(deferred[1], "deferred later@example.net: 451 4.2.0 later");
 
-    // For people; one line each in the log; no subject and no text anywhere; each look in the audit.
+    // Output for people: one log line per event, no subject and no text anywhere, and an audit record for each search.
     let shown = provost(&node, &["trace", "four@example.edu"]).unwrap().good().unwrap();
     for words in ["<four@example.edu> from <test.p01@example.edu>", "came by submission from 127.0.0.1 as test.p01"] {
         assert!(shown.contains(words), "{words}: {shown}");
@@ -139,7 +139,7 @@ fn a_person_who_was_renamed_is_found_by_the_old_name_and_the_new_one() {
             assert!(history.contains(words), "{key}: {words}: {history}");
         }
     }
-    // Under each name, also what came before; and while the node is down.
+    // A search by either name also finds the mail to the other; also while the node is down.
     node.stop().unwrap();
     node.serve_again(&[Port::Mx]).unwrap();
     let mx = node.address(Port::Mx);

@@ -1,4 +1,4 @@
-//! Data folders that earlier versions made: opened, everything as it was, and the queue goes on.
+//! Data folders of earlier versions: each opens with its content unchanged, and its queue continues.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use anyhow::ensure;
 use provost_tests::node::checkout;
 use provost_tests::{Node, Port, Sink, deadline};
 
-/// Every format that was ever on main has a folder here: `tests/fixtures/make` wrote them.
+/// `tests/fixtures/make` wrote one folder for every format that was ever on main.
 const FIXTURES: [&str; 4] = ["v1", "v2", "v3", "v4"];
-/// The queued message was put off for a minute when the folder was made; a stopped node waits no longer than that.
+/// The queued message was deferred for a minute when the folder was made, so a stopped node has no longer wait left.
 const QUEUE_LIMIT: Duration = Duration::from_secs(90);
 
 #[test]
@@ -20,7 +20,7 @@ fn every_earlier_data_folder_opens_with_all_that_was_in_it() {
         compare(&node, fixture).unwrap();
         deadline::until(QUEUE_LIMIT, || Ok((!outside.taken().is_empty()).then_some(()))).unwrap();
         node.stop().unwrap();
-        // A second start finds the new format, and sends nothing again.
+        // A second start finds the new format, and sends no message twice.
         node.serve_again(&[Port::Imap, Port::Mx]).unwrap();
         compare(&node, fixture).unwrap();
         node.stop().unwrap();

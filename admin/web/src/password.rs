@@ -1,4 +1,4 @@
-//! Resetting a password: confirmed, done, shown once on a page to print and hand out.
+//! Resets a password: confirmation, reset, and a page that shows the new password once, to print and hand out.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -79,7 +79,7 @@ pub(crate) async fn slip(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
-    // The person first: if the directory cannot be asked now, the slip is still there for the next try.
+    // Check the person first: if the directory is unavailable, the slip is kept for the next try.
     let person = may_reset(&web, &signed_in, &id).await?;
     let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
     let taken = web.sessions.take_slip(&cookie, &id, Timestamp::now()).await;
@@ -93,7 +93,7 @@ pub(crate) async fn slip(
     Ok(page(&signed_in.visitor, StatusCode::OK, "password_slip", &PasswordSlipPage { url: person_url(&id), slip }))
 }
 
-/// The person, for those who may reset passwords.
+/// The person, if the signed-in user may reset passwords; otherwise the response to send.
 async fn may_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<PersonDetail, Response> {
     let (desk, who) = (&web.site.desk, &signed_in.user.principal);
     let person = async {

@@ -1,4 +1,4 @@
-//! Search, the page of one person, and their addresses.
+//! The search, the page of one person, and a person's addresses.
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -50,7 +50,7 @@ struct FoundPerson {
     uid: String,
     affiliation: String,
     state: String,
-    /// How the state is coloured beside its words.
+    /// The colour of the state, whose words carry the same meaning.
     level: &'static str,
 }
 
@@ -68,13 +68,13 @@ impl FoundPerson {
     }
 }
 
-/// The search form.
+/// Shows the search form.
 pub(crate) async fn start(signed_in: SignedIn) -> Response {
     let body = SearchPage { q: String::new(), error: None, found: None };
     page(&signed_in.visitor, StatusCode::OK, "search", &body)
 }
 
-/// The people found.
+/// Shows the people found.
 pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(query): Query<SearchQuery>) -> Response {
     let visitor = &signed_in.visitor;
     let q = query.q.trim().to_owned();
@@ -103,7 +103,7 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
     page(visitor, StatusCode::OK, "search", &SearchPage { q, error: None, found })
 }
 
-/// One person. The look is audited.
+/// Shows one person. The view is audited.
 pub(crate) async fn show(State(web): State<Web>, signed_in: SignedIn, Path(id): Path<String>) -> Response {
     person_page::show(&web, &signed_in, &id, Mistakes::default(), StatusCode::OK).await
 }
@@ -148,7 +148,7 @@ pub(crate) async fn add_alias(
     }
 }
 
-/// Whether the help desk can take the address away.
+/// Whether the help desk may remove the address.
 pub(crate) fn can_be_removed(info: &AddressInfo) -> bool {
     !matches!(info.kind.as_str(), "primary" | "quarantined")
 }
@@ -160,7 +160,7 @@ struct RemovalPage {
     address: String,
 }
 
-/// Asks before an address is taken away.
+/// Asks for confirmation before an address is removed.
 pub(crate) async fn confirm_removal(
     State(web): State<Web>,
     signed_in: SignedIn,
@@ -178,7 +178,7 @@ pub(crate) async fn confirm_removal(
     Ok(page(visitor, StatusCode::OK, "address_remove", &body))
 }
 
-/// Takes an address away.
+/// Removes an address.
 pub(crate) async fn remove_alias(
     State(web): State<Web>,
     Path(id): Path<String>,

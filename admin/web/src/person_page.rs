@@ -1,4 +1,4 @@
-//! The page of one person: all that is known, and the forms.
+//! The page of one person: all known data, and the forms.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -20,17 +20,17 @@ use crate::web::Web;
 
 /// Audit records that the page shows.
 const HISTORY_MAX: usize = 10;
-/// A mailbox warns from so many hundredths of its quota.
+/// Percentage of its quota from which a mailbox shows a warning.
 const NEARLY_FULL_PERCENT: u128 = 90;
 /// Days between two replies when the rule states none (RFC 5230 §4.1).
 const INTERVAL_DAYS_DEFAULT: u16 = 7;
 
-/// What was wrong with a form, to be shown at its fields.
+/// Mistakes in a form, to be shown at its fields.
 #[derive(Default)]
 pub(crate) struct Mistakes {
-    /// The address as it was sent, and the words.
+    /// The address as sent, and the message.
     pub(crate) alias: Option<(String, String)>,
-    /// The form as it was sent, and the words for its fields.
+    /// The form as sent, and the messages for its fields.
     pub(crate) vacation: Option<(VacationForm, Vec<FieldMistake>)>,
 }
 
@@ -57,7 +57,7 @@ struct PersonView {
     addresses: Vec<AddressRow>,
 }
 
-/// Which forms the page has. The operations check it again.
+/// The forms that the page shows. The operations check the permission again.
 #[derive(Serialize)]
 struct Can {
     reset: bool,
@@ -72,7 +72,7 @@ impl Can {
             let roles = detail.roles.iter().map(String::as_str);
             principal.may_on(operation, Some(detail.entry_uuid), roles)
         };
-        // The pages of a reset and of an address are the help desk's: what is one's own is for the self-service.
+        // The pages for a reset and for addresses belong to the help desk; one's own data is edited in the self-service.
         let reset = principal.may(Operation::ResetPassword) && may(Operation::ResetPassword);
         let (vacation, addresses) = (may(Operation::SetVacation), may(Operation::ChangeAddresses));
         Self { reset, vacation, addresses, any: reset || vacation || addresses }
@@ -85,16 +85,16 @@ struct Labelled {
     value: String,
 }
 
-/// What a caller is asked about first, in one line each.
+/// The facts that a caller is asked about first, one line each.
 #[derive(Serialize)]
 struct Glance {
     label: String,
     value: String,
-    /// How the value is coloured: its words say the same. Empty is plain.
+    /// The colour of the value, whose words carry the same meaning. Empty is plain.
     level: &'static str,
 }
 
-/// A text that is sent, in its language.
+/// A text of a reply, with its language.
 #[derive(Serialize)]
 struct Shown {
     label: String,
@@ -110,7 +110,7 @@ struct ErrorLink {
     text: String,
 }
 
-/// A field of a form: its value and, when it is wrong, why.
+/// A form field: its value and, when the value is wrong, the reason.
 #[derive(Serialize)]
 struct Field {
     value: String,
@@ -122,7 +122,7 @@ struct AddressRow {
     address: String,
     kind: String,
     since: String,
-    /// End of the quarantine.
+    /// The end of the quarantine.
     until: Option<String>,
     remove_url: Option<String>,
 }
@@ -148,7 +148,7 @@ struct LoginLine {
 #[derive(Serialize)]
 struct VacationView {
     is_set: bool,
-    /// Whether the form stands open: it was sent and is wrong.
+    /// Whether the form is shown open: after it was sent with mistakes.
     is_open: bool,
     summary: String,
     level: &'static str,
@@ -171,13 +171,13 @@ struct HistoryLine {
     via: String,
     action: String,
     id: String,
-    /// What came of it, where it was not simply done.
+    /// The outcome, unless the operation simply succeeded.
     outcome: Option<String>,
-    /// Values before and after, and the row of the import.
+    /// The values before and after, and the row of the import.
     details: Vec<String>,
 }
 
-/// Reads, audits the look, and shows.
+/// Reads the person, audits the view, and renders the page.
 pub(crate) async fn show(
     web: &Web,
     signed_in: &SignedIn,
@@ -214,7 +214,7 @@ pub(crate) async fn show(
         mailbox,
         vacation,
     };
-    // The page may answer a form: the language switch must lead to the page itself.
+    // The page may be the response to a form: the language switch must lead to the page itself.
     let mut visitor = visitor.clone();
     visitor.here = person_url(id);
     page(&visitor, status, "person", &body)
@@ -296,7 +296,7 @@ fn alias_field(mistakes: &Mistakes) -> Field {
     Field { value, error }
 }
 
-/// Links from the top of the page to each field that is wrong.
+/// Links from the top of the page to each field with a mistake.
 fn error_links(mistakes: &Mistakes, language: Language) -> Vec<ErrorLink> {
     let link = |field: &str, key: &str, text: &str| ErrorLink {
         field: field.to_owned(),
@@ -338,7 +338,7 @@ fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, today: Date,
     }
 }
 
-/// The texts of a rule, one for each language that has any.
+/// The texts of a rule, one for each language that has a text.
 fn shown(change: &VacationChange, language: Language) -> Vec<Shown> {
     let texts = [
         ("vacation.french", "fr", &change.subject_fr, &change.text_fr),
@@ -361,7 +361,7 @@ fn rhythm(change: &VacationChange, language: Language) -> String {
     language.say(key, &[("days", &days.to_string())])
 }
 
-/// Whether the rule answers on the day `today`, in words, and how that is coloured.
+/// Whether the rule replies on the day `today`, in words, and the colour of that line.
 fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Language) -> (String, &'static str) {
     let Some(change) = set else { return (language.say("vacation.off", &[]), "") };
     let words = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
@@ -378,7 +378,7 @@ fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Languag
     (language.say(key, &[("start", &start), ("end", &end)]), level)
 }
 
-/// How full a mailbox is, in one line, and how that is coloured.
+/// How full a mailbox is, in one line, and the colour of that line.
 fn fullness(used: u64, quota: Option<u64>, language: Language) -> (String, &'static str) {
     let Some(quota) = quota else { return (octets(used, language), "") };
     let (key, level) = match percent(used, quota) {
@@ -414,7 +414,7 @@ fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, now: &ZonedDateTime, la
     MailboxView {
         octets: snapshot.octets,
         quota_octets: quota,
-        // Where the bar warns: nine tenths. The text says the same in numbers.
+        // The bar warns from nine tenths. The text gives the same in numbers.
         quota_high: quota.unwrap_or(0) / 10 * 9,
         quota_text,
         glance: fullness(snapshot.octets, quota, language),
@@ -459,7 +459,7 @@ fn change_words(change: &ValueChange, language: Language) -> String {
     language.say(key, &[("name", &name), ("before", &before), ("after", &after)])
 }
 
-/// Octets for people, in powers of a thousand, one decimal.
+/// Formats octets for readers, in powers of a thousand, with one decimal.
 fn octets(octets: u64, language: Language) -> String {
     let (key, unit) = match octets {
         0..1_000 => return language.say("size.b", &[("n", &octets.to_string())]),

@@ -1,4 +1,4 @@
-//! Sessions of signed-in people, in the shared state: any node serves them. Known by the digest of their cookie.
+//! Sessions of signed-in users, in the shared state, so that any node serves them. The key is the digest of the cookie.
 
 use std::sync::Arc;
 
@@ -8,41 +8,41 @@ use provost_view::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A session without a request for so long is over.
+/// A session ends after this time without a request.
 const IDLE_MAX: SignedDuration = SignedDuration::from_mins(30);
-/// A session is over after so long in any case: a working day.
+/// A session ends after this time in any case: a working day.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(10);
-/// A request within so long of the last one that was written is not written: most pages cost no write.
+/// A request within this time of the last recorded one is not recorded, so that most pages cost no write.
 const SEEN_STEP: SignedDuration = SignedDuration::from_secs(60);
-/// Tries of one change while other requests of the same session change it.
+/// Attempts of one change while other requests change the same session.
 const TRIES: usize = 10;
-/// What the key that a password is sealed with is derived for (BLAKE3's key derivation).
+/// Context of the key that seals a password (BLAKE3's key derivation).
 const SEAL_CONTEXT: &str = "provost web session, password letter, version 1";
 
 static SESSIONS: StateSpace =
     StateSpace { name: "web-session", records_max: 10_000, octets_max: 16 * 1024, when_full: WhenFull::RemoveOldest };
 
-/// Key of a session: the digest of its cookie in hex, so that a look into the state gives no cookie away.
+/// Key of a session: the digest of its cookie in hex, so that the stored state reveals no cookie.
 pub(crate) type SessionKey = String;
 
 /// A message that the next page shows once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flash {
-    /// Key of its words.
+    /// Key of its text.
     pub(crate) key: String,
-    /// What it is about; empty when nothing.
+    /// The value to insert into the text; empty for none.
     pub(crate) value: String,
 }
 
 /// A new password that the next page shows once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PasswordSlip {
-    /// provostPersonId of whom it is for.
+    /// provostPersonId of the person whose password it is.
     pub(crate) person: String,
     pub(crate) password: Secret,
 }
 
-/// A [`PasswordSlip`] as it is kept: the password is sealed with a key that only the cookie gives, and the cookie is not kept.
+/// A stored [`PasswordSlip`]: the password is sealed with a key derived from the cookie, and the cookie is not stored.
 #[derive(Clone, Serialize, Deserialize)]
 struct SealedPasswordSlip {
     person: String,
@@ -58,28 +58,28 @@ struct Session {
     began: Timestamp,
     seen: Timestamp,
     flash: Option<Flash>,
-    // The records of earlier versions name this field so.
+    // Earlier versions named this field so in their records.
     #[serde(rename = "letter")]
     slip: Option<SealedPasswordSlip>,
 }
 
 impl Session {
-    /// When it is over unless it is used again.
+    /// When the session ends unless it is used again.
     fn end(&self) -> i64 {
         let idle = self.seen.as_second().saturating_add(IDLE_MAX.as_secs());
         idle.min(self.began.as_second().saturating_add(AGE_MAX.as_secs()))
     }
 }
 
-/// What a request learns of its session.
+/// The session as a request sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
     pub(crate) key: SessionKey,
-    /// Who signed in.
+    /// The signed-in user.
     pub(crate) entry_uuid: Uuid,
-    /// What each form of this session must send.
+    /// The token that each form of this session must send.
     pub(crate) csrf: String,
-    /// The message, when it was taken.
+    /// The message, if it was requested.
     pub(crate) flash: Option<Flash>,
 }
 
@@ -94,7 +94,7 @@ impl Sessions {
         Self { state }
     }
 
-    /// Begins a session and returns its cookie: 256 random bits. The one unused for longest makes room.
+    /// Begins a session and returns its cookie: 256 random bits. At the limit, the session unused for longest is removed.
     pub(crate) async fn begin(&self, entry_uuid: Uuid, now: Timestamp) -> Result<String, StateError> {
         let cookie = random_hex();
         let session = Session { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, slip: None };
@@ -102,7 +102,7 @@ impl Sessions {
         Ok(cookie)
     }
 
-    /// The session of a cookie, which is prolonged by it; `None` when it is unknown or over. Takes the message when asked to.
+    /// The session of a cookie, and prolongs it; `None` when it is unknown or has ended. Takes the message when requested.
     pub(crate) async fn visit(
         &self,
         cookie: &str,
@@ -123,7 +123,7 @@ impl Sessions {
         Ok(visit)
     }
 
-    /// Ends a session. When that cannot be written, it ends when it is unused for long enough.
+    /// Ends a session. If the write fails, the session ends by its idle limit.
     pub(crate) async fn end(&self, key: &str) {
         let remove = StateChange::remove(&SESSIONS, key, Expect::Any);
         if let Err(error) = self.state.change(vec![remove], Timestamp::now().as_second()).await {
@@ -131,7 +131,7 @@ impl Sessions {
         }
     }
 
-    /// Leaves a message for the next page. It is only a courtesy: one that cannot be written is not shown.
+    /// Stores a message for the next page. Best effort: a message that cannot be stored is not shown.
     pub(crate) async fn leave_flash(&self, key: &str, flash: Flash) {
         let left = self.change(key, Timestamp::now(), |session| {
             session.flash = Some(flash.clone());
@@ -142,7 +142,7 @@ impl Sessions {
         }
     }
 
-    /// Keeps a new password for the page that shows it once.
+    /// Stores a new password for the page that shows it once.
     pub(crate) async fn leave_slip(&self, cookie: &str, slip: &PasswordSlip, now: Timestamp) -> Result<(), StateError> {
         let sealed = seal(cookie, slip);
         self.change(&key_of(cookie), now, |session| {
@@ -152,7 +152,7 @@ impl Sessions {
         .await
     }
 
-    /// Takes the password of `person`; it can be taken once.
+    /// Takes the password of `person`; it can be taken only once.
     pub(crate) async fn take_slip(
         &self,
         cookie: &str,
@@ -168,7 +168,7 @@ impl Sessions {
         Ok(taken.map(|sealed| open(cookie, &sealed)))
     }
 
-    /// Changes a session as it is; `edit` returns whether it is to be written, and may be called again.
+    /// Changes a session's record; `edit` returns whether to write it, and may be called again.
     async fn change(
         &self,
         key: &str,
@@ -204,7 +204,7 @@ fn key_of(cookie: &str) -> SessionKey {
     blake3::hash(cookie.as_bytes()).to_hex().to_string()
 }
 
-/// 256 random bits, hex.
+/// 256 random bits in hex.
 fn random_hex() -> String {
     blake3::Hash::from_bytes(rand::random()).to_hex().to_string()
 }
@@ -223,7 +223,7 @@ fn open(cookie: &str, sealed: &SealedPasswordSlip) -> PasswordSlip {
     }
 }
 
-/// `text` under the keystream of BLAKE3 as an extendable output, keyed by the cookie; the same again takes it off. The
+/// `text` XORed with the extended output of BLAKE3 keyed by the cookie; a second call restores the text. The
 /// nonce is random and used once, so that no two passwords meet the same keystream.
 fn masked(cookie: &str, nonce: &[u8; 32], text: &[u8]) -> Vec<u8> {
     let key = blake3::derive_key(SEAL_CONTEXT, cookie.as_bytes());

@@ -1,25 +1,25 @@
-//! What `tests/targets` asserts of answers of an LDAP server, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of LDAP answers that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use crate::cookie::CookieState;
 use crate::decode::{self, SyncInfo};
 
-/// Cookies that come one after the other: what is kept is no longer than what came, and is kept as it is when it comes again.
+/// A sequence of cookies: the merged cookie is no longer than all received ones, and merges into itself unchanged.
 pub fn cookies(cookies: &[&[u8]]) {
     let mut state = CookieState::default();
     for cookie in cookies {
         if !state.merge(cookie) {
             return;
         }
-        let Some(text) = state.text() else { unreachable!("no cookie after one was taken") };
+        let Some(text) = state.text() else { unreachable!("no cookie after a successful merge") };
         let octets: usize = cookies.iter().map(|cookie| cookie.len()).sum();
         assert!(text.len() <= octets, "a cookie of {} octets from {octets}", text.len());
         let mut resumed = CookieState::default();
-        assert!(resumed.merge(&text), "the cookie that is saved is refused");
+        assert!(resumed.merge(&text), "the merged cookie is refused");
         assert_eq!(resumed.text().as_deref(), Some(text.as_slice()));
     }
 }
 
-/// Values of RFC 4533, and entries: refused, or no larger than they came.
+/// Values of RFC 4533, and entries: refused, or no larger than the input.
 pub fn answer(octets: &[u8]) {
     if let Some(state) = decode::sync_state(octets) {
         assert!(state.cookie.is_none_or(|cookie| cookie.len() <= octets.len()));

@@ -1,4 +1,4 @@
-//! What `tests/targets` asserts of the server, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of the server that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use std::sync::Arc;
 
@@ -18,16 +18,16 @@ use crate::session;
 use crate::shared::Shared;
 use crate::{ServerConfig, StartError, open, share};
 
-/// Deepest nesting that the walk below enters, far beyond what a request has.
+/// Deepest nesting that the walk below enters, far more than any request has.
 const WALK_DEPTH_MAX: usize = 64;
-/// Octets that a duplex pipe holds.
+/// Capacity of a duplex pipe, octets.
 const PIPE_OCTETS: usize = 16 * 1024;
 
-/// Elements lie within their frame, are written again as they were understood, and a frame's length is that of its element.
+/// Elements lie within their frame and survive encoding, and a frame's length is that of its element.
 pub fn ber(octets: &[u8]) {
     if let Ok(Some(length)) = ber::frame_length(octets) {
         let whole = octets.get(..length).map(|frame| Reader::new(frame).element().is_ok());
-        assert_ne!(whole, Some(false), "a whole frame is no element");
+        assert_ne!(whole, Some(false), "a complete frame is not an element");
     }
     elements(octets, 0);
 }
@@ -36,7 +36,7 @@ fn elements(octets: &[u8], depth: usize) {
     let mut reader = Reader::new(octets);
     let mut left = octets.len();
     while let Ok((tag, content)) = reader.element() {
-        assert!(content.len() + 2 <= left, "an element is longer than what holds it");
+        assert!(content.len() + 2 <= left, "an element is longer than its container");
         left -= content.len() + 2;
         element_comes_back(tag, content);
         if tag & 0x20 != 0 && depth < WALK_DEPTH_MAX {
@@ -62,13 +62,13 @@ fn element_comes_back(tag: u8, content: &[u8]) {
         assert_eq!(Reader::new(&wire).integer(tag), Ok(value));
     }
     if tag == OCTET_STRING {
-        // Values of controls are BER again.
+        // Values of controls are BER, too.
         _ = message::assertion_filter(content).map(|filter| filter_is_bounded(&filter));
         _ = message::attribute_selection(content);
     }
 }
 
-/// A request is decoded the same twice, within its bounds, and its filter is printed as text that means the same.
+/// Two decodes of a request agree, within its bounds, and its filter survives printing and parsing.
 pub fn request(frame: &[u8]) {
     let (decoded, again) = (message::decode(frame), message::decode(frame));
     assert_eq!(format!("{decoded:?}"), format!("{again:?}"));
@@ -111,27 +111,27 @@ fn filter_is_bounded(filter: &Filter) {
     }
 }
 
-/// Counts the nodes; false when a part has no text that is read.
+/// Counts the nodes; `false` when a part has no text that could be parsed.
 fn measure(filter: &Filter, depth: usize, nodes: &mut usize) -> bool {
     assert!(depth <= FILTER_DEPTH_MAX, "a filter of depth {depth}");
     *nodes += 1;
     match filter {
         Filter::And(parts) | Filter::Or(parts) => {
-            // All of them are counted before one decides.
+            // Count all parts before one decides.
             let have_text: Vec<bool> = parts.iter().map(|part| measure(part, depth + 1, nodes)).collect();
             have_text.into_iter().all(|has_text| has_text)
         }
         Filter::Not(part) => measure(part, depth + 1, nodes),
         Filter::Undefined => false,
         Filter::Substring { initial, any, last, .. } => {
-            // An empty part is refused where it is matched, and has no text of its own.
+            // An empty substring is refused by the match, and has no text of its own.
             initial.iter().chain(any).chain(last).all(|part| !part.is_empty())
         }
         _ => true,
     }
 }
 
-/// A sync cookie that is understood is written so that it says the same.
+/// A valid sync cookie survives printing and parsing.
 pub fn cookie(octets: &[u8]) {
     let Some(context) = Context::parse_cookie(octets) else { return };
     let written = context.cookie();
@@ -143,7 +143,7 @@ pub fn cookie(octets: &[u8]) {
     assert!(context.covers_all(&context));
 }
 
-/// A record from the disk is refused, or opened and written so that it says the same.
+/// A record from the disk is refused, or survives decoding and encoding.
 pub fn record(octets: &[u8]) {
     let Some(record) = Record::from_octets(octets.to_vec()) else { return };
     let values: usize = record.attributes().map(|(_, values)| values.map(<[u8]>::len).sum::<usize>()).sum();
@@ -155,13 +155,13 @@ pub fn record(octets: &[u8]) {
     assert_eq!(read, Some(draft));
 }
 
-/// A directory that is read only: writes are checked up to the committer, which refuses all.
+/// A read-only directory: writes are checked up to the committer, which refuses all.
 pub struct ReadOnly {
     shared: Arc<Shared>,
 }
 
 impl ReadOnly {
-    /// Opens the directory of `config`, with these entries if there are none yet. Called in a runtime.
+    /// Opens the directory of `config`, with the seed entries if it is empty. Called within a runtime.
     pub fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Self, StartError> {
         let committer = open(config, seed)?;
         let (jobs, mut waiting) = mpsc::channel::<crate::committer::WriteJob>(16);
@@ -173,21 +173,21 @@ impl ReadOnly {
         Ok(Self { shared: Arc::new(share(config, committer.directory, jobs, CancellationToken::new())) })
     }
 
-    /// Feeds a connection of the root identity, or of nobody, and returns what it answers until its end.
+    /// Feeds a connection, authenticated as the root identity or anonymous, and returns all output until its end.
     pub async fn converse(&self, octets: &[u8], is_root: bool) -> Vec<u8> {
         let identity = if is_root { Identity::root(self.shared.root_dn.clone()) } else { Identity::anonymous() };
         let (near, far) = tokio::io::duplex(PIPE_OCTETS);
         let (mut reader, mut writer) = tokio::io::split(near);
         let session = tokio::spawn(session::converse(self.shared.clone(), identity, far));
         let write = async {
-            // A session that closes the connection takes no more.
+            // A session that closes the connection reads no more.
             _ = writer.write_all(octets).await;
             _ = writer.shutdown().await;
         };
         let mut answers = Vec::new();
         let (_, read) = tokio::join!(write, reader.read_to_end(&mut answers));
         read.map_or_else(|error| unreachable!("a pipe in memory fails: {error}"), |_| ());
-        assert!(session.await.is_ok(), "the session ended by a bug");
+        assert!(session.await.is_ok(), "the session panicked");
         answers
     }
 }

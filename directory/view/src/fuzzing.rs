@@ -1,12 +1,12 @@
-//! What `tests/targets` asserts of the saved View, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of the saved View that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use crate::Snapshot;
 use crate::file::parse;
 
-/// A file is refused or read; one whose digest is right is never believed to hold more than it has room for.
+/// A file is refused or parsed. Even with a correct digest, a count in it may not exceed the room in the file.
 pub fn file(octets: &[u8]) {
     check(octets);
-    // Behind the digest, where damage of the disk does not come, but a file of another program may.
+    // With a correct digest, as a file of another program may have; damage of the disk cannot produce that.
     check(&[octets, blake3::hash(octets).as_bytes()].concat());
 }
 
@@ -17,7 +17,7 @@ fn check(octets: &[u8]) {
     assert!(snapshot.people() <= snapshot.len());
 }
 
-/// A file that is read is refused when `flips` (places and bits) have changed it.
+/// A valid file is refused after `flips` (positions and bits) have changed it.
 pub fn damaged_file(octets: &[u8], flips: &[(usize, u8)]) {
     let mut damaged = octets.to_vec();
     for (at, bits) in flips {

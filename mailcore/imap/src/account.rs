@@ -6,24 +6,24 @@ use provost_store::AccountId;
 use provost_view::{AccountWatch, View};
 use tokio::sync::watch;
 
-/// How soon changes that could not be read are looked for again, for a client that listens.
+/// How soon the session of an IDLE client retries a read of changes that failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The account that a session is logged in to, and what wakes the session.
 pub(crate) struct Account {
     pub(crate) id: AccountId,
-    /// The login name, for logs and for the cap of connections per account.
+    /// The login name, for logs and for the limit of connections per account.
     pub(crate) name: Box<str>,
     /// Changes of the person in the directory.
     pub(crate) person: AccountWatch,
-    /// Ticks when the account has changed.
+    /// Changes when the account's mail has changed.
     pub(crate) notices: watch::Receiver<u64>,
-    /// A notice was taken and the changes behind it could not be read: they are due without another notice.
+    /// A notice was consumed but the changes behind it could not be read, so they are due without another notice.
     pub(crate) is_overdue: bool,
 }
 
 impl Account {
-    /// Resolves when the person has changed in the directory, or, for a client that listens, when its mailbox is to be looked at.
+    /// Resolves when the person has changed in the directory, or, if `listens`, when the selected mailbox may have changed.
     pub(crate) async fn changed(&mut self, view: &View, listens: bool) {
         let Self { person, notices, is_overdue, .. } = self;
         tokio::select! {
@@ -34,11 +34,11 @@ impl Account {
     }
 }
 
-/// Resolves when a watched value has changed, and leaves it marked so; never when the sender is gone.
+/// Resolves when a watched value has changed, and leaves it marked as changed; never when the sender is gone.
 async fn ticked(watched: &mut watch::Receiver<u64>) {
     if watched.changed().await.is_err() {
         return std::future::pending().await;
     }
-    // `changed` marks the value as seen: the next look must still find it new.
+    // `changed` marks the value as seen, but the next check must still find it new.
     watched.mark_changed();
 }

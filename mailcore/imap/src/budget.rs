@@ -1,4 +1,4 @@
-//! What all sessions share: disk and memory for messages that are being received, and turns for bodies that are searched.
+//! Resources that all sessions share: disk and memory for messages being received, and turns for bodies being searched.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use std::time::Duration;
 use provost_net::{MemoryBudget, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Octets of large literals on disk at one time, of all sessions together: forty messages of 50 MB.
+/// Octets of large literals on disk at one time, over all sessions: forty messages of 50 MB.
 const SPOOLED_OCTETS_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// How long a whole command waits for memory.
+/// How long a complete command waits for memory.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What all sessions may hold of literals. Clones share it.
+/// Disk and memory that all sessions may use for literals. Clones share the budget.
 #[derive(Clone, Debug)]
 pub struct LiteralBudget {
     folder: Arc<Path>,
@@ -23,28 +23,28 @@ pub struct LiteralBudget {
 }
 
 impl LiteralBudget {
-    /// With files without names in this folder, and whole commands in `memory`.
+    /// A budget with unnamed files in `folder`, and complete commands in `memory`.
     pub fn within(folder: PathBuf, memory: MemoryBudget) -> Self {
         Self::new(folder, SPOOLED_OCTETS_MAX, memory)
     }
 
-    /// The same, with at most `octets` on disk.
+    /// Like [`LiteralBudget::within`], with at most `octets` on disk.
     pub fn new(folder: PathBuf, octets: u64, memory: MemoryBudget) -> Self {
         Self { folder: folder.into(), octets_left: Arc::new(AtomicU64::new(octets)), memory }
     }
 
-    /// The largest message that can be taken at all, octets.
+    /// The largest message, octets, that the memory budget ever admits.
     pub(crate) fn message_octets_max(&self) -> u64 {
         self.memory.body_octets_max()
     }
 
-    /// Where the files are made.
+    /// The folder of the temporary files.
     pub(crate) fn folder(&self) -> Arc<Path> {
         Arc::clone(&self.folder)
     }
 
-    /// Memory for a command with a literal of so many octets, while it is parsed and stored, which waits for no client.
-    /// `None` when there was none in time.
+    /// Memory for a command with a literal of `octets` while it is parsed and stored, which waits for no client.
+    /// `None` when no memory became free in time.
     pub(crate) async fn room(&self, octets: u64) -> Option<Reservation> {
         let mut room = self.memory.body();
         if room.grow_within(octets, ROOM_WAIT_MAX).await {
@@ -55,7 +55,7 @@ impl LiteralBudget {
     }
 }
 
-/// What one session holds of the budget; given back when dropped.
+/// The octets that one session holds of the budget; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: LiteralBudget,
@@ -63,12 +63,12 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Of nothing yet.
+    /// An empty share.
     pub(crate) fn new(budget: &LiteralBudget) -> Self {
         Self { budget: budget.clone(), octets: 0 }
     }
 
-    /// Takes more; false when there is not that much left.
+    /// Takes `octets` more; `false`, with nothing taken, when the budget does not have them.
     pub(crate) fn grow(&mut self, octets: u64) -> bool {
         let left = &self.budget.octets_left;
         let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(octets)).is_ok();
@@ -76,7 +76,7 @@ impl Share {
         taken
     }
 
-    /// Gives all back.
+    /// Gives all octets back.
     pub(crate) fn release(&mut self) {
         self.budget.octets_left.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
     }
@@ -88,9 +88,9 @@ impl Drop for Share {
     }
 }
 
-/// Turns to read and decode a piece of a body for SEARCH, in the order in which they are asked for. Clones share them.
+/// Turns to read and decode a piece of a body for SEARCH, granted in the order of the requests. Clones share them.
 ///
-/// Half of the cores: with more of them, searches would leave nothing for those who log in, read and deliver meanwhile.
+/// Half of the cores: with more, searches would leave no core for logins, reads and deliveries.
 #[derive(Clone, Debug)]
 pub struct SearchTurns {
     turns: Arc<Semaphore>,
@@ -105,18 +105,18 @@ impl Default for SearchTurns {
 }
 
 impl SearchTurns {
-    /// So many at once, at least one.
+    /// `most` turns at a time, at least one.
     pub fn new(most: u32) -> Self {
         let most = most.max(1);
         Self { turns: Arc::new(Semaphore::new(most as usize)), most }
     }
 
-    /// For one piece. `None` never comes: nobody closes the turns.
+    /// One turn, for one piece. Never `None`, as the semaphore is never closed.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
-    /// For a whole message: alone.
+    /// All turns, so that a whole message is searched alone.
     pub(crate) async fn all_turns(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turns).acquire_many_owned(self.most).await.ok()
     }

@@ -1,4 +1,4 @@
-//! What all sessions of a node share.
+//! Configuration and state that all sessions of a node share.
 
 use std::sync::Arc;
 
@@ -9,28 +9,28 @@ use crate::budget::{LiteralBudget, SearchTurns};
 use crate::message_lists::MessageLists;
 use crate::recents::Recents;
 
-/// Shared by all sessions.
+/// Configuration and state that all sessions share. Cheap to clone.
 #[derive(Clone)]
 pub struct ImapConfig {
-    /// Our name.
+    /// This node's host name.
     pub hostname: Arc<str>,
     /// The directory.
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-    /// Disk and memory for messages that are being received; the same for all listeners.
+    /// Disk and memory for messages being received; shared by all listeners.
     pub literals: LiteralBudget,
-    /// Turns to search bodies; the same for all listeners.
+    /// Turns to search bodies; shared by all listeners.
     pub searches: SearchTurns,
-    /// Mailboxes selected lately; the same for all listeners.
+    /// Message lists of recently selected mailboxes; shared by all listeners.
     pub message_lists: MessageLists,
-    /// Which messages are `\Recent` in some session; the same for all listeners.
+    /// The messages that are `\Recent` in some session already; shared by all listeners.
     pub recents: Recents,
 }
 
 impl ImapConfig {
-    /// The largest message of APPEND, octets: the directory's `message-size` of this moment, or less where this node has no
-    /// memory for it.
+    /// The largest message of APPEND, octets: the directory's `message-size` now, or less where this node has no memory for
+    /// that size.
     pub(crate) fn message_octets_max(&self) -> u64 {
         self.view.snapshot().settings().message_size.min(self.literals.message_octets_max())
     }

@@ -1,4 +1,4 @@
-//! What is true of a connection whatever its state.
+//! State of a connection that does not depend on the state of the conversation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::ImapConfig;
 use crate::account::Account;
 use crate::world::World;
 
-/// Wait after a refused login that is not the first of its connection, times the refusals before it, at most two.
+/// Unit of the delay after a refused login: none for the first refusal, then one and at most two units.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
 /// One client's connection.
@@ -19,7 +19,7 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     pub(crate) transport: Transport,
     tls_offered: bool,
-    /// The time; tests set their own.
+    /// Source of the time; tests set their own.
     pub(crate) clock: fn() -> Timestamp,
     pub(crate) penalty: Duration,
 }
@@ -30,17 +30,17 @@ impl Connection {
         Self { config, peer, transport, tls_offered, clock: Timestamp::now, penalty: LOGIN_PENALTY }
     }
 
-    /// RFC 3501 §6.2.1.
+    /// Whether STARTTLS is allowed now (RFC 3501 §6.2.1).
     pub(crate) fn can_start_tls(&self) -> bool {
         self.tls_offered && self.transport == Transport::Plain
     }
 
-    /// RFC 3501 §6.2.3, RFC 8314 §3.1: no password in the clear, but on this machine itself.
+    /// Whether a password may be sent now: only through TLS, or on this machine itself (RFC 3501 §6.2.3, RFC 8314 §3.1).
     pub(crate) fn may_log_in(&self) -> bool {
         self.transport == Transport::Tls || self.peer.is_loopback()
     }
 
-    /// Directory, store and time for one command of that account.
+    /// Directory, store and time for one command of `account`.
     pub(crate) fn world<'a>(&'a self, account: &'a Account) -> World<'a> {
         World { config: &self.config, account, now: (self.clock)().as_second() }
     }

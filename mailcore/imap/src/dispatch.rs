@@ -1,4 +1,4 @@
-//! From a command to its handler, by the state that it needs (RFC 3501 §6).
+//! Selects the handler of a command by the state that the command needs (RFC 3501 §6).
 
 use provost_net::{Output, SessionError};
 
@@ -7,8 +7,8 @@ use crate::connection::Connection;
 use crate::handlers;
 use crate::state::{Answer, State};
 
-/// The table, one row for each command and state: its length is their number. A row that comes first wins: behind the
-/// refusals of a section, its states do not occur any more.
+/// The dispatch table: one row for each command and state, hence the length. The first matching row wins: after the
+/// refusals at the start of a section, only the allowed states remain.
 pub(crate) async fn dispatch(
     here: &Connection,
     state: &mut State,

@@ -1,4 +1,4 @@
-//! What `tests/targets` asserts of the codec, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::codec::sequence::SequenceSet;
 use crate::codec::{date, encode, parse, sequence, utf7};
 use crate::{ImapConfig, ImapSession};
 
-/// Small, so that short inputs meet every bound; APPEND may have a literal that is not kept in memory.
+/// Small, so that short inputs reach every bound; APPEND may have a literal that is not kept in memory.
 const BOUNDS: Bounds = Bounds { line: 512, literal: 256, command: 1_024, append: Some(80_000) };
-/// How deep keys of SEARCH may lie in one another: what the parser allows, and the conjunction around it.
+/// Deepest nesting of SEARCH keys: the parser's limit, and the conjunction around the keys.
 const SEARCH_DEPTH_MAX: usize = 2 * 128 + 2;
 
-/// One event of the framing: what it is, and the octets that belong to it.
+/// One event of the framing: its kind, and its octets.
 pub type Framed = (String, Vec<u8>);
 
-/// Cuts `pieces` into commands, and holds no more than the bounds allow.
+/// Cuts `pieces` into commands, and checks that the framer holds no more than the bounds allow.
 pub fn frames(pieces: &[&[u8]]) -> Vec<Framed> {
     let (mut framer, mut input) = (Framer::default(), BytesMut::new());
     let (mut seen, mut large) = (Vec::new(), Vec::new());
@@ -38,7 +38,7 @@ pub fn frames(pieces: &[&[u8]]) -> Vec<Framed> {
     seen
 }
 
-/// `None` when more input is needed, an empty event for octets of a large literal.
+/// `None` when more input is needed; an empty event for octets of a large literal.
 fn next_frame(framer: &mut Framer, input: &mut BytesMut, large: &mut Vec<u8>) -> Option<Option<Framed>> {
     Some(match framer.advance(input, &BOUNDS) {
         Frame::NeedMore => return None,
@@ -50,7 +50,7 @@ fn next_frame(framer: &mut Framer, input: &mut BytesMut, large: &mut Vec<u8>) ->
         }
         Frame::Command(text) => Some(("command".to_owned(), text.to_vec())),
         Frame::Large { text, at } => {
-            assert!(at <= text.len(), "the literal belongs behind the end of its command");
+            assert!(at <= text.len(), "the literal's offset is behind the end of its command");
             Some((format!("command with {} at {at}", text.escape_ascii()), std::mem::take(large)))
         }
         Frame::Refused(tag, refusal) => {
@@ -60,12 +60,12 @@ fn next_frame(framer: &mut Framer, input: &mut BytesMut, large: &mut Vec<u8>) ->
     })
 }
 
-/// Parses one framed command: the same twice, its parts well-formed, and those that can be printed come back.
+/// Parses one framed command: two parses agree, its parts are well-formed, and printable parts survive print and parse.
 pub fn command(frame: &[u8]) {
     let frame = Bytes::copy_from_slice(frame);
     let (parsed, again) = (parse(&frame), parse(&frame));
     assert_eq!(format!("{parsed:?}"), format!("{again:?}"));
-    assert!(parsed.tag.as_deref().is_none_or(is_tag), "{:?} is no tag", parsed.tag);
+    assert!(parsed.tag.as_deref().is_none_or(is_tag), "{:?} is not a tag", parsed.tag);
     let Ok(command) = parsed.command else { return };
     mailboxes(&command).into_iter().for_each(mailbox_comes_back);
     match command {
@@ -99,7 +99,7 @@ fn mailboxes(command: &Command) -> Vec<&MailboxName> {
     names.into_iter().flatten().collect()
 }
 
-/// A mailbox name as it is sent is read as that name.
+/// A mailbox name survives encoding and parsing.
 fn mailbox_comes_back(name: &MailboxName) {
     let wire = Bytes::from(encode::mailbox(name));
     let read = Cursor::new(&wire).astring().ok().and_then(|text| utf7::decode(&text));
@@ -107,7 +107,7 @@ fn mailbox_comes_back(name: &MailboxName) {
 }
 
 fn search_key(key: &SearchKey, depth: usize) {
-    assert!(depth <= SEARCH_DEPTH_MAX, "SEARCH keys lie {depth} deep");
+    assert!(depth <= SEARCH_DEPTH_MAX, "SEARCH keys are nested {depth} deep");
     match key {
         SearchKey::Not(inner) => search_key(inner, depth + 1),
         SearchKey::Or(first, second) => [first, second].into_iter().for_each(|key| search_key(key, depth + 1)),
@@ -117,7 +117,7 @@ fn search_key(key: &SearchKey, depth: usize) {
     }
 }
 
-/// The ranges of a set ascend and are apart from one another, and what is printed of them means the same.
+/// The ranges of a set ascend and do not touch, and the printed set has the same numbers.
 fn set_comes_back(set: &SequenceSet) {
     for last in [0, 1, 7, u32::MAX] {
         let ranges = set.resolve(last);
@@ -130,13 +130,13 @@ fn set_comes_back(set: &SequenceSet) {
     }
 }
 
-/// The numbers of a small set.
+/// The numbers of a small set; `None` for a large one.
 fn numbers(ranges: &[(u32, u32)]) -> Option<Vec<u32>> {
     let count: u64 = ranges.iter().map(|(low, high)| u64::from(high - low) + 1).sum();
     (count <= 1_000).then(|| ranges.iter().flat_map(|(low, high)| *low..=*high).collect())
 }
 
-/// Strings and names come back from the wire, and modified UTF-7 has one spelling of each name.
+/// Strings and names survive encoding and parsing, and modified UTF-7 has one spelling of each name.
 pub fn strings(octets: &[u8]) {
     let mut wire = Vec::new();
     encode::string(&mut wire, octets);
@@ -153,7 +153,7 @@ pub fn strings(octets: &[u8]) {
     }
 }
 
-/// A session on this machine whose time stands still, and in which a refused login waits for nothing.
+/// A session on this machine with a fixed clock, in which a refused login causes no delay.
 pub fn session(config: Arc<ImapConfig>, peer: Peer) -> ImapSession {
     let mut session = ImapSession::new(config, peer, Transport::Plain, false);
     session.connection.clock = || Timestamp::UNIX_EPOCH;

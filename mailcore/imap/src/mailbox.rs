@@ -1,4 +1,4 @@
-//! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and what the client is sent when it changes.
+//! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and the responses that report its changes.
 
 use provost_store::{
     AccountId, Flag, FlagChange, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity,
@@ -13,23 +13,23 @@ use crate::recents::Recents;
 /// Whether EXPUNGE responses may be sent now (RFC 3501 §7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expunges {
-    /// They are sent.
+    /// EXPUNGE responses are sent.
     Reported,
-    /// They are held back, as during FETCH, STORE and SEARCH: the client's numbers must not shift in the course of a command.
+    /// They are held back, as during FETCH, STORE and SEARCH: the client's numbers must not shift during a command.
     Held,
 }
 
-/// How a mailbox is selected.
+/// Whether a mailbox is selected with write access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// By SELECT.
+    /// Selected by SELECT.
     ReadWrite,
-    /// By EXAMINE (RFC 3501 §6.3.2).
+    /// Selected by EXAMINE (RFC 3501 §6.3.2).
     ReadOnly,
 }
 
 impl Access {
-    /// The first message of a mailbox that is `\Recent` in no session yet. RFC 3501 §6.3.2: EXAMINE leaves it so.
+    /// The first message of a mailbox that is `\Recent` in no session yet. EXAMINE does not claim it (RFC 3501 §6.3.2).
     pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
             Self::ReadWrite => recents.take(account, mailbox),
@@ -45,20 +45,20 @@ pub(crate) struct Selected {
     pub(crate) access: Access,
     pub(crate) uid_validity: UidValidity,
     pub(crate) uid_next: Uid,
-    /// What happened up to here is in `messages` and `gone`.
+    /// Changes up to this modseq are in `messages` and `gone`.
     pub(crate) modseq: Modseq,
-    /// What is `\Recent` in this session, with what has been expunged of it.
+    /// UIDs that are `\Recent` in this session, including expunged ones.
     recent: UidSet,
-    /// Up to here `\Recent` was taken from other sessions.
+    /// Messages below this UID are no longer `\Recent` for other sessions, according to the store.
     pub(crate) recent_cleared: Uid,
-    /// As the client counts: ascending UID, number = index + 1. Holds those of `gone` too.
+    /// The client's view: ascending UID, number = index + 1. Includes the messages of `gone`.
     pub(crate) messages: MessageList,
-    /// Expunged and not reported yet, ascending.
+    /// Expunged messages that are not reported yet, ascending.
     gone: Vec<Uid>,
 }
 
 impl Selected {
-    /// With everything that is in the mailbox now; from `first_recent` on it is `\Recent`.
+    /// A selection with all messages of the mailbox; those from `first_recent` on are `\Recent`.
     pub(crate) fn open(info: &MailboxInfo, messages: MessageList, access: Access, first_recent: Uid) -> Self {
         Self {
             id: info.id,
@@ -73,7 +73,7 @@ impl Selected {
         }
     }
 
-    /// How many messages the client counts, with those whose EXPUNGE responses are held back.
+    /// How many messages the client counts, including those whose EXPUNGE responses are held back.
     pub(crate) fn exists(&self) -> u32 {
         u32::try_from(self.messages.len()).unwrap_or(u32::MAX)
     }
@@ -94,13 +94,13 @@ impl Selected {
         self.messages.first_without(Flag::Seen).map(|at| at + 1)
     }
 
-    /// The index of a message; `None` when it is not there.
+    /// The index of a message; `None` when the list does not have the UID.
     pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
         self.messages.index_of(uid)
     }
 
-    /// Where the messages of a set stand, ascending. RFC 3501 §6.4.8: UIDs that are not there are passed over, message
-    /// numbers that are not there are an error.
+    /// The indices of the messages of a set, ascending. RFC 3501 §6.4.8: UIDs that do not exist are ignored, message
+    /// numbers that do not exist are an error.
     pub(crate) fn indices(&self, messages: &Messages) -> Result<Vec<usize>, ParseError> {
         let exists = self.exists();
         if messages.numbers == Numbers::Uid {
@@ -121,7 +121,7 @@ impl Selected {
         first..self.messages.count_up_to(high).max(first)
     }
 
-    /// The largest UID, 0 when there is none.
+    /// The largest UID, 0 for an empty mailbox.
     pub(crate) fn last_uid(&self) -> u32 {
         self.messages.last_uid().map_or(0, |uid| uid.0.get())
     }
@@ -131,15 +131,15 @@ impl Selected {
         UidSet::from_uids(indices.iter().filter_map(|at| self.messages.uid(*at)))
     }
 
-    /// Takes a message's new state over, so that a later look at the changes does not report it again.
+    /// Records a message's new state, so that the next read of changes does not report it again.
     pub(crate) fn note(&mut self, changed: &MessageMeta) {
         if let Some(at) = self.index_of(changed.uid) {
             self.messages.set_flags(at, &changed.flags);
         }
     }
 
-    /// Takes over what a STORE has done to the message at `index`: `stored` is its row afterwards, `None` when the message is gone.
-    /// Returns whether the flags are those that the client works out for itself from the change and what it knows.
+    /// Records the effect of STORE on the message at `index`: `stored` is its row afterwards, `None` when the message is gone.
+    /// Returns whether the new flags are those that the client can derive from the change and the flags it knows.
     pub(crate) fn store(&mut self, index: usize, change: &FlagChange, stored: Option<&MessageMeta>) -> bool {
         let Some(mut known) = self.messages.message(index) else { return true };
         match change {
@@ -186,7 +186,7 @@ impl Selected {
         !self.gone.is_empty()
     }
 
-    /// Takes over what has changed, and returns what is sent to the client about it. What is new from `first_recent` on is
+    /// Records changes, and returns the responses that report them to the client. New messages from `first_recent` on are
     /// `\Recent`.
     pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges, first_recent: Uid) -> String {
         let mut lines = String::new();
@@ -223,7 +223,7 @@ impl Selected {
         lines
     }
 
-    /// Adds messages that are gone to those that are not reported to the client yet.
+    /// Adds expunged messages to those that are not reported to the client yet.
     fn hold_back(&mut self, expunged: &[Uid]) {
         let before = self.gone.len();
         self.gone.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
@@ -233,7 +233,7 @@ impl Selected {
         }
     }
 
-    /// RFC 3501 §7.4.1: each EXPUNGE shifts the numbers of those behind it.
+    /// Reports expunged messages. RFC 3501 §7.4.1: each EXPUNGE lowers the numbers of the messages after it.
     fn write_expunges(&mut self, lines: &mut String) {
         let gone = std::mem::take(&mut self.gone);
         if gone.is_empty() {
@@ -243,7 +243,7 @@ impl Selected {
     }
 }
 
-/// The UIDs from `first` up to the last one that was given.
+/// The UIDs from `first` up to the last assigned one.
 fn new_messages(first: Uid, uid_next: Uid) -> UidSet {
     let last = Uid::new(uid_next.get() - 1).filter(|last| *last >= first);
     UidSet::from_ranges(last.map(|last| (first, last)))

@@ -1,7 +1,7 @@
-//! What a session keeps of each message of its mailbox: eight octets.
+//! The data that a session keeps of each message of its mailbox: eight octets.
 //!
-//! A session may listen for hours with thousands of messages selected. What was reported to the client (UID and flags) must be
-//! kept; what never changes (size, date, body) is read from the store when a command asks for it. A message list is made of
+//! A session may idle for hours with thousands of messages selected. UID and flags that were reported to the client must be
+//! kept; constant data (size, date, body) is read from the store when a command needs it. A message list consists of
 //! blocks that are shared until they differ: a clone costs next to nothing, and a change copies one block.
 
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use provost_store::{Flag, Flags, Keyword, MessageMeta, Rows, Uid};
 
 /// System flags in the order of their bits.
 const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
-/// Keywords of a mailbox that have a bit of their own; the store allows more, which are kept beside.
+/// Keywords of a mailbox that have a bit of their own. The store allows more; those are kept in `MessageList::beside`.
 const KEYWORD_BITS: usize = 26;
-/// Keywords without a bit are among this message's flags: they stand in `MessageList::beside`.
+/// Set when the message has keywords without a bit: all its flags are in `MessageList::beside`.
 const BESIDE: u32 = 1 << 31;
-/// Messages in one block: 4 KiB, what a change of one message copies.
+/// Messages in one block: 4 KiB, which a change of one message copies.
 const BLOCK_MESSAGES: usize = 512;
 
 /// One message as the client knows it.
@@ -36,17 +36,17 @@ pub(crate) struct Message {
 /// Messages in ascending UID; the client's number is the index + 1.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MessageList {
-    /// All full but the last one, which is not empty.
+    /// All blocks but the last are full, and the last is not empty.
     blocks: Vec<Arc<Vec<Known>>>,
-    /// Keywords that were met, in that order: the first ones have bits.
+    /// Keywords in the order in which they first appeared; the first [`KEYWORD_BITS`] have bits.
     keywords: Arc<Vec<Keyword>>,
-    /// Flags that do not fit their bits.
+    /// Flags of messages that have a keyword without a bit.
     beside: Arc<BTreeMap<Uid, Flags>>,
 }
 
 impl MessageList {
-    /// Takes over what a read of the mailbox found: what is new, what has other flags, what is gone. An empty list that takes a read of
-    /// all messages is the whole mailbox.
+    /// Applies a read of the mailbox: new messages, changed flags, expunged messages. An empty list after a read of all
+    /// messages is the whole mailbox.
     pub(crate) fn take(&mut self, rows: &Rows) {
         for row in &rows.rows {
             match self.index_of(row.meta.uid) {
@@ -81,7 +81,7 @@ impl MessageList {
         self.blocks.last().and_then(|block| block.last()).map(|known| known.uid)
     }
 
-    /// The index of a message; `None` when it is not there.
+    /// The index of a message; `None` when the list does not have the UID.
     pub(crate) fn index_of(&self, uid: Uid) -> Option<usize> {
         let at = self.count_while(|known| known.uid < uid);
         (self.uid(at) == Some(uid)).then_some(at)
@@ -97,7 +97,7 @@ impl MessageList {
         self.count_while(|known| known.uid.get() <= uid)
     }
 
-    /// How many messages at the beginning satisfy a condition that holds up to some message and for none after it.
+    /// How many messages at the start satisfy a condition that holds up to some message and for none after it.
     fn count_while(&self, is_so: impl Fn(&Known) -> bool) -> usize {
         let full = self.blocks.partition_point(|block| block.last().is_some_and(&is_so));
         let within = self.blocks.get(full).map_or(0, |block| block.partition_point(is_so));
@@ -121,7 +121,7 @@ impl MessageList {
         self.known(index).is_some_and(|known| known.flags & system_bit(flag) != 0)
     }
 
-    /// The keywords that some message has or had, in the order in which they were met.
+    /// The keywords that any message has or had, in the order in which they first appeared.
     pub(crate) fn keywords(&self) -> &[Keyword] {
         &self.keywords
     }
@@ -133,7 +133,7 @@ impl MessageList {
         Some(Message { uid: known.uid, flags })
     }
 
-    /// Learns the keywords of `flags`; true when there was a new one.
+    /// Adds the keywords of `flags`; true when at least one was new.
     pub(crate) fn learn_keywords(&mut self, flags: &Flags) -> bool {
         let known = self.keywords.len();
         for keyword in flags.keywords() {
@@ -144,7 +144,7 @@ impl MessageList {
         self.keywords.len() > known
     }
 
-    /// Adds a message behind all others; one that is not behind them is left out.
+    /// Appends a message; ignored when its UID does not follow the last one.
     pub(crate) fn push(&mut self, message: &MessageMeta) {
         if self.last_uid().is_some_and(|last| last >= message.uid) {
             return;
@@ -158,7 +158,7 @@ impl MessageList {
         }
     }
 
-    /// Takes a message's new flags over; true when they are others than before.
+    /// Sets a message's flags; true when they differ from those before.
     pub(crate) fn set_flags(&mut self, index: usize, flags: &Flags) -> bool {
         self.learn_keywords(flags);
         let Some(before) = self.known(index).copied() else { return false };
@@ -175,8 +175,8 @@ impl MessageList {
         before.flags != packed || beside.as_ref() != self.beside.get(&before.uid)
     }
 
-    /// Leaves out the messages with these UIDs (ascending); `report` is called with the number of each as the client then
-    /// counts.
+    /// Removes the messages with these UIDs (ascending); `report` gets the number of each as the client counts at that
+    /// moment.
     pub(crate) fn remove(&mut self, gone: &[Uid], mut report: impl FnMut(usize)) {
         let Some(first) = gone.first() else { return };
         let untouched = self.blocks.partition_point(|block| block.last().is_some_and(|known| known.uid < *first));
@@ -249,7 +249,7 @@ mod tests {
         message_list
     }
 
-    /// Message `number` of a mailbox with 40 keywords: more than have bits.
+    /// Flags of message `number` in a mailbox with 40 keywords: more than have bits.
     fn flags(number: u32) -> Flags {
         let mut flags = Flags::none();
         SYSTEM_FLAGS.into_iter().filter(|flag| number & system_bit(*flag) != 0).for_each(|flag| flags.insert(flag));
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!((reported, message_list.len()), (vec![1, 2, 1_998], 1_997));
     }
 
-    /// Against a plain list: numbers, look-ups and removals over several blocks.
+    /// Compares with a plain list: numbers, look-ups and removals over several blocks.
     #[test]
     fn counts_like_a_list() {
         let mut message_list = message_list((1..=3_000).map(|number| meta(2 * number, Flags::none())));
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    /// Sessions with the same mailbox share what does not differ.
+    /// Sessions with the same mailbox share the blocks that do not differ.
     #[test]
     fn a_change_copies_one_block() {
         let first = message_list((1..=100_000).map(|number| meta(number, Flags::none())));

@@ -1,4 +1,4 @@
-//! Message lists of mailboxes that were selected lately: a SELECT reads only what has changed since, and sessions with the same
+//! Message lists of recently selected mailboxes: a SELECT reads only what has changed since, and sessions with the same
 //! mailbox share one message list until they differ.
 
 use std::collections::HashMap;
@@ -8,12 +8,12 @@ use provost_store::{AccountId, MailboxId, MailboxInfo, Modseq, UidValidity};
 
 use crate::message_list::MessageList;
 
-/// Messages in all message lists that are kept: 16 MiB.
+/// Messages in all kept lists together: 16 MiB.
 const MESSAGES_MAX: usize = 2 * 1024 * 1024;
-/// Message lists that are kept.
+/// Number of kept message lists.
 const LISTS_MAX: usize = 4_096;
 
-/// Shared by all sessions of a node. Clones share it.
+/// Message lists that all sessions of a node share. Clones share them.
 #[derive(Clone, Default)]
 pub struct MessageLists(Arc<Mutex<Kept>>);
 
@@ -27,7 +27,7 @@ struct Kept {
 
 struct Entry {
     message_list: MessageList,
-    /// Everything up to here is in the message list.
+    /// The message list is complete up to this modseq.
     modseq: Modseq,
     uid_validity: UidValidity,
     used: u64,
@@ -38,7 +38,7 @@ impl MessageLists {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The message list of a mailbox and the modseq up to which it is current; not one of another life of the mailbox.
+    /// The kept message list of a mailbox and the modseq up to which it is complete; `None` when none has its UIDVALIDITY.
     pub(crate) fn get(&self, account: AccountId, mailbox: &MailboxInfo) -> Option<(MessageList, Modseq)> {
         let mut kept = self.kept();
         kept.clock += 1;
@@ -49,7 +49,7 @@ impl MessageLists {
         is_same.then(|| (entry.message_list.clone(), entry.modseq))
     }
 
-    /// Gives a message list that is complete up to `modseq` to others, or takes theirs when it is of the same moment and has the same
+    /// Shares a message list that is complete up to `modseq`, or takes the shared one when it has the same modseq and the same
     /// keywords: a client must see a keyword in FLAGS before it sees it at a message (RFC 3501 §7.2.6).
     pub(crate) fn share(
         &self,
@@ -86,7 +86,7 @@ impl MessageLists {
 }
 
 impl Kept {
-    /// Forgets the half that was used longest ago when there is too much.
+    /// When a limit is exceeded, drops the half of the lists that was used least recently.
     fn make_room(&mut self) {
         while self.messages > MESSAGES_MAX || self.entries.len() > LISTS_MAX {
             let mut uses: Vec<u64> = self.entries.values().map(|entry| entry.used).collect();
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(got(&info(1, 1, 9)), Some((3, 5)));
         message_lists.share(ACCOUNT, &info(1, 1, 6), Modseq(6), &mut message_list(4));
         assert_eq!(got(&info(1, 1, 9)), Some((4, 6)));
-        // Another life of the mailbox, or a store that is older than what is kept.
+        // Another UIDVALIDITY, or a store that is older than the kept list.
         assert_eq!((got(&info(1, 2, 9)), got(&info(1, 1, 5)), got(&info(2, 1, 9))), (None, None, None));
     }
 

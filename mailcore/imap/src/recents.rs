@@ -1,18 +1,18 @@
-//! Which messages are `\Recent` in some session already.
+//! The messages that are `\Recent` in some session already.
 //!
-//! RFC 3501 §2.3.2: a message is `\Recent` in one session, the first that is notified of it. The store keeps from where
-//! messages are recent, and learns it when a mailbox is selected and left; what sessions that stay in a mailbox were notified
-//! of in between is kept here. When it is lost, with the node or at its bound, a message is recent twice.
+//! RFC 3501 §2.3.2: a message is `\Recent` in one session, the first that is notified of it. The store records the first
+//! recent UID, updated when a mailbox is selected and left. Notifications of sessions that stay in a mailbox are recorded
+//! here. When this record is lost, by a restart or at its limit, a message is recent in two sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use provost_store::{AccountId, MailboxId, MailboxInfo, Uid};
 
-/// Mailboxes that are kept: 3 MiB. At the bound all are forgotten.
+/// Number of recorded mailboxes: 3 MiB. At the limit all records are dropped.
 const MAILBOXES_MAX: usize = 65_536;
 
-/// Shared by all sessions of a node. Clones share it.
+/// Recent UIDs that all sessions of a node share. Clones share them.
 #[derive(Clone, Default)]
 pub struct Recents(Arc<Mutex<HashMap<(AccountId, MailboxId), Uid>>>);
 
@@ -23,7 +23,7 @@ impl Recents {
         kept.get(&(account, mailbox.id)).copied().map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from))
     }
 
-    /// Gives what is `\Recent` in no session yet to the caller's, up to UIDNEXT; returns the first of them.
+    /// Claims the messages that are `\Recent` in no session yet, up to UIDNEXT, for the caller; returns the first of them.
     pub(crate) fn take(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (account, mailbox.id);

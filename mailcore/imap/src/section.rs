@@ -1,4 +1,4 @@
-//! `BODY[section]`: which octets of a message a section names (RFC 3501 §6.4.5).
+//! `BODY[section]`: the octets of a message that a section names (RFC 3501 §6.4.5).
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ use provost_message::{Content, Part, fields};
 
 use crate::codec::command::{Partial, Section, SectionText};
 
-/// Where the octets of a section are.
+/// The location of a section's octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Located<'a> {
-    /// They stand in the message as they are.
+    /// A range of the message, sent unchanged.
     Octets(Range<u64>),
-    /// Fields of the header at this range.
+    /// Selected fields of the header at this range.
     Fields { header: Range<u64>, names: &'a [String], not: bool },
 }
 
-/// Where a section of a message of that structure and size is; `None` (NIL) when the message has no such part.
+/// Locates a section in a message of that structure and size; `None` (NIL) when the message has no such part.
 pub(crate) fn locate<'a>(section: &'a Section, root: &Part, octets: u64) -> Option<Located<'a>> {
     if section.part.is_empty() {
         let header = root.header.clone();
@@ -42,7 +42,7 @@ fn of_header(header: Range<u64>, text: &SectionText) -> Located<'_> {
     }
 }
 
-/// HEADER.FIELDS and HEADER.FIELDS.NOT: the fields as they are, and the empty line (RFC 3501 §6.4.5).
+/// HEADER.FIELDS and HEADER.FIELDS.NOT: the fields unchanged, and the empty line (RFC 3501 §6.4.5).
 pub(crate) fn select(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
     let mut selected = Vec::new();
     for field in fields(header) {
@@ -81,7 +81,7 @@ fn nth(parts: &[Part], number: u32) -> Option<&Part> {
     parts.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-/// RFC 3501 §6.4.5: what is behind the end is cut off, a start behind the end gives an empty string.
+/// RFC 3501 §6.4.5: a range is cut at the end of the text, and a start behind the end gives an empty string.
 pub(crate) fn partial_range(partial: Option<Partial>, whole: Range<u64>) -> Range<u64> {
     let Some(partial) = partial else { return whole };
     let start = whole.start.saturating_add(u64::from(partial.origin)).min(whole.end);
@@ -151,7 +151,7 @@ mod tests {
         assert!(section(&[1]) && !section(&[2]));
     }
 
-    /// RFC 3501 §6.4.5: the empty line is always there.
+    /// RFC 3501 §6.4.5: the result always has the empty line.
     #[test]
     fn selects_fields() {
         let header = b"From: a\r\nSubject: one\r\n two\r\nbroken line\r\nTO : c\r\nX-Empty:\r\n\r\nBody: no\r\n";

@@ -1,4 +1,4 @@
-//! One conversation: its commands one after the other, and how each ends.
+//! One conversation: its commands in order, and the outcome of each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::updates::{MailboxGone, Refresh, report};
 const LINE_OCTETS_MAX_BEFORE_LOGIN: usize = 8 * 1024;
 /// Octets of one literal before login: a name or a password.
 const LITERAL_OCTETS_MAX_BEFORE_LOGIN: u64 = 4 * 1024;
-/// Octets of one command before login, its literals together: LOGIN with both as literals. Strangers may have many connections
-/// open, and what they send by pieces stays in memory.
+/// Octets of one command before login, literals included: LOGIN with two literals. Clients that are not logged in may have
+/// many connections open, and the pieces that they send stay in memory.
 const COMMAND_OCTETS_MAX_BEFORE_LOGIN: usize = 16 * 1024;
 /// Octets of one line after login: room for long sequence sets.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
@@ -30,17 +30,17 @@ const LINE_OCTETS_MAX: usize = 64 * 1024;
 const LITERAL_OCTETS_MAX: u64 = 64 * 1024;
 /// Octets of one command after login, APPEND's message aside.
 const COMMAND_OCTETS_MAX: usize = 256 * 1024;
-/// Octets of one line within AUTHENTICATE and IDLE. RFC 4616 with our longest password needs far less.
+/// Octets of one line within AUTHENTICATE and IDLE. RFC 4616 with the longest allowed password needs far less.
 const ANSWER_OCTETS_MAX: usize = 8 * 1024;
-/// Silence before login.
+/// Longest silence before login.
 const IDLE_LIMIT_BEFORE_LOGIN: Duration = Duration::from_secs(45);
-/// Silence after login. RFC 3501 §5.4: at least 30 minutes.
+/// Longest silence after login. RFC 3501 §5.4: at least 30 minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
-/// Silence within a literal: what is there of it takes disk from all sessions.
+/// Longest silence within a literal: its received part occupies disk space that all sessions share.
 const IDLE_LIMIT_WITHIN_LITERAL: Duration = Duration::from_secs(2 * 60);
-/// Commands answered BAD in a row that end the conversation before login. A client that means well makes none.
+/// Consecutive BAD commands that end the conversation before login. A legitimate client sends none.
 const BAD_COMMANDS_MAX_BEFORE_LOGIN: u8 = 20;
-/// And after login.
+/// Consecutive BAD commands that end the conversation after login.
 const BAD_COMMANDS_MAX: u8 = 100;
 
 /// One conversation (implements `provost_net::Session`).
@@ -51,7 +51,7 @@ pub struct ImapSession {
     framer: Framer,
     /// The large literal of the command that is being received.
     spool: Option<Box<Spool>>,
-    /// Commands answered BAD since one was not.
+    /// Commands answered BAD since the last one that was not.
     bad_commands: u8,
 }
 
@@ -85,7 +85,7 @@ impl ImapSession {
         }
     }
 
-    /// A command, or the next line of one that waits.
+    /// Handles a command, or the next line of a command that waits.
     async fn advance(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
         if !matches!(self.waiting, Waiting::Nothing) {
             return self.answer_line(input, out).await;
@@ -104,7 +104,7 @@ impl ImapSession {
                 self.spool = None;
                 Ok(self.refuse(tag.as_deref(), refusal, out))
             }
-            // Boxed: the widest command would otherwise be paid for by every idle connection.
+            // Boxed: otherwise every idle connection would hold the future of the largest command.
             Frame::Literal(octets) => {
                 Box::pin(self.keep(octets)).await;
                 Ok(Step::Continue)
@@ -118,7 +118,7 @@ impl ImapSession {
         }
     }
 
-    /// Octets of a large literal.
+    /// Spools octets of a large literal.
     async fn keep(&mut self, octets: Bytes) {
         let (literals, now) = (&self.connection.config.literals, (self.connection.clock)());
         let spool = self.spool.get_or_insert_with(|| Box::new(Spool::new(literals, now)));
@@ -129,7 +129,7 @@ impl ImapSession {
         }
     }
 
-    /// A command whose large literal has come.
+    /// Runs a command whose large literal is complete.
     async fn run_large(&mut self, text: Bytes, at: usize, out: &mut Output<'_>) -> Result<Step, SessionError> {
         let Some(spool) = self.spool.take() else {
             return Err(SessionError::Bug("a large literal that was not kept".to_owned()));
@@ -137,7 +137,7 @@ impl ImapSession {
         let joined = match spool.join(text.clone(), at).await {
             Ok(joined) => joined,
             Err(error) => {
-                tracing::warn!(%error, "a message cannot be taken");
+                tracing::warn!(%error, "a spooled message cannot be processed");
                 return Ok(self.refuse(parse(&text).tag.as_deref(), Refusal::NoRoom, out));
             }
         };
@@ -148,7 +148,7 @@ impl ImapSession {
         step
     }
 
-    /// A command that was not even read.
+    /// Refuses a command that the framer did not accept.
     fn refuse(&mut self, tag: Option<&str>, refusal: Refusal, out: &mut Output<'_>) -> Step {
         let words = match refusal {
             Refusal::LineTooLong => "Line too long",
@@ -166,13 +166,13 @@ impl ImapSession {
         if self.state.account().is_some() {
             return self.count_bad(&reply, out);
         }
-        // Nobody who means well sends such before login.
+        // A legitimate client sends no such command before login.
         self.state = State::Logout;
         out.put(format!("* BYE {words}\r\n"));
         Step::Close
     }
 
-    /// Ends a connection that sends only unknown commands: the client speaks another protocol, or attacks.
+    /// Ends a connection that sends only bad commands: the client speaks another protocol, or attacks.
     fn count_bad(&mut self, reply: &Reply, out: &mut Output<'_>) -> Step {
         let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
         self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };
@@ -184,7 +184,7 @@ impl ImapSession {
         Step::Close
     }
 
-    /// RFC 3501 §2.2.1: parse, do, report what changed, then the tagged reply.
+    /// RFC 3501 §2.2.1: parse, run, report changes, then send the tagged reply.
     async fn run(&mut self, parsed: Parsed, out: &mut Output<'_>) -> Result<Step, SessionError> {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
@@ -204,7 +204,7 @@ impl ImapSession {
         self.conclude(&tag, answer, look, out).await
     }
 
-    /// The end of a command: the state that it leads to, what has changed, the tagged reply.
+    /// Ends a command: the state that it leads to, the changes, the tagged reply.
     async fn conclude(
         &mut self,
         tag: &str,
@@ -238,8 +238,8 @@ impl ImapSession {
         Ok(step)
     }
 
-    /// The command goes on with the client's next line. RFC 2177 §3: IDLE begins with what is due already, such as EXPUNGE responses
-    /// that a FETCH held back; no notice would come for them.
+    /// The command continues with the next line. RFC 2177 §3: IDLE first reports what is due, such as EXPUNGE responses
+    /// that a FETCH held back; no later notice would trigger them.
     async fn wait(&mut self, waiting: Waiting, out: &mut Output<'_>) -> Result<Step, SessionError> {
         self.waiting = waiting;
         if self.is_idling() && !self.report_changes(Refresh::hinted(Expunges::Reported), out).await {
@@ -249,7 +249,7 @@ impl ImapSession {
         Ok(Step::Continue)
     }
 
-    /// Reports what has happened in the selected mailbox; false when it is gone and the conversation with it.
+    /// Reports changes of the selected mailbox; false when the mailbox is gone, which ends the conversation.
     async fn report_changes(&mut self, look: Refresh, out: &mut Output<'_>) -> bool {
         let State::Selected(account, selected) = &mut self.state else { return true };
         match report(&self.connection.config, account, selected, look, out).await {
@@ -262,7 +262,7 @@ impl ImapSession {
         }
     }
 
-    /// Someone who is suspended or closed, or whose password was changed, is cut off at once: an event wakes the session.
+    /// Ends the session when its person is suspended or closed or has a new password; an event wakes the session at once.
     fn cut_off(&mut self, out: &mut Output<'_>) -> Option<Step> {
         let view = &self.connection.config.view;
         let account = self.state.account_mut()?;
@@ -275,7 +275,7 @@ impl ImapSession {
         Some(Step::Close)
     }
 
-    /// A line for AUTHENTICATE or IDLE.
+    /// Handles a line for AUTHENTICATE or IDLE.
     async fn answer_line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
         let line = match plain_line(input, ANSWER_OCTETS_MAX) {
             Ok(None) => return Ok(Step::NeedMore),
@@ -311,7 +311,7 @@ impl ImapSession {
         self.conclude(tag, answer, Refresh::hinted(Expunges::Held), out).await
     }
 
-    /// Whether IDLE goes on.
+    /// Whether IDLE is active.
     fn is_idling(&self) -> bool {
         matches!(self.waiting, Waiting::Idle { .. })
     }

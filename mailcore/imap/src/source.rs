@@ -1,4 +1,4 @@
-//! A message's octets as a command needs them: whole when they are few, else in ranges.
+//! A message's octets for a command: a small message whole, a large one in ranges.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use provost_store::{BodyId, Row, StoreError};
 
 use crate::world::World;
 
-/// Octets read at once. A message that is no longer is read whole, so that the store checks it whole, and once.
+/// Octets read at once. A message up to this size is read whole, so that the store verifies it whole, and once.
 pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
-/// Octets of a header that are searched for fields; nearly every header is a hundredth of it. Fields behind them are not
-/// found.
+/// Octets of a header that are searched for fields; nearly every header is a hundredth of this. Fields behind them are
+/// not found.
 pub(crate) const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// One message's octets.
@@ -19,17 +19,17 @@ pub(crate) struct Source<'a> {
     world: &'a World<'a>,
     body: BodyId,
     octets: u64,
-    /// Encoded; empty when it is not kept.
+    /// The encoded structure; empty when the store does not keep one.
     structure_column: &'a [u8],
     structure: Option<Part>,
-    /// The message, when it is short and was read.
+    /// The message, once read, if it is small.
     whole: Option<Bytes>,
-    /// A piece that was read ahead, and where it begins.
+    /// A piece read ahead, and its offset.
     ahead: Option<(u64, Bytes)>,
 }
 
 impl<'a> Source<'a> {
-    /// Of a row; with its structure if that column was read.
+    /// A source for a row; with its structure if that column was read.
     pub(crate) fn new(world: &'a World<'a>, row: &'a Row) -> Self {
         Self {
             world,
@@ -42,12 +42,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// RFC822.SIZE.
+    /// The message's size, octets: RFC822.SIZE.
     pub(crate) fn octets(&self) -> u64 {
         self.octets
     }
 
-    /// The first octets of a range, at least one unless it is empty.
+    /// The first octets of a range: at least one unless the range is empty.
     pub(crate) async fn piece(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
         if self.octets <= PIECE_OCTETS {
             return Ok(slice(self.whole().await?, range));
@@ -77,7 +77,7 @@ impl<'a> Source<'a> {
         Ok(self.whole.insert(read))
     }
 
-    /// The whole message, of any length; a long one is not held here.
+    /// The whole message, of any length; a large one is not cached.
     pub(crate) async fn read_all(&mut self) -> Result<Bytes, StoreError> {
         if let Some(whole) = &self.whole {
             return Ok(whole.clone());
@@ -85,7 +85,7 @@ impl<'a> Source<'a> {
         self.world.config.store.body(self.world.account.id, self.body, None).await
     }
 
-    /// The octets of a header at this range, as far as they are looked at.
+    /// The octets of a header at this range, up to [`HEADER_OCTETS_MAX`].
     pub(crate) async fn fields(&mut self, header: Range<u64>) -> Result<Bytes, StoreError> {
         let end = header.end.min(header.start + HEADER_OCTETS_MAX);
         if self.octets <= PIECE_OCTETS {
@@ -94,7 +94,7 @@ impl<'a> Source<'a> {
         self.world.config.store.body(self.world.account.id, self.body, Some(header.start..end)).await
     }
 
-    /// The message's own header, as far as it is looked at.
+    /// The message's own header, up to [`HEADER_OCTETS_MAX`].
     pub(crate) async fn header(&mut self) -> Result<Bytes, StoreError> {
         let mut head = self.piece(0..self.octets).await?;
         if header_end(&head).is_none() && (head.len() as u64) < self.octets {
@@ -104,7 +104,7 @@ impl<'a> Source<'a> {
         Ok(head.slice(..end))
     }
 
-    /// The MIME structure: from its column, or from the whole message, which is not kept for it.
+    /// The MIME structure: from its column, or from the whole message, which is not cached for it.
     pub(crate) async fn structure(&mut self) -> Result<&Part, StoreError> {
         let structure = match self.structure.take().or_else(|| Part::decode(self.structure_column)) {
             Some(structure) => structure,

@@ -1,5 +1,5 @@
-//! The one large literal of a command while it comes in: in a file that has no name, so that thirty clients with slow lines,
-//! or one that stops, cost disk and no memory.
+//! The one large literal of a command while it arrives: in an unnamed file, so that clients with slow lines, or clients that
+//! stop sending, cost disk space and no memory.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -12,59 +12,59 @@ use provost_net::Reservation;
 
 use crate::budget::{LiteralBudget, Share};
 
-/// What a literal may take, whatever its size; as in SMTP (RFC 5321 §4.5.3.2.5 has no limit for the whole either).
+/// Time that every literal may take, whatever its size; as in SMTP (RFC 5321 §4.5.3.2.5 sets no limit for the whole either).
 const LITERAL_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Octets that earn a second more.
+/// Octets that allow one more second.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
-/// Why a literal cannot be kept. All of them may pass.
+/// Why a literal cannot be kept. All causes are temporary.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
-    /// The literals of all sessions are as large as they may be.
+    /// The literals of all sessions have reached their limit.
     #[error("the literals of all sessions are too large")]
     Full,
-    /// Too many whole messages were waiting for memory.
+    /// Memory for the complete command did not become free in time.
     #[error("no memory for the message in time")]
     NoMemory,
-    /// The file.
+    /// An I/O error of the file.
     #[error("file of a literal: {0}")]
     File(#[from] io::Error),
-    /// The work was cut off.
+    /// The blocking task was cancelled.
     #[error("cut off: {0}")]
     CutOff(#[from] tokio::task::JoinError),
 }
 
-/// A literal as far as it has come.
+/// The received part of a literal.
 #[derive(Debug)]
 pub(crate) struct Spool {
     budget: LiteralBudget,
-    /// What it holds of the disk.
+    /// The literal's part of the disk budget.
     share: Share,
     file: Option<Arc<File>>,
     octets: u64,
     began: Timestamp,
 }
 
-/// A whole command in memory.
+/// A complete command in memory.
 pub(crate) struct Joined {
     pub(crate) frame: Bytes,
-    /// The memory of the frame and of what comes of it.
+    /// The memory of the frame and of its results.
     pub(crate) room: Reservation,
 }
 
 impl Spool {
-    /// Nothing has come yet.
+    /// An empty spool.
     pub(crate) fn new(budget: &LiteralBudget, now: Timestamp) -> Self {
         Self { budget: budget.clone(), share: Share::new(budget), file: None, octets: 0, began: now }
     }
 
-    /// How long the client may take for the rest: it grows with what has come, and is nothing for one that trickles.
+    /// How long the client may take for the rest: grows with the received octets, and reaches zero for a client that trickles.
     pub(crate) fn time_left(&self, now: Timestamp) -> Duration {
         let spent: Duration = now.duration_since(self.began).try_into().unwrap_or_default();
         (LITERAL_LIMIT + Duration::from_secs(self.octets / OCTETS_PER_SECOND_MIN)).saturating_sub(spent)
     }
 
-    /// Keeps further octets. Off the async threads: a disk can be slow.
+    /// Appends octets, on a blocking thread: a disk can be slow.
     pub(crate) async fn keep(&mut self, octets: Bytes) -> Result<(), SpoolError> {
         let count = octets.len() as u64;
         if !self.share.grow(count) {
@@ -74,7 +74,7 @@ impl Spool {
         let work = move || {
             let file = match file {
                 Some(file) => file,
-                // It has no name, so that nothing is left of it after a crash.
+                // An unnamed file leaves nothing behind after a crash.
                 None => Arc::new(tempfile::tempfile_in(folder)?),
             };
             (&*file).write_all(&octets)?;
@@ -85,7 +85,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The command whose text has the literal at this offset. Waits until there is memory for it, each in its turn.
+    /// The command with the literal inserted into `text` at this offset. Waits for memory in the order of the requests.
     pub(crate) async fn join(self, text: Bytes, at: usize) -> Result<Joined, SpoolError> {
         let room = self.budget.room(self.octets).await.ok_or(SpoolError::NoMemory)?;
         let Some(file) = self.file else { return Ok(Joined { frame: text, room }) };

@@ -1,4 +1,4 @@
-//! The states of RFC 3501 §3, and the answers of handlers that lead from one to another.
+//! The states of RFC 3501 §3, and the answers of handlers that lead from one state to another.
 
 use crate::account::Account;
 use crate::codec::Reply;
@@ -20,7 +20,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// The account that is logged in; `None` before login and at the end.
+    /// The logged-in account; `None` before login and in the logout state.
     pub(crate) fn account(&self) -> Option<&Account> {
         match self {
             Self::Authenticated(account) | Self::Selected(account, _) => Some(account),
@@ -28,7 +28,7 @@ impl State {
         }
     }
 
-    /// As [`Self::account`], to be changed.
+    /// Like [`Self::account`], mutable.
     pub(crate) fn account_mut(&mut self) -> Option<&mut Account> {
         match self {
             Self::Authenticated(account) | Self::Selected(account, _) => Some(account),
@@ -36,7 +36,7 @@ impl State {
         }
     }
 
-    /// Another mailbox, or none, is selected from here on.
+    /// Selects another mailbox, or none.
     pub(crate) fn select(&mut self, mailbox: Option<Box<Selected>>) {
         *self = match (std::mem::replace(self, Self::Logout), mailbox) {
             (Self::Authenticated(account) | Self::Selected(account, _), Some(mailbox)) => {
@@ -60,27 +60,27 @@ pub(crate) enum Waiting {
 
 /// The next response that an AUTHENTICATE exchange expects.
 pub(crate) enum Exchange {
-    /// The one message of PLAIN is awaited.
+    /// PLAIN waits for its one message.
     Plain,
-    /// LOGIN: the name is awaited.
+    /// LOGIN waits for the user name.
     LoginName,
-    /// LOGIN: the password is awaited.
+    /// LOGIN waits for the password.
     LoginPassword { name: String },
 }
 
-/// How a command ends, and the state behind it.
+/// How a command ends, and the state after it.
 pub(crate) enum Answer {
-    /// With this reply, in the same state.
+    /// This reply, in the same state.
     Reply(Reply),
-    /// The command goes on with the client's next line.
+    /// The command continues with the client's next line.
     Wait(Waiting),
-    /// With TLS, which starts behind the reply.
+    /// TLS starts after the reply.
     StartTls(Reply),
-    /// With the login of an account.
+    /// The account is logged in.
     LoggedIn(Box<Account>, Reply),
-    /// With another mailbox selected, or with none.
+    /// Another mailbox, or none, is selected.
     Select(Option<Box<Selected>>, Reply),
-    /// With the end of the conversation, behind the reply.
+    /// The conversation ends after the reply.
     Close(Reply),
 }
 

@@ -1,4 +1,4 @@
-//! What a client is sent about its selected mailbox at the end of a command, and while it listens (RFC 3501 §7).
+//! The updates that a client gets about its selected mailbox at the end of a command, and during IDLE (RFC 3501 §7).
 
 use provost_net::Output;
 use provost_store::{Columns, StoreError, Which};
@@ -9,26 +9,26 @@ use crate::codec::Command;
 use crate::codec::command::Numbers;
 use crate::mailbox::{Expunges, Selected};
 
-/// How the end of a command looks at the store.
+/// Whether the end of a command reads the store, and whether it may report EXPUNGE.
 #[derive(Clone, Copy)]
 pub(crate) struct Refresh {
-    /// Also without a notice: the client asks for news, or the command made some.
+    /// Read even without a notice: the client asks for updates, or the command made changes.
     always: bool,
     expunges: Expunges,
 }
 
 impl Refresh {
-    /// In any case.
+    /// Reads in any case.
     pub(crate) fn now(expunges: Expunges) -> Self {
         Self { always: true, expunges }
     }
 
-    /// When there was a notice.
+    /// Reads only after a notice.
     pub(crate) fn hinted(expunges: Expunges) -> Self {
         Self { always: false, expunges }
     }
 
-    /// RFC 3501 §7.4.1: no EXPUNGE during FETCH, STORE, SEARCH; the UID forms are other commands.
+    /// The refresh after a command. RFC 3501 §7.4.1: no EXPUNGE during FETCH, STORE, SEARCH; their UID forms may report it.
     pub(crate) fn after(command: &Command) -> Self {
         let numbers = match command {
             Command::Fetch(fetch) => fetch.messages.numbers,
@@ -43,10 +43,10 @@ impl Refresh {
     }
 }
 
-/// The selected mailbox is no more (RFC 2180 §3.3: another session deleted it).
+/// The selected mailbox no longer exists (RFC 2180 §3.3: another session deleted it).
 pub(crate) struct MailboxGone;
 
-/// Reports what has happened in the selected mailbox.
+/// Reports the changes of the selected mailbox.
 pub(crate) async fn report(
     config: &ImapConfig,
     account: &mut Account,
@@ -62,7 +62,7 @@ pub(crate) async fn report(
     account.notices.borrow_and_update();
     let which = Which::ChangedSince(selected.modseq);
     let read = config.store.read(account.id, selected.id, which, Columns::NONE, None).await;
-    // The next look begins at the same modseq, so that nothing is lost. It must come without another notice.
+    // The next read begins at the same modseq, so no change is lost. It must happen without another notice.
     account.is_overdue = read.is_err();
     match read {
         Ok(changes) => {

@@ -1,4 +1,4 @@
-//! What a handler may ask of directory and store, and the replies for what they refuse.
+//! Access of handlers to directory and store, and the replies for their errors.
 
 use provost_store::{
     Applied, ApplyError, Batch, BatchId, Columns, MailboxInfo, Op, Require, Row, Snapshot, StoreError, UidSet, Which,
@@ -11,7 +11,7 @@ use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
 use crate::mailbox::Selected;
 
-/// How often a batch of unknown outcome is tried again under its id.
+/// How often a batch of unknown outcome is repeated under the same id.
 const UNKNOWN_RETRIES: usize = 3;
 
 /// Directory, store and time for one command.
@@ -23,12 +23,12 @@ pub(crate) struct World<'a> {
 }
 
 impl World<'_> {
-    /// Applies ops that may be repeated without harm.
+    /// Applies ops that are safe to repeat.
     pub(crate) async fn apply(&self, ops: Vec<Op>) -> Result<Applied, ApplyError> {
         self.config.store.apply(self.batch(None, Vec::new(), ops)).await
     }
 
-    /// Applies ops that make messages: exactly once, also when the outcome of the first try is unknown.
+    /// Applies ops that create messages: exactly once, even when the outcome of the first try is unknown.
     pub(crate) async fn apply_once(&self, require: Vec<Require>, ops: Vec<Op>) -> Result<Applied, ApplyError> {
         let batch = self.batch(Some(BatchId(Uuid::now_v7())), require, ops);
         for _ in 0..UNKNOWN_RETRIES {
@@ -44,7 +44,7 @@ impl World<'_> {
         Batch { id, account: self.account.id, now: self.now, require, ops }
     }
 
-    /// What the account may hold, as the directory has it now.
+    /// The account's quota, as the directory has it now.
     pub(crate) fn quota(&self) -> Vec<Require> {
         let snapshot = self.config.view.snapshot();
         let person = snapshot.person(self.account.id.0);
@@ -57,7 +57,7 @@ impl World<'_> {
         self.config.store.snapshot(self.account.id, None).await.map_err(|error| unreadable(&error))
     }
 
-    /// Rows of the selected mailbox that are still there, with these columns.
+    /// The rows of those messages in `uids` that still exist in the selected mailbox, with these columns.
     pub(crate) async fn rows(
         &self,
         selected: &Selected,
@@ -68,7 +68,7 @@ impl World<'_> {
         read.await.map(|rows| rows.rows)
     }
 
-    /// The mailbox of that name, or why not.
+    /// The mailbox of that name, or the reply that refuses.
     pub(crate) async fn mailbox(&self, name: &NamedMailbox) -> Result<MailboxInfo, Reply> {
         let name = name.as_ref().ok_or_else(no_mailbox)?;
         let snapshot = self.snapshot().await?;
@@ -80,7 +80,7 @@ fn no_mailbox() -> Reply {
     Reply::no("NONEXISTENT", "No such mailbox")
 }
 
-/// A name that no mailbox can have.
+/// The reply for a name that no mailbox can have.
 pub(crate) fn bad_name() -> Reply {
     Reply::no("CANNOT", "Not a possible mailbox name")
 }
@@ -100,7 +100,7 @@ pub(crate) fn unreadable(error: &StoreError) -> Reply {
     }
 }
 
-/// A refused change (RFC 5530 §3); `missing` is the code for a mailbox that is not there: TRYCREATE or NONEXISTENT.
+/// The reply to a refused change (RFC 5530 §3); `missing` is the code for a missing mailbox: TRYCREATE or NONEXISTENT.
 pub(crate) fn refused(error: ApplyError, missing: &'static str) -> Reply {
     match error {
         ApplyError::NoMailbox(_) => Reply::no(missing, "No such mailbox"),

@@ -1,9 +1,9 @@
-//! What `tests/targets` asserts of derived columns, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of derived columns that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use crate::column::Writer;
 use crate::{ImapEnvelope, KeptFields, Part, ThreadKeys};
 
-/// Each column is refused, or written so that it says the same.
+/// Each column is refused, or survives encoding and decoding.
 pub fn columns(octets: &[u8]) {
     if let Some(part) = Part::decode(octets) {
         assert_eq!(Part::decode(&written(|writer| part.write(writer))), Some(part));

@@ -13,28 +13,28 @@ use crate::limits::Counts;
 use crate::listener::{Listener, Shared};
 use crate::{Drain, Peer, Session, SourcePlace, Sources, Transport};
 
-/// How long accepting rests when the system has no descriptors or memory left.
+/// Pause before the next accept when the system is out of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A running listener.
 pub struct Serve {
-    /// The address that is bound (port 0 is resolved).
+    /// The bound address, with port 0 resolved.
     pub address: SocketAddr,
 }
 
-/// A connection that was accepted: its PROXY header, where there must be one, has been read; TLS has not begun.
+/// An accepted connection. A required PROXY header has been read; TLS has not begun.
 pub struct Connection {
-    /// Its octets.
+    /// The accepted TCP socket.
     pub socket: TcpStream,
-    /// The client, not the balancer.
+    /// The client's address; behind a balancer, the one from the PROXY header.
     pub peer: Peer,
-    /// Its place among those of its source, to be kept as long as the connection; `None` when the source has as many
-    /// connections as it may have: refuse this one.
+    /// The connection's place among those of its source, to be kept as long as the connection. `None` when the source has as
+    /// many connections as the limit allows: refuse this one.
     pub place: Option<SourcePlace>,
 }
 
-/// Binds and serves until `drain` stops: `make` builds one session per connection, from how its bytes travel and
-/// whether STARTTLS can be offered.
+/// Binds and serves until `drain` stops. `make` builds one session per connection, from the transport (plain or TLS) and
+/// from whether STARTTLS can be offered.
 pub async fn serve<S, F>(listener: Listener, drain: Drain, make: F) -> io::Result<Serve>
 where
     S: Session,
@@ -45,7 +45,7 @@ where
     serve_connections(listener, drain, move |connection| converse(connection, shared.clone(), make.clone())).await
 }
 
-/// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as what `handle` returns.
+/// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as the future of `handle`.
 /// For protocols that are no [`Session`]: `handle` must keep all deadlines, begin TLS, and end when `drain` stops.
 pub async fn serve_connections<H, W>(listener: Listener, drain: Drain, handle: H) -> io::Result<Serve>
 where
@@ -108,7 +108,7 @@ where
     }
 }
 
-/// A session that panicked took nothing down with it: count it, so that monitoring shows it.
+/// Logs and counts a session that panicked: the panic ends only its own connection, so only monitoring can show it.
 fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -118,7 +118,7 @@ fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Finds the client and counts it; `None` when the PROXY header does not come or is refused.
+/// Finds the client's address and counts the connection; `None` when the PROXY header is refused or does not arrive in time.
 async fn begin(
     mut socket: TcpStream,
     remote: SocketAddr,
@@ -135,7 +135,7 @@ async fn begin(
     Some(Connection { socket, peer, place })
 }
 
-/// One connection of a [`Session`], from its greeting to its end.
+/// Runs one connection of a [`Session`], from its greeting to its end.
 async fn converse<S, F>(connection: Connection, shared: Arc<Shared>, make: Arc<F>)
 where
     S: Session,

@@ -1,4 +1,4 @@
-//! One connection from greeting to goodbye.
+//! One connection from its greeting to its close.
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
@@ -11,8 +11,8 @@ use crate::output::beyond_free;
 use crate::stream::{READ_OCTETS_MIN, Stream};
 use crate::{Goodbye, Output, Peer, Reservation, Session, SessionError, Sink, Step};
 
-/// Commands of one connection that are carried out before other connections have their turn. A peer that pipelines
-/// thousands would otherwise hold a core until its answers fill the system's buffers.
+/// Commands of one connection that run before other connections have their turn. Without it a peer that pipelines
+/// thousands of commands would hold a core until its answers fill the system's buffers.
 const STEPS_PER_TURN: u32 = 16;
 
 pub(crate) struct Conversation<'a, S> {
@@ -21,14 +21,14 @@ pub(crate) struct Conversation<'a, S> {
     shared: &'a Shared,
     input: BytesMut,
     output: BytesMut,
-    /// What `input` holds of the memory budget.
+    /// Octets of `input` that the memory budget counts.
     input_held: Reservation,
-    /// What `output` holds of it.
+    /// Octets of `output` that the memory budget counts.
     output_held: Reservation,
     account: Option<Place<String>>,
 }
 
-/// Why a conversation ended other than by the session's own wish.
+/// Why the driver, not the session, ends a conversation.
 enum End {
     Goodbye(Goodbye),
     Lost,
@@ -69,7 +69,7 @@ impl<'a, S: Session> Conversation<'a, S> {
             self.output.extend_from_slice(&words);
         }
         let Self { mut stream, session, mut output, account, .. } = self;
-        // What they hold, as the lock of a maildrop, is free before the peer can see the end and come back.
+        // Release the session's locks (such as a maildrop's) before the peer can see the close and reconnect.
         drop((session, account));
         if !matches!(ended, Err(End::Lost)) && stream.drain(&mut output).await.is_ok() {
             stream.close().await;
@@ -85,7 +85,7 @@ impl<'a, S: Session> Conversation<'a, S> {
             match step.map_err(|error| self.end_of(&error, peer))? {
                 Step::Close => return Ok(()),
                 Step::Continue => {
-                    // A peer that asks for much at once and reads nothing waits for itself, not in our memory.
+                    // A peer that asks for much at once and reads nothing must wait; its answers may not pile up in memory.
                     let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
                     out.relieve().await.map_err(|_| End::Lost)?;
                     steps = steps.wrapping_add(1);
@@ -94,7 +94,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                     }
                     let before = self.input.len();
                     step = self.session.step(&mut self.input, &mut out).await;
-                    // Bytes that trickle in without making a command do not extend the peer's time.
+                    // Bytes that trickle in without completing a command do not extend the peer's time.
                     if self.input.len() < before {
                         deadline = Instant::now() + self.session.idle_limit();
                     }
@@ -112,7 +112,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                 }
                 Step::StartTls => {
                     self.stream.drain(&mut self.output).await.map_err(|_| End::Lost)?;
-                    // RFC 3207 §4.2, RFC 2595 §4: octets from before the handshake are not authenticated: they are discarded.
+                    // RFC 3207 §4.2, RFC 2595 §4: octets from before the handshake are not authenticated; discard them.
                     self.input.clear();
                     if let Err(error) = self.start_tls().await {
                         note_tls_failure(self.shared.listener.name, peer, &error);
@@ -131,7 +131,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         self.stream.start_tls(config, listener.limits.handshake).await
     }
 
-    /// Waits for bytes, an event of the session, its deadline, or the end of the node.
+    /// Waits for bytes, an event of the session, the deadline, or a stop of the node.
     async fn wait(&mut self, deadline: Instant) -> Result<Wakeup, End> {
         if self.input.len() >= self.shared.listener.limits.input_octets {
             return Err(End::Goodbye(Goodbye::TooMuch));
@@ -154,9 +154,9 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
     }
 
-    /// Gives back what the buffers hold and do not need.
+    /// Frees the buffer memory that the connection does not need now.
     fn shrink_buffers(&mut self) {
-        // A few octets can keep a large allocation alive, of which `capacity` no longer knows.
+        // A few octets can keep a large allocation alive, and `capacity` does not show its whole size.
         if self.input_held.octets() > 0 && self.input.len() + READ_OCTETS_MIN <= FREE_OCTETS {
             self.input = BytesMut::from(self.input.as_ref());
         }
@@ -168,7 +168,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         self.output_held.record(beyond_free(self.output.capacity()));
     }
 
-    /// Holds a logged-in session against the cap of its account.
+    /// Counts a logged-in session against the limit of its account; an error when the account has too many.
     fn count_account(&mut self) -> Result<(), End> {
         if self.account.is_some() {
             return Ok(());
@@ -192,8 +192,8 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 }
 
-/// How many octets to read when `filled` ones are held already: `wanted` if the memory budget has room for them, else
-/// few. Waits while there is not even room for those: the caller has the deadline.
+/// Octets to read when `filled` octets are held already: `wanted` if the memory budget has room for them, else a small
+/// piece. Waits while there is no room for the small piece either: the caller must set the deadline.
 async fn read_room(held: &mut Reservation, filled: usize, wanted: usize) -> usize {
     if held.resize(beyond_free(filled + wanted)) {
         return wanted;
@@ -207,7 +207,7 @@ fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
     tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
 }
 
-/// Refuses a connection beyond the bounds in its protocol's words, and closes it.
+/// Refuses a connection beyond the limits with the protocol's own goodbye, and closes it.
 pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &Shared) {
     if shared.listener.implicit_tls {
         return;

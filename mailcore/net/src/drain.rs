@@ -1,11 +1,11 @@
-//! Stopping: one signal, which every listener and session waits for.
+//! Orderly stop: one signal, which every listener and session waits for.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Tells all listeners and sessions to stop, and waits for them. Cheap to clone.
+/// Signals all listeners and sessions to stop, and waits for them. Cheap to clone; clones share the signal.
 #[derive(Clone, Default)]
 pub struct Drain {
     token: CancellationToken,
@@ -13,23 +13,23 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// One for a whole node.
+    /// A drain for a whole node, not yet stopping.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells everybody to stop. A session ends when its current command is done.
+    /// Signals the stop. A session ends when its current command is done.
     pub fn stop(&self) {
         self.token.cancel();
         self.tasks.close();
     }
 
-    /// Resolves when stopping was asked for.
+    /// Resolves after [`Drain::stop`] was called.
     pub async fn stopping(&self) {
         self.token.cancelled().await;
     }
 
-    /// Waits until all that was spawned under it has ended; `false` when that takes longer than `limit`.
+    /// Waits until all tasks of [`Drain::spawn`] have ended; `false` when that takes longer than `limit`.
     pub async fn finished(&self, limit: Duration) -> bool {
         tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
     }

@@ -1,11 +1,11 @@
-//! What `tests/targets` asserts of PROXY headers, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of PROXY headers that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use crate::proxy::{Progress, header};
 
-/// Largest header that is read, octets.
+/// Largest PROXY header that the parser accepts, octets.
 const HEADER_OCTETS_MAX: usize = 4 * 1024;
 
-/// A header asks for no octet behind its end, however much of it has come, and says the same whatever follows it.
+/// The parser never asks for an octet behind the header's end, and the octets that follow a header do not change its result.
 pub fn proxy_header(octets: &[u8]) {
     let whole = match header(octets) {
         Ok(Progress::Whole(_, whole)) => whole,

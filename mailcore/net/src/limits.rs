@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What one listener allows.
+/// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Open connections on this listener.
     pub connections: usize,
-    /// Open connections from one address; of IPv6 from one network of 64 bits, which one host has for itself.
+    /// Open connections from one IPv4 address or one IPv6 network of 64 bits, which is what one host is usually given.
     pub connections_per_address: usize,
     /// Open connections of one account after login.
     pub connections_per_account: usize,
@@ -37,7 +37,7 @@ impl Default for Limits {
     }
 }
 
-/// Connections of one listener that need no place in the [`ConnectionBudget`]: a flood of one protocol shuts out no other.
+/// Connections of one listener that need no place in the [`ConnectionBudget`]: a flood on one listener cannot close the others.
 const LISTENER_CONNECTIONS_MIN: usize = 64;
 
 /// Connections that all listeners of a process may have open together, so that descriptors are left for files and for
@@ -51,12 +51,12 @@ pub struct ConnectionBudget {
 /// One connection counted in a [`ConnectionBudget`], until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPlace {
-    /// `None`: one of the first of its listener.
+    /// `None` for one of the first [`LISTENER_CONNECTIONS_MIN`] connections of a listener, which the budget does not count.
     counted: Option<Arc<AtomicUsize>>,
 }
 
 impl Default for ConnectionBudget {
-    /// As many as one listener may have.
+    /// The number that one listener may have open by default.
     fn default() -> Self {
         Self::new(Limits::default().connections)
     }
@@ -68,7 +68,7 @@ impl ConnectionBudget {
         Self { limit, open: Arc::default() }
     }
 
-    /// A place for one more connection of a listener that has `of_listener` open; `None` when there is none.
+    /// A place for one more connection of a listener that has `of_listener` open; `None` when the budget is used up.
     pub(crate) fn enter(&self, of_listener: usize) -> Option<ConnectionPlace> {
         if of_listener < LISTENER_CONNECTIONS_MIN {
             return Some(ConnectionPlace { counted: None });
@@ -87,7 +87,7 @@ impl Drop for ConnectionPlace {
     }
 }
 
-/// The network bits of an IPv6 address (RFC 4291 §2.5.1); the rest a host chooses, anew for each connection if it likes.
+/// The network bits of an IPv6 address (RFC 4291 §2.5.1). A host chooses the other 64 freely, even anew for each connection.
 const NETWORK_BITS: u128 = !0 << 64;
 
 /// Open connections of one listener by source: an address, or an IPv6 network of 64 bits. Cheap to clone; clones count
@@ -102,7 +102,7 @@ pub struct SourcePlace {
 }
 
 impl Sources {
-    /// Nobody is counted yet.
+    /// An empty count.
     pub fn new() -> Self {
         Self(Counts::new())
     }
@@ -119,7 +119,7 @@ impl Default for Sources {
     }
 }
 
-/// Whom an address is counted as.
+/// The key that an address is counted under: itself, or its IPv6 network of 64 bits.
 fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_BITS).into(),
@@ -127,7 +127,7 @@ fn source(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts of what is open, per key, never above a bound.
+/// Open connections per key, never above a limit.
 #[derive(Debug)]
 pub(crate) struct Counts<K: Eq + Hash + Clone> {
     open: Arc<Mutex<HashMap<K, usize>>>,
@@ -144,7 +144,7 @@ impl<K: Eq + Hash + Clone> Counts<K> {
         Self { open: Arc::default() }
     }
 
-    /// Counts one more for `key`; `None` when that would be more than `most`.
+    /// Counts one more for `key`; `None` when the count would exceed `most`.
     pub(crate) fn enter(&self, key: K, most: usize) -> Option<Place<K>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(key.clone()).or_default();

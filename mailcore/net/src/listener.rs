@@ -1,4 +1,4 @@
-//! What a listener is, and what its connections share.
+//! The settings of a listener, and the state that its connections share.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,35 +6,35 @@ use std::sync::Arc;
 use crate::limits::Counts;
 use crate::{ConnectionBudget, Drain, Limits, MemoryBudget, ProxyNetworks};
 
-/// One listener.
+/// The settings of one listener.
 #[derive(Clone)]
 pub struct Listener {
-    /// For logs and metrics: `imap`, `lmtp`, ...
+    /// The name in logs and metrics: `imap`, `lmtp`, ...
     pub name: &'static str,
     /// The address to bind; port 0 lets the system choose.
     pub address: SocketAddr,
-    /// TLS from the first octet.
+    /// Whether TLS begins with the first octet.
     pub implicit_tls: bool,
-    /// The certificate for STARTTLS or implicit TLS; without one neither is offered.
+    /// The certificate for STARTTLS or implicit TLS; without a certificate neither is offered.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Networks whose connections begin with a PROXY header, before TLS.
     pub proxies: ProxyNetworks,
-    /// Bounds of this listener.
+    /// Limits of this listener.
     pub limits: Limits,
-    /// Bounds of the whole process.
+    /// Limits of the whole process.
     pub budgets: Budgets,
 }
 
-/// What all listeners of a process share. Clones count together.
+/// Budgets that all listeners of a process share. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Budgets {
-    /// Octets held for peers.
+    /// Octets held in memory for peers.
     pub memory: MemoryBudget,
-    /// Open connections.
+    /// Open connections of all listeners.
     pub connections: ConnectionBudget,
 }
 
-/// What every connection of a listener shares.
+/// State that all connections of a listener share.
 pub(crate) struct Shared {
     pub(crate) listener: Listener,
     pub(crate) drain: Drain,

@@ -1,9 +1,9 @@
 //! Memory that peers can make this process hold: one budget for all connections of all protocols.
 //!
-//! It counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many of output
-//! without asking, so that idle ones cost nothing here; what goes beyond is a [`Reservation`], which gives back what it
-//! holds when it is dropped. Nothing waits for memory without a deadline, and whoever holds much must leave as much to
-//! others: a reservation that cannot be met is refused, so that two of them never wait for each other for ever.
+//! The budget counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many of
+//! output uncounted, so that idle connections cost nothing here; the rest is a [`Reservation`], which gives its octets back
+//! when it is dropped. Nothing waits for memory without a deadline, and a large holder must leave as much to others as it
+//! holds: a reservation that cannot be met is refused, so that two of them never wait for each other for ever.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,20 +13,20 @@ use tokio::time::Instant;
 
 use crate::Drain;
 
-/// Octets of each connection's input, and as many of its output, that no budget counts. More than an idle session has.
+/// Octets of each connection's input, and as many of its output, that no budget counts. An idle session holds less.
 pub const FREE_OCTETS: usize = 8 * 1024;
-/// Smallest budget with which a node serves mail: messages of 16 MiB.
+/// Smallest budget with which a node serves mail: enough for messages of 16 MiB.
 pub const MEMORY_OCTETS_MIN: u64 = 64 * 1024 * 1024;
-/// The budget without a setting: messages of 128 MiB, the largest that `message-size` allows.
+/// The budget without a setting: enough for messages of 128 MiB, the largest that `message-size` allows.
 pub const MEMORY_OCTETS_DEFAULT: u64 = 512 * 1024 * 1024;
 
-/// Which part of the budget one body may have: it leaves as much as it holds, and others hold something too.
+/// Divisor of the budget for one body: a body leaves as much as it holds, and other bodies need a part too.
 const BODY_PART: u64 = 4;
-/// Which part of the budget all input and output buffers may have: peers that only talk leave the rest to message bodies.
+/// Divisor of the budget for all input and output buffers: peers that only send commands leave the rest to message bodies.
 const BUFFERS_PART: u64 = 2;
-/// How often one that waits looks again. Waiting is rare, and a look costs one atomic load.
+/// How often a waiting reservation tries again. Waiting is rare, and a try costs one atomic load.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How often the metric is set.
+/// How often the metric is updated.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Octets that all connections of a process may hold together. Clones share it.
@@ -40,7 +40,7 @@ struct Counts {
 }
 
 impl Default for MemoryBudget {
-    /// Of [`MEMORY_OCTETS_DEFAULT`].
+    /// A budget of [`MEMORY_OCTETS_DEFAULT`].
     fn default() -> Self {
         Self::new(MEMORY_OCTETS_DEFAULT)
     }
@@ -52,22 +52,22 @@ impl MemoryBudget {
         Self(Arc::new(Counts { limit, used: AtomicU64::new(0) }))
     }
 
-    /// Octets that may be held.
+    /// The most octets that may be held.
     pub fn limit(&self) -> u64 {
         self.0.limit
     }
 
-    /// Octets held now. May be above the limit by what is on its way out: see [`Reservation::record`].
+    /// Octets held now. Can exceed the limit by octets that [`Reservation::record`] counts: those on their way out.
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// The largest body, octets, that can be held at all: a quarter of the limit.
+    /// The largest body, octets, that the budget ever admits: a quarter of the limit.
     pub fn body_octets_max(&self) -> u64 {
         self.0.limit / BODY_PART
     }
 
-    /// Whether a body of that size could be held now. No promise: it spares a peer from sending what would be refused.
+    /// Whether a body of `octets` would fit now. Not a promise: it spares a peer from sending a body that would be refused.
     pub fn has_room(&self, octets: u64) -> bool {
         self.0.limit.saturating_sub(self.used()) >= octets
     }
@@ -99,21 +99,21 @@ impl MemoryBudget {
 #[derive(Debug)]
 pub struct Reservation {
     budget: MemoryBudget,
-    /// Octets that must not be exceeded by all reservations together for this one to grow.
+    /// The total of all reservations, octets, up to which this one may grow.
     ceiling: u64,
     octets: u64,
 }
 
 impl Reservation {
-    /// Octets that it holds.
+    /// Octets that this reservation holds.
     pub fn octets(&self) -> u64 {
         self.octets
     }
 
-    /// Takes `octets` more; `false` when they cannot be had, and nothing was taken.
+    /// Takes `octets` more. `false` when the budget has no room; nothing is taken then.
     ///
-    /// What is left afterwards is at least what this reservation then holds: a few large messages that never end cannot
-    /// take the room of all the small ones.
+    /// Afterwards the budget must have at least as much left as this reservation holds: a few large messages that never end
+    /// cannot take the room of all the small ones.
     pub fn grow(&mut self, octets: u64) -> bool {
         let (ceiling, whole) = (self.ceiling, self.octets.saturating_add(octets));
         let take = |used: u64| {
@@ -128,7 +128,7 @@ impl Reservation {
         taken
     }
 
-    /// The same, waiting up to `limit` until others give back; `false` when they did not.
+    /// Like [`Reservation::grow`], but waits up to `limit` for others to give octets back; `false` when there is still no room.
     pub async fn grow_within(&mut self, octets: u64, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while !self.grow(octets) {
@@ -140,7 +140,7 @@ impl Reservation {
         true
     }
 
-    /// Holds `octets` in all, more or fewer than now; `false` when more cannot be had, and nothing has changed.
+    /// Sets the octets held to `octets`, more or fewer than now. `false` when there is no room for more; nothing changes then.
     pub fn resize(&mut self, octets: u64) -> bool {
         if let Some(more) = octets.checked_sub(self.octets) {
             return more == 0 || self.grow(more);
@@ -149,15 +149,15 @@ impl Reservation {
         true
     }
 
-    /// Waits until it holds `octets` in all. Cancel-safe; the caller has the deadline.
+    /// Waits until the reservation holds `octets`. Cancel-safe; the caller must set the deadline.
     pub(crate) async fn resized(&mut self, octets: u64) {
         while !self.resize(octets) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    /// Counts `octets` in all, beyond the limit too: for what is in memory already and on its way out. Others then wait
-    /// or are refused until it has gone.
+    /// Sets the octets held to `octets`, even beyond the limit: for octets that are in memory already and on their way out.
+    /// Other reservations wait or are refused until they have left.
     pub fn record(&mut self, octets: u64) {
         let used = &self.budget.0.used;
         let before = std::mem::replace(&mut self.octets, octets);
@@ -167,7 +167,7 @@ impl Reservation {
         };
     }
 
-    /// Gives all back.
+    /// Gives all octets back.
     pub fn release(&mut self) {
         self.record(0);
     }
@@ -187,7 +187,7 @@ mod tests {
     fn is_shared_and_given_back() {
         let budget = MemoryBudget::new(100);
         let mut large = budget.body();
-        assert!(!large.grow(51) && large.grow(30) && !large.grow(21), "it leaves as much as it holds");
+        assert!(!large.grow(51) && large.grow(30) && !large.grow(21), "a reservation leaves as much as it holds");
         let mut small = budget.body();
         assert!(small.grow(20) && !small.grow(16) && small.resize(35) && small.resize(10));
         assert_eq!((budget.used(), budget.has_room(60), budget.has_room(61)), (40, true, false));
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(budget.body_octets_max(), 25);
     }
 
-    /// What is in memory already counts, whatever the limit; others wait for it.
+    /// Octets that are in memory already count even beyond the limit; other reservations wait for them.
     #[tokio::test]
     async fn what_is_recorded_keeps_others_out() {
         let budget = MemoryBudget::new(100);
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// Two that hold something and want the rest are both refused in time.
+    /// Two reservations that hold something and want the rest are both refused in time.
     #[tokio::test]
     async fn nobody_waits_for_ever() {
         let budget = MemoryBudget::new(100);

@@ -1,11 +1,11 @@
-//! Networks of addresses, as an operator writes them: `192.0.2.0/24`, `2001:db8::/32`, `192.0.2.7`.
+//! IP networks in an operator's notation: `192.0.2.0/24`, `2001:db8::/32`, `192.0.2.7`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Bits of an IPv4 address.
+/// Length of an IPv4 address, bits.
 const IPV4_BITS: u8 = 32;
-/// Bits of an IPv6 address.
+/// Length of an IPv6 address, bits.
 const IPV6_BITS: u8 = 128;
 
 /// The addresses that share the first `prefix` bits (RFC 4632 §3.1, RFC 4291 §2.3).
@@ -15,7 +15,7 @@ pub struct Network {
     prefix: u8,
 }
 
-/// Why a text is no network.
+/// Why a text is not a network.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NetworkError {
     /// Neither an address nor `address/prefix`.
@@ -24,13 +24,13 @@ pub enum NetworkError {
     /// The prefix is longer than the address.
     #[error("'{0}': the prefix is at most 32 for IPv4 and 128 for IPv6")]
     Prefix(String),
-    /// Bits after the prefix are set: the address or the prefix is a slip of the pen.
+    /// Bits after the prefix are set: probably a typing error in the address or the prefix.
     #[error("'{0}': the address has bits set after the prefix")]
     HostBits(String),
 }
 
 impl Network {
-    /// Whether `address` is one of this network. An IPv4 address in IPv6 form (`::ffff:192.0.2.1`) counts as IPv4.
+    /// Whether `address` is in this network. An IPv4 address in IPv6 form (`::ffff:192.0.2.1`) counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
@@ -40,7 +40,7 @@ impl Network {
         }
     }
 
-    /// The network's bits of an address that [`bits`] made.
+    /// A mask of the network's bits, for an address as [`bits`] returns it.
     fn mask(&self) -> u128 {
         let ignored = u32::from(width(self.address) - self.prefix);
         u128::MAX.checked_shl(ignored).unwrap_or(0)
@@ -68,7 +68,7 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Form(text.to_owned()))?;
-        // "+8" parses as a number too.
+        // `u8::from_str` accepts "+8".
         let is_number = |prefix: &str| prefix.bytes().all(|octet| octet.is_ascii_digit());
         let prefix = match prefix {
             Some(prefix) if !is_number(prefix) || prefix.is_empty() => return Err(NetworkError::Form(text.to_owned())),
@@ -86,7 +86,7 @@ impl FromStr for Network {
     }
 }
 
-/// All bits that an address of this family has.
+/// A mask of all bits that an address of this family has.
 fn width_mask(address: IpAddr) -> u128 {
     if address.is_ipv4() { u128::from(u32::MAX) } else { u128::MAX }
 }

@@ -11,35 +11,35 @@ use crate::memory::FREE_OCTETS;
 
 /// Queued octets past which [`Output::relieve`] sends them: one TLS record (RFC 8446 §5.1).
 pub const OUTPUT_OCTETS_HIGH: usize = 16 * 1024;
-/// How much of a body is read at once while no memory is left for a larger piece, octets.
+/// Octets of a body that are read at once while the memory budget has no room for a larger piece.
 const PIECE_OCTETS_SMALL: u64 = 4 * 1024;
 
-/// Where flushed bytes go: the driver's socket, or a test's vector.
+/// Destination of flushed bytes: the driver's socket, or a test's vector.
 pub trait Sink: Send {
-    /// Takes everything in `bytes`, leaving it empty.
+    /// Writes all of `bytes` and leaves it empty.
     fn drain<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
 }
 
-/// What a session writes into.
+/// The buffer that a session writes its replies into.
 pub struct Output<'a> {
     buffer: &'a mut BytesMut,
     sink: &'a mut dyn Sink,
-    /// What the buffer holds of the memory budget; a test has none.
+    /// The buffer's part of the memory budget; `None` in tests.
     held: Option<&'a mut Reservation>,
 }
 
 impl<'a> Output<'a> {
-    /// Over a buffer and where it drains to, outside of any memory budget.
+    /// An output over `buffer` that drains into `sink`, outside of any memory budget.
     pub fn new(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink) -> Self {
         Self { buffer, sink, held: None }
     }
 
-    /// The same, counted in a memory budget.
+    /// An output over `buffer` that drains into `sink`, with its octets counted in `held`.
     pub(crate) fn counted(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink, held: &'a mut Reservation) -> Self {
         Self { buffer, sink, held: Some(held) }
     }
 
-    /// Queues bytes.
+    /// Queues bytes without sending them.
     pub fn put(&mut self, bytes: impl AsRef<[u8]>) {
         let before = self.buffer.capacity();
         self.buffer.extend_from_slice(bytes.as_ref());
@@ -52,8 +52,8 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// How many octets of a body to read now, at most `octets`: less where the memory for them is not to be had. At least
-    /// one unless `octets` is 0, so that a long reply goes on, in smaller pieces, whatever other peers hold.
+    /// Octets of a body to read now, at most `octets`; fewer when the memory budget has no room for them. At least 1 unless
+    /// `octets` is 0, so that a long reply goes on in smaller pieces, however much other peers hold.
     pub fn piece_octets(&mut self, octets: u64) -> u64 {
         let Some(held) = &mut self.held else { return octets };
         let whole = (self.buffer.len() as u64).saturating_add(octets).max(self.buffer.capacity() as u64);
@@ -61,23 +61,23 @@ impl<'a> Output<'a> {
         if fits { octets } else { octets.min(PIECE_OCTETS_SMALL) }
     }
 
-    /// Sends what is queued if it is much, so that a long reply does not pile up in memory.
+    /// Sends the queued bytes if they exceed [`OUTPUT_OCTETS_HIGH`], so that a long reply does not pile up in memory.
     pub async fn relieve(&mut self) -> io::Result<()> {
         if self.buffer.len() >= OUTPUT_OCTETS_HIGH { self.flush().await } else { Ok(()) }
     }
 
-    /// Sends what is queued now (a continuation request that the peer waits for).
+    /// Sends the queued bytes now, such as a continuation request that the peer waits for.
     pub async fn flush(&mut self) -> io::Result<()> {
         self.sink.drain(self.buffer).await
     }
 }
 
-/// Octets of a buffer that the memory budget counts.
+/// Octets of a buffer that the memory budget counts: those beyond [`FREE_OCTETS`].
 pub(crate) fn beyond_free(octets: usize) -> u64 {
     octets.saturating_sub(FREE_OCTETS) as u64
 }
 
-/// Collects everything: for tests.
+/// Collects all output, for tests.
 impl Sink for Vec<u8> {
     fn drain<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
         self.extend_from_slice(bytes);
@@ -97,13 +97,13 @@ mod tests {
         let (mut buffer, mut sink, mut held) = (BytesMut::new(), Vec::new(), budget.buffer());
         let mut out = Output::counted(&mut buffer, &mut sink, &mut held);
         out.put([0; 100]);
-        assert_eq!(budget.used(), 0, "free");
+        assert_eq!(budget.used(), 0, "free octets are not counted");
         assert_eq!((out.piece_octets(50_000), out.piece_octets(0)), (50_000, 0));
         let mut other = budget.body();
         assert!(other.grow(170_000));
         assert_eq!((out.piece_octets(90_000), out.piece_octets(10)), (PIECE_OCTETS_SMALL, 10));
         out.put(vec![0; 90_000]);
-        assert!(budget.used() >= 170_000 + 80_000, "what is queued counts all the same");
+        assert!(budget.used() >= 170_000 + 80_000, "queued octets count");
         drop((other, held));
         assert_eq!(budget.used(), 0);
     }

@@ -1,10 +1,10 @@
-//! The PROXY protocol, version 2: a balancer in front says whose connection it passes on.
+//! The PROXY protocol, version 2: a balancer in front reports the client whose connection it passes on.
 //!
 //! HAProxy's `doc/proxy-protocol.txt`, §2.2. [`header`] is the parser, without I/O; [`ProxyNetworks::peer`] reads one
-//! header from a socket and takes not one octet that follows it, because TLS may begin there.
+//! header from a socket and no octet that follows it, because TLS may begin there.
 //!
-//! A header is required from trusted networks, and never read from others: §2 forbids to guess whether one is there, and
-//! a client that may send its own header could name any address.
+//! A header is required from trusted networks, and never read from others: §2 forbids guessing whether a header is there,
+//! and a client that could send its own header could claim any address.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,29 +15,29 @@ use tokio::net::TcpStream;
 
 use crate::{Network, Peer};
 
-/// What each header begins with (§2.2).
+/// The signature that begins each header of version 2 (§2.2).
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// How a header of version 1 begins (§2.1).
+/// The text that begins a header of version 1 (§2.1).
 const SIGNATURE_V1: &[u8] = b"PROXY ";
-/// Signature, version and command, family, length (§2.2).
+/// Octets of signature, version and command, family, and length together (§2.2).
 const FIXED_OCTETS: usize = 16;
-/// Largest header, octets, its TLVs included. The length field allows 65,535; a client certificate in the TLVs fits here.
+/// Largest header, octets, TLVs included. The length field allows 65,535; a client certificate in the TLVs fits here.
 const HEADER_OCTETS_MAX: usize = 4 * 1024;
-/// How long a trusted balancer may take for its header; §2.2 wants it in the first segment, and a lost one is sent again
+/// Time that a trusted balancer has to send its header. §2.2 wants it in the first segment; TCP resends a lost segment
 /// after 3 s.
 pub const PROXY_HEADER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Two addresses and two ports of IPv4 (§2.2).
+/// Octets of two addresses and two ports of IPv4 (§2.2).
 const IPV4_BLOCK_OCTETS: usize = 12;
-/// The same of IPv6.
+/// Octets of two addresses and two ports of IPv6 (§2.2).
 const IPV6_BLOCK_OCTETS: usize = 36;
 
-/// What a whole header says.
+/// The content of a complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
     /// The balancer's own connection, such as a health check: the socket's addresses are the real ones.
     Local,
-    /// A connection passed on: the client, and the address that it connected to.
+    /// A connection passed on for a client.
     Proxied {
         /// The client's address.
         source: SocketAddr,
@@ -46,45 +46,45 @@ pub(crate) enum Header {
     },
 }
 
-/// What the octets so far are.
+/// State of the parse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// So many octets more are needed at least, never more than belong to the header.
+    /// At least this many octets more are needed, never more than belong to the header.
     Needs(usize),
-    /// A header of so many octets.
+    /// A complete header and its length, octets.
     Whole(Header, usize),
 }
 
-/// Why there is no header to go by; the connection is closed.
+/// Why no usable header was read; the connection is closed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
-    /// Version 1, the text form.
+    /// Version 1, the text form, which is not supported.
     #[error("a PROXY header of version 1; only version 2 is served (HAProxy: send-proxy-v2)")]
     Version1,
-    /// The peer is in a trusted network and speaks without a header.
+    /// The peer is in a trusted network but sent no header.
     #[error("no PROXY header, which this network must send")]
     Missing,
     /// A version, command or family that the standard does not define.
     #[error("a PROXY header with octets {0:#04x} {1:#04x}, which no version 2 has")]
     Undefined(u8, u8),
-    /// A PROXY command for something else than TCP: there is no address to go by.
+    /// A PROXY command for a transport other than TCP, which gives no usable address.
     #[error("a PROXY header for something else than TCP over IPv4 or IPv6 (family {0:#04x})")]
     NotTcp(u8),
-    /// Addresses that do not fit into the stated length.
+    /// The stated length is too small for the addresses.
     #[error("a PROXY header too short for its addresses")]
     Short,
-    /// More octets than are read.
+    /// The header is longer than `HEADER_OCTETS_MAX`, 4 KiB.
     #[error("a PROXY header of {0} octets; at most {HEADER_OCTETS_MAX} are read")]
     TooLong(usize),
-    /// It did not come in time.
+    /// The header did not arrive within [`PROXY_HEADER_LIMIT`].
     #[error("no whole PROXY header within {} s", PROXY_HEADER_LIMIT.as_secs())]
     Late,
-    /// The peer went away: how a balancer's simple connection check looks.
+    /// The peer closed the connection, as a balancer's plain TCP check does.
     #[error("the connection ended before a PROXY header: {0}")]
     Lost(#[from] io::Error),
 }
 
-/// Reads a header from the octets that came so far.
+/// Parses a header from the octets received so far.
 pub(crate) fn header(octets: &[u8]) -> Result<Progress, ProxyError> {
     let begun = octets.len().min(SIGNATURE.len());
     if octets.get(..begun) != SIGNATURE.get(..begun) {
@@ -110,13 +110,13 @@ pub(crate) fn header(octets: &[u8]) -> Result<Progress, ProxyError> {
     Ok(Progress::Whole(header, whole))
 }
 
-/// What is wrong with octets that have no signature of version 2.
+/// The error for octets that have no signature of version 2.
 fn unsigned(octets: &[u8]) -> ProxyError {
     let begun = octets.len().min(SIGNATURE_V1.len());
     if octets.get(..begun) == SIGNATURE_V1.get(..begun) { ProxyError::Version1 } else { ProxyError::Missing }
 }
 
-/// The addresses of the block; the TLVs behind them are ignored.
+/// Parses the addresses of the block; the TLVs behind them are ignored.
 fn addresses(family: u8, block: &[u8]) -> Result<Header, ProxyError> {
     match family {
         0x11 => {
@@ -137,8 +137,8 @@ fn addresses(family: u8, block: &[u8]) -> Result<Header, ProxyError> {
                 destination: end(Ipv6Addr::from(destination), [high, low]),
             })
         }
-        // Unspecified, datagrams, UNIX sockets. §2.2 lets a receiver refuse them; to take the balancer's address instead
-        // could make a remote client a local one.
+        // Unspecified, datagrams, UNIX sockets: §2.2 lets a receiver refuse them. Taking the balancer's address instead could
+        // make a remote client a local one.
         0x00 | 0x12 | 0x22 | 0x31 | 0x32 => Err(ProxyError::NotTcp(family)),
         _ => Err(ProxyError::Undefined(0x21, family)),
     }
@@ -152,13 +152,13 @@ fn end(address: impl Into<IpAddr>, port: [u8; 2]) -> SocketAddr {
     canonical(SocketAddr::new(address.into(), u16::from_be_bytes(port)))
 }
 
-/// An IPv4 address in IPv6 form, as a socket that serves both families reports it, is kept as IPv4: it is counted,
-/// compared and logged as what it is.
+/// Converts an IPv4 address in IPv6 form, as a dual-stack socket reports it, to IPv4, so that counts, comparisons and
+/// logs see one form.
 fn canonical(end: SocketAddr) -> SocketAddr {
     SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 
-/// The networks whose connections begin with a header. Empty: nobody's.
+/// The networks whose connections begin with a header. Empty: no connection does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyNetworks(pub Vec<Network>);
 
@@ -169,7 +169,7 @@ impl ProxyNetworks {
     }
 
     /// Both ends of an accepted connection: those of its header if it comes from a trusted network, else the socket's.
-    /// Refused or late: logged and counted for `listener`, and the connection is to be closed without an answer.
+    /// On error (refused or late) the fault is logged and counted for `listener`; close the connection without an answer.
     pub async fn peer(&self, socket: &mut TcpStream, remote: SocketAddr, listener: &'static str) -> Option<Peer> {
         let found = self.find_peer(socket, remote).await;
         if let Err(error) = &found {
@@ -192,18 +192,18 @@ impl ProxyNetworks {
     }
 }
 
-/// Both ends of a connection that came with this header, `own` being those of its socket.
+/// Both ends of a connection that came with this header; `own` holds those of its socket.
 fn ends(own: Peer, header: Header) -> Peer {
     match header {
         Header::Local => own,
-        // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, and
-        // it must not be taken for a client on this one, who may log in in the clear.
+        // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, so the
+        // client must not count as a local one, which may log in without TLS.
         Header::Proxied { source, .. } if source.ip().is_loopback() && !own.is_loopback() => own,
         Header::Proxied { source, destination } => Peer { remote: source, local: destination },
     }
 }
 
-/// Reads one header and nothing behind it.
+/// Reads one header and no octet behind it.
 async fn read_header(socket: &mut TcpStream) -> Result<Header, ProxyError> {
     let mut octets = Vec::with_capacity(FIXED_OCTETS + IPV6_BLOCK_OCTETS);
     loop {

@@ -1,4 +1,4 @@
-//! What a protocol is to the driver.
+//! The interface between a protocol and the driver.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -7,12 +7,12 @@ use bytes::BytesMut;
 
 use crate::Output;
 
-/// Who is on the other side, fixed for the life of a connection.
+/// Both ends of a connection, fixed for its life.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// Their address.
+    /// The client's address.
     pub remote: SocketAddr,
-    /// Ours.
+    /// The address that the client connected to.
     pub local: SocketAddr,
 }
 
@@ -23,10 +23,10 @@ impl Peer {
     }
 }
 
-/// How the bytes travel now.
+/// How the bytes of a connection travel now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// In the clear.
+    /// Without TLS.
     Plain,
     /// Through TLS.
     Tls,
@@ -37,32 +37,32 @@ pub enum Transport {
 pub enum Step {
     /// Call `step` again at once: input may hold another command.
     Continue,
-    /// Nothing more can be done with what is in the buffer: read from the peer, or wait for an event.
+    /// The buffer holds no complete command: read from the peer, or wait for an event.
     NeedMore,
-    /// Flush, then start TLS as the server. Bytes already in the buffer are thrown away (RFC 3207 §4.2: injected).
+    /// Flush, then start TLS as the server. Bytes already in the buffer are discarded (RFC 3207 §4.2: they may be injected).
     StartTls,
     /// Flush and close.
     Close,
 }
 
-/// A session failed in a way that only a bug or a dead peer explains.
+/// A failure of a session that only a bug or a lost peer explains.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The peer went away while we wrote.
+    /// The peer closed the connection during a write.
     #[error("connection lost: {0}")]
     Lost(#[from] std::io::Error),
-    /// An assertion of ours failed. Logged and counted; the peer gets the protocol's "internal error" if it can be said.
+    /// A failed assertion. Logged and counted; the peer gets the protocol's "internal error" if it can still be sent.
     #[error("bug: {0}")]
     Bug(String),
 }
 
-/// One protocol conversation. Made anew for each connection; owns its state, never a socket.
+/// One protocol conversation. Built for each connection; owns its state, never a socket.
 pub trait Session: Send + 'static {
-    /// Puts the greeting. Called once, after TLS on an implicit-TLS listener.
+    /// Writes the greeting. Called once, after TLS on an implicit-TLS listener.
     fn open(&mut self, out: &mut Output<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
     /// Handles at most one command (or one chunk of data) from `input`, taking the bytes it used. Must return
-    /// [`Step::NeedMore`] when `input` holds no whole one, and must bound by itself how much it lets the peer pile up
+    /// [`Step::NeedMore`] when `input` holds no complete command, and must itself bound how much the peer may pile up
     /// there: the driver refuses to buffer more than `Limits::input_octets`.
     fn step(
         &mut self,
@@ -70,34 +70,34 @@ pub trait Session: Send + 'static {
         out: &mut Output<'_>,
     ) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
-    /// Resolves when the world has something for the peer (IMAP IDLE). Default: never. Must be cancel-safe: it is dropped
+    /// Resolves when there is news for the peer (IMAP IDLE). Default: never. Must be cancel-safe: the future is dropped
     /// whenever bytes arrive first. When it resolves, the driver calls [`Session::on_event`].
     fn event(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 
-    /// Tells the peer of the event.
+    /// Reports the event to the peer.
     fn on_event(&mut self, out: &mut Output<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send {
         let _ = out;
         async { Ok(Step::NeedMore) }
     }
 
     /// Octets that the session itself holds of an unfinished command. The driver counts them in the memory budget with
-    /// those of its own buffers; what has a [`crate::Reservation`] of its own is not among them. Default: none to speak of.
+    /// those of its own buffers; octets under a [`crate::Reservation`] of their own are not included. Default: 0.
     fn buffered_octets(&self) -> usize {
         0
     }
 
-    /// TLS is up (after [`Step::StartTls`]): forget what was said before (RFC 3207 §4.2, RFC 3501 §6.2.1).
+    /// TLS is established after [`Step::StartTls`]: forget all earlier state (RFC 3207 §4.2, RFC 3501 §6.2.1).
     fn on_tls(&mut self);
 
-    /// How long the peer may be silent now. The driver closes after it, with [`Session::goodbye`].
+    /// How long the peer may be silent now. After that time the driver closes, with [`Session::goodbye`].
     fn idle_limit(&self) -> std::time::Duration;
 
-    /// The last words when the driver closes: `421`, `* BYE`, `-ERR`.
+    /// The last reply when the driver closes: `421`, `* BYE`, `-ERR`.
     fn goodbye(&mut self, reason: Goodbye) -> Vec<u8>;
 
-    /// The name of the logged-in account if any, for per-account caps and logs.
+    /// The name of the logged-in account, for per-account limits and logs; `None` before login.
     fn account(&self) -> Option<String> {
         None
     }
@@ -106,12 +106,12 @@ pub trait Session: Send + 'static {
 /// Why the driver closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goodbye {
-    /// The peer was silent too long.
+    /// The peer was silent longer than [`Session::idle_limit`].
     Timeout,
-    /// The node stops.
+    /// The node is stopping.
     Shutdown,
-    /// A limit was passed.
+    /// The peer exceeded a limit.
     TooMuch,
-    /// A bug of ours.
+    /// A bug in this process.
     Internal,
 }

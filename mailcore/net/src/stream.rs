@@ -14,17 +14,17 @@ use tokio_rustls::server::TlsStream;
 
 use crate::Sink;
 
-/// First read buffer of a connection, octets: an idle one keeps no more.
+/// First read buffer of a connection, octets; an idle connection keeps no more.
 pub(crate) const READ_OCTETS_MIN: usize = 2 * 1024;
 /// Read buffer of a connection that sends much, octets.
 const READ_OCTETS_MAX: usize = 64 * 1024;
-/// How much larger the next buffer is while what is there fills it.
+/// Growth factor of the read buffer while each read fills it.
 const READ_GROWTH: usize = 8;
 
 enum Bytes {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// Between the two: a handshake failed.
+    /// No transport: only during a handshake, and after a failed one.
     Closed,
 }
 
@@ -43,7 +43,7 @@ impl Stream {
     /// Takes the server's part of a TLS handshake.
     pub(crate) async fn start_tls(&mut self, config: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
         let Bytes::Plain(socket) = std::mem::replace(&mut self.bytes, Bytes::Closed) else {
-            return Err(io::Error::other("TLS is on already"));
+            return Err(io::Error::other("TLS is already active"));
         };
         let accept = TlsAcceptor::from(config).accept(socket);
         let stream = tokio::time::timeout(limit, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;
@@ -51,12 +51,12 @@ impl Stream {
         Ok(())
     }
 
-    /// How many octets the next read wants room for.
+    /// Octets of room that the next read should have.
     pub(crate) fn read_octets(&self) -> usize {
         self.read_octets
     }
 
-    /// Reads what is there into `input`, with room for `octets`; 0 is the end. Cancel-safe.
+    /// Reads the available octets into `input`, at most `octets`; 0 is the end of the stream. Cancel-safe.
     pub(crate) async fn read(&mut self, input: &mut BytesMut, octets: usize) -> io::Result<usize> {
         input.reserve(octets);
         let room = input.capacity() - input.len();
@@ -83,7 +83,7 @@ impl Stream {
         }
     }
 
-    /// Ends the connection in good order; errors do not matter any more.
+    /// Closes the connection in order; errors are ignored because nothing follows.
     pub(crate) async fn close(&mut self) {
         let end = async {
             match &mut self.bytes {

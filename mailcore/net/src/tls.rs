@@ -18,8 +18,8 @@ use crate::Drain;
 
 /// Largest certificate or key file that is read, octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
-/// How often the files are looked at. A change is taken when it has been at rest for one look, so that a certificate is
-/// not read while its key is still being written: in force after two to four seconds.
+/// How often the files are checked. A change is read when it is unchanged at the next check, so that a certificate is
+/// not read while its key is still being written; it is in force after two to four seconds.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why a certificate or key cannot be used.
@@ -34,30 +34,30 @@ fn fault(file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
     TlsError { file: file.display().to_string(), reason: reason.to_string() }
 }
 
-/// What tells one content of a file from the next: device, inode, octets, and when the inode changed (s, ns).
+/// Identity of a file's content: device, inode, octets, and change time of the inode (s, ns); `None` for no file.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
-/// A PEM chain and its key. What [`Certificates::server_config`] makes uses the pair that is in force at each handshake;
-/// open sessions go on under the one they began with.
+/// A PEM chain and its key. A configuration of [`Certificates::server_config`] uses the pair in force at each handshake;
+/// open sessions keep the pair that they began with.
 #[derive(Debug)]
 pub struct Certificates {
-    /// Chain and key.
+    /// Paths of the chain and the key.
     files: Mutex<[PathBuf; 2]>,
     in_force: RwLock<Arc<CertifiedKey>>,
     seen: Mutex<Seen>,
 }
 
-/// Which contents of the two files were looked at.
+/// Stamps of both files, to detect a change.
 #[derive(Debug)]
 struct Seen {
-    /// At the last look.
+    /// Stamps at the last check.
     last: [Stamp; 2],
-    /// When they were read last, with success or not: a bad pair is reported once.
+    /// Stamps at the last read, successful or not: a bad pair is reported once.
     read: [Stamp; 2],
 }
 
 impl Certificates {
-    /// Reads both files; refused when one is unreadable or they do not belong together.
+    /// Reads both files; an error when one is unreadable or the key does not belong to the certificate.
     pub fn open(chain: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
         let stamps = [stamp(chain), stamp(key)];
         let pair = read_pair(chain, key, &default_provider())?;
@@ -68,7 +68,7 @@ impl Certificates {
         }))
     }
 
-    /// A server configuration (TLS 1.2 and 1.3, no client certificates) that follows this pair.
+    /// A server configuration (TLS 1.2 and 1.3, no client certificates) that always uses the pair in force.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -78,19 +78,19 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    /// The certificate with which new handshakes are answered, DER; `None` never: a chain without one is refused.
+    /// The certificate (DER) that new handshakes present. Never `None`, as a chain without a certificate is refused.
     pub fn in_force(&self) -> Option<CertificateDer<'static>> {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).cert.first().cloned()
     }
 
-    /// Reads both files again, changed or not, and logs what came of it. A pair that cannot be used leaves the one in
-    /// force where it is.
+    /// Reads both files again, changed or not, and logs the outcome. A pair that cannot be used leaves the one in force
+    /// unchanged.
     pub fn reload(&self) -> Result<(), TlsError> {
         let [chain, key] = self.files();
         self.reload_from(&chain, &key)
     }
 
-    /// The same from these files, which are followed from now on unless they cannot be used.
+    /// Like [`Certificates::reload`], from these files, which are followed from now on if they can be used.
     pub fn reload_from(&self, chain: &Path, key: &Path) -> Result<(), TlsError> {
         let (stamps, are_followed) = ([stamp(chain), stamp(key)], self.files() == [chain, key]);
         let read = read_pair(chain, key, &default_provider());
@@ -121,12 +121,12 @@ impl Certificates {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
             let own = self.clone();
-            // Files may be on a slow disk. What came of it is logged there.
+            // Files may be on a slow disk. `reload` logs its own outcome.
             _ = tokio::task::spawn_blocking(move || own.is_due().then(|| own.reload())).await;
         }
     }
 
-    /// Looks at the files: whether they differ from what was read, and are the same as at the look before.
+    /// Checks the files: `true` when they differ from those last read and have not changed since the last check.
     fn is_due(&self) -> bool {
         let stamps = self.stamps();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,7 +149,7 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// Follows symbolic links, which is how ACME clients put a new certificate in place.
+/// The stamp of a file, through symbolic links: ACME clients put a new certificate in place by a link.
 fn stamp(file: &Path) -> Stamp {
     let found = std::fs::metadata(file).ok()?;
     Some((found.dev(), found.ino(), found.len(), found.ctime(), found.ctime_nsec()))
@@ -176,7 +176,7 @@ fn read_bounded(file: &Path) -> Result<Vec<u8>, TlsError> {
     Ok(octets)
 }
 
-/// Reads a PEM chain and key into a server configuration that keeps them; refused as [`Certificates::open`] refuses.
+/// Reads a PEM chain and key into a fixed server configuration; errors as for [`Certificates::open`].
 pub fn server_config(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     Certificates::open(chain, key)?.server_config()
 }
@@ -217,7 +217,7 @@ mod tests {
             Certificates::open(&folder.path().join("chain.pem"), &folder.path().join("key.pem")).unwrap();
         assert!(!certificates.is_due(), "nothing has changed");
         let second = write_pair(folder.path());
-        assert!(!certificates.is_due(), "it may still be being written");
+        assert!(!certificates.is_due(), "the new pair may still be incomplete");
         assert!(certificates.is_due());
         assert_eq!(in_force(&certificates), first);
         certificates.reload().unwrap();
@@ -238,7 +238,7 @@ mod tests {
             assert!(!certificates.is_due());
             assert!(certificates.is_due());
             certificates.reload().unwrap_err();
-            assert!(!certificates.is_due(), "the same bad pair again");
+            assert!(!certificates.is_due(), "the same bad pair is reported once");
             assert_eq!(in_force(&certificates), first);
         }
         std::fs::remove_file(&key).unwrap();

@@ -1,4 +1,4 @@
-//! The driver with a protocol of one word a line: limits, deadlines, TLS, drain.
+//! Tests of the driver with a one-word line protocol: limits, deadlines, TLS, drain.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests count as tests
 
@@ -15,18 +15,18 @@ use provost_net::{
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// What `much` is answered with, octets.
+/// Octets of the answer to `much`.
 const MUCH_OCTETS: usize = 1024 * 1024;
 
-/// Answers each line with itself; `peer` asks who that is, `much` for much, `tls` starts TLS, `quit` ends, `bug` fails, `panic`
-/// panics.
+/// Answers each line with itself. `peer` answers the peer's address, `much` a long text; `tls` starts TLS, `quit` ends,
+/// `bug` fails, `panic` panics.
 struct Echo {
     transport: Transport,
     idle: Duration,
     peer: Peer,
     line: Option<String>,
     open: Arc<AtomicUsize>,
-    /// Lines answered, of all sessions.
+    /// Lines answered by all sessions together.
     answered: Arc<AtomicUsize>,
 }
 
@@ -94,17 +94,17 @@ async fn start(limits: Limits, idle: Duration) -> Running {
     start_behind("", limits, idle).await
 }
 
-/// With connections from the network `proxies`, if any, beginning with a PROXY header.
+/// Starts a node where connections from the network `proxies`, if any, begin with a PROXY header.
 async fn start_behind(proxies: &str, limits: Limits, idle: Duration) -> Running {
     start_as(proxies, false, limits, idle).await
 }
 
-/// The same, with TLS from the first octet or not.
+/// Like `start_behind`, with implicit TLS or without.
 async fn start_as(proxies: &str, implicit_tls: bool, limits: Limits, idle: Duration) -> Running {
     start_within(Budgets::default(), proxies, implicit_tls, limits, idle).await
 }
 
-/// The same, within budgets of its own.
+/// Like `start_as`, with the given budgets.
 async fn start_within(budgets: Budgets, proxies: &str, implicit_tls: bool, limits: Limits, idle: Duration) -> Running {
     let proxies = ProxyNetworks(proxies.parse().into_iter().collect());
     let folder = tempfile::tempdir().unwrap();
@@ -138,10 +138,10 @@ async fn pipelined_commands_are_answered_in_order() {
     assert_eq!(all_of(node.address, "a\r\na\r\nquit\r\n").await, "hello\r\na\r\na\r\n");
 }
 
-/// Commands that came together are not all carried out for a peer that reads nothing: their answers would fill the memory.
+/// Commands that came together do not all run for a peer that reads nothing: their answers would fill the memory.
 #[tokio::test]
 async fn answers_that_nobody_reads_do_not_pile_up() {
-    // Few enough to come with one read, so that nothing but the driver's own bound keeps them from being carried out.
+    // Few enough to arrive with one read, so that only the driver's own bound holds them back.
     const COMMANDS: usize = 200;
     let node = start(Limits { write: Duration::from_millis(200), ..Limits::default() }, LONG).await;
     let mut peer = TcpStream::connect(node.address).await.unwrap();
@@ -152,9 +152,9 @@ async fn answers_that_nobody_reads_do_not_pile_up() {
         }
     };
     tokio::time::timeout(LONG, lost).await.unwrap();
-    // What the system's buffers hold is some MiB; all answers are 200.
+    // The system's buffers hold some MiB; all answers are 200 MiB.
     let answered = node.answered.load(Ordering::SeqCst);
-    assert!(answered < COMMANDS / 2, "{answered} commands were carried out");
+    assert!(answered < COMMANDS / 2, "{answered} commands ran");
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn drain_says_goodbye_and_waits() {
     assert!(TcpStream::connect(node.address).await.is_err());
 }
 
-/// Trusts the node's certificate.
+/// A client configuration that trusts the node's certificate.
 fn client_config(node: &Running) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(node.certificate.clone()).unwrap();
@@ -238,7 +238,7 @@ async fn handshake(node: &Running, mut socket: TcpStream) -> tokio_rustls::clien
     connector.connect("localhost".try_into().unwrap(), socket).await.unwrap()
 }
 
-// RFC 3207 §4.2: what the peer sent before the handshake is forgotten.
+// RFC 3207 §4.2: input from before the handshake is discarded.
 #[tokio::test]
 async fn bytes_before_the_handshake_are_thrown_away() {
     let node = start(Limits::default(), LONG).await;
@@ -276,7 +276,7 @@ async fn the_peer_is_the_one_of_the_proxy_header() {
     assert!(heard.starts_with("hello\r\n127.0.0.1:") && heard.ends_with(" true\r\n"), "{heard}");
 }
 
-// The greeting would help whoever guesses; there is none.
+// There is no greeting, which would only help an attacker.
 #[tokio::test]
 async fn a_trusted_network_without_a_good_header_is_closed() {
     let node = start_behind("127.0.0.0/8", Limits::default(), LONG).await;
@@ -285,7 +285,7 @@ async fn a_trusted_network_without_a_good_header_is_closed() {
         let mut socket = TcpStream::connect(node.address).await.unwrap();
         socket.write_all(say).await.unwrap();
         let mut heard = Vec::new();
-        // Closed with octets unread, the connection may end with a reset.
+        // The connection was closed with octets unread, so it may end with a reset.
         let _ = socket.read_to_end(&mut heard).await;
         assert_eq!(heard, b"", "{}", say.escape_ascii());
     }
@@ -340,7 +340,7 @@ async fn tls_follows_the_proxy_header() {
     assert_eq!(heard, "203.0.113.7:40000 false\r\n");
 }
 
-// A balancer may send its header and the client's first octets in one segment: those of TLS are TLS's.
+// A balancer may send its header and the client's first octets in one segment: the TLS octets must reach TLS.
 #[tokio::test]
 async fn tls_begins_in_the_segment_of_the_proxy_header() {
     use std::io::{Read as _, Write as _};
@@ -362,7 +362,7 @@ async fn tls_begins_in_the_segment_of_the_proxy_header() {
     assert_eq!(heard, "hello\r\n203.0.113.7:40000 false\r\n");
 }
 
-/// A peer whose unfinished command needs more memory than there is waits, and is cut off at its own deadline; one with
+/// A peer whose unfinished command needs more memory than there is waits, and is cut off at its own deadline; a peer with
 /// short commands goes on.
 #[tokio::test]
 async fn input_waits_for_memory_and_not_for_ever() {
@@ -377,7 +377,7 @@ async fn input_waits_for_memory_and_not_for_ever() {
     let _ = large.read_to_string(&mut said).await;
     assert!(said.starts_with("hello\r\n"), "{said}");
 
-    // With memory again the same command is taken.
+    // When memory is free again the same command is accepted.
     drop(others);
     let mut large = TcpStream::connect(node.address).await.unwrap();
     large.write_all(&[&[b'x'; 40_000][..], b"\r\nquit\r\n"].concat()).await.unwrap();
@@ -389,7 +389,7 @@ async fn input_waits_for_memory_and_not_for_ever() {
     }
 }
 
-/// One that pipelines shares the core with one that sends a single command.
+/// A peer that pipelines shares the core with a peer that sends a single command.
 #[tokio::test]
 async fn pipelined_commands_hold_up_nobody() {
     const COMMANDS: usize = 20_000;
@@ -404,10 +404,10 @@ async fn pipelined_commands_hold_up_nobody() {
     other.write_all(b"b\n").await.unwrap();
     other.read_line(&mut String::new()).await.unwrap();
     let answered = node.answered.load(Ordering::SeqCst);
-    assert!(answered < COMMANDS / 2, "{answered} commands before that of the other");
+    assert!(answered < COMMANDS / 2, "{answered} commands ran before the other client's command");
 }
 
-/// Answers that nobody reads count for as long as they are in memory.
+/// Unread answers count for as long as they are in memory.
 #[tokio::test]
 async fn unread_output_counts() {
     let budgets = Budgets::default();
@@ -427,7 +427,7 @@ async fn unread_output_counts() {
     tokio::time::timeout(LONG, until(|used| used == 0)).await.unwrap();
 }
 
-/// The whole process has a bound on connections, and every listener some of its own.
+/// The whole process has a limit on connections, and every listener has some of its own beyond it.
 #[tokio::test]
 async fn the_process_bounds_its_connections() {
     const OF_LISTENER: usize = 64;

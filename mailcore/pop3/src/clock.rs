@@ -1,8 +1,8 @@
-//! The one place where this room asks for the time: the driver passes none.
+//! The only place where this room reads the clock, as the driver passes no time.
 
 use jiff::Timestamp;
 
-/// The time now.
+/// The current time.
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

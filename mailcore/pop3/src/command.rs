@@ -1,4 +1,4 @@
-//! The codec: a line to a command (RFC 1939 §9, RFC 2449, RFC 2595, RFC 5034).
+//! The codec: parses a line into a command (RFC 1939 §9, RFC 2449, RFC 2595, RFC 5034).
 
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
@@ -6,24 +6,24 @@ use provost_credential::{PLAIN_BASE64_OCTETS_MAX, Secret};
 
 /// Longest command line with its line end, in octets. RFC 2449 §4.
 pub(crate) const LINE_OCTETS_MAX: usize = 255;
-/// Longest line before login with its line end, in octets: AUTH with the longest PLAIN message, which is more than PASS with
-/// the longest password takes. RFC 2449 §4 and RFC 5034 §4 bound what clients may send by 255; RFC 1939 §3 has no bound for
-/// PASS, and passwords can be longer than that.
+/// Longest line before login with its line end, in octets: AUTH with the longest PLAIN message, which is longer than PASS with
+/// the longest password. RFC 2449 §4 and RFC 5034 §4 limit a client's lines to 255; RFC 1939 §3 sets no limit for PASS,
+/// and a password can be longer than that.
 pub(crate) const LOGIN_LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
 
-/// What the input buffer begins with.
+/// The state of the line at the start of the input buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// A whole line, without its line end; taken from the buffer.
+    /// A complete line, without its line end; removed from the buffer.
     Whole(BytesMut),
-    /// Not yet.
+    /// The line has not ended yet.
     Partial,
-    /// More than the limit without an end.
+    /// The line exceeds the limit.
     TooLong,
 }
 
-/// Takes a line of at most `limit` octets. RFC 1939 §3: CRLF ends it and nothing else; a bare CR or LF stays within it,
-/// where no command has one.
+/// Takes a line of at most `limit` octets. RFC 1939 §3: only CRLF ends a line; a bare CR or LF stays within the line, and
+/// no command accepts one.
 pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> Line {
     match memmem::find(input.get(..limit.min(input.len())).unwrap_or_default(), b"\r\n") {
         Some(end) => {
@@ -36,45 +36,45 @@ pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> Line {
     }
 }
 
-/// A message number as the client says it; not yet known to be there.
+/// A message number from the client; it may not exist.
 pub(crate) type Number = u32;
 
-/// What a client asks for.
+/// A client's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// RFC 1939 §7.
+    /// RFC 1939 §7: the user name.
     User(String),
-    /// RFC 1939 §7.
+    /// RFC 1939 §7: the password.
     Pass(Secret),
-    /// RFC 5034 §4, mechanism in capitals.
+    /// RFC 5034 §4: a SASL login, with the mechanism in upper case and an optional initial response.
     Auth { mechanism: String, initial: Option<String> },
-    /// RFC 5034 §4: without a mechanism, which ones there are.
+    /// RFC 5034 §4: AUTH without a mechanism lists the mechanisms.
     AuthList,
-    /// RFC 2595 §4.
+    /// RFC 2595 §4: starts TLS.
     Stls,
-    /// RFC 2449 §5.
+    /// RFC 2449 §5: lists the capabilities.
     Capa,
-    /// RFC 1939 §5.
+    /// RFC 1939 §5: the number of messages and their octets.
     Stat,
-    /// RFC 1939 §5.
+    /// RFC 1939 §5: the octets of one message, or of each.
     List(Option<Number>),
-    /// RFC 1939 §5.
+    /// RFC 1939 §5: sends a message.
     Retr(Number),
-    /// RFC 1939 §5.
+    /// RFC 1939 §5: marks a message as deleted.
     Dele(Number),
-    /// RFC 1939 §5.
+    /// RFC 1939 §5: no operation.
     Noop,
-    /// RFC 1939 §5.
+    /// RFC 1939 §5: clears all deletion marks.
     Rset,
-    /// RFC 1939 §7: a message, and lines of its body.
+    /// RFC 1939 §7: the header and so many lines of the body of a message.
     Top(Number, u32),
-    /// RFC 1939 §7.
+    /// RFC 1939 §7: the unique-id of one message, or of each.
     Uidl(Option<Number>),
-    /// RFC 1939 §4, §6.
+    /// RFC 1939 §4, §6: ends the session; in TRANSACTION, after UPDATE.
     Quit,
 }
 
-/// Why a line is no command, as sent to the client.
+/// Why a line is not a command; the text is sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
@@ -82,7 +82,7 @@ const UNKNOWN: Malformed = Malformed("unknown command");
 const ARGUMENTS: Malformed = Malformed("wrong arguments");
 
 impl Command {
-    /// Reads a line without its line end.
+    /// Parses a line without its line end.
     pub(crate) fn parse(line: &[u8]) -> Result<Self, Malformed> {
         let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is not UTF-8"))?;
         if line.contains(char::is_control) {
@@ -94,7 +94,7 @@ impl Command {
         };
         match keyword.to_ascii_uppercase().as_str() {
             "USER" => text(argument).map(Self::User),
-            // A password may hold spaces, and begin or end with them (RFC 1939 §7).
+            // A password may contain spaces, also at its start and end (RFC 1939 §7).
             "PASS" => argument.filter(|a| !a.is_empty()).map(|a| Self::Pass(Secret::new(a))).ok_or(ARGUMENTS),
             "AUTH" => auth(argument),
             "STLS" => alone(argument, Self::Stls),
@@ -123,7 +123,7 @@ fn text(argument: Option<&str>) -> Result<String, Malformed> {
 
 fn number(argument: Option<&str>) -> Result<Number, Malformed> {
     let digits = argument.map(str::trim).unwrap_or_default();
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().map_err(|_| ARGUMENTS) } else { Err(ARGUMENTS) }
 }
 
@@ -207,7 +207,7 @@ mod tests {
     fn lines() {
         let mut input = BytesMut::from("NOOP\r\nSTAT\nSTAT\r\nQU");
         assert_eq!(take_line(&mut input, 255), Line::Whole("NOOP".into()));
-        // RFC 1939 §3: a bare LF is no line end.
+        // RFC 1939 §3: a bare LF does not end a line.
         assert_eq!(take_line(&mut input, 255), Line::Whole("STAT\nSTAT".into()));
         assert_eq!(take_line(&mut input, 255), Line::Partial);
         for (octets, long) in [(253, false), (254, true)] {

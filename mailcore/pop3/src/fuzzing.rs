@@ -1,10 +1,10 @@
-//! What `tests/targets` asserts of the codec, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use bytes::BytesMut;
 
 use crate::command::{Command, LINE_OCTETS_MAX, Line, take_line};
 
-/// Cuts `pieces` into lines as before login; a line that is too long ends the conversation.
+/// Cuts `pieces` into lines as before login; an overlong line ends the conversation.
 pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
     let (mut input, mut seen) = (BytesMut::new(), Vec::new());
     for piece in pieces {

@@ -1,7 +1,7 @@
 //! POP3 (RFC 1939, 2449, 2595, 3206, 5034): codec, session, maildrop.
 //!
-//! A session is a value that `provost_net` feeds: no socket here. It sees INBOX as it was at login, alone (a lease), and
-//! changes nothing before QUIT.
+//! A session is a value that `provost_net` feeds, without a socket. It sees INBOX as of the login, holds it exclusively by a
+//! lease, and changes nothing before QUIT.
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ mod transfer;
 
 pub use session::Pop3Session;
 
-/// Shared by all sessions.
+/// Configuration that all sessions share.
 #[derive(Clone)]
 pub struct Pop3Config {
     /// The host name in the greeting.
     pub hostname: Arc<str>,
-    /// The directory, for logins and their end.
+    /// The directory, for logins and for their revocation.
     pub view: View,
     /// The store that holds the maildrops.
     pub store: Arc<dyn MessageStore>,

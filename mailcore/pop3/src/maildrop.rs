@@ -1,4 +1,4 @@
-//! A maildrop: INBOX as it was at login, with marks for what QUIT will take away (RFC 1939 §5).
+//! A maildrop: INBOX as of the login, with marks for the messages that QUIT will delete (RFC 1939 §5).
 
 use provost_store::{
     AccountId, BodyId, Columns, MailboxId, MailboxName, MessageStore, StoreError, Uid, UidSet, UidValidity, Which,
@@ -6,7 +6,7 @@ use provost_store::{
 
 use crate::command::Number;
 
-/// A message of the maildrop. Numbers, counted from one, are its place and do not change during a session.
+/// A message of the maildrop. Its number is its position from 1 and does not change during a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) uid: Uid,
@@ -15,7 +15,7 @@ pub(crate) struct Message {
     deleted: bool,
 }
 
-/// INBOX of one account, fixed.
+/// A snapshot of one account's INBOX.
 #[derive(Debug)]
 pub(crate) struct Maildrop {
     pub(crate) mailbox: MailboxId,
@@ -24,12 +24,12 @@ pub(crate) struct Maildrop {
 }
 
 impl Maildrop {
-    /// Reads INBOX as it is now. Messages that come later are for the next session.
+    /// Reads INBOX as it is now. Later messages appear in the next session.
     pub(crate) async fn open(store: &dyn MessageStore, account: AccountId) -> Result<Self, StoreError> {
         let snapshot = store.snapshot(account, None).await?;
         let inbox = snapshot.mailbox(&MailboxName::inbox()).ok_or(StoreError::Gone)?;
         let mut maildrop = Self { mailbox: inbox.id, uid_validity: inbox.uid_validity, messages: Vec::new() };
-        // An account that was never written has an INBOX, and no changes in it to ask for.
+        // An account that was never written has an empty INBOX, which cannot be read for changes.
         if inbox.messages == 0 {
             return Ok(maildrop);
         }
@@ -44,23 +44,23 @@ impl Maildrop {
         Ok(maildrop)
     }
 
-    /// The message of that number, unless it is marked as deleted.
+    /// The message of that number; `None` when it does not exist or is marked as deleted.
     pub(crate) fn message(&self, number: Number) -> Option<&Message> {
         self.messages.get(place(number)?).filter(|message| !message.deleted)
     }
 
-    /// Marks a message as deleted. `false` when it is not there or marked already.
+    /// Marks a message as deleted; `false` when it does not exist or is marked already.
     pub(crate) fn delete(&mut self, number: Number) -> bool {
         let message = place(number).and_then(|place| self.messages.get_mut(place)).filter(|message| !message.deleted);
         message.map(|message| message.deleted = true).is_some()
     }
 
-    /// Lifts all marks.
+    /// Clears all marks.
     pub(crate) fn reset(&mut self) {
         self.messages.iter_mut().for_each(|message| message.deleted = false);
     }
 
-    /// What is not marked, with its number.
+    /// The messages that are not marked, with their numbers.
     pub(crate) fn listed(&self) -> impl Iterator<Item = (usize, &Message)> {
         self.messages
             .iter()
@@ -69,17 +69,17 @@ impl Maildrop {
             .map(|(place, message)| (place + 1, message))
     }
 
-    /// How many are not marked, and their octets.
+    /// The number of messages that are not marked, and their octets.
     pub(crate) fn totals(&self) -> (usize, u64) {
         self.listed().fold((0, 0), |(count, octets), (_, message)| (count + 1, octets + message.octets))
     }
 
-    /// RFC 1939 §7: the same for a message in all sessions, and never another's.
+    /// RFC 1939 §7: constant over all sessions, and never reused for another message.
     pub(crate) fn unique_id(&self, message: &Message) -> String {
         format!("{}.{}", self.uid_validity.0, message.uid.0)
     }
 
-    /// The UIDs marked; empty when QUIT has nothing to do.
+    /// The UIDs of the marked messages; empty when QUIT has nothing to delete.
     pub(crate) fn deleted(&self) -> UidSet {
         UidSet::from_uids(self.messages.iter().filter(|message| message.deleted).map(|message| message.uid))
     }

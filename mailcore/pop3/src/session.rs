@@ -1,4 +1,4 @@
-//! The conversation: states, and what each of them takes (RFC 1939 §3).
+//! The conversation: its states, and the commands that each accepts (RFC 1939 §3).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ use crate::Pop3Config;
 use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX, Line, take_line};
 use crate::transaction::{OpenError, REVOKED, Transaction};
 
-/// RFC 1939 §3: ten minutes at least.
+/// Longest silence after login. RFC 1939 §3: at least ten minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Before login, where there is nothing to be lost: shorter, so that silent strangers do not fill the listener.
+/// Longest silence before login: shorter, so that silent clients do not fill the listener.
 const LOGIN_LIMIT: Duration = Duration::from_secs(45);
-/// Refused logins in one connection.
+/// Refused logins on one connection, after which it is closed.
 const LOGIN_FAILURES_MAX: u32 = 3;
-/// Lines in one connection that are no command.
+/// Lines on one connection that are not commands, after which it is closed.
 const MALFORMED_MAX: u32 = 20;
 
 /// One conversation (implements `provost_net::Session`).
@@ -35,18 +35,18 @@ pub struct Pop3Session {
     state: State,
 }
 
-/// RFC 1939 §3. UPDATE is within QUIT.
+/// States of RFC 1939 §3. UPDATE is part of QUIT.
 enum State {
     Authorization(Authorization),
     Transaction(Box<Transaction>),
 }
 
-/// What was received of a login so far.
+/// The received part of a login.
 #[derive(Default)]
 struct Authorization {
     /// The name that USER gave, until the next PASS.
     user: Option<String>,
-    /// After `AUTH PLAIN`: the next line is no command (RFC 5034 §4).
+    /// Set after `AUTH PLAIN`: the next line is a SASL response, not a command (RFC 5034 §4).
     awaits_response: bool,
 }
 
@@ -87,7 +87,7 @@ impl Pop3Session {
         }
     }
 
-    /// Carries out one command of AUTHORIZATION.
+    /// Runs one command of AUTHORIZATION.
     async fn authorize(&mut self, command: Command, out: &mut Output<'_>) -> Result<Step, SessionError> {
         match command {
             Command::Quit => {
@@ -100,7 +100,7 @@ impl Pop3Session {
                 out.put("-ERR [SYS/PERM] login needs TLS: use STLS\r\n");
             }
             Command::User(name) => {
-                // RFC 1939 §13: the reply does not show whether the name is known.
+                // RFC 1939 §13: the reply does not show whether the name exists.
                 self.state = State::Authorization(Authorization { user: Some(name), awaits_response: false });
                 out.put("+OK\r\n");
             }
@@ -111,7 +111,7 @@ impl Pop3Session {
         Ok(Step::Continue)
     }
 
-    /// RFC 1939 §7: only right after USER.
+    /// Handles PASS. RFC 1939 §7: allowed only right after USER.
     async fn pass(&mut self, password: &Secret, out: &mut Output<'_>) -> Result<Step, SessionError> {
         let user = match &mut self.state {
             State::Authorization(authorization) => authorization.user.take(),
@@ -124,7 +124,7 @@ impl Pop3Session {
         self.log_in(&name, password, out).await
     }
 
-    /// RFC 2595 §2.3, RFC 8314: a password travels through TLS, or not beyond this machine.
+    /// RFC 2595 §2.3, RFC 8314: a password needs TLS, or a connection within this machine.
     fn may_log_in(&self) -> bool {
         self.transport == Transport::Tls || self.peer.is_loopback()
     }
@@ -133,7 +133,7 @@ impl Pop3Session {
         self.tls_offered && self.transport == Transport::Plain && matches!(self.state, State::Authorization(_))
     }
 
-    /// RFC 2449 §5: what holds in this state, on this connection.
+    /// Lists the capabilities in this state, on this connection (RFC 2449 §5).
     fn capa(&self, out: &mut Output<'_>) {
         out.put("+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n");
         if self.may_log_in() {
@@ -145,7 +145,7 @@ impl Pop3Session {
         out.put("IMPLEMENTATION Provost\r\n.\r\n");
     }
 
-    /// RFC 2595 §4.
+    /// Handles STLS (RFC 2595 §4).
     fn stls(&self, out: &mut Output<'_>) -> Step {
         if !self.may_start_tls() {
             out.put("-ERR TLS is not offered, or is there already\r\n");
@@ -163,7 +163,7 @@ impl Pop3Session {
         out.put(".\r\n");
     }
 
-    /// RFC 5034 §4.
+    /// Handles AUTH (RFC 5034 §4).
     async fn auth(
         &mut self,
         mechanism: &str,
@@ -185,7 +185,7 @@ impl Pop3Session {
         }
     }
 
-    /// The client's PLAIN message in base64; `*` takes AUTH back.
+    /// Handles the client's PLAIN message in base64; `*` cancels AUTH.
     async fn response(&mut self, line: &[u8], out: &mut Output<'_>) -> Result<Step, SessionError> {
         if line == b"*" {
             out.put("-ERR cancelled\r\n");
@@ -225,7 +225,7 @@ impl Pop3Session {
         }
     }
 
-    /// From AUTHORIZATION to TRANSACTION (RFC 1939 §4).
+    /// Enters TRANSACTION from AUTHORIZATION (RFC 1939 §4).
     async fn enter(&mut self, person: &PersonRef, out: &mut Output<'_>) -> Result<Step, SessionError> {
         match Transaction::open(&*self.config.store, &self.config.view, person).await {
             Ok(transaction) => {
@@ -241,7 +241,7 @@ impl Pop3Session {
         Ok(Step::Continue)
     }
 
-    /// RFC 3206 §4: `[AUTH]` is a wrong name or password, and nothing else.
+    /// Refuses a login. RFC 3206 §4: `[AUTH]` means a wrong name or password, and nothing else.
     fn refuse(&mut self, out: &mut Output<'_>) -> Step {
         out.put("-ERR [AUTH] wrong name or password\r\n");
         self.count_failure()
@@ -253,13 +253,13 @@ impl Pop3Session {
     }
 }
 
-/// RFC 4616 §2: nobody acts as another here.
+/// RFC 4616 §2: a login on behalf of another identity is refused.
 fn acts_as_itself(identity: &PlainIdentity) -> bool {
     identity.authorization.is_empty() || identity.authorization == identity.authentication
 }
 
 impl Session for Pop3Session {
-    /// No timestamp in it: APOP would need clear secrets in the directory (RFC 1939 §7).
+    /// The greeting has no timestamp: APOP would need clear-text passwords in the directory (RFC 1939 §7).
     async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
         out.put(format!("+OK {} POP3\r\n", self.config.hostname));
         Ok(Step::Continue)
@@ -299,7 +299,7 @@ impl Session for Pop3Session {
 
     fn on_tls(&mut self) {
         self.transport = Transport::Tls;
-        // RFC 2595 §4: what was said before counts for nothing.
+        // RFC 2595 §4: state from before TLS is discarded.
         self.state = State::Authorization(Authorization::default());
     }
 

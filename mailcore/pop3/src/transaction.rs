@@ -1,4 +1,4 @@
-//! TRANSACTION and UPDATE (RFC 1939 §5, §6): a maildrop that one session holds alone.
+//! TRANSACTION and UPDATE (RFC 1939 §5, §6): a maildrop that one session holds exclusively.
 
 use std::time::{Duration, Instant};
 
@@ -12,28 +12,28 @@ use crate::command::{Command, Number};
 use crate::maildrop::Maildrop;
 use crate::transfer::Transfer;
 
-/// How long a maildrop is held without a sign of life: longer than the idle limit, so that silence alone never loses it.
+/// How long a lease lasts without renewal: longer than the idle limit, so that silence alone never loses the maildrop.
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
 /// The reply to a session that must end because of a change in the directory.
 pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account or its password was changed: log in anew\r\n";
-/// How long a login waits for a maildrop that another session holds. A client that lost its connection comes back at once, often
-/// before the driver has seen the end of the connection before.
+/// How long a login waits for a maildrop that another session holds. A client that lost its connection returns at once,
+/// often before the driver has seen the end of the old connection.
 const IN_USE_WAIT: Duration = Duration::from_secs(1);
-/// How often it looks meanwhile.
+/// Interval between attempts to take the lease during that time.
 const IN_USE_LOOK: Duration = Duration::from_millis(25);
 /// Octets of a message in memory at once.
 const PIECE_OCTETS: u64 = 256 * 1024;
-/// How often an update of unknown outcome is tried, with the same batch id.
+/// Attempts of an update of unknown outcome, all with the same batch id.
 const UPDATE_ATTEMPTS: usize = 3;
 
 /// Why a maildrop cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenError {
-    /// Another session holds it.
+    /// Another session holds the maildrop.
     InUse,
-    /// Later may work.
+    /// The store cannot answer now; a later login may work.
     Unavailable,
 }
 
@@ -41,17 +41,17 @@ pub(crate) enum OpenError {
 pub(crate) struct Transaction {
     /// Changes of the person in the directory.
     person: AccountWatch,
-    /// The login name, for logs and for the cap of connections per account.
+    /// The login name, for logs and for the limit of connections per account.
     pub(crate) uid: String,
     account: AccountId,
     maildrop: Maildrop,
-    /// `None` when it has ended, and after UPDATE.
+    /// `None` when the lease has ended, and after UPDATE.
     pub(crate) lease: Option<Lease>,
     leased_at: Instant,
 }
 
 impl Transaction {
-    /// Takes the maildrop for one session alone (RFC 1939 §4) and reads it.
+    /// Takes the maildrop exclusively (RFC 1939 §4) and reads it.
     pub(crate) async fn open(store: &dyn MessageStore, view: &View, person: &PersonRef) -> Result<Self, OpenError> {
         let account = AccountId(person.entry_uuid);
         let lease = take_lease(store, account).await?;
@@ -69,8 +69,8 @@ impl Transaction {
         })
     }
 
-    /// Whether the session may go on: the person may still log in, and the maildrop is still theirs alone. The error is the
-    /// reply to close with.
+    /// Whether the session may continue: the person may still log in, and the session still holds the maildrop. The error is
+    /// the reply to close with.
     pub(crate) async fn may_go_on(
         &mut self,
         view: &View,
@@ -90,7 +90,7 @@ impl Transaction {
                 self.lease = None;
                 return Err(LOST);
             }
-            // It is in force until it runs out, and the next command tries again; UPDATE requires it in any case.
+            // The lease stays in force until it expires, and the next command tries again; UPDATE requires it in any case.
             Err(error) => tracing::warn!(account = %self.account.0, %error, "the maildrop's lease is not renewed"),
         }
         Ok(())
@@ -106,7 +106,7 @@ impl Transaction {
         self.person.is_revoked(view)
     }
 
-    /// Carries out one command of TRANSACTION; QUIT closes.
+    /// Runs one command of TRANSACTION; QUIT closes the session.
     pub(crate) async fn handle(
         &mut self,
         command: Command,
@@ -130,7 +130,7 @@ impl Transaction {
             Command::Noop => out.put("+OK\r\n"),
             Command::Quit => {
                 let answer = self.update(config).await;
-                // RFC 1939 §6: the lock goes first. A client that logs in again at once must find the maildrop free.
+                // RFC 1939 §6: release the lock first, so that a client that logs in again at once finds the maildrop free.
                 self.lease = None;
                 out.put(answer);
                 return Ok(Step::Close);
@@ -180,8 +180,8 @@ impl Transaction {
         }
     }
 
-    /// RETR and TOP. The first piece is read before `+OK`, so that a message that cannot be read is an error; one that
-    /// fails later can only be cut short by closing, without the dot.
+    /// RETR and TOP. The first piece is read before `+OK`, so that an unreadable message gets `-ERR`; when a later piece fails,
+    /// the connection closes without the final dot.
     async fn send(
         &self,
         number: Number,
@@ -197,7 +197,7 @@ impl Transaction {
         let mut at = 0;
         while at == 0 || at < octets && !transfer.is_done() {
             let end = octets.min(at + out.piece_octets(PIECE_OCTETS));
-            // A body of one piece is asked for whole, so that the engine can check it whole.
+            // A body of one piece is read whole, so that the engine can verify the whole.
             let (range, end) = if octets > PIECE_OCTETS { (Some(at..end), end) } else { (None, octets) };
             match config.store.body(self.account, message.body, range).await {
                 Ok(piece) => {
@@ -216,15 +216,15 @@ impl Transaction {
                     return Ok(Step::Continue);
                 }
             }
-            // An empty body is read once.
+            // An empty body is read once, then ends the loop.
             at = end.max(1);
         }
         transfer.finish(out);
         Ok(Step::Continue)
     }
 
-    /// UPDATE (RFC 1939 §6): takes away what is marked, while the maildrop is this session's. The answer is `+OK` only when
-    /// that is durable.
+    /// UPDATE (RFC 1939 §6): deletes the marked messages if this session still holds the maildrop. Replies `+OK` only when
+    /// the deletion is durable.
     async fn update(&self, config: &Pop3Config) -> &'static str {
         const BYE: &str = "+OK bye\r\n";
         let uids = self.maildrop.deleted();
@@ -260,7 +260,7 @@ const LOST: &str = "-ERR [SYS/TEMP] the maildrop is lost to another session\r\n"
 const NOT_REMOVED: &str = "-ERR [SYS/TEMP] some deleted messages are not removed\r\n";
 const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
 
-/// Takes the lease of a maildrop, within [`IN_USE_WAIT`].
+/// Takes the lease of a maildrop, waiting up to [`IN_USE_WAIT`].
 async fn take_lease(store: &dyn MessageStore, account: AccountId) -> Result<Lease, OpenError> {
     let until = tokio::time::Instant::now() + IN_USE_WAIT;
     loop {

@@ -1,12 +1,12 @@
-//! Message text as multi-line responses carry it (RFC 1939 §3): byte-stuffed, ended by CRLF, for TOP cut.
+//! Message text in a multi-line response (RFC 1939 §3): byte-stuffed, ended by CRLF, and cut for TOP.
 
 use memchr::{memchr, memmem};
 use provost_net::Output;
 
-/// Stuffs and cuts text that comes in pieces of any size.
+/// Stuffs and cuts text that arrives in pieces of any size.
 #[derive(Debug)]
 pub(crate) struct Transfer {
-    /// Lines of the body still to be sent; `None` is all.
+    /// Lines of the body still to be sent; `None` for all.
     body_lines: Option<u32>,
     part: Part,
     line_is_empty: bool,
@@ -21,22 +21,22 @@ enum Part {
 }
 
 impl Transfer {
-    /// For RETR.
+    /// A transfer of the whole message, for RETR.
     pub(crate) fn whole() -> Self {
         Self { body_lines: None, part: Part::Header, line_is_empty: true, last: *b"\r\n" }
     }
 
-    /// For TOP: the header, the empty line, and `lines` of the body (RFC 1939 §7).
+    /// A transfer of the header, the empty line, and `lines` of the body, for TOP (RFC 1939 §7).
     pub(crate) fn top(lines: u32) -> Self {
         Self { body_lines: Some(lines), ..Self::whole() }
     }
 
-    /// Whether nothing more is wanted.
+    /// Whether the response needs no more text.
     pub(crate) fn is_done(&self) -> bool {
         self.part == Part::Done
     }
 
-    /// Puts the next piece.
+    /// Writes the next piece.
     pub(crate) fn put(&mut self, mut text: &[u8], out: &mut Output<'_>) {
         if self.body_lines.is_none() {
             return self.put_whole(text, out);
@@ -49,7 +49,7 @@ impl Transfer {
         }
     }
 
-    /// Puts what ends the response. A message that does not end its last line is given an end for it: the dot must stand
+    /// Writes the end of the response. If the last line of the message has no line end, one is added: the dot must stand
     /// alone on its line.
     pub(crate) fn finish(self, out: &mut Output<'_>) {
         if self.last != *b"\r\n" {
@@ -58,7 +58,7 @@ impl Transfer {
         out.put(".\r\n");
     }
 
-    /// Without counting lines, so that the text goes out in runs between the few that begin with a dot.
+    /// Writes text without counting lines, in runs between the few lines that begin with a dot.
     fn put_whole(&mut self, text: &[u8], out: &mut Output<'_>) {
         self.stuff(text, out);
         let mut from = 0;
@@ -71,8 +71,8 @@ impl Transfer {
         self.note_last(text);
     }
 
-    /// RFC 1939 §3: a dot before one that begins a line. Also after a bare LF: clients that read by LF would take `.` for
-    /// the end of the message, and what follows in the message for our responses.
+    /// RFC 1939 §3: adds a dot to a line that begins with one. Also after a bare LF: a client that reads by LF would take `.`
+    /// for the end of the message, and the rest of the message for later responses.
     fn stuff(&self, piece: &[u8], out: &mut Output<'_>) {
         if self.last[1] == b'\n' && piece.first() == Some(&b'.') {
             out.put(".");
@@ -85,7 +85,7 @@ impl Transfer {
         }
     }
 
-    /// A line, or a piece of one that goes on in the next call.
+    /// Writes a line, or a part of one that continues in the next call.
     fn put_within_line(&mut self, piece: &[u8], out: &mut Output<'_>) {
         let at_start = self.last[1] == b'\n';
         self.stuff(piece, out);
@@ -132,7 +132,7 @@ mod tests {
         String::from_utf8(buffer.to_vec()).unwrap()
     }
 
-    /// RFC 1939 §3.
+    /// RFC 1939 §3: byte-stuffing.
     #[test]
     fn stuffs() {
         for (text, expected) in [
@@ -165,7 +165,7 @@ mod tests {
     }
 
     proptest! {
-        /// Where the pieces are cut changes nothing.
+        /// The result does not depend on where the pieces are cut.
         #[test]
         fn pieces_do_not_matter(text in "([.a]|\r\n|\r|\n){0,30}", cut in 0usize..30, lines in 0u32..4) {
             let (first, second) = text.as_bytes().split_at(cut.min(text.len()));
@@ -175,7 +175,7 @@ mod tests {
             prop_assert_eq!(sent(Transfer::top(lines), &bytes), sent(Transfer::top(lines), &[text.as_bytes()]));
         }
 
-        /// A client that undoes the stuffing gets the message.
+        /// A client that removes the stuffing gets the original message.
         #[test]
         fn can_be_undone(lines in proptest::collection::vec("[.a]{0,4}", 0..8)) {
             let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();

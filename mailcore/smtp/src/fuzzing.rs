@@ -11,7 +11,7 @@ use crate::data::{DataReader, Progress};
 /// The message or the name of its fault, and the input behind the end of data.
 pub type Received = (Result<Vec<u8>, String>, Vec<u8>);
 
-/// Reads message data that comes in `pieces`; `None` when its end has not come.
+/// Reads message data that arrives in `pieces`; `None` when its end has not arrived.
 pub fn data(pieces: &[&[u8]], octets_max: u64) -> Option<Received> {
     let memory = MemoryBudget::new(u64::MAX / 2).body();
     let (mut reader, mut input) = (DataReader::new(b"", octets_max, None, memory), BytesMut::new());
@@ -29,12 +29,12 @@ pub fn data(pieces: &[&[u8]], octets_max: u64) -> Option<Received> {
     Some((message, input.to_vec()))
 }
 
-/// A message as the client puts it on the wire, the end of data included.
+/// A message in the client's wire form, end of data included.
 pub fn wire_form(message: &[u8]) -> Vec<u8> {
     stuffed(message).chain([end_of(message)]).collect::<Vec<_>>().concat()
 }
 
-/// Cuts `pieces` into command lines, and leaves no more than a line in the input.
+/// Cuts `pieces` into command lines, and checks that at most a partial line stays in the input.
 pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
     let (mut reader, mut input) = (LineReader::default(), BytesMut::new());
     let mut seen = Vec::new();
@@ -44,7 +44,7 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
             match reader.read(&mut input) {
                 Line::Part => break,
                 Line::Http => {
-                    // The session ends here, at a line or as soon as its beginning shows what it is.
+                    // The session ends at an HTTP request, at its line or as soon as its start shows it.
                     seen.push("HTTP".to_owned());
                     return seen;
                 }
@@ -56,11 +56,11 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
     seen
 }
 
-/// Parses a line that the line reader let through; the paths in it are written as they are read.
+/// Parses a line that the line reader accepts; its paths are printed in a form that parses to the same path.
 pub fn command(line: &[u8]) {
     let wire = [line, b"\r\n"].concat();
     let Line::Whole(line) = LineReader::default().read(&mut BytesMut::from(wire.as_slice())) else { return };
-    assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} is no line");
+    assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} is not a line");
     let command = Command::parse(&line);
     assert_eq!(command, Command::parse(&line));
     match command {

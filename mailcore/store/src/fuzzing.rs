@@ -1,9 +1,9 @@
-//! What `tests/targets` asserts of stored rows, over arbitrary octets. A broken property panics, which is a finding.
+//! Properties of stored rows that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
 use crate::queue::KeptEnvelope;
 use crate::{Applied, Flags};
 
-/// The envelope of a queue row is refused with a reason, or written so that it says the same.
+/// The envelope of a queue row is refused with a reason, or survives encoding and decoding.
 pub fn queue_row(octets: &[u8]) {
     match KeptEnvelope::decode(octets) {
         Ok(kept) => {
@@ -14,7 +14,7 @@ pub fn queue_row(octets: &[u8]) {
     }
 }
 
-/// What a batch did, and the flags of a message.
+/// The effects of a batch and the flags of a message survive encoding and decoding.
 pub fn rows(octets: &[u8]) {
     if let Ok(applied) = postcard::from_bytes::<Applied>(octets) {
         assert!(applied.effects.len() <= octets.len(), "{} effects", applied.effects.len());

@@ -1,4 +1,4 @@
-//! One event: what happened to one message for one recipient.
+//! One event: the outcome of one message for one recipient.
 
 use std::fmt;
 
@@ -9,31 +9,31 @@ use uuid::Uuid;
 
 use crate::writer;
 
-/// Longest address that is kept, octets: RFC 5321 §4.5.3.1.3 allows 256 for a path.
+/// Longest recorded address, octets: RFC 5321 §4.5.3.1.3 allows 256 for a path.
 const ADDRESS_OCTETS_MAX: usize = 320;
-/// Longest Message-ID that is kept, octets: most have less than a hundred.
+/// Longest recorded Message-ID, octets: most have less than a hundred.
 const MESSAGE_ID_OCTETS_MAX: usize = 255;
-/// Longest reply or reason that is kept, octets: RFC 5321 §4.5.3.1.5 allows 512 for a reply line.
+/// Longest recorded reply or reason, octets: RFC 5321 §4.5.3.1.5 allows 512 for a reply line.
 const TEXT_OCTETS_MAX: usize = 512;
 
 /// Target of the log lines.
 pub const LOG_TARGET: &str = "provost::mail";
 
-/// What happened.
+/// The outcome that an event records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Final delivery here: in a mailbox, sent on or thrown away by the recipient's rule, as the text states.
+    /// Final delivery: into a mailbox, or forwarded or discarded by the recipient's rule, as the text states.
     Delivered,
-    /// In the queue, durable: to be sent on, or to be delivered when that is possible.
+    /// Durable in the queue, for relay or for delivery when that is possible.
     Queued,
-    /// The next hop took it; the text is its answer.
+    /// The next hop accepted the message; the text is its reply.
     Sent,
-    /// Not now: the peer was asked to come again, or the queue tries again.
+    /// Temporary failure: the peer was asked to try again later, or the queue will.
     Deferred,
-    /// Refused in the session: the peer has it.
+    /// Refused in the session: the message stays with the peer.
     Refused,
-    /// Given up: a report goes to the sender, where there is one.
+    /// Given up: the sender gets a report, unless the reverse-path is null.
     Failed,
 }
 
@@ -57,36 +57,36 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// An event as it is kept. Texts are bounded and hold no control characters.
+/// An event as it is recorded. Texts are bounded and have no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    // First, at a fixed place of the line: `search` looks for it there.
+    // First, so that the number has a fixed position in the line: `search` reads it there.
     /// The message's number: 32 hexadecimal digits, as in Received and in the reply to the sender.
     pub id: String,
     /// Milliseconds since 1970.
     pub at: i64,
-    /// What happened.
+    /// The outcome.
     pub event: Outcome,
     /// `smtp`, `submission`, `lmtp`, or `queue`.
     pub service: String,
     /// Reverse-path in lower case; empty is `<>`.
     pub from: String,
-    /// Recipient as the envelope names it, in lower case; `None` when the message was refused before there was one.
+    /// Recipient in the form of the envelope, in lower case; `None` when the message was refused before RCPT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// entryUUID of the person whose mailbox it is.
+    /// entryUUID of the person who owns the mailbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Uuid>,
-    /// Message-ID without its angle brackets; `None` before the message came, and of one without.
+    /// Message-ID without its angle brackets; `None` before the message arrived, and for a message without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Address of the peer that sent it.
+    /// Address of the peer that sent the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// Login of the sender, of a submission.
+    /// Login name of the sender, for a submission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
-    /// Octets of the message; 0 before it came.
+    /// Octets of the message; 0 before it arrived.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub octets: u64,
     /// The reply, the mailbox, or the reason.
@@ -99,7 +99,7 @@ fn is_zero(octets: &u64) -> bool {
     *octets == 0
 }
 
-/// An event that is being described.
+/// An event under construction.
 #[derive(Debug)]
 #[must_use = "an event counts when it is recorded"]
 pub struct Event {
@@ -107,7 +107,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Of a message on its way in, or out of the queue.
+    /// For a message that arrives, or comes out of the queue.
     pub fn new(arrival: &Arrival, outcome: Outcome, now: Timestamp) -> Self {
         let connection = arrival.connection.as_deref();
         let sender = arrival.envelope.reverse_path.as_ref().map(Path::to_string).unwrap_or_default();
@@ -129,19 +129,19 @@ impl Event {
         Self { record }
     }
 
-    /// For one recipient, as the envelope names it.
+    /// Sets the recipient, in the form of the envelope.
     pub fn to(mut self, recipient: &Path) -> Self {
         self.record.to = Some(clean(&recipient.to_string().to_lowercase(), ADDRESS_OCTETS_MAX));
         self
     }
 
-    /// For the mailbox of a person.
+    /// Sets the person whose mailbox gets the message.
     pub fn account(mut self, entry_uuid: Uuid) -> Self {
         self.record.account = Some(entry_uuid);
         self
     }
 
-    /// Of a message that came: its Message-ID and its size are kept.
+    /// Records Message-ID and size of a message that has arrived.
     pub fn message(mut self, message: &[u8]) -> Self {
         self.record.octets = message.len() as u64;
         let field = Headers::of(message).get("Message-ID");
@@ -149,13 +149,13 @@ impl Event {
         self
     }
 
-    /// The reply, the mailbox or the reason.
+    /// Sets the reply, the mailbox or the reason.
     pub fn text(mut self, text: impl fmt::Display) -> Self {
         self.record.text = clean(text.to_string().trim_end(), TEXT_OCTETS_MAX);
         self
     }
 
-    /// Logs the event, and keeps it where the process has a recorder. Never waits.
+    /// Logs the event, and passes it to the process's recorder, if any. Never waits.
     pub fn record(self) {
         let Record { id, event, service, from, to, message_id, peer, login, octets, text, .. } = &self.record;
         let (to, message_id) = (to.as_deref().unwrap_or_default(), message_id.as_deref().unwrap_or_default());
@@ -165,14 +165,14 @@ impl Event {
     }
 }
 
-/// What people copy from a message: with or without angle brackets, and whatever stands around them.
+/// Finds the Message-ID in text that people copy from a message: with or without angle brackets or surrounding text.
 pub(crate) fn message_id(value: &str) -> String {
     let inner = value.split_once('<').map_or(value, |(_, rest)| rest);
     let inner = inner.split_once('>').map_or(inner, |(id, _)| id);
     clean(inner.trim(), MESSAGE_ID_OCTETS_MAX)
 }
 
-/// Bounded, on one line, and nothing in it steers a terminal or turns other text around.
+/// Bounds a text to one line, without characters that control a terminal or reverse the text direction.
 fn clean(text: &str, octets_max: usize) -> String {
     let cut = text.get(..text.floor_char_boundary(octets_max)).unwrap_or_default();
     if cut.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
@@ -182,7 +182,7 @@ fn clean(text: &str, octets_max: usize) -> String {
     cut.replace("\r\n", " ").chars().map(|c| if c.is_control() || is_bidi(c) { '?' } else { c }).collect()
 }
 
-/// The number of a message as people copy it from a log, a Received field or a reply.
+/// The number of a message in text that people copy from a log, a Received field or a reply.
 pub(crate) fn trace_id(text: &str) -> Option<String> {
     Uuid::try_parse(text.trim()).ok().map(|id| TraceId::from(id).to_string())
 }

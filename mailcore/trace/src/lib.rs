@@ -1,9 +1,9 @@
-//! What happened to each message: one event for each message and recipient accepted, refused, deferred or sent on.
+//! The events of each message: one for each message and recipient accepted, refused, deferred or sent on.
 //!
-//! [`Event::record`] writes a line to the log and hands the event to the recorder of the process ([`install`]), which keeps it
+//! [`Event::record`] writes a line to the log and passes the event to the recorder of the process ([`install`]), which keeps it
 //! in files for some days. [`search`] reads them: the help desk finds a message by recipient, sender or Message-ID.
 //!
-//! What must never happen here: that a message waits for its trace or is lost by it. Events that the disk does not take in
+//! What must never happen here: that a message waits for its trace or is lost by it. Events that the disk cannot write in
 //! time are dropped and counted, and an answer of [`search`] states how many. No subject and no text of a message is kept.
 
 mod event;

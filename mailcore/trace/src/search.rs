@@ -1,4 +1,4 @@
-//! Finding messages in the files: one pass for what was asked, a second one for all that happened to what was found.
+//! Searches messages in the files: one pass for the query, a second for all events of the messages found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -16,76 +16,76 @@ use crate::Record;
 use crate::event::{message_id, trace_id};
 use crate::segment::Segment;
 
-/// Octets that are read at once.
+/// Octets read at once.
 const BLOCK_OCTETS: usize = 1024 * 1024;
-/// Longest line; a longer one is none of ours.
+/// Longest line; the writer makes none that is longer.
 const LINE_OCTETS_MAX: usize = 16 * 1024;
-/// Messages that the first pass remembers. Beyond them a search is too wide, and shows the newest of those.
+/// Messages that the first pass remembers. A search that matches more is too wide, and shows the newest of those.
 const REMEMBERED_MAX: usize = 20_000;
-/// Events of one message besides those that were asked for: a message to thousands has as many.
+/// Events of one message that the query did not match: a message to thousands of recipients has as many.
 const OTHER_EVENTS_MAX: usize = 100;
-/// Events of one message in all.
+/// All events of one message.
 const EVENTS_MAX: usize = 1000;
-/// Where a line has its message's number: behind `{"id":"`.
+/// Position of the message's number in a line: behind `{"id":"`.
 const ID_AT: std::ops::Range<usize> = 7..39;
 
-/// One thing that must be true of a message; any of the fields makes it so. Without a field it finds nothing.
+/// One condition on an event, met by any of its fields. A criterion without fields matches nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Criterion {
-    /// Recipients as envelopes name them; case is ignored.
+    /// Recipients in the form of the envelope; case is ignored.
     pub to: Vec<String>,
-    /// The person in whose mailbox it is (entryUUID).
+    /// entryUUID of the person who owns the mailbox.
     pub account: Option<Uuid>,
-    /// Reverse-paths; case is ignored, `<>` or nothing is the null reverse-path.
+    /// Reverse-paths; case is ignored, `<>` or an empty text is the null reverse-path.
     pub from: Vec<String>,
     /// Message-ID, with or without angle brackets.
     pub message_id: Option<String>,
-    /// The message's number.
+    /// The message's number, 32 hexadecimal digits.
     pub id: Option<String>,
 }
 
-/// A search.
+/// The conditions and bounds of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// All of these must be true of one event.
+    /// One event must meet all of these.
     pub all: Vec<Criterion>,
-    /// From when on.
+    /// Earliest time of an event.
     pub since: Timestamp,
-    /// Until when, this moment included.
+    /// Latest time of an event, inclusive.
     pub until: Timestamp,
-    /// Most messages; the newest are returned.
+    /// Largest number of messages; the newest are returned.
     pub most: usize,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// Newest first, by the last event that was asked for.
+    /// Newest first, by the last event that matched.
     pub messages: Vec<Journey>,
-    /// Whether there are more than the most that were wanted.
+    /// Whether more messages match than `most`.
     pub more: bool,
-    /// Events of the days looked at that could not be recorded.
+    /// Events of the searched days that could not be recorded.
     pub lost: u64,
 }
 
-/// One message and what happened to it.
+/// One message and its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Journey {
-    /// The message's number.
+    /// The message's number, 32 hexadecimal digits.
     pub id: String,
     /// Oldest first.
     pub events: Vec<Record>,
-    /// Whether events for others than were asked for are left out.
+    /// Whether events of other recipients are left out.
     pub left_out: bool,
 }
 
-/// A line that says how many events could not be recorded.
+/// A line with the number of events that could not be recorded.
 #[derive(Deserialize)]
 struct Lost {
     lost: u64,
 }
 
-/// Looks into the files of a folder. Blocks: some tenths of a second for a million events.
+/// Searches the files of a folder. Blocks: some tenths of a second for a million events.
 pub fn search(folder: &Path, query: &Query) -> io::Result<Found> {
     let matcher = Matcher::new(query);
     let (mut found, mut hits) = (Found::default(), BTreeMap::new());
@@ -93,7 +93,7 @@ pub fn search(folder: &Path, query: &Query) -> io::Result<Found> {
         return Ok(found);
     }
     let day = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).date();
-    // What happened right before midnight is written after it.
+    // An event from right before midnight can be written after it.
     let last = day(query.until).tomorrow().unwrap_or(Date::MAX);
     let segments: Vec<Segment> = Segment::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
     let looked_at = segments.iter().filter(|segment| segment.day <= last);
@@ -118,7 +118,7 @@ pub fn search(folder: &Path, query: &Query) -> io::Result<Found> {
     Ok(found)
 }
 
-/// All that happened to the messages, also after the time that was asked for.
+/// All events of the messages, also those after the searched time.
 fn journeys(
     folder: &Path,
     segments: &[Segment],
@@ -147,7 +147,7 @@ fn journeys(
     Ok(journeys)
 }
 
-/// Calls `take` with whole lines, many at once. A file that was removed meanwhile has none.
+/// Calls `take` with blocks of complete lines. A file that was removed meanwhile has none.
 fn each_block(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -161,7 +161,7 @@ fn each_block(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         let end = memchr::memrchr(b'\n', whole).map_or(0, |at| at + 1);
         take(whole.get(..end).unwrap_or_default());
         if read == 0 {
-            // What follows the last line end is a line that is being written, or was torn.
+            // The text after the last line end is a line that is still being written, or was torn.
             return Ok(());
         }
         block.copy_within(end..filled, 0);
@@ -172,19 +172,19 @@ fn each_block(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
-/// A query made ready.
+/// A query prepared for matching.
 struct Matcher {
     all: Vec<Criterion>,
     since: i64,
     until: i64,
-    /// Octets of which one stands in every line that is looked for.
+    /// Octet sequences; every matching line contains at least one of them.
     needles: Vec<memmem::Finder<'static>>,
 }
 
 impl Matcher {
     fn new(query: &Query) -> Self {
         let all: Vec<Criterion> = query.all.iter().map(normal).collect();
-        // Those of one criterion are enough; the one with the fewest is the quickest.
+        // The needles of one criterion suffice; the criterion with the fewest is the fastest.
         let needles = all.iter().map(needles).min_by_key(Vec::len).unwrap_or_default();
         let finder = |needle: String| memmem::Finder::new(needle.as_bytes()).into_owned();
         Self {
@@ -195,7 +195,7 @@ impl Matcher {
         }
     }
 
-    /// The records of a block that match, each once.
+    /// Calls `take` once for each matching record of a block.
     fn find(&self, block: &[u8], mut take: impl FnMut(Record)) {
         let mut lines: Vec<usize> = Vec::new();
         for needle in &self.needles {
@@ -244,7 +244,7 @@ fn begin_of_line(block: &[u8], at: usize) -> usize {
     memchr::memrchr(b'\n', block.get(..at).unwrap_or_default()).map_or(0, |end| end + 1)
 }
 
-/// As records are kept.
+/// Normalizes a criterion in the same way as records.
 fn normal(criterion: &Criterion) -> Criterion {
     let address = |text: &String| text.trim().trim_start_matches('<').trim_end_matches('>').to_lowercase();
     Criterion {
@@ -256,7 +256,7 @@ fn normal(criterion: &Criterion) -> Criterion {
     }
 }
 
-/// What stands in the line of each record that meets a criterion: one of these.
+/// The line of each record that meets a criterion contains one of these.
 fn needles(criterion: &Criterion) -> Vec<String> {
     let field = |name: &str, value: &str| serde_json::to_string(value).map(|value| format!("\"{name}\":{value}")).ok();
     let to = criterion.to.iter().map(|to| field("to", to));

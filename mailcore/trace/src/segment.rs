@@ -1,4 +1,4 @@
-//! The files of the trace: `YYYYMMDD-NNNN.jsonl`, one event a line, never written again once another was begun.
+//! The files of the trace: `YYYYMMDD-NNNN.jsonl`, one event per line, never written again after the next one was begun.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,12 +9,12 @@ use jiff::civil::Date;
 
 const SUFFIX: &str = ".jsonl";
 
-/// One file.
+/// One file of the trace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Segment {
-    /// The day of its events, UTC.
+    /// The day of writing, UTC.
     pub(crate) day: Date,
-    /// Its place among those of the day.
+    /// Its position among the files of the day.
     pub(crate) number: u32,
 }
 
@@ -28,7 +28,7 @@ impl Segment {
         folder.join(format!("{}-{:04}{SUFFIX}", self.day.strftime("%Y%m%d"), self.number))
     }
 
-    /// All segments of a folder, oldest first; none where there is no folder.
+    /// All segments of a folder, oldest first; empty when the folder does not exist.
     pub(crate) fn all(folder: &Path) -> io::Result<Vec<Self>> {
         let listed = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -42,7 +42,7 @@ impl Segment {
         Ok(found)
     }
 
-    /// Begins another segment of a day. A line that a crash has torn stays the last of its own file.
+    /// Begins the next segment of a day. A line that a crash has torn stays the last of its own file.
     pub(crate) fn begin(folder: &Path, day: Date) -> io::Result<(Self, File)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let last = Self::all(folder)?.into_iter().rfind(|segment| segment.day == day);
@@ -51,7 +51,7 @@ impl Segment {
         Ok((segment, file))
     }
 
-    /// Removes segments from before `oldest`, and the oldest ones while all have more than `octets_max`; the newest stays.
+    /// Removes segments from before `oldest`, then the oldest while all together exceed `octets_max`; the newest stays.
     pub(crate) fn remove_old(folder: &Path, oldest: Date, octets_max: u64) -> io::Result<()> {
         let mut kept = 0u64;
         for (age, segment) in Self::all(folder)?.iter().rev().enumerate() {
@@ -89,7 +89,7 @@ mod tests {
         Segment::remove_old(folder, days[1], 250).unwrap();
         assert_eq!(names(), [folder.join("20260901-0001.jsonl"), folder.join("20260902-0000.jsonl")]);
         Segment::remove_old(folder, "2027-01-01".parse().unwrap(), 0).unwrap();
-        assert_eq!(names().len(), 1, "the one that is written to stays");
+        assert_eq!(names().len(), 1, "the newest file stays");
         assert!(folder.join("notes.txt").exists());
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that keeps events: it takes all that came meanwhile, and appends it with one write.
+//! The thread that writes events: it collects those that arrive during a pause, and appends them with one write.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,31 +16,31 @@ use jiff::{Timestamp, ToSpan};
 use crate::Record;
 use crate::segment::Segment;
 
-/// Events that wait for the thread, some 10 MB: more than come while it pauses. Those beyond are dropped and counted.
+/// Events that wait for the thread, some 10 MB: more than arrive during a pause. Further ones are dropped and counted.
 const WAITING_MAX: usize = 16_384;
-/// Events are written together that come within this time, so that the thread wakes seldom, and senders need not wake it.
+/// Events that arrive within this time are written together, so that the thread wakes rarely and senders need not wake it.
 const PAUSE: Duration = Duration::from_millis(25);
-/// How long the thread sleeps at most without an event.
+/// Longest sleep of the thread without an event.
 const IDLE: Duration = Duration::from_secs(60);
-/// A file is left for another one at this size, octets: old ones are removed whole.
+/// A file of this size, octets, is followed by a new one: old events are removed by whole files.
 const SEGMENT_OCTETS_MAX: u64 = 64 * 1024 * 1024;
-/// How often a disk that does not take events is logged.
+/// Interval between log lines about a disk that cannot write events.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 static RECORDER: RwLock<Option<Recorder>> = RwLock::new(None);
 
-/// Where events are kept, and how many.
+/// Folder and limits of the recorded events.
 #[derive(Clone, Debug)]
 pub struct RecorderConfig {
-    /// The folder; made when it is not there. One process writes to it.
+    /// The folder; created if it does not exist. Only one process may write to it.
     pub folder: PathBuf,
-    /// Days that events are kept, besides the current one (UTC).
+    /// Days that events are kept, in addition to the current one (UTC).
     pub days: u16,
-    /// Octets of all files; the oldest go first.
+    /// Octets of all files together; the oldest are removed first.
     pub octets_max: u64,
 }
 
-/// The way to the thread. Dropping it waits until what came is written.
+/// Sends events to the thread. Dropping it waits until the events so far are written.
 #[derive(Debug)]
 pub struct Recorder {
     waiting: Option<SyncSender<Record>>,
@@ -48,12 +48,12 @@ pub struct Recorder {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The recorder of the process until it is dropped, which waits until what came is written.
+/// Keeps the process's recorder installed. Dropping it waits until the events so far are written.
 #[derive(Debug)]
 #[must_use = "dropping it ends the recording"]
 pub struct Installed(());
 
-/// Makes `recorder` that of the process: from now on [`Event::record`](crate::Event::record) keeps events.
+/// Installs `recorder` for the process: [`Event::record`](crate::Event::record) then records events.
 pub fn install(recorder: Recorder) -> Installed {
     let before = RECORDER.write().unwrap_or_else(PoisonError::into_inner).replace(recorder);
     drop(before);
@@ -74,7 +74,7 @@ pub(crate) fn record(record: Record) {
 }
 
 impl Recorder {
-    /// Starts the thread.
+    /// Starts the thread; an error when the system refuses one.
     pub fn start(config: RecorderConfig) -> io::Result<Self> {
         let (waiting, events) = sync_channel(WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -83,7 +83,7 @@ impl Recorder {
         Ok(Self { waiting: Some(waiting), dropped, thread: Some(thread) })
     }
 
-    /// Hands an event to the thread, or drops it and counts that. Never waits.
+    /// Passes an event to the thread, or drops and counts it. Never waits.
     pub fn keep(&self, record: Record) {
         let is_taken = self.waiting.as_ref().is_some_and(|waiting| waiting.try_send(record).is_ok());
         if !is_taken {
@@ -94,7 +94,7 @@ impl Recorder {
 
 #[cfg(test)]
 impl Recorder {
-    /// Events that were dropped and of which no line says so yet.
+    /// Dropped events that no line in the files accounts for yet.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -104,7 +104,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         drop(self.waiting.take());
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the trace's thread had ended by a panic");
+            tracing::error!("the trace's writer thread ended by a panic");
         }
     }
 }
@@ -118,13 +118,13 @@ struct Writer {
     config: RecorderConfig,
     dropped: Arc<AtomicU64>,
     open: Option<Open>,
-    /// When the disk's failure was logged last.
+    /// Time of the last log line about a disk failure.
     complained: Option<Instant>,
-    /// Lines that are written together.
+    /// Lines to be written together.
     line: Vec<u8>,
 }
 
-/// The file that is written to.
+/// The file being written.
 struct Open {
     day: Date,
     octets: u64,
@@ -161,7 +161,7 @@ impl Writer {
         true
     }
 
-    /// Appends what was put together. What the disk does not take is lost, and the next line that it takes says so.
+    /// Appends the collected lines. If the disk fails they are lost, and the next line that is written counts them.
     fn write(&mut self, lines: u64, now: Timestamp) {
         let lost = self.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
@@ -169,13 +169,13 @@ impl Writer {
             self.line.extend_from_slice(note.as_bytes());
         }
         if let Err(error) = self.append(now) {
-            // Whole lines or none: what was written of them is the torn end of a file that is left.
+            // Whole lines or none: a partly written line becomes the torn end of a file that is not written again.
             self.open = None;
             self.dropped.fetch_add(lost, Ordering::Relaxed);
             lose(&self.dropped, lines);
             if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
                 self.complained = Some(Instant::now());
-                tracing::error!(%error, folder = %self.config.folder.display(), "what happens to messages cannot be recorded");
+                tracing::error!(%error, folder = %self.config.folder.display(), "events of messages cannot be recorded");
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Histories of the embedded directory with a View that follows it, and what must be left of both.
+//! Histories of the embedded directory with a View that follows it, and checks of both after a crash.
 //!
-//! One caller adds, changes and removes people and now and then saves the View. A map says what must be there. The View's file must be
-//! one that was saved whole.
+//! One caller adds, changes and removes people and sometimes saves the View. A map holds the expected people. The View's
+//! file must be one of the complete saves.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,11 +23,11 @@ const ROOT: &str = "cn=root";
 const PASSWORD: &str = "correct horse";
 const STEPS: usize = 30;
 const PEOPLE: u32 = 6;
-/// How long the View may take to follow.
+/// Longest time for the View to follow a change.
 const FOLLOW: Duration = Duration::from_secs(10);
-/// What is answered to a write that changes nothing.
+/// The mark for a refused write, which has no effect.
 const REFUSED: &str = "refused";
-/// The person that is added after a crash.
+/// The number of the person that is added after a crash.
 const AFTER: u32 = 99;
 
 #[derive(Clone, Debug)]
@@ -143,7 +143,7 @@ fn view(root: &Path, directory: Directory) -> View {
     View::start(config, directory)
 }
 
-/// What a View holds, as one word.
+/// A digest of a View's content.
 fn digest(view: &View) -> String {
     let snapshot = view.snapshot();
     let people = (1..=PEOPLE).filter_map(|number| snapshot.by_login(&format!("p{number}")));
@@ -194,7 +194,7 @@ async fn perform(directory: &Directory, view: &View, step: &Step) -> Said {
     }
 }
 
-/// The digest is of before the save: what comes meanwhile may be in the file as well.
+/// The digest is from before the save: the file may also contain later changes.
 async fn save(view: &View) -> Said {
     let begin = std::time::Instant::now();
     while !view.status().current && begin.elapsed() < FOLLOW {
@@ -207,23 +207,23 @@ async fn save(view: &View) -> Said {
     }
 }
 
-/// What must be left of one run.
+/// The check of one run.
 pub struct Judge {
     steps: Vec<Step>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Judge {
-    /// Of the history of a seed.
+    /// The check for the history of a seed.
     pub fn new(seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Self { steps: steps(seed), runtime }
     }
 
-    /// Opens what a crash left and compares it with what was said until then.
+    /// Opens a crash state and compares it with the marks up to the crash.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// The fault found, in words.
     pub fn judge(&self, root: &Path, marks: &[Mark]) -> Result<(), String> {
         self.runtime.block_on(async {
             self.judge_view(root, marks)?;
@@ -235,7 +235,7 @@ impl Judge {
         })
     }
 
-    /// The file holds what was saved last, or something newer; no file only when none was saved.
+    /// The file holds the last saved View or a newer one; it may be missing only when none was saved.
     fn judge_view(&self, root: &Path, marks: &[Mark]) -> Result<(), String> {
         let saves = |mark: &&Mark| matches!(self.steps[mark.step], Step::SaveView);
         let saved = marks.iter().filter(saves).any(|mark| matches!(mark.said, Said::Answered(_)));
@@ -253,8 +253,9 @@ impl Judge {
         if !possible.contains(&found) {
             return Err(format!("found {found:?}\nexpected one of {possible:?}"));
         }
-        // RFC 4533, and every consumer: a CSN is greater than all that were ever given.
-        let added = directory.add(person(AFTER, "After")).await.map_err(|error| format!("does not go on: {error}"))?;
+        // RFC 4533, and every consumer: a new CSN is greater than all earlier ones.
+        let added =
+            directory.add(person(AFTER, "After")).await.map_err(|error| format!("does not accept changes: {error}"))?;
         let acknowledged = marks.iter().filter_map(|mark| match &mark.said {
             Said::Answered(csn) if csn.contains('#') => Some(csn.clone()),
             _ => None,
@@ -297,7 +298,7 @@ impl Judge {
     }
 }
 
-/// Everybody, and the greatest CSN.
+/// All people, and the greatest CSN.
 async fn people(directory: &Directory) -> Result<(People, Option<String>), DirectoryError> {
     let search = Search {
         base: below("people"),

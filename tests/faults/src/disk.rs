@@ -1,8 +1,8 @@
-//! What the disk holds after a power cut: what was synced, and some of what was not.
+//! The content of the disk after a power cut: synced data, and a part of the data that was not synced.
 //!
-//! The rules are those of POSIX, which are harder than what one file system does: the octets of a file are on disk after a sync of that
-//! file, names after a sync of their folder; before that, each sector of a write may be there or not, in any order. Of the names in one
-//! folder, a beginning of what was done is there: all journalling file systems keep that order.
+//! The rules are those of POSIX, which promise less than any file system: the octets of a file are on disk after a sync
+//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any order. Of
+//! the changes of names in one folder, the first ones are on disk: all journalling file systems keep that order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,35 +13,35 @@ use rand::rngs::StdRng;
 
 use crate::record::{Call, Record};
 
-/// What a disk writes whole.
+/// Octets that a disk writes as a unit.
 const SECTOR: usize = 512;
 
-/// What the crash did to what was not synced.
+/// The effect of the crash on data that was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// Nothing: the process was killed, the machine went on.
+    /// No loss: the process was killed, the machine went on.
     Nothing,
-    /// All of it is gone.
+    /// All of it is lost.
     All,
-    /// Everything up to some call is there; that call in part.
+    /// Everything before some call is kept; that call in part.
     Torn,
-    /// Each sector may be there.
+    /// Each sector may be kept or lost.
     Scattered,
-    /// Files have their new lengths, with zeros where the octets were to be.
+    /// Files have their new lengths, with zeros in place of the octets.
     Zeroed,
 }
 
 impl Loss {
-    /// All kinds.
+    /// All kinds of loss.
     pub const ALL: [Self; 5] = [Self::Nothing, Self::All, Self::Torn, Self::Scattered, Self::Zeroed];
 }
 
-/// What a failed sync did to what it was to write.
+/// The effect of a failed sync on the data that it should have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedSync {
-    /// It stays to be written: the next sync answers for it.
+    /// The data stays unwritten in memory: the next sync writes it or fails.
     Retried,
-    /// The kernel takes it for written, and it is lost unless it is written anew (as Linux does).
+    /// The kernel counts the data as written, so it is lost unless it is written again (as on Linux).
     Forgotten,
 }
 
@@ -116,11 +116,11 @@ fn put(octets: &mut Vec<u8>, at: usize, data: &[u8]) {
 struct File {
     live: Vec<u8>,
     durable: Vec<u8>,
-    /// Not synced, with the number of the call.
+    /// Changes that are not synced, each with the number of its call.
     pending: Vec<(usize, Change)>,
 }
 
-/// A disk, and what is on its way there.
+/// A disk, and the changes that are not synced to it.
 pub struct Disk {
     failed_sync: FailedSync,
     live: Names,
@@ -131,13 +131,13 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// With an empty folder.
+    /// A disk with an empty folder.
     pub fn new(failed_sync: FailedSync) -> Self {
         let (live, durable, pending) = (Names::new(), Names::new(), Vec::new());
         Self { failed_sync, live, durable, pending, files: Vec::new(), by_inode: HashMap::new() }
     }
 
-    /// Takes the call with this number in.
+    /// Applies the call with this number.
     pub fn apply(&mut self, number: usize, record: &Record) {
         match &record.call {
             Call::Create(path) => {
@@ -173,7 +173,7 @@ impl Disk {
     }
 
     fn file(&mut self, inode: u64) -> &mut File {
-        let file = *self.by_inode.get(&inode).unwrap_or_else(|| panic!("a file that was never made: {inode}"));
+        let file = *self.by_inode.get(&inode).unwrap_or_else(|| panic!("an unknown inode: {inode}"));
         &mut self.files[file]
     }
 
@@ -188,12 +188,12 @@ impl Disk {
         self.pending.push((number, change));
     }
 
-    /// What the process sees.
+    /// The content as the process sees it.
     pub fn live(&self) -> Image {
         self.image(&self.live, |file| file.live.clone())
     }
 
-    /// What a crash now leaves.
+    /// The content after a crash now.
     pub fn after_crash(&self, loss: Loss, rng: &mut StdRng) -> Image {
         match loss {
             Loss::Nothing => self.live(),
@@ -230,7 +230,7 @@ impl Disk {
             for (number, change) in &file.pending {
                 match change {
                     Change::Write(at, data) if *number == last => {
-                        // Sectors lie on the disk's own grid, not at the beginning of a write.
+                        // Sectors are aligned to the disk, not to the start of a write.
                         let end = (SECTOR - *at as usize % SECTOR) + sectors * SECTOR;
                         put(&mut octets, *at as usize, &data[..data.len().min(end)]);
                     }
@@ -242,7 +242,7 @@ impl Disk {
         })
     }
 
-    /// The durable names, with a beginning of what was done in each folder after them.
+    /// The durable names, with the first of the later changes in each folder.
     fn some_names(&self, rng: &mut StdRng) -> Names {
         let mut done: BTreeMap<&str, usize> = BTreeMap::new();
         self.pending.iter().for_each(|(_, change)| *done.entry(change.folder()).or_default() += 1);
@@ -299,7 +299,7 @@ fn scatter(octets: &mut Vec<u8>, change: &Change, share: f64, rng: &mut StdRng) 
     }
 }
 
-/// Puts an image into an empty folder.
+/// Writes an image into an empty folder.
 pub fn write(image: &Image, folder: &Path) -> std::io::Result<()> {
     for (path, content) in image {
         let path = folder.join(path.trim_start_matches('/'));
@@ -311,7 +311,7 @@ pub fn write(image: &Image, folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A digest of an image: equal states need to be looked at once.
+/// A digest of an image, so that equal states are checked only once.
 pub fn digest(image: &Image) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     for (path, content) in image {
@@ -352,7 +352,7 @@ mod tests {
                 vec![(1, create.clone()), (0, name()), (1, write(0, "x")), (1, Call::Sync), (1, write(1, "y"))],
                 file("x"),
             ),
-            // What a failed sync forgot is not brought back by the next one.
+            // The next sync does not write the data that a failed sync has dropped.
             (
                 vec![(1, create.clone()), (0, name()), (1, write(0, "x")), (1, Call::FailedSync), (1, Call::Sync)],
                 file(""),

@@ -1,9 +1,9 @@
-//! What a power cut, a failing disk and a full disk leave of the program's files.
+//! The state of the program's files after a power cut, a disk failure or a full disk.
 //!
-//! A *run* is one process (`bin/history.rs`) that makes a random history under the file layer of `shim.c`. The layer records every call that
-//! changes the disk, and the marks with which the process says what it has begun and what was acknowledged. From the record, [`disk`] works out
-//! what a power cut after any call could have left; each such *crash state* is put into a folder, opened by the program as it is, and compared
-//! with a model of what was acknowledged ([`store`], [`directory`]). `docs/decisions/0014-fault-layer.md` has the reasons.
+//! A *run* is one process (`bin/history.rs`) that makes a random history under the file layer of `shim.c`. The layer records
+//! every call that changes the disk, and the marks of each step begun or acknowledged. From the record, [`disk`] computes
+//! the possible states after a power cut at any call; each such *crash state* is written into a folder, opened by the program,
+//! and compared with a model of the acknowledged steps ([`store`], [`directory`]). See `docs/decisions/0014-fault-layer.md`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a tool of tests: what is not as expected ends the test
 

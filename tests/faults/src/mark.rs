@@ -1,7 +1,7 @@
-//! What a history says while it goes on: one line for each step begun and each outcome.
+//! The progress of a history: one line for each step begun and each outcome.
 //!
-//! The lines go to a file in the watched folder, so that they stand in the record between the calls to the disk. They are no part
-//! of the crash states: whoever got the answer is on another machine.
+//! The lines go to a file in the watched folder, so that they appear in the record between the calls to the disk. They are not
+//! part of the crash states: the client that got an answer is on another machine.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,29 +11,29 @@ use std::sync::Mutex;
 /// Name of the file.
 pub const FILE: &str = "/marks";
 
-/// What is said of one step of one caller.
+/// Progress of one step of one caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// It is about to be asked for.
+    /// The step is about to be requested.
     Begun,
-    /// It was acknowledged, or refused for a reason of its own; with a digest of the answer.
+    /// Acknowledged, or refused by the rules of the engine; with a digest of the answer.
     Answered(String),
-    /// It is certainly not done.
+    /// The step certainly had no effect.
     NotDone,
-    /// It may be done.
+    /// The step may have had an effect.
     Unknown,
 }
 
-/// One line.
+/// A line of the file.
 #[derive(Clone, Debug)]
 pub struct Mark {
-    /// Who asked.
+    /// The index of the caller.
     pub caller: usize,
-    /// Which of its steps.
+    /// The index of the step among the caller's steps.
     pub step: usize,
-    /// Which start of the process.
+    /// The number of the process start.
     pub life: usize,
-    /// What is said.
+    /// The progress of the step.
     pub said: Said,
 }
 
@@ -53,20 +53,20 @@ impl Mark {
     }
 }
 
-/// Where a history writes its marks.
+/// The marks file of a history.
 pub struct Marks {
     file: Mutex<File>,
     life: usize,
 }
 
 impl Marks {
-    /// In the watched folder.
+    /// Opens the file in the watched folder.
     pub fn open(root: &Path, life: usize) -> std::io::Result<Self> {
         let file = File::options().create(true).append(true).open(root.join(FILE.trim_start_matches('/')))?;
         Ok(Self { file: Mutex::new(file), life })
     }
 
-    /// Writes one line by one call.
+    /// Writes one line with one call.
     pub fn say(&self, caller: usize, step: usize, said: &Said) {
         let words = match said {
             Said::Begun => "begun".to_owned(),
@@ -75,7 +75,7 @@ impl Marks {
             Said::Unknown => "unknown".to_owned(),
         };
         let line = format!("{} {caller} {step} {words}\n", self.life);
-        // The layer lets marks through whatever the plan; a mark that is lost would be a false alarm, not a false peace.
+        // The layer never fails writes of marks; a lost mark would cause a false alarm, not hide a fault.
         let _ = self.file.lock().unwrap().write_all(line.as_bytes());
     }
 }

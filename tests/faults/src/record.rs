@@ -5,36 +5,36 @@ use std::rc::Rc;
 /// One call, as `record` in `shim.c` writes it.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// What was done.
+    /// The operation.
     pub call: Call,
     /// The file's number, for calls on an open file.
     pub inode: u64,
 }
 
-/// What a call did. Paths begin with `/` and are below the watched folder.
+/// The operation of a call. Paths begin with `/` and are below the watched folder.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// A new, empty file.
+    /// Creates an empty file.
     Create(String),
     /// Octets at an offset.
     Write(u64, Rc<[u8]>),
-    /// The file has this length now.
+    /// Sets the length of the file.
     Cut(u64),
-    /// The file's octets are on disk.
+    /// Syncs the octets of the file to disk.
     Sync,
-    /// They may or may not be, and a later sync does not answer for them.
+    /// A sync that failed: the octets may or may not be on disk, and a later sync does not write them.
     FailedSync,
-    /// The names in a folder are on disk.
+    /// Syncs the names in a folder to disk.
     SyncFolder(String),
-    /// A name becomes another one, which is replaced.
+    /// Renames a file, and replaces the target.
     Rename(String, String),
-    /// One more name of a file.
+    /// Adds a name to a file.
     Link(String, String),
-    /// A name is taken away.
+    /// Removes a name.
     Unlink(String),
-    /// A new folder.
+    /// Creates a folder.
     MakeFolder(String),
-    /// A folder is taken away.
+    /// Removes a folder.
     RemoveFolder(String),
     /// The process ended here.
     Killed,
@@ -42,7 +42,7 @@ pub enum Call {
 
 const HEAD: usize = 32;
 
-/// Reads a whole record. What the process had only half written at its end is left out.
+/// Parses a whole record. An incomplete call at its end is left out.
 pub fn parse(mut octets: &[u8]) -> Vec<Record> {
     let mut records = Vec::new();
     while let Some((head, rest)) = octets.split_at_checked(HEAD) {

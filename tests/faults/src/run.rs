@@ -1,4 +1,4 @@
-//! One run: a history under the layer, and its crash states.
+//! One run: a recorded history, and its crash states.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::disk::{self, Disk, FailedSync, Image, Loss};
 use crate::mark::{self, Mark, Said};
 use crate::record::{self, Call, Record};
 
-/// What is recorded.
+/// The subject of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The store with its queue.
@@ -32,23 +32,23 @@ impl Subject {
     }
 }
 
-/// How much likelier some cuts are looked at than others: see [`Run::weights`].
+/// Factor by which some cuts are more likely to be checked: see [`Run::weights`].
 const LIKELIER: f64 = 8.0;
-/// Calls that count as right after a kill.
+/// Number of calls after a kill that have this factor.
 const AFTER_KILL: usize = 80;
 
 /// A recorded run.
 pub struct Run {
-    /// Every call, the marks left out.
+    /// Every call, without the marks.
     pub calls: Vec<Record>,
     /// The marks, with the number of calls before each.
     pub marks: Vec<(usize, Mark)>,
-    /// The watched folder as the process left it.
+    /// The watched folder in its final state.
     pub root: PathBuf,
     _folder: TempDir,
 }
 
-/// A folder that costs no sync: memory where the system has some for files.
+/// A temporary folder in which syncs are cheap: in memory where the system has a file system for that.
 pub fn scratch() -> std::io::Result<TempDir> {
     let memory = Path::new("/dev/shm");
     let builder = || tempfile::Builder::new().prefix("provost-faults").to_owned();
@@ -56,10 +56,10 @@ pub fn scratch() -> std::io::Result<TempDir> {
 }
 
 impl Run {
-    /// Runs the program `history` once for each plan, each time on what the time before left.
+    /// Runs the program `history` once for each plan, each time on the folder that the previous run left.
     ///
     /// # Errors
-    /// The layer is not there, or the record is not what the folder holds.
+    /// The layer is missing, or the record does not explain the folder's content.
     pub fn record(history: &Path, subject: Subject, seed: u64, plans: &[String]) -> anyhow::Result<Self> {
         let folder = scratch()?;
         let (root, log) = (folder.path().join("root"), folder.path().join("record"));
@@ -74,7 +74,7 @@ impl Run {
             let ended = command.spawn().context("history")?.wait_with_output()?;
             let may_fail = !plan.is_empty();
             ensure!(may_fail || ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
-            // A panic is a bug, whatever the disk does.
+            // A panic is a bug, in any state of the disk.
             ensure!(ended.status.code() != Some(101), "{}", String::from_utf8_lossy(&ended.stderr));
             let (_, marks) = read(&log)?;
             from = next_steps(&marks);
@@ -85,7 +85,7 @@ impl Run {
         Ok(run)
     }
 
-    /// The record must explain the folder: a call that the layer does not see would make every verdict worthless.
+    /// Checks that the record explains the folder: a call that the layer missed would make every result worthless.
     fn check_record(&self) -> anyhow::Result<()> {
         let mut disk = Disk::new(FailedSync::Retried);
         self.calls.iter().enumerate().for_each(|(number, call)| disk.apply(number, call));
@@ -100,11 +100,11 @@ impl Run {
         Ok(())
     }
 
-    /// Crash states, at most `most`, chosen by the seed among all cuts and losses; equal ones once. `look` gets each with the marks that came
-    /// before it, in a folder of its own.
+    /// Checks crash states, at most `most`, chosen by the seed among all cuts and losses; equal states once. `look` gets each
+    /// in a folder of its own, with the marks before it.
     ///
     /// # Errors
-    /// What `look` found wrong, with the cut.
+    /// The fault that `look` found, with the cut.
     pub fn crash_states(
         &self,
         most: usize,
@@ -150,8 +150,8 @@ impl Run {
         Ok(looked)
     }
 
-    /// How likely it is that a cut is looked at: right after an answer the most may be missing, and right after the start that follows
-    /// a kill, what the system has and the disk lacks.
+    /// The weights of the cuts: higher right after an answer, where most data may be missing, and right after the start that
+    /// follows a kill, where the system has data that the disk lacks.
     fn weights(&self) -> Vec<f64> {
         let mut weights = vec![1.0; self.calls.len() + 1];
         for (before, mark) in &self.marks {
@@ -171,7 +171,7 @@ impl Run {
         }
     }
 
-    /// The last calls before a cut, for people.
+    /// The last calls before a cut, as text for the report.
     fn around(&self, cut: usize) -> String {
         let lines = self.calls.iter().take(cut).skip(cut.saturating_sub(15)).map(|record| match &record.call {
             Call::Write(at, data) => format!("{} write {} at {at}", record.inode, data.len()),
@@ -199,7 +199,7 @@ fn read(log: &Path) -> anyhow::Result<(Vec<Record>, PlacedMarks)> {
     Ok((calls, marks))
 }
 
-/// The step with which each caller goes on after a crash: the one under way, or the next one.
+/// The step that each caller continues with after a crash: the one in progress, or the next one.
 fn next_steps(marks: &[(usize, Mark)]) -> Vec<String> {
     let callers = marks.iter().map(|(_, mark)| mark.caller + 1).max().unwrap_or(0);
     let mut next = vec![0; callers];
@@ -209,7 +209,7 @@ fn next_steps(marks: &[(usize, Mark)]) -> Vec<String> {
     next.iter().map(usize::to_string).collect()
 }
 
-/// What a folder holds, but for what the layer does not record.
+/// The content of a folder, without the files that the layer does not record.
 fn found(root: &Path, folder: &Path) -> anyhow::Result<Image> {
     let mut image = Image::new();
     for entry in fs::read_dir(folder)? {

@@ -1,8 +1,8 @@
-//! Histories of the store and its queue, and what must be left of them.
+//! Histories of the store and its queue, and checks of both after a crash.
 //!
-//! Two callers change an account each and one works on the queue, all at the same time. The steps of a caller come one after the other
-//! and follow from the seed alone, so the memory engine, given the same steps, knows what must be there: what was acknowledged, and all
-//! or nothing of the step under way.
+//! Two callers change an account each and one works on the queue, concurrently. The steps of a caller run in sequence and
+//! depend on the seed only, so the memory engine computes the expected state: the acknowledged steps, and all or
+//! nothing of the step in progress.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -22,37 +22,37 @@ use uuid::Uuid;
 
 use crate::mark::{Mark, Marks, Said};
 
-/// Callers with an account each; the one after them works on the queue.
+/// Callers with an account each; the next caller works on the queue.
 pub const ACCOUNTS: usize = 2;
-/// All callers.
+/// Number of all callers.
 pub const CALLERS: usize = ACCOUNTS + 1;
 const STEPS: usize = 12;
 const MESSAGE_OCTETS_MAX: u64 = 300_000;
-/// Rows that batches cause are due at this time, which no history reaches: the queue's caller does not take them.
+/// Rows that batches cause are due at this time, which no history reaches, so the queue's caller does not claim them.
 const FAR: i64 = 1_000_000_000_000;
-/// Between two starts, seconds: every lease of the start before has ended.
+/// Time between two starts, seconds: every lease of the earlier start has expired.
 const LIFE_SECONDS: i64 = 100_000;
-/// How often a step with an id is asked for again when it failed.
+/// Attempts of a failed step that has an id.
 const TRIES: usize = 4;
-/// How often the last step is: by then every fault that a plan has is over.
+/// Attempts of the last step: enough that all faults of a plan are over.
 const LAST_TRIES: usize = 40;
 
-/// What both traits together are.
+/// Message store and queue store as one trait.
 pub trait Engine: MessageStore + QueueStore {}
 impl<T: MessageStore + QueueStore> Engine for T {}
 
-/// One thing that a caller asks for.
+/// One request of a caller.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// A change of an account.
     Batch(Batch),
-    /// A message into the queue.
+    /// Puts a message into the queue.
     Enqueue(Outgoing),
-    /// As many rows out of it.
+    /// Claims up to so many rows of the queue.
     Take(usize),
-    /// The outcome of a taking: the recipients that are left, and a report that it causes.
+    /// Settles a claimed row: whether recipients are left, and a report that it causes.
     Settle(bool, Option<Outgoing>),
-    /// The outcome of a part of it.
+    /// Records a part of the outcome of a claimed row.
     Advance(Option<Outgoing>),
 }
 
@@ -69,7 +69,7 @@ fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<Step> {
     let mut batches = vec![first.clone()];
     for number in 1..STEPS {
         if number > 2 && rng.random_bool(0.1) {
-            // A sender that has seen no answer asks again.
+            // A sender that got no answer sends the same batch again.
             let again = batches[rng.random_range(1..number)].clone();
             batches.push(again);
             continue;
@@ -117,7 +117,7 @@ fn append(name: &str, body: Bytes) -> Op {
     Op::Append { mailbox: mailbox_name(name), create: true, body, flags: Flags::none(), internal_date: 1_700_000_000 }
 }
 
-/// Small ones stay in the database, large ones go to a pack; each octet depends on the number.
+/// Small bodies stay in the database, large ones go to a pack; each octet depends on the number.
 fn body(number: usize, rng: &mut StdRng) -> Bytes {
     let octets = match rng.random_range(0..10) {
         0..6 => rng.random_range(0..3_000),
@@ -137,12 +137,12 @@ fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> Outgoi
     Outgoing { id: QueueId(unique(caller, number, 1)), envelope, body: body(number, rng), when }
 }
 
-/// The caller stands in the id, so that the rows of one can be told from those of another.
+/// An id that contains the caller, so that the rows of each caller can be told apart.
 fn unique(caller: usize, number: usize, kind: usize) -> Uuid {
     Uuid::from_u128(((caller as u128 + 1) << 64) | ((kind as u128) << 32) | (number as u128 + 1))
 }
 
-/// Rows of several shards are not taken by one transaction, so there the caller only puts messages in.
+/// One transaction cannot claim rows of several shards, so with those the caller only enqueues.
 fn queue_steps(takes: bool, rng: &mut StdRng) -> Vec<Step> {
     let mut steps = Vec::new();
     for number in 0..STEPS * 2 {
@@ -165,14 +165,14 @@ fn mailbox_name(text: &str) -> MailboxName {
     MailboxName::parse(text).unwrap()
 }
 
-/// What came of a step.
+/// The outcome of a step.
 enum Outcome {
     Answered(String),
     NotDone(String),
     Unknown(String),
 }
 
-/// A caller's own state, which a restart takes away.
+/// A caller's state in memory, which a restart loses.
 #[derive(Default)]
 struct Caller {
     claims: Vec<Taken>,
@@ -229,7 +229,7 @@ fn answered(what: &impl std::fmt::Debug) -> Outcome {
     Outcome::Answered(blake3::hash(format!("{what:?}").as_bytes()).to_hex()[..16].to_owned())
 }
 
-/// The queue has one error for both; the words differ.
+/// The queue has one error for both outcomes; they differ in the text.
 fn failed(why: String) -> Outcome {
     match why.contains("outcome unknown") {
         true => Outcome::Unknown(why),
@@ -251,7 +251,7 @@ fn in_doubt_of_lease(result: Result<(), LeaseError>) -> Outcome {
     }
 }
 
-/// Bodies have other ids in each engine.
+/// Removes the body ids, which differ between engines.
 fn comparable(mut effects: Vec<Effect>) -> Vec<Effect> {
     for effect in &mut effects {
         if let Effect::Stored { messages, .. } = effect {
@@ -265,7 +265,7 @@ fn order(row: &QueueRow) -> (QueueId, String) {
     (row.id, row.destination.as_str().to_owned())
 }
 
-/// What both engines tell of a row.
+/// The data of a row that both engines must agree on.
 fn told(row: &QueueRow) -> String {
     let recipients: Vec<_> = row.recipients.iter().map(|one| one.recipient.path.to_string()).collect();
     format!(
@@ -280,7 +280,7 @@ fn told(row: &QueueRow) -> String {
     )
 }
 
-/// A store that keeps house all the time.
+/// A configuration in which upkeep runs all the time.
 fn busy(folder: &Path, shards: u8) -> LocalConfig {
     let upkeep = UpkeepConfig {
         every: Duration::from_millis(2),
@@ -293,17 +293,17 @@ fn busy(folder: &Path, shards: u8) -> LocalConfig {
     LocalConfig { shards, message_octets_max: MESSAGE_OCTETS_MAX, upkeep, ..LocalConfig::new(folder) }
 }
 
-/// With one shard all callers share commits; with two, each shard has to be durable for itself.
+/// With one shard all callers share commits; with two, each shard must be durable by itself.
 fn shards(seed: u64) -> u8 {
     1 + (seed % 2) as u8
 }
 
-/// Folder of the store in the watched one.
+/// The store's folder in the watched folder.
 fn folder(root: &Path) -> std::path::PathBuf {
     root.join("store")
 }
 
-/// The process under the layer: makes the history of a seed, from the given steps on. Fails when the store cannot be opened.
+/// Runs under the layer: makes the history of a seed, from the given steps on. Fails when the store cannot be opened.
 pub fn live(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyhow::Result<()> {
     let marks = Arc::new(Marks::open(root, life)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -350,42 +350,42 @@ async fn call(store: &dyn Engine, marks: &Marks, (caller, life): (usize, usize),
     }
 }
 
-/// One thing that may have happened to a caller's state.
+/// One possible event in a caller's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Event {
-    /// A step with its answer.
+    /// A step with an answer: the number of the process start, and of the step.
     Done(usize, usize),
-    /// A step whose answer never came.
+    /// A step without an answer: the number of the process start, and of the step.
     Unanswered(usize, usize),
-    /// The process was started again.
+    /// A restart of the process.
     Restart,
 }
 
-/// What may have happened: one list of events for each way in which the steps of unknown outcome may have gone.
+/// The possible histories: one list of events for each combination of the steps with unknown outcome.
 type Possible = Vec<Vec<Event>>;
 
-/// The most of them. A history with more steps in doubt is not judged any further.
+/// The most possible histories; a run with more fails.
 const POSSIBLE_MAX: usize = 64;
 
-/// The models of one run.
+/// The check of one run, with its models.
 pub struct Judge {
     steps: Vec<Vec<Step>>,
-    /// What a caller's state is after a list of events, and the digests of its answers.
+    /// A caller's state after a list of events, and the digests of its answers.
     known: HashMap<(usize, Vec<Event>), (String, Vec<String>)>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Judge {
-    /// Of the history of a seed.
+    /// The check for the history of a seed.
     pub fn new(seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { steps: steps(seed), known: HashMap::new(), runtime }
     }
 
-    /// Opens what a crash left and compares it with what was said until then.
+    /// Opens a crash state and compares it with the marks up to the crash.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// The fault found, in words.
     pub fn judge(&mut self, root: &Path, marks: &[Mark]) -> Result<(), String> {
         let store: Arc<dyn Engine> = match LocalStore::open(&quiet(&folder(root))) {
             Ok(store) => Arc::new(store),
@@ -408,20 +408,20 @@ impl Judge {
         sound(&folder(root))
     }
 
-    /// The store takes changes after the crash.
+    /// Checks that the store accepts changes after the crash.
     fn goes_on(&self, store: &dyn Engine) -> Result<(), String> {
         for caller in 0..ACCOUNTS {
             let ops = vec![append("INBOX", Bytes::from_static(b"after the crash"))];
             let batch = Batch { id: None, account: account(caller), now: 2_000_000, require: vec![], ops };
-            self.runtime.block_on(store.apply(batch)).map_err(|error| format!("does not go on: {error}"))?;
+            self.runtime.block_on(store.apply(batch)).map_err(|error| format!("does not accept changes: {error}"))?;
         }
         Ok(())
     }
 
     /// Every list of events that agrees with the marks.
     ///
-    /// A step of unknown outcome may be in the log although the running process answers as if it were not, and a crash brings it
-    /// back: until the caller's next change, which is written over it.
+    /// A step of unknown outcome may be in the log although the running process answers as if it were not. A crash can then
+    /// restore it, until the caller's next change overwrites it.
     fn possible(&mut self, caller: usize, marks: &[Mark]) -> Possible {
         let mut possible: Possible = vec![Vec::new()];
         let mut under_way: Option<(usize, usize)> = None;
@@ -455,7 +455,7 @@ impl Judge {
         possible
     }
 
-    /// Whether the last event changed anything.
+    /// Whether the last event changed the state.
     fn changed(&mut self, caller: usize, events: &[Event]) -> bool {
         let before = events.get(..events.len().saturating_sub(1)).unwrap_or_default();
         self.state(caller, before).0 != self.state(caller, events).0
@@ -472,7 +472,7 @@ impl Judge {
     }
 }
 
-/// A step may have happened, or not.
+/// Doubles the possible histories: with the step and without it.
 fn doubt(possible: &mut Possible, step: Option<(usize, usize)>) {
     let Some((life, step)) = step else { return };
     let with: Vec<_> = possible
@@ -494,7 +494,7 @@ async fn model(steps: &[Step], caller: usize, events: &[Event]) -> (String, Vec<
                 Outcome::NotDone(why) | Outcome::Unknown(why) => panic!("the memory engine: {why}"),
             },
             Event::Unanswered(life, number) => {
-                // The caller knows nothing of what it took, and still holds what it was about to settle.
+                // The caller does not know which rows it claimed, and still holds those that it was about to settle.
                 let held = state.claims.clone();
                 state.perform(&store, &steps[number], life, number).await;
                 state.claims = held;
@@ -504,7 +504,7 @@ async fn model(steps: &[Step], caller: usize, events: &[Event]) -> (String, Vec<
     (seen(&store, caller).await, digests)
 }
 
-/// All that can be read of what a caller did.
+/// All stored data of one caller, as text.
 async fn seen(store: &dyn Engine, caller: usize) -> String {
     let mut lines = Vec::new();
     if caller < ACCOUNTS && store.accounts(None, 1_000).await.unwrap().contains(&account(caller)) {
@@ -539,13 +539,13 @@ async fn seen(store: &dyn Engine, caller: usize) -> String {
     lines.join("\n ")
 }
 
-/// A store that leaves what it found as it is.
+/// A configuration whose upkeep does not run during a check, so that the crash state stays unchanged.
 fn quiet(folder: &Path) -> LocalConfig {
     let upkeep = UpkeepConfig { every: Duration::from_secs(60), ..UpkeepConfig::default() };
     LocalConfig { upkeep, ..busy(folder, 1) }
 }
 
-/// The databases are whole, and every row has what it names.
+/// Checks that the databases are intact, and that every row's references exist.
 fn sound(folder: &Path) -> Result<(), String> {
     let shards = ["shard-00", "shard-01"].map(|shard| folder.join(shard).join("meta.sqlite"));
     shards.iter().filter(|database| database.exists()).try_for_each(|database| is_sound(database))

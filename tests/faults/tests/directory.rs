@@ -8,7 +8,7 @@ use provost_faults::run::{Run, Subject};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Crash states of one run that are looked at.
+/// Crash states checked per run.
 const STATES_OF_A_RUN: usize = 30;
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -37,7 +37,7 @@ fn a_power_cut_at_any_call() {
     look(90, |_| vec![String::new()]);
 }
 
-/// The second process must not let a consumer hear of what the first one had not synced.
+/// The second process must not send a consumer changes that the first one had not synced.
 #[test]
 fn a_power_cut_after_a_kill() {
     look(60, |rng| vec![format!("s:{}:1:die", rng.random_range(8..30)), String::new()]);

@@ -1,6 +1,6 @@
 //! The store and its queue after power cuts and on failing disks.
 //!
-//! `PROVOST_FAULT_HISTORIES` says how many crash states are looked at in each test, `PROVOST_FAULT_SEED` where the seeds begin: see `scripts/faults`.
+//! `PROVOST_FAULT_HISTORIES`: crash states checked per test; `PROVOST_FAULT_SEED`: the first seed; see `scripts/faults`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
@@ -10,14 +10,14 @@ use provost_faults::store::Judge;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Crash states of one run that are looked at.
+/// Crash states checked per run.
 const STATES_OF_A_RUN: usize = 40;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Runs until so many crash states have been looked at.
+/// Records runs until so many crash states have been checked.
 fn look(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
     let (histories, first) = (number("PROVOST_FAULT_HISTORIES", histories) as usize, number("PROVOST_FAULT_SEED", 1));
     let (mut looked, mut seed) = (0, first);
@@ -40,11 +40,11 @@ fn a_power_cut_at_any_call() {
     look(120, |_| vec![String::new()]);
 }
 
-/// The first process dies between two calls and the second one finds what the system kept: not all of that is on disk.
+/// The first process is killed between two calls, and the second one finds the system's state, of which a part is not on disk.
 #[test]
 fn a_power_cut_after_a_kill() {
     look(120, |rng| {
-        // Right before a sync, where the system has the commit and the disk has not; or anywhere.
+        // Right before a sync, when the system has the commit and the disk does not; or anywhere.
         let (kind, at) =
             if rng.random_bool(0.7) { ("s", rng.random_range(15..90)) } else { ("a", rng.random_range(20..300)) };
         vec![format!("{kind}:{at}:1:die"), String::new()]

@@ -1,4 +1,4 @@
-//! The directory's protocol, as server and as client.
+//! The directory's protocol, in the server and in the client.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -20,14 +20,14 @@ pub(crate) fn answers(input: &[u8]) {
     client::answer(input);
 }
 
-/// Cookies come one after the other; a line feed is between them.
+/// A sequence of cookies, separated by line feeds.
 pub(crate) fn cookies(input: &[u8]) {
     let cookies: Vec<&[u8]> = input.split(|octet| *octet == b'\n').collect();
     client::cookies(&cookies);
     cookies.iter().for_each(|cookie| server::cookie(cookie));
 }
 
-/// A connection of nobody and one of the root identity: every octet that is answered is whole BER.
+/// An anonymous connection and one of the root identity: all output is complete BER.
 pub(crate) fn session(input: &[u8]) {
     static DIRECTORY: LazyLock<(Runtime, ReadOnly)> = LazyLock::new(open);
     let (runtime, directory) = &*DIRECTORY;
@@ -43,7 +43,7 @@ pub(crate) fn session(input: &[u8]) {
 
 /// Octets of the first frame.
 fn frame_octets(octets: &[u8]) -> usize {
-    assert_eq!(octets.first(), Some(&0x30), "an answer that is no sequence");
+    assert_eq!(octets.first(), Some(&0x30), "an answer that is not a SEQUENCE");
     let length = usize::from(octets.get(1).copied().unwrap_or_default());
     if length < 0x80 {
         return 2 + length;

@@ -1,11 +1,11 @@
-//! What is asserted of everything that reads octets from a peer, a file or a row, as one function for each such reader.
+//! One function for each reader of octets from a peer, a file or a row, which asserts the properties of that reader.
 //!
 //! A target takes arbitrary octets and panics when a property is broken. `tests/fuzz` runs each under libFuzzer
-//! (`scripts/fuzz`); `tests/` here runs each over its seeds, `tests/fuzz/corpus/NAME/`, in every ordinary test run. What is
-//! private to a room is reached through its module `fuzzing`, which exists with the feature of that name only.
+//! (`scripts/fuzz`); `tests/` here runs each over its seeds, `tests/fuzz/corpus/NAME/`, in every ordinary test run. A private
+//! item of a room is reached through its module `fuzzing`, which exists only with the feature of that name.
 //!
-//! Beside the stated properties each target holds that nothing panics, that memory stays in proportion to the input, and that
-//! the time does.
+//! Besides the stated properties, each target checks that nothing panics, and that memory and time stay in proportion to the
+//! input.
 
 #![allow(clippy::expect_used, clippy::panic)] // a panic is how a target reports a finding
 
@@ -19,25 +19,25 @@ mod session;
 mod sieve;
 mod stored;
 
-/// One target.
+/// A target and its bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, and that of its folder of seeds.
+    /// The name of the target and of its folder of seeds.
     pub name: &'static str,
-    /// Longest input that is tried, octets.
+    /// Longest input, octets.
     pub octets_max: usize,
-    /// Octets that a run may allocate beside what it may for each octet of the input.
+    /// Octets that a run may allocate in addition to those for each octet of the input.
     pub allocated_max: usize,
-    /// Panics when a property is broken.
+    /// Runs the target; panics when a property is broken.
     pub run: fn(&[u8]),
 }
 
-/// Octets that a run may allocate in all, given back or not, whatever its input: the buffers of a parser, or a store, a directory
+/// Octets that a run may allocate in total, freed or not, whatever its input: the buffers of a parser, or a store, a directory
 /// and a runtime.
 const PARSER: usize = 1024 * 1024;
 const SESSION: usize = 32 * 1024 * 1024;
 
-/// All targets. Those with sessions are given short inputs: each octet may be a command that costs a look at the store.
+/// All targets. Targets with sessions get short inputs: each octet may be a command that reads the store.
 pub const TARGETS: &[Target] = &[
     Target { name: "imap_framing", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_framing },
     Target { name: "imap_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_commands },
@@ -69,7 +69,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "directory_records", octets_max: 8 * 1024, allocated_max: PARSER, run: stored::directory_record },
 ];
 
-/// Runs the target of that name; what is longer than it takes is cut.
+/// Runs the target of that name; an input beyond its longest is cut.
 pub fn run(name: &str, octets: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
     (target.run)(octets.get(..target.octets_max).unwrap_or(octets));

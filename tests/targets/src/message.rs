@@ -1,4 +1,4 @@
-//! Messages: structure, header fields and what stands in them, search, conversion.
+//! Messages: structure, header fields and their values, search, conversion.
 
 use provost_message::{
     BodySearch, Content, DERIVED_VERSION, Derived, FeedResult, Field, Headers, ImapEnvelope, KeptFields, LISTED_MAX,
@@ -12,10 +12,10 @@ use crate::pieces::{cut, single};
 const PARTS_MAX: usize = 10_000;
 /// Longest preview (RFC 8970 §3.1).
 const PREVIEW_CHARS_MAX: usize = 200;
-/// Texts that are looked for.
+/// Texts to search for.
 const WANTED: [&str; 3] = ["one", "é", "a b"];
 
-/// Parts lie within one another and in order, their number and depth are bounded, and the kept columns say the same.
+/// Parts are nested and ordered, their number and depth are bounded, and the stored columns give the same structure.
 pub(crate) fn mime(message: &[u8]) {
     let root = Part::of(message);
     let mut count = 0;
@@ -65,7 +65,7 @@ fn check_columns(message: &[u8], root: &Part, derived: &Derived) {
     }
 }
 
-/// In whatever pieces a body is read, the same is found in it.
+/// The search result does not depend on how the body is cut into pieces.
 pub(crate) fn search(input: &[u8]) {
     let (message, pieces) = cut(input);
     let at_once = {
@@ -107,13 +107,13 @@ fn feed(search: &mut BodySearch, body: &[u8], octets: usize) -> FeedResult {
     search.end()
 }
 
-/// A converted message is 7 bit, bounded, and decodes to what it was.
+/// A converted message is 7 bit, bounded, and decodes to the original.
 pub(crate) fn seven_bit(message: &[u8]) {
     let Ok(converted) = to_seven_bit(message) else { return };
     assert!(converted.is_ascii(), "{}", converted.escape_ascii());
-    // What is labelled 8bit and is not gets another label.
+    // A part labelled 8bit that has 7-bit content gets another label.
     if message.is_ascii() && !holds(message, b"8bit") {
-        assert_eq!(converted, message, "nothing was to be converted");
+        assert_eq!(converted, message, "a message without 8bit must stay unchanged");
         return;
     }
     let (before, after) = (Part::of(message), Part::of(&converted));
@@ -141,7 +141,7 @@ fn same_content(message: &[u8], before: &Part, converted: &[u8], after: &Part) {
     }
 }
 
-/// Fields lie in order in the header section, apart from one another; what is read of them carries no line end.
+/// Fields lie in order in the header section without overlap; their values contain no line end.
 pub(crate) fn header_fields(message: &[u8]) {
     let headers = Headers::of(message);
     let end = header_end(message).unwrap_or(message.len());
@@ -167,7 +167,7 @@ fn check_field(field: &Field<'_>) {
     field.mailboxes().for_each(|mailbox| is_in_text(field.raw(), [&mailbox.local, &mailbox.host]));
 }
 
-/// One value as whatever kind a field may have.
+/// Reads one value as every kind of field value.
 pub(crate) fn header_values(value: &[u8]) {
     let words = decode_words(value);
     assert!(!words.contains(|c: char| c.is_ascii_control() && c != '\t'), "{words:?}");
@@ -190,7 +190,7 @@ pub(crate) fn header_values(value: &[u8]) {
     }
 }
 
-/// What was written as encoded words is read as what it was. A byte order mark at the begin of a word is none of its text.
+/// Text written as encoded words is read back unchanged, except for a byte order mark at the start of a word.
 fn encoded_words(text: &str) {
     let text = &text.replace('\u{feff}', "");
     let written = encode_words(text, 0);
@@ -199,7 +199,7 @@ fn encoded_words(text: &str) {
     assert_eq!(decode_words(unfolded.as_bytes()).trim_start(), text.trim_start());
 }
 
-/// No address is invented: its octets stand in the text, in their order.
+/// No address is invented: its octets occur in the text, in their order.
 fn is_in_text(text: &[u8], parts: [&Vec<u8>; 2]) {
     let mut rest = text.iter();
     let wanted = parts.into_iter().flatten();

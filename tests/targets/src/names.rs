@@ -3,7 +3,7 @@
 use provost_entry::prep::{self, Case};
 use provost_entry::{Address, AttributeDescription, Dn, Filter, ldif as entries, time};
 
-/// Each line as every kind of text.
+/// Reads each line as every kind of text.
 pub(crate) fn names(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     for line in text.split('\n') {
@@ -16,13 +16,13 @@ pub(crate) fn names(input: &[u8]) {
     }
 }
 
-/// A name comes back from its text, which means the same name; its parent is the rest of it.
+/// A name survives printing and parsing with the same meaning; its parent is the rest of the name.
 fn dn(text: &str) {
     let Ok(dn) = Dn::parse(text) else { return };
     let again = Dn::parse(dn.as_str());
     assert_eq!(again.as_ref().map(Dn::normalised), Ok(dn.normalised()), "{text:?}");
     assert_eq!(again.as_ref().map(Dn::as_str), Ok(dn.as_str()), "{text:?}");
-    // A value of nothing that counts (RFC 4518 §2.2) is empty there, which no name is: that form is a key.
+    // The normalised form can have an empty value (RFC 4518 §2.2), which no name has: that form is only a key.
     if let Ok(normalised) = Dn::parse(dn.normalised()) {
         assert_eq!(normalised.normalised(), dn.normalised(), "{text:?}");
     }
@@ -63,7 +63,7 @@ fn moment(text: &str) {
     assert_eq!(read.as_second(), moment.as_second(), "{text:?}");
 }
 
-/// RFC 4518: what is prepared is not changed by preparing it again.
+/// RFC 4518: preparing a prepared text does not change it.
 fn prepared(text: &str) {
     for case in [Case::Ignored, Case::Exact] {
         if let Some(once) = prep::directory_string(text, case) {
@@ -72,7 +72,7 @@ fn prepared(text: &str) {
     }
 }
 
-/// Entries that are read are written so that they say the same.
+/// Valid entries survive writing and reading.
 pub(crate) fn ldif(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let Ok(read) = entries::parse(&text) else { return };

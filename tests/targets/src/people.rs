@@ -18,7 +18,7 @@ pub(crate) fn zoe(vacation: Option<Vacation>) -> Person {
         state: PersonState::Active,
         affiliation: Affiliation::Student,
         language: None,
-        // In the clear: a hash would be most of the time of a run.
+        // Clear text: a hash would take most of the time of a run.
         passwords: vec!["{CLEARTEXT}secret".into()],
         quota_octets: Some(100_000),
         vacation: vacation.map(Box::new),
@@ -26,8 +26,8 @@ pub(crate) fn zoe(vacation: Option<Vacation>) -> Person {
     }
 }
 
-/// A directory of hers alone, where she has logged in from another place: it knows how long a look at a password takes, so that
-/// an unknown name costs that time and no hash.
+/// A directory with this one person, who has logged in from another address. That login measured the time of a password check,
+/// so that an unknown name costs that time and no hash.
 pub(crate) async fn view() -> View {
     let mut fallback = Fallback::default();
     fallback.add("message-size", "fuzz", "65536").expect("a size");

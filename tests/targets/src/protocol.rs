@@ -5,12 +5,12 @@ use provost_smtp::fuzzing as smtp;
 
 use crate::pieces::{cut, single};
 
-/// Inputs up to here, octets, are also tried octet by octet.
+/// Inputs up to this size, octets, are also fed octet by octet.
 const SINGLE_OCTETS_MAX: usize = 4 * 1024;
-/// Octets of message data that are taken.
+/// Octets of message data that the reader accepts.
 const DATA_OCTETS_MAX: u64 = 512;
 
-/// In whatever pieces a command comes, it is the same command.
+/// The commands do not depend on how their octets are cut into pieces.
 pub(crate) fn imap_framing(input: &[u8]) {
     let (wire, pieces) = cut(input);
     same_in_pieces(wire, &pieces, imap::frames);
@@ -41,7 +41,7 @@ pub(crate) fn smtp_commands(input: &[u8]) {
     wire.split(|octet| *octet == b'\n').for_each(|line| smtp::command(line.strip_suffix(b"\r").unwrap_or(line)));
 }
 
-/// Data ends at the first CRLF.CRLF and nowhere else, in whatever pieces it comes, and has no bare line end and no NUL.
+/// Data ends at the first CRLF.CRLF and nowhere else, however it is cut, and has no bare line end and no NUL.
 pub(crate) fn smtp_data(input: &[u8]) {
     let (wire, pieces) = cut(input);
     let expected = expected_data(wire);
@@ -59,7 +59,7 @@ pub(crate) fn smtp_data(input: &[u8]) {
     assert_eq!(smtp::data(&[&sent], u64::MAX / 4), Some((Ok(message.into_bytes()), Vec::new())), "stuffed and read");
 }
 
-/// The same by definition: RFC 5321 §4.1.1.4, §4.5.2.
+/// The expected result, from the definition in RFC 5321 §4.1.1.4, §4.5.2.
 fn expected_data(wire: &[u8]) -> Option<smtp::Received> {
     let lined = [b"\r\n", wire].concat();
     let end = lined.windows(5).position(|five| five == b"\r\n.\r\n")?;
@@ -91,7 +91,7 @@ pub(crate) fn proxy_header(input: &[u8]) {
     provost_net::fuzzing::proxy_header(input);
 }
 
-/// RFC 4616 §2: three texts with NUL between them, none in them, and nothing left over.
+/// RFC 4616 §2: three texts without NUL, separated by NUL, and nothing left over.
 pub(crate) fn sasl_plain(input: &[u8]) {
     let Ok(identity) = provost_credential::plain(input) else { return };
     let parts = [identity.authorization.as_str(), identity.authentication.as_str(), identity.password.reveal()];

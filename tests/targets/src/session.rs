@@ -1,4 +1,4 @@
-//! Whole sessions over a store in memory: no input is a bug, ends in half a line, or is never done with.
+//! Whole sessions over a store in memory: no input causes a bug, an incomplete line, or an endless session.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ const HOSTNAME: &str = "mx.example.edu";
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
     Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
-/// Steps of a session for each octet that it is given, and for what it is given before.
+/// Steps of a session for each octet of input; the next constant is for the commands before it.
 const STEPS_PER_OCTET: usize = 2;
 const STEPS: usize = 100;
 
@@ -30,13 +30,13 @@ fn peer() -> Peer {
     Peer { remote: end(40_000), local: end(143) }
 }
 
-/// Runs with a clock that moves on by itself when everything waits: a penalty of a second costs nothing.
+/// Runs with a clock that advances when everything waits, so that a delay of a second costs no time.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().start_paused(true).build().expect("a runtime").block_on(work)
 }
 
-/// Feeds a session and returns what it sends.
+/// Feeds a session and returns its output.
 async fn converse(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8> {
     let (mut input, mut buffer, mut sent) = (BytesMut::new(), BytesMut::new(), Vec::new());
     let mut out = Output::new(&mut buffer, &mut sent);
@@ -55,7 +55,7 @@ async fn converse(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8> {
         }
     }
     out.flush().await.expect("memory takes all");
-    assert!(sent.ends_with(b"\r\n"), "half a line: {}", sent.escape_ascii());
+    assert!(sent.ends_with(b"\r\n"), "incomplete line: {}", sent.escape_ascii());
     sent
 }
 
@@ -73,12 +73,12 @@ async fn store() -> Arc<MemoryStore> {
     store
 }
 
-/// The commands before the input; in one of four none, so that what comes before login is tried as well.
+/// The commands before the input; for one of four inputs none, to cover the state before login.
 fn first(input: &[u8], login: &'static [u8]) -> &'static [u8] {
     if chooses_last(input, 4) { b"" } else { login }
 }
 
-/// In whatever pieces the commands come, the answers are the same, before login and after.
+/// The answers do not depend on how the commands are cut into pieces, before login and after.
 pub(crate) fn imap(input: &[u8]) {
     let (wire, pieces) = cut(input);
     let first = first(input, b"l LOGIN zoe secret\r\ns SELECT INBOX\r\n");

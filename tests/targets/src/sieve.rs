@@ -1,4 +1,4 @@
-//! Sieve scripts of people, and those made from directory attributes.
+//! Sieve scripts of people, and scripts generated from directory attributes.
 
 use jiff::Timestamp;
 use provost_message::{Address, Arrival, Envelope, Path};
@@ -8,16 +8,16 @@ use uuid::Uuid;
 
 use crate::people::zoe;
 
-/// The line between a script and the message that it runs over.
+/// The line between a script and its message.
 const SEPARATOR: &[u8] = b"\n=====\n";
 const MESSAGE: &[u8] =
     b"From: Ann <ann@one.test>\r\nTo: Zoe <zoe@example.edu>\r\nSubject: =?utf-8?q?R=C3=A9union?=\r\n\
     Date: Wed, 31 Dec 2025 23:30:00 -0500\r\nMessage-ID: <1@one.test>\r\nX-Score: 12\r\n\r\nBonjour\r\n";
-/// What one run may do at most.
+/// Largest number of actions of one run.
 const ACTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 5;
 
-/// A script is refused with its line, or does a bounded number of things, none twice, the same at each run.
+/// A script is refused with the number of a line, or takes a bounded number of actions, none twice, the same in each run.
 pub(crate) fn script(input: &[u8]) {
     let at = input.windows(SEPARATOR.len()).position(|part| part == SEPARATOR);
     let (script, message) = match at {
@@ -63,7 +63,7 @@ fn check(outcome: &Outcome, message: &[u8]) {
     }
 }
 
-/// Whatever stands in the directory attributes, the script made of them is good, and does nothing but answer.
+/// The script generated from any directory attributes is valid, and only sends a reply.
 pub(crate) fn vacation(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let parts: Vec<Option<Box<str>>> = text.split('\x1f').map(|part| Some(part.into())).collect();

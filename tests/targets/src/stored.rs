@@ -1,8 +1,8 @@
-//! What is read from a disk, and files that people bring.
+//! Data read from a disk, and files that users upload.
 
 use provost_provision::{CsvOptions, Encoding, Plan, read_source};
 
-/// Good rows and wrong ones stand on lines that the file has, and the same file says the same.
+/// Valid and invalid rows have line numbers within the file, and two reads of a file agree.
 pub(crate) fn registrar_file(input: &[u8]) {
     for encoding in [Encoding::Utf8, Encoding::Windows1252] {
         let options = CsvOptions { encoding, separator: None };
@@ -16,14 +16,14 @@ pub(crate) fn registrar_file(input: &[u8]) {
     }
 }
 
-/// A plan that is read is written so that it has the same hash.
+/// A valid plan survives reading and writing octet for octet.
 pub(crate) fn plan_file(input: &[u8]) {
     let Ok(plan) = Plan::from_bytes(input) else { return };
     let again = Plan::from_bytes(&plan.to_bytes()).expect("a plan as it is written");
     assert_eq!(plan.to_bytes(), again.to_bytes());
 }
 
-/// The last four octets damage the file.
+/// The last four octets select the damage to the file.
 pub(crate) fn view_file(input: &[u8]) {
     provost_view::fuzzing::file(input);
     let Some((file, [low, high, bits, more])) = input.split_last_chunk::<4>() else { return };

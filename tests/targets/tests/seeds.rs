@@ -1,6 +1,6 @@
-//! Every target over its seeds, and over the same seeds changed at random places: the same changes in every run.
+//! Runs every target over its seeds, and over the seeds with random changes: the same changes in every run.
 //!
-//! One test, one input after the other: what an input allocates is counted for the whole process.
+//! A single test runs the inputs in sequence, because allocations are counted for the whole process.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy knows only `#[test]` functions as tests, not what they share
 
@@ -15,13 +15,13 @@ use provost_targets::{TARGETS, Target};
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, OCTETS_MAX);
 
-/// More than any target needs at one time: with more an allocation fails, which ends the test.
+/// More than any target needs at one time; beyond it an allocation fails, which ends the test.
 const OCTETS_MAX: usize = 512 * 1024 * 1024;
-/// Octets that a run may allocate for each octet of the input: in a session an octet may be half a command.
+/// Octets that a run may allocate for each octet of the input: in a session one octet may be half a command.
 const ALLOCATED_PER_OCTET: usize = 16 * 1024;
 /// Changed inputs for each target.
 const CHANGED: usize = 300;
-/// Octets that mean something in one format or another.
+/// Octets with a meaning in one of the formats.
 const SPECIAL: &[u8] = b"\r\n\0 \"\\(){}[]<>:;=,.@*%+-/09\xff\x80\xc3";
 /// Longest run of one input, in a debug build on a busy machine.
 const RUN_MAX: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
 }
 
-/// Name and octets, by name.
+/// Names and octets of the seeds, sorted by name.
 fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
     let folder = corpus().join(target.name);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -43,7 +43,7 @@ fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-/// Ends the test at the first broken property, also in a thread that nobody waits for.
+/// Runs an input, and ends the test at the first broken property, also in a thread that is never joined.
 fn run(target: &Target, seed: &str, octets: &[u8]) {
     let (before, begun) = (ALLOCATOR.total_allocated(), Instant::now());
     provost_targets::run(target.name, octets);
@@ -65,7 +65,7 @@ impl Chance {
     }
 }
 
-/// A few octets of an input changed, taken away, doubled, or put in from another.
+/// A copy of the input with a few octets changed, removed, doubled, or inserted from another input.
 fn changed(chance: &mut Chance, seed: &[u8], other: &[u8]) -> Vec<u8> {
     let mut octets = seed.to_vec();
     for _ in 0..1 + chance.below(4) {
@@ -120,7 +120,7 @@ fn time_of(target: &Target) -> Duration {
     begun.elapsed()
 }
 
-/// `scripts/fuzz` runs what stands in that manifest.
+/// `scripts/fuzz` runs the targets of that manifest.
 #[test]
 fn every_target_is_fuzzed() {
     let manifest = fs::read_to_string(corpus().join("../Cargo.toml")).unwrap();

@@ -8,14 +8,14 @@ use super::cursor::{Cursor, ParseError};
 use super::sequence::SequenceSet;
 use super::utf7;
 
-/// Flags in one list: the store keeps at most 64 keywords of a mailbox.
+/// Flags in one list. The store keeps at most 64 keywords of a mailbox.
 const FLAGS_MAX: usize = 128;
 /// The most items in one STATUS.
 const ITEMS_MAX: usize = 32;
 
 pub(super) type Result<T> = std::result::Result<T, ParseError>;
 
-/// A string that has to be UTF-8.
+/// A string that must be UTF-8.
 pub(super) fn text(bytes: &Bytes) -> Result<String> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| ParseError("a string is not UTF-8"))
 }

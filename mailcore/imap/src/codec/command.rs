@@ -7,7 +7,7 @@ use provost_store::{Flag, Flags, MailboxName, SpecialUse};
 
 use super::sequence::SequenceSet;
 
-/// A mailbox as the client named it; `None` when it cannot be a name here.
+/// A mailbox as the client named it; `None` when the name is not valid here.
 pub(crate) type NamedMailbox = Option<MailboxName>;
 
 /// Whether a command names messages by sequence number or by UID.
@@ -15,7 +15,7 @@ pub(crate) type NamedMailbox = Option<MailboxName>;
 pub(crate) enum Numbers {
     /// By message sequence number (RFC 3501 §2.3.1.2).
     Sequence,
-    /// UIDs: the `UID` forms (RFC 3501 §6.4.8).
+    /// By UID, in the `UID` forms (RFC 3501 §6.4.8).
     Uid,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Copy { messages: Messages, to: NamedMailbox, manner: Transfer },
 }
 
-/// The messages of the selected mailbox that a command is about.
+/// The messages of the selected mailbox that a command names.
 #[derive(Debug)]
 pub(crate) struct Messages {
     pub(crate) set: SequenceSet,
@@ -69,7 +69,7 @@ pub(crate) enum Transfer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WantedUse {
     Known(SpecialUse),
-    /// One that no mailbox can have here: `NO [USEATTR]`.
+    /// A use that no mailbox can have here: `NO [USEATTR]`.
     Unknown,
 }
 
@@ -84,7 +84,7 @@ pub(crate) enum StatusItem {
     Size,
 }
 
-/// Reference or pattern of LIST and LSUB, decoded; `None` when it is not modified UTF-7: it matches nothing.
+/// Reference or pattern of LIST and LSUB, decoded; `None` when it is not modified UTF-7 and so matches nothing.
 pub(crate) type Pattern = Option<String>;
 
 /// LIST with its extensions (RFC 5258, RFC 6154, RFC 5819).
@@ -95,7 +95,7 @@ pub(crate) struct List {
     pub(crate) patterns: Vec<Pattern>,
     pub(crate) status: Vec<StatusItem>,
     pub(crate) return_subscribed: bool,
-    /// Extended LIST answers `LIST "" ""` as a pattern, not as the question for the separator.
+    /// Extended LIST treats `LIST "" ""` as a pattern, not as the request for the separator.
     pub(crate) extended: bool,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct ListSelect {
 pub(crate) struct Append {
     pub(crate) mailbox: NamedMailbox,
     pub(crate) flags: Flags,
-    /// The internal date that the client wishes, in seconds since 1970.
+    /// The internal date that the client gives, in seconds since 1970.
     pub(crate) date: Option<i64>,
     pub(crate) message: Bytes,
 }
@@ -126,7 +126,7 @@ pub(crate) struct Store {
     pub(crate) flags: Flags,
 }
 
-/// What STORE does with the flags it names: FLAGS, +FLAGS or -FLAGS.
+/// The change that STORE makes to the named flags: FLAGS, +FLAGS or -FLAGS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoreChange {
     Replace,
@@ -169,7 +169,7 @@ pub(crate) struct Partial {
     pub(crate) octets: u32,
 }
 
-/// What stands between the brackets of `BODY[...]`.
+/// The section between the brackets of `BODY[...]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Section {
     /// Part numbers; empty for the message itself.
@@ -177,7 +177,7 @@ pub(crate) struct Section {
     pub(crate) text: SectionText,
 }
 
-/// The word at the end of a section, which says which text of the part is meant.
+/// The last word of a section, which names a text of the part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SectionText {
     /// Without a word: the body of the part, or the whole message.
@@ -210,7 +210,7 @@ pub(crate) struct SearchReturn {
     pub(crate) count: bool,
 }
 
-/// RFC 3501 §6.4.4. Texts are in lower case already.
+/// RFC 3501 §6.4.4. Texts are in lower case.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SearchKey {
     All,

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-/// Why a command is `BAD`; the text goes to the client as it is.
+/// Why a command is `BAD`; the text is sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct ParseError(pub(crate) &'static str);
 
-/// Where a parser stands in its command.
+/// The position of a parser in its command.
 pub(crate) struct Cursor<'a> {
     frame: &'a Bytes,
     at: usize,
@@ -41,14 +41,14 @@ impl<'a> Cursor<'a> {
         self.frame.get(self.at).copied()
     }
 
-    /// Passes over `octet` if it is next.
+    /// Skips `octet` if it is next.
     pub(crate) fn eat(&mut self, octet: u8) -> bool {
         let is_next = self.peek() == Some(octet);
         self.at += usize::from(is_next);
         is_next
     }
 
-    /// Passes over `octet`, or it is an error.
+    /// Skips `octet`; any other octet is the error `otherwise`.
     pub(crate) fn expect(&mut self, octet: u8, otherwise: &'static str) -> Result<()> {
         if self.eat(octet) { Ok(()) } else { Err(ParseError(otherwise)) }
     }
@@ -58,12 +58,12 @@ impl<'a> Cursor<'a> {
         self.expect(b' ', "a space was expected")
     }
 
-    /// Nothing may follow, not even a space (RFC 3501 §9).
+    /// Requires the end of the command; not even a space may follow (RFC 3501 §9).
     pub(crate) fn end(&mut self) -> Result<()> {
         if self.peek().is_none() { Ok(()) } else { Err(ParseError("unexpected text after the command")) }
     }
 
-    /// The longest run of octets that `allowed` likes.
+    /// The longest run of octets that `allowed` accepts.
     pub(crate) fn run(&mut self, allowed: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.frame.get(self.at..).unwrap_or_default();
         let octets = rest.iter().position(|octet| !allowed(*octet)).unwrap_or(rest.len());
@@ -88,19 +88,19 @@ impl<'a> Cursor<'a> {
         self.run_str(is_atom_char, "an atom was expected")
     }
 
-    /// An atom in capitals: command and item names are compared without case (RFC 3501 §9 note 1).
+    /// Reads an atom in upper case: command and item names are compared without case (RFC 3501 §9 note 1).
     pub(crate) fn word(&mut self) -> Result<String> {
         self.atom().map(str::to_ascii_uppercase)
     }
 
-    /// A name of letters, digits, dots and hyphens, in capitals: FETCH items stop before `[`.
+    /// Reads letters, digits, dots and hyphens in upper case: FETCH items stop before `[`.
     pub(crate) fn item_name(&mut self) -> Result<String> {
         let name =
             self.run_str(|octet| octet.is_ascii_alphanumeric() || b".-=".contains(&octet), "a name was expected")?;
         Ok(name.to_ascii_uppercase())
     }
 
-    /// Passes over `word` if it is next, in any case, and not the beginning of a longer atom.
+    /// Skips `word` if it is next, in any case, and not the start of a longer atom.
     pub(crate) fn eat_word(&mut self, word: &str) -> bool {
         let rest = self.frame.get(self.at..).unwrap_or_default();
         let head = rest.get(..word.len()).unwrap_or_default();
@@ -111,7 +111,7 @@ impl<'a> Cursor<'a> {
         false
     }
 
-    /// `flag`: an atom, with a backslash before it perhaps.
+    /// Reads `flag`: an atom, optionally after a backslash.
     pub(crate) fn flag(&mut self) -> Result<String> {
         let backslash = self.eat(b'\\');
         let atom = self.atom()?;
@@ -126,7 +126,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `list-mailbox`: an astring that may hold wildcards.
+    /// Reads `list-mailbox`: an astring that may hold wildcards.
     pub(crate) fn list_mailbox(&mut self) -> Result<Bytes> {
         match self.peek() {
             Some(b'"' | b'{') => self.string(),
@@ -156,7 +156,7 @@ impl<'a> Cursor<'a> {
         if self.eat_word("NIL") { Ok(None) } else { self.string().map(Some) }
     }
 
-    /// `quoted`. Octets above 127 are let through: clients write UTF-8 there.
+    /// Reads `quoted`. Octets above 127 are accepted: clients write UTF-8 there.
     fn quoted(&mut self) -> Result<Bytes> {
         self.expect(b'"', "a quoted string was expected")?;
         let start = self.at;
@@ -188,7 +188,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `literal`, synchronizing or not. NUL is no `CHAR8`.
+    /// Reads `literal`, synchronizing or not. NUL is not a `CHAR8`.
     pub(crate) fn literal(&mut self) -> Result<Bytes> {
         self.expect(b'{', "a literal was expected")?;
         let octets = usize::try_from(self.number64()?).map_err(|_| ParseError("a literal is too large"))?;
@@ -217,7 +217,7 @@ impl<'a> Cursor<'a> {
         u32::try_from(self.number64()?).map_err(|_| ParseError("a number is too large"))
     }
 
-    /// `( one SP one ... )`, at most `most` of them; also the empty list.
+    /// Reads `( one SP one ... )`, at most `most` items; the list may be empty.
     pub(crate) fn list<T>(&mut self, most: usize, mut one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         self.expect(b'(', "a list was expected")?;
         let mut items = Vec::new();
@@ -241,7 +241,7 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
-    /// RFC 3501 §4.3, §9: strings in their three forms, and what is none.
+    /// RFC 3501 §4.3, §9: strings in their three forms, and texts that are not strings.
     #[test]
     fn reads_astrings() {
         for (text, expect) in [

@@ -1,4 +1,4 @@
-//! Dates as RFC 3501 §9 (`date`, `date-time`) writes them.
+//! Dates in the form of RFC 3501 §9 (`date`, `date-time`).
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -25,7 +25,7 @@ fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// `date-time` without its quotes: `17-Jul-1996 02:44:25 -0700`, a leading space for one-digit days. Seconds since 1970.
+/// Reads `date-time` without its quotes: `17-Jul-1996 02:44:25 -0700`, days below 10 with a leading space. Seconds since 1970.
 pub(crate) fn parse_date_time(text: &str) -> Option<i64> {
     let mut words = text.trim_start_matches(' ').split(' ');
     let (date, time, zone) = (parse_date(words.next()?)?, words.next()?, words.next()?);
@@ -34,7 +34,7 @@ pub(crate) fn parse_date_time(text: &str) -> Option<i64> {
     }
     let mut fields = time.split(':');
     let (hour, minute, second) = (fields.next()?, fields.next()?, fields.next()?);
-    // A leap second is written as the one before it.
+    // A leap second becomes the second before it.
     let second = number::<i8>(second)?.min(59);
     let (hour, minute) = (number(hour)?, number(minute)?);
     let at = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
@@ -51,7 +51,7 @@ fn offset(zone: &str) -> Option<Offset> {
     Offset::from_seconds(sign * (number::<i32>(hours)? * 3600 + number::<i32>(minutes)? * 60)).ok()
 }
 
-/// The day in UTC of a moment in seconds since 1970.
+/// The day in UTC at `seconds` since 1970.
 pub(crate) fn utc_date(seconds: i64) -> Date {
     utc(seconds).date()
 }

@@ -5,10 +5,10 @@ use provost_store::{Flag, Flags, MailboxName, SpecialUse};
 use super::cursor::is_atom_char;
 use super::utf7;
 
-/// Longer strings go as literals: some clients read quoted strings into small buffers.
+/// Longer strings are sent as literals: some clients read quoted strings into small buffers.
 const QUOTED_OCTETS_MAX: usize = 1_000;
 
-/// `string`: quoted where it can be, else a literal. NUL has no place in a literal (RFC 3501 §9, CHAR8) and becomes `?`.
+/// Writes `string`: quoted if possible, else a literal. A literal has no NUL (RFC 3501 §9, CHAR8): `?` replaces it.
 pub(crate) fn string(wire: &mut Vec<u8>, text: &[u8]) {
     let quotable = |octet: &u8| (0x20..0x7f).contains(octet) || *octet == b'\t';
     if text.len() <= QUOTED_OCTETS_MAX && text.iter().all(quotable) {
@@ -26,7 +26,7 @@ pub(crate) fn string(wire: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Writes `nstring`: NIL for none, else as [`string`].
+/// Writes `nstring`: NIL for `None`, else as [`string`].
 pub(crate) fn nstring(wire: &mut Vec<u8>, text: Option<&[u8]>) {
     match text {
         Some(text) => string(wire, text),
@@ -39,7 +39,7 @@ pub(crate) fn mailbox(name: &MailboxName) -> String {
     mailbox_text(name.as_str())
 }
 
-/// As [`mailbox`], for parents that are no mailboxes.
+/// Like [`mailbox`], for parent names that are not mailboxes.
 pub(crate) fn mailbox_text(name: &str) -> String {
     let wire = utf7::encode(name);
     if !wire.is_empty() && wire.bytes().all(is_atom_char) && !wire.eq_ignore_ascii_case("NIL") {

@@ -25,7 +25,7 @@ pub(crate) fn envelope(wire: &mut Vec<u8>, envelope: &ImapEnvelope) {
     wire.push(b')');
 }
 
-/// A list or NIL, and a space.
+/// Writes a list or NIL, and a space.
 fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
     if list.is_empty() {
         wire.extend_from_slice(b"NIL ");
@@ -60,7 +60,7 @@ fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
 mod tests {
     use super::*;
 
-    /// A message of nothing but addresses does not grow without bound on its way out.
+    /// The output for a message that consists of addresses only is bounded.
     #[test]
     fn is_bounded() {
         let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));

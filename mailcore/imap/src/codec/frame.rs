@@ -2,20 +2,20 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Literals in one command. A command that we know needs at most a few; SEARCH may carry one per string.
+/// Literals in one command. Known commands need at most a few; SEARCH may carry one per string.
 const LITERALS_MAX: usize = 64;
-/// Longest tag that is sent back when a command is refused before it was parsed.
+/// Longest tag that is sent back when a command is refused before parsing.
 const TAG_OCTETS_MAX: usize = 64;
-/// A line that is not whole yet stays in the driver's buffer up to here: octets that trickle in are then no sign of life
-/// to it.
+/// An incomplete line stays in the driver's buffer up to this size, so that octets that trickle in do not count as
+/// activity there.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
-/// Literals up to here, octets, stay in memory: the bounds of one session suffice. A larger one is kept elsewhere by the
-/// session; only APPEND has such.
+/// Literals up to this size, octets, stay in memory: the bounds of one session suffice. The session keeps a larger one
+/// elsewhere; only APPEND has such.
 const LITERAL_OCTETS_SMALL: u64 = 64 * 1024;
-/// While skipping: how much of a line's end is kept, to see a literal announced there.
+/// Octets of a line's end that are kept while skipping, to detect an announced literal.
 const TAIL_OCTETS: usize = 32;
 
-/// What the current state of the session allows.
+/// Bounds in the current state of the session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Octets of one line.
@@ -28,35 +28,35 @@ pub(crate) struct Bounds {
     pub(crate) append: Option<u64>,
 }
 
-/// Why a command was not taken.
+/// Why a command was refused by the framer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// A line is longer than the bound.
     LineTooLong,
-    /// A line ended in LF without CR.
+    /// A line ends in LF without CR.
     BareLf,
     /// A literal is larger than the bound.
     LiteralTooBig,
-    /// More literals, or more octets in all, than a command may have.
+    /// The command has more literals, or more octets in all, than the bound.
     CommandTooLong,
-    /// A large literal cannot be kept now: all sessions together hold as much as they may, or the disk is full.
+    /// A large literal cannot be kept now: the literals of all sessions have reached their limit, or the disk is full.
     NoRoom,
 }
 
-/// What the bytes so far amount to.
+/// The result of one step over the bytes received so far.
 #[derive(Debug)]
 pub(crate) enum Frame {
-    /// Not yet a command.
+    /// No complete command yet.
     NeedMore,
     /// A synchronizing literal is announced: the client waits for `+`.
     Continuation,
     /// The next octets of the one large literal of a command.
     Literal(Bytes),
-    /// A whole command without its last CRLF; literals stand in it as `{n}CRLF` and n octets.
+    /// A complete command without its last CRLF; literals appear in it as `{n}CRLF` and n octets.
     Command(Bytes),
-    /// The same without its large literal, which belongs into `text` at this offset.
+    /// A complete command without its large literal, which belongs into `text` at this offset.
     Large { text: Bytes, at: usize },
-    /// A command that was skipped, with its tag when it had one.
+    /// A skipped command, with its tag if it had a valid one.
     Refused(Option<Box<str>>, Refusal),
 }
 
@@ -75,8 +75,8 @@ pub(crate) struct Framer {
 }
 
 impl Framer {
-    /// Takes what it can use from `input`. Whatever is not a whole command is moved out of `input`, so that the
-    /// driver's bound on it never meets a large literal.
+    /// Takes what can be used from `input`. Parts of an incomplete command are moved out of `input`, so that a large literal
+    /// never reaches the driver's bound.
     pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &Bounds) -> Frame {
         loop {
             if let Some(octets) = self.take_literal(input) {
@@ -97,7 +97,7 @@ impl Framer {
             };
             self.check_literal(announced, bounds);
             if self.refused.is_some() && announced.synchronizing {
-                // The client waits for our word and has sent nothing of the literal: the command ends here.
+                // The client waits for `+` and has sent nothing of the literal: the command ends here.
                 return self.finish();
             }
             self.expect_literal(announced.octets);
@@ -123,14 +123,14 @@ impl Framer {
         self.buffer.len()
     }
 
-    /// The large literal cannot be kept: the rest of the command is only skipped.
+    /// The large literal cannot be kept: skips the rest of the command.
     pub(crate) fn give_up(&mut self, refusal: Refusal) {
         if self.refused.is_none() {
             self.refuse(refusal);
         }
     }
 
-    /// A literal of so many octets follows.
+    /// Prepares for a literal of `octets`.
     fn expect_literal(&mut self, octets: u64) {
         self.literal_left = octets;
         self.is_large = self.refused.is_none() && octets > LITERAL_OCTETS_SMALL;
@@ -159,7 +159,7 @@ impl Framer {
         None
     }
 
-    /// Moves a line, or as much of it as is here; true when it is whole.
+    /// Moves a line, or the part of it that has arrived; true when it is complete.
     fn take_line(&mut self, input: &mut BytesMut, bounds: &Bounds) -> bool {
         let end = input.iter().position(|octet| *octet == b'\n').map(|at| at + 1);
         if end.is_none() && input.len() <= LINE_OCTETS_LEFT.min(bounds.line) && self.refused.is_none() {
@@ -173,7 +173,7 @@ impl Framer {
             self.refuse(Refusal::LineTooLong);
         }
         if self.buffer.is_empty() && end.is_some() {
-            // The common case, a whole line at once, is not copied.
+            // The common case, a complete line at once, is not copied.
             self.buffer = line;
         } else {
             self.buffer.extend_from_slice(&line);
@@ -206,7 +206,7 @@ impl Framer {
         words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
     }
 
-    /// From here on the command is only skipped.
+    /// Skips the rest of the command.
     fn refuse(&mut self, refusal: Refusal) {
         let head = self.buffer.get(..self.buffer.len().min(TAG_OCTETS_MAX)).unwrap_or_default();
         let tag = head.split(|octet| *octet == b' ').next().filter(|tag| tag.len() < head.len());
@@ -248,11 +248,11 @@ fn announced_literal(line: &[u8]) -> Option<Announced> {
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    // More digits than a number holds are too large a number, and no other kind of line.
+    // More digits than the number type holds mean a literal that is too large, not another kind of line.
     Some(Announced { octets: digits.parse().unwrap_or(u64::MAX), synchronizing })
 }
 
-/// One plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max`.
+/// Takes one plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max`.
 pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Option<Bytes>, Refusal> {
     let Some(end) = input.iter().take(octets_max + 2).position(|octet| *octet == b'\n') else {
         return if input.len() > octets_max { Err(Refusal::LineTooLong) } else { Ok(None) };
@@ -294,7 +294,7 @@ mod tests {
         seen
     }
 
-    /// RFC 3501 §4.3, RFC 7888 §4: however the bytes are cut, the same commands come out.
+    /// RFC 3501 §4.3, RFC 7888 §4: however the bytes are cut, the commands are the same.
     #[test]
     fn cuts_commands() {
         let long = format!("a LIST {}\r\nb NOOP\r\n", "x".repeat(80));
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(frames(many.as_bytes(), 5), ["a CommandTooLong"]);
     }
 
-    /// Many small literals are no way around the bound of one.
+    /// Many small literals cannot exceed the bound of one.
     #[test]
     fn bounds_the_octets_of_all_literals() {
         let some = format!("a X{}\r\nb NOOP\r\n", " {9+}\r\n012345678".repeat(20));

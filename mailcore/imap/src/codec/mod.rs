@@ -1,4 +1,4 @@
-//! Bytes to commands, replies to bytes. No I/O, no state of the conversation but the framing of the current command.
+//! Bytes to commands, replies to bytes. No I/O, and no state except the framing of the current command.
 
 mod arguments;
 pub(crate) mod command;

@@ -1,4 +1,4 @@
-//! A framed command to a [`Command`] (RFC 3501 §9).
+//! Parses a framed command into a [`Command`] (RFC 3501 §9).
 
 use bytes::Bytes;
 use provost_credential::Secret;
@@ -25,7 +25,7 @@ pub(crate) struct Parsed {
     pub(crate) command: Result<Command>,
 }
 
-/// Reads one command; the tag is there as far as it could be read.
+/// Parses one command; the tag is kept even when the rest is wrong.
 pub(crate) fn parse(frame: &Bytes) -> Parsed {
     let mut cursor = Cursor::new(frame);
     let tag = match cursor.tag() {
@@ -108,7 +108,7 @@ fn login(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Login { name, password: Secret::new(text(&cursor.astring()?)?) })
 }
 
-/// RFC 3501 §6.2.2; the initial response is RFC 4959.
+/// Reads AUTHENTICATE (RFC 3501 §6.2.2) with an optional initial response (RFC 4959).
 fn authenticate(cursor: &mut Cursor<'_>) -> Result<Command> {
     let mechanism = cursor.word()?;
     let initial = if cursor.eat(b' ') {
@@ -119,7 +119,7 @@ fn authenticate(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Authenticate { mechanism, initial })
 }
 
-/// RFC 2971 §3.1. What the client says of itself is read and dropped.
+/// Reads ID (RFC 2971 §3.1). The client's values are discarded.
 fn id(cursor: &mut Cursor<'_>) -> Result<Command> {
     if !cursor.eat_word("NIL") {
         let strings = cursor.list(ID_STRINGS_MAX, Cursor::nstring)?;
@@ -130,7 +130,7 @@ fn id(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Id)
 }
 
-/// RFC 5161 §3.1. Nothing of ours has to be enabled.
+/// Reads ENABLE (RFC 5161 §3.1). No extension here has to be enabled.
 fn enable(cursor: &mut Cursor<'_>) -> Result<Command> {
     for _ in 0..ITEMS_MAX {
         cursor.atom()?;
@@ -141,7 +141,7 @@ fn enable(cursor: &mut Cursor<'_>) -> Result<Command> {
     Err(ParseError("too many capabilities"))
 }
 
-/// SELECT parameters (RFC 4466 §2.1) are none of ours.
+/// Reads SELECT or EXAMINE; SELECT parameters (RFC 4466 §2.1) are not supported.
 fn select(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
     let name = mailbox(cursor)?;
     if cursor.eat(b' ') && cursor.peek() == Some(b'(') {
@@ -156,10 +156,10 @@ fn status(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Status { mailbox, items: status_items(cursor)? })
 }
 
-/// RFC 3501 §6.3.3; `(USE (...))` is RFC 6154 §3.
+/// Reads CREATE (RFC 3501 §6.3.3) with an optional `(USE (...))` (RFC 6154 §3).
 fn create(cursor: &mut Cursor<'_>) -> Result<Command> {
     let name = utf7::decode(&cursor.astring()?);
-    // A separator at the end says "there will be names below"; the name is without it.
+    // RFC 3501 §6.3.3: a trailing separator announces child names; it is not part of the name.
     let mailbox = name.and_then(|name| MailboxName::parse(name.strip_suffix(MailboxName::SEPARATOR).unwrap_or(&name)));
     let mut special_use = None;
     if cursor.eat(b' ') {

@@ -8,7 +8,7 @@ use super::cursor::{Cursor, ParseError};
 const ITEMS_MAX: usize = 64;
 /// The most field names in one HEADER.FIELDS.
 const FIELDS_MAX: usize = 256;
-/// Part numbers in one section: as deep as the structure is split.
+/// Part numbers in one section: the depth to which the structure is split.
 const PART_DEPTH_MAX: usize = provost_message::PART_DEPTH_MAX;
 
 pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
@@ -33,7 +33,7 @@ enum Macro {
     Named(String),
 }
 
-/// ALL, FAST and FULL stand alone, never in a list.
+/// Reads ALL, FAST or FULL, which stand alone, never in a list.
 fn macro_items(cursor: &mut Cursor<'_>) -> Result<Macro> {
     use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
     let name = cursor.item_name()?;
@@ -119,7 +119,7 @@ fn field_names(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
     cursor.space()?;
     let names = cursor.list(FIELDS_MAX, |cursor| {
         let name = cursor.astring()?;
-        // RFC 5322 §3.6.8 `ftext`: anything else names no field, and would have to be quoted back.
+        // RFC 5322 §3.6.8 `ftext`: other octets name no field, and would have to be quoted in the response.
         let is_field = name.iter().all(|octet| (0x21..0x7f).contains(octet) && *octet != b':');
         String::from_utf8(name.to_vec())
             .ok()

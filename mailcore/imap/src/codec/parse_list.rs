@@ -1,4 +1,4 @@
-//! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
+//! Reads LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
 
 use super::arguments::{Result, status_items};
 use super::command::{Command, List, ListSelect, Pattern};
@@ -63,7 +63,7 @@ fn select_options(cursor: &mut Cursor<'_>) -> Result<ListSelect> {
             "SUBSCRIBED" => select.subscribed = true,
             "SPECIAL-USE" => select.special_use = true,
             "RECURSIVEMATCH" => select.recursive = true,
-            // There are no remote mailboxes: nothing more is listed.
+            // There are no remote mailboxes, so the option adds nothing.
             "REMOTE" => {}
             _ => return Err(ParseError("unknown LIST selection option")),
         }

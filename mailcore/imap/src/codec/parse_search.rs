@@ -1,4 +1,4 @@
-//! SEARCH (RFC 3501 §6.4.4, RFC 4731 §3.1).
+//! Reads SEARCH (RFC 3501 §6.4.4, RFC 4731 §3.1).
 
 use jiff::civil::Date;
 use provost_store::Flag;
@@ -9,7 +9,7 @@ use super::cursor::{Cursor, ParseError};
 use super::date;
 use super::sequence::SequenceSet;
 
-/// How deep NOT, OR and parentheses may nest. Clients chain OR once per address of a book.
+/// Deepest nesting of NOT, OR and parentheses. Clients chain one OR per address of an address book.
 const DEPTH_MAX: usize = 128;
 /// The most keys in one SEARCH.
 const KEYS_MAX: usize = 1_000;
@@ -57,7 +57,7 @@ struct Keys<'a, 'b> {
 }
 
 impl Keys<'_, '_> {
-    /// `key *(SP key)` up to `close` or the end.
+    /// Reads `key *(SP key)` up to `close` or the end.
     fn all_of(&mut self, depth: usize, close: Option<u8>) -> Result<SearchKey> {
         let mut keys = Vec::new();
         loop {
@@ -126,7 +126,7 @@ impl Keys<'_, '_> {
         })
     }
 
-    /// A string to look for, in the form in which texts are compared.
+    /// Reads a search string, in the form in which texts are compared.
     fn text(&mut self) -> Result<String> {
         Ok(provost_message::search_form(&String::from_utf8_lossy(&self.cursor.astring()?)))
     }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-/// The longest human-readable text of a reply; what is longer is cut.
+/// The longest human-readable text of a reply, characters; a longer text is cut.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// OK, NO or BAD with code and text: what a handler answers.
+/// OK, NO or BAD with code and text: the result of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     status: &'static str,
@@ -14,12 +14,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The command is done.
+    /// The command succeeded.
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
         Self { status: "OK", code: None, text: text.into() }
     }
 
-    /// Refused or impossible now: the code says which.
+    /// Refused or currently impossible; the response code gives the cause.
     pub(crate) fn no(code: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Self { status: "NO", code: Some(code.into()), text: text.into() }
     }
@@ -29,12 +29,12 @@ impl Reply {
         Self { status: "BAD", code: None, text: text.into() }
     }
 
-    /// Whether it says that the command was done.
+    /// Whether the reply is OK.
     pub(crate) fn is_ok(&self) -> bool {
         self.status == "OK"
     }
 
-    /// Whether it says that the client was not understood.
+    /// Whether the reply is BAD.
     pub(crate) fn is_bad(&self) -> bool {
         self.status == "BAD"
     }
@@ -45,13 +45,13 @@ impl Reply {
         self
     }
 
-    /// As a line under `tag` (`*` for an untagged one).
+    /// The reply as a line under `tag` (`*` for an untagged one).
     pub(crate) fn line(&self, tag: &str) -> String {
         let mut line = format!("{tag} {} ", self.status);
         if let Some(code) = &self.code {
             line.push_str(&format!("[{code}] "));
         }
-        // What a store or a peer wrote must not end our line early.
+        // Text from the store or a peer must not end the line early.
         let clean = |c: char| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' };
         line.extend(self.text.chars().take(TEXT_CHARS_MAX).map(clean));
         line.push_str("\r\n");

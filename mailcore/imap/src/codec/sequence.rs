@@ -6,7 +6,7 @@ use provost_store::Uid;
 
 use super::cursor::{Cursor, ParseError};
 
-/// Ranges in one set: what fits a line of 64 KiB, roughly.
+/// Ranges in one set: roughly what a line of 64 KiB can hold.
 const RANGES_MAX: usize = 16_384;
 
 /// One end of a range in a sequence set (RFC 3501 §9, `seq-number`).
@@ -41,7 +41,7 @@ impl SequenceSet {
         }
     }
 
-    /// The set with `*` standing for `last` (0 when there is none: then `*` is nothing).
+    /// The set with `*` replaced by `last`; with `last` 0, for an empty mailbox, `*` matches nothing.
     pub(crate) fn resolve(&self, last: u32) -> Ranges {
         let value = |end: End| match end {
             End::Number(number) => number.get(),
@@ -83,7 +83,7 @@ pub(crate) fn contains(ranges: &Ranges, number: u32) -> bool {
     after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| number <= range.1)
 }
 
-/// Numbers as a `sequence-set` in their order: neighbours that ascend by one become ranges.
+/// Numbers as a `sequence-set` in their order: consecutive numbers become ranges.
 pub(crate) fn format(numbers: impl IntoIterator<Item = u32>) -> String {
     let mut text = String::new();
     let mut numbers = numbers.into_iter().peekable();
@@ -118,7 +118,7 @@ mod tests {
         SequenceSet::parse(&mut Cursor::new(&Bytes::copy_from_slice(text.as_bytes())))
     }
 
-    /// RFC 3501 §9 `seq-number`: `*` is the largest in use, and order within a range does not matter.
+    /// RFC 3501 §9 `seq-number`: `*` is the largest number in use, and the order within a range does not matter.
     #[test]
     fn resolves() {
         for (text, last, expect) in [

@@ -8,9 +8,9 @@ use super::envelope::envelope;
 /// Whether a structure is written with the extension data of RFC 3501 §7.4.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// For BODY: without.
+    /// For BODY: without extension data.
     Basic,
-    /// For BODYSTRUCTURE: with it.
+    /// For BODYSTRUCTURE: with extension data.
     Extended,
 }
 
@@ -59,7 +59,7 @@ impl Writer<'_> {
     }
 
     fn leaf(&mut self, part: &Part) {
-        // The grammar has no multipart without parts and no message without envelope: such a part is sent as text.
+        // The grammar has no multipart without parts and no message without envelope, so such a part is sent as text.
         let is_sent = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
         let plain = Media::plain_text();
         let media = if is_sent { &part.media } else { &plain };
@@ -99,7 +99,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes what follows in both kinds of extension: disposition, language, location.
+    /// Writes the end of both extensions: disposition, language, location.
     fn extension(&mut self, part: &Part) {
         self.wire.push(b' ');
         match &part.attributes.disposition {

@@ -9,7 +9,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// UTF-8 to modified UTF-7.
+/// Encodes UTF-8 as modified UTF-7.
 pub(crate) fn encode(text: &str) -> String {
     let mut wire = String::with_capacity(text.len());
     let mut shifted: Vec<u8> = Vec::new();
@@ -37,8 +37,8 @@ fn flush(wire: &mut String, shifted: &mut Vec<u8>) {
     }
 }
 
-/// Modified UTF-7 to UTF-8. `None` when it is not the one canonical form: two spellings of one name would be two
-/// mailboxes to a client.
+/// Decodes modified UTF-7. `None` when `wire` is not the canonical form: a client would see two spellings of one name as
+/// two mailboxes.
 pub(crate) fn decode(wire: &[u8]) -> Option<String> {
     let wire = std::str::from_utf8(wire).ok().filter(|wire| wire.is_ascii())?;
     let mut text = String::with_capacity(wire.len());

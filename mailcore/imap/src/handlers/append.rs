@@ -6,11 +6,11 @@ use crate::codec::Reply;
 use crate::codec::command;
 use crate::world::{World, refused};
 
-/// APPEND.
+/// Handles APPEND (RFC 3501 §6.3.11): stores the message and replies with its APPENDUID.
 pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply {
     let Some(mailbox) = append.mailbox else { return Reply::no("NONEXISTENT", "No such mailbox") };
     if append.message.is_empty() {
-        // RFC 3502 §6.3.11: an empty literal gives the APPEND up.
+        // RFC 3502 §6.3.11: an empty literal cancels the APPEND.
         return Reply::no("CANNOT", "A message cannot be empty");
     }
     if !has_crlf_only(&append.message) {
@@ -37,9 +37,9 @@ pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply 
     }
 }
 
-/// Whether every LF has its CR, as RFC 3501 §6.3.11 with RFC 5322 §2.3 demands. SMTP, POP3 and the offsets of `BODY[n]` rely on that. A
-/// message without is refused and not mended: what is fetched must be, octet for octet, what was appended, or a client that
-/// compares them, as tools for migration do, appends it again and again. A CR that no LF follows ends no line, and stays.
+/// Whether every LF has its CR (RFC 3501 §6.3.11, RFC 5322 §2.3); SMTP, POP3 and the offsets of `BODY[n]` rely on it. A
+/// message with bare LFs is refused, not mended: a fetched message must be, octet for octet, the appended one, or a client that
+/// compares them, as migration tools do, appends it again and again. A CR without LF ends no line, and is allowed.
 fn has_crlf_only(message: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', message)
         .all(|at| at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r'))

@@ -15,9 +15,9 @@ use crate::state::{Answer, Exchange, Waiting};
 
 use super::capability::capabilities;
 
-/// Refused logins that end the connection.
+/// Refused logins on one connection, after which it is closed.
 const LOGIN_FAILURES_MAX: u8 = 5;
-/// The password was not looked at.
+/// Text of the reply when the password was not checked.
 const TOO_MANY_REFUSED: &str = "Too many refused logins, try again later";
 
 /// STARTTLS (RFC 3501 §6.2.1).
@@ -65,14 +65,14 @@ pub(crate) async fn authenticate(
         _ => return Answer::Reply(Reply::no("CANNOT", "Unknown mechanism")),
     };
     match initial {
-        // RFC 4959 §3: `=` is an empty response.
+        // RFC 4959 §3: `=` means an empty response.
         Some(line) if line == b"="[..] => exchange(here, failures, tag, first, b"", out).await,
         Some(line) => exchange(here, failures, tag, first, &line, out).await,
         None => challenge(tag, first, out),
     }
 }
 
-/// Asks for the next response.
+/// Asks for the next SASL response.
 fn challenge(tag: &str, exchange: Exchange, out: &mut Output<'_>) -> Answer {
     out.put(match exchange {
         Exchange::Plain => "+ \r\n",
@@ -82,7 +82,7 @@ fn challenge(tag: &str, exchange: Exchange, out: &mut Output<'_>) -> Answer {
     Answer::Wait(Waiting::Authenticate { tag: tag.into(), exchange })
 }
 
-/// One response of the client.
+/// Handles one SASL response of the client.
 pub(crate) async fn exchange(
     here: &Connection,
     failures: &mut u8,
@@ -108,7 +108,7 @@ pub(crate) async fn exchange(
     }
 }
 
-/// RFC 4616 §2. Nobody acts for another here.
+/// Handles PLAIN (RFC 4616 §2). A login on behalf of another identity is refused.
 async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Answer {
     let Ok(identity) = provost_credential::plain(response) else {
         return Answer::Reply(Reply::bad("Not a PLAIN message"));
@@ -145,12 +145,12 @@ fn accept(here: &Connection, person: &PersonRef, now: i64) -> Answer {
     Answer::LoggedIn(account, Reply::ok("Logged in").with_code(code))
 }
 
-/// The same words whatever was wrong.
+/// The same reply for every cause, so that it does not show whether the name exists.
 fn wrong() -> Reply {
     Reply::no("AUTHENTICATIONFAILED", "Wrong name or password")
 }
 
-/// Refuses: slower after the first time, and not for ever.
+/// Refuses a login: with a delay after the first refusal, and closes after [`LOGIN_FAILURES_MAX`].
 async fn refuse(here: &Connection, failures: &mut u8, reply: Reply, out: &mut Output<'_>) -> Answer {
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);

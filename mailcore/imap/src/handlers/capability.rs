@@ -1,4 +1,4 @@
-//! CAPABILITY, ID, ENABLE, NAMESPACE, IDLE, LOGOUT: what needs neither directory nor store.
+//! CAPABILITY, ID, ENABLE, NAMESPACE, IDLE, LOGOUT: commands that need neither directory nor store.
 
 use provost_net::Output;
 
@@ -6,11 +6,11 @@ use crate::codec::Reply;
 use crate::connection::Connection;
 use crate::state::{Answer, Waiting};
 
-/// The same before and after login: clients exist that ask only once.
+/// The same before and after login, as some clients ask only once.
 const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN \
     SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH";
 
-/// RFC 3501 §6.1.1, with what this connection allows now.
+/// The capabilities that this connection allows now (RFC 3501 §6.1.1).
 pub(crate) fn capabilities(here: &Connection) -> String {
     let mut words = CAPABILITIES.to_owned();
     if here.can_start_tls() {
@@ -38,7 +38,7 @@ pub(crate) fn logout(out: &mut Output<'_>) -> Answer {
     Answer::Close(Reply::ok("LOGOUT completed"))
 }
 
-/// ENABLE (RFC 5161 §3.1): nothing of ours needs it.
+/// ENABLE (RFC 5161 §3.1): no extension here needs it.
 pub(crate) fn enable(out: &mut Output<'_>) -> Reply {
     out.put("* ENABLED\r\n");
     Reply::ok("ENABLE completed")
@@ -50,7 +50,7 @@ pub(crate) fn namespace(out: &mut Output<'_>) -> Reply {
     Reply::ok("NAMESPACE completed")
 }
 
-/// IDLE (RFC 2177 §3): goes on until the client's next line.
+/// IDLE (RFC 2177 §3): lasts until the client's next line.
 pub(crate) fn idle(tag: &str, out: &mut Output<'_>) -> Answer {
     out.put("+ idling\r\n");
     Answer::Wait(Waiting::Idle { tag: tag.into() })

@@ -10,8 +10,8 @@ use crate::world::{World, refused};
 
 use super::expunge::{expunge_issued, read_only};
 
-/// COPY and MOVE, all or nothing: a message number of which the message is gone refuses them (RFC 2180 §4.4.1), a UID is
-/// passed over (RFC 3501 §6.4.8).
+/// COPY and MOVE, all or nothing: a number of an expunged message refuses the command (RFC 2180 §4.4.1), an unknown UID is
+/// ignored (RFC 3501 §6.4.8).
 pub(crate) async fn copy(
     world: &World<'_>,
     selected: &Selected,
@@ -32,7 +32,7 @@ pub(crate) async fn copy(
     if uids.is_empty() {
         return done;
     }
-    // Moving makes an account no larger: also who is over quota may move mail to the trash.
+    // MOVE does not enlarge an account, so an account over quota may still move mail to the trash.
     let (mut require, op) = match manner {
         Transfer::Copy => (world.quota(), Op::Copy { from, uids, to }),
         Transfer::Move => (Vec::new(), Op::Move { from, uids, to }),
@@ -49,14 +49,14 @@ pub(crate) async fn copy(
     match manner {
         Transfer::Copy => done.with_code(code),
         Transfer::Move => {
-            // RFC 6851 §4.3: before the EXPUNGE responses, so that the client knows what becomes of its messages.
+            // RFC 6851 §4.3: before the EXPUNGE responses, so that the client knows the new UIDs of its messages.
             out.put(Reply::ok("Moved").with_code(code).line("*"));
             done
         }
     }
 }
 
-/// `COPYUID uidvalidity from to`; nothing when no message was there any more.
+/// `COPYUID uidvalidity from to`; `None` when none of the messages existed any more.
 fn copy_uid(effects: Vec<Effect>) -> Option<String> {
     let Some(Effect::Copied { uid_validity, uids, .. }) = effects.into_iter().next() else { return None };
     if uids.is_empty() {

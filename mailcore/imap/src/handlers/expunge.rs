@@ -11,7 +11,7 @@ use crate::world::{World, refused};
 
 use super::select::leave;
 
-/// EXPUNGE and UID EXPUNGE. The EXPUNGE responses come with the other changes, before the tagged reply.
+/// EXPUNGE and UID EXPUNGE. The EXPUNGE responses are sent with the other changes, before the tagged reply.
 pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option<SequenceSet>) -> Reply {
     if selected.access == Access::ReadOnly {
         return read_only();
@@ -33,7 +33,7 @@ pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option
     }
 }
 
-/// CLOSE: expunges without a word; EXAMINE closes and expunges nothing.
+/// CLOSE: expunges without EXPUNGE responses; an examined mailbox is closed without expunging.
 pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Answer {
     let mut reply = Reply::ok("CLOSE completed");
     if selected.access == Access::ReadWrite && selected.messages.any_has(Flag::Deleted) {
@@ -46,18 +46,18 @@ pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Answer {
     Answer::Select(None, reply)
 }
 
-/// UNSELECT (RFC 3691): expunges nothing.
+/// UNSELECT (RFC 3691): closes without expunging.
 pub(crate) async fn unselect(world: &World<'_>, selected: &Selected) -> Answer {
     leave(world, selected).await;
     Answer::Select(None, Reply::ok("UNSELECT completed"))
 }
 
-/// RFC 3501 §6.3.2: nothing is changed in an examined mailbox.
+/// The reply to a change of an examined mailbox (RFC 3501 §6.3.2).
 pub(crate) fn read_only() -> Reply {
     Reply::no("READ-ONLY", "The mailbox is read-only")
 }
 
-/// RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
+/// The reply when the client's numbers are older than an expunge that was not reported to it (RFC 5530 §3).
 pub(crate) fn expunge_issued() -> Reply {
     Reply::no("EXPUNGEISSUED", "Some of these messages have been deleted")
 }

@@ -1,7 +1,7 @@
 //! FETCH and UID FETCH (RFC 3501 §6.4.5).
 //!
-//! Flags and UIDs are known; for everything else the rows of the messages asked for are read, with the derived columns that
-//! the items need, some at a time. Octets of bodies are read in pieces while they are sent.
+//! Flags and UIDs are in memory; other items need the rows of the messages, read in batches with the derived columns that
+//! the items need. Octets of bodies are read in pieces while they are sent.
 
 mod expunged;
 mod item;
@@ -25,7 +25,7 @@ use item::Described;
 use plan::Plan;
 use response::Response;
 
-/// FETCH.
+/// FETCH and UID FETCH.
 pub(crate) async fn fetch(
     world: &World<'_>,
     selected: &mut Selected,
@@ -44,7 +44,7 @@ pub(crate) async fn fetch(
     let seen = if is_text { mark_seen(world, selected, &indices, out).await } else { BTreeSet::new() };
     let mut sending = Sending { world, selected, numbers: fetch.messages.numbers, plan: Plan::of(&items), items, seen };
     let reply = sending.all(&indices, out).await?;
-    // The flags of a message that could not be sent have changed all the same.
+    // The command has also changed the flags of a message that could not be sent.
     for uid in std::mem::take(&mut sending.seen) {
         if let Some(index) = selected.index_of(uid) {
             out.put(selected.flags_line(index, fetch.messages.numbers));
@@ -53,7 +53,7 @@ pub(crate) async fn fetch(
     Ok(reply)
 }
 
-/// The responses of one FETCH.
+/// State of the responses of one FETCH.
 struct Sending<'a> {
     world: &'a World<'a>,
     selected: &'a Selected,
@@ -93,7 +93,7 @@ impl Sending<'_> {
         })
     }
 
-    /// One message's response. RFC 3501 §6.4.8: a UID that is not there is passed over.
+    /// Sends one message's response. RFC 3501 §6.4.8: a UID that does not exist is ignored.
     async fn one(
         &mut self,
         index: usize,
@@ -117,7 +117,7 @@ impl Sending<'_> {
     }
 }
 
-/// The rows of these messages, ascending; none when the items need none. A message that is gone has none.
+/// The rows of these messages, ascending; none when the items need none. An expunged message has no row.
 async fn read_rows(
     world: &World<'_>,
     selected: &Selected,
@@ -130,13 +130,13 @@ async fn read_rows(
     }
 }
 
-/// RFC 3501 §6.4.5: fetching text sets `\Seen`, peeking and headers alone by RFC822.HEADER do not.
+/// RFC 3501 §6.4.5: fetching text sets `\Seen`; BODY.PEEK and RFC822.HEADER do not.
 fn marks_seen(item: &FetchItem) -> bool {
     matches!(item, FetchItem::Rfc822 | FetchItem::Rfc822Text | FetchItem::Section { peek: false, .. })
 }
 
-/// Sets `\Seen` where it is missing, in one batch; returns for which. A store that refuses does not keep the client
-/// from reading.
+/// Sets `\Seen` where it is missing, in one batch; returns the changed messages. If the store refuses, the client can
+/// still read.
 async fn mark_seen(
     world: &World<'_>,
     selected: &mut Selected,

@@ -11,20 +11,20 @@ use crate::world::World;
 
 use super::status::status_line;
 
-/// Octets of reference and pattern together: longer than any name, they match nothing.
+/// Octets of reference and pattern together: longer patterns than any name match nothing.
 const PATTERN_OCTETS_MAX: usize = 1_024;
 
-/// Names looked at before other sessions get a turn.
+/// Names tested before other sessions get a turn.
 const NAMES_PER_TURN: usize = 64;
 
-/// What is known of one name.
+/// The known facts about one name.
 #[derive(Default)]
 struct Listed<'a> {
     mailbox: Option<&'a MailboxInfo>,
     subscribed: bool,
-    /// A mailbox stands below it.
+    /// A mailbox exists below this name.
     has_children: bool,
-    /// A subscribed name stands below it.
+    /// A subscribed name exists below this name.
     subscribed_below: bool,
 }
 
@@ -50,22 +50,22 @@ fn names(snapshot: &Snapshot) -> BTreeMap<&str, Listed<'_>> {
     names
 }
 
-/// `a`, `a/b` of `a/b/c`.
+/// The parents of a name: `a`, `a/b` of `a/b/c`.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(MailboxName::SEPARATOR).filter_map(|(at, _)| name.get(..at))
 }
 
-/// INBOX first, then by name: the order clients show.
+/// INBOX first, then sorted by name, as clients show them.
 fn in_order<'a>(names: &'a BTreeMap<&'a str, Listed<'a>>) -> impl Iterator<Item = (&'a str, &'a Listed<'a>)> {
     let inbox = names.get_key_value("INBOX").into_iter();
     inbox.chain(names.iter().filter(|(name, _)| **name != "INBOX")).map(|(name, listed)| (*name, listed))
 }
 
-/// LIST.
+/// LIST, and its extensions (RFC 5258).
 pub(crate) async fn list(world: &World<'_>, list: List, out: &mut Output<'_>) -> Result<Reply, SessionError> {
     let done = Reply::ok("LIST completed");
     if !list.extended && list.patterns.iter().all(|pattern| pattern.as_deref() == Some("")) {
-        // RFC 3501 §6.3.8: the separator and the root are asked for.
+        // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root.
         out.put("* LIST (\\Noselect) \"/\" \"\"\r\n");
         return Ok(done);
     }
@@ -101,7 +101,7 @@ fn list_line(name: &str, listed: &Listed<'_>, list: &List) -> Option<String> {
     let special_use = listed.mailbox.and_then(|mailbox| mailbox.special_use);
     let selected = (!select.subscribed || listed.subscribed) && (!select.special_use || special_use.is_some());
     let below = select.recursive && listed.subscribed_below;
-    // Without options only what is there or stands above something that is there.
+    // Without options, list only mailboxes and the parents of mailboxes.
     let is_listed = listed.mailbox.is_some() || listed.has_children || select.subscribed;
     if !is_listed || !(selected || below) {
         return None;
@@ -120,7 +120,7 @@ fn list_line(name: &str, listed: &Listed<'_>, list: &List) -> Option<String> {
     Some(format!("* LIST ({}) \"/\" {}{child_info}\r\n", attributes.join(" "), encode::mailbox_text(name)))
 }
 
-/// LSUB.
+/// LSUB: subscribed names that match (RFC 3501 §6.3.9).
 pub(crate) async fn lsub(world: &World<'_>, reference: Pattern, pattern: Pattern, out: &mut Output<'_>) -> Reply {
     let snapshot = match world.snapshot().await {
         Ok(snapshot) => snapshot,
@@ -139,10 +139,10 @@ pub(crate) async fn lsub(world: &World<'_>, reference: Pattern, pattern: Pattern
     Reply::ok("LSUB completed")
 }
 
-/// Reference and pattern as one: `*` matches anything, `%` anything within a level (RFC 3501 §6.3.8).
+/// Reference and pattern joined: `*` matches anything, `%` anything within a level (RFC 3501 §6.3.8).
 struct Glob {
     pattern: String,
-    /// INBOX is met in any case (RFC 3501 §5.1).
+    /// INBOX matches in any case (RFC 3501 §5.1).
     upper: String,
 }
 
@@ -167,8 +167,8 @@ impl Glob {
     }
 }
 
-/// For each octet of the pattern, the prefixes of the name that it can end at: never more work than the product of
-/// both lengths.
+/// For each octet of the pattern, tracks the prefixes of the name that can match up to it: the work is at most the product
+/// of both lengths.
 fn glob(pattern: &str, name: &str) -> bool {
     let name = name.as_bytes();
     let mut reached = vec![false; name.len() + 1];
@@ -177,7 +177,7 @@ fn glob(pattern: &str, name: &str) -> bool {
     for octet in pattern.bytes() {
         let is_wild = matches!(octet, b'*' | b'%');
         if is_wild && octet == before {
-            // A wildcard again says no more than the first.
+            // A repeated wildcard matches the same as one.
             continue;
         }
         before = octet;

@@ -15,7 +15,7 @@ async fn apply(world: &World<'_>, op: Op, done: &'static str) -> Reply {
     }
 }
 
-/// CREATE.
+/// CREATE, with an optional special use (RFC 6154 §3).
 pub(crate) async fn create(world: &World<'_>, mailbox: NamedMailbox, special_use: Option<WantedUse>) -> Reply {
     let Some(name) = mailbox else { return bad_name() };
     let special_use = match special_use {
@@ -26,7 +26,7 @@ pub(crate) async fn create(world: &World<'_>, mailbox: NamedMailbox, special_use
     apply(world, Op::CreateMailbox { name, special_use }, "CREATE completed").await
 }
 
-/// DELETE; a mailbox that is selected here is left with it.
+/// DELETE; a mailbox that this session has selected is also closed.
 pub(crate) async fn delete(world: &World<'_>, selected: Option<&Selected>, mailbox: NamedMailbox) -> Answer {
     let info = match world.mailbox(&mailbox).await {
         Ok(info) => info,
@@ -42,7 +42,7 @@ pub(crate) async fn delete(world: &World<'_>, selected: Option<&Selected>, mailb
     }
 }
 
-/// RENAME.
+/// RENAME (RFC 3501 §6.3.5).
 pub(crate) async fn rename(world: &World<'_>, from: NamedMailbox, to: NamedMailbox) -> Reply {
     let (Some(from), Some(to)) = (from, to) else { return bad_name() };
     apply(world, Op::RenameMailbox { from, to }, "RENAME completed").await

@@ -1,4 +1,4 @@
-//! What each command does. One file per command or family, named as the standard names it.
+//! The handlers of commands. One file per command or family, named as the standard names it.
 
 mod append;
 mod authenticate;

@@ -1,7 +1,7 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4; ESEARCH, RFC 4731).
 //!
-//! Each message is read only as far as the answer needs: flags and UID are known, then its row with the kept header fields,
-//! then its header, then its body, in pieces.
+//! Each message is read only as far as the answer needs: first flags and UID from memory, then the row with the kept header
+//! fields, then the header, then the body in pieces.
 
 mod body;
 mod content;
@@ -20,10 +20,10 @@ use crate::world::{World, unreadable};
 use content::Content;
 use key::{Resolved, Subject};
 
-/// Messages looked at before other sessions get a turn, and rows read at once.
+/// Messages tested before other sessions get a turn, and rows read at once.
 const MESSAGES_PER_TURN: usize = 256;
 
-/// SEARCH.
+/// SEARCH and UID SEARCH: the matching numbers in a SEARCH or ESEARCH response.
 pub(crate) async fn search(
     world: &World<'_>,
     selected: &Selected,
@@ -59,7 +59,7 @@ pub(crate) async fn search(
     Reply::ok("SEARCH completed")
 }
 
-/// Those of some messages that match, ascending.
+/// The messages that match, ascending.
 async fn in_turn(
     world: &World<'_>,
     selected: &Selected,
@@ -84,7 +84,7 @@ async fn in_turn(
     let indices: Vec<usize> = undecided.iter().map(|(index, _)| *index).collect();
     let mut rows = world.rows(selected, selected.uids(&indices), columns).await?.into_iter().peekable();
     for (index, mut subject) in undecided {
-        // Without a row it was gone meanwhile, which was not reported to the client: not found.
+        // A message without a row has been expunged, which is not reported to the client yet: no match.
         subject.row = rows.next_if(|row| row.meta.uid == subject.message.uid);
         match is_match(world, selected, key, &subject).await {
             Ok(true) => found.push(index),
@@ -96,7 +96,7 @@ async fn in_turn(
     Ok(found)
 }
 
-/// Reads no more of a message than the answer needs.
+/// Tests one message, and reads no more of it than the answer needs.
 async fn is_match(
     world: &World<'_>,
     selected: &Selected,
@@ -123,7 +123,7 @@ fn number(index: usize) -> u32 {
     u32::try_from(index + 1).unwrap_or(u32::MAX)
 }
 
-/// RFC 3501 §7.2.5.
+/// Writes the SEARCH response (RFC 3501 §7.2.5).
 fn plain(found: &[u32]) -> String {
     let mut line = "* SEARCH".to_owned();
     for number in found {
@@ -134,7 +134,7 @@ fn plain(found: &[u32]) -> String {
     line
 }
 
-/// RFC 4731 §3.1.
+/// Writes the ESEARCH response (RFC 4731 §3.1).
 fn extended(tag: &str, found: &[u32], returns: SearchReturn, numbers: Numbers) -> String {
     let mut line = format!("* ESEARCH (TAG \"{tag}\")");
     if numbers == Numbers::Uid {

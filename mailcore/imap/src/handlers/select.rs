@@ -12,7 +12,7 @@ use crate::message_list::MessageList;
 use crate::state::Answer;
 use crate::world::{World, unreadable};
 
-/// SELECT and EXAMINE: the mailbox before is left, also when this one cannot be had.
+/// SELECT and EXAMINE: leaves the previous mailbox, even when the new one cannot be opened.
 pub(crate) async fn select(
     here: &Connection,
     account: &mut Account,
@@ -21,7 +21,7 @@ pub(crate) async fn select(
     read_only: bool,
     out: &mut Output<'_>,
 ) -> Answer {
-    // Before the messages are read: what comes in meanwhile is looked at again.
+    // Before the read: a message that arrives meanwhile must cause another read.
     account.notices.borrow_and_update();
     let world = here.world(account);
     if let Some(before) = before {
@@ -31,7 +31,7 @@ pub(crate) async fn select(
     Answer::Select(selected.map(Box::new), reply)
 }
 
-/// The reply, and the mailbox when it could be had.
+/// The reply, and the mailbox if it could be opened.
 async fn examine(
     world: &World<'_>,
     mailbox: &NamedMailbox,
@@ -65,7 +65,7 @@ async fn examine(
     (reply, Some(selected))
 }
 
-/// The mailbox with its message list, from what is kept of it and what has changed since.
+/// The mailbox with its message list, from the kept list and the changes since.
 async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, MessageList), StoreError> {
     let (account, message_lists) = (world.account.id, &world.config.message_lists);
     let (mut message_list, after) = message_lists.get(account, mailbox).unwrap_or_default();
@@ -73,7 +73,7 @@ async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, 
     let mut rows = read(after).await?;
     message_list.take(&rows);
     if message_list.len() != rows.info.messages as usize && after != Modseq(0) {
-        // The store no longer knows of all that was expunged since then.
+        // The store no longer records all expunges since then.
         rows = read(Modseq(0)).await?;
         message_list = MessageList::default();
         message_list.take(&rows);
@@ -82,8 +82,8 @@ async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, 
     Ok((rows.info, message_list))
 }
 
-/// Takes `\Recent` from other sessions for what was reported to this one (RFC 3501 §2.3.2); EXAMINE takes nothing
-/// (§6.3.2). Best effort: the worst is that a message is recent twice.
+/// Records in the store that the messages reported here are not `\Recent` elsewhere (RFC 3501 §2.3.2); not for EXAMINE
+/// (§6.3.2). Best effort: on failure a message can be recent in two sessions.
 pub(crate) async fn leave(world: &World<'_>, selected: &Selected) {
     if selected.access == Access::ReadOnly || selected.recent_cleared >= selected.uid_next {
         return;

@@ -7,7 +7,7 @@ use crate::codec::command::{NamedMailbox, StatusItem};
 use crate::codec::{Reply, encode};
 use crate::world::{World, unreadable};
 
-/// STATUS.
+/// STATUS (RFC 3501 §6.3.10).
 pub(crate) async fn status(
     world: &World<'_>,
     mailbox: &NamedMailbox,
@@ -27,7 +27,7 @@ pub(crate) async fn status(
     }
 }
 
-/// `* STATUS name (...)`.
+/// The response line `* STATUS name (...)`.
 pub(crate) async fn status_line(world: &World<'_>, info: &MailboxInfo, items: &[StatusItem]) -> Result<String, Reply> {
     let mut words = Vec::with_capacity(items.len());
     for item in items {
@@ -43,7 +43,7 @@ pub(crate) async fn status_line(world: &World<'_>, info: &MailboxInfo, items: &[
     Ok(format!("* STATUS {} ({})\r\n", encode::mailbox(&info.name), words.join(" ")))
 }
 
-/// It is known from where messages are recent; how many of them are still there has to be looked up.
+/// Number of `\Recent` messages. Only the first recent UID is recorded, so the messages that still exist are counted here.
 async fn recent(world: &World<'_>, info: &MailboxInfo) -> Result<usize, Reply> {
     let first = world.config.recents.first(world.account.id, info);
     if first >= info.uid_next || info.messages == 0 {

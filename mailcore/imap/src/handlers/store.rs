@@ -10,9 +10,9 @@ use crate::world::{World, refused};
 
 use super::expunge::{expunge_issued, read_only};
 
-/// STORE. The numbers may name messages that another session has expunged, of which this client must not be told during the
+/// STORE. The numbers may name messages that another session has expunged, which must not be reported during the
 /// command (RFC 3501 §7.4.1). The flags of the others are stored and reported, and the answer is NO with the code
-/// EXPUNGEISSUED. With `.SILENT` the client expects no report, and it is OK with that code, unless every message is gone
+/// EXPUNGEISSUED. With `.SILENT` no report is expected, so the answer is OK with that code, unless every message is gone
 /// (RFC 2180 §4.2, RFC 5530 §3).
 pub(crate) async fn store(
     world: &World<'_>,
@@ -53,7 +53,7 @@ pub(crate) async fn store(
             continue;
         }
         let is_expected = selected.store(index, &change, row);
-        // RFC 3501 §6.4.6: .SILENT leaves out what the client can work out, not what another session has changed.
+        // RFC 3501 §6.4.6: .SILENT omits flags that the client can derive, not changes by another session.
         if !store.silent || !is_expected {
             reported.push(index);
         }
@@ -73,7 +73,7 @@ pub(crate) async fn store(
     })
 }
 
-/// The messages that a Store op was about.
+/// The messages that a Store op has changed.
 pub(crate) fn stored(effects: Vec<Effect>) -> Vec<MessageMeta> {
     match effects.into_iter().next() {
         Some(Effect::Stored { messages, .. }) => messages,

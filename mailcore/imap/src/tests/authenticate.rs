@@ -119,7 +119,7 @@ async fn refusals() {
     before_login(script).await;
 }
 
-/// Guessing over one connection ends.
+/// Repeated password guesses end the connection.
 #[tokio::test]
 async fn five_failures() {
     let mut script = String::new();
@@ -138,7 +138,7 @@ async fn suspended_people_do_not_log_in() {
     play(&mut [world.client()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
 }
 
-/// RFC 3501 §6.2.3, RFC 5530 §3: no password in the clear from another machine.
+/// RFC 3501 §6.2.3, RFC 5530 §3: no password without TLS from another machine.
 #[tokio::test]
 async fn privacy_required() {
     let world = World::new();
@@ -180,7 +180,7 @@ async fn logout() {
     assert_eq!(client.step, Step::Close);
 }
 
-/// The bound of a password is one of the form that is hashed, whichever form and command carries it.
+/// The password limit applies to the prepared form that is hashed, in every encoding and command.
 #[tokio::test]
 async fn the_longest_password_logs_in() {
     let (ascii, composed, apart) = ("\\".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));
@@ -220,7 +220,7 @@ async fn goodbyes() {
     }
 }
 
-/// DESIGN §2 rule 5: a suspended person's session ends at its next command, and without one.
+/// DESIGN §2 rule 5: a suspended person's session ends at its next command, or at once if it sends none.
 #[tokio::test]
 async fn the_suspended_are_cut_off() {
     for script in ["C: a NOOP", "E:"] {
@@ -228,7 +228,7 @@ async fn the_suspended_are_cut_off() {
         let mut clients = [world.logged_in().await];
         let view = View::fixed(vec![person(PersonState::Suspended)]);
         let State::Authenticated(account) = &mut clients[0].session.state else { panic!("not logged in") };
-        // As they were at the login, watched where they are suspended by now.
+        // The person as of the login, watched in a view where they are suspended.
         account.person = view.watch(&world.config.view.snapshot().person(account.id.0).unwrap());
         clients[0].session.connection.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
         play(

@@ -16,7 +16,7 @@ async fn selected(command: &str, messages: &[&str]) -> Client {
     client
 }
 
-/// Each item and its answer, in an examined mailbox.
+/// Each item and its response, in an examined mailbox.
 #[tokio::test]
 async fn items() {
     let mut client = selected("EXAMINE", &[MESSAGE]).await;

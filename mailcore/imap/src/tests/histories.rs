@@ -1,10 +1,10 @@
-//! RFC 3501 §7.4.1: a client that only listens always knows what its numbers mean.
+//! RFC 3501 §7.4.1: a client that only reads responses always knows which message each number means.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What a client knows: per message number its UID and whether it is `\Flagged`, as far as it was received.
+/// The state of a client: per message number its UID and whether it is `\Flagged`, as far as received.
 #[derive(Default)]
 struct Known {
     messages: Vec<(Option<u32>, Option<bool>)>,
@@ -19,7 +19,7 @@ impl Known {
             };
             match word {
                 "EXISTS" => {
-                    assert!(number >= self.messages.len(), "EXISTS never takes messages away: {received}");
+                    assert!(number >= self.messages.len(), "EXISTS must not decrease: {received}");
                     self.messages.resize(number, (None, None));
                 }
                 "EXPUNGE" => drop(self.messages.remove(number - 1)),
@@ -78,7 +78,7 @@ async fn run(acts: &[(u8, usize, usize)]) {
         let is_numbered = ["STORE", "FETCH", "SEARCH"].iter().any(|word| command.starts_with(word));
         assert!(!is_numbered || !received.contains(" EXPUNGE\r\n"), "{command}: {received}");
         if command.contains("SILENT") {
-            // The client has changed it itself.
+            // The client has made this change itself.
             known.messages.iter_mut().for_each(|message| message.1 = message.1.map(|_| false));
         }
         known.listen(&received);

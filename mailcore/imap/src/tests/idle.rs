@@ -1,4 +1,4 @@
-//! IDLE (RFC 2177) and news from elsewhere.
+//! IDLE (RFC 2177) and changes by other sessions.
 
 use super::*;
 
@@ -49,7 +49,7 @@ async fn idle() {
     play(&mut clients, script).await;
 }
 
-/// What a FETCH held back comes when IDLE begins.
+/// Responses that a FETCH held back are sent when IDLE begins.
 #[tokio::test]
 async fn idle_begins_with_what_was_held_back() {
     let world = World::new();
@@ -85,7 +85,7 @@ async fn nothing_happens_without_news() {
     client.send("a SELECT INBOX\r\nb IDLE\r\n").await;
     let quiet = Duration::from_millis(20);
     assert!(tokio::time::timeout(quiet, client.session.event()).await.is_err());
-    // A delivery is no event for who is not idling.
+    // A delivery is no event for a session that is not in IDLE.
     let mut other = world.logged_in().await;
     other.send("a SELECT INBOX\r\n").await;
     world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
@@ -93,7 +93,7 @@ async fn nothing_happens_without_news() {
     assert!(tokio::time::timeout(quiet, client.session.event()).await.is_ok());
 }
 
-/// New mail is told with whatever command comes next.
+/// New mail is reported with the next command of any kind.
 #[tokio::test]
 async fn news_with_any_command() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! What is too much, before and after login.
+//! Limits before and after login.
 
 use super::*;
 
@@ -21,7 +21,7 @@ async fn before_login_it_ends() {
             let Some(piece) = pieces.next() else { break };
             client.send(piece).await;
         }
-        // An overlong line without an end is refused once its end comes, and not kept meanwhile.
+        // An overlong line is refused when its end arrives, and not buffered before.
         if client.step != Step::Close {
             assert!(client.input.len() <= 9_000);
             client.send("\r\n").await;
@@ -61,7 +61,7 @@ async fn after_login_it_goes_on() {
     }
 }
 
-/// What all sessions hold of literals is bounded, and free again when a command or a session ends.
+/// The literals of all sessions are bounded, and their share is free again when a command or a session ends.
 #[tokio::test]
 async fn large_literals_share_one_bound() {
     let world = World::new();
@@ -74,14 +74,14 @@ async fn large_literals_share_one_bound() {
     assert_eq!(client.take(), "b NO [UNAVAILABLE] Too much is coming in now\r\nc OK NOOP completed\r\n");
     drop(hog);
     for _ in 0..2 {
-        // The second is over quota: memory was not what stopped it.
+        // The second reply may be OVERQUOTA, which also shows that memory was free.
         client.send(&append).await;
         let told = client.take();
         assert!(told.starts_with("b OK [APPENDUID") || told.starts_with("b NO [OVERQUOTA]"), "{told}");
     }
 }
 
-/// One APPEND holds one message, not as many as it may have literals.
+/// One APPEND may send one large message, not as many as a command may have literals.
 #[tokio::test]
 async fn an_append_has_a_bound_of_its_own() {
     let mut client = World::new().logged_in().await;
@@ -91,7 +91,7 @@ async fn an_append_has_a_bound_of_its_own() {
     assert!(told == "a BAD Command too long\r\n" || told.starts_with("a NO [UNAVAILABLE]"), "{told}");
 }
 
-/// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: what the grammar does not have.
+/// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: commands outside the grammar.
 #[tokio::test]
 async fn the_grammar_is_kept() {
     let mut client = World::new().logged_in().await;
@@ -110,7 +110,7 @@ async fn the_grammar_is_kept() {
     }
 }
 
-/// A session of nothing but bad commands ends; one good command begins the count anew.
+/// A session of only bad commands ends; one good command resets the count.
 #[tokio::test]
 async fn bad_commands_in_a_row_end_it() {
     let world = World::new();
@@ -129,7 +129,7 @@ async fn bad_commands_in_a_row_end_it() {
     }
 }
 
-/// The last words before login say what was wrong.
+/// The last reply before login names the fault.
 #[tokio::test]
 async fn the_goodbye_names_the_fault() {
     for (bytes, expect) in [

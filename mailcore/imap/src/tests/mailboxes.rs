@@ -173,7 +173,7 @@ async fn create_delete_rename() {
     World::new().play(script).await;
 }
 
-/// RFC 2180 §3.3: another session's mailbox disappears.
+/// RFC 2180 §3.3: another session deletes the selected mailbox.
 #[tokio::test]
 async fn deleted_elsewhere() {
     let world = World::new();

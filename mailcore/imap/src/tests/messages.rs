@@ -1,10 +1,10 @@
-//! APPEND, STORE, EXPUNGE, CLOSE, COPY, MOVE, and what other sessions are told (RFC 3501 §6.3.11, §6.4, §7.4.1).
+//! APPEND, STORE, EXPUNGE, CLOSE, COPY, MOVE, and the reports to other sessions (RFC 3501 §6.3.11, §6.4, §7.4.1).
 
 use super::*;
 
 const MESSAGE: &str = "Subject: x\r\n\r\nbody\r\n";
 
-/// A world with three messages, and its INBOX selected in both sessions.
+/// A world with three messages, and INBOX selected in both sessions.
 async fn selected(script: &str) -> [Client; 2] {
     let world = World::new();
     for _ in 0..3 {
@@ -176,7 +176,7 @@ async fn expunge() {
     selected(script).await;
 }
 
-/// What the first session does before the second one uses numbers of which the second is gone.
+/// The first session expunges before the second uses the number of an expunged message.
 const EXPUNGED: &str = r"
     C: a STORE 2 +FLAGS.SILENT (\Deleted)
     S: a OK ~
@@ -185,7 +185,7 @@ const EXPUNGED: &str = r"
     S: b OK ~
 ";
 
-/// RFC 2180 §4.1.2: NIL for what is gone, and no EXPUNGE (RFC 3501 §7.4.1).
+/// RFC 2180 §4.1.2: NIL for expunged messages, and no EXPUNGE (RFC 3501 §7.4.1).
 #[tokio::test]
 async fn fetch_of_the_expunged() {
     let mut clients = selected(EXPUNGED).await;
@@ -211,7 +211,7 @@ async fn fetch_of_the_expunged() {
     play(&mut clients, script).await;
 }
 
-/// RFC 2180 §4.4.1: a number of which the message is gone refuses COPY and MOVE, and nothing is copied.
+/// RFC 2180 §4.4.1: a number of an expunged message refuses COPY and MOVE, and nothing is copied.
 #[tokio::test]
 async fn copy_of_the_expunged() {
     for command in ["COPY 1:3 Trash", "MOVE 1:3 Trash"] {
@@ -224,7 +224,7 @@ async fn copy_of_the_expunged() {
     play(&mut selected(EXPUNGED).await, by_uid).await;
 }
 
-/// RFC 2180 §4.2: the flags of the others are stored. The answer is NO, but for `.SILENT` of which a part was stored.
+/// RFC 2180 §4.2: the flags of the others are stored. The answer is NO, or OK for `.SILENT` if a part was stored.
 #[tokio::test]
 async fn store_of_the_expunged() {
     let mut clients = selected(EXPUNGED).await;
@@ -246,7 +246,7 @@ async fn store_of_the_expunged() {
     play(&mut clients, script).await;
 }
 
-/// What is fetched is, octet for octet, what was appended; lines that end with LF alone are refused and not mended.
+/// A fetched message is, octet for octet, the appended one; lines that end with a bare LF are refused, not mended.
 #[tokio::test]
 async fn append_keeps_octets_or_refuses() {
     let world = World::new();
@@ -261,7 +261,7 @@ async fn append_keeps_octets_or_refuses() {
     assert!(clients[0].take().starts_with("* 1 FETCH (BODY[] {10}\r\nA: b\r\n\r\nc\r)\r\n"));
 }
 
-/// RFC 3501 §6.4.6: .SILENT leaves out what this client has changed, never what another one has. Each change reaches it once.
+/// RFC 3501 §6.4.6: .SILENT omits this client's own changes, never those of another one. Each change is reported once.
 #[tokio::test]
 async fn silent_store_hides_nothing_of_others() {
     let world = World::new();
@@ -315,7 +315,7 @@ async fn silent_store_hides_nothing_of_others() {
     world.play(script).await;
 }
 
-/// RFC 3501 §2.3.2: what one session was notified of is not recent in another, also while both stay.
+/// RFC 3501 §2.3.2: a message that one session was notified of is not recent in another, even while both stay.
 #[tokio::test]
 async fn recent_in_one_session() {
     let world = World::new();
@@ -363,7 +363,7 @@ async fn recent_in_one_session() {
         S: h OK ~";
     play(&mut clients, script).await;
     world.deliver("INBOX", MESSAGE).await;
-    // EXAMINE takes nothing (§6.3.2).
+    // EXAMINE claims no message (§6.3.2).
     let script = r"
         2C: i EXAMINE INBOX
         2S: * FLAGS ~

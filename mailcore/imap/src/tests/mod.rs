@@ -1,7 +1,7 @@
 //! Conversations with a session over the memory engine, without a socket.
 //!
-//! `C:` is sent with CRLF, `S:` is the next line received (`~` stands for anything), `2C:` and `2S:` are a second session
-//! of the same person, `E:` lets an event happen. What is received and not expected is a failure.
+//! `C:` is sent with CRLF, `S:` is the next line received (`~` stands for any text), `2C:` and `2S:` are a second session
+//! of the same person, `E:` lets an event happen. An unexpected line is a failure.
 
 mod authenticate;
 mod fetch;
@@ -51,14 +51,14 @@ pub(super) fn person(state: PersonState) -> Person {
     }
 }
 
-/// The setting of that name alone.
+/// A fallback configuration with only this setting.
 fn message_size(octets: u64) -> Fallback {
     let mut fallback = Fallback::default();
     fallback.add("message-size", "test", &octets.to_string()).unwrap();
     fallback
 }
 
-/// One account and what is common to its sessions.
+/// One account and the state that its sessions share.
 pub(super) struct World {
     pub(super) config: Arc<ImapConfig>,
 }
@@ -77,7 +77,7 @@ impl World {
         Self { config: Arc::new(config) }
     }
 
-    /// As a delivery would.
+    /// Stores a message as a delivery would.
     pub(super) async fn deliver(&self, mailbox: &str, message: &str) {
         let op = Op::Append {
             mailbox: MailboxName::parse(mailbox).unwrap(),
@@ -107,14 +107,14 @@ impl World {
         client
     }
 
-    /// Holds a conversation of one or two logged-in sessions.
+    /// Plays a conversation of one or two logged-in sessions.
     pub(super) async fn play(&self, script: &str) {
         let mut clients = [self.logged_in().await, self.logged_in().await];
         play(&mut clients, script).await;
     }
 }
 
-/// One session and its two directions.
+/// One session with its input and output.
 pub(super) struct Client {
     pub(super) session: ImapSession,
     input: BytesMut,
@@ -139,7 +139,7 @@ impl Client {
         self.step = self.session.open(&mut out).await.unwrap();
     }
 
-    /// Gives bytes to the session until it wants more.
+    /// Feeds bytes to the session until it needs more.
     pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.input.extend_from_slice(bytes.as_ref());
         loop {
@@ -151,14 +151,14 @@ impl Client {
         }
     }
 
-    /// Waits for an event and tells it.
+    /// Waits for an event and reports it.
     async fn happen(&mut self) {
         tokio::time::timeout(Duration::from_secs(5), self.session.event()).await.expect("no event");
         let mut out = Output::new(&mut self.output, &mut self.sink);
         self.step = self.session.on_event(&mut out).await.unwrap();
     }
 
-    /// What was received so far.
+    /// Takes the output received so far.
     pub(super) fn take(&mut self) -> String {
         self.sink.extend_from_slice(&self.output.split());
         String::from_utf8_lossy(&std::mem::take(&mut self.sink)).into_owned()
@@ -171,7 +171,7 @@ impl Client {
     }
 }
 
-/// Holds a conversation.
+/// Plays a conversation.
 pub(super) async fn play(clients: &mut [Client], script: &str) {
     for line in script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with("# ")) {
         let (who, line) = match line.strip_prefix('2') {
@@ -183,7 +183,7 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
         match kind {
             "C" => {
                 for client in clients.iter_mut() {
-                    assert_eq!(client.next_line(), None, "received before {line:?} was sent, in\n{script}");
+                    assert_eq!(client.next_line(), None, "unexpected output before {line:?} was sent, in\n{script}");
                 }
                 clients[who].send(format!("{text}\r\n")).await;
             }
@@ -197,11 +197,11 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
         }
     }
     for client in clients {
-        assert_eq!(client.next_line(), None, "received at the end of\n{script}");
+        assert_eq!(client.next_line(), None, "unexpected output at the end of\n{script}");
     }
 }
 
-/// Whether `text` is like `pattern`, in which `~` is anything.
+/// Whether `text` matches `pattern`, in which `~` is any text.
 fn like(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('~') else { return pattern == text };
     let Some(after) = text.strip_prefix(head) else { return false };

@@ -1,6 +1,6 @@
-//! Our reading of commands beside imap-codec's: what one takes the other takes, as the same command.
+//! Compares this parser with imap-codec: both must accept the same commands, with the same names.
 //!
-//! Where the two differ rightly, the command is listed with its reason; a difference that goes away fails, too.
+//! Justified differences are listed with a reason; a difference that disappears fails, too.
 
 use bytes::Bytes;
 use imap_codec::CommandCodec;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::codec::{Command, parse};
 
-/// The name of the command as we read it; `None` when it is BAD.
+/// The name of the command as this crate parses it; `None` when it is BAD.
 fn ours(line: &str) -> Option<&'static str> {
     let frame = Bytes::copy_from_slice(line.strip_suffix("\r\n").unwrap().as_bytes());
     Some(match parse(&frame).command.ok()? {
@@ -46,7 +46,7 @@ fn ours(line: &str) -> Option<&'static str> {
     })
 }
 
-/// As imap-codec reads it.
+/// The name of the command as imap-codec parses it.
 fn theirs(line: &str) -> Option<&'static str> {
     match CommandCodec::default().decode(line.as_bytes()) {
         Ok((b"", command)) => Some(command.body.name()),
@@ -54,7 +54,7 @@ fn theirs(line: &str) -> Option<&'static str> {
     }
 }
 
-/// RFC 3501 §6 and §9, and the extensions that both have: taken, or not.
+/// RFC 3501 §6 and §9, and the extensions that both implement: accepted or not.
 const COMMANDS: &[&str] = &[
     "a CAPABILITY",
     "a capability",
@@ -136,7 +136,7 @@ const COMMANDS: &[&str] = &[
     "a NOSUCH",
 ];
 
-/// What we take or refuse otherwise, and why.
+/// Commands that this crate accepts or refuses differently, and why.
 const DIFFERENCES: &[(&str, &str)] = &[
     ("a STATUS x ()", "RFC 3501 §9: at least one item"),
     ("a SEARCH RETURN (MIN) SEEN", "RFC 4731: ESEARCH is ours, not theirs"),
@@ -235,7 +235,7 @@ fn command() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Every command of the grammar is taken by both.
+    /// Both parsers accept every command of the grammar.
     #[test]
     fn agrees_over_generated_commands(command in command()) {
         let line = format!("a1 {command}\r\n");

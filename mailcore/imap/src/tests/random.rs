@@ -1,4 +1,4 @@
-//! Random and mutated input: never a panic, never more kept than allowed.
+//! Random and mutated input: no panic, and no more buffered than allowed.
 
 use proptest::prelude::*;
 
@@ -44,7 +44,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Feeds a logged-in session with a mailbox and checks what it keeps.
+/// Feeds a logged-in session with a selected mailbox and checks how much it buffers.
 async fn feed(pieces: &[Vec<u8>]) {
     let world = World::new();
     world

@@ -1,4 +1,4 @@
-//! What commands read of the store: the rows asked for, no body where columns answer, and never a whole large one.
+//! Reads of the store per command: only the requested rows, no body where columns answer, and never a large body whole.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,20 +11,20 @@ use provost_store::{
 
 use super::*;
 
-/// The memory engine, and how much was read of it.
+/// The memory engine, which counts its reads.
 #[derive(Default)]
 struct Counted {
     engine: MemoryStore,
     rows: AtomicU64,
     bodies: AtomicU64,
-    /// The most octets of one body that were asked for at once.
+    /// The most octets of one body requested at once.
     octets_at_once: AtomicU64,
-    /// As a store answers whose columns are of an earlier version.
+    /// Answers like a store whose columns are of an earlier version.
     has_no_columns: AtomicBool,
 }
 
 impl Counted {
-    /// Rows and bodies since the last look.
+    /// Rows and bodies read since the last call.
     fn take(&self) -> (u64, u64) {
         (self.rows.swap(0, Ordering::SeqCst), self.bodies.swap(0, Ordering::SeqCst))
     }
@@ -114,7 +114,7 @@ async fn fill(world: &World, messages: u32, message: &'static [u8]) {
 const MESSAGE: &[u8] = b"From: Zoe <zoe@example.edu>\r\nTo: a@b\r\nSubject: Hello\r\nX-Other: x\r\n\
     Date: Mon, 23 Nov 2026 10:00:00 +0100\r\n\r\nbody\r\n";
 
-/// A command about ten messages, or one, reads as much in a mailbox of 100,000 as in one of ten.
+/// A command about one or ten messages reads the same amount in a mailbox of 100,000 as in one of ten.
 #[tokio::test]
 async fn a_large_mailbox_costs_what_is_asked_for() {
     let mut costs = Vec::new();
@@ -142,14 +142,14 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
             cost.push((command, store.take()));
         }
         costs.push(cost);
-        // The second SELECT, by whoever it is, reads nothing that has not changed.
+        // The second SELECT, from any session, reads only changes.
         let mut other = world.logged_in().await;
         other.send("s SELECT INBOX\r\n").await;
         assert!(other.take().contains(&format!("* {messages} EXISTS\r\n")));
         assert_eq!(store.take(), (0, 0));
     }
     assert_eq!(costs[0], costs[1]);
-    assert_eq!(costs[1][0].1, (0, 0), "what the client was told is known");
+    assert_eq!(costs[1][0].1, (0, 0), "FETCH of flags reads no rows");
     assert_eq!(costs[1][1].1, (10, 0));
 }
 
@@ -182,7 +182,7 @@ async fn columns_answer_without_bodies() {
     }
 }
 
-/// Thirty clients fetch one message of 40 MB and read nothing: no session has more of it than a piece.
+/// Thirty clients fetch one message of 40 MB and read nothing: no session holds more of it than a piece.
 #[tokio::test]
 async fn bodies_are_streamed() {
     const OCTETS: usize = 40 * 1024 * 1024;
@@ -207,7 +207,7 @@ async fn bodies_are_streamed() {
         assert!(most <= 128 * 1024 && sink.largest <= 256 * 1024, "{item}: {most} {}", sink.largest);
         assert!(store.take().1 <= 4, "{item}: no more is read than the client takes");
     }
-    // Those that read get it octet for octet.
+    // A client that reads gets the message octet for octet.
     let mut client = world.logged_in().await;
     client.send("s EXAMINE INBOX\r\n").await;
     client.take();
@@ -221,14 +221,14 @@ async fn bodies_are_streamed() {
     );
 }
 
-/// SEARCH of a message of 40 MB has no more of it than a piece in memory, and finds texts anywhere in it.
+/// SEARCH of a message of 40 MB holds no more than a piece in memory, and finds texts anywhere in the message.
 #[tokio::test]
 async fn bodies_are_searched_in_pieces() {
     const OCTETS: usize = 40 * 1024 * 1024;
     let (world, store) = world(without_quota());
     let line = "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
     let part = line.repeat(OCTETS / 2 / line.len());
-    // Across two pieces, whose first is as long as a piece is.
+    // A text across two pieces, the first of which has the full length of a piece.
     let across = format!("{}needle one\r\n", "x".repeat(128 * 1024 - 5));
     let latin = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxlIMOJVMOJ";
     let message = format!(
@@ -264,15 +264,15 @@ async fn bodies_are_searched_in_pieces() {
     client.send("f SEARCH 1 BODY xxx\r\n").await;
     assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
     let reads = store.take().1;
-    assert!(reads <= 4, "what follows the text that was found is not read: {reads}");
-    // Without its structure, a message is read whole once to find its parts.
+    assert!(reads <= 4, "the search must stop after a match: {reads} reads");
+    // A message without a kept structure is read whole once to find its parts.
     store.has_no_columns.store(true, Ordering::SeqCst);
     client.send("f SEARCH BODY \"needle one\"\r\n").await;
     assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
     assert_eq!(store.octets_at_once.load(Ordering::SeqCst), message.len() as u64);
 }
 
-/// A client that takes some buffers and then reads no more.
+/// A client that reads some buffers and then stops.
 struct Slow {
     taken: usize,
     most: usize,

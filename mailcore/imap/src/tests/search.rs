@@ -4,7 +4,7 @@ use provost_store::{Flag, Keyword};
 
 use super::*;
 
-/// Four messages, INBOX selected; 2 and later are not `\Recent`... all are in the first session that selects them.
+/// Four messages, with INBOX selected. All are `\Recent`, as this is the first session that selects it.
 async fn client() -> Client {
     let world = World::new();
     let messages = [

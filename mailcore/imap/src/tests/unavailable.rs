@@ -1,4 +1,4 @@
-//! What is said while the directory or the store cannot answer (RFC 5530 §3 UNAVAILABLE, CORRUPTION).
+//! Replies while the directory or the store cannot answer (RFC 5530 §3 UNAVAILABLE, CORRUPTION).
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,10 +15,10 @@ use super::*;
 const UP: u8 = 0;
 const DOWN: u8 = 1;
 const DAMAGED: u8 = 2;
-/// Applies and does not know it: the first answer is lost.
+/// The store applies the batch but its first answer is lost.
 const FORGETFUL: u8 = 3;
 
-/// The memory engine behind a cable that can be pulled.
+/// The memory engine with simulated loss of its connection.
 struct Cable {
     engine: MemoryStore,
     state: AtomicU8,
@@ -93,7 +93,7 @@ impl MessageStore for Cable {
     }
 }
 
-/// A session with INBOX selected, one message in it.
+/// A session with INBOX selected, which has one message.
 async fn on_cable() -> (World, Arc<Cable>, [Client; 1]) {
     let mut world = World::new();
     let cable = Arc::new(Cable { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
@@ -111,8 +111,8 @@ async fn pulled(state: u8, script: &str) {
     play(&mut clients, script).await;
 }
 
-/// A notice whose changes cannot be read is not used up: the client hears of them when the store answers again, without another
-/// notice, and the store is not asked without pause meanwhile.
+/// A notice whose changes cannot be read is not lost: the client gets the changes when the store answers again, without
+/// another notice, and meanwhile the session does not query the store in a tight loop.
 #[tokio::test(start_paused = true)]
 async fn an_idle_notice_survives_a_failed_read() {
     let (world, cable, mut clients) = on_cable().await;
@@ -127,10 +127,10 @@ async fn an_idle_notice_survives_a_failed_read() {
     cable.state.store(UP, Ordering::SeqCst);
     play(&mut clients, "E:\nS: * 2 EXISTS\nS: * 2 RECENT\nC: DONE\nS: a OK ~").await;
     let more = tokio::time::timeout(Duration::from_secs(60), clients[0].session.event());
-    assert!(more.await.is_err(), "an event without news");
+    assert!(more.await.is_err(), "an event without a change");
 }
 
-/// The same between two commands: the next one reports what the one before could not read.
+/// The same between two commands: the next command reports the changes that the previous one could not read.
 #[tokio::test]
 async fn a_failed_look_is_made_up_for() {
     let (world, cable, mut clients) = on_cable().await;
@@ -194,7 +194,7 @@ async fn damaged_bodies() {
     pulled(DAMAGED, script).await;
 }
 
-/// An unknown outcome is tried again under the same batch id: one message, not two.
+/// An unknown outcome is retried under the same batch id, so one message is stored, not two.
 #[tokio::test]
 async fn unknown_outcomes() {
     let script = r"
@@ -207,7 +207,7 @@ async fn unknown_outcomes() {
     pulled(FORGETFUL, script).await;
 }
 
-/// No hash that can be verified and no directory to ask: not the password's fault.
+/// With no hash to verify and no directory to ask, the reply must not blame the password.
 #[tokio::test]
 async fn directory_down() {
     let mut world = World::new();

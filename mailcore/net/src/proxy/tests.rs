@@ -73,7 +73,7 @@ fn headers_that_are_refused() {
     }
 }
 
-// "Loopback" in the header of a balancer elsewhere is the balancer's machine.
+// A loopback address in the header of a remote balancer means the balancer's machine.
 #[test]
 fn the_loopback_of_another_machine_is_not_ours() {
     let far = "192.0.2.10:50000";
@@ -100,7 +100,7 @@ proptest! {
         let _ = header(&[&SIGNATURE[..], &octets].concat());
     }
 
-    // Where the network cuts the octets makes no difference, and what is asked for never reaches behind the header.
+    // Where the network cuts the octets makes no difference, and the parser never asks for octets behind the header.
     #[test]
     fn every_part_of_a_header_asks_for_the_rest(
         command in 0x20_u8..=0x21, block in proptest::collection::vec(any::<u8>(), 12..300), cut in any::<proptest::sample::Index>(),

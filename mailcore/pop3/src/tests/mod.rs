@@ -1,6 +1,6 @@
-//! Conversations, each with its rule.
+//! Conversations, each with the rule that it checks.
 
-// A test that cannot go on panics; clippy knows only `#[test]` functions as tests, not what they share.
+// A test fails by a panic; clippy recognizes only `#[test]` functions as tests, not their shared code.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod world;
@@ -134,7 +134,7 @@ async fn deleting() {
             S: -ERR no such message",
         )
         .await;
-    assert_eq!(world.uids().await, [1, 2, 3], "marks are no deletions");
+    assert_eq!(world.uids().await, [1, 2, 3], "a mark deletes nothing");
     world.deliver(&[ONE]).await;
     client.play("# What came meanwhile stays.\nC: STAT\nS: +OK 2 78\nC: QUIT\nS: +OK bye\nS! closed").await;
     assert_eq!(world.uids().await, [1, 3, 4]);
@@ -152,7 +152,7 @@ async fn a_lost_connection_deletes_nothing() {
     logged_in(&world).await;
 }
 
-/// RFC 1939 §7: a unique-id is the same in all sessions, and no other message ever has it.
+/// RFC 1939 §7: a unique-id is constant over all sessions, and no other message ever has it.
 #[tokio::test]
 async fn unique_ids() {
     let world = World::new();
@@ -272,7 +272,7 @@ async fn sasl_plain() {
     client.play("S: +OK...\nC: AUTH PLAIN\nS: +...\nC: AHpvZQBsZXQgbWUgaW4=\nS: +OK logged in").await;
 }
 
-/// Guessing is bounded in one connection.
+/// Password guesses on one connection are limited.
 #[tokio::test]
 async fn three_refusals_close() {
     let world = World::new();
@@ -304,7 +304,7 @@ async fn a_suspended_person_does_not_log_in() {
     client.play("S: +OK...\nC: USER ana\nS: +OK\nC: PASS let me in\nS: -ERR [AUTH] wrong name or password").await;
 }
 
-/// RFC 2595 §2.3, §4; RFC 2449 §5: what is told depends on the connection and the state.
+/// RFC 2595 §2.3, §4; RFC 2449 §5: CAPA depends on the connection and the state.
 #[tokio::test]
 async fn capabilities_and_tls() {
     let world = World::new();
@@ -347,7 +347,7 @@ async fn capabilities_and_tls() {
     client.play(&format!("S: +OK...\nC: CAPA\n{always}{login}S: STLS\n{end}")).await;
 }
 
-/// RFC 2595 §4: what was said before TLS counts for nothing.
+/// RFC 2595 §4: commands before TLS have no effect after it.
 #[tokio::test]
 async fn tls_forgets_the_user() {
     let world = World::new();
@@ -357,7 +357,7 @@ async fn tls_forgets_the_user() {
     client.play("C: PASS let me in\nS: -ERR USER comes first").await;
 }
 
-/// RFC 1939 §6: QUIT gives the maildrop back before it answers, while the connection still stands.
+/// RFC 1939 §6: QUIT releases the maildrop before it replies, while the connection is still open.
 #[tokio::test]
 async fn quit_frees_the_maildrop_at_once() {
     let world = World::new();
@@ -368,8 +368,8 @@ async fn quit_frees_the_maildrop_at_once() {
     drop(first);
 }
 
-/// The deletions are done when QUIT is answered, and the next login sees the maildrop without them: again and again, with the session
-/// before still there, and also when its connection is gone before the answer was read.
+/// The deletions are done when QUIT replies, and the next login sees the maildrop without them: repeatedly, while the old
+/// session still exists, and also when the connection is lost before the reply was read.
 #[tokio::test]
 async fn login_after_login() {
     let world = World::new();
@@ -380,7 +380,7 @@ async fn login_after_login() {
         if turn % 2 == 0 {
             first.send(b"QUIT\r\n").await;
         } else {
-            // A lost connection deletes nothing (RFC 1939 §6), and frees the maildrop too.
+            // A lost connection deletes nothing (RFC 1939 §6), and also frees the maildrop.
             drop(first);
             first = logged_in(&world).await;
             first
@@ -393,7 +393,7 @@ async fn login_after_login() {
     }
 }
 
-/// A login waits a moment for a session whose end is on its way.
+/// A login waits shortly for a session that is about to end.
 #[tokio::test(start_paused = true)]
 async fn a_login_waits_for_the_end_of_another_session() {
     let world = World::new();
@@ -419,7 +419,7 @@ async fn one_session_at_a_time() {
     logged_in(&world).await;
 }
 
-/// RFC 2449 §6.6: commands that came together are answered in order.
+/// RFC 2449 §6.6: commands that arrive together are answered in order.
 #[tokio::test]
 async fn pipelining() {
     let world = World::new();
@@ -454,7 +454,7 @@ async fn what_is_no_command() {
     client.send(b"USER \xff\r\n").await;
     assert_eq!(client.heard(), "-ERR the line is not UTF-8\r\n");
     client.send(&b"X\r\n".repeat(15)).await;
-    assert_eq!(client.last, Step::Close, "the twentieth closes");
+    assert_eq!(client.last, Step::Close, "the twentieth malformed line closes");
 }
 
 /// RFC 2449 §4: 255 octets; before login as many as the longest password needs.
@@ -475,7 +475,7 @@ async fn a_line_too_long_closes() {
     }
 }
 
-/// The bound of a password is one of the form that is hashed, whichever form and command carries it.
+/// The password limit applies to the prepared form that is hashed, in every encoding and command.
 #[tokio::test]
 async fn the_longest_password_logs_in() {
     let (ascii, composed, apart) = ("x".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));
@@ -502,7 +502,7 @@ async fn the_longest_password_logs_in() {
     }
 }
 
-/// RFC 3206 §4: [SYS/TEMP]. QUIT says +OK only for what has happened.
+/// RFC 3206 §4: [SYS/TEMP]. QUIT replies +OK only for completed deletions.
 #[tokio::test]
 async fn a_store_that_fails() {
     let world = World::new();
@@ -525,7 +525,7 @@ async fn a_store_that_fails() {
     let mut client = logged_in(&world).await;
     world.store.unknown.store(2, Ordering::SeqCst);
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: +OK bye\nS! closed").await;
-    assert!(world.uids().await.is_empty(), "tried again with the same id");
+    assert!(world.uids().await.is_empty(), "the retry with the same id deletes them");
     drop(client);
 
     world.deliver(&[ONE]).await;
@@ -534,7 +534,7 @@ async fn a_store_that_fails() {
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: -ERR [SYS/TEMP] some deleted...\nS! closed").await;
 }
 
-/// A large message goes out in pieces; if one fails, the connection ends without the dot that would make it look whole.
+/// A large message is sent in pieces; if one fails, the connection ends without the final dot, so the client sees a cut.
 #[tokio::test]
 async fn a_large_message() {
     let world = World::new();
@@ -574,7 +574,7 @@ async fn a_person_suspended_meanwhile() {
     }
 }
 
-/// A long session keeps its maildrop; one that lost it must end.
+/// A long session keeps its maildrop; a session that lost the maildrop must end.
 #[tokio::test]
 async fn the_lease_is_renewed() {
     let world = World::new();
@@ -591,14 +591,14 @@ async fn the_lease_is_renewed() {
     assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
 }
 
-/// A session that was frozen past its lease takes nothing away: the maildrop is another one's.
+/// A session that was frozen past its lease deletes nothing: another session has the maildrop.
 #[tokio::test]
 async fn an_update_without_the_lease_removes_nothing() {
     let world = World::new();
     world.deliver(&[ONE, TWO]).await;
     let zoe = Arc::new(person(1, "zoe", PersonState::Active));
     let mut transaction = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
-    // A lease of the same name that is not in force here.
+    // A lease of the same name that is not in force.
     let name = transaction.lease.as_ref().unwrap().name().to_owned();
     transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
     let _next = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
@@ -631,7 +631,7 @@ async fn last_words_and_patience() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever comes, in whatever pieces: no panic, and every answer is a line.
+    /// Random input in random pieces: no panic, and every reply is a line.
     #[test]
     fn random_input(words in proptest::collection::vec(
         proptest::sample::select(vec![

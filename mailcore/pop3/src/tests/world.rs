@@ -28,7 +28,7 @@ pub(super) fn person(n: u128, uid: &str, state: PersonState) -> Person {
         state,
         affiliation: Affiliation::Student,
         language: None,
-        // Clear, so that no test pays for a hash.
+        // Clear text, so that no test pays for a hash.
         passwords: vec!["{CLEARTEXT}let me in".into()],
         quota_octets: None,
         vacation: None,
@@ -36,17 +36,17 @@ pub(super) fn person(n: u128, uid: &str, state: PersonState) -> Person {
     }
 }
 
-/// The memory engine, with faults to order.
+/// The memory engine, with faults on request.
 #[derive(Default)]
 pub(super) struct Store {
     inner: MemoryStore,
-    /// So many applies happen, and say that they cannot say.
+    /// This many applies succeed but report an unknown outcome.
     pub(super) unknown: AtomicUsize,
-    /// So many applies do not happen.
+    /// This many applies fail as unavailable, without effect.
     pub(super) unavailable: AtomicUsize,
-    /// The read of a body at or after this octet fails (zero: none does).
+    /// Reads of a body at or after this octet fail (0: none fails).
     pub(super) bodies_fail: AtomicUsize,
-    /// All look-ups fail while not zero.
+    /// All look-ups fail unless this is 0.
     pub(super) down: AtomicUsize,
 }
 
@@ -118,7 +118,7 @@ impl MessageStore for Store {
     }
 }
 
-/// What all sessions of a test share.
+/// State that all sessions of a test share.
 pub(super) struct World {
     pub(super) store: Arc<Store>,
     pub(super) config: Arc<Pop3Config>,
@@ -127,19 +127,19 @@ pub(super) struct World {
 pub(super) const ZOE: AccountId = AccountId(Uuid::from_u128(1));
 
 impl World {
-    /// Zoe is active, Ana is suspended.
+    /// Zoe is active and Ana is suspended.
     pub(super) fn new() -> Self {
         Self::with(View::fixed(vec![person(1, "zoe", PersonState::Active), person(2, "ana", PersonState::Suspended)]))
     }
 
-    /// People of the test's own.
+    /// A world with the test's own people.
     pub(super) fn with(view: View) -> Self {
         let store = Arc::new(Store::default());
         let config = Pop3Config { hostname: "mx.example.edu".into(), view, store: store.clone() };
         Self { store, config: Arc::new(config) }
     }
 
-    /// Messages into Zoe's INBOX.
+    /// Delivers messages to Zoe's INBOX.
     pub(super) async fn deliver(&self, bodies: &[&str]) {
         let append = |body: &&str| Op::Append {
             mailbox: MailboxName::inbox(),
@@ -164,7 +164,7 @@ impl World {
         read.rows.iter().map(|row| row.meta.uid.get()).collect()
     }
 
-    /// A connection from this machine.
+    /// A connection from this machine, without TLS.
     pub(super) async fn connect(&self) -> Client {
         self.connect_from("127.0.0.1:40000", Transport::Plain).await
     }
@@ -185,7 +185,7 @@ impl World {
     }
 }
 
-/// The other end of a session.
+/// The client's end of a session.
 pub(super) struct Client {
     pub(super) session: Pop3Session,
     input: BytesMut,
@@ -195,7 +195,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Sends octets, and lets the session work until it wants more.
+    /// Sends octets, and runs the session until it needs more.
     pub(super) async fn send(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
         self.last = Step::Continue;
@@ -205,29 +205,28 @@ impl Client {
         }
     }
 
-    /// What was heard since the last call.
+    /// The output since the last call.
     pub(super) fn heard(&mut self) -> String {
         self.heard.extend_from_slice(&self.buffer);
         self.buffer.clear();
         String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
     }
 
-    /// Plays a conversation: `C:` is sent with CRLF, `S:` must be heard (a trailing `...` leaves the rest of the line
-    /// open), `S! closed` and `S! tls` are what the session wants of the driver, `#` is the rule. Nothing more may be heard.
+    /// Plays a conversation: `C:` is sent with CRLF, `S:` must be received (a trailing `...` leaves the rest of the line
+    /// open), `S! closed` and `S! tls` are requests to the driver, `#` is the rule. No other output may follow.
     pub(super) async fn play(&mut self, conversation: &str) {
         let mut waiting = String::new();
         for line in conversation.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))
         {
             match line.split_at(2) {
                 ("C:", text) => {
-                    assert_eq!(waiting, "", "not expected before {line:?}");
+                    assert_eq!(waiting, "", "unexpected output before {line:?}");
                     self.send(format!("{}\r\n", text.strip_prefix(' ').unwrap_or(text)).as_bytes()).await;
                     waiting = self.heard();
                 }
                 ("S:", text) => {
                     waiting.push_str(&self.heard());
-                    let (heard, rest) =
-                        waiting.split_once("\r\n").unwrap_or_else(|| panic!("nothing heard for {line:?}"));
+                    let (heard, rest) = waiting.split_once("\r\n").unwrap_or_else(|| panic!("no output for {line:?}"));
                     let text = text.strip_prefix(' ').unwrap_or(text);
                     match text.strip_suffix("...") {
                         Some(head) => assert!(heard.starts_with(head), "{heard:?} for {line:?}"),
@@ -240,6 +239,6 @@ impl Client {
                 _ => panic!("{line:?}"),
             }
         }
-        assert_eq!(waiting, "", "heard at the end");
+        assert_eq!(waiting, "", "unexpected output at the end");
     }
 }

@@ -6,7 +6,7 @@ use provost_message::TraceId;
 use super::*;
 use crate::{Outcome, Recorder, RecorderConfig};
 
-/// Files are named by the day on which they are written: the events of a test are of now.
+/// Files are named by the day of writing, so the events of a test have the current time.
 static SECOND: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_second());
 
 fn record(number: u64, event: Outcome, to: &str) -> Record {
@@ -30,7 +30,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// Written by a recorder, which has ended when this returns.
+/// Records written by a recorder that has ended when this returns.
 fn written(folder: &Path, records: &[Record]) {
     let config = RecorderConfig { folder: folder.to_owned(), days: 3, octets_max: u64::MAX };
     let recorder = Recorder::start(config).unwrap();
@@ -124,7 +124,7 @@ fn torn_lines_foreign_lines_and_losses_are_no_obstacle() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let to = || query(Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() });
-    assert_eq!(search(folder, &to()).unwrap(), Found::default(), "nothing is there yet");
+    assert_eq!(search(folder, &to()).unwrap(), Found::default(), "the folder is still empty");
     written(folder, &[record(1, Outcome::Delivered, "zoe@x.edu")]);
     let path = Segment::all(folder).unwrap()[0].path(folder);
     let mut text = std::fs::read(&path).unwrap();

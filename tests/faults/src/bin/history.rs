@@ -1,4 +1,4 @@
-//! A process that makes one random history: `history SUBJECT FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]`.
+//! Makes one random history: `history SUBJECT FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]`.
 #![allow(missing_docs)]
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The response for a message that another session has expunged.
 //!
-//! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets what is known of
-//! the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the server.
+//! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets the known data
+//! of the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the server.
 
 use provost_message::ImapEnvelope;
 
@@ -11,11 +11,11 @@ use crate::codec::envelope::envelope;
 
 use super::item::{Described, label};
 
-/// `body-fields` of a text without parameters and octets: other servers send just these words for a message that is gone, and clients
-/// that keep the structure of messages know them as none.
+/// `body-fields` of a text without parameters and octets. Other servers send the same for an expunged message, and clients
+/// that cache structures recognize it as absent.
 const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
-/// `* 2 FETCH (...)` of a message of which only flags and UID are known.
+/// `* 2 FETCH (...)` for a message of which only flags and UID are known.
 pub(super) fn response(index: usize, items: &[FetchItem], described: &Described) -> Vec<u8> {
     let mut wire = format!("* {} FETCH (", index + 1).into_bytes();
     for (at, item) in items.iter().enumerate() {
@@ -48,7 +48,7 @@ fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &Described) {
     wire.extend_from_slice(text.as_bytes());
 }
 
-/// RFC 3501 §7.4.2: NIL has no origin.
+/// A section with the value NIL. RFC 3501 §7.4.2: NIL has no origin.
 fn nil_section(section: &Section) -> String {
     format!("{} NIL", label(section, None))
 }

@@ -19,14 +19,14 @@ use super::stream;
 
 /// An item that is ready to be sent.
 pub(super) enum Prepared {
-    /// As it goes over the wire.
+    /// Text in wire form.
     Text(Vec<u8>),
-    /// A literal that is made of the message's octets.
+    /// A literal of the message's octets.
     Stream { label: String, range: Range<u64> },
 }
 
 impl Prepared {
-    /// What it takes of memory.
+    /// Octets of memory that the item holds.
     pub(super) fn octets(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -34,7 +34,7 @@ impl Prepared {
         }
     }
 
-    /// The octets of the message that it needs.
+    /// The octets of the message that the item needs.
     pub(super) fn range(&self) -> Option<Range<u64>> {
         match self {
             Self::Text(_) => None,
@@ -51,7 +51,7 @@ impl Prepared {
     }
 }
 
-/// What is known of a message without its octets.
+/// The known data of a message, without its octets.
 pub(super) struct Described {
     pub(super) message: Message,
     pub(super) is_recent: bool,
@@ -60,12 +60,12 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// Its flags as a list.
+    /// The flags as a list.
     pub(super) fn flags(&self) -> String {
         encode::flags(&self.message.flags, self.is_recent)
     }
 
-    /// Makes an item ready; what is not known of the message is read.
+    /// Prepares an item, and reads missing data of the message.
     pub(super) async fn prepare(
         &self,
         item: &FetchItem,
@@ -85,7 +85,7 @@ impl Described {
     }
 }
 
-/// Items that are made from the message's columns or octets.
+/// Prepares an item from the message's columns or octets.
 async fn from_message(item: &FetchItem, row: &Row, source: &mut Source<'_>) -> Result<Prepared, StoreError> {
     let header = Section { part: Vec::new(), text: SectionText::Header };
     let text = Section { part: Vec::new(), text: SectionText::Text };
@@ -123,7 +123,7 @@ async fn described(name: &str, detail: Detail, source: &mut Source<'_>) -> Resul
     Ok(Prepared::Text(wire))
 }
 
-/// `HEADER.FIELDS` of fields that are all kept beside the message.
+/// A `HEADER.FIELDS` item from the kept header fields; `None` when one of the fields is not kept.
 fn from_kept_fields(section: &Section, row: &Row) -> Option<Vec<u8>> {
     let names = kept_names(section)?;
     let kept = KeptFields::decode(&row.derived.as_ref()?.fields)?;
@@ -160,7 +160,7 @@ fn literal(label: &str, octets: &[u8], partial: Option<Partial>) -> Prepared {
     Prepared::Text(wire)
 }
 
-/// `BODY[1.HEADER.FIELDS (From)]<0>`: the section as asked for, and the origin only (RFC 3501 §7.4.2).
+/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, with the origin only.
 pub(super) fn label(section: &Section, partial: Option<Partial>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {

@@ -1,4 +1,4 @@
-//! What has to be read for the items of a FETCH.
+//! The reads that the items of a FETCH need.
 
 use provost_message::KeptFields;
 use provost_store::Columns;
@@ -10,10 +10,10 @@ const ROWS_AT_ONCE: usize = 1_000;
 /// Rows read at once with derived columns: one or two KiB each, at most 128 KiB.
 const ROWS_AT_ONCE_WITH_COLUMNS: usize = 64;
 
-/// Which rows and columns the items need.
+/// The rows and columns that the items need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// More than flags and UID are asked for.
+    /// An item other than flags and UID is requested.
     pub(super) needs_rows: bool,
     pub(super) columns: Columns,
 }
@@ -25,7 +25,7 @@ impl Plan {
         Self { needs_rows, columns }
     }
 
-    /// How many rows are read at once.
+    /// The number of rows read at once.
     pub(super) fn rows_at_once(&self) -> usize {
         if self.columns.is_none() { ROWS_AT_ONCE } else { ROWS_AT_ONCE_WITH_COLUMNS }
     }
@@ -47,7 +47,7 @@ fn columns(item: &FetchItem) -> Columns {
     }
 }
 
-/// The names of a `HEADER.FIELDS` that kept header fields can answer.
+/// The field names, if kept header fields can answer this `HEADER.FIELDS`.
 pub(super) fn kept_names(section: &Section) -> Option<&[String]> {
     match &section.text {
         SectionText::HeaderFields { names, not: false } if section.part.is_empty() => {

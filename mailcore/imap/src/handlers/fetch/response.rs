@@ -1,4 +1,4 @@
-//! One message's response (RFC 3501 §7.4.2).
+//! The FETCH response for one message (RFC 3501 §7.4.2).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -14,10 +14,10 @@ use super::item::{Described, Prepared};
 use super::plan::Plan;
 use super::stream;
 
-/// Octets of items that are made ready before any is sent: what cannot be read shows in time for nearly every FETCH.
+/// Octets of items prepared before any is sent: for nearly every FETCH a read error then shows before the response begins.
 const HELD_OCTETS_MAX: usize = 256 * 1024;
 
-/// One message's response.
+/// The FETCH response for one message.
 pub(super) struct Response<'a> {
     pub(super) world: &'a World<'a>,
     pub(super) index: usize,
@@ -25,10 +25,10 @@ pub(super) struct Response<'a> {
 }
 
 impl Response<'_> {
-    /// Sends it whole, or nothing of it when the message cannot be read. Items are made ready before the first one is sent,
-    /// as far as memory for them goes.
+    /// Sends the response whole, or nothing of it when the message cannot be read. Items are prepared before the first one is
+    /// sent, up to [`HELD_OCTETS_MAX`].
     ///
-    /// The flags of the messages in `seen` have changed by this command, and are reported with it.
+    /// This command has changed the flags of the messages in `seen`; the response includes their flags.
     pub(super) async fn send(
         &self,
         items: &[FetchItem],
@@ -67,7 +67,7 @@ impl Response<'_> {
     }
 }
 
-/// Items on their way out.
+/// Prepared items that are not sent yet.
 struct Sending {
     number: usize,
     held: Vec<Prepared>,
@@ -85,7 +85,7 @@ impl Sending {
         self.held.push(ready);
     }
 
-    /// The octets of the message that are sent first.
+    /// The first octets of the message that will be sent.
     fn first_range(&self) -> Option<Range<u64>> {
         self.held.iter().find_map(Prepared::range)
     }

@@ -1,4 +1,4 @@
-//! Octets of a message to the client, piece by piece: no more of it is in memory than one piece, however slowly the client
+//! Sends octets of a message piece by piece: no more than one piece is in memory, however slowly the client
 //! reads.
 
 use std::ops::Range;
@@ -8,10 +8,10 @@ use provost_store::StoreError;
 
 use crate::source::{PIECE_OCTETS, Source};
 
-/// Octets handed to the output at once.
+/// Octets given to the output at once.
 const CHUNK_OCTETS: usize = 64 * 1024;
 
-/// Text that is in memory.
+/// Sends text from memory.
 pub(super) async fn text(text: &[u8], out: &mut Output<'_>) -> Result<(), SessionError> {
     for chunk in text.chunks(CHUNK_OCTETS) {
         out.put(chunk);
@@ -20,10 +20,10 @@ pub(super) async fn text(text: &[u8], out: &mut Output<'_>) -> Result<(), Sessio
     Ok(())
 }
 
-/// A literal under its name.
+/// Sends a label and a literal.
 ///
-/// The client has been promised so many octets: when the store fails in the middle, nothing but the end of the connection
-/// says so.
+/// The literal's length is announced first: if the store then fails in the middle, only closing the connection can
+/// report it.
 pub(super) async fn literal(
     label: &str,
     range: Range<u64>,
@@ -45,7 +45,7 @@ pub(super) async fn literal(
     Ok(())
 }
 
-/// The connection has to end: a response was begun that cannot be finished.
+/// The error that ends the connection because a response was begun and cannot be finished.
 pub(super) fn broken(error: &StoreError) -> SessionError {
     tracing::warn!(%error, "a message cannot be read to its end: connection closed");
     std::io::Error::other("a message could not be read to its end").into()

@@ -1,4 +1,4 @@
-//! Texts in the body of a message (RFC 3501 §6.4.4 BODY, TEXT): read and decoded in pieces, a few at a time in the process.
+//! Searches texts in a message body (RFC 3501 §6.4.4 BODY, TEXT), read and decoded in pieces, a few at a time per process.
 
 use std::ops::Range;
 
@@ -11,8 +11,8 @@ use crate::mailbox::Selected;
 use crate::source::{HEADER_OCTETS_MAX, PIECE_OCTETS, Source};
 use crate::world::World;
 
-/// Which of the texts, in lower case, are in the body of a message. Of a large message no more than a piece is in memory,
-/// unless its structure is not kept: then it is read whole once, alone.
+/// Which of the texts, in lower case, the body contains. At most one piece of a large message is in memory, unless its
+/// structure is not kept: then the message is read whole once, with no other search running.
 pub(super) async fn search_body(
     world: &World<'_>,
     selected: &Selected,
@@ -36,12 +36,12 @@ pub(super) async fn search_body(
     Ok(search.finish())
 }
 
-/// A small message, read and searched at once.
+/// Searches a small message, read whole.
 async fn whole(world: &World<'_>, mut source: Source<'_>, mut search: BodySearch) -> Result<Vec<bool>, StoreError> {
     let turn = world.config.searches.turn().await;
     let message = source.read_all().await?;
     let work = move || {
-        // Here, not in the future: a client that goes away does not end the work.
+        // Held by the blocking task, not by the future: when a client disconnects, the task still runs and needs its turn.
         let _turn = turn;
         search.whole(&message);
         search.finish()
@@ -49,7 +49,7 @@ async fn whole(world: &World<'_>, mut source: Source<'_>, mut search: BodySearch
     off_thread(work).await
 }
 
-/// The structure of a large message: its column, which is read for this message alone, or else from the message.
+/// The structure of a large message: from its column, read for this message alone, or else from the message.
 async fn structure(
     world: &World<'_>,
     selected: &Selected,
@@ -70,17 +70,17 @@ async fn structure(
     off_thread(work).await
 }
 
-/// Decoding is work: not on the threads that serve everybody.
+/// Decoding takes CPU time, so it must not run on the threads that serve all sessions.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| StoreError::Unavailable(format!("a search ended: {error}")))
 }
 
-/// A message's octets in their order.
+/// Reads a message's octets in ascending order.
 struct Pieces<'a> {
     turns: &'a SearchTurns,
     source: Source<'a>,
-    /// What was read last, and where it begins: small parts lie together in it.
+    /// The last piece and its offset: small parts share one piece.
     last: (u64, Bytes),
 }
 
@@ -114,7 +114,7 @@ impl Pieces<'_> {
         Ok(search)
     }
 
-    /// Each piece in its turn, so that a large message does not hold up small ones.
+    /// Searches a part piece by piece, each with its own turn, so that a large message does not delay small ones.
     async fn text(&mut self, mut search: BodySearch, part: &Part) -> Result<BodySearch, StoreError> {
         search.begin(part);
         let mut at = part.body.start;

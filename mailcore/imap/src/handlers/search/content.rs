@@ -1,4 +1,4 @@
-//! What was read of a message for SEARCH, with what was decoded of it: several keys may ask for the same.
+//! The parts of a message read for SEARCH, and their decoded forms, which several keys may use.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -7,26 +7,26 @@ use bytes::Bytes;
 use provost_message::{KeptFields, SentDate, field_text, fields, header_text};
 use provost_store::Row;
 
-/// How much is there, from nothing to everything.
+/// The parts read so far, from nothing to everything.
 pub(super) enum Content<'a> {
-    /// Not even the row.
+    /// Not even the row was read.
     Nothing,
-    /// Kept header fields: a header section without the others.
+    /// Kept header fields: a header section without the other fields.
     Kept(&'a [u8]),
-    /// The header.
+    /// The whole header.
     Header(Header),
-    /// The header, and which texts the body has.
+    /// The header, and for each searched text whether the body contains it.
     Searched { header: Header, body: HashMap<&'a str, bool> },
 }
 
-/// A header and its text.
+/// A header and its decoded text.
 pub(super) struct Header {
     section: Bytes,
     text: OnceLock<String>,
 }
 
 impl<'a> Content<'a> {
-    /// What the row has.
+    /// The content that the row provides.
     pub(super) fn kept(row: &'a Row) -> Self {
         let kept = row.derived.as_ref().and_then(|derived| KeptFields::decode(&derived.fields));
         kept.map_or(Self::Nothing, |kept| Self::Kept(kept.section()))
@@ -36,7 +36,7 @@ impl<'a> Content<'a> {
         Self::Header(Header { section, text: OnceLock::new() })
     }
 
-    /// The same with what is known of the body.
+    /// Adds the results of the body search.
     pub(super) fn with_body(self, body: HashMap<&'a str, bool>) -> Self {
         match self {
             Self::Header(header) | Self::Searched { header, .. } => Self::Searched { header, body },
@@ -44,7 +44,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// A header section in which fields of this name would be if the message had any.
+    /// A header section that would contain the fields of this name; `None` when more must be read first.
     fn section_with(&self, name: &str) -> Option<&[u8]> {
         match self {
             Self::Nothing => None,
@@ -59,13 +59,13 @@ impl<'a> Content<'a> {
         Some(named.any(|field| wanted.is_empty() || field_text(&field).contains(wanted)))
     }
 
-    /// The date in the message, `Some(None)` when it has none. `None` when more must be read first.
+    /// The date of the Date field, `Some(None)` when there is none. `None` when more must be read first.
     pub(super) fn sent(&self) -> Option<Option<SentDate>> {
         let field = fields(self.section_with("Date")?).find(|field| field.is("Date"));
         Some(field.and_then(|field| SentDate::parse(&field.unfolded())))
     }
 
-    /// Whether the header has the text. `None` when more must be read first.
+    /// Whether the header contains the text. `None` when more must be read first.
     pub(super) fn header_has(&self, wanted: &str) -> Option<bool> {
         match self {
             Self::Nothing | Self::Kept(_) => None,
@@ -75,7 +75,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Whether the body has the text. `None` when more must be read first.
+    /// Whether the body contains the text. `None` when more must be read first.
     pub(super) fn body_has(&self, wanted: &str) -> Option<bool> {
         let Self::Searched { body, .. } = self else { return None };
         body.get(wanted).copied()

@@ -1,4 +1,4 @@
-//! Search keys (RFC 3501 §6.4.4) against one message.
+//! Tests search keys (RFC 3501 §6.4.4) against one message.
 
 use jiff::civil::Date;
 use provost_message::KeptFields;
@@ -17,7 +17,7 @@ pub(super) struct Subject {
     pub(super) message: Message,
     pub(super) number: u32,
     pub(super) is_recent: bool,
-    /// Once it was read.
+    /// The row, once it was read.
     pub(super) row: Option<Row>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Resolved<'a> {
         }
     }
 
-    /// The texts that must be looked for in the body of a message with this header; the same one may be there twice.
+    /// Adds the texts to look for in the body of a message with this header; a text can occur twice.
     pub(super) fn body_texts(&self, header: &Content<'_>, texts: &mut Vec<&'a str>) {
         match self {
             Self::Leaf(SearchKey::Body(text)) => texts.push(text),
@@ -117,7 +117,7 @@ fn leaf(key: &SearchKey, subject: &Subject, content: &Content<'_>) -> Option<boo
         SearchKey::Header { name, text } => content.field_has(name, text)?,
         SearchKey::Body(text) => content.body_has(text)?,
         SearchKey::Text(text) => content.header_has(text)? || content.body_has(text)?,
-        // Resolved before.
+        // Resolved before the test.
         SearchKey::Sequence(_) | SearchKey::Uid(_) | SearchKey::Not(_) | SearchKey::Or(..) | SearchKey::And(_) => false,
     })
 }
