@@ -50,7 +50,7 @@ async fn begun(folder: &TempDir) -> (Journals, String) {
     (journals, batch)
 }
 
-/// Drops a journal and waits until its thread has let go of the file.
+/// Drops a journal and waits until its thread has closed the file.
 fn close(journal: Journal, journals: &Journals) {
     let path = journals.path(&journal.batch, OPEN);
     drop(journal);
@@ -90,7 +90,7 @@ async fn a_batch_is_kept_with_its_plan_and_its_receipts() {
     }
 }
 
-// A crash may leave any beginning of the file: whole lines count, a torn one never does, and the next run goes on.
+// A crash may leave any beginning of the file: whole lines count, a torn one does not, and the next run resumes.
 #[tokio::test]
 async fn a_journal_cut_anywhere_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
@@ -140,7 +140,7 @@ async fn what_cannot_be_resumed_is_named() {
         fs::write(&path, damaged).unwrap();
         let error = journals.read(&batch).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
-        // Other plans go on without it.
+        // Applies of other plans continue in spite of it.
         let found = journals.abandoned("another plan").unwrap();
         assert!(found.iter().all(|(journal, _)| journal.batch != batch));
         drop(found);
@@ -154,7 +154,7 @@ async fn abandoned_batches_are_found_and_empty_ones_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (journals, batch) = begun(&folder).await;
     assert!(journals.abandoned(two().hash()).unwrap().is_empty(), "its own plan resumes it");
-    // A crash before the plan was durable: nothing can have been written.
+    // A crash before the plan was durable: no write can have been sent.
     let empty = Uuid::now_v7().to_string();
     create(&journals.path(&empty, OPEN)).unwrap();
     let found = journals.abandoned("another plan").unwrap();
