@@ -1,4 +1,4 @@
-//! What the API says no to, and how: without any directory behind it.
+//! Refusals of the API and their form; no test here needs a directory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 mod support;
@@ -243,7 +243,7 @@ fn no_metrics() -> provost_api::Scrape {
     std::sync::Arc::new(|| Box::pin(std::future::ready(String::new())))
 }
 
-/// Who watches the node starts it again.
+/// The supervisor must restart a node whose part has died.
 #[tokio::test]
 async fn a_dead_part_is_neither_alive_nor_ready() {
     let health = health_of(support::fixed_view(), &["store shard 2"]);

@@ -151,7 +151,7 @@ async fn sets_and_clears_a_vacation_under_its_version() {
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "clearing none is no error");
 }
 
-/// What `GET /settings` shows of one setting.
+/// One setting as `GET /settings` shows it.
 async fn setting(api: &Router, name: &str) -> Value {
     let shown = get(api, "/api/v1/settings").await.json();
     shown["settings"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
@@ -207,7 +207,7 @@ async fn a_setting_is_changed_in_the_version_that_was_read() {
     assert_eq!(read().await, (json!([]), unstated));
 }
 
-/// Waits until it is so, for ten seconds at most.
+/// Waits until the condition holds, at most ten seconds.
 async fn until(is_so: impl AsyncFn() -> bool) {
     for _ in 0..200 {
         if is_so().await {
@@ -356,7 +356,7 @@ async fn call_as(api: &Router, token: &str, method: &str, path: &str, body: Valu
     send(api, request.body(Body::from(body.to_string())).unwrap()).await
 }
 
-/// A token of each role, as `provost token create` makes them.
+/// A token of each role, created as `provost token create` does.
 async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> String {
     let tokens = Tokens::new(state.clone(), Vec::new());
     let now = jiff::Timestamp::now();
@@ -364,7 +364,7 @@ async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> Strin
     tokens.create(&site.desk, &support::admin(), &new, now).await.unwrap().0
 }
 
-/// Every route asks for the operation that is its own: of each role, exactly those of the table get in.
+/// Every route asks for its own operation: exactly the roles that the table allows are permitted.
 #[tokio::test]
 async fn every_route_holds_the_table_of_roles() {
     use Operation as Op;
@@ -416,7 +416,7 @@ async fn every_route_holds_the_table_of_roles() {
     }
 }
 
-/// Tokens have no route; they are asked for on the command line.
+/// Tokens have no route; the command line manages them.
 #[tokio::test]
 async fn tokens_hold_the_table_of_roles() {
     let site = Site::start().await;
@@ -428,7 +428,7 @@ async fn tokens_hold_the_table_of_roles() {
         let new = NewToken { name: format!("of-{role}"), role: Role::Auditor, expires };
         let created = tokens.create(&site.desk, &who, &new, now).await.is_ok();
         let listed = tokens.list(&site.desk, &who, now).await.is_ok();
-        // One that somebody else created.
+        // A token that another principal created.
         let other = NewToken { name: format!("other-{role}"), ..new };
         tokens.create(&site.desk, &support::admin(), &other, now).await.unwrap();
         let revoked = tokens.revoke(&site.desk, &who, &other.name, now).await.is_ok();
@@ -497,7 +497,7 @@ async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
     assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains(secret));
 }
 
-/// Two PUTs under the same ETag at the same time: one is done, one is refused, always.
+/// Of two PUTs under the same ETag at the same time, one is done and the other refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_puts_with_one_etag_one_is_done() {
     let site = Site::start().await;
@@ -516,7 +516,7 @@ async fn of_two_puts_with_one_etag_one_is_done() {
     }
 }
 
-/// Both plans were made of the same directory: whoever has the second turn plans again, and is told that the plan changed.
+/// Both plans were made of the same directory: the second turn plans again and reports that the plan has changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_takes_its_turn_before_it_plans() {
     let site = Site::start().await;

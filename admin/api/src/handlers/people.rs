@@ -1,4 +1,4 @@
-//! Search, and one person.
+//! Handlers for the search, one person, and a person's history.
 
 use axum::Extension;
 use axum::Json;
@@ -62,7 +62,7 @@ pub(crate) async fn search(
     Ok(Json(PeopleFound { people: found.into_iter().map(Into::into).collect(), more }))
 }
 
-/// Shows one person. The look is audited.
+/// Shows one person. The view is audited.
 #[utoipa::path(
     get, operation_id = "showPerson", path = "/people/{key}", tag = "people",
     params(("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id (`registrar:12345`)")),
@@ -92,7 +92,7 @@ pub(crate) struct HistoryQuery {
     limit: Option<usize>,
 }
 
-/// Shows what was changed about one person, newest first. The look is audited.
+/// Shows the changes of a person, newest first. The view is audited.
 #[utoipa::path(
     get, operation_id = "showHistory", path = "/people/{key}/history", tag = "people",
     params(
@@ -121,7 +121,7 @@ pub(crate) async fn history(
     Ok(audited(&detail.audit_id, Json(body)))
 }
 
-/// What the store says; `None` when it cannot say now, which must not hide the person.
+/// Facts from the store; `None` when the store is unavailable, which must not hide the person.
 async fn mailbox_facts(shared: &Shared, detail: &PersonDetail) -> Option<MailboxFacts> {
     match shared.store.snapshot(AccountId(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),

@@ -1,4 +1,4 @@
-//! What waits to be sent out.
+//! Handler for the queue of outgoing messages.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -23,7 +23,7 @@ pub(crate) struct QueueQuery {
     limit: Option<usize>,
 }
 
-/// Rows of the queue: those that wait and those set aside.
+/// Rows of the queue: waiting messages, and those set aside.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueueList {
     /// One row for each message and destination, oldest first.
