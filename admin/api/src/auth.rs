@@ -26,7 +26,7 @@ pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Req
         Ok(Some(principal)) => request.extensions_mut().insert(Caller(principal)),
         Ok(None) => {
             metrics::counter!("provost_api_refused_tokens_total").increment(1);
-            return Problem::new(Kind::Unauthorized, "the token is not known, or no longer in force").into_response();
+            return Problem::new(Kind::Unauthorized, "the token is unknown, revoked or expired").into_response();
         }
         Err(error) => return Problem::from(error).into_response(),
     };

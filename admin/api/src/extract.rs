@@ -154,8 +154,8 @@ pub(crate) fn target(key: &str, if_match: IfMatch) -> Target<'_> {
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::TooLarge, "the body is larger than this path takes"),
-        _ => Problem::new(Kind::Malformed, "the body could not be read to its end"),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::TooLarge, "the body is larger than this path accepts"),
+        _ => Problem::new(Kind::Malformed, "the body could not be read completely"),
     })
 }
 

@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Attempts to write the end of a job, one per [`TICK`]; after these the job ends as abandoned.
 const LAST_TRIES: usize = 20;
 /// The error of a job whose node has stopped.
-const ABANDONED: &str = "the node that applied it has stopped; what was done is done: plan and apply the file again";
+const ABANDONED: &str = "the node that applied it has stopped; completed writes stay: plan and apply the file again";
 
 static JOBS: StateSpace =
     StateSpace { name: "job", records_max: JOBS_MAX, octets_max: 512 * 1024, when_full: WhenFull::Refuse };
@@ -70,7 +70,7 @@ pub(crate) struct OutcomesBody {
 pub(crate) struct FailureBody {
     /// Line in the file.
     line: u64,
-    /// The reason.
+    /// The reason why the writes failed.
     reason: String,
 }
 
@@ -264,7 +264,7 @@ impl End {
     fn fault(fault: &tokio::task::JoinError) -> Self {
         tracing::error!(%fault, "the task of an import ended in a fault");
         let error =
-            "a fault of the program ended it; its log says more. What was done is done: apply it again".to_owned();
+            "a fault of the program ended the import; see its log. Completed writes stay: apply it again".to_owned();
         Self { state: JobState::Failed, outcomes: None, error: Some(error) }
     }
 }
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(look(one, at(1)).await.state, JobState::Failed);
         assert_eq!(look(one, at(1)).await.error.as_deref(), Some(ABANDONED));
         assert_eq!(look(two, at(TURN_SECONDS)).await.state, JobState::Running);
-        assert_eq!(look(two, at(TURN_SECONDS + 1)).await.state, JobState::Failed, "its node was not heard of");
+        assert_eq!(look(two, at(TURN_SECONDS + 1)).await.state, JobState::Failed, "the record is not renewed");
     }
 
     #[tokio::test]

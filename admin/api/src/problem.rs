@@ -112,10 +112,10 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         Kind::Ambiguous,
         "/api/v1/problems/ambiguous",
         StatusCode::CONFLICT,
-        "More than one person fits",
+        "The key fits more than one person",
         "Use the id of the person instead.",
     ),
-    (Kind::InUse, "/api/v1/problems/in-use", StatusCode::CONFLICT, "In use", "The address belongs to somebody."),
+    (Kind::InUse, "/api/v1/problems/in-use", StatusCode::CONFLICT, "In use", "The address belongs to another person."),
     (
         Kind::Quarantined,
         "/api/v1/problems/quarantined",
@@ -128,7 +128,7 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/stale",
         StatusCode::CONFLICT,
         "Changed meanwhile",
-        "Somebody changed the entry; read it again.",
+        "The entry was changed meanwhile; read it again.",
     ),
     (
         Kind::PreconditionFailed,
@@ -141,7 +141,7 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         Kind::PlanChanged,
         "/api/v1/problems/plan-changed",
         StatusCode::CONFLICT,
-        "The plan is another one now",
+        "The plan has changed",
         "The directory changed since the plan was shown; look at the new plan and apply its hash.",
     ),
     (
@@ -149,7 +149,7 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/inconsistent",
         StatusCode::CONFLICT,
         "The directory contradicts itself",
-        "It must be mended before an import.",
+        "Correct its entries before an import.",
     ),
     (
         Kind::Refused,
@@ -177,14 +177,14 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/timeout",
         StatusCode::GATEWAY_TIMEOUT,
         "Took too long",
-        "The request passed its deadline; a change may have happened.",
+        "The request exceeded its time limit; a change may have been made.",
     ),
     (
         Kind::Internal,
         "/api/v1/problems/internal",
         StatusCode::INTERNAL_SERVER_ERROR,
         "A bug",
-        "A fault of the program; its log says more.",
+        "A fault of the program, described in its log.",
     ),
 ];
 

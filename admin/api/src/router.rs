@@ -129,7 +129,7 @@ async fn no_such_path() -> Problem {
 }
 
 async fn no_such_method() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "this path does not take this method; see /api/v1/openapi.json")
+    Problem::new(Kind::MethodNotAllowed, "this path does not accept this method; see /api/v1/openapi.json")
 }
 
 async fn explain(Path(name): Path<String>) -> Response {

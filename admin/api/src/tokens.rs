@@ -204,7 +204,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), TokenError> {
     }
     let life = new.expires.duration_since(now);
     if life <= SignedDuration::ZERO || life > SignedDuration::from_hours(24 * TOKEN_DAYS_MAX) {
-        return Err(TokenError::Invalid(format!("a token ends within {TOKEN_DAYS_MAX} days from now")));
+        return Err(TokenError::Invalid(format!("a token must expire within {TOKEN_DAYS_MAX} days from now")));
     }
     Ok(())
 }

@@ -33,5 +33,5 @@ async fn state_of_version_1_is_read() {
 
     let change = StateChange::append(&AUDIT, "subject", b"{}".to_vec());
     let made = state.change(vec![change], now.as_second()).await.unwrap();
-    assert!(made[0] > entries[0].sequence, "numbers go on where they were");
+    assert!(made[0] > entries[0].sequence, "sequence numbers continue");
 }

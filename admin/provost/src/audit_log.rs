@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(audit.about("cn=1", 1000).await.unwrap().len(), 100);
         std::fs::write(&file, text.clone() + "\n" + &line(200)).unwrap();
         assert_eq!(open(folder.path(), state).await.unwrap().newest(1000).await.unwrap().len(), 200);
-        assert!(std::fs::read_to_string(&file).unwrap().starts_with(&text), "the file stays as it is");
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with(&text), "the file must not change");
     }
 
     #[tokio::test]

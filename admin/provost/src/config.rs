@@ -586,7 +586,7 @@ domain = "example.edu"
         assert_eq!(role(format!("a:{digest}")), Some(PersonRole::Admin));
         assert_eq!(role(format!(" a:{digest}:helpdesk1 ")), Some(PersonRole::HelpDesk1));
         let end = fixed_token(&format!("a:{digest}:auditor:2027-08-31")).and_then(|token| token.expires);
-        assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "the end of its last day");
+        assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "a token expires at the end of its last day");
         let bad = ["", "2027-13-01", "9999-12-31", "2027-08-31:x"].map(|day| format!("a:{digest}:auditor:{day}"));
         let others = ["a".to_owned(), "a:12".to_owned(), format!("a:{digest}:king"), format!("a:{digest}:")];
         for line in others.into_iter().chain(bad) {

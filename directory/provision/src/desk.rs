@@ -158,7 +158,7 @@ pub enum DeskError {
     #[error("no setting is named '{0}'")]
     UnknownSetting(String),
     /// The directory states no value for the setting.
-    #[error("the directory states nothing of '{0}'")]
+    #[error("the directory does not state '{0}'")]
     NotStated(&'static str),
     /// The address belongs to another person.
     #[error("{0} is in use")]
@@ -172,10 +172,10 @@ pub enum DeskError {
         until: Option<String>,
     },
     /// The entry changed while the operation was under way; nothing was written.
-    #[error("changed meanwhile; read it again")]
+    #[error("the entry changed meanwhile; read it again")]
     Stale,
     /// The entry's version is not one that the caller expects; nothing was written.
-    #[error("it was changed since it was read: its version is {0:?} now")]
+    #[error("the entry was changed since it was read: its version is now {0:?}")]
     VersionMismatch(String),
     /// The principal may not perform this operation, or not on this person.
     #[error("not allowed: {0}")]
@@ -285,7 +285,7 @@ impl Desk {
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
         let noted = self.audit.note(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
-            noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))?;
+            noted.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
         Ok(detail)
     }
 

@@ -312,7 +312,7 @@ mod tests {
         ] {
             assert_eq!(policy.is_reserved(local), expect, "{local}");
         }
-        assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "each can come of a name");
+        assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "each is what a name can fold to");
     }
 
     // A site that writes German ü as ue states that in its policy; everything else follows from it.

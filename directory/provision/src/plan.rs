@@ -85,7 +85,8 @@ pub enum PlanError {
 /// Compares the two states; pure. Records that contradict the directory join the rejected ones of the wanted state.
 pub fn plan(wanted: &State<'_>, actual: &Actual) -> Result<Plan, PlanError> {
     if actual.people.is_empty() && actual.addresses.len() > ORPHANS_MAX {
-        let rule = format!("{} addresses and not one person; may this identity read people?", actual.addresses.len());
+        let rule =
+            format!("{} addresses but no person; check that this identity may read people", actual.addresses.len());
         return Err(PlanError::Inconsistent(rule));
     }
     let mut planner = Planner::new(wanted, actual);

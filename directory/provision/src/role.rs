@@ -206,7 +206,7 @@ mod tests {
         for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
             assert_eq!(Role::parse(role.name()), Some(role));
         }
-        assert_eq!(Role::parse("HelpDesk"), Some(Role::HelpDesk2), "the value of earlier versions");
+        assert_eq!(Role::parse("HelpDesk"), Some(Role::HelpDesk2), "a value of earlier versions is accepted");
         for name in ["self", "mailcore", "", "root"] {
             assert_eq!(Role::parse(name), None, "{name}");
         }

@@ -174,7 +174,7 @@ async fn an_import_that_renames_shows_old_and_new_name() {
     let created = &history[1];
     let sn = created.changes.iter().find(|change| change.attribute == "sn").unwrap();
     assert!(sn.before.is_empty() && sn.after == ["Tremblay"], "{sn:?}");
-    assert_eq!(site.history("ida.roy").await.len(), 1, "who is as before has no entry");
+    assert_eq!(site.history("ida.roy").await.len(), 1, "an unchanged person has no record");
     assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains("SSHA"));
 }
 

@@ -334,7 +334,7 @@ async fn an_import_that_is_cut_off_goes_on() {
     assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 600));
     let noted = desk.audit.about(&whole.digest(), 10).await.unwrap();
     let actions: Vec<&str> = noted.iter().map(|record| record.action.as_str()).collect();
-    assert_eq!(actions, ["import.apply", "import.begin"], "of the process that went on");
+    assert_eq!(actions, ["import.apply", "import.begin"], "records of the process that continued");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,7 +357,7 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     let outcomes = applier.apply_until(stop, &whole.plan, &whole.passwords, &mut progress).await.unwrap();
     assert!(outcomes.interrupted && (100..600).contains(&outcomes.applied), "{outcomes:?}");
     assert_eq!((outcomes.writes, outcomes.failed.len()), (2 * outcomes.applied, 0));
-    assert_eq!(below(&desk, "people").await.len(), outcomes.applied, "nobody is half there");
+    assert_eq!(below(&desk, "people").await.len(), outcomes.applied, "no person is there in part");
     // The registrar corrects the file in between: existing rows change, others are new.
     let changed = rows.replace("\n1,Ann,", "\n1,Anne,").replace("\n599,Ann,", "\n599,Anna,");
     let rest = plan_for(&desk, &changed).await;
@@ -410,7 +410,7 @@ async fn killed_at(people: usize, site: &Site, planned: &Planned) {
     let actor = actor();
     let applier = site.applier(&actor);
     tokio::select! {
-        outcome = applier.apply(&planned.plan, &planned.passwords, &mut progress) => panic!("it ended: {outcome:?}"),
+        outcome = applier.apply(&planned.plan, &planned.passwords, &mut progress) => panic!("ended early: {outcome:?}"),
         () = reached.notified() => {}
     }
 }
@@ -541,7 +541,7 @@ async fn a_plan_is_refused_where_it_does_not_belong() {
         assert!(matches!(&refused, ApplyError::Refused(why) if why.contains(expect)), "{refused}");
     }
     let moved = String::from_utf8(plan.to_bytes()).unwrap().replace("dc=example,dc=edu", "dc=example,dc=org");
-    assert!(Plan::from_bytes(moved.as_bytes()).is_err(), "its hash is another one");
+    assert!(Plan::from_bytes(moved.as_bytes()).is_err(), "a plan whose hash differs must be refused");
     assert!(below(&site, "people").await.is_empty() && site.journals.batches().unwrap().is_empty());
     // The journal cannot be written, so nothing goes into the directory.
     let blocked = Site {

@@ -285,7 +285,7 @@ async fn prepare(
     drop(planning);
     let (plan, now) = (&planned.plan, planned.plan.hash());
     if now != hash {
-        let mut problem = Problem::new(Kind::PlanChanged, "the hash is not that of the plan as it is now");
+        let mut problem = Problem::new(Kind::PlanChanged, "the hash differs from that of the present plan");
         problem.hash = Some(now.into());
         return Err(problem);
     }
@@ -315,7 +315,7 @@ async fn work(
         let _ = stopped.await;
     };
     let (outcomes, error) = match shared.desk.apply_import(stop, &principal, &planned, &mut progress).await {
-        Ok(Ok(outcomes)) if outcomes.interrupted => (Some(outcomes), Some("it was stopped before its end".to_owned())),
+        Ok(Ok(outcomes)) if outcomes.interrupted => (Some(outcomes), Some("the import was stopped early".to_owned())),
         Ok(Ok(outcomes)) => (Some(outcomes), None),
         Ok(Err((outcomes, error))) => (Some(outcomes), Some(error.to_string())),
         Err(error) => (None, Some(error.to_string())),
@@ -335,7 +335,7 @@ async fn plan_again(shared: &Shared, principal: &Principal, id: Uuid) -> Result<
 impl From<PlansError> for Problem {
     fn from(error: PlansError) -> Self {
         match error {
-            PlansError::Gone => Self::new(Kind::NotFound, "there is no such import (any more)"),
+            PlansError::Gone => Self::new(Kind::NotFound, "the import does not exist, was applied or has expired"),
             PlansError::Full => Self::new(Kind::Busy, "too many imports wait for their apply"),
             PlansError::State(error) => error.into(),
         }

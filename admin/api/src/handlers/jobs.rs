@@ -25,6 +25,6 @@ pub(crate) async fn show(
 ) -> Result<Json<Job>, Problem> {
     match shared.operations.job(&principal, id, Timestamp::now()).await? {
         Some(job) => Ok(Json(job)),
-        None => Err(Problem::new(Kind::NotFound, "there is no such job (any more)")),
+        None => Err(Problem::new(Kind::NotFound, "the job does not exist or was removed")),
     }
 }

@@ -124,13 +124,13 @@ impl From<MessageSearchError> for Problem {
         ("sender" = Option<String>, Query, description = "An address, `<>`, or a person", min_length = 1, max_length = 1000),
         ("message_id" = Option<String>, Query, description = "With or without angle brackets", min_length = 1, max_length = 1000),
         ("any" = Option<String>, Query, description = "Any of these, or the message's number", min_length = 1, max_length = 1000),
-        ("since" = Option<String>, Query, description = "RFC 3339; seven days ago without it", format = DateTime),
-        ("until" = Option<String>, Query, description = "RFC 3339; now without it", format = DateTime),
-        ("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 500; 50 without it", minimum = 1, maximum = 500),
+        ("since" = Option<String>, Query, description = "RFC 3339; seven days ago by default", format = DateTime),
+        ("until" = Option<String>, Query, description = "RFC 3339; now by default", format = DateTime),
+        ("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 500; 50 by default", minimum = 1, maximum = 500),
     ),
     responses(
-        (status = 200, description = "What was found; all words must fit", body = MessagesFound,
-            headers(("X-Audit-Id" = String, description = "Audit record of this look"))),
+        (status = 200, description = "Messages that match all words", body = MessagesFound,
+            headers(("X-Audit-Id" = String, description = "Audit record of this search"))),
         Failures
     )
 )]

@@ -89,8 +89,7 @@ async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Resu
     if let Some(file) = &config.as_token {
         let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);
         let found = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
-        let found =
-            found.ok_or_else(|| anyhow!("{}: the token is not known, or no longer in force", file.display()))?;
+        let found = found.ok_or_else(|| anyhow!("{}: the token is unknown, revoked or expired", file.display()))?;
         return Ok(found.on_the_command_line());
     }
     let user = machine_user::name(&config.node.data);

@@ -48,7 +48,7 @@ pub(crate) async fn run(config: &Config, arguments: Arguments, print: &Printer) 
     let Arguments { word, recipient, sender, message_id, since, until, limit } = arguments;
     let wanted = MessageSearch { recipient, sender, message_id, any: word, since: Some(since), until };
     if wanted == (MessageSearch { since: Some(since), until, ..MessageSearch::default() }) {
-        bail!("what is looked for? An address, a Message-ID, or one of --recipient, --sender, --message-id");
+        bail!("nothing to search for: give an address, a Message-ID, or one of --recipient, --sender, --message-id");
     }
     let asking = super::asking_without_directory(config).await?;
     let messages = Messages::new(asking.desk, config.trace_folder());

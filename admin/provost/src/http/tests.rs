@@ -61,7 +61,8 @@ async fn ask(address: SocketAddr, say: &[u8]) -> String {
 async fn rest(socket: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A connection closed with unread octets may end with a reset.
-    let _ = tokio::time::timeout(LONG / 4, socket.read_to_end(&mut answer)).await.expect("not closed");
+    let _ =
+        tokio::time::timeout(LONG / 4, socket.read_to_end(&mut answer)).await.expect("the connection was not closed");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -161,7 +162,7 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
         let answer = ask(address, &request).await.to_lowercase();
         assert!(answer.contains(" 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
     }
-    assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small one is free");
+    assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small body needs no memory budget");
     drop(others);
     assert!(ask(address, &post(20_000)).await.ends_with("\r\n20000"));
     let freed = async {

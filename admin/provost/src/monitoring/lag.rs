@@ -86,12 +86,16 @@ mod tests {
             progress.end_of_round(now);
             (progress.lag("provider", now), progress.lag("replica", now))
         };
-        assert_eq!(look(0, &[csn(1, 1)], None), (Some(0), None), "it never answered");
+        assert_eq!(look(0, &[csn(1, 1)], None), (Some(0), None), "the server never answered");
         assert_eq!(look(15, &[csn(1, 1)], Some(&[csn(1, 1)])), (Some(0), Some(0)));
         // A write after a long quiet time: the server is behind by one check, whatever the times in the CSNs are.
         assert_eq!(look(30, &[csn(900, 1)], Some(&[csn(1, 1)])), (Some(0), Some(15)));
-        assert_eq!(look(45, &[csn(905, 1)], Some(&[csn(900, 1)])), (Some(0), Some(15)), "it follows, one look behind");
-        assert_eq!(look(60, &[csn(905, 1)], None), (Some(0), Some(30)), "it is down");
+        assert_eq!(
+            look(45, &[csn(905, 1)], Some(&[csn(900, 1)])),
+            (Some(0), Some(15)),
+            "the server follows, one check behind"
+        );
+        assert_eq!(look(60, &[csn(905, 1)], None), (Some(0), Some(30)), "the server is down");
         assert_eq!(look(75, &[csn(905, 1)], Some(&[csn(905, 1)])), (Some(0), Some(0)));
         // A write by another provider that only the replica has.
         assert_eq!(look(90, &[csn(905, 1)], Some(&[csn(905, 1), csn(1, 2)])), (Some(15), Some(0)));

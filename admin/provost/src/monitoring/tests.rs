@@ -47,7 +47,7 @@ fn the_table_names_all_that_is_recorded_and_nothing_else() {
             (family.name.to_owned(), kind)
         })
         .collect();
-    assert_eq!(table.len(), FAMILIES.len(), "a name twice");
+    assert_eq!(table.len(), FAMILIES.len(), "a name is in the table twice");
     assert_eq!(recorded(), table);
 }
 

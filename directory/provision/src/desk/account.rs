@@ -186,6 +186,6 @@ mod tests {
     #[test]
     fn roles_are_known_ones() {
         assert!(check_role("helpdesk").is_ok());
-        assert!(check_role("mailcore").is_err(), "a service's role is no person's");
+        assert!(check_role("mailcore").is_err(), "a service's role cannot be given to a person");
     }
 }

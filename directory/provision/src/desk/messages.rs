@@ -52,6 +52,6 @@ impl Desk {
     ) -> Result<String, DeskError> {
         self.permit(principal, Operation::ViewMessages).await?;
         let noted = self.audit.note(principal.actor(), MESSAGES, subject, detail).await;
-        noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))
+        noted.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
     }
 }

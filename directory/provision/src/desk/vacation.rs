@@ -184,7 +184,11 @@ mod tests {
             entry.set(change.attribute, change.values);
         }
         assert_eq!(of_entry(&entry, &toronto()), Some(rule()));
-        assert_eq!(entry.first(attr::VACATION_END_DATE), Some("20270105045959Z"), "to the end of its last day");
+        assert_eq!(
+            entry.first(attr::VACATION_END_DATE),
+            Some("20270105045959Z"),
+            "the rule lasts to the end of its last day"
+        );
         for change in modifications(None, &toronto()) {
             entry.set(change.attribute, change.values);
         }

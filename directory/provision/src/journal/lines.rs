@@ -20,7 +20,7 @@ pub enum JournalError {
     #[error("the journal cannot be read or written: {0}")]
     Io(#[from] io::Error),
     /// The batch does not exist or was removed.
-    #[error("there is no such batch (any more)")]
+    #[error("the batch does not exist or was removed")]
     Gone,
     /// Another process is applying the batch.
     #[error("batch {0} is being applied by another process")]

@@ -67,7 +67,10 @@ impl Model {
                 ModOp::Replace => values = change.values.clone(),
                 ModOp::Delete => values.retain(|value| !change.values.contains(value)),
                 ModOp::Add => {
-                    assert!(change.values.iter().all(|value| !values.contains(value)), "added twice: {change:?}");
+                    assert!(
+                        change.values.iter().all(|value| !values.contains(value)),
+                        "a value was added twice: {change:?}"
+                    );
                     values.extend(change.values.clone());
                 }
             }
@@ -106,7 +109,7 @@ impl Model {
         let people: Vec<&Entry> = self.entries.values().filter(|entry| entry.has_class("person")).collect();
         let mut logins = std::collections::HashSet::new();
         for person in people {
-            assert!(logins.insert(person.first(attr::UID).unwrap()), "one login for two: {person:?}");
+            assert!(logins.insert(person.first(attr::UID).unwrap()), "two people have one login: {person:?}");
             let mail = person.first(attr::MAIL).unwrap();
             assert_eq!(self.kind(mail), Some("primary"), "{person:?}");
             for address in person.texts(attr::MAIL_LOCAL_ADDRESS) {
@@ -244,7 +247,7 @@ fn a_name_changes_and_changes_back() {
     );
     assert_eq!((plan.summary.update, plan.summary.rename, plan.summary.writes), (1, 1, 3));
     let person = model.person("2");
-    assert_eq!(person.first(attr::UID), Some("ann.roy2"), "the login stays");
+    assert_eq!(person.first(attr::UID), Some("ann.roy2"), "the login must not change");
     assert_eq!((person.first(attr::MAIL), person.first(attr::SN)), (Some("ann.cote@example.edu"), Some("Côté")));
     assert_eq!(person.values(attr::MAIL_LOCAL_ADDRESS).len(), 2);
     assert_eq!(model.kind("ann.roy2@example.edu"), Some("alias"));
@@ -274,7 +277,7 @@ fn what_an_update_touches() {
     let without = "person_id,given_name,family_name,affiliation\n1,Zoé,Tremblay,student\n";
     let without = read_source("registrar", without.as_bytes(), &CsvOptions::default()).unwrap();
     let plan = plan_of(without, &model.actual()).unwrap();
-    assert!(plan.is_empty(), "a column that is not there says nothing: {:?}", plan.changes);
+    assert!(plan.is_empty(), "an absent column changes nothing: {:?}", plan.changes);
 }
 
 #[test]
@@ -368,7 +371,7 @@ fn the_time_of_planning_is_not_in_the_name() {
     assert_eq!(first.hash(), second.hash());
     let changed = Policies { version: "site/2".to_owned(), ..policies.clone() };
     let other = plan(&wanted(&sources, &changed, jiff::Timestamp::UNIX_EPOCH), &actual).unwrap();
-    assert_ne!(first.hash(), other.hash(), "another version of the policies is another plan");
+    assert_ne!(first.hash(), other.hash(), "another version of the policies gives another plan");
 }
 
 #[test]
@@ -416,7 +419,7 @@ fn a_written_plan_is_read_back_or_refused() {
     let plan = Model::default().plan(&format!("{ZOE}2,…,—?,,,student,,,\n"));
     let octets = plan.to_bytes();
     let text = String::from_utf8(octets.clone()).unwrap();
-    assert!(!text.contains("long enough"), "a password is in the clear");
+    assert!(!text.contains("long enough"), "the plan holds a password in the clear");
     let read = Plan::from_bytes(&octets).unwrap();
     assert_eq!((read.hash(), read.rejected(), read.summary()), (plan.hash(), plan.rejected(), plan.summary()));
     let mut role = plan.clone();
@@ -499,7 +502,7 @@ fn ten_years_of_one_person() {
         assert!(again.is_empty(), "{year}: {:?}", again.changes());
         let person = model.person("1");
         assert_eq!(model.mail("1"), format!("{mail}@example.edu"), "{year}");
-        assert_eq!(person.first(attr::UID), Some("ann.roy2"), "{year}: a login stays");
+        assert_eq!(person.first(attr::UID), Some("ann.roy2"), "{year}: the login must not change");
         assert_eq!(person.first(attr::SCHAC_DATE_OF_BIRTH), Some("20080101"), "{year}");
         assert_eq!(person.first(attr::EDU_PERSON_AFFILIATION), Some(affiliation), "{year}");
         assert_eq!(
