@@ -317,7 +317,7 @@ impl From<StateError> for Problem {
             return Self::new(Kind::Busy, error.to_string());
         }
         tracing::error!(%error, "the shared state of the nodes");
-        Self::new(Kind::Unavailable, "the shared state of the nodes cannot be reached now")
+        Self::new(Kind::Unavailable, "the shared state of the nodes is unavailable")
     }
 }
 

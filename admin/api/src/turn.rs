@@ -89,7 +89,7 @@ impl ApplyTurn {
         let ended =
             self.state.change(vec![StateChange::remove(&TURN, KEY, expect)], Timestamp::now().as_second()).await;
         if let Err(error) = ended {
-            tracing::warn!(%error, "the turn to apply imports ends by itself in {TURN_SECONDS} s");
+            tracing::warn!(%error, "the turn to apply imports was not released; it expires in {TURN_SECONDS} s");
         }
     }
 }

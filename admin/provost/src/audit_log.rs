@@ -106,7 +106,7 @@ fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
         match serde_json::from_slice(&line) {
             Ok(record) => records.push(record),
             Err(error) => {
-                tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit is no record")
+                tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit file is no record: skipped")
             }
         }
         to += read as u64;

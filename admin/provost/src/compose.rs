@@ -93,9 +93,9 @@ impl Node {
         match private::tighten(data) {
             Ok(0) => {}
             Ok(count) => {
-                tracing::warn!(count, data = %data.display(), "others could reach what is in the data folder; no longer");
+                tracing::warn!(count, data = %data.display(), "other users had access to the data folder; it is removed");
             }
-            Err(error) => tracing::error!(%error, data = %data.display(), "the data folder is not this user's alone"),
+            Err(error) => tracing::error!(%error, data = %data.display(), "the data folder cannot be made private"),
         }
         // Before any counter is used: earlier increments would be lost.
         let metrics = Metrics::install(&config.listeners)?;
@@ -129,7 +129,7 @@ impl Node {
 
         // After a crash, the saved View is some seconds old: no login should be decided by an outdated rule or password.
         if !is_current(&view, CURRENT_LIMIT).await {
-            tracing::warn!("the directory does not answer: this node starts with what it knew");
+            tracing::warn!("the directory does not answer: this node starts with its saved view");
         }
         let drain = Drain::new();
         let budgets =
@@ -431,7 +431,7 @@ impl Rooms<'_> {
 fn fixed_tokens(config: &Config) -> anyhow::Result<Vec<FixedToken>> {
     let tokens = config.fixed_tokens()?;
     for token in tokens.iter().filter(|token| token.expires.is_none()) {
-        tracing::warn!(name = token.name, role = %token.role, "a token of api.tokens_file has no end: add its last day");
+        tracing::warn!(name = token.name, role = %token.role, "a token of api.tokens_file never expires: add its last day");
     }
     Ok(tokens)
 }

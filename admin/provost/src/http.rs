@@ -136,7 +136,7 @@ where
         _ = connection.as_mut() => return,
         () = web.drain.stopping() => {}
     }
-    // A partial header gets only [`STOP_LIMIT`]; a request in progress is answered.
+    // A partial header gets only `STOP_LIMIT`; a request in progress is answered.
     connection.as_mut().graceful_shutdown();
     if tokio::time::timeout(STOP_LIMIT, connection.as_mut()).await.is_err() && is_working.load(Ordering::Relaxed) {
         let _ = connection.await;

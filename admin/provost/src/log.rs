@@ -60,7 +60,7 @@ pub(crate) async fn report_dropped(drain: Drain) {
         }
         let dropped = counter.dropped_lines();
         if dropped > before {
-            tracing::warn!(lines = dropped - before, "log lines of messages were dropped: nobody read them in time");
+            tracing::warn!(lines = dropped - before, "log lines of messages were dropped: the reader was slow");
             before = dropped;
         }
     }

@@ -39,7 +39,7 @@ impl LogFilter {
         let Some(handle) = &self.handle else { return };
         let Ok(filter) = EnvFilter::try_new(directives.unwrap_or(self.default)) else { return };
         if let Err(error) = handle.reload(filter) {
-            tracing::error!(%error, "the log goes on as before");
+            tracing::error!(%error, "the log filter could not be changed");
         }
     }
 }

@@ -200,7 +200,7 @@ impl Journals {
             let plan = match self.plan(&batch) {
                 Ok(plan) => plan,
                 Err(error) => {
-                    tracing::error!(batch, %error, "the plan of an interrupted batch cannot be read; it is left as it is");
+                    tracing::error!(batch, %error, "the plan of an interrupted batch cannot be read; it stays unchanged");
                     continue;
                 }
             };
@@ -224,7 +224,7 @@ impl Journals {
         }
         let lines = match Lines::read(&file) {
             Err(error @ (JournalError::Damaged(_) | JournalError::Version(_))) => {
-                tracing::error!(batch, %error, "the journal of an interrupted batch is left as it is");
+                tracing::error!(batch, %error, "the journal of an interrupted batch cannot be used and stays unchanged");
                 return Ok(None);
             }
             lines => lines?,

@@ -230,7 +230,7 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
     assert_eq!(desk.set_roles(&person, "hal.desk", &["admin"]).await, Err(DeskError::NotAllowed(Operation::SetRoles)));
     let made = desk.ensure_operator(&two, "eve", "Eve", "admin", Secret::new("long enough")).await;
     assert_eq!(made, Err(DeskError::NotAllowed(Operation::SetRoles)));
-    assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "one's own");
+    assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "a person may reset their own password");
 }
 
 /// A file must not set an administrator's password: the administrator has none yet, and the registrar's file states one.

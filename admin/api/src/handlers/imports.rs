@@ -322,7 +322,7 @@ async fn work(
     };
     let state = if error.is_none() { JobState::Done } else { JobState::Failed };
     if state == JobState::Done && shared.plans.forget(import, Timestamp::now()).await.is_err() {
-        tracing::warn!(%import, "the file of an applied import could not be removed; it goes when it expires");
+        tracing::warn!(%import, "the file of an applied import could not be removed; it is removed when it expires");
     }
     End { state, outcomes: outcomes.map(Into::into), error }
 }

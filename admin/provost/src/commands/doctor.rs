@@ -222,5 +222,5 @@ async fn postmaster(config: &Config) -> Finding {
             Err(error) => Err(error.to_string()),
         }
     };
-    finding(address.clone(), asked.await, &format!("give it to somebody: provost address add PERSON {address}"))
+    finding(address.clone(), asked.await, &format!("give it to a person: provost address add PERSON {address}"))
 }

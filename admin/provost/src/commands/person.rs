@@ -30,7 +30,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   provost person history zoe.cote
   provost --json person history registrar:20210001 --limit 200
-An address that the person had before finds them as well. The look is in the audit; looks are not in the history.")]
+An address that the person had before finds them as well. The view is in the audit; views are not in the history.")]
     History {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,

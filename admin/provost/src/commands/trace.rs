@@ -15,12 +15,12 @@ use crate::output::{Printer, printable};
 /// The search for messages.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  provost trace zoe.tremblay@example.edu                  sent to her or by her, under any of her addresses
-  provost trace --recipient zoe.tremblay --since 2d       that was for her, also what was refused
+  provost trace zoe.tremblay@example.edu                  sent to or by this person, under any of their addresses
+  provost trace --recipient zoe.tremblay --since 2d       sent to this person, including refused messages
   provost trace --sender ann@example.org --recipient zoe.tremblay@example.edu
   provost trace --message-id '<4711.0815@mail.example.org>'
   provost trace 0190f3b2c41e7d6a9b1c2d3e4f5a6b7c          the number in a reply, a log line or Received
-All words must fit. The files of this machine's node are read, whether it runs or not; each search is in the audit.")]
+A message must match all words. The search reads the files of this machine's node, running or not, and is audited.")]
 pub(crate) struct Arguments {
     /// An address, a person, a Message-ID, or the number of a message.
     word: Option<String>,

@@ -58,7 +58,7 @@ impl Desk {
         };
         let result: Result<(), DirectoryError> = undone.await;
         if let Err(error) = &result {
-            tracing::warn!(%error, %address, %owner, "an address stays with its owner, whom it does not reach yet");
+            tracing::warn!(%error, %address, %owner, "an address entry stays, but mail does not reach its owner yet");
         }
         result.is_ok()
     }

@@ -29,7 +29,7 @@ impl Desk {
             Ok(found) => found,
             Err(DeskError::NotFound(_) | DeskError::Invalid { .. }) => return Ok(None),
             Err(DeskError::Unavailable(why)) => {
-                tracing::warn!(why, "a person's other addresses are not known now");
+                tracing::warn!(why, "a person's other addresses cannot be read; the search covers the given one only");
                 return Ok(None);
             }
             Err(error) => return Err(error),
