@@ -10,14 +10,14 @@ use provost_provision::Principal;
 use crate::problem::{Kind, Problem};
 use crate::tokens::Tokens;
 
-/// Longest token that is looked at, in octets; ours have at most 129.
+/// Longest token that is looked up, in octets; created tokens have at most 129.
 const TOKEN_OCTETS_MAX: usize = 512;
 
-/// Who calls. Put into each request by [`require_token`].
+/// The principal of a request, added to the request by [`require_token`].
 #[derive(Clone)]
 pub(crate) struct Caller(pub(crate) Principal);
 
-/// Lets a request with a token in force through, with its [`Caller`]; answers 401 to all others.
+/// Passes a request with a valid token on with its [`Caller`]; answers 401 to all others.
 pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()) else {
         return Problem::new(Kind::Unauthorized, "no bearer token was sent").into_response();
@@ -26,14 +26,14 @@ pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Req
         Ok(Some(principal)) => request.extensions_mut().insert(Caller(principal)),
         Ok(None) => {
             metrics::counter!("provost_api_refused_tokens_total").increment(1);
-            return Problem::new(Kind::Unauthorized, "the token is not known, or no longer in force").into_response();
+            return Problem::new(Kind::Unauthorized, "the token is unknown, revoked or expired").into_response();
         }
         Err(error) => return Problem::from(error).into_response(),
     };
     next.run(request).await
 }
 
-/// RFC 6750 §2.1; the scheme's name is compared without case (RFC 9110 §11.1).
+/// The token of an `Authorization: Bearer` header (RFC 6750 §2.1); the scheme is case-insensitive (RFC 9110 §11.1).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();

@@ -1,4 +1,4 @@
-//! What comes in with a request, each refusal a problem.
+//! Extractors for the parts of a request; each refusal is a problem (RFC 9457).
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -10,10 +10,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::problem::{Kind, Problem};
 
-/// Longest key of a person in a path, in octets: an address (RFC 5321 §4.5.3.1) fits. The desk looks up no longer one.
+/// Longest key of a person in a path, in octets: an address (RFC 5321 §4.5.3.1) fits. The desk has the same limit.
 pub(crate) const KEY_OCTETS_MAX: usize = 320;
 
-/// Parts of the path.
+/// The parameters of the path.
 pub(crate) struct PathOf<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<T> {
@@ -27,14 +27,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<
     }
 }
 
-/// The key of a person in a path: never empty, never long.
+/// The key of a person in a path: not empty, at most [`KEY_OCTETS_MAX`] octets.
 pub(crate) struct Key(pub(crate) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // Only the first part is taken, so that the routes with more parts can use the same extractor.
+        // Only the first part is taken, so that routes with more parts can use the same extractor.
         let PathOf(all) = PathOf::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
         let key = all.into_iter().find(|(name, _)| name == "key").map(|(_, value)| value).unwrap_or_default();
         if key.trim().is_empty() || key.len() > KEY_OCTETS_MAX {
@@ -44,7 +44,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     }
 }
 
-/// The query.
+/// The parameters of the query.
 pub(crate) struct QueryOf<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryOf<T> {
@@ -58,7 +58,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryOf<T> {
     }
 }
 
-/// A JSON body.
+/// A JSON body of type `T`.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
@@ -74,7 +74,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// A JSON body that may be left out, which is the same as `{}`.
+/// A JSON body that may be absent, which equals `{}`.
 pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJsonBody<T> {
@@ -91,7 +91,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-/// Files that are received at once: with 64 MiB each they bound the memory.
+/// Most files that are received at once: with 64 MiB each, they bound the memory.
 const UPLOADS_MAX: usize = 2;
 
 static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
@@ -99,7 +99,7 @@ static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
 /// A CSV body, up to the limit that the route sets.
 pub(crate) struct CsvBody {
     pub(crate) octets: Bytes,
-    /// Its place among the uploads, given back when the body is done with.
+    /// The place among the uploads, released when the body is dropped.
     _place: SemaphorePermit<'static>,
 }
 
@@ -135,7 +135,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
-    /// The versions stated. Strong comparison: a weak tag never matches, `*` matches any entry that is there.
+    /// The versions that the header states. Strong comparison: a weak tag never matches, `*` matches any existing entry.
     fn expected(self) -> Expected {
         let Some(tags) = self.0 else { return Expected::Any };
         let tags: Vec<&str> = tags.split(',').map(str::trim).collect();
@@ -147,20 +147,20 @@ impl IfMatch {
     }
 }
 
-/// The person or the setting of a path, in the version that the caller states: compared inside the operation.
+/// The person or setting of a path, in the version that the caller states; the operation compares it.
 pub(crate) fn target(key: &str, if_match: IfMatch) -> Target<'_> {
     Target::new(key, if_match.expected())
 }
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::TooLarge, "the body is larger than this path takes"),
-        _ => Problem::new(Kind::Malformed, "the body could not be read to its end"),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::TooLarge, "the body is larger than this path accepts"),
+        _ => Problem::new(Kind::Malformed, "the body could not be read completely"),
     })
 }
 
 fn read_json<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Problem> {
-    // serde would take an array by the order of the fields.
+    // serde would read an array as the fields in order.
     if octets.trim_ascii_start().first() == Some(&b'[') {
         return Err(Problem::invalid("", "the body must be a JSON object"));
     }
@@ -178,7 +178,7 @@ fn read_json<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// RFC 6901: `~` and `/` inside a name are written `~0` and `~1`.
+/// JSON pointer of a path (RFC 6901): `~` and `/` within a name become `~0` and `~1`.
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter().fold(String::new(), |text, segment| match segment {
@@ -194,7 +194,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|name| name == "application/json" || (name.starts_with("application/") && name.ends_with("+json")))
 }
 
-/// The media type without its parameters, lower case.
+/// The media type without parameters, in lower case.
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! `/metrics`, `/readyz`, `/livez`: for the machine that watches this one. No names, no addresses.
+//! `/metrics`, `/readyz`, `/livez` for monitoring. The answers hold no names and no addresses.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,31 +15,31 @@ use provost_store::MessageStore;
 use provost_view::View;
 use serde_json::json;
 
-/// How long the store may take to answer a probe.
+/// Longest answer of the store to a probe.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Names what of the node is dead, so that only another start brings it back.
+/// Names the parts of the node that are dead, so that only a restart brings them back.
 pub type DeadParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// The metrics of this moment in the Prometheus text format, version 0.0.4.
+/// Returns the current metrics in the Prometheus text format, version 0.0.4.
 pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
 
-/// What is asked how the node is.
+/// The parts of the node that the probes ask.
 #[derive(Clone)]
 pub struct Health {
-    /// Whether the directory was read.
+    /// Shows whether the directory has been read.
     pub view: View,
-    /// Whether every shard of it answers.
+    /// Shows whether every shard answers.
     pub store: Arc<dyn MessageStore>,
-    /// What has died.
+    /// Names the parts that have died.
     pub dead: DeadParts,
 }
 
 /// `/metrics`, `/readyz`, `/livez`.
 ///
-/// Ready means that the View was complete once and the store answers; that the View is current is reported and not required, as
-/// the mail core runs on from its snapshot while the directory is down. Alive means that nothing has died that writes: who
-/// watches the node starts it again otherwise.
+/// Ready means that the View was complete once and the store answers. Whether the View is current is reported but not required:
+/// the mail core continues from its snapshot while the directory is down. Alive means that no writing part has died; otherwise
+/// the supervisor restarts the node.
 pub fn health_router(health: Health, metrics: Scrape) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(metrics))

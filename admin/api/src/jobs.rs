@@ -1,7 +1,7 @@
-//! Applies that run or have run, in the shared state: every node can show them, and a restart forgets none.
+//! Running and finished applies, in the shared state: every node can show them, and they survive a restart.
 //!
-//! The node that began a job renews its record. It ends as failed when its task ends by a panic, when its node was
-//! restarted, and when its node has not renewed its record for a while.
+//! The node that began a job renews its record. A job fails when its task panics, when its node is restarted, and when its
+//! node has not renewed the record for `TURN_SECONDS`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,61 +16,61 @@ use uuid::Uuid;
 
 use crate::turn::{ApplyTurn, TURN_SECONDS, give_up_turn};
 
-/// Jobs that are remembered, running ones included.
+/// Most jobs that are kept, including running ones.
 const JOBS_MAX: usize = 100;
-/// How long a job that has ended is remembered.
+/// Time for which a finished job is kept.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Failures of single people that a job lists.
+/// Most failures of people that a job lists.
 const FAILURES_MAX: usize = 1000;
-/// Octets of their reasons, whose text a server chose.
+/// Most octets of the listed reasons, whose text comes from a server.
 const FAILURES_OCTETS_MAX: usize = 128 * 1024;
-/// How often a running job's progress is written and its turn renewed.
+/// Interval at which a running job's progress is written and its turn renewed.
 const TICK: Duration = Duration::from_secs(1);
-/// Tries to write the end of a job, one each [`TICK`]; then it ends as abandoned.
+/// Attempts to write the end of a job, one per [`TICK`]; after these the job ends as abandoned.
 const LAST_TRIES: usize = 20;
 /// The error of a job whose node has stopped.
-const ABANDONED: &str = "the node that applied it has stopped; what was done is done: plan and apply the file again";
+const ABANDONED: &str = "the node that applied it has stopped; completed writes stay: plan and apply the file again";
 
 static JOBS: StateSpace =
     StateSpace { name: "job", records_max: JOBS_MAX, octets_max: 512 * 1024, when_full: WhenFull::Refuse };
 
-/// Whether a job runs or has ended.
+/// State of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum JobState {
-    /// At work, or waiting for its turn.
+    /// The job is working or waiting for its turn.
     Running,
-    /// Ended; `outcomes` lists each person that failed.
+    /// The job has ended; `outcomes` lists each person that failed.
     Done,
-    /// Ended before its end; `error` says why, `outcomes` what was done until then. The import can be applied again.
+    /// The job stopped early; `error` holds the reason, `outcomes` what was done. The import can be applied again.
     Failed,
 }
 
-/// What an apply did.
+/// The result of an apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct OutcomesBody {
     /// Id of the batch, on every entry written.
     batch: String,
     /// People whose writes are all done.
     applied: usize,
-    /// LDAP writes done.
+    /// LDAP writes that were done.
     writes: usize,
-    /// How many people failed.
+    /// People that failed.
     failed: usize,
-    /// The first of them, at most 1000.
+    /// The first 1000 failures.
     failures: Vec<FailureBody>,
-    /// Wall seconds of all.
+    /// Wall-clock seconds of the whole apply.
     seconds: f64,
-    /// Of those, spent with hashing.
+    /// Seconds of those spent on hashing.
     hashing_seconds: f64,
 }
 
-/// A person that failed.
+/// A person whose writes failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct FailureBody {
     /// Line in the file.
     line: u64,
-    /// Why the writes of this person failed.
+    /// The reason why the writes failed.
     reason: String,
 }
 
@@ -96,7 +96,7 @@ impl From<Outcomes> for OutcomesBody {
     }
 }
 
-/// An apply that runs or has run.
+/// A running or finished apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Job {
     /// Id of the job.
@@ -106,11 +106,11 @@ pub(crate) struct Job {
     pub(crate) state: JobState,
     /// People whose writes are all done.
     pub(crate) done: usize,
-    /// People to do.
+    /// People that the plan changes.
     pub(crate) total: usize,
-    /// What it did, at its end.
+    /// The result, once the job has ended.
     pub(crate) outcomes: Option<OutcomesBody>,
-    /// Why it ended early.
+    /// The reason why the job stopped early.
     pub(crate) error: Option<String>,
 }
 
@@ -118,20 +118,20 @@ pub(crate) struct Job {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     job: Job,
-    /// The node that began it.
+    /// The node that began the job.
     node: String,
-    /// A running job whose record was not written until then is abandoned.
+    /// Time until which the record counts as alive; a running job with an older record is abandoned.
     alive_until: Timestamp,
 }
 
-/// How a job's work ended.
+/// The end of a job's work.
 pub(crate) struct End {
     pub(crate) state: JobState,
     pub(crate) outcomes: Option<OutcomesBody>,
     pub(crate) error: Option<String>,
 }
 
-/// All jobs. Cheap to clone.
+/// The jobs of the site. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Jobs {
     state: Arc<dyn StateStore>,
@@ -143,7 +143,7 @@ impl Jobs {
         Self { state, node }
     }
 
-    /// Makes a job over `total` people; full when too many are running. The oldest one that has ended makes room.
+    /// Makes a job for `total` people; full when too many are running. The oldest finished job makes room.
     pub(crate) async fn begin(&self, total: usize, now: Timestamp) -> Result<watch::Sender<Job>, StateError> {
         let job = Job { id: Uuid::new_v4(), state: JobState::Running, done: 0, total, outcomes: None, error: None };
         match self.keep(&job, now).await {
@@ -156,7 +156,7 @@ impl Jobs {
         Ok(watch::channel(job).0)
     }
 
-    /// The job as it stands.
+    /// The present state of a job; `None` for an unknown or forgotten id.
     pub(crate) async fn find(&self, id: Uuid, now: Timestamp) -> Result<Option<Job>, StateError> {
         let Some(record) = self.state.record(&JOBS, &id.to_string(), now.as_second()).await? else { return Ok(None) };
         let Stored { mut job, alive_until, .. } = read(&record)?;
@@ -167,7 +167,7 @@ impl Jobs {
         Ok(Some(job))
     }
 
-    /// Runs the work in a task of its own and keeps its record, until it has ended. `stop` is sent when the turn is lost.
+    /// Watches the work, which runs in its own task, and keeps its record until the end. Sends `stop` when the turn is lost.
     pub(crate) fn watch_over(
         self,
         sender: Arc<watch::Sender<Job>>,
@@ -188,7 +188,7 @@ impl Jobs {
                             tracing::warn!(%error, id = %job.id, "the progress of an import cannot be written");
                         }
                         if turn.renew().await == Err(StateError::Conflict) && let Some(stop) = stop.take() {
-                            // The task may have ended in this moment.
+                            // The task may just have ended.
                             let _ = stop.send(());
                         }
                     }
@@ -198,7 +198,7 @@ impl Jobs {
             (job.state, job.outcomes, job.error) = (end.state, end.outcomes, end.error);
             self.keep_end(&job).await;
             turn.end().await;
-            // Last: who waits for the end finds the record and the turn as they are said to be.
+            // Send last: a waiter then finds the record and the turn in their final state.
             sender.send_replace(job);
         });
     }
@@ -219,7 +219,7 @@ impl Jobs {
         self.state.change(vec![put], now.as_second()).await.map(drop)
     }
 
-    /// Writes a job over the record that was read; another node that was faster has written the same.
+    /// Writes a job over the record that was read; a faster node has written the same.
     async fn replace(&self, record: &StateRecord, job: &Job, now: Timestamp) -> Result<(), StateError> {
         let value = encode(job, &self.node, now)?;
         let expect = Expect::Version(record.version);
@@ -242,8 +242,8 @@ impl Jobs {
     }
 }
 
-/// Ends the running jobs of a node that has just been started, as failed, and gives up the turn that it held. Called before
-/// the API serves.
+/// Marks the running jobs of a restarted node as failed, and releases the turn that the node held. Called before the API
+/// serves requests.
 pub async fn end_abandoned_jobs(
     state: &Arc<dyn StateStore>,
     node: &Arc<str>,
@@ -264,7 +264,7 @@ impl End {
     fn fault(fault: &tokio::task::JoinError) -> Self {
         tracing::error!(%fault, "the task of an import ended in a fault");
         let error =
-            "a fault of the program ended it; its log says more. What was done is done: apply it again".to_owned();
+            "a fault of the program ended the import; see its log. Completed writes stay: apply it again".to_owned();
         Self { state: JobState::Failed, outcomes: None, error: Some(error) }
     }
 }
@@ -288,9 +288,9 @@ fn read(record: &StateRecord) -> Result<Stored, StateError> {
     serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("job {}: {error}", record.key)))
 }
 
-/// Waits until the job has ended, at most `limit`, and returns how it stands.
+/// Waits until the job has ended, at most `limit`, and returns its state.
 pub(crate) async fn wait(mut job: watch::Receiver<Job>, limit: Duration) -> Job {
-    // Neither a job that outlasts the limit nor one whose task is gone changes what is answered: how it stands.
+    // The answer is the job's state in every case: ended, still running, or its task gone.
     let _ = tokio::time::timeout(limit, job.wait_for(|job| job.state != JobState::Running)).await;
     job.borrow().clone()
 }
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(look(one, at(1)).await.state, JobState::Failed);
         assert_eq!(look(one, at(1)).await.error.as_deref(), Some(ABANDONED));
         assert_eq!(look(two, at(TURN_SECONDS)).await.state, JobState::Running);
-        assert_eq!(look(two, at(TURN_SECONDS + 1)).await.state, JobState::Failed, "its node was not heard of");
+        assert_eq!(look(two, at(TURN_SECONDS + 1)).await.state, JobState::Failed, "the record is not renewed");
     }
 
     #[tokio::test]

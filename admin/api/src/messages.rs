@@ -1,4 +1,4 @@
-//! Finding messages: who asks, whom the words name, then the files of the trace.
+//! Searches for messages: checks the principal, resolves the people, then reads the files of the trace.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use tokio::sync::Semaphore;
 
 /// Most messages that one search returns.
 pub const MESSAGES_MAX: usize = 500;
-/// Longest word of a search, octets.
+/// Longest word of a search, in octets.
 const WORD_OCTETS_MAX: usize = 1000;
-/// Searches at once: each reads files at the speed of the disk.
+/// Most concurrent searches: each reads files at the speed of the disk.
 const SEARCHES_AT_ONCE: usize = 2;
-/// How far back a search looks that does not say.
+/// Days that a search covers when it states no beginning.
 const SINCE_DEFAULT_DAYS: i64 = 7;
 
-/// What is looked for; at least one word.
+/// The words of a search; at least one is required.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MessageSearch {
-    /// Recipient: an address as it was written in the envelope, or a person by any of their addresses, login or number.
+    /// Recipient: an address as in the envelope, or a person by address, login or number, which matches all their addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
     /// Sender: an address, `<>` for reports and vacation replies, or a person as for `recipient`.
@@ -32,29 +32,29 @@ pub struct MessageSearch {
     /// Message-ID, with or without angle brackets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Any of these, or the number from a reply, a log line or Received.
+    /// Any of these, or the number from a reply, a log line or a Received field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub any: Option<String>,
-    /// From when on; seven days ago without it.
+    /// Start of the period; seven days ago by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// Until when; now without it.
+    /// End of the period; now by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
-/// Why nothing was looked for.
+/// Why a search was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageSearchError {
-    /// Not permitted, or not possible now.
+    /// The principal may not search, or the audit is unavailable.
     #[error(transparent)]
     Desk(#[from] DeskError),
-    /// The files cannot be read.
+    /// The files of the trace cannot be read.
     #[error("the trace cannot be read: {0}")]
     Files(#[from] std::io::Error),
 }
 
-/// Messages of this node. Cheap to clone.
+/// The search for messages of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Messages {
     desk: Desk,
@@ -63,14 +63,14 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Those whose events are in a folder.
+    /// Searches the events in `folder`.
     pub fn new(desk: Desk, folder: PathBuf) -> Self {
         Self { desk, folder: folder.into(), turns: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)) }
     }
 
-    /// Finds messages, the newest `most` of them (and [`MESSAGES_MAX`]). The look is audited. Second value: the audit id.
+    /// Finds messages, the newest `most` of them (at most [`MESSAGES_MAX`]). The view is audited. Second value: the audit id.
     ///
-    /// Works while the directory is down; a person is then found by the address as it was written alone.
+    /// Works while the directory is down, but then matches a person only by the address as written.
     pub async fn find(
         &self,
         principal: &Principal,

@@ -1,4 +1,4 @@
-//! What the API shows and takes, as JSON. Made from provisioning's types, never the other way but for requests.
+//! JSON forms of the API's answers and requests. Answers are made from provisioning's types, requests become such types.
 
 use jiff::Timestamp;
 use provost_provision::{AddressInfo, HistoryEntry, PersonDetail, PersonSummary, RecordError, VacationChange};
@@ -18,9 +18,9 @@ pub(crate) struct PersonItem {
     display_name: String,
     /// Primary address.
     mail: String,
-    /// student, faculty, staff, alum, ...
+    /// Affiliation: student, faculty, staff, alum, ...
     affiliation: String,
-    /// active, suspended, ...
+    /// State of the account: active, suspended, ...
     state: String,
 }
 
@@ -31,12 +31,12 @@ impl From<PersonSummary> for PersonItem {
     }
 }
 
-/// People found.
+/// People that match a search.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PeopleFound {
-    /// Sorted by name.
+    /// The people, sorted by name.
     pub(crate) people: Vec<PersonItem>,
-    /// Whether there are more than `limit`.
+    /// Whether more than `limit` people match.
     pub(crate) more: bool,
 }
 
@@ -45,9 +45,9 @@ pub(crate) struct PeopleFound {
 pub(crate) struct AddressItem {
     /// The address, `local@domain`.
     address: String,
-    /// primary, alias, retained, or quarantined: taken away and nobody else's yet.
+    /// primary, alias, retained, or quarantined: taken from its owner and not yet free for another person.
     kind: String,
-    /// Since when the address is given, or in quarantine, RFC 3339.
+    /// Start of the ownership or of the quarantine, RFC 3339.
     since: Option<String>,
     /// End of the quarantine, RFC 3339.
     until: Option<String>,
@@ -63,15 +63,15 @@ impl From<AddressInfo> for AddressItem {
 /// All addresses of a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Addresses {
-    /// The primary one first.
+    /// The addresses, the primary one first.
     pub(crate) addresses: Vec<AddressItem>,
 }
 
-/// An address to give.
+/// An address to give to a person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewAddress {
-    /// `local@domain` of a domain that is served here.
+    /// `local@domain`, with a served domain.
     #[schema(pattern = "^[^@ ]+@[^@ ]+$", max_length = 320)]
     pub(crate) address: String,
 }
@@ -80,10 +80,10 @@ pub(crate) struct NewAddress {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct VacationBody {
-    /// First day; without one it begins now.
+    /// First day; without it, the rule begins now.
     #[schema(value_type = Option<String>, format = Date)]
     start: Option<jiff::civil::Date>,
-    /// Last day, to its end; without one it has no end.
+    /// Last day, inclusive; without it, the rule has no end.
     #[schema(value_type = Option<String>, format = Date)]
     end: Option<jiff::civil::Date>,
     /// Subject in French.
@@ -94,7 +94,7 @@ pub(crate) struct VacationBody {
     text_fr: Option<String>,
     /// Text in English.
     text_en: Option<String>,
-    /// Days between two replies to one sender; without it 7.
+    /// Days between two replies to one sender; 7 by default.
     #[schema(minimum = 1, maximum = 365)]
     interval_days: Option<u16>,
 }
@@ -116,18 +116,18 @@ impl From<VacationChange> for VacationBody {
 /// The last login by one protocol.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LastLogin {
-    /// imap, pop3, submission.
+    /// Protocol of the login: imap, pop3, submission.
     protocol: String,
-    /// RFC 3339, UTC.
+    /// Time of the login: RFC 3339, UTC.
     at: String,
 }
 
-/// What the store knows of a mailbox.
+/// The store's facts about a mailbox.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MailboxFacts {
     /// Octets of all messages.
     octets_used: u64,
-    /// Octets allowed to this person in particular; `null` is what the site allows to everybody.
+    /// Octets allowed to this person in particular; `null` when the site's general limit applies.
     quota_octets: Option<u64>,
     /// Messages in all folders.
     messages: u64,
@@ -147,7 +147,7 @@ impl MailboxFacts {
     }
 }
 
-/// All that is known of one person.
+/// All that the directory and the store hold about one person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonBody {
     /// provostPersonId: it never changes.
@@ -158,9 +158,9 @@ pub(crate) struct PersonBody {
     display_name: String,
     /// Primary address.
     mail: String,
-    /// student, faculty, staff, alum, ...
+    /// Affiliation: student, faculty, staff, alum, ...
     affiliation: String,
-    /// active, suspended, ...
+    /// State of the account: active, suspended, ...
     state: String,
     /// DN of the entry.
     dn: String,
@@ -173,27 +173,27 @@ pub(crate) struct PersonBody {
     given_name: String,
     /// Family name.
     family_name: String,
-    /// Where the person is known from: `registrar:12345`.
+    /// Source ids of the person: `registrar:12345`.
     sources: Vec<String>,
-    /// Programme or unit.
+    /// Programme of study or organisational unit.
     program: Option<String>,
-    /// First day, YYYY-MM-DD.
+    /// First day of the affiliation, YYYY-MM-DD.
     start_date: Option<String>,
-    /// Last day, YYYY-MM-DD.
+    /// Last day of the affiliation, YYYY-MM-DD.
     end_date: Option<String>,
-    /// Whether a password is set.
+    /// Whether the entry has a password.
     has_password: bool,
-    /// The primary one first.
+    /// The addresses, the primary one first.
     addresses: Vec<AddressItem>,
-    /// The vacation rule when one is set.
+    /// The vacation rule; `null` when it is off.
     vacation: Option<VacationBody>,
-    /// When the entry was made, RFC 3339.
+    /// Creation time of the entry, RFC 3339.
     created: Option<String>,
-    /// When the entry was last changed, RFC 3339.
+    /// Time of the entry's last change, RFC 3339.
     modified: Option<String>,
-    /// `null` while the store cannot say.
+    /// Facts about the mailbox; `null` while the store is unavailable.
     mailbox: Option<MailboxFacts>,
-    /// Id of the audit record of this look.
+    /// Id of the audit record of this view.
     audit_id: String,
 }
 
@@ -227,7 +227,7 @@ impl PersonBody {
     }
 }
 
-/// What was changed about a person.
+/// The changes of a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonHistory {
     /// Key of the person, which never changes.
@@ -241,15 +241,15 @@ pub(crate) struct PersonHistory {
 pub(crate) struct HistoryChange {
     /// Id of the audit record.
     id: String,
-    /// When it was begun: RFC 3339, UTC.
+    /// Time at which the change was begun: RFC 3339, UTC.
     at: String,
-    /// Who: `cli:helen`, `token:registrar`, a login.
+    /// The actor: `cli:helen`, `token:registrar`, a login.
     actor: String,
     /// The face that was used: cli, api, web.
     via: String,
     /// `person.rename`, `address.add`, `password.reset`, ...
     action: String,
-    /// Of an import: the row that asked for it.
+    /// For an import: the row that asked for the change.
     import: Option<ImportRow>,
     /// Values before and after; never a password.
     values: Vec<ValueChange>,
@@ -257,7 +257,7 @@ pub(crate) struct HistoryChange {
     password_set: bool,
     /// `not_done`, `partly` or `unknown`; `null` when it was done.
     outcome: Option<String>,
-    /// Why it was not.
+    /// The reason for such an outcome.
     outcome_reason: Option<String>,
 }
 
@@ -270,22 +270,22 @@ pub(crate) struct ImportRow {
     row: u64,
     /// Id of the batch.
     batch: String,
-    /// The change in words.
+    /// Description of the change.
     what: String,
-    /// Why it was wanted, in words.
+    /// Description of the reason for the change.
     reason: String,
 }
 
 /// One attribute before and after.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ValueChange {
-    /// The address whose entry it is, where it is not the person's own entry.
+    /// The address of the entry, when the entry is not the person's own.
     address: Option<String>,
     /// Name of the attribute.
     attribute: String,
-    /// Values before; none of what is new.
+    /// Values before; empty for what was added.
     before: Vec<String>,
-    /// Values after; none of what was taken away.
+    /// Values after; empty for what was removed.
     after: Vec<String>,
 }
 
@@ -317,37 +317,37 @@ impl From<HistoryEntry> for HistoryChange {
 /// A change that was made.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Changed {
-    /// Id of its audit record, also in `X-Audit-Id`.
+    /// Id of the change's audit record, also in `X-Audit-Id`.
     pub(crate) audit_id: String,
 }
 
-/// A password to set; without one it is generated.
+/// A password to set; without one, a password is generated.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PasswordBody {
-    /// The new password.
+    /// The new password, at least 8 characters.
     #[schema(min_length = 8, max_length = 512, format = Password)]
     pub(crate) password: Option<String>,
 }
 
-/// A password that was set.
+/// Result of setting a password.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PasswordReset {
-    /// The generated password: shown this once. Absent when the request stated one.
+    /// The generated password, which only this reply shows. Absent when the request stated one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<String>,
     /// Id of the audit record, also in `X-Audit-Id`.
     pub(crate) audit_id: String,
 }
 
-/// A row that is left out.
+/// A row that the import leaves out.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RejectedRow {
     /// Line in the file, from one.
     line: u64,
     /// Column name as in the header.
     column: String,
-    /// The rule that was broken.
+    /// The broken rule.
     rule: String,
 }
 
@@ -360,35 +360,35 @@ impl From<&RecordError> for RejectedRow {
 /// A message that waits in the queue for one destination.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueuedMessage {
-    /// The message's key. A message for several destinations is in the list once for each.
+    /// Key of the message. A message with several destinations has a row for each.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
     /// Domain of the recipients; empty for `postmaster` of this host.
     destination: String,
     /// Reverse-path; `null` is `<>`, a bounce.
     reverse_path: Option<String>,
-    /// Recipients still to do. Empty when the message's row cannot be read.
+    /// Recipients still to be served. Empty when the message's row cannot be read.
     recipients: Vec<QueuedRecipient>,
-    /// How often it was tried.
+    /// Number of attempts so far.
     attempts: u32,
-    /// RFC 3339, UTC.
+    /// Time at which the message entered the queue: RFC 3339, UTC.
     queued_at: String,
-    /// RFC 3339, UTC.
+    /// Time of the next attempt: RFC 3339, UTC.
     due_at: String,
-    /// While it is being tried: when it is tried again at the latest, should the node end in the middle. RFC 3339, UTC.
+    /// During an attempt: the latest time of the next one if the node stops meanwhile. RFC 3339, UTC.
     held_until: Option<String>,
     /// Octets of the message.
     octets: u64,
-    /// Why it was set aside and is not tried any more.
+    /// Reason why the message was set aside and is not tried again.
     set_aside: Option<String>,
 }
 
-/// A recipient that is still to do.
+/// A recipient still to be served.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueuedRecipient {
     /// Address of the recipient.
     address: String,
-    /// What the peer said last.
+    /// Last reply of the peer, or last error, for this recipient.
     last_error: Option<String>,
 }
 
@@ -413,7 +413,7 @@ impl From<QueueRow> for QueuedMessage {
     }
 }
 
-/// Seconds since 1970 as RFC 3339; the number itself when no calendar has such a moment.
+/// Seconds since 1970 as RFC 3339; the number itself when it is beyond the calendar.
 fn rfc3339(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

@@ -1,6 +1,6 @@
 //! Uploaded files that wait for their apply, in the shared state: any node can apply them. They may hold passwords.
 //!
-//! A plan itself is never stored: it is made again from the file whenever it is asked for, so that it is always of now.
+//! A plan is never stored: it is made again from the file on each request, so that it matches the present directory.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use provost_store::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How long a file waits; it may hold initial passwords, so not longer than a working day's turn.
+/// Longest time that a file waits: it may hold initial passwords, so one day must do.
 const WAITING_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
-/// Files that may wait at once: with 64 MiB each they bound the disk.
+/// Most files that wait at once: with 64 MiB each, they bound the disk space.
 const WAITING_FILES_MAX: usize = 50;
-/// Pieces of one file: 64 MiB.
+/// Most pieces of one file: 64 MiB in all.
 const PIECES_MAX: usize = 64;
 
 static FILES: StateSpace =
@@ -29,21 +29,21 @@ static PIECES: StateSpace = StateSpace {
     when_full: WhenFull::Refuse,
 };
 
-/// What is known of a file besides its octets.
+/// The facts about a file besides its octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
-    /// When it came.
+    /// Time of the upload.
     pub(crate) uploaded_at: Timestamp,
     /// `utf-8` or `windows-1252`.
     pub(crate) encoding: String,
-    /// `,` or `;` when stated.
+    /// `,` or `;` if the caller stated one.
     pub(crate) separator: Option<char>,
-    /// Hash of the plan as first shown.
+    /// Hash of the plan at the time of the upload.
     pub(crate) hash: String,
 }
 
 impl Waiting {
-    /// How to read the file.
+    /// Options for reading the file.
     pub(crate) fn options(&self) -> CsvOptions {
         CsvOptions {
             encoding: if self.encoding == "windows-1252" { Encoding::Windows1252 } else { Encoding::Utf8 },
@@ -63,11 +63,11 @@ struct Stored {
 /// Why a file cannot be kept or found.
 #[derive(Debug)]
 pub(crate) enum PlansError {
-    /// Never there, applied, or expired.
+    /// The file never existed, was applied, or has expired.
     Gone,
-    /// Too many wait already.
+    /// Too many files are waiting.
     Full,
-    /// The shared state.
+    /// The shared state failed.
     State(StateError),
 }
 
@@ -77,7 +77,7 @@ impl From<StateError> for PlansError {
     }
 }
 
-/// All waiting files. Cheap to clone.
+/// The waiting files of the site. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Plans {
     state: Arc<dyn StateStore>,
@@ -88,7 +88,7 @@ impl Plans {
         Self { state }
     }
 
-    /// Keeps a file; durable when it returns. The caller has seen to it that it has at most 64 MiB.
+    /// Stores a file; durable when it returns. The caller ensures that the file has at most 64 MiB.
     pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: Waiting) -> Result<(), PlansError> {
         let now = waiting.uploaded_at.as_second();
         let end = Some(now.saturating_add(WAITING_TIME_MAX.as_secs()));
@@ -104,7 +104,7 @@ impl Plans {
         Ok(self.state.change(changes, now).await.map(drop)?)
     }
 
-    /// Reads a file that is still waiting at `now`.
+    /// Reads a file that is waiting at `now`; [`PlansError::Gone`] otherwise.
     pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(Waiting, Bytes), PlansError> {
         let Stored { waiting, pieces } = self.describe(id, now).await?.ok_or(PlansError::Gone)?;
         let mut octets = BytesMut::new();
@@ -115,7 +115,7 @@ impl Plans {
         Ok((waiting, octets.freeze()))
     }
 
-    /// Removes a file; one that is gone already is no error.
+    /// Removes a file; removing an absent file succeeds.
     pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), PlansError> {
         let Some(Stored { pieces, .. }) = self.describe(id, now).await? else { return Ok(()) };
         let piece = |number| StateChange::remove(&PIECES, key_of(id, number), Expect::Any);

@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 problem details. Each kind has a page that explains it at its `type`.
+//! Errors as RFC 9457 problem details. The `type` of each kind leads to a page that explains it.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,13 +7,13 @@ use provost_store::StateError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Seconds after which an unavailable directory is worth another try.
+/// Seconds after which a caller should try an unavailable directory again.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// Media type of a problem (RFC 9457 §3).
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// What went wrong, as a decision for the caller.
+/// Kind of an error: a decision for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unauthorized,
@@ -39,10 +39,10 @@ pub(crate) enum Kind {
     Internal,
 }
 
-/// Where the kinds are explained; each `type` is a name below it.
+/// Path of the pages that explain the kinds; each `type` is a name below it.
 const PROBLEMS: &str = "/api/v1/problems/";
 
-/// Kind, `type`, status, title, explanation.
+/// For each kind: name in `type`, status, title, explanation.
 const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
     (
         Kind::Unauthorized,
@@ -112,10 +112,10 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         Kind::Ambiguous,
         "/api/v1/problems/ambiguous",
         StatusCode::CONFLICT,
-        "More than one person fits",
+        "The key fits more than one person",
         "Use the id of the person instead.",
     ),
-    (Kind::InUse, "/api/v1/problems/in-use", StatusCode::CONFLICT, "In use", "The address belongs to somebody."),
+    (Kind::InUse, "/api/v1/problems/in-use", StatusCode::CONFLICT, "In use", "The address belongs to another person."),
     (
         Kind::Quarantined,
         "/api/v1/problems/quarantined",
@@ -128,7 +128,7 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/stale",
         StatusCode::CONFLICT,
         "Changed meanwhile",
-        "Somebody changed the entry; read it again.",
+        "The entry was changed meanwhile; read it again.",
     ),
     (
         Kind::PreconditionFailed,
@@ -141,7 +141,7 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         Kind::PlanChanged,
         "/api/v1/problems/plan-changed",
         StatusCode::CONFLICT,
-        "The plan is another one now",
+        "The plan has changed",
         "The directory changed since the plan was shown; look at the new plan and apply its hash.",
     ),
     (
@@ -149,7 +149,7 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/inconsistent",
         StatusCode::CONFLICT,
         "The directory contradicts itself",
-        "It must be mended before an import.",
+        "Correct its entries before an import.",
     ),
     (
         Kind::Refused,
@@ -177,56 +177,56 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/timeout",
         StatusCode::GATEWAY_TIMEOUT,
         "Took too long",
-        "The request passed its deadline; a change may have happened.",
+        "The request exceeded its time limit; a change may have been made.",
     ),
     (
         Kind::Internal,
         "/api/v1/problems/internal",
         StatusCode::INTERNAL_SERVER_ERROR,
         "A bug",
-        "A fault of the program; its log says more.",
+        "A fault of the program, described in its log.",
     ),
 ];
 
 impl Kind {
     fn row(self) -> &'static (Kind, &'static str, StatusCode, &'static str, &'static str) {
-        // Every kind has its row, as a test checks; a missing one could only be a bug of ours.
+        // A test checks that every kind has its row; a missing one can only be a bug.
         KINDS.iter().find(|row| row.0 == self).unwrap_or(&KINDS[KINDS.len() - 1])
     }
 }
 
-/// One field that is wrong.
+/// One field that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
     /// JSON pointer (RFC 6901) into the body, or `?name` for a query parameter.
     pub(crate) pointer: String,
-    /// The rule that was broken.
+    /// The broken rule.
     pub(crate) detail: String,
 }
 
 /// RFC 9457 problem details.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// Where the kind is explained.
+    /// Path of the page that explains the kind.
     #[serde(rename = "type")]
     #[schema(rename = "type")]
     pub(crate) type_uri: &'static str,
-    /// The kind in words.
+    /// Short description of the kind.
     pub(crate) title: &'static str,
     /// HTTP status.
     pub(crate) status: u16,
-    /// This case in words.
+    /// Description of this case.
     pub(crate) detail: String,
-    /// Fields that are wrong.
+    /// The fields that break a rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldError>,
-    /// Hash of the plan as it is now, when it is not the one that was asked for.
+    /// Hash of the present plan, when it differs from the requested one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hash: Option<Box<str>>,
-    /// `Retry-After` of this reply, seconds.
+    /// Value of the reply's `Retry-After`, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u32>,
-    /// For the headers; not part of the document.
+    /// Selects the headers; not part of the document.
     #[serde(skip)]
     pub(crate) kind: Kind,
 }
@@ -247,7 +247,7 @@ impl Problem {
         }
     }
 
-    /// A field that is wrong: 422 with a pointer to it.
+    /// A field breaks a rule: 422 with a pointer to the field.
     pub(crate) fn invalid(pointer: impl Into<String>, rule: impl Into<String>) -> Self {
         let (pointer, rule) = (pointer.into(), rule.into());
         // RFC 6901: the empty pointer is the whole body.
@@ -257,7 +257,7 @@ impl Problem {
         problem
     }
 
-    /// A bug of ours: the log gets the cause, the caller only what was being done.
+    /// A bug: the log gets the cause, the caller only the operation that failed.
     pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
         Self::new(Kind::Internal, what)
@@ -317,7 +317,7 @@ impl From<StateError> for Problem {
             return Self::new(Kind::Busy, error.to_string());
         }
         tracing::error!(%error, "the shared state of the nodes");
-        Self::new(Kind::Unavailable, "the shared state of the nodes cannot be reached now")
+        Self::new(Kind::Unavailable, "the shared state of the nodes is unavailable")
     }
 }
 
@@ -328,7 +328,7 @@ impl From<FileError> for Problem {
     }
 }
 
-/// What a kind means, for people who follow its `type`; `None` for an unknown name.
+/// The explanation of a kind, for people who follow its `type`; `None` for an unknown name.
 pub(crate) fn explanation(name: &str) -> Option<String> {
     let (_, _, status, title, text) = KINDS.iter().find(|row| row.1.strip_prefix(PROBLEMS) == Some(name))?;
     Some(format!("{title} ({status})\n\n{text}\n"))

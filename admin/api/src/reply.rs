@@ -1,4 +1,4 @@
-//! Replies to changes: each carries its audit id, and no change ends with its caller.
+//! Replies to changes: each carries its audit id, and a change continues when its caller disconnects.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue};
@@ -16,18 +16,18 @@ pub(crate) type Audited<T> = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, T);
 
 /// Puts `audit_id` into the header.
 pub(crate) fn audited<T>(audit_id: &str, reply: T) -> Audited<T> {
-    // Ids are ours and ASCII; one that could not be a header value is still in the body.
+    // Ids consist of ASCII; one that were no valid header value would still be in the body.
     let value = HeaderValue::from_str(audit_id).ok();
     (AppendHeaders(value.map(|value| (X_AUDIT_ID, value)).into_iter().collect()), reply)
 }
 
-/// The reply to a change that carries nothing but its audit id.
+/// The reply to a change whose only result is the audit id.
 pub(crate) fn changed(audit_id: String) -> Audited<Json<Changed>> {
     audited(&audit_id.clone(), Json(Changed { audit_id }))
 }
 
-/// Runs a change in a task of its own: a caller that hangs up drops its request, and must not stop a change between
-/// its first write and its last.
+/// Runs a change in its own task: a disconnecting caller drops its request, which must not stop a change between its first
+/// write and its last.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -1,4 +1,4 @@
-//! The routes, what surrounds them, and the document made from them.
+//! The routes, the layers around them, and the OpenAPI document.
 
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,14 @@ use crate::handlers::{addresses, imports, jobs, messages, password, people, queu
 use crate::problem::{Kind, Problem, explanation};
 use crate::shared::{ApiState, Shared};
 
-/// Largest JSON body, in octets: a vacation text in two languages is a hundredth of it.
+/// Largest JSON body, in octets: about a hundred times a vacation text in two languages.
 pub const API_BODY_OCTETS_MAX: usize = 256 * 1024;
-/// Largest import file, in octets: 35,500 rows have about 5 MiB.
+/// Largest import file, in octets: 35,500 rows take about 5 MiB.
 pub const CSV_OCTETS_MAX: usize = 64 * 1024 * 1024;
-/// Longest request, its body's arrival and a `?wait=60` included.
+/// Longest request, including the arrival of the body and a `?wait=60`.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// The root of the document; routes add themselves.
+/// The root of the document, to which routes add themselves.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Provost", description = "Directory-driven mail: people, addresses, vacation rules, passwords and imports."),
@@ -53,8 +53,8 @@ impl utoipa::Modify for BearerToken {
     }
 }
 
-/// Routes below `/api/v1`, with `/api/v1/openapi.json`. Has no fallback of its own outside of `/api/v1`, so that it can
-/// be merged with the web pages.
+/// Routes below `/api/v1`, with `/api/v1/openapi.json`. The router has no fallback outside `/api/v1`, so that it can be
+/// merged with the web pages.
 pub fn router(state: ApiState) -> Router {
     let tokens = state.tokens.clone();
     let shared = Shared::new(state);
@@ -65,7 +65,7 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
         .layer(from_fn_with_state(tokens, require_token));
-    // What the document and the problem kinds say is in the source for all to read: no token.
+    // No token is needed: the document and the problem kinds are public in the source.
     let open = Router::new()
         .route("/api/v1/openapi.json", get(move || std::future::ready(Json(document))))
         .route("/api/v1/problems/{name}", get(explain))
@@ -94,7 +94,7 @@ fn documented() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", below)
 }
 
-/// Deadline, metrics, and headers of every reply.
+/// Adds the time limit, metrics, and the headers of every reply.
 async fn surround(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = method_label(request.method());
@@ -113,7 +113,7 @@ async fn surround(request: Request, next: Next) -> Response {
     reply
 }
 
-/// A method as a metric's label: made-up methods must not make new series.
+/// The metric's label for a method: unknown methods share one, so that a client cannot create new series.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -129,7 +129,7 @@ async fn no_such_path() -> Problem {
 }
 
 async fn no_such_method() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "this path does not take this method; see /api/v1/openapi.json")
+    Problem::new(Kind::MethodNotAllowed, "this path does not accept this method; see /api/v1/openapi.json")
 }
 
 async fn explain(Path(name): Path<String>) -> Response {

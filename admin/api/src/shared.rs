@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
@@ -14,28 +14,28 @@ use crate::plans::Plans;
 use crate::tokens::Tokens;
 use crate::turn::Turns;
 
-/// What the API works on.
+/// The parts of the node on which the API works.
 #[derive(Clone)]
 pub struct ApiState {
-    /// The operations.
+    /// The operations on people and settings.
     pub desk: Desk,
-    /// Mailbox facts (quota, last logins).
+    /// The store, for facts about mailboxes (quota, last logins).
     pub store: Arc<dyn MessageStore>,
     /// The View, for readiness.
     pub view: View,
-    /// The queue, for listing.
+    /// The queue of outgoing messages, for listing.
     pub queue: Queue,
-    /// What happened to messages.
+    /// The search for messages.
     pub messages: Messages,
-    /// Who may call.
+    /// The tokens that callers present.
     pub tokens: Tokens,
     /// Jobs and uploaded files, shared by all nodes.
     pub state: Arc<dyn StateStore>,
-    /// Name of this node, unique in the site: which jobs are its own.
+    /// Name of this node, unique in the site: it identifies the node's own jobs.
     pub node: Arc<str>,
 }
 
-/// What the handlers take from the given state, and what lives as long as the router.
+/// The parts that handlers use, taken from [`ApiState`] or created with the router.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) desk: Desk,

@@ -1,7 +1,7 @@
-//! Tokens of programs: each has a name, a role and an end, and is known by its digest alone.
+//! Tokens of programs: each has a name, a role and an expiry, and only its digest is stored.
 //!
-//! Created ones stand in the shared state and are looked up with each request, so a revocation holds on every node at once.
-//! A token reads `NAME.SECRET`. Beside them a node may have fixed ones in its file `api.tokens_file`.
+//! Created tokens are in the shared state and looked up with each request, so a revocation takes effect on every node at
+//! once. A token has the form `NAME.SECRET`. A node may also have fixed tokens in its file `api.tokens_file`.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,37 +11,37 @@ use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, St
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// Longest life of a created token, in days: a token that nobody renews is one that nobody watches.
+/// Longest life of a created token, in days: a token that is not renewed is not watched either.
 pub const TOKEN_DAYS_MAX: i64 = 2 * 366;
 /// Longest name of a token, in octets.
 const NAME_OCTETS_MAX: usize = 64;
-/// Most tokens in force at once.
+/// Most valid tokens at once.
 const TOKENS_MAX: usize = 1000;
 
 static TOKENS: StateSpace =
     StateSpace { name: "token", records_max: TOKENS_MAX, octets_max: 2048, when_full: WhenFull::Refuse };
 
-/// A token of a node's file, known by its digest.
+/// A token of a node's file, identified by its digest.
 #[derive(Clone, Debug)]
 pub struct FixedToken {
-    /// Shown in the audit.
+    /// Name of the token in the audit.
     pub name: String,
     /// blake3 of the token.
     pub digest: blake3::Hash,
-    /// What it may do.
+    /// Role of the token.
     pub role: Role,
-    /// From when it is no longer in force; `None` for a line of the form that earlier versions wrote, which has no end.
+    /// Expiry; `None` for a line in the form of earlier versions, which never expires.
     pub expires: Option<Timestamp>,
 }
 
 /// A token to create.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Unique; shown in the audit.
+    /// Name of the token, unique; shown in the audit.
     pub name: String,
-    /// What it may do.
+    /// Role of the token.
     pub role: Role,
-    /// From when it is no longer in force; at most [`TOKEN_DAYS_MAX`] from now.
+    /// Expiry; at most [`TOKEN_DAYS_MAX`] from now.
     pub expires: Timestamp,
 }
 
@@ -52,30 +52,30 @@ pub struct TokenInfo {
     pub name: String,
     /// Name of its role.
     pub role: String,
-    /// From when it is no longer in force.
+    /// Time from which the token is not valid.
     pub expires: Timestamp,
-    /// When it was created.
+    /// Time of creation.
     pub created: Timestamp,
-    /// By whom, as in the audit.
+    /// Creator of the token, as in the audit.
     pub created_by: String,
 }
 
 /// Why a token was not created or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Not permitted, or not auditable.
+    /// The principal may not do this, or the audit is unavailable.
     #[error(transparent)]
     Desk(#[from] DeskError),
-    /// The shared state refuses.
+    /// The shared state failed.
     #[error("tokens: {0}")]
     State(#[from] StateError),
-    /// Name or end break a rule.
+    /// The name or the expiry breaks a rule.
     #[error("{0}")]
     Invalid(String),
-    /// A token of this name is in force.
+    /// A valid token has this name.
     #[error("there is a token '{0}' already; revoke it first")]
     InUse(String),
-    /// There is none of this name in force.
+    /// No valid token has this name.
     #[error("there is no token '{0}'")]
     NotFound(String),
 }
@@ -89,7 +89,7 @@ struct Stored {
     created_by: String,
 }
 
-/// All tokens. Cheap to clone.
+/// The tokens of the site and the node. Cheap to clone.
 #[derive(Clone)]
 pub struct Tokens {
     state: Arc<dyn StateStore>,
@@ -97,23 +97,23 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Those of the shared state, and the fixed ones of this node.
+    /// Tokens of the shared state, and the fixed ones of this node.
     pub fn new(state: Arc<dyn StateStore>, fixed: Vec<FixedToken>) -> Self {
         Self { state, fixed: Arc::new(RwLock::new(fixed)) }
     }
 
-    /// Replaces the fixed ones, in all clones: a line that is gone from the file is revoked with the next request.
+    /// Replaces the fixed tokens in all clones: a line removed from the file is revoked from the next request on.
     pub fn set_fixed(&self, fixed: Vec<FixedToken>) {
         *self.fixed.write().unwrap_or_else(PoisonError::into_inner) = fixed;
     }
 
-    /// The fixed token of this digest. Digests compare in constant time, and all are compared.
+    /// The fixed token with this digest. The comparison takes constant time and covers all tokens.
     fn find_fixed(&self, digest: &blake3::Hash) -> Option<FixedToken> {
         let tokens = self.fixed.read().unwrap_or_else(PoisonError::into_inner);
         tokens.iter().fold(None, |found, fixed| if fixed.digest == *digest { Some(fixed) } else { found }).cloned()
     }
 
-    /// Who asks with this token; `None` when it is unknown, revoked or past its end.
+    /// The principal of a token; `None` when the token is unknown, revoked or expired.
     pub async fn principal(&self, token: &str, now: Timestamp) -> Result<Option<Principal>, StateError> {
         let digest = blake3::hash(token.as_bytes());
         if let Some(fixed) = self.find_fixed(&digest) {
@@ -128,7 +128,7 @@ impl Tokens {
         Ok(role.map(|role| Principal::token(name, role)))
     }
 
-    /// Creates a token and returns it, this once, with the audit id.
+    /// Creates a token and returns it with the audit id. The token cannot be shown again.
     pub async fn create(
         &self,
         desk: &Desk,
@@ -148,7 +148,7 @@ impl Tokens {
             created_by: principal.actor().name.clone(),
         };
         let value = serde_json::to_vec(&stored).map_err(|error| TokenError::Invalid(error.to_string()))?;
-        // Noted first: a token that nobody could know of must not be in force.
+        // Record first: a token that is missing from the audit must not be valid.
         let audit_id = desk.permit_change(principal, Operation::ChangeTokens, &subject(&new.name), detail).await?;
         let put = StateChange::put(&TOKENS, &*new.name, Expect::Absent, value, Some(new.expires.as_second()));
         match self.state.change(vec![put], now.as_second()).await {
@@ -158,7 +158,7 @@ impl Tokens {
         }
     }
 
-    /// Those in force, by name.
+    /// The valid tokens, sorted by name.
     pub async fn list(&self, desk: &Desk, principal: &Principal, now: Timestamp) -> Result<Vec<TokenInfo>, TokenError> {
         desk.permit(principal, Operation::ViewTokens).await?;
         let records = self.state.records(&TOKENS, None, TOKENS_MAX, now.as_second()).await?;
@@ -170,7 +170,7 @@ impl Tokens {
         records.iter().map(info).collect()
     }
 
-    /// Ends a token at once, on every node. Returns the audit id.
+    /// Revokes a token at once on every node. Returns the audit id.
     pub async fn revoke(
         &self,
         desk: &Desk,
@@ -191,7 +191,7 @@ fn subject(name: &str) -> String {
     format!("token:{name}")
 }
 
-/// Lower-case letters, digits, `-` and `_`: the name stands in the token and in the audit.
+/// Whether a name has only lower-case letters, digits, `-` and `_`: it is part of the token and of the audit.
 fn is_name(name: &str) -> bool {
     let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
     !name.is_empty() && name.len() <= NAME_OCTETS_MAX && name.bytes().all(good)
@@ -204,7 +204,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), TokenError> {
     }
     let life = new.expires.duration_since(now);
     if life <= SignedDuration::ZERO || life > SignedDuration::from_hours(24 * TOKEN_DAYS_MAX) {
-        return Err(TokenError::Invalid(format!("a token ends within {TOKEN_DAYS_MAX} days from now")));
+        return Err(TokenError::Invalid(format!("a token must expire within {TOKEN_DAYS_MAX} days from now")));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Turns of imports: one file is planned at a time on a node, one plan is applied at a time in the site.
+//! Turns of imports: each node plans one file at a time, and the site applies one plan at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use tokio::time::Instant;
 
 use crate::problem::{Kind, Problem};
 
-/// How long a request waits for a turn.
+/// Longest time that a request waits for a turn.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
-/// How often it looks whether another node has ended.
+/// Interval at which a waiter checks whether another node has released the turn.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Seconds for which a turn is held without being renewed: its node has stopped then.
+/// Seconds for which a turn stays valid without renewal: after these, its node has stopped.
 pub(crate) const TURN_SECONDS: i64 = 30;
-/// The one key of the space.
+/// The only key of the space.
 const KEY: &str = "apply";
 
 /// The value is the name of the node that has the turn.
 static TURN: StateSpace = StateSpace { name: "turn", records_max: 1, octets_max: 1024, when_full: WhenFull::Refuse };
 
-/// All turns. Cheap to clone.
+/// The turns of planning and applying. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Turns {
     state: Arc<dyn StateStore>,
@@ -31,7 +31,7 @@ pub(crate) struct Turns {
     applying: Arc<Mutex<()>>,
 }
 
-/// The turn to apply, held until it is ended; when its node stops, until [`TURN_SECONDS`] later.
+/// The turn to apply, held until it is ended, or until [`TURN_SECONDS`] after its node stopped.
 pub(crate) struct ApplyTurn {
     state: Arc<dyn StateStore>,
     node: Arc<str>,
@@ -44,14 +44,14 @@ impl Turns {
         Self { state, node, planning: Arc::default(), applying: Arc::default() }
     }
 
-    /// The turn to plan: each plan holds its file and the directory's people in memory.
+    /// The turn to plan: each plan keeps its file and the directory's people in memory.
     pub(crate) async fn plan(&self) -> Result<OwnedMutexGuard<()>, Problem> {
         let turn = tokio::time::timeout(WAIT_LIMIT, self.planning.clone().lock_owned()).await;
         turn.map_err(|_| Problem::new(Kind::Busy, "another import is being planned"))
     }
 
-    /// The turn to apply. It is taken before the plan is made: a plan that waited while another one was applied would be
-    /// of a directory that is no more.
+    /// The turn to apply. Take it before the plan is made: a plan that waited while another one was applied would be based on
+    /// an outdated directory.
     pub(crate) async fn apply(&self) -> Result<ApplyTurn, Problem> {
         let busy = || Problem::new(Kind::Busy, "another import is being applied");
         let until = Instant::now() + WAIT_LIMIT;
@@ -74,7 +74,7 @@ impl Turns {
 }
 
 impl ApplyTurn {
-    /// Holds it on; a conflict when it was lost to another node.
+    /// Renews the turn; a conflict when another node has taken it.
     pub(crate) async fn renew(&mut self) -> Result<(), StateError> {
         let now = Timestamp::now().as_second();
         let expect = Expect::Version(StateVersion::from(self.version));
@@ -83,24 +83,24 @@ impl ApplyTurn {
         Ok(())
     }
 
-    /// Gives it to the next.
+    /// Releases the turn.
     pub(crate) async fn end(self) {
         let expect = Expect::Version(StateVersion::from(self.version));
         let ended =
             self.state.change(vec![StateChange::remove(&TURN, KEY, expect)], Timestamp::now().as_second()).await;
         if let Err(error) = ended {
-            tracing::warn!(%error, "the turn to apply imports ends by itself in {TURN_SECONDS} s");
+            tracing::warn!(%error, "the turn to apply imports was not released; it expires in {TURN_SECONDS} s");
         }
     }
 }
 
-/// Gives away the turn that a node held when it stopped. Called when that node has just been started: nothing of it runs.
+/// Releases the turn that a node held when it stopped. Called when that node has just started, so it holds no other turn.
 pub(crate) async fn give_up_turn(state: &dyn StateStore, node: &str, now: Timestamp) -> Result<(), StateError> {
     let held = state.record(&TURN, KEY, now.as_second()).await?;
     let Some(held) = held.filter(|held| *held.value == *node.as_bytes()) else { return Ok(()) };
     let remove = StateChange::remove(&TURN, KEY, Expect::Version(held.version));
     match state.change(vec![remove], now.as_second()).await {
-        // It ran out at this moment, and another node has it.
+        // The turn has just expired, and another node has it.
         Ok(_) | Err(StateError::Conflict) => Ok(()),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! Shared state that an earlier version wrote is read as it was meant: `tests/fixtures/state-vN.sqlite`, one for each version.
+//! The shared state of an earlier version is read correctly: `tests/fixtures/state-vN.sqlite`, one file for each version.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use provost_api::Tokens;
 use provost_provision::{AUDIT_RECORD_OCTETS_MAX, AuditRecord, Operation};
 use provost_store::{LocalState, StateChange, StateLog, StateStore};
 
-/// The token that was created when the file was made, in force until October 2028.
+/// The token created together with the file, valid until October 2028.
 const TOKEN: &str = "fixture.f7d7d4c549be44ea0bf49675005dd61cdfc875ae82dcb8f9ea6e8c7d333ce37a";
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
 
@@ -33,5 +33,5 @@ async fn state_of_version_1_is_read() {
 
     let change = StateChange::append(&AUDIT, "subject", b"{}".to_vec());
     let made = state.change(vec![change], now.as_second()).await.unwrap();
-    assert!(made[0] > entries[0].sequence, "numbers go on where they were");
+    assert!(made[0] > entries[0].sequence, "sequence numbers continue");
 }

@@ -1,4 +1,4 @@
-//! What the API says no to, and how: without any directory behind it.
+//! Refusals of the API and their form; no test here needs a directory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 mod support;
@@ -216,7 +216,7 @@ async fn the_document_tells_every_route() {
     }
     for name in references(&document) {
         let schema = name.strip_prefix("#/components/schemas/").unwrap();
-        assert!(document["components"]["schemas"][schema].is_object(), "{name} leads nowhere");
+        assert!(document["components"]["schemas"][schema].is_object(), "{name} refers to a missing schema");
     }
 }
 
@@ -243,7 +243,7 @@ fn no_metrics() -> provost_api::Scrape {
     std::sync::Arc::new(|| Box::pin(std::future::ready(String::new())))
 }
 
-/// Who watches the node starts it again.
+/// The supervisor must restart a node whose part has died.
 #[tokio::test]
 async fn a_dead_part_is_neither_alive_nor_ready() {
     let health = health_of(support::fixed_view(), &["store shard 2"]);

@@ -141,17 +141,17 @@ async fn sets_and_clears_a_vacation_under_its_version() {
     for (field, value) in body.as_object().unwrap() {
         assert_eq!(&person["vacation"][field], value, "{field}");
     }
-    assert_eq!(call(&api, Method::PUT, path, &version, body).await.status, 412, "the version has moved on");
+    assert_eq!(call(&api, Method::PUT, path, &version, body).await.status, 412, "the version is outdated");
     let wrong =
         call(&api, Method::PUT, path, "", json!({"start": "2026-12-20", "end": "2026-12-19", "text_fr": "x"})).await;
     assert_eq!(wrong.status, 422, "{}", wrong.text);
     assert!(wrong.json()["errors"][0]["pointer"].as_str().unwrap().starts_with('/'));
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
     assert_eq!(get(&api, "/api/v1/people/zoe.tremblay").await.json()["vacation"], Value::Null);
-    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "clearing none is no error");
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "clearing an absent rule succeeds");
 }
 
-/// What `GET /settings` shows of one setting.
+/// One setting as `GET /settings` shows it.
 async fn setting(api: &Router, name: &str) -> Value {
     let shown = get(api, "/api/v1/settings").await.json();
     shown["settings"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
@@ -177,7 +177,7 @@ async fn sets_and_clears_a_setting() {
     );
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
     until(async || setting(&api, "message-size").await["origin"] == "default").await;
-    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 404, "nothing is stated any more");
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 404, "the setting is no longer stated");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn a_setting_is_changed_in_the_version_that_was_read() {
     assert_eq!(read().await, (json!([]), unstated));
 }
 
-/// Waits until it is so, for ten seconds at most.
+/// Waits until the condition holds, at most ten seconds.
 async fn until(is_so: impl AsyncFn() -> bool) {
     for _ in 0..200 {
         if is_so().await {
@@ -215,7 +215,7 @@ async fn until(is_so: impl AsyncFn() -> bool) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    panic!("not within ten seconds");
+    panic!("the condition did not hold within ten seconds");
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn resets_a_password() {
     let api = api(&site);
     let path = "/api/v1/people/zoe.tremblay/password";
     let stated = call(&api, Method::POST, path, "", json!({"password": "a long enough one"})).await;
-    assert_eq!((stated.status.as_u16(), stated.json().get("password")), (200, None), "a stated one is not said again");
+    assert_eq!((stated.status.as_u16(), stated.json().get("password")), (200, None), "only generated ones are shown");
     let generated = call(&api, Method::POST, path, "", Value::Null).await;
     assert_eq!(generated.status, 200, "{}", generated.text);
     let password = generated.json()["password"].as_str().unwrap().to_owned();
@@ -304,7 +304,7 @@ async fn plans_and_applies_a_file() {
     assert_eq!(get(&api, &path).await.json()["hash"], import["hash"], "the same plan, made again");
     let apply = format!("{path}/apply");
     let other = call(&api, Method::POST, &apply, "", json!({"hash": "0".repeat(64)})).await;
-    assert_eq!((other.status.as_u16(), &other.json()["hash"]), (409, &import["hash"]), "the hash of now is told");
+    assert_eq!((other.status.as_u16(), &other.json()["hash"]), (409, &import["hash"]), "the present hash is shown");
     let done = call(&api, Method::POST, &format!("{apply}?wait=60"), "", json!({"hash": import["hash"]})).await;
     assert_eq!(done.status, 200, "{}", done.text);
     assert_eq!(
@@ -356,7 +356,7 @@ async fn call_as(api: &Router, token: &str, method: &str, path: &str, body: Valu
     send(api, request.body(Body::from(body.to_string())).unwrap()).await
 }
 
-/// A token of each role, as `provost token create` makes them.
+/// A token of each role, created as `provost token create` does.
 async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> String {
     let tokens = Tokens::new(state.clone(), Vec::new());
     let now = jiff::Timestamp::now();
@@ -364,7 +364,7 @@ async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> Strin
     tokens.create(&site.desk, &support::admin(), &new, now).await.unwrap().0
 }
 
-/// Every route asks for the operation that is its own: of each role, exactly those of the table get in.
+/// Every route asks for its own operation: exactly the roles that the table allows are permitted.
 #[tokio::test]
 async fn every_route_holds_the_table_of_roles() {
     use Operation as Op;
@@ -416,7 +416,7 @@ async fn every_route_holds_the_table_of_roles() {
     }
 }
 
-/// Tokens have no route; they are asked for on the command line.
+/// Tokens have no route; the command line manages them.
 #[tokio::test]
 async fn tokens_hold_the_table_of_roles() {
     let site = Site::start().await;
@@ -428,7 +428,7 @@ async fn tokens_hold_the_table_of_roles() {
         let new = NewToken { name: format!("of-{role}"), role: Role::Auditor, expires };
         let created = tokens.create(&site.desk, &who, &new, now).await.is_ok();
         let listed = tokens.list(&site.desk, &who, now).await.is_ok();
-        // One that somebody else created.
+        // A token that another principal created.
         let other = NewToken { name: format!("other-{role}"), ..new };
         tokens.create(&site.desk, &support::admin(), &other, now).await.unwrap();
         let revoked = tokens.revoke(&site.desk, &who, &other.name, now).await.is_ok();
@@ -485,19 +485,19 @@ async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
     assert!(tokens.create(&site.desk, &support::admin(), &again, now).await.is_err(), "the name is in use");
     let later = now + jiff::SignedDuration::from_hours(24);
     assert!(tokens.principal(&token, now).await.unwrap().is_some());
-    assert!(tokens.principal(&token, later).await.unwrap().is_none(), "past its end");
+    assert!(tokens.principal(&token, later).await.unwrap().is_none(), "the token has expired");
     let kept = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
     assert_eq!((kept.len(), kept[0].name.as_str(), kept[0].created_by.as_str()), (1, "auditor", "cli:test"));
     tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.unwrap();
     for api in [&one, &two] {
-        assert_eq!(status(api, &token).await, 401, "on every node at once");
+        assert_eq!(status(api, &token).await, 401, "the token is revoked on every node at once");
     }
     assert!(tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.is_err());
     let secret = token.split('.').nth(1).unwrap();
     assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains(secret));
 }
 
-/// Two PUTs under the same ETag at the same time: one is done, one is refused, always.
+/// Of two PUTs under the same ETag at the same time, one is done and the other refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_puts_with_one_etag_one_is_done() {
     let site = Site::start().await;
@@ -516,7 +516,7 @@ async fn of_two_puts_with_one_etag_one_is_done() {
     }
 }
 
-/// Both plans were made of the same directory: whoever has the second turn plans again, and is told that the plan changed.
+/// Both plans were made of the same directory: the second turn plans again and reports that the plan has changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_takes_its_turn_before_it_plans() {
     let site = Site::start().await;
@@ -560,5 +560,5 @@ async fn uploads_and_jobs_outlive_a_restart() {
     let job = done.header("location").to_owned();
     drop(after);
     end_abandoned_jobs(&state, &"node-a".into(), jiff::Timestamp::now()).await.unwrap();
-    assert_eq!(get(&api_on(&site, state), &job).await.json(), done.json(), "a job that has ended stays as it ended");
+    assert_eq!(get(&api_on(&site, state), &job).await.json(), done.json(), "a finished job does not change");
 }

@@ -1,4 +1,4 @@
-//! The audit in the shared state, and what an earlier version wrote to `audit.jsonl`.
+//! The audit in the shared state, and the migration of `audit.jsonl` of an earlier version.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -13,13 +13,13 @@ use provost_store::{
     WhenFull,
 };
 
-/// The file of earlier versions, in the data folder.
+/// The audit file of earlier versions, in the data folder.
 const FILE: &str = "audit.jsonl";
-/// What its record holds when all of it has been taken over; before that, the octet up to which it was.
+/// Value of the migration's record when it is complete; before that, the record holds the migrated octets.
 const DONE: &str = "done";
-/// Lines that are taken over in one transaction: one change is left for the record of how far it came.
+/// Most lines that one transaction migrates: one change is left for the record of the progress.
 const LINES_MAX: usize = STATE_CHANGES_MAX - 1;
-/// Longest line that is read; a longer one is none of ours.
+/// Longest line that is read; no version wrote a longer one.
 const LINE_OCTETS_MAX: u64 = AUDIT_RECORD_OCTETS_MAX as u64 + 1;
 
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
@@ -55,19 +55,19 @@ fn encode(record: &AuditRecord) -> io::Result<StateChange> {
     Ok(StateChange::append(&AUDIT, cut(&record.subject), serde_json::to_vec(record)?))
 }
 
-/// A subject as a key: a longer one is cut, the whole one stands in the record.
+/// The key of a subject: a long one is cut; the record holds it in full.
 fn cut(subject: &str) -> &str {
     subject.get(..subject.floor_char_boundary(STATE_KEY_OCTETS_MAX)).unwrap_or_default()
 }
 
-/// The audit in `state`. What `audit.jsonl` of an earlier version holds is taken over once; the file stays as it is.
+/// The audit in `state`. Records in `audit.jsonl` of an earlier version are migrated once; the file stays unchanged.
 pub(crate) async fn open(data: &Path, state: Arc<dyn StateStore>) -> anyhow::Result<Audit> {
     while !take_over_some(&data.join(FILE), &*state).await? {}
     Ok(Audit::new(Arc::new(StateAudit { state })))
 }
 
-/// Takes over the next lines; `true` when there are no more. Each transaction records how far it came, so that it is
-/// interrupted, and done by two processes at once, without a line lost or doubled.
+/// Migrates the next lines; `true` when there are no more. Each transaction records its progress, so that an interruption
+/// or two concurrent processes neither lose nor duplicate a line.
 async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<bool> {
     let now = Timestamp::now().as_second();
     let record = state.record(&TAKEN_OVER, FILE, now).await?;
@@ -81,14 +81,14 @@ async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<b
     let reached = if to == from { DONE.to_owned() } else { to.to_string() };
     changes.push(StateChange::put(&TAKEN_OVER, FILE, expect, reached, None));
     match state.change(changes, now).await {
-        // Another process was faster: what it did is looked at again.
+        // Another process was faster: read again what it has recorded.
         Ok(_) | Err(StateError::Conflict) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Records from the octet `from`, and the octet behind them. A line that is no record, as a power cut may leave one, is
-/// left out with a warning.
+/// Records from octet `from` on, and the offset after them. A line that is no record, which a power cut may leave, is
+/// skipped with a warning.
 fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
     let mut opened = match File::open(file) {
         Ok(opened) => opened,
@@ -106,7 +106,7 @@ fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
         match serde_json::from_slice(&line) {
             Ok(record) => records.push(record),
             Err(error) => {
-                tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit is no record")
+                tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit file is no record: skipped")
             }
         }
         to += read as u64;
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(audit.about("cn=1", 1000).await.unwrap().len(), 100);
         std::fs::write(&file, text.clone() + "\n" + &line(200)).unwrap();
         assert_eq!(open(folder.path(), state).await.unwrap().newest(1000).await.unwrap().len(), 200);
-        assert!(std::fs::read_to_string(&file).unwrap().starts_with(&text), "the file stays as it is");
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with(&text), "the file must not change");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The rooms put together: the only place that knows all of them.
+//! Composes the node from its crates; only this module knows all of them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,13 +35,13 @@ use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
 use crate::reload::{Parts, Reload};
 
-/// How long a start waits for the directory before it serves by what was saved.
+/// Longest wait for the directory at a start, before the node serves from its snapshot.
 const CURRENT_LIMIT: Duration = Duration::from_secs(3);
-/// How long running commands may take to end when the node stops.
+/// Longest time for running commands to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
-/// Room for Received, Return-Path and Delivered-To of one message, octets.
+/// Room for Received, Return-Path and Delivered-To of one message, in octets.
 const TRACE_OCTETS_MAX: u64 = 64 * 1024;
-/// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+/// Most recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
 const RECIPIENTS_MAX: usize = 1000;
 
 /// A running node.
@@ -50,16 +50,16 @@ pub(crate) struct Node {
     view: View,
     server: Option<Server>,
     reload: Arc<Reload>,
-    /// The configuration file.
+    /// Path of the configuration file.
     file: PathBuf,
     _trace: Installed,
-    /// Operations, for the quickstart.
+    /// The operations layer, for the quickstart.
     pub(crate) desk: Desk,
 }
 
-/// `provost serve`: runs until INT or TERM; HUP reads the configuration again.
+/// `provost serve`: runs until INT or TERM; HUP reloads the configuration.
 pub(crate) async fn serve(config: &Config, log: &LogFilter) -> anyhow::Result<Exit> {
-    // From the first moment: a HUP that nobody waits for ends the process.
+    // Install the handler first: a HUP without a handler ends the process.
     let mut hangup = hangup_signal()?;
     let node = Node::start(config, log).await?;
     tracing::info!(hostname = config.node.hostname, "serving");
@@ -68,7 +68,7 @@ pub(crate) async fn serve(config: &Config, log: &LogFilter) -> anyhow::Result<Ex
     Ok(Exit::Clean)
 }
 
-/// Hangups from now on.
+/// Receives each HUP from now on.
 pub(crate) fn hangup_signal() -> anyhow::Result<Signal> {
     Ok(signal(SignalKind::hangup())?)
 }
@@ -85,7 +85,7 @@ pub(crate) async fn stop_signal() -> anyhow::Result<()> {
 }
 
 impl Node {
-    /// Starts everything that the configuration asks for; returns when all listeners accept.
+    /// Starts everything that the configuration asks for; returns when all listeners accept connections.
     pub(crate) async fn start(config: &Config, log: &LogFilter) -> anyhow::Result<Self> {
         log.set(config.node.log.as_deref());
         let data = &config.node.data;
@@ -93,11 +93,11 @@ impl Node {
         match private::tighten(data) {
             Ok(0) => {}
             Ok(count) => {
-                tracing::warn!(count, data = %data.display(), "others could reach what is in the data folder; no longer");
+                tracing::warn!(count, data = %data.display(), "other users had access to the data folder; it is removed");
             }
-            Err(error) => tracing::error!(%error, data = %data.display(), "the data folder is not this user's alone"),
+            Err(error) => tracing::error!(%error, data = %data.display(), "the data folder cannot be made private"),
         }
-        // Before anything counts: what is recorded earlier is lost.
+        // Before any counter is used: earlier increments would be lost.
         let metrics = Metrics::install(&config.listeners)?;
         let certificates = match &config.tls {
             Some(tls) => Some(Certificates::open(&tls.certificate, &tls.key)?),
@@ -109,7 +109,7 @@ impl Node {
         let view = View::start(config.view_config(), directory.clone());
         let local = LocalConfig {
             shards: config.store.shards,
-            // What is taken in is bounded by `message-size`; trace fields come on top of it.
+            // `message-size` bounds a received message; trace fields add to it.
             message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_OCTETS_MAX,
             ..LocalConfig::new(config.store_folder())
         };
@@ -127,9 +127,9 @@ impl Node {
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
 
-        // After a crash the saved View is some seconds behind: nobody should be served by a rule or a password of before.
+        // After a crash, the saved View is some seconds old: no login should be decided by an outdated rule or password.
         if !is_current(&view, CURRENT_LIMIT).await {
-            tracing::warn!("the directory does not answer: this node starts with what it knew");
+            tracing::warn!("the directory does not answer: this node starts with its saved view");
         }
         let drain = Drain::new();
         let budgets =
@@ -174,7 +174,7 @@ impl Node {
         Ok(Self { drain, view, server, reload, file: config.file.clone(), _trace: trace, desk })
     }
 
-    /// Resolves at INT or TERM; reads the configuration again at each HUP until then.
+    /// Resolves at INT or TERM; until then, reloads the configuration at each HUP.
     pub(crate) async fn wait_for_stop(&self, hangup: &mut Signal) -> anyhow::Result<()> {
         let stop = stop_signal();
         tokio::pin!(stop);
@@ -191,12 +191,12 @@ impl Node {
         _ = tokio::task::spawn_blocking(move || reload.run(&file)).await;
     }
 
-    /// Whether the View has been complete once; waits for it up to `limit`.
+    /// Whether the View has been complete once; waits for that up to `limit`.
     pub(crate) async fn ready(&self, limit: Duration) -> bool {
         is_current(&self.view, limit).await
     }
 
-    /// Ends sessions, saves the View, closes the embedded directory.
+    /// Ends the sessions, saves the View, and closes the embedded directory.
     pub(crate) async fn stop(self) {
         self.drain.stop();
         if !self.drain.finished(DRAIN_LIMIT).await {
@@ -212,14 +212,14 @@ impl Node {
     }
 }
 
-/// From now on it is kept what happens to messages.
+/// Starts the recording of message events.
 fn start_trace(config: &Config) -> anyhow::Result<Installed> {
     let (days, octets_max) = (config.trace.days, u64::from(config.trace.mib) << 20);
     let recorder = Recorder::start(RecorderConfig { folder: config.trace_folder(), days, octets_max })?;
     Ok(provost_trace::install(recorder))
 }
 
-/// Whether the View is complete and follows the directory; waits for it up to `limit`.
+/// Whether the View is complete and follows the directory; waits for that up to `limit`.
 async fn is_current(view: &View, limit: Duration) -> bool {
     let mut changes = view.changes();
     let wait = async {
@@ -243,12 +243,12 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
         client_address: Some(Arc::new(LdapClients(embedded.proxies()))),
         server_id: embedded.server_id,
     };
-    // An empty directory would have no contextCSN, and a View that waits for one.
+    // An empty directory would have no contextCSN, for which a View waits.
     let seed = provost_provision::base_tree(&settings.suffix, &config.settings())?;
     Ok(Some(Server::start(settings, seed).await?))
 }
 
-/// Whose LDAP connections begin with a PROXY header.
+/// Finds the client of an LDAP connection that begins with a PROXY header.
 struct LdapClients(ProxyNetworks);
 
 impl ClientAddress for LdapClients {
@@ -272,19 +272,19 @@ fn queue_config(config: &Config) -> QueueConfig {
     QueueConfig { concurrency: config.queue.concurrency, ..QueueConfig::default() }
 }
 
-/// What the listeners are made of.
+/// The parts from which the listeners are made.
 struct Rooms<'a> {
     config: &'a Config,
     tls: Option<Arc<rustls::ServerConfig>>,
-    /// Shared by all listeners.
+    /// Budgets that all listeners share.
     budgets: Budgets,
     drain: &'a Drain,
     view: &'a View,
     store: Arc<LocalStore>,
     state: Arc<dyn StateStore>,
-    /// The same, asked whether it is alive.
+    /// The same state, for the check whether it is alive.
     local_state: Arc<LocalState>,
-    /// Of the embedded directory.
+    /// Liveness of the embedded directory.
     pulse: Option<Pulse>,
     delivery: Delivery,
     queue: &'a Queue,
@@ -396,7 +396,7 @@ impl Rooms<'_> {
         }
         if let Some(on) = &self.config.listeners.health {
             let pages = provost_api::health_router(self.health(), metrics);
-            // Balancers and monitors ask here for themselves: only a list of its own counts.
+            // Balancers and monitors send their own requests here: only this listener's own list applies.
             let proxies = ProxyNetworks(on.proxy_networks.clone().unwrap_or_default());
             self.serve_http("health", on, proxies, pages).await?;
         }
@@ -427,16 +427,16 @@ impl Rooms<'_> {
     }
 }
 
-/// The tokens of the node's file; those without an end are named in the log.
+/// The tokens of the node's file; logs those that never expire.
 fn fixed_tokens(config: &Config) -> anyhow::Result<Vec<FixedToken>> {
     let tokens = config.fixed_tokens()?;
     for token in tokens.iter().filter(|token| token.expires.is_none()) {
-        tracing::warn!(name = token.name, role = %token.role, "a token of api.tokens_file has no end: add its last day");
+        tracing::warn!(name = token.name, role = %token.role, "a token of api.tokens_file never expires: add its last day");
     }
     Ok(tokens)
 }
 
-/// An earlier version kept uploads, which may hold passwords, in files: they are not applied any more.
+/// Removes uploads that an earlier version kept in files: they are never applied and may hold passwords.
 fn remove_old_uploads(data: &Path) {
     match std::fs::remove_dir_all(data.join("plans")) {
         Ok(()) => tracing::warn!("files that were uploaded to an earlier version were removed: upload them again"),

@@ -1,6 +1,6 @@
-//! The node's configuration file: identity, paths, listeners, TLS, how to reach the directory.
+//! The node's configuration file: identity, paths, listeners, TLS, and access to the directory.
 //!
-//! Everything that nodes share is in the directory. Unknown keys are refused with their line.
+//! Everything that nodes share is in the directory. An unknown key is refused with its line.
 
 mod keys;
 mod listeners;
@@ -27,10 +27,10 @@ use crate::log_filter::LogFilter;
 pub(crate) use keys::Keys;
 pub(crate) use listeners::{Begin, ListenerConfig, Listeners};
 
-/// Largest configuration or secret file that is read, octets.
+/// Largest configuration or secret file that is read, in octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 
-/// The whole file.
+/// The configuration file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -47,34 +47,34 @@ pub(crate) struct Config {
     pub(crate) api: Api,
     #[serde(default)]
     pub(crate) trace: Trace,
-    /// Which users of this machine may do what by commands; absent: who can read the node's secrets may do all.
+    /// Roles of this machine's users for commands; if absent, a user who can read the node's secrets may do everything.
     pub(crate) cli: Option<Cli>,
-    /// File of a token whose role commands take: not in the file, given on the command line.
+    /// File of a token whose role commands take: given on the command line, not in the configuration file.
     #[serde(skip)]
     pub(crate) as_token: Option<PathBuf>,
-    /// Where it was read.
+    /// Path of the configuration file.
     #[serde(skip)]
     pub(crate) file: PathBuf,
-    /// What the file states, key by key.
+    /// The keys that the file states, with their values.
     #[serde(skip)]
     pub(crate) keys: Keys,
 }
 
-/// `[cli]`
+/// `[cli]`: roles of the users of this machine.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cli {
-    /// User of the machine to role.
+    /// Role by name of the machine's user.
     pub(crate) roles: BTreeMap<String, String>,
 }
 
-/// `[trace]`: how long it is kept what happened to messages.
+/// `[trace]`: retention of message events.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Trace {
-    /// Days besides the current one.
+    /// Days that are kept besides the current one.
     pub(crate) days: u16,
-    /// MiB of all its files; the oldest go first.
+    /// Most MiB of all trace files; the oldest are removed first.
     pub(crate) mib: u32,
 }
 
@@ -84,18 +84,18 @@ impl Default for Trace {
     }
 }
 
-/// `[node]`
+/// `[node]`: identity and folder of the node.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
     /// Name in greetings, Received and Message-ID.
     pub(crate) hostname: String,
-    /// Folder of everything that this node keeps.
+    /// Folder of everything that the node stores.
     pub(crate) data: PathBuf,
-    /// Octets of memory for what peers send and are sent, of all protocols together.
+    /// Octets of memory for data to and from peers, for all protocols together.
     #[serde(default = "default_memory_octets")]
     pub(crate) memory_octets: u64,
-    /// What is logged, as directives of `tracing`: `warn,provost=info`. The variable `PROVOST_LOG` goes before it.
+    /// Log filter, as directives of `tracing`: `warn,provost=info`. The variable `PROVOST_LOG` takes precedence.
     pub(crate) log: Option<String>,
 }
 
@@ -103,7 +103,7 @@ fn default_memory_octets() -> u64 {
     MEMORY_OCTETS_DEFAULT
 }
 
-/// `[directory]`
+/// `[directory]`: access to the directory servers.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Directory {
@@ -120,7 +120,7 @@ pub(crate) struct Directory {
     password_scheme: Option<String>,
     /// Moved to the directory: `removal-guard`.
     removal_guard_percent: Option<u64>,
-    /// Run the embedded server in this process.
+    /// Settings of the embedded server, which runs in this process.
     pub(crate) embedded: Option<Embedded>,
 }
 
@@ -143,7 +143,7 @@ enum Role {
     Replica,
 }
 
-/// How a login's password is checked.
+/// The way in which a login's password is checked.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Passwords {
@@ -152,28 +152,28 @@ pub(crate) enum Passwords {
     Bind,
 }
 
-/// `[directory.embedded]`
+/// `[directory.embedded]`: the directory server in this process.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Embedded {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) root_dn: String,
-    /// A userPassword value, hashed.
+    /// File with a userPassword value, hashed.
     pub(crate) root_password_file: PathBuf,
     #[serde(default = "default_server_id")]
     pub(crate) server_id: u16,
-    /// Networks of balancers whose connections begin with a PROXY header; those of `[listeners]` do not count here.
+    /// Networks of balancers whose connections begin with a PROXY header; those of `[listeners]` do not apply here.
     #[serde(default, deserialize_with = "listeners::networks")]
     proxy_networks: Vec<Network>,
 }
 
 impl Embedded {
-    /// A network of `proxy_networks` from which the node itself asks its directory, without a header.
+    /// A network of `proxy_networks` that contains the node itself, which asks its directory without a header.
     fn shuts_out_its_node(&self) -> Option<String> {
         let own = self.listen.iter().map(|listen| match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            // A connection to an address of this machine comes from that address.
+            // A connection to an address of this machine has that address as its source.
             ip => ip,
         });
         let mut shut_out = own.filter(|ip| self.proxy_networks.iter().any(|network| network.contains(*ip)));
@@ -191,7 +191,7 @@ fn default_server_id() -> u16 {
     1
 }
 
-/// `[tls]`
+/// `[tls]`: certificate and key of the node.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
@@ -199,11 +199,11 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
 }
 
-/// `[store]`
+/// `[store]`: the message store.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Store {
-    /// Shards made at first start.
+    /// Number of shards, fixed at the first start.
     pub(crate) shards: u8,
     /// Moved to the directory: `default-quota`.
     default_quota_octets: Option<u64>,
@@ -217,11 +217,11 @@ impl Default for Store {
     }
 }
 
-/// `[queue]`
+/// `[queue]`: delivery to other domains.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Queue {
-    /// `host:port` of the next hop for mail to other domains; absent: such mail waits.
+    /// `host:port` of the next hop for mail to other domains; without it, such mail waits.
     pub(crate) relay: Option<String>,
     /// Moved to the directory: `retry-first`.
     retry_first: Option<u64>,
@@ -229,7 +229,7 @@ pub(crate) struct Queue {
     retry_max: Option<u64>,
     /// Moved to the directory: `queue-lifetime`.
     lifetime: Option<u64>,
-    /// Attempts at once.
+    /// Most concurrent attempts.
     pub(crate) concurrency: usize,
 }
 
@@ -239,24 +239,24 @@ impl Default for Queue {
     }
 }
 
-/// `[api]`
+/// `[api]`: access to the REST API.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Api {
-    /// Who may call: one `name:blake3-of-token:role:last-day` a line. Without a last day it has no end, and without a role it
-    /// is admin, as in earlier versions.
+    /// File of fixed tokens, one `name:blake3-of-token:role:last-day` a line. Without last day, a token never expires; without
+    /// a role it is admin, as in earlier versions.
     pub(crate) tokens_file: Option<PathBuf>,
-    /// The token with which commands on this machine ask the node.
+    /// File of the token with which commands on this machine ask the node.
     pub(crate) token_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// What happened to messages.
+    /// Folder of the message events.
     pub(crate) fn trace_folder(&self) -> PathBuf {
         self.node.data.join("trace")
     }
 
-    /// Reads and checks a file; every complaint names the file and, where TOML reports it, the line.
+    /// Reads and checks a file; every error names the file and, where TOML reports it, the line.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
         let text = read_bounded(file)?;
         let config = Self::parse(file, &text).map_err(|e| anyhow!("{}: {e}", file.display()))?;
@@ -267,7 +267,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The same for a log: the error is one line, without the file's name.
+    /// Reads and checks a file for a log: the error is one line, without the file's name.
     pub(crate) fn read_line(file: &Path) -> Result<Self, String> {
         let text = read_bounded(file).map_err(|error| format!("{error:#}"))?;
         let config = Self::parse(file, &text).map_err(|error| place(&text, &error))?;
@@ -284,7 +284,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What is well-formed and still wrong, all of it.
+    /// All errors of a file that is well-formed.
     fn complaints(&self) -> Vec<String> {
         let mut found = Vec::new();
         if let Err(error) = Dn::parse(&self.directory.suffix) {
@@ -317,7 +317,7 @@ impl Config {
         found
     }
 
-    /// The keys of this file that state what all nodes share: key, setting, value. They count where the directory states
+    /// The keys of this file that state shared settings: key, setting, value. They apply where the directory states
     /// nothing.
     fn moved_keys(&self) -> Vec<(&'static str, &'static str, String)> {
         let number = |number: Option<u64>| number.map(|number| number.to_string());
@@ -337,7 +337,7 @@ impl Config {
         .collect()
     }
 
-    /// What counts where the directory states nothing, and complaints about values that break their rule.
+    /// The values that apply where the directory states nothing, and errors about values that break their rule.
     fn read_moved_keys(&self) -> (Fallback, Vec<String>) {
         let (mut fallback, mut complaints) = (Fallback::default(), Vec::new());
         if self.directory.domain.is_none() {
@@ -352,18 +352,18 @@ impl Config {
         (fallback, complaints)
     }
 
-    /// What counts where the directory states no setting: keys of this file, and the domain that the suffix names.
+    /// The values that apply where the directory states no setting: keys of this file, and the domain that the suffix names.
     pub(crate) fn fallback(&self) -> Fallback {
         self.read_moved_keys().0
     }
 
-    /// What the doctor says of keys that belong in the directory now: key and the command that puts it there.
+    /// Keys that belong in the directory now, each with the command that moves its value there.
     pub(crate) fn moved(&self) -> Vec<(&'static str, String)> {
         let command = |setting: &str, value: &str| format!("provost settings set {setting} {value}");
         self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
     }
 
-    /// Where commands of this machine reach the node's REST, as in `http://127.0.0.1:8080`; `None` when `listeners.http` is
+    /// URL of the node's REST API for commands of this machine, as in `http://127.0.0.1:8080`; `None` when `listeners.http` is
     /// off.
     pub(crate) fn rest_url(&self) -> Option<String> {
         let on = self.listeners.http.as_ref()?;
@@ -376,7 +376,7 @@ impl Config {
         self.node.data.join("store")
     }
 
-    /// Tokens of the node's file.
+    /// Reads the tokens of the node's file.
     pub(crate) fn fixed_tokens(&self) -> anyhow::Result<Vec<FixedToken>> {
         let Some(file) = &self.api.tokens_file else { return Ok(Vec::new()) };
         let text = read_bounded(file)?;
@@ -388,12 +388,12 @@ impl Config {
         lines.map(token).collect()
     }
 
-    /// The suffix; checked when the file was read.
+    /// The suffix, which was checked when the file was read.
     pub(crate) fn suffix(&self) -> anyhow::Result<Dn> {
         Ok(Dn::parse(&self.directory.suffix)?)
     }
 
-    /// How to reach the directory.
+    /// The settings of the directory client.
     pub(crate) fn directory_config(&self) -> anyhow::Result<DirectoryConfig> {
         let server = |server: &Server| ServerConfig {
             url: server.url.clone(),
@@ -414,12 +414,12 @@ impl Config {
         })
     }
 
-    /// What provisioning needs before anything can be read from the directory.
+    /// The settings that provisioning needs before it has read the directory.
     pub(crate) fn settings(&self) -> Settings {
         Settings::of(&SharedSettings::of_file(&self.fallback()))
     }
 
-    /// What the View needs.
+    /// The settings of the View.
     pub(crate) fn view_config(&self) -> ViewConfig {
         ViewConfig {
             file: self.node.data.join("view.snapshot"),
@@ -433,7 +433,7 @@ impl Config {
     }
 }
 
-/// A TOML error in one line: where, which key stands there, and what is wrong. Values are left out.
+/// A TOML error in one line: place, key and fault. Values are left out.
 fn place(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
     let number = before.matches('\n').count();
@@ -442,7 +442,7 @@ fn place(text: &str, error: &toml::de::Error) -> String {
     format!("line {}, {key}: {}", number + 1, error.message().replace('\n', " "))
 }
 
-/// The domain that a suffix of `dc=` parts names; `None` for any other.
+/// The domain that a suffix of `dc=` parts names; `None` for any other suffix.
 fn domain_of(suffix: &str) -> Option<String> {
     let rdns = Dn::parse(suffix).ok()?.rdns();
     let part = |rdn: &provost_entry::Rdn| {
@@ -453,8 +453,8 @@ fn domain_of(suffix: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("."))
 }
 
-/// `name:digest:role:last-day`, or less of it as in earlier versions: without a last day it has no end, and without a role
-/// it may do everything. The last day is one of UTC: what the site's zone is, only the directory knows.
+/// Parses `name:digest:role:last-day`, or fewer parts as in earlier versions: without a last day the token never expires,
+/// without a role it may do everything. The last day is in UTC, since only the directory states the site's zone.
 fn fixed_token(line: &str) -> Option<FixedToken> {
     let mut parts = line.trim().splitn(4, ':');
     let (name, digest) = (parts.next()?, parts.next()?);
@@ -471,7 +471,7 @@ fn end_of_day(day: &str) -> Option<Timestamp> {
     TimeZone::UTC.to_timestamp(after.at(0, 0, 0, 0)).ok()
 }
 
-/// Reads a small text file.
+/// Reads a text file of at most [`FILE_OCTETS_MAX`].
 pub(crate) fn read_bounded(file: &Path) -> anyhow::Result<String> {
     let about = || format!("cannot read {}", file.display());
     let size = std::fs::metadata(file).with_context(about)?.len();
@@ -586,7 +586,7 @@ domain = "example.edu"
         assert_eq!(role(format!("a:{digest}")), Some(PersonRole::Admin));
         assert_eq!(role(format!(" a:{digest}:helpdesk1 ")), Some(PersonRole::HelpDesk1));
         let end = fixed_token(&format!("a:{digest}:auditor:2027-08-31")).and_then(|token| token.expires);
-        assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "the end of its last day");
+        assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "a token expires at the end of its last day");
         let bad = ["", "2027-13-01", "9999-12-31", "2027-08-31:x"].map(|day| format!("a:{digest}:auditor:{day}"));
         let others = ["a".to_owned(), "a:12".to_owned(), format!("a:{digest}:king"), format!("a:{digest}:")];
         for line in others.into_iter().chain(bad) {

@@ -1,14 +1,14 @@
-//! How many descriptors the system allows, and how many of them connections may have.
+//! The system's limit of descriptors, and the share of connections in it.
 
 use provost_net::ConnectionBudget;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for files, the directory and the queue, and for the first connections of each listener.
+/// Descriptors kept for files, the directory and the queue, and for the first connections of each listener.
 const OTHERS: u64 = 2_048;
-/// Descriptors that are asked of the system at most: with more, only the memory of idle connections would be the bound.
+/// Most descriptors to request from the system: beyond these, the memory of idle connections is the bound.
 const WANTED: u64 = 262_144;
 
-/// Raises this process's limit as far as the system allows, and divides it.
+/// Raises this process's limit as far as the system allows, and divides it among connections.
 pub(crate) fn connections() -> ConnectionBudget {
     let limit = getrlimit(Resource::Nofile);
     let may = limit.maximum.unwrap_or(WANTED).min(WANTED);
@@ -19,7 +19,7 @@ pub(crate) fn connections() -> ConnectionBudget {
     ConnectionBudget::new(connections)
 }
 
-/// Of so many descriptors, those for connections: at least half.
+/// The share of connections in `descriptors`: at least half.
 fn share(descriptors: u64) -> usize {
     let connections = descriptors.saturating_sub(OTHERS).max(descriptors / 2);
     usize::try_from(connections).unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! Exit codes, and how a failure is reported.
+//! Exit codes, and the report of a failure.
 
 use std::process::ExitCode;
 
@@ -6,20 +6,20 @@ use provost_api::TokenError;
 use provost_client::DirectoryError;
 use provost_provision::{ApplyError, DeskError};
 
-/// How a command ended.
+/// Result of a command, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done, or nothing to do.
+    /// The command succeeded, or there was nothing to do.
     Clean = 0,
-    /// Not done as asked, and reported already: an import that was interrupted, a check of the doctor.
+    /// The command failed and has reported why: an interrupted import, a check of the doctor.
     Failed = 1,
     /// `--dry-run` found changes to make.
     ChangesPending = 2,
-    /// Done, but rows were left out.
+    /// The command succeeded, but rows were left out.
     RowsRejected = 4,
-    /// The directory could not be asked: later may work.
+    /// The directory is unavailable; a later attempt may work.
     DirectoryUnavailable = 5,
-    /// The role of whoever asked does not allow it.
+    /// The role of the user or token does not allow the operation.
     NotAllowed = 6,
 }
 
@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Prints the failure with its causes and says how to exit.
+/// Prints the failure with its causes and advice, and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("provost: {error:#}");
     if let Some(advice) = advice(error) {
@@ -57,7 +57,7 @@ fn is_unavailable(error: &anyhow::Error) -> bool {
     })
 }
 
-/// What whoever ran the command can do now.
+/// Advice for the user who ran the command; `None` when there is none.
 fn advice(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _) => of_directory(error),
@@ -66,7 +66,7 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
-/// What to do about a directory's answer.
+/// Advice for an answer of the directory; `None` when there is none.
 pub(crate) fn of_directory(error: &DirectoryError) -> Option<&'static str> {
     match error {
         DirectoryError::InvalidCredentials => Some(CREDENTIALS),

@@ -1,7 +1,7 @@
-//! Web listeners: HTTP/1.1 over the accept loop and the budgets that mail has, with TLS where the configuration asks for it.
+//! Web listeners: HTTP/1.1 with the accept loop and budgets of the mail listeners, and TLS if configured.
 //!
-//! Every wait for a peer has a deadline: the TLS handshake, the header (which is also the wait for the next request of a
-//! kept connection), the body, and the reading of the reply. Request bodies and replies are held within the memory
+//! Every wait for a peer has a limit: the TLS handshake, the header (which includes the wait for the next request of a
+//! kept connection), the body, and the reading of the reply. Request bodies and replies are counted in the memory
 //! budget of the process.
 
 mod body;
@@ -33,26 +33,26 @@ use tower::ServiceExt as _;
 use body::{Bounded, Fault};
 use paced::Paced;
 
-/// How long a header may take, and how long a kept connection may wait for its next request.
+/// Longest time for a header, which includes the wait for the next request of a kept connection.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
-/// Request line and header fields, octets. A session cookie, a token and what browsers add are a tenth of it.
+/// Most octets of request line and header fields: ten times a session cookie, a token and a browser's usual fields.
 const HEADER_OCTETS_MAX: usize = 16 * 1024;
-/// hyper's buffer of one connection, octets.
+/// hyper's buffer of one connection, in octets.
 const BUFFER_OCTETS_MAX: usize = 64 * 1024;
-/// How long the last octets of a reply, or the rest of a header, may take when the node stops.
+/// Longest time for the rest of a reply or of a header when the node stops.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
-/// When to come again after 503, seconds.
+/// Seconds in `Retry-After` of a 503 reply.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
-/// RFC 6797 §6.1: browsers ask this name by TLS only, for a year.
+/// RFC 6797 §6.1: browsers use only TLS for this name, for a year.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// What a proxy sets that ends TLS before a plain listener; here it is set by the listener, whatever the client sent.
+/// Header that a proxy in front of a plain listener sets after ending TLS. A TLS listener sets it, whatever the client sent.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The deadlines of a web listener.
+/// The time limits of a web listener.
 #[derive(Clone, Copy, Debug)]
 struct Deadlines {
     header: Duration,
-    /// For a body and for a reply, whatever their size; each octet adds to it.
+    /// Base limit for a body and for a reply; each octet adds to it.
     transfer: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Default for Deadlines {
     }
 }
 
-/// What the connections of a listener share.
+/// The parts that all connections of a listener share.
 struct Web {
     listener: Listener,
     pages: Router,
@@ -70,8 +70,8 @@ struct Web {
     deadlines: Deadlines,
 }
 
-/// Serves `pages` until `drain` stops. Handlers find the client's address, not the balancer's, in `ConnectInfo<SocketAddr>`.
-/// With `implicit_tls` all of it is TLS, by the certificate that mail has.
+/// Serves `pages` until `drain` stops. `ConnectInfo<SocketAddr>` holds the client's address, even behind a balancer.
+/// With `implicit_tls`, every connection uses TLS with the certificate of the mail listeners.
 pub(crate) async fn serve(listener: Listener, pages: Router, drain: &Drain) -> io::Result<()> {
     serve_within(Deadlines::default(), listener, pages, drain).await.map(|_| ())
 }
@@ -88,7 +88,7 @@ async fn serve_within(
     Ok(serving.address)
 }
 
-/// One connection. Beyond the bound of its source it is closed without an answer.
+/// Serves one connection. A connection beyond the bound of its source is closed without an answer.
 async fn converse(connection: Connection, web: Arc<Web>) {
     let Connection { socket, peer, place } = connection;
     let Some(_place) = place else { return };
@@ -109,13 +109,13 @@ async fn converse(connection: Connection, web: Arc<Web>) {
     }
 }
 
-/// Requests and replies, until the peer, a deadline or the end of the node ends them.
+/// Exchanges requests and replies until the peer, a time limit or the stop of the node ends the connection.
 async fn exchange<S>(stream: S, client: SocketAddr, web: Arc<Web>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let is_working = AtomicBool::new(false);
-    // What the last reply holds, until the next request: hyper sends it after the handler has ended.
+    // Memory of the last reply, held until the next request: hyper sends the reply after the handler has ended.
     let reply_held = Mutex::new(web.listener.budgets.memory.body());
     let service = service_fn(|request: Request<Incoming>| async {
         is_working.store(true, Ordering::Relaxed);
@@ -132,21 +132,21 @@ where
     let stream = TokioIo::new(Paced::new(stream, web.deadlines.transfer));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     tokio::select! {
-        // A peer that left, was late or sent no HTTP: nothing to be done about any of them.
+        // The peer left, was late or sent no HTTP: there is nothing to do.
         _ = connection.as_mut() => return,
         () = web.drain.stopping() => {}
     }
-    // Half a header is hardly waited for; a request that is being worked on is answered.
+    // A partial header gets only `STOP_LIMIT`; a request in progress is answered.
     connection.as_mut().graceful_shutdown();
     if tokio::time::timeout(STOP_LIMIT, connection.as_mut()).await.is_err() && is_working.load(Ordering::Relaxed) {
         let _ = connection.await;
     }
 }
 
-/// One request and its reply. `held` covers the reply.
+/// Answers one request. `held` covers the memory of the reply.
 async fn answer(mut request: Request<Body>, client: SocketAddr, web: &Web, held: &mut Reservation) -> Response<Body> {
     held.release();
-    // One that pipelines has one request carried out, and then it is the turn of other connections.
+    // Let other connections run between two pipelined requests.
     tokio::task::yield_now().await;
     let is_tls = web.listener.implicit_tls;
     request.extensions_mut().insert(ConnectInfo(client));
@@ -170,7 +170,7 @@ async fn answer(mut request: Request<Body>, client: SocketAddr, web: &Web, held:
     reply
 }
 
-/// The reply, if the memory budget has room for it: it stays in memory until its peer has read it.
+/// Returns the reply if the memory budget has room for it: it stays in memory until the peer has read it.
 fn hold(reply: Response<Body>, held: &mut Reservation) -> Response<Body> {
     let octets = reply.body().size_hint().lower();
     let is_held = octets <= FREE_OCTETS as u64 || held.grow(octets);
@@ -184,7 +184,7 @@ fn busy() -> Response<Body> {
     reply
 }
 
-/// A refusal that no handler made. The rest of the body is not read: the connection ends with it.
+/// A refusal by the listener. The rest of the body is not read: the connection ends with the refusal.
 fn plain(status: StatusCode, words: &'static str) -> Response<Body> {
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
     (status, close, format!("{words}\n")).into_response()

@@ -1,4 +1,4 @@
-//! Where the log lines go: standard error.
+//! Writes log lines to standard error.
 
 use std::io::{BufWriter, IsTerminal};
 use std::sync::OnceLock;
@@ -22,10 +22,10 @@ static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 /// Most lines about messages that wait to be written. A reader that stops must not stop the mail, so further lines are dropped.
 const MAIL_LINES_MAX: usize = 16_384;
 
-/// Starts the log. `PROVOST_LOG` decides what is logged, else the configuration file may; see [`log_filter`].
+/// Starts the log. `PROVOST_LOG` sets the filter, otherwise the configuration file can; see [`log_filter`].
 ///
-/// A server writes thousands of lines about messages a second. A thread of their own writes those, and the returned guard
-/// ends it. All other lines are written at once, so that the line which explains the end of the process is there.
+/// A server writes thousands of lines about messages a second. A separate thread writes these, and dropping the returned
+/// guard ends it. All other lines are written at once, so that the line which explains the end of the process is kept.
 pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
     let default = if is_server { log_filter::OF_SERVERS } else { log_filter::OF_COMMANDS };
     let of_environment = EnvFilter::try_from_env(log_filter::VARIABLE).ok();
@@ -60,7 +60,7 @@ pub(crate) async fn report_dropped(drain: Drain) {
         }
         let dropped = counter.dropped_lines();
         if dropped > before {
-            tracing::warn!(lines = dropped - before, "log lines of messages were dropped: nobody read them in time");
+            tracing::warn!(lines = dropped - before, "log lines of messages were dropped: the reader was slow");
             before = dropped;
         }
     }

@@ -1,20 +1,20 @@
-//! What is logged, changed while the process runs.
+//! The log filter, which can change while the process runs.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::reload::Handle;
 
-/// The variable that goes before the configuration file.
+/// The environment variable that takes precedence over the configuration file.
 pub(crate) const VARIABLE: &str = "PROVOST_LOG";
-/// What a server logs: what matters for running.
+/// Default filter of a server: events that matter for operation.
 pub(crate) const OF_SERVERS: &str = "warn,provost=info,ldap3=error";
-/// What a command logs: what is wrong.
+/// Default filter of a command: errors.
 pub(crate) const OF_COMMANDS: &str = "error";
 
 /// The filter of the process's log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct LogFilter {
-    /// `None` where the environment decides, or a test has no log.
+    /// `None` when the environment sets the filter, or a test has no log.
     handle: Option<Handle<EnvFilter, tracing_subscriber::Registry>>,
     default: &'static str,
 }
@@ -24,22 +24,22 @@ impl LogFilter {
         Self { handle, default }
     }
 
-    /// Whether the environment decides, whatever the configuration file says.
+    /// Whether the environment sets the filter and the configuration file has no effect.
     pub(crate) fn is_fixed(&self) -> bool {
         self.handle.is_none()
     }
 
-    /// Refuses what is no list of directives.
+    /// Refuses text that is not a list of directives.
     pub(crate) fn check(directives: &str) -> Result<(), ParseError> {
         EnvFilter::try_new(directives).map(drop)
     }
 
-    /// Logs by these directives, checked before, from now on; by the default without any.
+    /// Sets the filter to these directives, which are checked; `None` sets the default.
     pub(crate) fn set(&self, directives: Option<&str>) {
         let Some(handle) = &self.handle else { return };
         let Ok(filter) = EnvFilter::try_new(directives.unwrap_or(self.default)) else { return };
         if let Err(error) = handle.reload(filter) {
-            tracing::error!(%error, "the log goes on as before");
+            tracing::error!(%error, "the log filter could not be changed");
         }
     }
 }

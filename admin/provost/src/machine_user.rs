@@ -1,15 +1,15 @@
-//! Which user of this machine runs a command.
+//! Finds the user of this machine who runs a command.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Linux: its owner is the effective user of this process.
+/// On Linux, the owner of this entry is the effective user of the process.
 const OWN_PROCESS: &str = "/proc/self";
-/// Names of local users.
+/// File with the names of local users.
 const PASSWD: &str = "/etc/passwd";
 
-/// The user's name. `SUDO_USER` is believed when the process runs as root or as the owner of the node's data folder: sudo
-/// set it then, or somebody did who needs no other name. Every other user is who the system says they are.
+/// The user's name. `SUDO_USER` is trusted when the process runs as root or as the owner of the node's data folder: either
+/// sudo has set it, or the user already has all rights. Every other user has the name that the system states.
 pub(crate) fn name(data: &Path) -> String {
     let Ok(own) = std::fs::metadata(OWN_PROCESS).map(|process| process.uid()) else { return "unknown".to_owned() };
     let owner = std::fs::metadata(data).map(|folder| folder.uid()).ok();
@@ -20,7 +20,7 @@ pub(crate) fn name(data: &Path) -> String {
     }
 }
 
-/// passwd(5): `name:password:uid:...`.
+/// The name of a user id in passwd(5): `name:password:uid:...`.
 fn name_of(uid: u32, passwd: &str) -> Option<String> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -1,4 +1,4 @@
-//! `provost`: the one binary. Commands, configuration, composition of the rooms.
+//! `provost`: the only binary, with the commands, the configuration, and the composition of the node.
 
 #![deny(clippy::print_stdout)]
 
@@ -44,7 +44,7 @@ struct Cli {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
-    /// Do it with the role of the token in this file, as over REST, instead of that of this machine's user.
+    /// Use the role of the token in this file, as over REST, instead of the role of this machine's user.
     #[arg(long, global = true, env = "PROVOST_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     #[command(subcommand)]
@@ -59,43 +59,43 @@ enum Command {
     /// Run the node: directory (when embedded), mail listeners, REST and web.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml serve")]
     Serve,
-    /// One machine, everything on, with a sample: for a first look.
+    /// Run everything on one machine with sample people, for a first look.
     Quickstart(quickstart::Arguments),
-    /// The second half of the quickstart: send a message in, read it by IMAP and POP3.
+    /// Run the second half of the quickstart: send a message in, read it by IMAP and POP3.
     #[command(hide = true)]
     Proof(quickstart::ProofArguments),
     /// Bring a registrar's CSV file into the directory.
     Import(import::Arguments),
-    /// Look people up.
+    /// Find and show people.
     #[command(subcommand)]
     Person(person::Command),
-    /// Vacation rules.
+    /// Set, show and clear vacation rules.
     #[command(subcommand)]
     Vacation(vacation::Command),
-    /// Addresses of a person.
+    /// List, give and take away addresses of a person.
     #[command(subcommand)]
     Address(address::Command),
-    /// The directory itself.
+    /// Check and initialise the directory.
     #[command(subcommand)]
     Directory(directory::Command),
-    /// Who may do what.
+    /// Show which role may do what.
     #[command(subcommand)]
     Roles(roles::Command),
-    /// Tokens of programs that use the REST API.
+    /// Create, list and revoke tokens of programs that use the REST API.
     #[command(subcommand)]
     Token(token::Command),
-    /// Who did what.
+    /// Show the audit: who did what.
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Mail that waits to be sent on.
+    /// Show mail that waits to be sent on.
     #[command(subcommand)]
     Queue(queue::Command),
-    /// What happened to a message: find it by recipient, sender or Message-ID.
+    /// Show what happened to a message: find it by recipient, sender or Message-ID.
     Trace(trace::Arguments),
-    /// What all nodes share: quotas, limits, time zone.
+    /// Show and change the settings that all nodes share: quotas, limits, time zone.
     #[command(subcommand)]
     Settings(settings::Command),
-    /// Look at this node and say what is wrong and what to do.
+    /// Check this node and show what is wrong and what to do.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
 }
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
         allocator::settle();
     }
     let (log, _mail_log) = log::start(serving);
-    // Fails only when a provider is installed already, which is as good.
+    // An error means that a provider is already installed, which is equivalent.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

@@ -1,4 +1,4 @@
-//! What commands print: text for people, JSON for programs.
+//! Output of commands: text for people, JSON for programs.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::exit::Exit;
 
-/// A line on standard output, as `println!`, which panics when the reader has gone (`provost settings show | head`).
+/// Prints a line to standard output. `println!` panics when the reader has closed (`provost settings show | head`).
 macro_rules! out {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
 }
 
-/// Writes a line. A reader that has gone wants no more of it, and the work goes on; any other failure (a full disk) ends the
-/// program with exit code 1, for what it printed is not whole.
+/// Writes a line. A closed reader is ignored and the work continues; any other failure (a full disk) ends the program with
+/// exit code 1, because the output is incomplete.
 pub(crate) fn line(text: std::fmt::Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe
@@ -33,7 +33,7 @@ impl Printer {
         Self { json }
     }
 
-    /// `value` as JSON, or what `text` makes of it.
+    /// Prints `value` as JSON, or by `text` for people.
     pub(crate) fn show<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T)) -> anyhow::Result<()> {
         if self.json {
             out!("{}", serde_json::to_string_pretty(value)?);
@@ -43,7 +43,7 @@ impl Printer {
         Ok(())
     }
 
-    /// A line for people only.
+    /// Prints a line only in text mode.
     pub(crate) fn line(&self, text: &str) {
         if !self.json {
             out!("{text}");
@@ -51,24 +51,24 @@ impl Printer {
     }
 }
 
-/// The list in a field of a JSON answer; empty when there is none.
+/// The list in a field of a JSON answer; empty when the field is missing.
 pub(crate) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Text that a peer or a writer of the directory chose, without control characters: nothing of it may steer the terminal.
+/// Removes control characters from text that a peer or a writer of the directory chose, so that it cannot steer the terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// Progress of long work on standard error: a bar on a terminal, else lines, of JSON where results are.
+/// Progress of long work on standard error: a bar on a terminal, otherwise lines, in JSON if the results are.
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
     json: bool,
     told: usize,
 }
 
-/// Lines come at every so many percent.
+/// Percent between two progress lines.
 const TOLD_PERCENT: usize = 10;
 
 impl ProgressLine {

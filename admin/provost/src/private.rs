@@ -1,4 +1,4 @@
-//! What Provost keeps is its user's alone: mail, password hashes, the audit.
+//! Restricts Provost's files to its own user: mail, password hashes, the audit.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
-/// What group and others may do with a file.
+/// The mode bits of group and others.
 const OTHERS: u32 = 0o077;
-/// Folders within the data folder: more than any layout of ours has.
+/// Deepest folder that is visited in the data folder; no layout of Provost is deeper.
 const DEPTH_MAX: usize = 8;
 
-/// From here on every file and folder that this process makes is its user's alone. To be called before it has threads.
+/// Makes every file and folder that this process creates private to its user. Call it before threads start.
 pub(crate) fn make_files_private() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Takes group and others out of a data folder that an earlier version or another program made; gives how many files and folders
-/// they could reach. One that is not ours to change is an error.
+/// Removes the rights of group and others in a data folder of an earlier version or another program; returns how many files
+/// and folders it changed. One that this process may not change is an error.
 pub(crate) fn tighten(data: &Path) -> io::Result<usize> {
     let mut changed = 0;
     walk(data, DEPTH_MAX, &mut |path, mode| {
@@ -28,7 +28,7 @@ pub(crate) fn tighten(data: &Path) -> io::Result<usize> {
     Ok(changed)
 }
 
-/// The first file or folder in a data folder that group or others may reach.
+/// The first file or folder in a data folder that group or others can access.
 pub(crate) fn open_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
     let mut first = None;
     walk(data, DEPTH_MAX, &mut |path, _| {
@@ -38,7 +38,7 @@ pub(crate) fn open_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
     Ok(first)
 }
 
-/// Calls `found` with each file and folder that is not private, and its mode. What goes away meanwhile is passed over.
+/// Calls `found` with each file and folder that is not private, and its mode. Entries that disappear meanwhile are skipped.
 fn walk(path: &Path, depth: usize, found: &mut impl FnMut(&Path, u32) -> io::Result<()>) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,8 +1,8 @@
-//! HUP: the configuration file is read again.
+//! Reloads the configuration file at HUP.
 //!
-//! The file is taken whole or not at all: one that is wrong anywhere, or names a certificate or tokens file that cannot be
-//! used, changes nothing. What can change while the node runs is in force at once; every other key that differs is named in
-//! the log, at each HUP, until a restart takes it.
+//! The file is accepted whole or not at all: an error anywhere, or a certificate or tokens file that cannot be used, changes
+//! nothing. Keys that can change while the node runs take effect at once; every other changed key is named in the log, at
+//! each HUP until a restart.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,29 +13,29 @@ use provost_net::Certificates;
 use crate::config::{Config, Keys};
 use crate::log_filter::LogFilter;
 
-/// When a changed key takes effect.
+/// Time at which a changed key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
-    /// At HUP.
+    /// At once, on HUP.
     Now,
-    /// With the next command of this machine: the node does not read it.
+    /// With the next command on this machine: the node does not read the key.
     NextCommand,
-    /// At the next start.
+    /// At the next start of the node.
     Restart,
 }
 
-/// What the running node can change.
+/// The parts of the running node that a reload can change.
 pub(crate) struct Parts {
-    /// `None`: the node was started without `[tls]`, and its listeners offer none.
+    /// `None` when the node was started without `[tls]`, so that its listeners offer none.
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) tokens: Tokens,
     pub(crate) log: LogFilter,
 }
 
-/// Reads the file again at HUP.
+/// Reloads the file at HUP.
 pub(crate) struct Reload {
     parts: Parts,
-    /// The keys that the node runs with.
+    /// The keys in force on the running node.
     in_force: Mutex<Keys>,
 }
 
@@ -44,7 +44,7 @@ impl Reload {
         Self { parts, in_force: Mutex::new(config.keys.clone()) }
     }
 
-    /// Reads the file again and logs what came of it. Open sessions go on.
+    /// Reloads the file and logs the result. Open sessions continue.
     pub(crate) fn run(&self, file: &Path) {
         let taken = Config::read_line(file).and_then(|config| self.take(&config).map(|()| config));
         let outcome = if taken.is_ok() { "good" } else { "bad" };
@@ -57,7 +57,7 @@ impl Reload {
         }
     }
 
-    /// Everything that can fail comes first.
+    /// Applies the file; every step that can fail comes before the first change.
     fn take(&self, config: &Config) -> Result<(), String> {
         let fixed = config.fixed_tokens().map_err(|error| format!("api.tokens_file: {error:#}"))?;
         if let (Some(certificates), Some(tls)) = (&self.parts.certificates, &config.tls) {
@@ -68,7 +68,7 @@ impl Reload {
         Ok(())
     }
 
-    /// Logs each key that differs from what the node runs with, and remembers those that are in force now.
+    /// Logs each key that differs from the value in force, and keeps those that took effect.
     fn report(&self, read: &Keys) {
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = in_force.changed(read);
@@ -88,7 +88,7 @@ impl Reload {
 
     fn effect(&self, key: &str, read: &Keys) -> Effect {
         match key {
-            // A node without TLS cannot begin to offer it, nor one with TLS end to.
+            // A node without TLS cannot begin to offer it, and a node with TLS cannot stop.
             "tls.certificate" | "tls.key" if self.parts.certificates.is_some() && read.has(key) => Effect::Now,
             "api.tokens_file" => Effect::Now,
             "node.log" if self.parts.log.is_fixed() => Effect::Restart,

@@ -103,8 +103,8 @@ fn main() -> std::io::Result<()> {
     out.flush()
 }
 
-/// The person of a number. Names have a second part once all pairs are used, so that they collide now and then, as a
-/// university's do, and not by the hundred.
+/// The row of person `n`. Names get a second part once all pairs are used, so that some names collide, as in a
+/// university, but never hundreds of them.
 fn row(n: usize, passwords: bool) -> String {
     let given = GIVEN[n * 7 % GIVEN.len()];
     let family = FAMILY[(n / GIVEN.len()) * 11 % FAMILY.len()];

@@ -1,8 +1,8 @@
-//! The plan into the directory: pipelined, ordered per person, repeatable.
+//! Applies a plan to the directory: pipelined, ordered per person, repeatable.
 //!
-//! Many people are in flight, the writes of one person never overlap. Each write has a receipt in the journal. After an
-//! interruption anywhere, the same plan goes on where it stopped, and any other plan first finds out what the interrupted
-//! one has done.
+//! Many people are in flight; the writes of one person never overlap. Each write has a receipt in the journal. After an
+//! interruption at any point, the same plan continues where it stopped, and any other plan first looks up what the
+//! interrupted one has done.
 
 mod error;
 mod noted;
@@ -26,40 +26,40 @@ use self::perform::{Found, Performer, now};
 use crate::journal::{End, Journal, JournalError, Journals};
 use crate::{Actor, Audit, Change, Passwords, Plan};
 
-/// People whose writes are under way at once: enough to keep a server busy over a slow link and its log synced in groups.
+/// People whose writes are in flight at once: enough to keep a server busy over a slow link and to group its log syncs.
 const WRITING: usize = 64;
-/// People who are under way at once: while some are written, the next ones are noted in the audit.
+/// People in flight at once: while some are written, the next ones are recorded in the audit.
 const IN_FLIGHT: usize = 2 * WRITING;
-/// Hashed people that wait for a place among those: keeps the cores hashing while the directory is busy.
+/// Hashed people that wait for a place in flight: the queue keeps the cores hashing while the directory is busy.
 const HASHED_AHEAD: usize = 64;
 
-/// How far an apply is. Called from one task, often.
+/// Progress of an apply. The callback runs often, from one task.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// People whose writes are all done, or refused.
     pub done: usize,
-    /// People to do.
+    /// People that the plan changes.
     pub total: usize,
 }
 
-/// What came of an apply.
+/// The result of an apply.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Outcomes {
-    /// Id of the batch, on every entry written (provostLastBatch) and the name of its journal.
+    /// Id of the batch: provostLastBatch of every entry written, and the name of the journal.
     pub batch: String,
-    /// Whether it went on with a batch that had been interrupted; people of earlier runs count as applied.
+    /// Whether the apply resumed an interrupted batch; people of earlier runs count as applied.
     pub resumed: bool,
     /// People whose writes are all done.
     pub applied: usize,
-    /// LDAP writes done.
+    /// LDAP writes done by this run.
     pub writes: usize,
-    /// Whether it was asked to stop, and did before all was done.
+    /// Whether the apply stopped on request before every person was done.
     pub interrupted: bool,
-    /// Line and reason of those that failed.
+    /// Line and reason of each person whose writes failed.
     pub failed: Vec<(u64, String)>,
-    /// Wall seconds of all.
+    /// Wall-clock seconds of the whole apply.
     pub seconds: f64,
-    /// Of those, spent with hashing (wall share, all cores at work).
+    /// Seconds of those spent on hashing (share of the wall clock, all cores at work).
     pub hashing_seconds: f64,
 }
 
@@ -69,16 +69,16 @@ type Placed<'a> = (u32, &'a Change);
 /// A change with the hash of its password, if it has one.
 type Hashed<'a> = (Placed<'a>, Option<String>);
 
-/// How a change ended: its line, the writes that were done now, and what stopped it.
+/// How a change ended: its line, the number of writes done by this run, and the failure if there was one.
 type Ended = (u64, usize, Option<Failure>);
 
-/// Everything that applying takes besides the plan.
+/// Everything that an apply needs besides the plan.
 pub struct Applier<'a> {
-    /// The directory that is written to.
+    /// The directory that receives the writes.
     pub directory: &'a Directory,
     /// How initial passwords are stored.
     pub scheme: Scheme,
-    /// In whose name.
+    /// The user or token in whose name the batch runs.
     pub actor: &'a Actor,
     /// Where begin, end and each person are recorded.
     pub audit: &'a Audit,
@@ -90,7 +90,7 @@ pub struct Applier<'a> {
 pub type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 impl Applier<'_> {
-    /// [`Applier::apply_until`] without an end before the end.
+    /// [`Applier::apply_until`] without a stop signal.
     pub async fn apply(
         &self,
         plan: &Arc<Plan>,
@@ -100,15 +100,15 @@ impl Applier<'_> {
         self.apply_until(std::future::pending(), plan, passwords, progress).await
     }
 
-    /// Applies. A refused person is listed and the rest goes on; an unavailable directory ends it with what was done so
-    /// far. A plan whose batch was interrupted goes on in that batch.
+    /// Applies the plan. A refused person is listed and the others continue; an unavailable directory ends the apply, and
+    /// the outcomes show what was done so far. A plan whose batch was interrupted continues in that batch.
     ///
-    /// When `stop` resolves nobody new is begun, and the people under way are brought to their end:
+    /// When `stop` resolves, no further person is begun, and the people in flight are completed:
     /// [`Outcomes::interrupted`].
     ///
-    /// Both ends are in the audit: `import.begin` with the plan's hash, `import.apply` with what came of it. Between them
-    /// each person is, with the values before and after, before their first write is sent. When the audit or the journal
-    /// cannot be written, nothing is.
+    /// The audit records both ends: `import.begin` with the plan's hash, `import.apply` with the outcomes. Between them, it
+    /// records each person, with the values before and after, before the person's first write is sent. When the audit or the
+    /// journal cannot be written, nothing is written to the directory.
     pub async fn apply_until(
         &self,
         stop: impl Future<Output = ()> + Send,
@@ -144,8 +144,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Checks the plan, finds out about interrupted batches, and opens the journal. What was found in the directory is
-    /// there when the batch is resumed.
+    /// Checks the plan, settles interrupted batches, and opens the journal. Returns what the directory holds of the batch when
+    /// the batch is resumed.
     async fn prepare(&self, plan: &Arc<Plan>, passwords: &Passwords) -> Result<(Journal, Option<Found>), ApplyError> {
         if plan.suffix() != self.directory.suffix() {
             return Err(ApplyError::Refused(format!("the plan is for {}, not for this directory", plan.suffix())));
@@ -165,8 +165,8 @@ impl Applier<'_> {
         Ok((journal, Some(found)))
     }
 
-    /// Completes the journals of interrupted batches of other plans: each write without a receipt is looked up, and gets
-    /// one. After that their journals say all that they did, and nothing resumes them.
+    /// Completes the journals of interrupted batches of other plans: looks up each write without a receipt and records its
+    /// outcome. After that, these journals are complete and no plan resumes them.
     async fn settle_abandoned(&self, but: &str) -> Result<(), ApplyError> {
         let (journals, but) = (self.journals.clone(), but.to_owned());
         let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&but));
@@ -221,20 +221,20 @@ impl Applier<'_> {
     }
 }
 
-/// What all people of one apply share.
+/// The state that all people of one apply share.
 struct Work<'a> {
     plan: &'a Plan,
     passwords: &'a Passwords,
     scheme: Scheme,
     performer: &'a Performer<'a>,
     noter: &'a Noter<'a>,
-    /// [`WRITING`].
+    /// [`WRITING`] permits.
     turns: &'a Semaphore,
 }
 
 impl<'a> Work<'a> {
-    /// Feeds hashing and writing until all is done, `stop` resolves or the directory cannot go on; returns why it could
-    /// not.
+    /// Feeds hashing and writing until all is done, `stop` resolves or the directory fails; returns the error that ended
+    /// the run, if there was one.
     async fn run(
         &self,
         stop: impl Future<Output = ()> + Send,
@@ -284,12 +284,12 @@ impl<'a> Work<'a> {
             }
         }
         outcomes.hashing_seconds = core_time.as_secs_f64() / cores as f64;
-        // The last person may have been under way already.
+        // `stop` may have resolved while the last person was being written.
         outcomes.interrupted &= done < total;
         stopped
     }
 
-    /// The password that is to be hashed for a change: that of its record, unless it is set already.
+    /// The password to hash for a change: that of its record, unless it is already set.
     fn password(&self, (place, change): Placed<'_>) -> Result<Option<&'a Secret>, String> {
         let to_do = (0u32..).zip(&change.writes).filter(|(write, _)| !self.performer.is_done(place, *write));
         let Some(of) = to_do.into_iter().find_map(|(_, write)| write.password) else { return Ok(None) };
@@ -299,9 +299,9 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// One person: noted in the audit, then written; what did not come to its end is noted again.
+    /// Applies one person: records them in the audit, then writes; a person whose writes failed is recorded again.
     async fn apply_change(&self, (place, change): Placed<'_>, hash: Option<String>) -> Ended {
-        // What an earlier run did to its end was noted by it.
+        // The earlier run that completed this person has recorded them.
         if (0u32..).zip(&change.writes).all(|(write, _)| self.performer.is_done(place, write)) {
             return (change.line, 0, None);
         }
@@ -309,7 +309,7 @@ impl<'a> Work<'a> {
             Ok(id) => id,
             Err(failure) => return (change.line, 0, Some(failure)),
         };
-        // Nobody closes it.
+        // The semaphore is never closed.
         let _turn = self.turns.acquire().await;
         let ended = self.write_change((place, change), hash).await;
         if let (_, done, Some(failure)) = &ended {
@@ -318,7 +318,7 @@ impl<'a> Work<'a> {
         ended
     }
 
-    /// All writes of one person in their order.
+    /// Sends all writes of one person in order.
     async fn write_change(&self, (place, change): Placed<'_>, hash: Option<String>) -> Ended {
         let mut done = 0;
         for (number, write) in (0u32..).zip(&change.writes) {
@@ -333,7 +333,7 @@ impl<'a> Work<'a> {
 }
 
 impl Outcomes {
-    /// Counts one person; returns why no more can be begun.
+    /// Counts one person; returns the error that forbids beginning another one.
     fn count(&mut self, (line, writes, failure): Ended) -> Option<ApplyError> {
         self.writes += writes;
         match failure {
@@ -345,7 +345,7 @@ impl Outcomes {
     }
 }
 
-/// Hashes off the async threads; the time is that of one core.
+/// Hashes on a blocking thread; returns the time that one core took.
 async fn hash(
     placed: Placed<'_>,
     password: Secret,

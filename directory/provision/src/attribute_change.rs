@@ -1,4 +1,4 @@
-//! One attribute before and after, and what asks the directory for it.
+//! One attribute before and after a change, and the LDAP modification that makes the change.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::{Rule, text_form};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
-    /// The values after take the place of all there are.
+    /// The values after replace all values held.
     #[default]
     Set,
-    /// The values after that were not there before are added; others stay, whether the plan knew of them or not.
+    /// The values after that were not there before are added; all other values stay, even those that the plan did not know.
     Add,
 }
 
@@ -25,13 +25,13 @@ pub struct AttributeChange {
     /// Name of the attribute.
     #[serde(with = "text_form::attribute")]
     pub name: AttributeDescription,
-    /// Whether the values after replace those held, or join them.
+    /// Whether the values after replace or join those held.
     #[serde(default, skip_serializing_if = "is_default")]
     pub how: How,
     /// Values that the directory held when the plan was made; none for a new entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<String>,
-    /// Values that it will hold; none takes the attribute away.
+    /// Values that the entry will hold; an empty list removes the attribute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
     /// The rule that leads to the values after.
@@ -48,7 +48,7 @@ impl AttributeChange {
         Self { name: AttributeDescription::of(name), how: How::Set, before: Vec::new(), after, rule }
     }
 
-    /// Values that join those that are held.
+    /// Values that join those held.
     pub(crate) fn add(name: &'static str, held: Vec<String>, more: Vec<String>, rule: Rule) -> Self {
         let after = held.iter().cloned().chain(more).collect();
         Self { name: AttributeDescription::of(name), how: How::Add, before: held, after, rule }

@@ -1,4 +1,4 @@
-//! The attributes of a person that sources decide: as the directory holds them, and as a record wants them.
+//! The attributes of a person that sources decide: the values held by the directory and those wanted by a record.
 //!
 //! A new CSV column that only becomes an attribute is one line in [`PERSON_ATTRIBUTES`] and one in
 //! [`WantedAttributes::of`].
@@ -15,7 +15,7 @@ use crate::{Policies, Rule, calendar};
 /// How many attributes a record decides.
 const COUNT: usize = 12;
 
-/// The attributes that a record decides, one value each.
+/// The attributes that a record decides, each with at most one value.
 pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
     attr::GIVEN_NAME,
     attr::SN,
@@ -31,18 +31,18 @@ pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
     attr::PROVOST_END_DATE,
 ];
 
-/// What the directory holds, in the order of [`PERSON_ATTRIBUTES`].
+/// The values that the directory holds, in the order of [`PERSON_ATTRIBUTES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeldAttributes {
-    /// The values of an attribute have no order (RFC 4511 §4.1.7): where somebody added one, the least is compared, so
-    /// that a plan comes out the same each time.
+    /// The least value of each attribute. Values have no order (RFC 4511 §4.1.7): when another writer has added one, the
+    /// comparison takes the least, so that the plan is the same each time.
     least: [Option<Box<str>>; COUNT],
-    /// All further values and the place of their attribute: rare, and needed to put back what was there.
+    /// All further values with the index of their attribute: rare, and needed to restore the former state.
     others: Vec<(usize, Box<str>)>,
 }
 
 impl HeldAttributes {
-    /// What an entry holds.
+    /// Reads the values that an entry holds.
     pub(crate) fn of_entry(entry: &Entry) -> Self {
         let mut held = Self { least: [const { None }; COUNT], others: Vec::new() };
         for (place, (least, name)) in held.least.iter_mut().zip(PERSON_ATTRIBUTES).enumerate() {
@@ -55,7 +55,7 @@ impl HeldAttributes {
         held
     }
 
-    /// The value of one attribute.
+    /// The least value of one attribute; `None` when the entry holds none.
     pub(crate) fn get(&self, attribute: &str) -> Option<&str> {
         let place = PERSON_ATTRIBUTES.iter().position(|name| *name == attribute)?;
         self.least.get(place)?.as_deref()
@@ -70,20 +70,20 @@ impl HeldAttributes {
 /// What a record wants of one attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want<'a> {
-    /// This value and no other.
+    /// Exactly this value.
     Value(Cow<'a, str>),
-    /// No value.
+    /// No value: a held one is removed.
     None,
-    /// Whatever is there: the record says nothing of it.
+    /// Any value: the record states nothing, so the held one stays.
     Any,
 }
 
 /// One wanted value and the rule that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedValue<'a> {
-    /// What is wanted.
+    /// The value that the record wants.
     pub want: Want<'a>,
-    /// Why; with the person's record and the version of the policies it says where the value comes from.
+    /// The rule that produces it; with the person's record and the policies' version, it shows where the value comes from.
     pub rule: Rule,
 }
 
@@ -92,8 +92,8 @@ pub struct WantedValue<'a> {
 pub(crate) struct WantedAttributes<'a>([WantedValue<'a>; COUNT]);
 
 impl<'a> WantedAttributes<'a> {
-    /// Reads a record. A blank cell takes away what the policies let end (a programme, the dates of an enrolment); other
-    /// values, once known, are only ever replaced. A column that the file does not have says nothing.
+    /// Reads a record. A blank cell removes what the policies let end (a programme, the dates of an enrolment); other
+    /// values, once known, are only replaced. A column that the file does not have changes nothing.
     pub(crate) fn of(record: &'a Record, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
         let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), Rule::Column(column));
         let full_name = Cow::from(format!("{} {}", record.given_name, record.family_name));
@@ -125,7 +125,7 @@ impl<'a> WantedAttributes<'a> {
         ]))
     }
 
-    /// Every attribute with what is wanted of it.
+    /// Every attribute with its wanted value.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &WantedValue<'a>)> {
         PERSON_ATTRIBUTES.into_iter().zip(&self.0)
     }
@@ -138,7 +138,7 @@ impl<'a> WantedAttributes<'a> {
         })
     }
 
-    /// What must change for `held` to be as wanted.
+    /// The changes that bring `held` to the wanted state.
     pub(crate) fn changes(&self, held: &HeldAttributes) -> Vec<AttributeChange> {
         let mut changes = Vec::new();
         for (place, ((name, wanted), held_value)) in self.iter().zip(&held.least).enumerate() {
@@ -163,8 +163,8 @@ impl<'a> WantedValue<'a> {
     }
 }
 
-/// A day of a record as the moment that the directory holds. A day that cannot be represented refuses the record: taken as
-/// blank it would take the held date away.
+/// Converts a day of a record to the moment that the directory holds. A day that cannot be represented refuses the record:
+/// treated as blank, it would remove the held date.
 fn moment(
     record: &Record,
     column: Column,

@@ -1,4 +1,4 @@
-//! Who did what: records that are durable before the caller hears of the change.
+//! The audit: records of every change, durable before the caller gets the answer.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,51 +9,51 @@ use futures_util::future::BoxFuture;
 /// Largest record in octets; larger details are replaced by a remark, so that no caller can fill the disk with one call.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
 
-/// Who asks, and through what.
+/// The user, token or command that asks, and the face that it uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// `cli:root`, `token:quickstart`, a person's uid.
     pub name: String,
-    /// cli, api, web.
+    /// The face: cli, api or web.
     pub via: &'static str,
 }
 
 /// One record of the audit.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct AuditRecord {
-    /// Unique; returned to the caller.
+    /// Unique id, which the caller gets in the answer.
     pub id: String,
     /// RFC 3339, UTC.
     pub at: String,
-    /// Who asked: a login, the name of a token, a user of the machine.
+    /// A login, the name of a token, or a user of the machine.
     pub actor: String,
     /// The face that was used.
     pub via: String,
     /// `vacation.set`, `address.add`, `password.reset`, `person.view`, `import.apply`, `operation.refused`, ...
     pub action: String,
-    /// Whom: DN or file digest.
+    /// DN of the entry or digest of the file that the action concerns.
     pub subject: String,
     /// Details, never a secret.
     pub detail: serde_json::Value,
 }
 
-/// Records of one subject that are read for one history: people whom the help desk looks at every day have thousands of
-/// looks among their changes.
+/// Most records of one subject that are read for one history: a person whom the help desk views every day has thousands of
+/// views among the changes.
 const HISTORY_READ_MAX: usize = 50_000;
-/// Records that are read at once for a history.
+/// Records per read of a history.
 const HISTORY_PAGE: usize = 500;
 
-/// Action of a record that states what came of an earlier one, where that was not simply done.
+/// Action of a record that states the outcome of an earlier one, when that outcome was not plain success.
 const OUTCOME: &str = "change.outcome";
 
-/// What came of a change that was noted before it was tried, where it was not simply done.
+/// Outcome of a change that was recorded before it was tried, when that outcome was not plain success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeOutcome {
-    /// Surely nothing was written.
+    /// Certainly nothing was written.
     NotDone,
     /// Some of its entries were written.
     Partly,
-    /// No answer came.
+    /// No answer arrived, so the outcome is unknown.
     Unknown,
 }
 
@@ -67,9 +67,9 @@ impl ChangeOutcome {
     }
 }
 
-/// Where audit records are kept: the border to an engine, which all nodes of a site share.
+/// The log that keeps audit records: the border to an engine, which all nodes of a site share.
 pub trait AuditLog: Send + Sync + 'static {
-    /// Adds a record; durable when it resolves `Ok`. Several at once share a sync of the disk.
+    /// Adds a record; durable when it resolves to `Ok`. Concurrent calls share a sync of the disk.
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>>;
 
     /// The last `most` records from before a sequence (of all when `None`), of one subject or of all, newest first, each
@@ -82,22 +82,22 @@ pub trait AuditLog: Send + Sync + 'static {
     ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>>;
 }
 
-/// The audit. Cheap to clone.
+/// The audit of the operations layer. Cheap to clone.
 ///
-/// A change is noted before it is tried: whatever fails after that, also the power, nothing is changed of which the audit
-/// knows nothing. Where the change then was not simply done, a second record, `change.outcome`, names the first one.
+/// A change is recorded before it is tried: whatever fails afterwards, power included, no change is missing from the
+/// audit. When the change was not simply done, a second record, `change.outcome`, refers to the first.
 #[derive(Clone)]
 pub struct Audit {
     log: Arc<dyn AuditLog>,
 }
 
 impl Audit {
-    /// The audit in an engine's log.
+    /// An audit that writes to an engine's log.
     pub fn new(log: Arc<dyn AuditLog>) -> Self {
         Self { log }
     }
 
-    /// An audit that is lost with the process, for tests.
+    /// An audit in memory, for tests: its records are lost when the process ends.
     pub fn in_memory() -> Self {
         Self::new(Arc::new(InMemory::default()))
     }
@@ -126,8 +126,8 @@ impl Audit {
         Ok(record.id)
     }
 
-    /// Adds what came of the change that the record `of` announced. A failure to do so is logged: the change itself is in
-    /// the audit.
+    /// Adds the outcome of the change that the record `of` announced. A failure to do so is logged only: the change itself
+    /// is in the audit.
     pub(crate) async fn note_outcome(
         &self,
         actor: &Actor,
@@ -152,8 +152,8 @@ impl Audit {
         Ok(without_sequence(self.log.newest(None, None, most).await?))
     }
 
-    /// The last `most` changes of one subject, newest first: looks are left out, and what came of a change stands in its
-    /// detail, as `outcome` and `outcome_reason`, where it was not simply done.
+    /// The last `most` changes of one subject, newest first, without views. The detail of a change that was not simply done
+    /// holds its outcome as `outcome` and `outcome_reason`.
     pub async fn history(&self, subject: &str, most: usize) -> io::Result<Vec<AuditRecord>> {
         let (mut history, mut outcomes) = (Vec::new(), HashMap::new());
         let (mut before, mut read) = (None, 0);
@@ -174,9 +174,9 @@ impl Audit {
     }
 }
 
-/// Action of a look at a person, which is no change.
+/// Action of viewing a person, which changes nothing.
 pub(crate) const LOOK: &str = "person.view";
-/// Action of a search for messages, which is none either.
+/// Action of a search for messages, which changes nothing.
 pub(crate) const MESSAGES: &str = "message.view";
 
 fn without_sequence(records: Vec<(u64, AuditRecord)>) -> Vec<AuditRecord> {
@@ -190,7 +190,7 @@ fn text(record: &AuditRecord, name: &str) -> String {
 fn with_outcome(mut record: AuditRecord, outcomes: &HashMap<String, AuditRecord>) -> AuditRecord {
     if let (Some(outcome), Some(detail)) = (outcomes.get(&record.id), record.detail.as_object_mut()) {
         detail.insert("outcome".to_owned(), text(outcome, "outcome").into());
-        // "reason" is why an import wanted the change.
+        // `reason` already holds why an import wanted the change.
         detail.insert("outcome_reason".to_owned(), text(outcome, "reason").into());
     }
     record

@@ -1,4 +1,4 @@
-//! Days as people state them, and the moments that the directory holds.
+//! Conversion between days as people state them and the moments that the directory holds.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -15,17 +15,17 @@ pub(crate) fn day_ends(zone: &TimeZone, date: Date) -> Option<String> {
     Some(generalized(zone.to_timestamp(date.at(23, 59, 59, 0)).ok()?))
 }
 
-/// The day of that time zone at a GeneralizedTime; `None` when it is none.
+/// The day in that time zone at a GeneralizedTime; `None` for text that is not a GeneralizedTime.
 pub(crate) fn day_of(zone: &TimeZone, time: &str) -> Option<Date> {
     Some(zone.to_datetime(parse_generalized(time)?).date())
 }
 
-/// A GeneralizedTime as RFC 3339; `None` when it is none.
+/// Converts a GeneralizedTime to RFC 3339; `None` for text that is not a GeneralizedTime.
 pub(crate) fn rfc3339(time: &str) -> Option<String> {
     parse_generalized(time).map(|time: Timestamp| time.to_string())
 }
 
-/// Reads `YYYY-MM-DD` and nothing else.
+/// Reads a date of the form `YYYY-MM-DD`; `None` for any other form.
 pub(crate) fn parse_date(text: &str) -> Option<Date> {
     let shape = text.len() == 10
         && text.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });

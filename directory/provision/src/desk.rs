@@ -1,8 +1,8 @@
-//! The operations layer: look up, vacation, aliases, password, imports. The one set of operations behind CLI, REST and web.
+//! The operations layer: search, vacation, aliases, passwords, imports. CLI, REST and web share this one set of operations.
 //!
-//! Each operation takes who asks and checks what they may do; a refusal is audited. Each change reads the person from the
-//! writable provider, writes under the condition that nobody else did meanwhile, and is in the audit before its caller
-//! hears of it. The directory and the audit are reachable through here alone.
+//! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from the
+//! writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the caller
+//! gets the answer. The faces reach the directory and the audit only through this layer.
 
 mod account;
 mod address;
@@ -30,15 +30,15 @@ use uuid::Uuid;
 use crate::audit::{ChangeOutcome, LOOK};
 use crate::{Actor, Audit, HistoryEntry, Journals, Operation, Principal, SettingsSource, fold_name, tree};
 
-/// Longest key of a person that is looked up, in octets: an address of RFC 5321 §4.5.3.1 is shorter.
+/// Longest key of a person in octets; an address of RFC 5321 §4.5.3.1 is shorter.
 const KEY_OCTETS_MAX: usize = 320;
-/// Most words of a search; more are ignored.
+/// Most words of a search; further words are ignored.
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
-/// Most changes of a history, whatever is asked.
+/// Most changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
-/// Most people that one search returns, whatever is asked.
+/// Most people that one search returns, whatever the caller asks for.
 const SEARCH_RESULTS_MAX: usize = 500;
 
 /// A person in a list.
@@ -52,7 +52,7 @@ pub struct PersonSummary {
     pub display_name: String,
     /// Primary address (mail).
     pub mail: String,
-    /// Affiliation that decides: eduPerson's word.
+    /// The deciding affiliation, in eduPerson's spelling.
     pub affiliation: String,
     /// `active`, `suspended` or `closed` (provostState).
     pub state: String,
@@ -63,9 +63,9 @@ pub struct PersonSummary {
 pub struct AddressInfo {
     /// Address in full, with its domain.
     pub address: String,
-    /// primary, alias, retained, or quarantined: taken away and nobody else's yet.
+    /// primary, alias, retained, or quarantined: taken from its owner and not yet free for another person.
     pub kind: String,
-    /// Since when the address is given, or in quarantine, RFC 3339.
+    /// Start of the ownership or of the quarantine, RFC 3339.
     pub since: Option<String>,
     /// End of the quarantine, RFC 3339.
     pub until: Option<String>,
@@ -74,9 +74,9 @@ pub struct AddressInfo {
 /// A vacation rule as people state it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VacationChange {
-    /// First day, `YYYY-MM-DD`, midnight in the site's time zone; `None` is now.
+    /// First day, `YYYY-MM-DD`, from midnight in the site's time zone; `None` begins now.
     pub start: Option<jiff::civil::Date>,
-    /// Last day, `YYYY-MM-DD`, to its end; `None` is open.
+    /// Last day, `YYYY-MM-DD`, inclusive; `None` has no end.
     pub end: Option<jiff::civil::Date>,
     /// Subject in French.
     pub subject_fr: Option<String>,
@@ -86,19 +86,19 @@ pub struct VacationChange {
     pub text_fr: Option<String>,
     /// Text in English.
     pub text_en: Option<String>,
-    /// Days between two replies to one sender (1 to 365); `None` is 7.
+    /// Days between two replies to one sender (1 to 365); `None` means 7.
     pub interval_days: Option<u16>,
 }
 
-/// All that the directory knows of one person, for the help desk.
+/// Everything that the directory holds about one person, for the help desk.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PersonDetail {
-    /// What a search shows of the person.
+    /// The part that a search also returns.
     #[serde(flatten)]
     pub summary: PersonSummary,
-    /// Name of the person's entry.
+    /// DN of the person's entry.
     pub dn: String,
-    /// Account key in the store.
+    /// entryUUID: the account key in the store.
     pub entry_uuid: uuid::Uuid,
     /// entryCSN: the version of what was read, for conditional writes.
     pub version: String,
@@ -108,101 +108,101 @@ pub struct PersonDetail {
     pub family_name: String,
     /// Source ids (`registrar:12345`).
     pub sources: Vec<String>,
-    /// Roles: helpdesk, postmaster, ...
+    /// Values of `provostRole`: helpdesk, postmaster, ...
     pub roles: Vec<String>,
     /// Programme of study, as the source names it.
     pub program: Option<String>,
-    /// RFC 3339 date.
+    /// First day of the affiliation, RFC 3339 date.
     pub start_date: Option<String>,
-    /// RFC 3339 date.
+    /// Last day of the affiliation, RFC 3339 date.
     pub end_date: Option<String>,
-    /// Whether a password is set.
+    /// Whether the entry has a password.
     pub has_password: bool,
     /// Quota in octets, where the entry states one.
     pub quota_octets: Option<u64>,
     /// Addresses, primary first.
     pub addresses: Vec<AddressInfo>,
-    /// Vacation rule when one is set.
+    /// Vacation rule; `None` when it is off.
     pub vacation: Option<VacationChange>,
-    /// When the entry was made, RFC 3339.
+    /// Creation time of the entry, RFC 3339.
     pub created: Option<String>,
-    /// When the entry was last changed, RFC 3339.
+    /// Time of the entry's last change, RFC 3339.
     pub modified: Option<String>,
-    /// Id of the audit record of this look.
+    /// Id of the audit record of this view.
     pub audit_id: String,
 }
 
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeskError {
-    /// No such person or address.
+    /// No person or address matches.
     #[error("not found: {0}")]
     NotFound(String),
-    /// More than one person fits what was given as key: a name that two have, a number that is another person's login.
+    /// The key fits more than one person: two have this name, or one has as login what is the number of another.
     #[error("'{key}' fits more than one person; each has a key of their own: {}", keys.join(", "))]
     Ambiguous {
-        /// What was given.
+        /// The key as the caller gave it.
         key: String,
-        /// For some of them, a key that names them alone: source id or address.
+        /// For some of these people, a source id or address that names each of them alone.
         keys: Vec<String>,
     },
-    /// A field is wrong: field name and rule.
+    /// An input field breaks a rule.
     #[error("{field}: {rule}")]
     Invalid {
-        /// Name of the input.
+        /// Name of the input field.
         field: &'static str,
         /// The rule that the input breaks.
         rule: String,
     },
-    /// No setting has this name.
+    /// No setting has the given name.
     #[error("no setting is named '{0}'")]
     UnknownSetting(String),
-    /// The directory states nothing of the setting of this name.
-    #[error("the directory states nothing of '{0}'")]
+    /// The directory states no value for the setting.
+    #[error("the directory does not state '{0}'")]
     NotStated(&'static str),
-    /// The address belongs to somebody.
+    /// The address belongs to another person.
     #[error("{0} is in use")]
     InUse(String),
-    /// The address was taken from its owner lately: nobody else can have it yet.
+    /// The address was recently taken from its owner: no other person can have it yet.
     #[error("{address} is in quarantine{}", until.as_deref().map(|until| format!(" until {until}")).unwrap_or_default())]
     Quarantined {
-        /// The address.
+        /// The address in full.
         address: String,
         /// End of the quarantine, RFC 3339; `None` when the entry states none.
         until: Option<String>,
     },
     /// The entry changed while the operation was under way; nothing was written.
-    #[error("changed meanwhile; read it again")]
+    #[error("the entry changed meanwhile; read it again")]
     Stale,
-    /// The entry is not of a version that the caller expects; nothing was written.
-    #[error("it was changed since it was read: its version is {0:?} now")]
+    /// The entry's version is not one that the caller expects; nothing was written.
+    #[error("the entry was changed since it was read: its version is now {0:?}")]
     VersionMismatch(String),
-    /// Whoever asks may not do this, or not to this person.
+    /// The principal may not perform this operation, or not on this person.
     #[error("not allowed: {0}")]
     NotAllowed(Operation),
-    /// The directory said no.
+    /// The directory refused the write; its reason.
     #[error("{0}")]
     Refused(String),
-    /// Later may work.
+    /// The directory did not answer; a later attempt may work.
     #[error("the directory is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// The operations. Cheap to clone.
+/// The operations on one directory. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk {
     directory: Directory,
-    /// The site, as of the moment of each operation.
+    /// Returns the site's settings at the moment of each operation.
     settings: SettingsSource,
     audit: Audit,
-    /// Where imports are recorded write by write.
+    /// Records each write of an import.
     journals: Journals,
 }
 
-/// A person as read for a change.
+/// A person as read before a change.
 struct Found {
     entry: Entry,
-    /// Whether the caller named versions: then a change by somebody else is a mismatch of theirs.
+    /// Whether the caller named versions: a concurrent change is then reported as a version mismatch.
     is_expected: bool,
 }
 
@@ -223,8 +223,8 @@ impl Found {
         self.entry.texts(attr::PROVOST_ROLE)
     }
 
-    /// The write asserts the entryCSN that was compared with what the caller expects: when another writer was faster, the
-    /// caller's version is no longer the current one.
+    /// The write asserts the entryCSN that was compared with the caller's version: when another writer was faster, the
+    /// caller's version is no longer current.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {
@@ -236,7 +236,7 @@ impl Found {
 }
 
 impl Desk {
-    /// The operations on one directory, by the settings of one site, noted in one audit and one folder of journals.
+    /// Operations on `directory` by `settings`, with records in `audit` and receipts in `journals`.
     pub fn new(directory: Directory, settings: impl Into<SettingsSource>, audit: Audit, journals: Journals) -> Self {
         Self { directory, settings: settings.into(), audit, journals }
     }
@@ -244,8 +244,8 @@ impl Desk {
     /// People whose name, login, address or source id holds each word of `text`, case ignored; at most `most`, sorted by
     /// name.
     ///
-    /// Logins and addresses are folded names, so that a word without its accents finds the name with them. No word finds
-    /// nobody.
+    /// Logins and addresses are folded names, so a word without accents finds the accented name. A search without words
+    /// finds no person.
     pub async fn search(
         &self,
         principal: &Principal,
@@ -256,7 +256,7 @@ impl Desk {
         let words: Vec<String> = text
             .split_whitespace()
             .take(SEARCH_WORDS_MAX)
-            // Composed, as the names are kept: a keyboard or a copied text may give letters and marks apart.
+            // Composed, as names are stored: a keyboard or a copied text may send letters and marks separately.
             .map(|word| word.nfc().take(SEARCH_WORD_CHARS_MAX).collect())
             .collect();
         if words.is_empty() || most == 0 {
@@ -277,20 +277,20 @@ impl Desk {
         Ok(people)
     }
 
-    /// One person by provostPersonId, login, address or source id (`registrar:12345` or bare `12345`). The look is
-    /// audited: a look that nobody could know of is not given.
+    /// One person by provostPersonId, login, address or source id (`registrar:12345` or bare `12345`). The view is
+    /// audited; when it cannot be, the person is not returned.
     pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
         let found = self.target(principal, Operation::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn()).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
         let noted = self.audit.note(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
-            noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))?;
+            noted.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
         Ok(detail)
     }
 
-    /// The last `most` changes of a person, newest first, each with what came of it where that was not simply done; looks
-    /// are left out.
+    /// The last `most` changes of a person, newest first, each with its outcome unless it was simply done; views are left
+    /// out.
     pub async fn history(
         &self,
         principal: &Principal,
@@ -304,7 +304,7 @@ impl Desk {
         Ok(records.into_iter().map(HistoryEntry::from).collect())
     }
 
-    /// Reads the one person whom a key names, from the writable provider; a full name is looked at last.
+    /// Reads the one person that a key names from the writable provider; a full name is tried last.
     async fn find(&self, key: &str) -> Result<Found, DeskError> {
         let key = key.trim();
         if key.is_empty() || key.len() > KEY_OCTETS_MAX {
@@ -325,7 +325,7 @@ impl Desk {
         Err(DeskError::NotFound(key.to_owned()))
     }
 
-    /// People on the writable provider.
+    /// People on the writable provider who match `filter`.
     async fn people(&self, filter: Filter, attributes: &[&str], limit: Option<usize>) -> Result<Vec<Entry>, DeskError> {
         let account = Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT);
         let search = Search {
@@ -338,7 +338,7 @@ impl Desk {
         Ok(self.directory.search_provider(search).await?)
     }
 
-    /// Notes a change, then modifies a person as read. Returns the audit id.
+    /// Records a change, then modifies the person as read. Returns the audit id.
     async fn change(
         &self,
         actor: &Actor,
@@ -353,7 +353,7 @@ impl Desk {
         self.conclude(noted, result).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Notes what is about to be tried. Where it cannot be noted, it must not be tried.
+    /// Records a change before it is tried; when the record cannot be written, the change must not be tried.
     async fn announce<'a>(
         &self,
         actor: &'a Actor,
@@ -367,7 +367,7 @@ impl Desk {
         Ok(Announced { id: noted.map_err(not_noted)?, actor, subject, is_begun: false })
     }
 
-    /// Notes what came of a change where it was not simply done. Returns the audit id of the change.
+    /// Records the outcome of a change unless it was simply done. Returns the audit id of the change.
     async fn conclude(&self, noted: Announced<'_>, result: Result<(), DirectoryError>) -> Result<String, DeskError> {
         let Err(error) = result else { return Ok(noted.id) };
         let outcome = match &error {
@@ -379,10 +379,10 @@ impl Desk {
         Err(error.into())
     }
 
-    /// Notes that a change came to nothing since its address could not be had; returns why.
+    /// Records that a change was not made because its address could not be claimed; returns the reason.
     async fn not_claimed(&self, noted: Announced<'_>, error: DeskError) -> DeskError {
         let outcome = match &error {
-            // The answer may have been lost after the address was claimed.
+            // The address may have been claimed although the answer was lost.
             DeskError::Unavailable(_) => ChangeOutcome::Unknown,
             _ => ChangeOutcome::NotDone,
         };
@@ -391,28 +391,28 @@ impl Desk {
     }
 }
 
-/// A change that is in the audit, and of which something may have been done.
+/// A change that is in the audit and may have been done in part.
 struct Announced<'a> {
     id: String,
     actor: &'a Actor,
     subject: &'a Dn,
-    /// Whether an entry of several was written already.
+    /// Whether one of several entries has been written.
     is_begun: bool,
 }
 
-/// A key that names this person alone where `key` names another one as well: the source id for whom `key` is the number
-/// of, the address for all others.
+/// A key that names this person alone when `key` also names another one: the source id when `key` is the person's number,
+/// the address otherwise.
 fn exact_key(person: &Entry, key: &str) -> Option<String> {
     let is_number = person.texts(attr::EMPLOYEE_NUMBER).any(|number| number.eq_ignore_ascii_case(key));
     let source = person.first(attr::PROVOST_SOURCE_ID).filter(|_| is_number);
     source.or_else(|| person.first(attr::MAIL)).or_else(|| person.first(attr::PROVOST_PERSON_ID)).map(str::to_owned)
 }
 
-/// What a key may name, in the order in which it is tried. A login and a number are looked at together: which of two people
-/// is meant, where one has as login what is the other's number, only the caller can say.
+/// What a key may name, in the order in which it is tried. Login and number are searched together: when one person's login
+/// is another's number, only the caller can choose between them.
 fn key_filters(key: &str) -> Vec<Filter> {
     let equal = |name| Filter::equal(name, key);
-    // A registrar's number may have any shape: it is looked at after what the shape says, and so is a source id of one.
+    // A registrar's number may have any shape: it is searched after what the shape suggests, and so is a source id.
     let number = Filter::Or(vec![equal(attr::EMPLOYEE_NUMBER), equal(attr::PROVOST_SOURCE_ID)]);
     if let Ok(id) = Uuid::parse_str(key) {
         return vec![Filter::equal(attr::PROVOST_PERSON_ID, id.to_string()), number];
@@ -430,13 +430,13 @@ fn key_filters(key: &str) -> Vec<Filter> {
     vec![Filter::Or(vec![equal(attr::UID), number]), equal(attr::CN)]
 }
 
-/// The order of names in a list: word by word, by the letters without their marks. Ángel stands before Zoé, and Ann Zed
-/// before Anna Abe.
+/// Sort key of names in a list: word by word, by letters without marks. Ángel sorts before Zoé, and Ann Zed before
+/// Anna Abe.
 fn sort_key(name: &str) -> String {
     name.split_whitespace().map(fold_name).collect::<Vec<_>>().join(" ")
 }
 
-/// A word of a search: within a name, at the beginning of anything else.
+/// Filter for one word of a search: within names and logins, at the beginning of numbers, source ids and addresses.
 fn word_filter(word: &str, domain: &str) -> Filter {
     let substring = |name, initial: Option<&str>, any: Option<&str>| Filter::Substring {
         attribute: AttributeDescription::of(name),
@@ -453,8 +453,8 @@ fn word_filter(word: &str, domain: &str) -> Filter {
     let folded = fold_name(word);
     if !folded.is_empty() {
         either.push(substring(attr::UID, None, Some(&folded)));
-        // A login stays when a name changes; the primary address follows it. Up to the @, or the domain's own letters
-        // would find everybody.
+        // A login stays when a name changes, but the primary address follows. Match only up to the @: otherwise the letters
+        // of the domain would find every person.
         either.push(Filter::Substring {
             attribute: AttributeDescription::of(attr::MAIL),
             initial: None,
@@ -462,7 +462,7 @@ fn word_filter(word: &str, domain: &str) -> Filter {
             last: Some(format!("@{domain}").into_bytes()),
         });
     }
-    // A login or an address as it is typed, dot and domain included.
+    // A login or an address as typed, with dot and domain.
     if word.is_ascii() {
         either.push(substring(attr::UID, Some(word), None));
         either.push(substring(attr::MAIL, Some(word), None));

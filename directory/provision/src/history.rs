@@ -1,4 +1,4 @@
-//! A person's history: the records of the audit as faces show them.
+//! A person's history: audit records in the form that the faces show.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,23 +10,23 @@ use crate::AuditRecord;
 pub struct HistoryEntry {
     /// Id of the audit record.
     pub id: String,
-    /// When it was begun: RFC 3339, UTC.
+    /// Time at which the change was begun: RFC 3339, UTC.
     pub at: String,
-    /// Who: `cli:helen`, `token:registrar`, a login.
+    /// The actor: `cli:helen`, `token:registrar`, a login.
     pub actor: String,
     /// The face that was used: cli, api, web.
     pub via: String,
     /// `person.rename`, `address.add`, `password.reset`, ...
     pub action: String,
-    /// Of an import: the row that asked for it.
+    /// For an import: the row that asked for the change.
     pub import: Option<ImportRow>,
     /// Values before and after; never a password.
     pub changes: Vec<ValueChange>,
     /// Whether an import set an initial password.
     pub password_set: bool,
-    /// `not_done`, `partly` or `unknown`, where it was not simply done.
+    /// `not_done`, `partly` or `unknown`; `None` when the change was simply done.
     pub outcome: Option<String>,
-    /// Why it was not.
+    /// The reason for such an outcome.
     pub outcome_reason: Option<String>,
 }
 
@@ -39,22 +39,22 @@ pub struct ImportRow {
     pub row: u64,
     /// Id of the batch: provostLastBatch of the entries that it wrote, and the name of its journal.
     pub batch: String,
-    /// The change in words.
+    /// The change, described for people.
     pub what: String,
-    /// Why it was wanted, in words.
+    /// The reason for the change, described for people.
     pub reason: String,
 }
 
 /// One attribute before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ValueChange {
-    /// The address whose entry it is, where it is not the person's own entry.
+    /// The address of the entry, when the entry is not the person's own.
     pub address: Option<String>,
     /// Name of the attribute.
     pub attribute: String,
-    /// Values before; none of what is new.
+    /// Values before; empty for what was added.
     pub before: Vec<String>,
-    /// Values after; none of what was taken away.
+    /// Values after; empty for what was removed.
     pub after: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ fn import_row(detail: &Value) -> Option<ImportRow> {
     Some(ImportRow { source: text("source"), row, batch: text("batch"), what: text("what"), reason: text("reason") })
 }
 
-/// An import lists attributes; other operations state what they changed as `before` and `after`, an alias as `address`.
+/// The changes of a record: imports list attributes; other operations state `before` and `after`, aliases `address`.
 fn changes(action: &str, detail: &Value) -> Vec<ValueChange> {
     if let Some(listed) = detail["changes"].as_array() {
         return listed.iter().map(listed_change).collect();

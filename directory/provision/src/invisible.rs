@@ -1,5 +1,5 @@
-//! Characters that show nothing and change what people read. Two names that look the same must be the same, and a name
-//! must not turn around the line in which it is printed.
+//! Characters that show nothing but change what people read. Two names that look the same must be the same, and a name
+//! must not reverse the line in which it is printed.
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::{CanonicalCombiningClass, JoiningType};
@@ -9,8 +9,8 @@ pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether `c` is a format character that nobody sees: directions, joiners, zero-width blanks, byte order marks, tags; or
-/// a line end that no terminal takes for one. The soft hyphen is none: word processors leave it in honest names.
+/// Whether `c` is an invisible format character (directions, joiners, zero-width blanks, byte order marks, tags), or a line
+/// end that terminals ignore. The soft hyphen is excluded: word processors leave it in legitimate names.
 pub(crate) fn is_invisible(c: char) -> bool {
     is_bidi_control(c)
         || matches!(
@@ -21,21 +21,21 @@ pub(crate) fn is_invisible(c: char) -> bool {
                 | '\u{061C}' | '\u{180E}' | '\u{FEFF}'
                 | '\u{FFF9}'..='\u{FFFB}'
                 | '\u{E0000}'..='\u{E007F}'
-                // Hangul letters that show nothing.
+                // Hangul fillers, which show nothing.
                 | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}'
         )
 }
 
-/// Whether a text has a character that nobody sees and that changes nothing of what is seen. Joiners in a name that is written
-/// with them do: without its U+200C a Persian name is another word.
+/// Whether a text has an invisible character that does not affect the visible ones. Joiners that a script requires are
+/// excluded: without its U+200C, a Persian name is another word.
 ///
-/// One between letters that would not join anyway, as in محمد‌علی, is honest as well: see [`without_needless_joiners`].
+/// A joiner between letters that would not join anyway, as in محمد‌علی, is legitimate: see [`without_needless_joiners`].
 pub(crate) fn has_invisible(text: &str) -> bool {
     text.char_indices()
         .any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))
 }
 
-/// Without the joiners that keep apart letters of a cursive script which would not join: people type them between the parts of
+/// Removes the joiners between letters of a cursive script that would not join anyway: people type them between the parts of
 /// a name, they show nothing, and names that look the same must be the same.
 pub(crate) fn without_needless_joiners(text: &str) -> String {
     let is_kept = |(at, c): &(usize, char)| !(is_joiner(*c) && !joins(text, *at, *c) && is_needless(text, *at, *c));
@@ -46,8 +46,8 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200C}' | '\u{200D}')
 }
 
-/// Whether the joiner at an octet of the text stands where it may: RFC 5892 appendix A.1 and A.2, and U+200D before a virama,
-/// as Bengali and Kannada write some clusters (Unicode §12.2, §12.8).
+/// Whether the joiner at octet `at` is permitted: RFC 5892 appendix A.1 and A.2, and U+200D before a virama, as Bengali and
+/// Kannada write some clusters (Unicode §12.2, §12.8).
 fn joins(text: &str, at: usize, joiner: char) -> bool {
     let (before, after) = text.split_at(at);
     let class = CodePointMapData::<CanonicalCombiningClass>::new();
@@ -63,7 +63,7 @@ fn joins(text: &str, at: usize, joiner: char) -> bool {
         && matches!(right, Some(JoiningType::RightJoining | JoiningType::DualJoining))
 }
 
-/// Whether a joiner that does not join keeps apart two letters of a cursive script.
+/// Whether a joiner separates two letters of a cursive script that would not join anyway.
 fn is_needless(text: &str, at: usize, joiner: char) -> bool {
     let is_cursive = |side: Option<JoiningType>| {
         matches!(side, Some(JoiningType::LeftJoining | JoiningType::RightJoining | JoiningType::DualJoining))
@@ -72,7 +72,7 @@ fn is_needless(text: &str, at: usize, joiner: char) -> bool {
     joiner == '\u{200C}' && is_cursive(left) && is_cursive(right)
 }
 
-/// How the letters on both sides of an octet join; marks between them are looked through.
+/// Joining types of the letters on both sides of an octet; marks between them are skipped.
 fn neighbours(text: &str, at: usize) -> (Option<JoiningType>, Option<JoiningType>) {
     let joining = CodePointMapData::<JoiningType>::new();
     let (before, after) = text.split_at(at);

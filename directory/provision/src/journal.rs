@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! FOLDER/<batch>.plan         the plan (mode 0600: it holds names and birth dates, never a password)
-//! FOLDER/<batch>.open.jsonl   receipts of a batch that has not come to its end
-//! FOLDER/<batch>.jsonl        receipts of one that has
+//! FOLDER/<batch>.open.jsonl   receipts of an unfinished batch
+//! FOLDER/<batch>.jsonl        receipts of a finished batch
 //! ```
 //!
-//! The plan is durable before the first write is sent, so every value that a batch may overwrite is known whatever happens.
-//! A write without a receipt is one of unknown outcome: the directory is asked, by provostLastBatch, which holds the batch's
-//! id on every entry written. A receipt that is lost in a power cut therefore costs a look-up and nothing else, and receipts
-//! are synced in groups while the apply goes on.
+//! The plan is durable before the first write is sent, so every value that a batch may overwrite is known after any crash.
+//! A write without a receipt has an unknown outcome: the directory is asked by provostLastBatch, which holds the batch's id
+//! on every entry written. A receipt lost in a power cut therefore costs only a look-up, and receipts are synced in groups
+//! while the apply continues.
 
 mod lines;
 mod writer;
@@ -28,13 +28,13 @@ use writer::Writer;
 
 use crate::{Actor, Plan};
 
-/// Finished batches that are kept, newest first: they are what undo has. A batch of 35,500 new people is about 80 MB.
+/// Finished batches that are kept, newest first, for undo. A batch of 35,500 new people takes about 80 MB.
 const BATCHES_KEPT: usize = 500;
 
 const OPEN: &str = ".open.jsonl";
 const ENDED: &str = ".jsonl";
 const PLAN: &str = ".plan";
-/// Held while batches are begun or looked for, so that no process takes another one's new batch for an abandoned one.
+/// Lock held while batches are begun or listed, so that no process takes another one's new batch for an abandoned one.
 const LOCK: &str = "lock";
 
 /// The folder of journals. Cheap to clone. Several processes may use it at once.
@@ -43,7 +43,7 @@ pub struct Journals {
     folder: Arc<Path>,
 }
 
-/// All that is kept of one batch.
+/// Everything that is kept of one batch.
 #[derive(Clone, Debug)]
 pub struct KeptBatch {
     /// Id of the batch: provostLastBatch of every entry that it wrote.
@@ -52,20 +52,20 @@ pub struct KeptBatch {
     pub plan: String,
     /// GeneralizedTime: provostSince of the addresses that it made.
     pub since: String,
-    /// Who applied it, and when: more than one where it was resumed.
+    /// Actor and time of each run: more than one when the batch was resumed.
     pub begins: Vec<Begin>,
-    /// One for each write whose outcome is known, in the order in which they were recorded. Where a write has more than
-    /// one, the last one holds.
+    /// One for each write whose outcome is known, in recorded order. When a write has several receipts, the last one
+    /// holds.
     pub receipts: Vec<Receipt>,
-    /// How it ended; `None` while it has not.
+    /// The end record; `None` for an unfinished batch.
     pub end: Option<End>,
 }
 
-/// A batch that is being applied by this process: its file is locked.
+/// A batch that this process is applying: its file is locked.
 pub(crate) struct Journal {
     pub(crate) batch: String,
     pub(crate) since: String,
-    /// Outcomes that are known already, by place of change and write: empty for a new batch.
+    /// Known outcomes by place of change and write: empty for a new batch.
     pub(crate) known: HashMap<(u32, u32), WriteOutcome>,
     is_resumed: bool,
     folder: Arc<Path>,
@@ -73,12 +73,12 @@ pub(crate) struct Journal {
 }
 
 impl Journals {
-    /// Journals in a folder, which is made when the first batch is begun.
+    /// Journals in `folder`, which is created when the first batch is begun.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// Ids of the batches that are kept, oldest first, and whether each has come to its end.
+    /// Ids of the batches that are kept, oldest first, each with whether it is finished.
     pub fn batches(&self) -> Result<Vec<(String, bool)>, JournalError> {
         let mut found = Vec::new();
         let listed = match fs::read_dir(&self.folder) {
@@ -94,12 +94,12 @@ impl Journals {
                 found.push((batch.to_owned(), open.is_none()));
             }
         }
-        // UUIDs of version 7 are in the order of their time.
+        // Ids are UUIDs of version 7, which sort by time.
         found.sort();
         Ok(found)
     }
 
-    /// Reads what is kept of a batch; refused for an id that is none.
+    /// Reads what is kept of a batch; refused for text that is not a batch id.
     pub fn read(&self, batch: &str) -> Result<KeptBatch, JournalError> {
         let batch = Uuid::try_parse(batch).map_err(|_| JournalError::Gone)?.to_string();
         let file = match File::open(self.path(&batch, ENDED)) {
@@ -136,7 +136,7 @@ impl Journals {
             match self.open(&batch)? {
                 Some((file, lines)) if lines.is_of(plan.hash()) => return self.go_on(file, lines, begin),
                 Some(_) => {}
-                // Two runs of one plan at once would each take the other's writes for their own.
+                // Refuse a second run of the same plan: each would take the other's writes for its own.
                 None if self.is_of(&batch, plan)? => return Err(JournalError::InUse(batch)),
                 None => {}
             }
@@ -153,7 +153,7 @@ impl Journals {
             plan: plan.hash().to_owned(),
             since: plan.since().to_owned(),
         };
-        // The receipts' file first: a plan without one would never be removed.
+        // Create the receipts' file first: a plan without one would never be removed.
         let mut file = create(&self.path(&batch, OPEN))?;
         file.try_lock().map_err(|_| JournalError::InUse(batch.clone()))?;
         let mut plan_file = create(&self.path(&batch, PLAN))?;
@@ -183,8 +183,8 @@ impl Journals {
         Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
     }
 
-    /// Unfinished batches of other plans that no process is applying, each with its plan: what became of them has to be
-    /// looked up. A batch whose plan never became durable has written nothing and is removed. Blocks.
+    /// Unfinished batches of other plans that no process is applying, each with its plan, for looking up their outcomes. A
+    /// batch whose plan never became durable has written nothing and is removed. Blocks.
     pub(crate) fn abandoned(&self, but: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
         if self.batches()?.is_empty() {
             return Ok(Vec::new());
@@ -200,7 +200,7 @@ impl Journals {
             let plan = match self.plan(&batch) {
                 Ok(plan) => plan,
                 Err(error) => {
-                    tracing::error!(batch, %error, "the plan of an interrupted batch cannot be read; it is left as it is");
+                    tracing::error!(batch, %error, "the plan of an interrupted batch cannot be read; it stays unchanged");
                     continue;
                 }
             };
@@ -215,8 +215,8 @@ impl Journals {
         Ok(self.batches()?.into_iter().filter(|(_, has_ended)| !has_ended).map(|(batch, _)| batch).collect())
     }
 
-    /// Opens the file of an unfinished batch for appending, locks it, and cuts a torn last line off. `None` when another
-    /// process applies it, and when it is damaged: that concerns this batch alone, and imports go on.
+    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when another
+    /// process applies the batch or its file is damaged: damage concerns this batch alone, and imports continue.
     fn open(&self, batch: &str) -> Result<Option<(File, Lines)>, JournalError> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
         if file.try_lock().is_err() {
@@ -224,7 +224,7 @@ impl Journals {
         }
         let lines = match Lines::read(&file) {
             Err(error @ (JournalError::Damaged(_) | JournalError::Version(_))) => {
-                tracing::error!(batch, %error, "the journal of an interrupted batch is left as it is");
+                tracing::error!(batch, %error, "the journal of an interrupted batch cannot be used and stays unchanged");
                 return Ok(None);
             }
             lines => lines?,
@@ -236,7 +236,7 @@ impl Journals {
         Ok(Some((file, lines)))
     }
 
-    /// Whether the batch, in use or damaged, applies this plan.
+    /// Whether the batch, in use or damaged, applies `plan`.
     fn is_of(&self, batch: &str, plan: &Plan) -> Result<bool, JournalError> {
         let header = Lines::header(&File::open(self.path(batch, OPEN))?)?;
         Ok(header.is_some_and(|header| header.plan == plan.hash()))
@@ -271,22 +271,22 @@ impl Journals {
 }
 
 impl Journal {
-    /// Whether an earlier run began the batch: the directory may hold writes of it that have no receipt.
+    /// Whether an earlier run began the batch: the directory may then hold its writes without receipts.
     pub(crate) fn is_resumed(&self) -> bool {
         self.is_resumed
     }
 
-    /// Records the outcome of a write. It is on the disk soon, and for certain when [`Journal::flush`] returns.
+    /// Records the outcome of a write. The receipt is durable soon, and certainly when [`Journal::flush`] returns.
     pub(crate) async fn record(&self, receipt: Receipt) -> io::Result<()> {
         self.writer.append(serde_json::to_string(&Line::Receipt(Box::new(receipt)))?).await
     }
 
-    /// Waits until all that was recorded is durable.
+    /// Waits until all recorded lines are durable.
     pub(crate) async fn flush(&self) -> io::Result<()> {
         self.writer.flush().await
     }
 
-    /// Records the end of the batch: nothing of it will be resumed.
+    /// Records the end of the batch, after which it is never resumed.
     pub(crate) async fn end(&self, end: End) -> io::Result<()> {
         self.writer.append(serde_json::to_string(&Line::End(end))?).await?;
         self.writer.flush().await?;

@@ -1,4 +1,4 @@
-//! Logins from names, by the site's policy.
+//! Derives logins from names by the site's policy.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use unicode_normalization::char::{decompose_canonical, is_combining_mark};
 
 use crate::NamingPolicy;
 
-/// Names of roles and of systems, which mail and people trust: never a person's login. RFC 2142 §3 to §7, RFC 5321 §4.5.1,
-/// and what systems and sites name their own. A hyphen stands for any joint or none: `no-reply` is `no.reply` as well.
+/// Names of roles and systems, which mail and people trust: never a person's login. RFC 2142 §3 to §7, RFC 5321 §4.5.1,
+/// and the usual names of systems and sites. A hyphen stands for any separator or none: `no-reply` covers `no.reply`.
 pub(crate) const RESERVED: &[&str] = &[
     // RFC 2142 §3: business.
     "info",
@@ -28,7 +28,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "www",
     "uucp",
     "ftp",
-    // What else mail and people take for an office.
+    // Other names that mail programs and people take for an office.
     "list",
     "list-request",
     "csirt",
@@ -39,7 +39,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "privacy",
     "dpo",
     "legal",
-    // Automata.
+    // Senders of automatic mail.
     "mailer-daemon",
     "no-reply",
     "do-not-reply",
@@ -54,7 +54,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "mta-sts",
     "dmarc",
     "tls-rpt",
-    // Accounts of systems.
+    // System accounts.
     "root",
     "toor",
     "admin",
@@ -70,10 +70,10 @@ pub(crate) const RESERVED: &[&str] = &[
     "guest",
     "mail",
     "provost",
-    // Who may ask for a certificate of the domain: CA/Browser Forum Baseline Requirements §3.2.2.4.4.
+    // Recipients that may approve a certificate of the domain: CA/Browser Forum Baseline Requirements §3.2.2.4.4.
     "ssl-admin",
     "ssl-master",
-    // A university's desks.
+    // Offices of a university.
     "help",
     "help-desk",
     "service-desk",
@@ -85,8 +85,8 @@ pub(crate) const RESERVED: &[&str] = &[
 /// Longest local part of an address in octets, collision number included. RFC 5321 §4.5.3.1.1.
 pub(crate) const LOCAL_PART_OCTETS_MAX: usize = 64;
 
-/// Letters that no decomposition brings to ASCII, as this site writes them. German ü is u here, not ue: the site's
-/// policy drops marks, whatever the language.
+/// Letters without an ASCII decomposition, in this site's spelling. German ü becomes u here, not ue: the site's policy
+/// drops marks in every language.
 pub(crate) const LETTERS: [(char, &str); 11] = [
     ('ß', "ss"),
     ('œ', "oe"),
@@ -101,24 +101,24 @@ pub(crate) const LETTERS: [(char, &str); 11] = [
     ('\u{2011}', "-"),
 ];
 
-/// Folds one name to what may stand in a login by the built-in rules: lower case ASCII letters, digits and hyphens.
-/// Marks dropped, ß ss, œ oe, æ ae, ø o, ł l, đ d; spaces, apostrophes and dots dropped, hyphens kept.
+/// Folds one name by the built-in rules to what a login may hold: lower case ASCII letters, digits and hyphens.
+/// Marks are dropped; ß becomes ss, œ oe, æ ae, ø o, ł l, đ d; spaces, apostrophes and dots are dropped, hyphens kept.
 pub fn fold_name(name: &str) -> String {
     fold(name, |c| LETTERS.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| *ascii))
 }
 
 impl NamingPolicy {
-    /// Folds one name to what may stand in a login: as [`fold_name`], with this policy's letters.
+    /// Folds one name to what a login may hold, as [`fold_name`] does, with this policy's letters.
     pub fn fold(&self, name: &str) -> String {
         fold(name, |c| self.letters.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| ascii.as_str()))
     }
 
-    /// `given.family` folded; one of them alone when the other folds to nothing; `None` when both do.
+    /// `given.family` folded; only one of them when the other folds to nothing; `None` when both do.
     pub fn login_base(&self, given: &str, family: &str) -> Option<String> {
         join(self.fold(given), self.fold(family))
     }
 
-    /// Whether a local part is a role's: taken from the beginning, whoever asks.
+    /// Whether a local part belongs to a role and is therefore given to no person.
     pub fn is_reserved(&self, local: &str) -> bool {
         let letters = |text: &str| text.replace(['.', '-'], "");
         let is = |name: &String| name == local || (name.contains('-') && letters(name) == letters(local));
@@ -126,15 +126,15 @@ impl NamingPolicy {
     }
 }
 
-/// Folds with the site's spelling of letters.
+/// Folds a name with the site's spelling of letters.
 fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
     let mut folded = String::with_capacity(name.len());
     for c in name.nfc().flat_map(char::to_lowercase) {
-        // A whole letter first: a site may write ü as ue, which its parts would not show.
+        // Try the whole letter first: a site may write ü as ue, which the decomposed parts would not show.
         if let Some(ascii) = letter(c) {
             folded.push_str(ascii);
         } else if !fold_canonical(c, &letter, &mut folded) {
-            // Other scripts and typographic signs: a transliteration, of which only what a login may hold is kept.
+            // Other scripts and typographic signs: transliterate, and keep only what a login may hold.
             folded.push_str(&deunicode::deunicode_char(c).unwrap_or_default().to_ascii_lowercase());
         }
     }
@@ -142,14 +142,14 @@ fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
     folded.trim_matches('-').to_owned()
 }
 
-/// Appends `c` without its marks; `false`, and nothing appended, when a part of it is neither ASCII nor a known letter.
+/// Appends `c` without its marks; `false`, with nothing appended, when a part of it is neither ASCII nor a known letter.
 fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded: &mut String) -> bool {
     let before = folded.len();
     let mut known = true;
     decompose_canonical(c, |part| match (part, letter(part)) {
         // A soft hyphen is a hint for line breaks, not a part of the name.
         ('\u{AD}', _) => {}
-        // Joiners shape letters and are none.
+        // Joiners shape the letters around them and are no letters.
         ('\u{200C}' | '\u{200D}', _) => {}
         (_, Some(ascii)) => folded.push_str(ascii),
         _ if part.is_ascii() => folded.push(part),
@@ -172,8 +172,8 @@ fn join(given: String, family: String) -> Option<String> {
     Some(shorten(&joined, LOCAL_PART_OCTETS_MAX).to_owned())
 }
 
-/// The `number`th local part for a base: the base itself for 1, then `base2`, `base3`, ..., never longer than
-/// [`LOCAL_PART_OCTETS_MAX`].
+/// The local part with the given number: the base itself for 1, then `base2`, `base3`, ..., at most
+/// [`LOCAL_PART_OCTETS_MAX`] octets.
 pub(crate) fn numbered(base: &str, number: u32) -> String {
     if number <= 1 {
         return base.to_owned();
@@ -184,17 +184,17 @@ pub(crate) fn numbered(base: &str, number: u32) -> String {
     local
 }
 
-/// Whether `local` is one of the local parts that [`numbered`] makes of `base`.
+/// Whether [`numbered`] produces `local` from `base` for some number.
 pub(crate) fn is_numbered(local: &str, base: &str) -> bool {
     let digits = local.len() - local.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    // Any split of the trailing digits can be the number: the base itself may end in one.
+    // Any split of the trailing digits can be the number: the base itself may end in a digit.
     local == base
         || (1..=digits)
             .filter_map(|length| local.get(local.len() - length..)?.parse().ok())
             .any(|number: u32| number > 1 && numbered(base, number) == local)
 }
 
-/// Cuts an ASCII text, leaving no dot or hyphen at its end.
+/// Cuts an ASCII text to `octets` and removes dots and hyphens from its end.
 fn shorten(text: &str, octets: usize) -> &str {
     match text.get(..octets) {
         Some(head) => head.trim_end_matches(['.', '-']),
@@ -312,10 +312,10 @@ mod tests {
         ] {
             assert_eq!(policy.is_reserved(local), expect, "{local}");
         }
-        assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "each can come of a name");
+        assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "each is what a name can fold to");
     }
 
-    // A site that writes German ü as ue says so in its policy; everything else follows from it.
+    // A site that writes German ü as ue states that in its policy; everything else follows from it.
     #[test]
     fn a_policy_has_its_own_letters_and_roles() {
         let mut policy = NamingPolicy::built_in("example.edu");

@@ -1,8 +1,8 @@
-//! Wanted against actual: the plan.
+//! Compares the wanted with the actual state and makes the plan.
 //!
-//! Pure: the same wanted state against the same directory gives the same plan, and after a plan is applied the same state
-//! gives none. Nothing is taken from anybody here: a person whom no source names is left as is, and an address once given
-//! stays that person's.
+//! Pure: the same wanted state and the same directory give the same plan, and after a plan is applied the same state gives
+//! an empty one. A plan takes nothing from a person: a person whom no source names stays unchanged, and an address once
+//! given stays with that person.
 
 mod actual;
 mod change;
@@ -22,30 +22,30 @@ use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
 
-/// Addresses without any person that an interrupted import can leave behind. More of them mean that we are not allowed
-/// to see the people, and would make all of them once more.
+/// Most addresses without a person that interrupted imports can leave behind. A greater number means that this program may
+/// not see the people, and would create all of them again.
 const ORPHANS_MAX: usize = 1000;
 
-/// A source of a plan, named by the octets that were read.
+/// A source of a plan, identified by the digest of its octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceStamp {
     /// Name of the source.
     pub name: String,
-    /// blake3 of its file, hex.
+    /// blake3 of the source's file, hex.
     pub digest: String,
 }
 
-/// All changes that make the directory as wanted. Printable, serialisable; its hash names it.
+/// All changes that bring the directory to the wanted state. Printable and serialisable; the hash is its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// In the order of the sources and of their records.
+    /// The changes in the order of the sources and of their records.
     changes: Vec<Change>,
     summary: PlanSummary,
     sources: Vec<SourceStamp>,
     /// Version of the policies.
     policies: String,
-    /// GeneralizedTime of the planning: since when new addresses are given.
+    /// GeneralizedTime of the planning: the provostSince of new addresses.
     since: String,
     suffix: Dn,
     rejected: Vec<RecordError>,
@@ -58,15 +58,15 @@ pub struct Plan {
 pub struct PlanSummary {
     /// Rows of the files, good and wrong.
     pub rows: usize,
-    /// People to make.
+    /// People to create.
     pub create: usize,
     /// People to change.
     pub update: usize,
-    /// Of those, with a new primary address.
+    /// People among these whose primary address changes.
     pub rename: usize,
-    /// People who are as wanted already.
+    /// People who are already in the wanted state.
     pub unchanged: usize,
-    /// Rows left out.
+    /// Rows left out because of a problem.
     pub rejected: usize,
     /// Single-entry LDAP writes.
     pub writes: usize,
@@ -74,18 +74,19 @@ pub struct PlanSummary {
     pub passwords: usize,
 }
 
-/// Why no plan can be made.
+/// Why a plan cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// What is in the directory contradicts itself.
+    /// Entries of the directory contradict each other.
     #[error("the directory is inconsistent: {0}")]
     Inconsistent(String),
 }
 
-/// Compares; pure. Records that contradict the directory join the rejected ones of the wanted state.
+/// Compares the two states; pure. Records that contradict the directory join the rejected ones of the wanted state.
 pub fn plan(wanted: &State<'_>, actual: &Actual) -> Result<Plan, PlanError> {
     if actual.people.is_empty() && actual.addresses.len() > ORPHANS_MAX {
-        let rule = format!("{} addresses and not one person; may this identity read people?", actual.addresses.len());
+        let rule =
+            format!("{} addresses but no person; check that this identity may read people", actual.addresses.len());
         return Err(PlanError::Inconsistent(rule));
     }
     let mut planner = Planner::new(wanted, actual);
@@ -117,7 +118,7 @@ pub fn plan(wanted: &State<'_>, actual: &Actual) -> Result<Plan, PlanError> {
 fn summarise(wanted: &State<'_>, changes: &[Change], rejected: &[RecordError], unchanged: usize) -> PlanSummary {
     let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
     let writes = || changes.iter().flat_map(|change| &change.writes);
-    // A row can have several problems; its line is one.
+    // A row with several problems counts once.
     let mut lines: Vec<u64> = rejected.iter().map(|problem| problem.line).collect();
     lines.dedup();
     PlanSummary {
@@ -132,10 +133,10 @@ fn summarise(wanted: &State<'_>, changes: &[Change], rejected: &[RecordError], u
     }
 }
 
-/// blake3 over what the plan would do, hex.
+/// The hash of what the plan would do: blake3, hex.
 ///
-/// The files' digests go in first: two files that differ in a password only are two plans. The time does not, so that a
-/// plan made again for review has the name under which it was shown.
+/// The files' digests come first: two files that differ only in a password give two plans. The time is left out, so that
+/// a plan made again for review has the same hash as the one shown.
 fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[Change]) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut line = Vec::new();
@@ -153,12 +154,12 @@ fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[Change]
 }
 
 impl Plan {
-    /// Names exactly this plan: blake3 over its sources, policies and changes, hex.
+    /// The name of exactly this plan: blake3 over its sources, policies and changes, hex.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// One change for each person to make or to change, in the order of the records.
+    /// One change for each person to create or change, in the order of the records.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
@@ -168,17 +169,17 @@ impl Plan {
         &self.summary
     }
 
-    /// The sources of which it was made.
+    /// The sources from which the plan was made.
     pub fn sources(&self) -> &[SourceStamp] {
         &self.sources
     }
 
-    /// The digest of its only source, or all digests, a comma between them.
+    /// The digest of the only source, or all digests separated by commas.
     pub fn digest(&self) -> String {
         self.sources.iter().map(|source| source.digest.as_str()).collect::<Vec<_>>().join(",")
     }
 
-    /// Version of the policies that it follows.
+    /// Version of the policies that the plan follows.
     pub fn policies(&self) -> &str {
         &self.policies
     }
@@ -193,12 +194,12 @@ impl Plan {
         &self.suffix
     }
 
-    /// Whether it would write nothing.
+    /// Whether the plan writes nothing.
     pub fn is_empty(&self) -> bool {
         self.summary.writes == 0
     }
 
-    /// Records left out: those of the wanted state and those that planning found.
+    /// Records left out, by the wanted state or by planning.
     pub fn rejected(&self) -> &[RecordError] {
         &self.rejected
     }

@@ -1,8 +1,7 @@
-//! The rules of the site by which records become people and addresses: one value, with the version under which plans
-//! record it.
+//! The site's rules by which records become people and addresses: one value, with the version that plans record.
 //!
-//! [`Policies::built_in`] holds what the program does without any setting. Settings of the directory replace single
-//! fields and the version.
+//! [`Policies::built_in`] holds the rules without any setting. Settings of the directory replace single fields and the
+//! version.
 
 use jiff::tz::TimeZone;
 use provost_settings::Values;
@@ -11,45 +10,45 @@ use crate::Settings;
 use crate::naming::{LETTERS, RESERVED};
 use crate::source::{Affiliation, Column};
 
-/// Version of the rules that [`Policies::built_in`] holds. It changes whenever one of them does.
+/// Version of the rules that [`Policies::built_in`] holds. A change of any of these rules changes the version.
 pub const BUILT_IN_POLICIES: &str = "built-in/1";
 
 /// All rules that `wanted` and `plan` follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
-    /// Names these rules in plans and explanations: [`BUILT_IN_POLICIES`], or the version of the directory's entries.
+    /// Name of these rules in plans and explanations: [`BUILT_IN_POLICIES`], or the version of the directory's entries.
     pub version: String,
-    /// How a name becomes a login and an address.
+    /// Rules by which a name becomes a login and an address.
     pub naming: NamingPolicy,
-    /// Who of a source is given an account.
+    /// Affiliations that are given an account.
     pub affiliations: AffiliationPolicy,
-    /// Columns whose blank cell takes the held value away. A blank cell of any other column leaves it.
+    /// Columns whose blank cell removes the held value. A blank cell of any other column keeps it.
     pub clearing_columns: Vec<Column>,
-    /// Where the days of a record begin and end.
+    /// Time zone in which the days of a record begin and end.
     pub time_zone: TimeZone,
 }
 
-/// How a name becomes a login and an address.
+/// Rules by which a name becomes a login and an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamingPolicy {
     /// Domain of primary addresses, lower case.
     pub domain: String,
-    /// Local parts that are roles of mail and systems, folded, never a person's. A hyphen stands for any joint or none:
-    /// `no-reply` is `no.reply` as well.
+    /// Local parts of mail and system roles, folded, never a person's. A hyphen stands for any separator or none:
+    /// `no-reply` covers `no.reply`.
     pub reserved: Vec<String>,
-    /// Letters that no decomposition brings to ASCII (lower case), and how the site writes them.
+    /// Letters without an ASCII decomposition (lower case), and their spelling at this site.
     pub letters: Vec<(char, String)>,
 }
 
-/// Who of a source is given an account.
+/// Affiliations that are given an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AffiliationPolicy {
-    /// A record of another affiliation is left out and reported.
+    /// A record with an affiliation outside this list is left out and reported.
     pub admitted: Vec<Affiliation>,
 }
 
 impl Policies {
-    /// The rules without any setting, for addresses in `domain`.
+    /// The rules in force without any setting, for addresses in `domain`.
     pub fn built_in(domain: &str) -> Self {
         Self {
             version: BUILT_IN_POLICIES.to_owned(),
@@ -74,7 +73,7 @@ impl From<&Settings> for Policies {
 }
 
 impl NamingPolicy {
-    /// The rules without any setting: role names of RFC 2142 and of usual systems, marks dropped from letters.
+    /// The rules in force without any setting: role names of RFC 2142 and of common systems; marks are dropped from letters.
     pub fn built_in(domain: &str) -> Self {
         Self {
             domain: domain.to_ascii_lowercase(),

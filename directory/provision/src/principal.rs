@@ -1,33 +1,33 @@
-//! Who asks for an operation.
+//! The principal that asks for an operation.
 
 use uuid::Uuid;
 
 use crate::{Actor, Grant, Operation, Role};
 
-/// Who asks: a person with their roles, a token with its role, or a command of this machine.
+/// A principal: a person with their roles, a token with its role, or a command of this machine.
 ///
-/// Faces find out who it is and make this value; what it may do is decided by [`Desk`](crate::Desk) alone.
+/// A face authenticates the caller and makes this value; [`Desk`](crate::Desk) alone decides what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     actor: Actor,
     roles: Vec<Role>,
-    /// entryUUID of a person, for what is their own.
+    /// entryUUID of a person, which identifies their own entry.
     person: Option<Uuid>,
 }
 
 impl Principal {
-    /// A person who signed in to the pages, with the values of their `provostRole`; those that are no role are ignored.
+    /// A person signed in to the pages, with the values of their `provostRole`; unknown values are ignored.
     pub fn person<'a>(uid: &str, entry_uuid: Uuid, roles: impl IntoIterator<Item = &'a str>) -> Self {
         let roles = roles.into_iter().filter_map(Role::parse).chain([Role::Oneself]).collect();
         Self { actor: Actor { name: uid.to_owned(), via: "web" }, roles, person: Some(entry_uuid) }
     }
 
-    /// A program that sent a token over REST.
+    /// A program that presented a token over REST.
     pub fn token(name: &str, role: Role) -> Self {
         Self { actor: Actor { name: format!("token:{name}"), via: "api" }, roles: vec![role], person: None }
     }
 
-    /// A user of this machine who runs a command, with the role that the machine gives them, or none.
+    /// A user of this machine who runs a command, with the role that the machine grants, or none.
     pub fn command(user: &str, role: Option<Role>) -> Self {
         Self {
             actor: Actor { name: format!("cli:{user}"), via: "cli" },
@@ -36,18 +36,18 @@ impl Principal {
         }
     }
 
-    /// The same one, asking by a command instead of over REST: for a command that was given a token.
+    /// The same principal with the face `cli`: for a command that was given a token.
     pub fn on_the_command_line(mut self) -> Self {
         self.actor.via = "cli";
         self
     }
 
-    /// For the audit.
+    /// The actor that the audit records.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// The widest that its roles allow of an operation.
+    /// The widest grant that any of its roles gives for an operation.
     pub fn grant(&self, operation: Operation) -> Grant {
         let grants = self.roles.iter().map(|role| role.grant(operation));
         grants.fold(Grant::No, |widest, grant| match (widest, grant) {
@@ -57,12 +57,12 @@ impl Principal {
         })
     }
 
-    /// Whether it may ask for an operation on anybody. What a page shows by this is a convenience: the operation checks.
+    /// Whether it may perform an operation on every entry. Pages use this to hide what would fail; the operation checks again.
     pub fn may(&self, operation: Operation) -> bool {
         self.grant(operation) == Grant::Any
     }
 
-    /// Whether it may ask for an operation on the person with this entryUUID and these values of `provostRole`.
+    /// Whether it may perform an operation on the person with this entryUUID and these values of `provostRole`.
     pub fn may_on<'a>(
         &self,
         operation: Operation,
@@ -73,13 +73,13 @@ impl Principal {
         match self.grant(operation) {
             Grant::No => false,
             Grant::Own => is_own,
-            // One's own credentials are one's own, whatever the roles are in a View that is a moment old.
+            // A person may always change their own credentials, even if the View shows outdated roles.
             Grant::Any => !operation.changes_credentials() || is_own || self.outranks(roles),
         }
     }
 
-    /// Whether none of `roles` is higher than its own highest one. A role that this version does not know allows nothing,
-    /// and ranks as the highest: another version may allow everything with it.
+    /// Whether none of `roles` ranks above its own highest one. A role that this version does not know allows nothing to its
+    /// holder, but ranks highest here: another version may allow everything with it.
     pub(crate) fn outranks<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> bool {
         let own = self.roles.iter().max();
         roles.into_iter().map(|role| Role::parse(role).unwrap_or(Role::Admin)).max() <= own.copied()

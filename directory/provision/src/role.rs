@@ -1,24 +1,24 @@
-//! Who may do what: the one table of roles and operations.
+//! The table of roles and operations, which decides what each role may do.
 
 use std::fmt;
 
-/// What a person, a token or a command acts as.
+/// The role of a person, a token or a command.
 ///
-/// The order is the rank: credentials and roles of a person can only be changed by who has at least that person's
-/// highest role.
+/// The order is the rank: only a principal whose role is at least a person's highest one can change that person's
+/// credentials and roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Everybody, for what is their own.
+    /// Every person, on their own entry.
     Oneself,
-    /// Help desk, first level: looks up, resets passwords.
+    /// Help desk, first level: searches people, resets passwords.
     HelpDesk1,
-    /// Help desk, second level: also addresses and vacation rules.
+    /// Help desk, second level: also changes addresses and vacation rules.
     HelpDesk2,
     /// Reads everything, changes nothing.
     Auditor,
     /// Submits files of people.
     Registrar,
-    /// Routing of mail: addresses, the queue.
+    /// Changes the routing of mail: addresses, the queue.
     Postmaster,
     /// May do everything.
     Admin,
@@ -29,8 +29,8 @@ pub const ROLES: [Role; 7] =
     [Role::Registrar, Role::HelpDesk1, Role::HelpDesk2, Role::Postmaster, Role::Admin, Role::Auditor, Role::Oneself];
 
 impl Role {
-    /// The role of a value of `provostRole`, of a token or of the configuration, case ignored; `None` for an unknown
-    /// one, which allows nothing. `helpdesk` is the second level, which does what `helpdesk` always did.
+    /// Parses a value of `provostRole`, of a token or of the configuration, case ignored; `None` for an unknown role, which
+    /// allows nothing. `helpdesk` means the second level, whose rights it always had.
     pub fn parse(name: &str) -> Option<Self> {
         let name = name.trim().to_ascii_lowercase();
         match name.as_str() {
@@ -44,7 +44,7 @@ impl Role {
         }
     }
 
-    /// Its name, as `provostRole` has it; `self` is held by everybody and never written down.
+    /// Name of the role, as in `provostRole`; `self` applies to every person and is never stored.
     pub fn name(self) -> &'static str {
         match self {
             Self::Oneself => "self",
@@ -57,11 +57,11 @@ impl Role {
         }
     }
 
-    /// What this role allows of an operation.
+    /// The grant of this role for an operation.
     pub fn grant(self, operation: Operation) -> Grant {
         let row = TABLE.iter().find(|(of, _)| *of == operation);
         let column = ROLES.iter().position(|role| *role == self);
-        // Each operation has a row and each role a column, as a test checks.
+        // A test checks that each operation has a row and each role a column.
         row.zip(column).and_then(|((_, grants), column)| grants.get(column)).copied().unwrap_or(Grant::No)
     }
 }
@@ -75,52 +75,52 @@ impl fmt::Display for Role {
 /// What a cell of the table allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// On no entry.
+    /// Allowed on no entry.
     No,
-    /// On one's own entry.
+    /// Allowed on the principal's own entry.
     Own,
-    /// On every entry.
+    /// Allowed on every entry.
     Any,
 }
 
-/// Something that is asked of the operations layer.
+/// An operation that a principal can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Find people.
     SearchPeople,
     /// See a person with addresses, vacation rule and history.
     ViewPerson,
-    /// Set or clear a vacation rule.
+    /// Set or clear the vacation rule.
     SetVacation,
-    /// Give or take an alias.
+    /// Give or take away an alias.
     ChangeAddresses,
-    /// Set a password.
+    /// Set a person's password.
     ResetPassword,
-    /// Change which roles a person has, and make people who have one.
+    /// Change the roles of a person, and create people who have a role.
     SetRoles,
-    /// Have a registrar's file planned.
+    /// Plan a registrar's file.
     PlanImport,
-    /// See plans and jobs.
+    /// See plans and jobs of imports.
     ViewImports,
-    /// Apply a plan.
+    /// Apply a plan of an import.
     ApplyImport,
-    /// See what waits to be sent.
+    /// See the messages that wait to be sent.
     ViewQueue,
-    /// Find messages and see what happened to them.
+    /// Find messages and see their deliveries.
     ViewMessages,
-    /// See how the node does.
+    /// See the state of the node.
     ViewNode,
-    /// Read the audit of everything.
+    /// Read all audit records.
     ViewAudit,
-    /// See which tokens there are.
+    /// List the tokens.
     ViewTokens,
     /// Create and revoke tokens.
     ChangeTokens,
     /// See the settings that all nodes share.
     ViewSettings,
-    /// Change the settings that nodes share.
+    /// Change the settings that all nodes share.
     ChangeSettings,
-    /// Make the containers of the directory.
+    /// Create the containers of the directory.
     InitDirectory,
 }
 
@@ -153,7 +153,7 @@ pub const TABLE: [(Operation, [Grant; ROLES.len()]); 18] = [
 ];
 
 impl Operation {
-    /// Its name, as the audit of a refusal and the printed table have it.
+    /// Name of the operation, as in the audit of a refusal and in the printed table.
     pub fn name(self) -> &'static str {
         match self {
             Self::SearchPeople => "people.search",
@@ -177,7 +177,7 @@ impl Operation {
         }
     }
 
-    /// Whether it changes how a person proves who they are, or what they may do: the rank decides then as well.
+    /// Whether the operation changes credentials or rights of a person: the rank is then checked as well.
     pub fn changes_credentials(self) -> bool {
         matches!(self, Self::ResetPassword | Self::SetRoles)
     }
@@ -206,7 +206,7 @@ mod tests {
         for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
             assert_eq!(Role::parse(role.name()), Some(role));
         }
-        assert_eq!(Role::parse("HelpDesk"), Some(Role::HelpDesk2), "the value of earlier versions");
+        assert_eq!(Role::parse("HelpDesk"), Some(Role::HelpDesk2), "a value of earlier versions is accepted");
         for name in ["self", "mailcore", "", "root"] {
             assert_eq!(Role::parse(name), None, "{name}");
         }

@@ -1,4 +1,4 @@
-//! The rules that plans and explanations name: a stable id and the words for it.
+//! The rules that plans and explanations name: a stable id and a description of each.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::source::Column;
 
-/// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); an id once
-/// published keeps its meaning.
+/// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); a published
+/// id keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// The value is that of a column of the record.
+    /// The value comes from a column of the record.
     Column(Column),
-    /// The column is there and its cell is blank: what is held is taken away.
+    /// The column exists and its cell is blank: the held value is removed.
     Blank(Column),
     /// Given name and family name, a space between them.
     FullName,
@@ -21,23 +21,23 @@ pub enum Rule {
     SourceNumber,
     /// The id that the source's number leads to: the same record always gives the same entry.
     PersonId,
-    /// `given.family` folded, with a number where it is taken; a login is given once and stays.
+    /// `given.family` folded, with a number when another person has it; a login, once given, stays.
     Login,
     /// The primary address: the login's pattern in the site's domain.
     PrimaryAddress,
     /// An address that the person had or has stays theirs.
     KeptAddress,
-    /// An address of the person has no entry of its own, or one of another kind.
+    /// An address of the person has no entry of its own, or an entry of another kind.
     AddressEntry,
     /// A new account is active.
     NewAccount,
     /// An initial password is set where there is none; it never replaces one.
     FirstPassword,
-    /// Reason of a change: nobody of the directory has the number.
+    /// Reason of a change: no person in the directory has the number.
     UnknownPerson,
     /// Reason of a change: the name leads to another address than the one held.
     NameChanged,
-    /// Reason of a change: the record states something else than the directory holds.
+    /// Reason of a change: the record differs from what the directory holds.
     RecordDiffers,
 }
 
@@ -60,7 +60,7 @@ const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";
 
 impl Rule {
-    /// The rule of an id; `None` when this version of the program has no such rule.
+    /// The rule with an id; `None` when this version of the program has no such rule.
     pub fn parse(id: &str) -> Option<Self> {
         if let Some(column) = id.strip_prefix(COLUMN) {
             return Column::of_name(column).map(Self::Column);
@@ -73,7 +73,7 @@ impl Rule {
 }
 
 impl fmt::Display for Rule {
-    /// The id.
+    /// Writes the id.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Column(column) => write!(f, "{COLUMN}{column}"),

@@ -1,4 +1,4 @@
-//! What provisioning needs to know of the site, read anew for each operation.
+//! Settings of the site that provisioning needs, read anew for each operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, St
 
 use crate::REGISTRAR;
 
-/// What provisioning needs to know of the site, for one operation.
+/// Settings of the site that provisioning needs, for one operation.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Domain of primary addresses, lower case.
@@ -20,14 +20,14 @@ pub struct Settings {
     pub source: String,
     /// How new passwords are stored.
     pub scheme: provost_credential::Scheme,
-    /// Days for which an address that was taken away can be given back to its former owner only; 0 frees it at once.
+    /// Days for which only the former owner can get a removed address back; 0 frees it at once.
     pub address_quarantine: u16,
-    /// Where the days of enrolments and vacations begin and end.
+    /// Time zone in which the days of enrolments and vacations begin and end.
     pub time_zone: TimeZone,
 }
 
 impl Settings {
-    /// Those of the settings that all nodes share.
+    /// Takes the fields that provisioning needs from the shared settings.
     pub fn of(shared: &SharedSettings) -> Self {
         Self {
             domain: shared.mail_domain.clone(),
@@ -39,7 +39,7 @@ impl Settings {
     }
 }
 
-/// Where the settings of the moment come from: the View on a node, one reading of the directory for a command.
+/// Supplies the current settings: from the View on a node, from one reading of the directory for a command.
 #[derive(Clone)]
 pub struct SettingsSource(Arc<dyn Fn() -> Settings + Send + Sync>);
 
@@ -49,7 +49,7 @@ impl SettingsSource {
         Self(Arc::new(read))
     }
 
-    /// The settings of the moment: for one operation, not to keep.
+    /// The current settings, for one operation; do not keep them.
     pub fn get(&self) -> Settings {
         (self.0)()
     }
@@ -67,8 +67,8 @@ impl fmt::Debug for SettingsSource {
     }
 }
 
-/// Reads what the directory states from the writable provider, for a command that has no View. There is no last good
-/// value here: where a value is bad, what counts without it is in force, and the fault says so.
+/// Reads the stated settings from the writable provider, for a command that has no View. A command has no last good value:
+/// instead of a bad value, the default applies, and the fault reports that.
 pub async fn read_shared_settings(
     directory: &Directory,
     fallback: &Fallback,
@@ -82,7 +82,7 @@ pub async fn read_shared_settings(
     };
     let entries = match directory.search_provider(search).await {
         Ok(entries) => entries,
-        // Nothing was made yet: nothing is stated.
+        // The tree does not exist yet, so no setting is stated.
         Err(DirectoryError::NoSuchObject(_)) => Vec::new(),
         Err(error) => return Err(error),
     };
@@ -93,7 +93,7 @@ pub async fn read_shared_settings(
     Ok(SharedSettings::resolve(fallback, &stated, served))
 }
 
-/// The domains that the directory serves; none while it is being made.
+/// The domains that the directory serves; empty while the tree is being created.
 async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryError> {
     let search = Search {
         base: directory.suffix().child(attr::OU, ou::DOMAINS),
@@ -111,7 +111,7 @@ async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryErr
     }
 }
 
-/// What an entry states; `None` when it has no name.
+/// The name and values that an entry states; `None` when it has no name.
 pub(crate) fn stated(entry: &Entry) -> Option<Stated> {
     let name = entry.dn.rdn_value(attr::CN).or_else(|| entry.first(attr::CN).map(str::to_owned))?;
     let values = entry.texts(attr::PROVOST_VALUE).map(Into::into).collect();

@@ -1,7 +1,7 @@
-//! A source file: CSV into records, each wrong row named with line, column and rule.
+//! Reads a source file: CSV into records; an error names the line, the column and the rule.
 //!
-//! One decision per file (refused whole: [`FileError`]) and one per row (left out: [`RecordError`]). No rule ever shows a
-//! value: with shifted columns a password may stand anywhere.
+//! A file can be refused as a whole ([`FileError`]) and a row left out ([`RecordError`]). An error never shows a value:
+//! with shifted columns, a password may stand in any field.
 
 mod csv_record;
 mod decode;
@@ -19,42 +19,42 @@ pub use header::Column;
 pub(crate) use number::{person_key, without_zeros};
 pub use record::{Affiliation, CsvOptions, Encoding, FileError, Record, RecordError};
 
-/// Largest file in MiB: a million people fit ten times over.
+/// Largest file in MiB: ten times the size of a file of a million people.
 pub const FILE_MIB_MAX: u64 = 256;
-/// Name of the source that a registrar's CSV file is: `registrar:12345` is its number for a person.
+/// Name of the source of a registrar's CSV file: in `registrar:12345`, it precedes the registrar's number for a person.
 pub const REGISTRAR: &str = "registrar";
-/// Most rows of data in one file.
+/// Most data rows in one file.
 pub const ROWS_MAX: usize = 2_000_000;
 
 /// A source of facts about people, read whole.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Name of the source, `registrar`: it keeps its numbers apart from those of other sources.
+    /// Name of the source, such as `registrar`: it keeps its numbers apart from those of other sources.
     pub name: String,
     /// Good rows, in file order.
     pub records: Vec<Record>,
-    /// Wrong ones: one for each problem, so a row may stand here more than once.
+    /// Problems of wrong rows, one entry for each problem, so a row may appear more than once.
     pub rejected: Vec<RecordError>,
     /// blake3 of the bytes, hex.
     pub digest: String,
     /// Rows of data in the file, good and wrong.
     pub rows_read: usize,
-    /// Rows that repeat an earlier one word for word: they say nothing new.
+    /// Rows that repeat an earlier row exactly and are dropped.
     pub repeated: usize,
-    /// The columns that the header names: a blank cell says something only where there is a column.
+    /// The columns that the header names: a blank cell has a meaning only in one of these.
     pub columns: Vec<Column>,
 }
 
-/// Which record of which source says something, and under which digest that source was read.
+/// Reference to a record: the source and the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RecordRef {
-    /// Place of the source among those that were given to `wanted`, from zero.
+    /// Index of the source among those given to `wanted`, from zero.
     pub source: u16,
-    /// Line in its file where the record begins, from one.
+    /// Line of the file on which the record begins, from one.
     pub line: u64,
 }
 
-/// Reads a whole CSV file as the source of that name.
+/// Reads a whole CSV file as the source called `name`.
 pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Source, FileError> {
     if bytes.len() as u64 > FILE_MIB_MAX * 1024 * 1024 {
         return Err(FileError::TooLarge(FILE_MIB_MAX));
@@ -64,7 +64,7 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
     let header = csv.next()?.ok_or(FileError::Empty)?;
     let header = header::Header::parse(&header)?;
     let (mut records, mut rejected, mut rows_read) = (Vec::new(), Vec::new(), 0);
-    // Whether the last record read may have been cut short, and where it stands.
+    // Line and verdict of the last record, if that record may have been cut short.
     let mut cut = None;
     while let Some(row) = csv.next()? {
         rows_read += 1;
@@ -94,14 +94,14 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
     Ok(Source { name: name.to_owned(), records, rejected, digest, rows_read, repeated, columns: header.columns() })
 }
 
-/// A line that a quotation mark made a part of another row: without its own report, its person would be in none.
+/// Reports a line that a quotation mark made part of another row: without this report, no error would name its person.
 fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
     let first = row.line;
     let rule = format!("this line became a part of line {first}: there a quotation mark stands where none belongs");
     RecordError { line, column: Column::PersonId.name().to_owned(), rule }
 }
 
-/// Rows with one person_id: equal ones become one, different ones are all left out. Returns how many were repeats.
+/// Settles rows with one person_id: equal rows become one, different rows are all left out. Returns the number of repeats.
 fn settle_repeats(records: &mut Vec<Record>, rejected: &mut Vec<RecordError>) -> usize {
     let mut lines_of: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
     for (i, row) in records.iter().enumerate() {
@@ -130,7 +130,7 @@ fn settle_repeats(records: &mut Vec<Record>, rejected: &mut Vec<RecordError>) ->
 }
 
 fn conflict(row: &Record, group: &[(usize, &Record)]) -> RecordError {
-    /// Enough to find the fault; a file that is one fault all over needs no list of it in each line.
+    /// Most lines that one problem names: enough to find the fault, without repeating a long list in each line.
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
     let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();

@@ -1,4 +1,4 @@
-//! Names of the directory as text in plans and journals (`serde(with = ...)`).
+//! Serde forms of directory names as text, for plans and journals (`serde(with = ...)`).
 
 /// A DN as its text.
 pub(crate) mod dn {

@@ -1,4 +1,4 @@
-//! The tree below the suffix: where things stand, and the containers that must be there first.
+//! The tree below the suffix: the DNs of entries, and the containers that must exist first.
 
 use provost_client::{Control, Directory, DirectoryError, Scope, Search};
 use provost_entry::{Dn, Entry, Filter};
@@ -7,38 +7,38 @@ use uuid::Uuid;
 
 use crate::Settings;
 
-/// LDAP result 53, unwillingToPerform: what we answer ourselves to a suffix that we cannot make.
+/// LDAP result 53, unwillingToPerform (RFC 4511 §4.1.9): returned here for a suffix that this program cannot make.
 const UNWILLING_TO_PERFORM: u32 = 53;
 
 /// The attribute list that asks for no attribute. RFC 4511 §4.5.1.8.
 const NO_ATTRIBUTES: &str = "1.1";
 
-/// `ou=people`.
+/// DN of the people's container: `ou=people`.
 pub(crate) fn people(suffix: &Dn) -> Dn {
     suffix.child("ou", ou::PEOPLE)
 }
 
-/// `ou=addresses`.
+/// DN of the addresses' container: `ou=addresses`.
 pub(crate) fn addresses(suffix: &Dn) -> Dn {
     suffix.child("ou", ou::ADDRESSES)
 }
 
-/// A person's entry.
+/// DN of a person's entry.
 pub(crate) fn person(suffix: &Dn, id: Uuid) -> Dn {
     people(suffix).child(attr::PROVOST_PERSON_ID, &id.to_string())
 }
 
-/// An address's entry.
+/// DN of an address entry.
 pub(crate) fn address(suffix: &Dn, address: &str) -> Dn {
     addresses(suffix).child(attr::PROVOST_ADDRESS, address)
 }
 
-/// A served domain's entry.
+/// DN of a served domain's entry.
 pub(crate) fn domain(suffix: &Dn, domain: &str) -> Dn {
     suffix.child("ou", ou::DOMAINS).child(attr::PROVOST_DOMAIN, domain)
 }
 
-/// The suffix entry, the containers and the domain entry, parents first. Refused for a suffix that we cannot make.
+/// The suffix entry, the containers and the domain entry, parents first. Refused for a suffix that this program cannot make.
 pub fn base_tree(suffix: &Dn, settings: &Settings) -> Result<Vec<Entry>, DirectoryError> {
     let mut wanted = vec![suffix_entry(suffix)?];
     wanted.extend(ou::ALL.into_iter().map(|name| container(suffix, name)));
@@ -51,7 +51,7 @@ pub fn base_tree(suffix: &Dn, settings: &Settings) -> Result<Vec<Entry>, Directo
     Ok(wanted)
 }
 
-/// Makes those entries of [`base_tree`] that are missing; returns the DNs made.
+/// Creates the missing entries of [`base_tree`]; returns their DNs.
 pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<Vec<String>, DirectoryError> {
     let mut made = Vec::new();
     for entry in base_tree(directory.suffix(), settings)? {
@@ -61,7 +61,7 @@ pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<V
         }
         match directory.add(entry).await {
             Ok(_) => made.push(dn.as_str().to_owned()),
-            // Somebody else made it since we looked: that is as good.
+            // Another process has created the entry since the search.
             Err(DirectoryError::AlreadyExists(_)) => {}
             Err(error) => return Err(error),
         }
@@ -69,7 +69,7 @@ pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<V
     Ok(made)
 }
 
-/// The entry of the suffix itself, of the class that its first RDN asks for.
+/// The entry of the suffix itself, with the object class that its first RDN requires.
 fn suffix_entry(suffix: &Dn) -> Result<Entry, DirectoryError> {
     let rdn = suffix.rdn();
     let pair = rdn.as_ref().and_then(|rdn| rdn.pairs().next());
@@ -120,7 +120,7 @@ pub(crate) async fn read_provider(
     }
 }
 
-/// The condition that an entry is still the version that was read (RFC 4528).
+/// The assertion that an entry still has the version that was read (RFC 4528).
 pub(crate) fn unchanged_since(csn: Option<&str>) -> Control {
     Control { assert: csn.map(|csn| Filter::equal(attr::ENTRY_CSN, csn)) }
 }

@@ -1,7 +1,7 @@
-//! What sources and policies want: the state of each person and of their address, with where each value comes from.
+//! Derives the wanted state of each person and their address from sources and policies, with the origin of each value.
 //!
-//! Pure: the same sources, policies and moment give the same state. It knows nothing of the directory, so an address is
-//! wanted as a pattern here; `plan` finds the one that is the person's already or the first that is nobody's.
+//! Pure: the same sources, policies and moment give the same state. This module does not know the directory, so a wanted
+//! address is a pattern; `plan` chooses an address that the person already has, or the first free one.
 
 use provost_credential::Secret;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::attributes::WantedAttributes;
 pub use crate::attributes::{Want, WantedValue};
 use crate::source::{Column, Record, RecordError, RecordRef, Source};
 
-/// Most sources of one state: their places are counted in 16 bits.
+/// Most sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
 
 /// The wanted state of all people that the sources name.
@@ -36,19 +36,19 @@ pub struct WantedPerson<'a> {
     pub(crate) address: WantedAddress,
 }
 
-/// The wanted primary address and login: a pattern, since numbers are given in the order of the files and stay given.
+/// The wanted primary address and login: a pattern, since numbers are assigned in file order and then stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedAddress {
-    /// Local part without number; `zoe.tremblay` becomes `zoe.tremblay2` where it is somebody else's.
+    /// Local part without number; `zoe.tremblay` becomes `zoe.tremblay2` when another person has it.
     pub base: String,
 }
 
-/// Where a wanted value comes from.
+/// Origin of a wanted value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// Name of the source.
     pub source: &'a str,
-    /// Digest of the file that was read as this source (blake3, hex).
+    /// Digest of the file that was read as the source (blake3, hex).
     pub digest: &'a str,
     /// Line of the record.
     pub line: u64,
@@ -56,9 +56,9 @@ pub struct Origin<'a> {
     pub policies: &'a str,
 }
 
-/// Derives the wanted state. A record that no policy can follow is left out and reported; a person of it stays as is.
+/// Derives the wanted state. A record that breaks a policy is left out and reported; the person that it names stays as is.
 ///
-/// Sources beyond 65,535 are ignored: nobody has them.
+/// Sources beyond 65,535 are ignored.
 pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> State<'a> {
     let mut state = State { sources, policies, at: now, people: Vec::new(), rejected: Vec::new() };
     state.people.reserve(sources.iter().map(|source| source.records.len()).sum());
@@ -107,7 +107,7 @@ impl<'a> WantedPerson<'a> {
         &self.address
     }
 
-    /// Every attribute that a record decides, with what is wanted of it and by which rule.
+    /// Every attribute that a record decides, with the wanted value and its rule.
     pub fn values(&self) -> impl Iterator<Item = (&'static str, &WantedValue<'a>)> {
         self.attributes.iter()
     }
@@ -124,12 +124,12 @@ impl<'a> State<'a> {
         self.at
     }
 
-    /// Records left out, of all sources, by line: one for each problem.
+    /// Problems of the records left out, of all sources, sorted by line.
     pub fn rejected(&self) -> &[RecordError] {
         &self.rejected
     }
 
-    /// Where the values of a person come from; `None` for a reference of another state.
+    /// Origin of a person's values; `None` for a reference into another state.
     pub fn origin(&self, person: &WantedPerson<'_>) -> Option<Origin<'a>> {
         let source = self.sources.get(usize::from(person.origin.source))?;
         let policies = &self.policies.version;
@@ -137,16 +137,16 @@ impl<'a> State<'a> {
     }
 }
 
-/// The initial passwords of sources, apart from any plan: a plan only names the records whose password is to be set.
+/// The initial passwords of sources, kept apart from plans: a plan names only the records whose password is to be set.
 #[derive(Debug, Default)]
 pub struct Passwords {
-    /// Digest of each source, in their order.
+    /// Digest of each source, in the order of the sources.
     digests: Vec<String>,
     secrets: HashMap<RecordRef, Secret>,
 }
 
 impl Passwords {
-    /// Takes the passwords out of the sources of a state; everything else of them is dropped.
+    /// Takes the passwords out of the sources of a state and drops everything else.
     pub fn of(sources: Vec<Source>) -> Self {
         let digests = sources.iter().map(|source| source.digest.clone()).collect();
         let mut secrets = HashMap::new();
@@ -162,7 +162,7 @@ impl Passwords {
         self.secrets.get(&of)
     }
 
-    /// Whether these are passwords of the very files that a plan was made of.
+    /// Whether these passwords come from exactly the files of which a plan was made.
     pub(crate) fn are_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
         self.digests.iter().map(String::as_str).eq(digests)
     }

@@ -1,4 +1,4 @@
-//! The single-entry writes of which a plan is made, and the request to the directory for each.
+//! The single-entry writes that make up a plan, and the directory request for each.
 
 use std::fmt;
 
@@ -11,20 +11,20 @@ use crate::attribute_change::{AttributeChange, How};
 use crate::source::RecordRef;
 use crate::{text_form, tree};
 
-/// What an address is to its owner.
+/// The kind of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressKind {
-    /// The one that stands in `mail`.
+    /// The address in `mail`.
     Primary,
-    /// Another one that reaches the person.
+    /// Another address that reaches the person.
     Alias,
 }
 
-/// provostAddressKind of an address that was taken from its owner lately.
+/// provostAddressKind of an address that was recently taken from its owner.
 pub(crate) const QUARANTINED: &str = "quarantined";
 
 impl AddressKind {
-    /// As provostAddressKind spells it.
+    /// Spelling of provostAddressKind.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Primary => "primary",
@@ -33,37 +33,37 @@ impl AddressKind {
     }
 }
 
-/// One write to one entry: at most one write of a plan concerns an entry.
+/// One write to one entry; a plan has at most one write per entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Write {
-    /// The entry.
+    /// DN of the entry.
     #[serde(with = "text_form::dn")]
     pub dn: Dn,
-    /// What is done to it, and under which condition.
+    /// The kind of write and its condition.
     pub action: Action,
-    /// What becomes of its attributes. Object classes, provostSince and provostLastBatch are not listed: they follow from
+    /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed: they follow from
     /// the action and from the batch.
     pub attributes: Vec<AttributeChange>,
-    /// The record whose initial password is to be hashed and set. The password itself is never in a plan.
+    /// The record whose initial password is to be hashed and set. A plan never holds the password itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<RecordRef>,
 }
 
-/// What is done to an entry, and under which condition.
+/// The kind of a write and its condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// Makes an address entry: from then on nobody else can have the address.
+    /// Adds an address entry: from then on, no other person can have the address.
     AddAddress,
-    /// Makes a person.
+    /// Adds a person's entry.
     AddPerson,
-    /// Changes a person, if nobody else did since the plan was made.
+    /// Modifies a person if the entry is unchanged since the plan was made.
     ModifyPerson {
-        /// entryCSN of the entry that was compared; `None` when the server showed none, then there is no condition.
+        /// entryCSN of the compared entry; `None` when the server shows none, and the write then has no condition.
         csn: Option<Box<str>>,
     },
-    /// Changes an address entry, if its attributes are those that were compared.
+    /// Modifies an address entry if its attributes are those that were compared.
     ModifyAddress,
 }
 
@@ -76,17 +76,17 @@ pub(crate) struct WriteContext {
     pub(crate) since: String,
 }
 
-/// A request to the directory.
+/// A request to the directory (RFC 4511 §4.6, §4.7).
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    /// Add.
+    /// Adds an entry.
     Add(Entry),
-    /// Modify, under a condition.
+    /// Modifies an entry under a condition (RFC 4528).
     Modify(Dn, Vec<Modification>, Control),
 }
 
 impl Write {
-    /// The request for this write, with the password's hash where the write has a password.
+    /// The request for this write; `hash` is that of the password, for a write that sets one.
     pub(crate) fn operation(&self, context: &WriteContext, hash: Option<&str>) -> Operation {
         match &self.action {
             Action::AddAddress => {
@@ -122,8 +122,8 @@ impl Write {
         if let Some(hash) = hash {
             let name = AttributeDescription::of(attr::USER_PASSWORD);
             changes.push(Modification::add(name, vec![hash.as_bytes().to_vec()]));
-            // An identity that may not read passwords takes everybody for one without: the server knows. A role, which may
-            // have been given since the plan was made, takes the password out of the hands of who imports.
+            // Let the server check: an identity that may not read passwords sees none. A role, possibly given since
+            // the plan was made, forbids the registrar to set the password.
             let none = |attribute| Filter::Not(Box::new(Filter::present(attribute)));
             let neither = [none(attr::USER_PASSWORD), none(attr::PROVOST_ROLE)];
             control.assert = Some(Filter::And(control.assert.into_iter().chain(neither).collect()));
@@ -133,13 +133,13 @@ impl Write {
         Operation::Modify(self.dn.clone(), changes, control)
     }
 
-    /// The person who owns the address that this write makes.
+    /// The owner of the address that this write adds; `None` for other writes.
     pub(crate) fn owner(&self) -> Option<Dn> {
         let owner = self.attributes.iter().find(|change| change.name.is(attr::PROVOST_OWNER))?;
         owner.after.first().and_then(|owner| Dn::parse(owner).ok())
     }
 
-    /// A new address entry of a person.
+    /// The write that adds an address entry for `owner`.
     pub(crate) fn add_address(
         suffix: &Dn,
         address: &Address,
@@ -156,7 +156,7 @@ impl Write {
         Self { dn: tree::address(suffix, address.as_str()), action: Action::AddAddress, attributes, password: None }
     }
 
-    /// Another kind for an address entry.
+    /// The write that changes the kind of an address entry.
     pub(crate) fn set_kind(suffix: &Dn, address: &Address, held: &str, kind: AddressKind, rule: crate::Rule) -> Self {
         let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
         let before = Some(held).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
@@ -167,7 +167,7 @@ impl Write {
 }
 
 impl fmt::Display for Write {
-    /// One line for people: the entry and what becomes of it.
+    /// One line for people: the entry and its changes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.action {
             Action::AddAddress => "add address",
@@ -199,7 +199,7 @@ fn with_classes(entry: Entry, classes: &[&'static str]) -> Entry {
     classes.iter().fold(entry, |entry, class| entry.with(attr::OBJECT_CLASS, *class))
 }
 
-/// A new address entry.
+/// The entry of a new address.
 pub(crate) fn address_entry(suffix: &Dn, address: &Address, owner: &Dn, kind: AddressKind, since: &str) -> Entry {
     with_classes(Entry::new(tree::address(suffix, address.as_str())), &ADDRESS_CLASSES)
         .with(attr::PROVOST_ADDRESS, address.as_str())
@@ -208,7 +208,7 @@ pub(crate) fn address_entry(suffix: &Dn, address: &Address, owner: &Dn, kind: Ad
         .with(attr::PROVOST_SINCE, since)
 }
 
-/// What every person's entry begins with: its classes and its state.
+/// The start of every person's entry: object classes and state.
 pub(crate) fn person_entry(dn: &Dn, id: uuid::Uuid) -> Entry {
     with_classes(Entry::new(dn.clone()), &PERSON_CLASSES)
         .with(attr::PROVOST_PERSON_ID, id.to_string())

@@ -1,4 +1,4 @@
-//! What was changed is in the audit, whatever fails in between: the record is durable before the first write is sent.
+//! Every change is in the audit, whatever fails afterwards: the record is durable before the first write is sent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 const SUFFIX: &str = "dc=example,dc=edu";
 const HEADER: &str = "person_id,given_name,family_name,affiliation\n";
 
-/// A log whose disk is full after so many records.
+/// A log whose disk is full after a given number of records.
 #[derive(Default)]
 struct Fragile {
     records: Mutex<Vec<AuditRecord>>,
@@ -104,7 +104,7 @@ impl Site {
         Self { _folder: folder, _server: server, directory, log, audit, desk }
     }
 
-    /// From now on the log takes so many records.
+    /// Lets the log take this many further records.
     fn room(&self, records: usize) {
         self.log.room.store(records, Ordering::SeqCst);
     }
@@ -174,7 +174,7 @@ async fn an_import_that_renames_shows_old_and_new_name() {
     let created = &history[1];
     let sn = created.changes.iter().find(|change| change.attribute == "sn").unwrap();
     assert!(sn.before.is_empty() && sn.after == ["Tremblay"], "{sn:?}");
-    assert_eq!(site.history("ida.roy").await.len(), 1, "who is as before has no entry");
+    assert_eq!(site.history("ida.roy").await.len(), 1, "an unchanged person has no record");
     assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains("SSHA"));
 }
 
@@ -182,7 +182,7 @@ async fn an_import_that_renames_shows_old_and_new_name() {
 async fn nothing_is_written_that_the_audit_does_not_know() {
     let site = Site::start().await;
     let plan = site.plan(&rows(0..150)).await;
-    // The begin, forty people, and nothing more.
+    // Room for the begin record and forty people.
     site.room(41);
     let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
     let (outcomes, error) = applied.unwrap_err();
@@ -191,7 +191,7 @@ async fn nothing_is_written_that_the_audit_does_not_know() {
     let people = site.below("people").await;
     assert!(people.len() <= 40 && people.iter().all(|person| noted.contains_key(person.dn.as_str())));
 
-    // The same plan goes on, and nobody is noted twice.
+    // The same plan resumes, and no person is recorded twice.
     site.room(usize::MAX);
     let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
     assert!(applied.unwrap().resumed);
@@ -220,7 +220,7 @@ async fn people_of_an_import_that_was_killed_are_noted_once_and_settled() {
         assert!(noted.values().all(|actions| actions.as_slice() == ["person.create"]), "{noted:?}");
         assert!(site.below("people").await.iter().all(|person| noted.contains_key(person.dn.as_str())));
     }
-    // Another file takes its place. Writes of the killed one that the server had taken may still be done meanwhile.
+    // Another file replaces it. The server may still do writes that it took from the killed run.
     while site
         .desk
         .apply_import(std::future::pending(), &admin(), &site.plan(&rows(0..10)).await, &mut |_| {})

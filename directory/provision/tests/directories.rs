@@ -1,7 +1,7 @@
 //! Imports and help-desk operations against the real slapd 2.5 of Debian with the project's schema, and against the
-//! embedded server: nothing here can tell which one it talks to.
+//! embedded server: no test can distinguish the two.
 
-// What goes wrong here is the test's failure; clippy knows test functions, not what they call.
+// A panic here is a failure of the test; clippy exempts test functions, but not the functions that they call.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::{TcpListener, TcpStream};
@@ -26,10 +26,10 @@ const SUFFIX: &str = "dc=example,dc=edu";
 const SAMPLE: &str = include_str!("../../../docs/sample/people.csv");
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,end_date,password\n";
-/// How long slapd may take to start on a busy machine.
+/// Longest start of slapd on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A slapd of our own on a free port; ended with the value.
+/// A private slapd on a free port, stopped when the value is dropped.
 struct Slapd {
     folder: TempDir,
     port: u16,
@@ -59,7 +59,7 @@ impl Slapd {
     }
 }
 
-/// The embedded server on a free port.
+/// The embedded server on a free port, stopped when the value is dropped.
 struct Embedded {
     folder: TempDir,
     server: Server,
@@ -100,7 +100,7 @@ fn directory(port: u16) -> Directory {
     })
 }
 
-/// The help desk's operations, and what applying takes besides.
+/// The help desk's operations, and what an apply needs besides.
 struct Site {
     desk: Desk,
     directory: Directory,
@@ -123,7 +123,7 @@ impl Site {
         Applier { directory, scheme: settings.scheme, actor, audit, journals }
     }
 
-    /// As an admin sees a person; without the audit id, which differs with each look.
+    /// A person as an admin sees them, without the audit id, which differs with each view.
     async fn person(&self, key: &str) -> Result<PersonDetail, DeskError> {
         let person = self.desk.person(&admin(), key).await?;
         assert!(!person.audit_id.is_empty());
@@ -261,7 +261,7 @@ async fn below(desk: &Site, container: &str) -> Vec<Entry> {
     desk.directory.search_provider(search).await.unwrap()
 }
 
-/// A web handler spawns it: the future must be `Send`.
+/// Compiles only for a `Send` future: a web handler spawns it.
 fn is_send<T: Send>(value: T) -> T {
     value
 }
@@ -294,7 +294,7 @@ async fn import_the_sample(desk: &Site) {
     let password = SAMPLE.lines().nth(1).unwrap().rsplit(',').next().unwrap();
     let zoe = desk.person("zoe.tremblay").await.unwrap();
     desk.directory.bind(&Dn::parse(&zoe.dn).unwrap(), password).await.unwrap_or_else(|error| {
-        // {SSHA} is slapd's own; a refusal means that the password of the row is not the person's.
+        // slapd itself checks {SSHA}; a refusal means that the password of the row is not the person's.
         panic!("{error}")
     });
     let maries = desk.search("marie tremblay", 50).await.unwrap();
@@ -325,7 +325,7 @@ async fn an_import_that_is_cut_off_goes_on() {
     assert!(matches!(&error, ApplyError::Directory(error) if is_down(error)), "{error}");
     assert!(outcomes.applied < 600 && outcomes.applied >= 90, "{outcomes:?}");
     slapd.start_again();
-    // Another process, as it would be: this one's client holds the server for down for a while.
+    // Act as another process: the client of this one treats the server as down for a while.
     let desk = slapd.desk();
     let rest = plan_for(&desk, &rows).await;
     assert!(rest.summary().create <= 600 - outcomes.applied + 64, "{:?}", rest.summary());
@@ -334,7 +334,7 @@ async fn an_import_that_is_cut_off_goes_on() {
     assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 600));
     let noted = desk.audit.about(&whole.digest(), 10).await.unwrap();
     let actions: Vec<&str> = noted.iter().map(|record| record.action.as_str()).collect();
-    assert_eq!(actions, ["import.apply", "import.begin"], "of the process that went on");
+    assert_eq!(actions, ["import.apply", "import.begin"], "records of the process that continued");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,8 +357,8 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     let outcomes = applier.apply_until(stop, &whole.plan, &whole.passwords, &mut progress).await.unwrap();
     assert!(outcomes.interrupted && (100..600).contains(&outcomes.applied), "{outcomes:?}");
     assert_eq!((outcomes.writes, outcomes.failed.len()), (2 * outcomes.applied, 0));
-    assert_eq!(below(&desk, "people").await.len(), outcomes.applied, "nobody is half there");
-    // The registrar corrects the file in between: rows that are there change, others are made.
+    assert_eq!(below(&desk, "people").await.len(), outcomes.applied, "no person is there in part");
+    // The registrar corrects the file in between: existing rows change, others are new.
     let changed = rows.replace("\n1,Ann,", "\n1,Anne,").replace("\n599,Ann,", "\n599,Anna,");
     let rest = plan_for(&desk, &changed).await;
     assert_eq!((rest.summary().create, rest.summary().update), (600 - outcomes.applied, 1), "{:?}", rest.summary());
@@ -368,7 +368,7 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     embedded.server.stop().await;
 }
 
-/// People and addresses without what differs between two runs: versions, ids and times of the server, and the batch.
+/// People and addresses without the values that differ between runs: versions, ids and times of the server, and the batch.
 async fn content(site: &Site) -> Vec<String> {
     let differs = [attr::PROVOST_LAST_BATCH, attr::PROVOST_SINCE, attr::USER_PASSWORD];
     let mut content = Vec::new();
@@ -387,7 +387,7 @@ async fn content(site: &Site) -> Vec<String> {
     content
 }
 
-/// 300 people, of whom every third has a password, and what they become: some renamed, some changed, some new.
+/// 300 people, every third with a password, and their second state: some renamed, some changed, some new.
 fn two_files() -> (String, String) {
     let row = |n: usize, family: &str, program: &str| {
         let password = if n.is_multiple_of(3) { "long enough" } else { "" };
@@ -399,7 +399,7 @@ fn two_files() -> (String, String) {
     (format!("{HEADER}{first}"), format!("{HEADER}{second}"))
 }
 
-/// Begins to apply and is gone in the middle, as a process that is killed: answers under way are never heard.
+/// Begins to apply and stops in the middle like a killed process: outstanding answers are lost.
 async fn killed_at(people: usize, site: &Site, planned: &Planned) {
     let reached = tokio::sync::Notify::new();
     let mut progress = |at: provost_provision::Progress| {
@@ -410,12 +410,12 @@ async fn killed_at(people: usize, site: &Site, planned: &Planned) {
     let actor = actor();
     let applier = site.applier(&actor);
     tokio::select! {
-        outcome = applier.apply(&planned.plan, &planned.passwords, &mut progress) => panic!("it ended: {outcome:?}"),
+        outcome = applier.apply(&planned.plan, &planned.passwords, &mut progress) => panic!("ended early: {outcome:?}"),
         () = reached.notified() => {}
     }
 }
 
-// Issue 5, Build 10: an apply resumes from its journal and the directory, and ends where an uninterrupted one does.
+// An apply resumes from its journal and the directory, and ends in the same state as an uninterrupted one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_apply_is_resumed_by_its_plan() {
     let (first, second) = two_files();
@@ -434,7 +434,7 @@ async fn a_killed_apply_is_resumed_by_its_plan() {
     let mut batches = Vec::new();
     for people in [10, 60, 30] {
         killed_at(people, &site, &plan).await;
-        // The last receipts may be lost as well, and one torn.
+        // The last receipts may be lost too, and one of them torn.
         let (batch, has_ended) = site.journals.batches().unwrap().pop().unwrap();
         assert!(!has_ended);
         tear(&embedded.folder.path().join(format!("journal/{batch}.open.jsonl")), 1000);
@@ -450,10 +450,10 @@ async fn a_killed_apply_is_resumed_by_its_plan() {
     embedded.server.stop().await;
 }
 
-/// The first two lines of a journal fit into it.
+/// Octets that hold at least the first two lines of a journal.
 const HEAD_OCTETS: u64 = 600;
 
-/// Cuts octets off a journal, once its writer has let go of it.
+/// Cuts octets off the end of a journal, once its writer has closed it.
 fn tear(path: &Path, octets: u64) {
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     file.lock().unwrap();
@@ -461,7 +461,7 @@ fn tear(path: &Path, octets: u64) {
     file.set_len(length.saturating_sub(octets).max(HEAD_OCTETS)).unwrap();
 }
 
-/// Every write of a finished batch has a receipt with what undo needs: the values before, and the version after.
+/// Checks that every write of a finished batch has a receipt with what undo needs: values before, and version after.
 async fn check_journal(site: &Site, batch: &str) {
     let kept = site.journals.read(batch).unwrap();
     let plan = site.journals.plan(batch).unwrap();
@@ -495,7 +495,7 @@ async fn versions(site: &Site) -> std::collections::HashMap<String, String> {
     versions
 }
 
-// An interrupted batch that nobody resumes is looked up by the next import: its journal says what it did.
+// An interrupted batch that is not resumed is looked up by the next import, so that its journal becomes complete.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_apply_is_settled_by_another_plan() {
     let slapd = Slapd::start();
@@ -505,8 +505,8 @@ async fn a_killed_apply_is_settled_by_another_plan() {
     let plan = plan_for(&site, &first).await;
     killed_at(100, &site, &plan).await;
     let (killed, _) = site.journals.batches().unwrap().pop().unwrap();
-    // Writes of the killed one that the server had taken may still be done, after the next plan was made: the person is
-    // then refused as changed, and the plan after that one sees it.
+    // The server may still do writes of the killed run after the next plan was made: the person is then refused as
+    // changed, and the plan after that one sees the new state.
     let deadline = Instant::now() + START_TIMEOUT;
     let (mut is_settled, mut is_whole) = (false, false);
     while !(is_settled && is_whole) {
@@ -541,9 +541,9 @@ async fn a_plan_is_refused_where_it_does_not_belong() {
         assert!(matches!(&refused, ApplyError::Refused(why) if why.contains(expect)), "{refused}");
     }
     let moved = String::from_utf8(plan.to_bytes()).unwrap().replace("dc=example,dc=edu", "dc=example,dc=org");
-    assert!(Plan::from_bytes(moved.as_bytes()).is_err(), "its hash is another one");
+    assert!(Plan::from_bytes(moved.as_bytes()).is_err(), "a plan whose hash differs must be refused");
     assert!(below(&site, "people").await.is_empty() && site.journals.batches().unwrap().is_empty());
-    // A journal that cannot be written: nothing goes into the directory.
+    // The journal cannot be written, so nothing goes into the directory.
     let blocked = Site {
         journals: Journals::new("/proc/journal".into()),
         ..desk(embedded.server.addresses[0].port(), embedded.folder.path())
@@ -632,7 +632,7 @@ async fn lookups(desk: &Site) {
     assert!(matches!(desk.person("").await, Err(DeskError::Invalid { field: "person", .. })));
 }
 
-/// A registrar's number is found whatever it looks like.
+/// A registrar's number is found in any form.
 async fn odd_numbers(desk: &Site) {
     let numbers = [
         "6f9619ff-8b86-d011-b42d-00c04fc964ff",
@@ -651,7 +651,7 @@ async fn odd_numbers(desk: &Site) {
     for number in numbers {
         let source = format!("registrar:{number}");
         assert_eq!(desk.person(&source).await.unwrap().sources, [source.as_str()]);
-        // It is somebody's login as well: whoever asks learns what to type.
+        // The number is also another person's login: the error names a key for each of the two.
         if number == "bo.li2" {
             let keys = vec!["bo.li2@example.edu".to_owned(), source];
             assert_eq!(desk.person(number).await, Err(DeskError::Ambiguous { key: number.into(), keys }));
@@ -661,7 +661,7 @@ async fn odd_numbers(desk: &Site) {
     }
 }
 
-/// A word finds a name with marks or without, in whatever way either is written, and after a change of name too.
+/// A word finds a name with or without marks, in composed or decomposed form, also after a change of name.
 async fn accents(desk: &Site) {
     let rows = |family: &str| format!("{HEADER}21,Ann,{family},,,staff,,,\n22,Bea,Cote,,,staff,,,\n");
     import(desk, &rows("Roy")).await;
@@ -731,7 +731,7 @@ async fn aliases(desk: &Site) {
     quarantine(desk).await;
 }
 
-/// An address that was taken away goes back to its former owner at once, and to another person when its quarantine is over.
+/// A removed address can return to its former owner at once, and go to another person after its quarantine.
 async fn quarantine(desk: &Site) {
     let twice = desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await;
     assert_eq!(twice, Err(DeskError::NotFound("zoe@example.edu".into())));

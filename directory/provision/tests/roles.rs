@@ -1,5 +1,5 @@
-//! The table of roles and operations, cell by cell through the operations layer on the embedded directory; and what holds
-//! a change to the version that its caller saw.
+//! Checks the table of roles and operations cell by cell through the operations layer on the embedded directory, and that
+//! a change applies only to the version that its caller saw.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -88,7 +88,7 @@ fn import(error: ImportError) -> DeskError {
     }
 }
 
-/// Asks for an operation on zoe, as a face does.
+/// Performs an operation on zoe, as a face does.
 async fn ask(desk: &Desk, who: &Principal, operation: Operation) -> Result<(), DeskError> {
     let zoe = "zoe.roy";
     let plan = async |who: &Principal| desk.plan_import(who, FILE, CsvOptions::default()).await.map_err(import);
@@ -124,7 +124,7 @@ async fn ask(desk: &Desk, who: &Principal, operation: Operation) -> Result<(), D
     }
 }
 
-/// The table as `docs/roles.md` has it, apart from the code: role, operation, cell.
+/// The table as `docs/roles.md` has it, independent of the code: role, operation, cell.
 fn documented() -> Vec<(String, String, String)> {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/roles.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -157,14 +157,14 @@ fn the_table_is_that_of_the_page() {
     }
 }
 
-/// The page decides what is expected, not the table that the operations look into.
+/// The expectation comes from the page, not from the table that the operations use.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cell_of_the_table_holds() {
     let site = Site::start().await;
     let zoe = site.desk.person(&admin(), "zoe.roy").await.unwrap().entry_uuid;
     for (role, operation, cell) in documented() {
         let (operation, _) = *TABLE.iter().find(|(known, _)| known.name() == operation).expect(&operation);
-        // As a token has the role, and as a person who is signed in has it.
+        // Test the role both as a token's and as that of a signed-in person.
         let others = match Role::parse(&role) {
             Some(known) => vec![Principal::token("t", known), Principal::person("pat", Uuid::from_u128(8), [&*role])],
             None => vec![Principal::person("hal.desk", Uuid::from_u128(7), [])],
@@ -190,7 +190,7 @@ async fn check(site: &Site, who: &Principal, operation: Operation, may: bool) {
     assert!(last.detail["operation"].is_string(), "{last:?}");
 }
 
-/// Who may see themselves alone cannot find out whom else there is.
+/// A principal that may see only itself cannot find out which other people exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_does_not_say_who_exists() {
     let site = Site::start().await;
@@ -225,15 +225,15 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
     }
     assert!(!desk.person(&admin(), "ida.admin").await.unwrap().has_password);
     let hal = desk.person(&admin(), "hal.desk").await.unwrap();
-    // A View that is a moment old may still call somebody an admin: the directory's entry of the other decides.
+    // An outdated View may still show a person as admin: the directory's entry of the other person decides.
     let person = Principal::person("hal.desk", hal.entry_uuid, ["helpdesk"]);
     assert_eq!(desk.set_roles(&person, "hal.desk", &["admin"]).await, Err(DeskError::NotAllowed(Operation::SetRoles)));
     let made = desk.ensure_operator(&two, "eve", "Eve", "admin", Secret::new("long enough")).await;
     assert_eq!(made, Err(DeskError::NotAllowed(Operation::SetRoles)));
-    assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "one's own");
+    assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "a person may reset their own password");
 }
 
-/// A file must not be a way to an administrator's password: the administrator has none yet, and the registrar's file has one.
+/// A file must not set an administrator's password: the administrator has none yet, and the registrar's file states one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_gives_nobody_with_a_role_a_password() {
     let site = Site::start().await;
@@ -247,7 +247,7 @@ async fn a_file_gives_nobody_with_a_role_a_password() {
     assert_eq!((has_one("zoe.roy").await, has_one("ida.admin").await, has_one("hal.desk").await), (true, false, false));
 }
 
-/// Two that read the same version and write at the same time: one is done, the other is told, always.
+/// Of two writers that read the same version and write at the same time, one succeeds and the other gets an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_changes_of_one_version_one_is_made() {
     let site = Site::start().await;
@@ -268,7 +268,7 @@ async fn of_two_changes_of_one_version_one_is_made() {
     }
 }
 
-/// Of two aliases that are given under one version, one is given; the other one is nobody's afterwards.
+/// Of two aliases given under one version, one is given; the other one is free afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_that_lost_its_race_is_free_again() {
     let site = Site::start().await;
@@ -295,8 +295,8 @@ async fn an_alias_that_lost_its_race_is_free_again() {
     }
 }
 
-/// `Desk` alone holds directory and audit. This keeps the faces from getting another way to them: the API and the pages do
-/// not know the LDAP client, and no command writes by itself.
+/// `Desk` alone holds directory and audit. This test keeps the faces from another way to them: the API and the pages do
+/// not depend on the LDAP client, and no command writes by itself.
 /// All files below a folder.
 fn collect_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

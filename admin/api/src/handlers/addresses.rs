@@ -1,4 +1,4 @@
-//! Aliases: list, give, take away.
+//! Handlers for aliases: list, give, take away.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
 use crate::shared::Shared;
 
-/// Lists the addresses of a person. The look is audited.
+/// Lists the addresses of a person. The view is audited.
 #[utoipa::path(
     get, operation_id = "listAddresses", path = "/people/{key}/addresses", tag = "addresses",
     params(("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id")),
@@ -29,7 +29,7 @@ pub(crate) async fn list(
     Ok(Json(Addresses { addresses: detail.addresses.into_iter().map(Into::into).collect() }))
 }
 
-/// Gives an alias.
+/// Gives an alias to a person.
 #[utoipa::path(
     post, operation_id = "addAlias", path = "/people/{key}/addresses", tag = "addresses",
     params(
@@ -55,7 +55,7 @@ pub(crate) async fn add(
     Ok((StatusCode::CREATED, AppendHeaders(location), changed(audit_id)))
 }
 
-/// Takes an alias or a retained address away; the primary one is refused.
+/// Takes away an alias or a retained address; the primary address is refused.
 #[utoipa::path(
     delete, operation_id = "removeAlias", path = "/people/{key}/addresses/{address}", tag = "addresses",
     params(

@@ -1,4 +1,4 @@
-//! A registrar's file: upload for a plan, look at the plan, apply it under its hash.
+//! Handlers for a registrar's file: upload and plan, show the plan, apply the plan of a given hash.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,9 @@ use crate::problem::{Kind, Problem};
 use crate::reply::audited;
 use crate::shared::Shared;
 
-/// Changes and rejected rows that an answer lists; the summary counts all.
+/// Most changes and rejected rows that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
-/// Longest `?wait=`, seconds.
+/// Longest `?wait=`, in seconds.
 const WAIT_SECONDS_MAX: u64 = 60;
 
 #[derive(Deserialize)]
@@ -36,13 +36,13 @@ pub(crate) struct UploadQuery {
     separator: Option<String>,
 }
 
-/// What an import would do.
+/// The changes that an import would make.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImportBody {
     /// Id of the plan, for the paths below `/imports`.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
-    /// Name of exactly this plan: state it to apply.
+    /// Hash that identifies exactly this plan: state it to apply.
     hash: String,
     /// Counts of rows, changes and writes.
     summary: SummaryBody,
@@ -57,13 +57,13 @@ pub(crate) struct ImportBody {
 pub(crate) struct SummaryBody {
     /// Rows of the file, good and wrong.
     rows: usize,
-    /// People to make.
+    /// People to create.
     create: usize,
     /// People to change.
     update: usize,
-    /// Of those, with a new primary address.
+    /// People among these whose primary address changes.
     rename: usize,
-    /// People that are so already.
+    /// People that are already in the wanted state.
     unchanged: usize,
     /// Rows left out.
     rejected: usize,
@@ -80,16 +80,16 @@ impl From<&PlanSummary> for SummaryBody {
     }
 }
 
-/// One person's change.
+/// The change of one person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChangeBody {
-    /// Line of the row.
+    /// Line of the row that asks for the change.
     line: u64,
-    /// The change in words.
+    /// Description of the change.
     what: String,
     /// Why the change is made.
     reason: ReasonBody,
-    /// The attributes of the person and of their addresses, before and after. Passwords are not among them.
+    /// Attributes of the person and of their addresses, before and after. Passwords are not included.
     attributes: Vec<AttributeBody>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct ChangeBody {
 pub(crate) struct ReasonBody {
     /// Id of the rule: `person.unknown`, `person.renamed`, `person.differs`, `address.entry`.
     rule: String,
-    /// The same in words.
+    /// Description of the reason.
     words: String,
 }
 
@@ -107,11 +107,11 @@ pub(crate) struct ReasonBody {
 pub(crate) struct AttributeBody {
     /// LDAP name of the attribute.
     attribute: String,
-    /// Values that are held now; none for a new entry.
+    /// Values held now; empty for a new entry.
     before: Vec<String>,
-    /// Values that will be held; none takes the attribute away.
+    /// Values after the change; an empty list removes the attribute.
     after: Vec<String>,
-    /// Id of the rule that leads to the values: `column.family_name`, `address.primary`, ...
+    /// Id of the rule that produces the values: `column.family_name`, `address.primary`, ...
     rule: String,
 }
 
@@ -146,11 +146,11 @@ impl ImportBody {
     }
 }
 
-/// Which plan to apply.
+/// The plan to apply.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApplyBody {
-    /// The `hash` that was shown.
+    /// The `hash` that the plan showed.
     hash: String,
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct ApplyQuery {
     wait: u64,
 }
 
-/// Takes a registrar's file and plans it. Nothing is changed; the file waits 24 hours for its apply.
+/// Plans a registrar's file. Nothing is changed; the file waits 24 hours for its apply.
 #[utoipa::path(
     post, operation_id = "planImport", path = "/imports", tag = "imports",
     params(
@@ -200,7 +200,7 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, audited(&audit_id, (location, Json(body)))))
 }
 
-/// Shows the plan of an uploaded file, made anew: what it would do now.
+/// Shows the plan of an uploaded file, made anew from the present directory.
 #[utoipa::path(
     get, operation_id = "showImport", path = "/imports/{id}", tag = "imports",
     params(("id" = String, Path, format = "uuid", description = "Id of the import")),
@@ -217,7 +217,7 @@ pub(crate) async fn show(
     Ok(Json(ImportBody::new(id, &plan)))
 }
 
-/// Applies the plan of that hash; refused when the plan would be another one now.
+/// Applies the plan with the given hash; refused when the plan has changed since.
 #[utoipa::path(
     post, operation_id = "applyImport", path = "/imports/{id}/apply", tag = "imports",
     params(
@@ -242,7 +242,7 @@ pub(crate) async fn apply(
         return Err(Problem::invalid("?wait", format!("0 to {WAIT_SECONDS_MAX}")));
     }
     shared.desk.permit(&principal, Operation::ApplyImport).await?;
-    // In a task of its own: a caller that hangs up must not leave the turn behind.
+    // Use a task of its own: a disconnecting caller must not leave the turn behind.
     let begun = tokio::spawn(begin(shared, principal, id, body.hash)).await;
     let (job, audit_id) = begun.map_err(|fault| Problem::internal("an apply ended in a fault", &fault))??;
     let job = jobs::wait(job, Duration::from_secs(query.wait)).await;
@@ -251,7 +251,7 @@ pub(crate) async fn apply(
     Ok((code, audited(&audit_id, (AppendHeaders(location), Json(job)))).into_response())
 }
 
-/// Takes the turn, makes the plan, and begins to apply it when it is still the one that was shown.
+/// Takes the turn, makes the plan, and begins to apply it if it is still the plan that was shown.
 async fn begin(
     shared: Shared,
     principal: Principal,
@@ -285,7 +285,7 @@ async fn prepare(
     drop(planning);
     let (plan, now) = (&planned.plan, planned.plan.hash());
     if now != hash {
-        let mut problem = Problem::new(Kind::PlanChanged, "the hash is not that of the plan as it is now");
+        let mut problem = Problem::new(Kind::PlanChanged, "the hash differs from that of the present plan");
         problem.hash = Some(now.into());
         return Err(problem);
     }
@@ -295,7 +295,7 @@ async fn prepare(
     Ok((planned, sender, audit_id))
 }
 
-/// The apply itself: it outlives the request.
+/// Applies the plan; the work outlives the request.
 async fn work(
     shared: Shared,
     import: Uuid,
@@ -311,18 +311,18 @@ async fn work(
         });
     };
     let stop = async {
-        // Without a word the sender is gone, and nobody watches over this job any more.
+        // An error means that the sender is gone and no task watches over this job: stop as well.
         let _ = stopped.await;
     };
     let (outcomes, error) = match shared.desk.apply_import(stop, &principal, &planned, &mut progress).await {
-        Ok(Ok(outcomes)) if outcomes.interrupted => (Some(outcomes), Some("it was stopped before its end".to_owned())),
+        Ok(Ok(outcomes)) if outcomes.interrupted => (Some(outcomes), Some("the import was stopped early".to_owned())),
         Ok(Ok(outcomes)) => (Some(outcomes), None),
         Ok(Err((outcomes, error))) => (Some(outcomes), Some(error.to_string())),
         Err(error) => (None, Some(error.to_string())),
     };
     let state = if error.is_none() { JobState::Done } else { JobState::Failed };
     if state == JobState::Done && shared.plans.forget(import, Timestamp::now()).await.is_err() {
-        tracing::warn!(%import, "the file of an applied import could not be removed; it goes when it expires");
+        tracing::warn!(%import, "the file of an applied import could not be removed; it is removed when it expires");
     }
     End { state, outcomes: outcomes.map(Into::into), error }
 }
@@ -335,7 +335,7 @@ async fn plan_again(shared: &Shared, principal: &Principal, id: Uuid) -> Result<
 impl From<PlansError> for Problem {
     fn from(error: PlansError) -> Self {
         match error {
-            PlansError::Gone => Self::new(Kind::NotFound, "there is no such import (any more)"),
+            PlansError::Gone => Self::new(Kind::NotFound, "the import does not exist, was applied or has expired"),
             PlansError::Full => Self::new(Kind::Busy, "too many imports wait for their apply"),
             PlansError::State(error) => error.into(),
         }

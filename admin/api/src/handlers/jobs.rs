@@ -1,4 +1,4 @@
-//! Looking at an apply that runs or has run.
+//! Handler for running and finished applies.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -12,7 +12,7 @@ use crate::jobs::Job;
 use crate::problem::{Kind, Problem};
 use crate::shared::Shared;
 
-/// Shows a job.
+/// Shows a job and its progress.
 #[utoipa::path(
     get, operation_id = "showJob", path = "/jobs/{id}", tag = "imports",
     params(("id" = String, Path, format = "uuid", description = "Id of the job")),
@@ -25,6 +25,6 @@ pub(crate) async fn show(
 ) -> Result<Json<Job>, Problem> {
     match shared.operations.job(&principal, id, Timestamp::now()).await? {
         Some(job) => Ok(Json(job)),
-        None => Err(Problem::new(Kind::NotFound, "there is no such job (any more)")),
+        None => Err(Problem::new(Kind::NotFound, "the job does not exist or was removed")),
     }
 }

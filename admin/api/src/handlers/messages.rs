@@ -1,4 +1,4 @@
-//! What happened to messages.
+//! Handler for the search for messages and their events.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -31,53 +31,53 @@ pub(crate) struct MessagesQuery {
     limit: Option<usize>,
 }
 
-/// Messages that were found.
+/// Messages that match the search.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MessagesFound {
-    /// Newest first.
+    /// The messages, newest first.
     messages: Vec<TracedMessage>,
-    /// Whether there are more.
+    /// Whether more messages match.
     more: bool,
-    /// Events of the days looked at that could not be recorded.
+    /// Events of the searched days that could not be recorded.
     lost: u64,
 }
 
-/// A message and what happened to it.
+/// A message and its events.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TracedMessage {
-    /// The message's number, as in Received and in the reply to its sender.
+    /// The number of the message, as in Received and in the reply to its sender.
     id: String,
-    /// Oldest first.
+    /// The events, oldest first.
     events: Vec<MessageEvent>,
-    /// Whether events for others than were asked for are left out.
+    /// Whether events for recipients outside the search are left out.
     left_out: bool,
 }
 
-/// What happened to a message for one recipient.
+/// One event of a message, for one recipient.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MessageEvent {
-    /// RFC 3339, UTC.
+    /// Time of the event: RFC 3339, UTC.
     at: String,
     /// `delivered`, `queued`, `sent`, `deferred`, `refused` or `failed`.
     event: String,
     /// `smtp`, `submission`, `lmtp` or `queue`.
     service: String,
-    /// Reverse-path; empty is `<>`.
+    /// Reverse-path; the empty string is `<>`.
     from: String,
-    /// Recipient as the envelope names it; `null` when there was none yet.
+    /// Recipient as in the envelope; `null` for an event before the first recipient.
     to: Option<String>,
-    /// entryUUID of the person in whose mailbox it is.
+    /// entryUUID of the person whose mailbox holds the message.
     #[schema(value_type = Option<String>, format = "uuid")]
     account: Option<uuid::Uuid>,
     /// Message-ID without its angle brackets.
     message_id: Option<String>,
-    /// Address of the peer.
+    /// IP address of the peer.
     peer: Option<String>,
-    /// Login of the sender.
+    /// Login with which the message was submitted.
     login: Option<String>,
-    /// Octets of the message; 0 when it had not come.
+    /// Octets of the message; 0 for an event before the content arrived.
     octets: u64,
-    /// The reply, the mailbox or the reason.
+    /// The SMTP reply, the mailbox or the reason.
     text: String,
 }
 
@@ -116,7 +116,7 @@ impl From<MessageSearchError> for Problem {
     }
 }
 
-/// Finds messages by recipient, sender or Message-ID. The look is audited.
+/// Finds messages by recipient, sender or Message-ID. The view is audited.
 #[utoipa::path(
     get, operation_id = "findMessages", path = "/messages", tag = "operation",
     params(
@@ -124,13 +124,13 @@ impl From<MessageSearchError> for Problem {
         ("sender" = Option<String>, Query, description = "An address, `<>`, or a person", min_length = 1, max_length = 1000),
         ("message_id" = Option<String>, Query, description = "With or without angle brackets", min_length = 1, max_length = 1000),
         ("any" = Option<String>, Query, description = "Any of these, or the message's number", min_length = 1, max_length = 1000),
-        ("since" = Option<String>, Query, description = "RFC 3339; seven days ago without it", format = DateTime),
-        ("until" = Option<String>, Query, description = "RFC 3339; now without it", format = DateTime),
-        ("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 500; 50 without it", minimum = 1, maximum = 500),
+        ("since" = Option<String>, Query, description = "RFC 3339; seven days ago by default", format = DateTime),
+        ("until" = Option<String>, Query, description = "RFC 3339; now by default", format = DateTime),
+        ("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 500; 50 by default", minimum = 1, maximum = 500),
     ),
     responses(
-        (status = 200, description = "What was found; all words must fit", body = MessagesFound,
-            headers(("X-Audit-Id" = String, description = "Audit record of this look"))),
+        (status = 200, description = "Messages that match all words", body = MessagesFound,
+            headers(("X-Audit-Id" = String, description = "Audit record of this search"))),
         Failures
     )
 )]

@@ -1,4 +1,4 @@
-//! One file per resource. Each reads the request, asks the operations layer, and answers.
+//! One file for each resource. A handler reads the request, calls the operations layer, and answers.
 
 pub(crate) mod addresses;
 pub(crate) mod imports;

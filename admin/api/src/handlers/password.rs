@@ -1,4 +1,4 @@
-//! Resetting a password.
+//! Handler for resetting a password.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::reply::{audited, to_its_end};
 use crate::shared::Shared;
 
-/// Sets the stated password, or a generated one that the reply shows this once.
+/// Sets the stated password, or a generated one, which only this reply shows.
 #[utoipa::path(
     post, operation_id = "resetPassword", path = "/people/{key}/password", tag = "password",
     params(

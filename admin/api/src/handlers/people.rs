@@ -1,4 +1,4 @@
-//! Search, and one person.
+//! Handlers for the search, one person, and a person's history.
 
 use axum::Extension;
 use axum::Json;
@@ -39,7 +39,7 @@ pub(crate) struct SearchQuery {
     get, operation_id = "searchPeople", path = "/people", tag = "people",
     params(
         ("q" = String, Query, description = "Each word begins a name, login, address or source id; 1 to 200 octets", pattern = r"\S", min_length = 1, max_length = 200),
-        ("limit" = Option<usize>, Query, description = "Most people wanted, 1 to 200; 50 without it", minimum = 1, maximum = 200),
+        ("limit" = Option<usize>, Query, description = "Most people wanted, 1 to 200; 50 by default", minimum = 1, maximum = 200),
     ),
     responses((status = 200, description = "People found", body = PeopleFound), Failures)
 )]
@@ -62,14 +62,14 @@ pub(crate) async fn search(
     Ok(Json(PeopleFound { people: found.into_iter().map(Into::into).collect(), more }))
 }
 
-/// Shows one person. The look is audited.
+/// Shows one person. The view is audited.
 #[utoipa::path(
     get, operation_id = "showPerson", path = "/people/{key}", tag = "people",
     params(("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id (`registrar:12345`)")),
     responses(
         (status = 200, description = "The person", body = PersonBody, headers(
             ("ETag" = String, description = "Version of the entry"),
-            ("X-Audit-Id" = String, description = "Audit record of this look"))),
+            ("X-Audit-Id" = String, description = "Audit record of this view"))),
         Failures
     )
 )]
@@ -92,16 +92,16 @@ pub(crate) struct HistoryQuery {
     limit: Option<usize>,
 }
 
-/// Shows what was changed about one person, newest first. The look is audited.
+/// Shows the changes of a person, newest first. The view is audited.
 #[utoipa::path(
     get, operation_id = "showHistory", path = "/people/{key}/history", tag = "people",
     params(
         ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id (`registrar:12345`)"),
-        ("limit" = Option<usize>, Query, description = "Most changes wanted, 1 to 1000; 50 without it", minimum = 1, maximum = 1000),
+        ("limit" = Option<usize>, Query, description = "Most changes wanted, 1 to 1000; 50 by default", minimum = 1, maximum = 1000),
     ),
     responses(
         (status = 200, description = "The changes", body = PersonHistory,
-            headers(("X-Audit-Id" = String, description = "Audit record of this look"))),
+            headers(("X-Audit-Id" = String, description = "Audit record of this view"))),
         Failures
     )
 )]
@@ -121,7 +121,7 @@ pub(crate) async fn history(
     Ok(audited(&detail.audit_id, Json(body)))
 }
 
-/// What the store says; `None` when it cannot say now, which must not hide the person.
+/// Facts from the store; `None` when the store is unavailable, which must not hide the person.
 async fn mailbox_facts(shared: &Shared, detail: &PersonDetail) -> Option<MailboxFacts> {
     match shared.store.snapshot(AccountId(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),

@@ -1,4 +1,4 @@
-//! What waits to be sent out.
+//! Handler for the queue of outgoing messages.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -23,7 +23,7 @@ pub(crate) struct QueueQuery {
     limit: Option<usize>,
 }
 
-/// Rows of the queue: those that wait and those set aside.
+/// Rows of the queue: waiting messages, and those set aside.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueueList {
     /// One row for each message and destination, oldest first.
@@ -33,7 +33,7 @@ pub(crate) struct QueueList {
 /// Lists the queue, oldest first.
 #[utoipa::path(
     get, operation_id = "listQueue", path = "/queue", tag = "operation",
-    params(("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 1000; 100 without it", minimum = 1, maximum = 1000)),
+    params(("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "What waits", body = QueueList), Failures)
 )]
 pub(crate) async fn list(

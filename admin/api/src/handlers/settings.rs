@@ -1,4 +1,4 @@
-//! The settings that all nodes share: as they are in force on this node, and changes of them.
+//! Handlers for the settings that all nodes share: the values in force on this node, and changes of them.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
 use crate::shared::Shared;
 
-/// The settings in force on this node, and what is stated and not in force.
+/// The settings in force on this node, and stated values that are not in force.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SettingList {
     /// Every setting that this version knows.
@@ -25,7 +25,7 @@ pub(crate) struct SettingList {
     bad: Vec<BadSetting>,
 }
 
-/// One setting.
+/// One setting with its value in force.
 #[derive(Debug, Serialize, ToSchema)]
 struct Setting {
     /// Name of the setting (`cn` of its entry).
@@ -38,9 +38,9 @@ struct Setting {
     origin: &'static str,
     /// DN of the entry, or key of the node's file; absent for a default.
     source: Option<String>,
-    /// What it decides.
+    /// What the setting controls.
     about: String,
-    /// What a value must be.
+    /// The rule that a value must follow.
     rule: String,
 }
 
@@ -51,13 +51,13 @@ struct BadSetting {
     name: String,
     /// DN of the entry.
     dn: String,
-    /// What it states.
+    /// The values that the entry states.
     values: Vec<String>,
-    /// The rule that this breaks.
+    /// The rule that these values break.
     rule: String,
 }
 
-/// Lists the settings that all nodes share, as they are in force on this node, with where each value comes from.
+/// Lists the settings that all nodes share, with the values in force on this node and the origin of each.
 #[utoipa::path(
     get, operation_id = "listSettings", path = "/settings", tag = "operation",
     responses((status = 200, description = "Every setting, and bad values", body = SettingList), Failures)
@@ -83,18 +83,18 @@ pub(crate) async fn list(
     }))
 }
 
-/// What the directory states of one setting.
+/// The values that the directory states for one setting.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StatedSettingBody {
     /// Name of the setting.
     name: &'static str,
-    /// What its entry states; empty where there is none.
+    /// Values of the entry; empty when there is no entry.
     values: Vec<String>,
     /// Version of the entry, also as ETag: for `If-Match`.
     version: String,
 }
 
-/// Shows what the directory states of one setting, with its version. What is in force on this node is in the list.
+/// Shows the stated values of one setting with their version. The list shows the values in force on this node.
 #[utoipa::path(
     get, operation_id = "showSetting", path = "/settings/{name}", tag = "operation",
     params(("name" = String, Path, description = "Name of the setting")),
@@ -115,17 +115,17 @@ pub(crate) async fn show(
     Ok((tags, Json(StatedSettingBody { name, values, version })))
 }
 
-/// What a setting shall be.
+/// The new values of a setting.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingBody {
-    /// Its values; one for most settings.
+    /// The values; most settings take one.
     #[schema(min_items = 1, max_items = 64)]
     values: Vec<String>,
 }
 
-/// States the values of a setting in the directory, in place of those there are; in force on every node at once. Values that
-/// break the setting's rule are refused with it.
+/// Replaces the stated values of a setting; they take effect on every node at once. Values that break the setting's rule
+/// are refused with that rule.
 #[utoipa::path(
     put, operation_id = "setSetting", path = "/settings/{name}", tag = "operation",
     params(
@@ -145,7 +145,7 @@ pub(crate) async fn set(
     let desk = shared.desk.clone();
     let change = async move {
         let refused_values = |error| match error {
-            // The desk names the setting; the caller looks for the field of its body.
+            // The desk names the setting, but the caller looks for the field of the body.
             DeskError::Invalid { rule, .. } => DeskError::Invalid { field: "values", rule },
             error => error,
         };
@@ -154,7 +154,7 @@ pub(crate) async fn set(
     Ok(changed(to_its_end(change).await?))
 }
 
-/// Takes what the directory states of a setting away, so that the default counts again.
+/// Removes the stated values of a setting, so that the default applies again.
 #[utoipa::path(
     delete, operation_id = "clearSetting", path = "/settings/{name}", tag = "operation",
     params(

@@ -1,4 +1,4 @@
-//! How the node does.
+//! Handler for the state of the node.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -19,20 +19,20 @@ pub(crate) struct StatusBody {
     view: ViewBody,
 }
 
-/// How fresh the View is.
+/// State of the View.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ViewBody {
-    /// A complete state was read once.
+    /// Whether a complete state has been read once.
     pub(crate) complete: bool,
-    /// A live session to a ready server holds.
+    /// Whether a session to a ready server is open.
     pub(crate) current: bool,
-    /// RFC 3339, UTC.
+    /// Time of the last contact with the directory: RFC 3339, UTC.
     pub(crate) last_contact: Option<String>,
-    /// Which server it follows.
+    /// The server that the View follows.
     pub(crate) source: Option<String>,
-    /// People in it.
+    /// Number of people in the View.
     pub(crate) people: usize,
-    /// Why a refresh was parked, when one was.
+    /// Reason why a refresh was set aside, if one was.
     pub(crate) parked: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl From<provost_view::Status> for ViewBody {
     }
 }
 
-/// Shows the version and how fresh the View is.
+/// Shows the version and the state of the View.
 #[utoipa::path(
     get, operation_id = "showStatus", path = "/status", tag = "operation",
     responses((status = 200, description = "The node", body = StatusBody), Failures)

@@ -1,4 +1,4 @@
-//! Setting and clearing a vacation rule.
+//! Handlers for setting and clearing a vacation rule.
 
 use axum::Extension;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
 use crate::shared::Shared;
 
-/// Sets the vacation rule, in place of the one there is.
+/// Sets the vacation rule and replaces an existing one.
 #[utoipa::path(
     put, operation_id = "setVacation", path = "/people/{key}/vacation", tag = "vacation",
     params(
@@ -35,7 +35,7 @@ pub(crate) async fn set(
     Ok(changed(audit_id))
 }
 
-/// Clears the vacation rule; clearing none is no error.
+/// Clears the vacation rule; clearing an absent rule succeeds.
 #[utoipa::path(
     delete, operation_id = "clearVacation", path = "/people/{key}/vacation", tag = "vacation",
     params(

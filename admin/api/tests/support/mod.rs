@@ -1,4 +1,4 @@
-//! What the tests of both faces stand on: a desk without a directory, or a whole site with the embedded one.
+//! Fixtures for the tests of both faces: a desk without a directory, or a whole site with the embedded one.
 #![allow(dead_code)] // Each test file uses its part.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub(crate) const SUFFIX: &str = "dc=example,dc=edu";
 
-/// A reply, read to its end.
+/// A reply, read to the end.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,

@@ -1,4 +1,4 @@
-//! A whole site: the embedded directory, a few imported people, a View that follows.
+//! A whole site: the embedded directory, a few imported people, and a View that follows the directory.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Starts the directory, imports the people, gives Helen, Rita and Ada their roles, waits for the View.
+    /// Starts the directory, imports the people, gives Helen, Rita and Ada their roles, and waits for the View.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = ServerConfig {
@@ -76,7 +76,7 @@ impl Site {
         site
     }
 
-    /// Waits until the View says so; it must within seconds.
+    /// Waits until the View satisfies `so`; fails after some seconds.
     pub(crate) async fn wait_for(&self, so: impl Fn(&View) -> bool) {
         for _ in 0..200 {
             if so(&self.view) {
@@ -95,7 +95,7 @@ async fn import(desk: &Desk, csv: &str) {
     assert!(outcomes.unwrap().failed.is_empty());
 }
 
-/// As a directory admin does it.
+/// Gives a role by a direct write, as a directory admin would.
 pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
     let search = Search {
         base: Dn::parse(SUFFIX).unwrap(),

@@ -7,16 +7,16 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Printer;
 
-/// What to do with a person's addresses.
+/// Operations on a person's addresses.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// All addresses of a person.
+    /// List all addresses of a person.
     #[command(after_help = "Example: provost address list zoe.tremblay")]
     List {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
-    /// Give an alias.
+    /// Give a person an alias.
     #[command(after_help = "Example: provost address add zoe.tremblay dean@example.edu")]
     Add {
         /// Login, address, registrar's number, or provostPersonId.
@@ -24,8 +24,8 @@ pub(crate) enum Command {
         /// The new address, in a served domain.
         address: String,
     },
-    /// Take an alias away; the primary address cannot be taken. The alias stays in quarantine: it is nobody else's for the
-    /// days of the setting address-quarantine.
+    /// Take an alias away; the primary address stays. The alias goes into quarantine: only its former owner can get it back for
+    /// the days of the setting address-quarantine.
     #[command(after_help = "Example: provost address remove zoe.tremblay dean@example.edu")]
     Remove {
         /// Login, address, registrar's number, or provostPersonId.

@@ -1,4 +1,4 @@
-//! `provost audit list`: who did what.
+//! `provost audit list`: shows records of the audit.
 
 use clap::Subcommand;
 use provost_provision::AuditRecord;
@@ -7,19 +7,19 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Printer;
 
-/// What to read of the audit.
+/// Ways to read the audit.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Records, newest first.
+    /// List records, newest first.
     #[command(after_help = "Examples:
   provost audit list --limit 20
   provost audit list --person zoe.tremblay
   provost --json audit list --limit 1000")]
     List {
-        /// Only what concerns this person: login, address, registrar's number, or provostPersonId.
+        /// Only records about this person: login, address, registrar's number, or provostPersonId.
         #[arg(long, conflicts_with = "subject")]
         person: Option<String>,
-        /// Only what concerns this subject: a DN, the digest of an imported file, `token:NAME`.
+        /// Only records about this subject: a DN, the digest of an imported file, `token:NAME`.
         #[arg(long)]
         subject: Option<String>,
         /// Most records, up to 1000.

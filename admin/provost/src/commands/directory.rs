@@ -12,13 +12,13 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Printer;
 
-/// What to do with the directory.
+/// Operations on the directory as a whole.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Whether it answers, what it holds.
+    /// Show whether the directory answers and what it holds.
     #[command(after_help = "Example: provost directory status")]
     Status,
-    /// Make the suffix, the containers and the domain where they are missing.
+    /// Create the suffix, the containers and the domain where they are missing.
     #[command(after_help = "Example: provost directory init")]
     Init,
 }
@@ -27,9 +27,9 @@ pub(crate) enum Command {
 struct Status {
     suffix: String,
     servers: Vec<ServerState>,
-    /// What the running node says; `None` when it cannot be asked.
+    /// The state of the running node's View; `None` when the node does not answer.
     node: Option<Followed>,
-    /// How many there are, from the first server that answers; `None` when none does.
+    /// Number of people, from the first server that answers; `None` when none does.
     people: Option<usize>,
     addresses: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! `provost doctor`: what is wrong here, and what to do.
+//! `provost doctor`: lists what is wrong on this node and what to do about each fault.
 
 mod listeners;
 mod probe;
@@ -38,13 +38,13 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let Told(shut_out, told) = directory(config).await;
     let mut is_good = told.good;
     found.push(told);
-    // A directory that lets nobody in has no schema and no people to look at: one fault, reported once.
+    // A directory that refuses the node's account shows no schema and no people: report this one fault once.
     if shut_out.is_none() {
         let schema = schema(config).await;
         is_good &= schema.good;
         found.push(schema);
     }
-    // Both are asked of the provider, whose fault is reported already.
+    // Both checks ask the provider, whose fault is already reported.
     if is_good && !is_provider_dead {
         found.extend(settings(config).await);
         found.push(postmaster(config).await);
@@ -75,7 +75,7 @@ fn finding(what: String, result: Result<(), String>, advice: &str) -> Finding {
     }
 }
 
-/// Keys that are read as fallbacks: nothing is wrong with them, and every node would have to state them alike.
+/// Keys that serve as fallbacks: they are valid, but every node would have to state them alike.
 fn moved_keys(config: &Config) -> Vec<Finding> {
     let note = |(key, command): (&str, String)| {
         let what = format!("{key} counts while the directory states nothing; all nodes share it: {command}");
@@ -89,7 +89,7 @@ fn folder(data: &Path) -> Finding {
     finding(format!("data folder {}", data.display()), tried, "make it, and let the node's user write there")
 }
 
-/// Mail, password hashes and the audit are in it.
+/// Checks who can read the data folder: it holds mail, password hashes and the audit.
 fn privacy(data: &Path) -> Finding {
     let looked = match private::open_to_others(data) {
         Ok(None) => Ok(()),
@@ -100,20 +100,20 @@ fn privacy(data: &Path) -> Finding {
     finding("data folder is private".to_owned(), looked, &advice)
 }
 
-/// A node whose file is missing does not start.
+/// Checks the tokens file: a node does not start without it.
 fn tokens_file(config: &Config) -> Option<Finding> {
     let file = config.api.tokens_file.as_ref()?;
     let read = config.fixed_tokens().map(drop).map_err(|error| format!("{error:#}"));
     Some(finding(format!("tokens file {}", file.display()), read, "make it (it may be empty), or take the key out"))
 }
 
-/// Each server by itself, and whether a provider is dead.
+/// Checks each server separately; the second value is whether a provider is dead.
 async fn servers(config: &Config) -> (Vec<Finding>, bool) {
-    // A configuration that cannot be read is reported with the directory as a whole.
+    // An unreadable configuration is reported by the check of the directory as a whole.
     let Ok(directory) = config.directory_config() else { return (Vec::new(), false) };
     let states = super::servers::look(&directory).await;
     let is_provider_dead = states.iter().any(ServerState::is_dead_provider);
-    // One server alone is the directory.
+    // A single server is covered by the check of the directory.
     if states.len() < 2 {
         return (Vec::new(), is_provider_dead);
     }
@@ -128,7 +128,7 @@ async fn servers(config: &Config) -> (Vec<Finding>, bool) {
     (found.collect(), is_provider_dead)
 }
 
-/// What the running node follows; nothing when it cannot be asked, which the listeners show.
+/// Checks the View of the running node; `None` when the node does not answer, which the listeners show.
 async fn view(config: &Config) -> Option<Finding> {
     let followed = super::servers::followed(config).await?;
     let what = match &followed.source {
@@ -145,7 +145,7 @@ async fn view(config: &Config) -> Option<Finding> {
     Some(finding(what, state, advice))
 }
 
-/// What a directory answered when it should have let us in, and what the doctor says of it.
+/// The error of a directory that should have accepted the node's account, and the doctor's finding.
 struct Told(Option<DirectoryError>, Finding);
 
 async fn directory(config: &Config) -> Told {
@@ -187,7 +187,7 @@ async fn schema(config: &Config) -> Finding {
     finding("schema".to_owned(), asked.await, "load the files of schema/ldif into the server")
 }
 
-/// What the directory states of the settings that nodes share; each value that breaks its rule is a fault of its own.
+/// Checks the shared settings in the directory; each value that breaks its rule is a separate finding.
 async fn settings(config: &Config) -> Vec<Finding> {
     const WHAT: &str = "shared settings";
     const MEND: &str =
@@ -209,7 +209,7 @@ async fn settings(config: &Config) -> Vec<Finding> {
     }
 }
 
-/// RFC 5321 §4.5.1: every served domain has a postmaster.
+/// Checks that every served domain has a postmaster (RFC 5321 §4.5.1).
 async fn postmaster(config: &Config) -> Finding {
     let asking = super::asking(config).await;
     let domain = asking.as_ref().map_or_else(|_| config.settings().domain, |asking| asking.settings.domain.clone());
@@ -222,5 +222,5 @@ async fn postmaster(config: &Config) -> Finding {
             Err(error) => Err(error.to_string()),
         }
     };
-    finding(address.clone(), asked.await, &format!("give it to somebody: provost address add PERSON {address}"))
+    finding(address.clone(), asked.await, &format!("give it to a person: provost address add PERSON {address}"))
 }

@@ -1,4 +1,4 @@
-//! `provost import FILE.csv`: read, plan, show, apply.
+//! `provost import FILE.csv`: reads the file, plans, shows the plan, and applies it.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, ProgressLine};
 
-/// Largest file, octets.
+/// Largest file, in octets.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// So many changes are shown in words; the counts cover the rest.
+/// Most changes that are listed; the counts cover the rest.
 const CHANGES_SHOWN: usize = 50;
 
 /// Arguments of the command.
@@ -30,15 +30,15 @@ const CHANGES_SHOWN: usize = 50;
 A wrong row is reported with line, column and rule, and only that row is left out; correct it and import again.
 The same file again writes nothing.")]
 pub(crate) struct Arguments {
-    /// The registrar's file; `-` is standard input.
+    /// The registrar's file; `-` reads standard input.
     file: PathBuf,
     /// Print the plan and change nothing (exit code 2 when there are changes).
     #[arg(long)]
     dry_run: bool,
-    /// How the file's bytes are to be read.
+    /// Character encoding of the file.
     #[arg(long, value_enum, default_value = "utf-8")]
     encoding: EncodingName,
-    /// Between fields: `,`, `;` or `tab`; by default what the header uses.
+    /// Separator of fields: `,`, `;` or `tab`; taken from the header by default.
     #[arg(long, value_parser = parse_separator)]
     separator: Option<u8>,
 }
@@ -66,7 +66,7 @@ struct Report<'a> {
     hash: &'a str,
     policies: &'a str,
     rejected: &'a [provost_provision::RecordError],
-    /// Each change with its reason and the values before and after; with `--dry-run` only.
+    /// Each change with its reason and the values before and after; only with `--dry-run`.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'a [Change]>,
     outcomes: Option<&'a Outcomes>,
@@ -80,7 +80,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     };
     let options = CsvOptions { encoding, separator: arguments.separator };
     let asking = super::asking(config).await?;
-    // A registrar may not make containers; where they are missing, the plan says so.
+    // A registrar may not create containers; when they are missing, the plan reports that.
     if !arguments.dry_run && asking.principal.may(Operation::InitDirectory) {
         for made in asking.desk.ensure_tree(&asking.principal).await? {
             print.line(&format!("made {made}"));
@@ -140,7 +140,7 @@ async fn write(asking: &Asking, planned: &PlannedImport, print: &Printer) -> any
             done.applied
         );
         match error {
-            // As such, so that the exit code and the advice are those of the directory's answer.
+            // Keep the error type: it determines the exit code and the advice.
             ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
             error => anyhow::Error::new(error).context(stopped),
         }

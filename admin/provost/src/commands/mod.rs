@@ -1,4 +1,4 @@
-//! One file per command. Each reads its arguments, calls an operation of another room, and prints.
+//! One file for each command. A command reads its arguments, calls an operation of another crate, and prints.
 
 pub(crate) mod address;
 pub(crate) mod audit;
@@ -26,25 +26,25 @@ use provost_store::{LocalState, StateStore};
 use crate::config::{Config, read_secret};
 use crate::{audit_log, machine_user};
 
-/// A command's way to the operations, and who asks for them.
+/// The operations layer for a command, and the principal that asks.
 pub(crate) struct Asking {
     pub(crate) desk: Desk,
-    /// The settings of the directory as it is now; what counts without them where nothing is there yet.
+    /// The directory's present settings, with defaults where it states none.
     pub(crate) settings: Settings,
     pub(crate) principal: Principal,
     pub(crate) state: Arc<dyn StateStore>,
 }
 
-/// Opens what the operations stand on, beside a running node or without one: the directory by the node's own account, the
-/// audit in the shared state.
+/// Opens the operations layer, beside a running node or without one: the directory by the node's own account, the audit
+/// in the shared state.
 pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
     let directory = Directory::new(config.directory_config()?);
     let settings = Settings::of(&read_shared_settings(&directory, &config.fallback()).await?);
     open(config, directory, settings).await
 }
 
-/// The same for commands whose work is in the shared state alone: a token must be revoked, and the audit read, while the
-/// directory is down. The settings are then those that count where the directory states nothing.
+/// The same for commands that need only the shared state: revoking a token and reading the audit must work while the
+/// directory is down. The settings are then the defaults and those of the configuration file.
 pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<Asking> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
@@ -64,8 +64,8 @@ async fn open(config: &Config, directory: Directory, settings: Settings) -> anyh
     Ok(Asking { desk, settings, principal, state })
 }
 
-/// Lets a command through whose work the running node does, asked with the node's own token: that token must not lend its
-/// role to the user who runs the command. Asks nothing of the directory, which may be down.
+/// Permits an operation that the running node performs. The node is asked with its own token, and that token must not lend
+/// its role to the user who runs the command. Does not need the directory, which may be down.
 pub(crate) async fn permit(config: &Config, operation: Operation) -> anyhow::Result<()> {
     let directory = Directory::new(config.directory_config()?);
     let Asking { desk, principal, .. } = open(config, directory, config.settings()).await?;
@@ -78,19 +78,18 @@ async fn shared_state(config: &Config) -> anyhow::Result<(Arc<dyn StateStore>, A
     Ok((state, audit))
 }
 
-/// Where imports of this machine are recorded write by write.
+/// The journals of imports on this machine.
 pub(crate) fn journals(config: &Config) -> Journals {
     Journals::new(config.node.data.join("journal"))
 }
 
-/// The token's role when a token is given; else the role that `[cli]` gives the user of this machine. Without `[cli]`
-/// whoever can read the node's secrets is an admin: the password of the directory is among them.
+/// The principal of a command: the token's role if a token is given, else the role that `[cli]` gives the user. Without
+/// `[cli]`, a user who can read the node's secrets is an admin: these include the password of the directory.
 async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Result<Principal> {
     if let Some(file) = &config.as_token {
         let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);
         let found = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
-        let found =
-            found.ok_or_else(|| anyhow!("{}: the token is not known, or no longer in force", file.display()))?;
+        let found = found.ok_or_else(|| anyhow!("{}: the token is unknown, revoked or expired", file.display()))?;
         return Ok(found.on_the_command_line());
     }
     let user = machine_user::name(&config.node.data);

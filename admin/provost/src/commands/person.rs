@@ -8,37 +8,37 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, printable};
 
-/// What to look up.
+/// Operations on people.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// One person: by login, address, registrar's number or id.
+    /// Show one person: by login, address, registrar's number or id.
     #[command(after_help = "Example: provost person show zoe.tremblay@example.edu")]
     Show {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
-    /// People whose name, login or address has each word.
+    /// Find people whose name, login or address has each word.
     #[command(after_help = "Example: provost person search tremblay")]
     Search {
-        /// Words; accents and case do not matter.
+        /// Words to find; accents and case do not matter.
         text: String,
-        /// People printed at most.
+        /// Most people to print.
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
-    /// What was changed about a person, by whom and when, newest first: old and new values, the row of the import.
+    /// Show the changes of a person, newest first: actor, time, old and new values, the row of the import.
     #[command(after_help = "Examples:
   provost person history zoe.cote
   provost --json person history registrar:20210001 --limit 200
-An address that the person had before finds them as well. The look is in the audit; looks are not in the history.")]
+An address that the person had before finds them as well. The view is in the audit; views are not in the history.")]
     History {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
-        /// Changes printed at most, 1 to 1000.
+        /// Most changes to print, 1 to 1000.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=HISTORY_MAX as i64))]
         limit: u16,
     },
-    /// Set a generated password and print it, this once.
+    /// Set a generated password and print it. It is shown only once.
     #[command(after_help = "Example: provost person reset-password zoe.tremblay
 A person with a higher role than yours is refused: see 'provost roles show'.")]
     ResetPassword {

@@ -1,4 +1,4 @@
-//! `provost queue list`: asks the running node, which alone holds the queue.
+//! `provost queue list`: asks the running node, which alone has access to the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::config::{Config, read_secret};
 use crate::exit::Exit;
 use crate::output::{Printer, items, printable};
 
-/// How long the node may take to answer.
+/// Longest time for the node to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// What to do with the queue.
+/// Operations on the queue.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// What waits and what is set aside, oldest first: a message and destination each.
+    /// List waiting messages and those set aside, oldest first: one line for each message and destination.
     #[command(after_help = "Example: provost queue list --limit 20")]
     List {
-        /// Lines printed at most, 1 to 1000.
+        /// Most lines to print, 1 to 1000.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
     },
@@ -41,10 +41,10 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     Ok(Exit::Clean)
 }
 
-/// One GET of JSON from the node itself.
+/// Sends one GET to the node and returns its JSON answer.
 pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<Value> {
-    // The node is asked at an address of this machine, which its certificate does not name. As with plain HTTP, only
-    // somebody who can listen there in its place would read the token.
+    // The request goes to an address of this machine, which the node's certificate does not name. As with plain HTTP, only
+    // a program that listens there in the node's place could read the token.
     let tls = TlsConfig::builder()
         .disable_verification(true)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))

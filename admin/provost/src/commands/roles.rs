@@ -1,4 +1,4 @@
-//! `provost roles`: who may do what.
+//! `provost roles`: shows the operations that each role allows.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::output::Printer;
 
-/// What to show.
+/// Views of the roles.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// The table of operations and roles.
+    /// Show the table of operations and roles.
     #[command(after_help = "Example: provost roles show
 yes: on anybody and anything; own: on one's own entry; -: not at all.
 Beyond the table, nobody changes the password or the roles of a person who has a higher role than their own.")]
     Show,
 }
 
-/// One operation and what each role may do with it.
+/// One operation and the grant of each role.
 #[derive(Serialize)]
 struct Row {
     operation: &'static str,

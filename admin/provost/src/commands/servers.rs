@@ -1,4 +1,4 @@
-//! The directory servers one by one, as `directory status` and `doctor` look at them, and which of them the node follows.
+//! The state of each directory server, for `directory status` and `doctor`, and the server that the node follows.
 
 use provost_client::{Directory, DirectoryConfig, ServerRole};
 use serde::Serialize;
@@ -6,15 +6,15 @@ use serde::Serialize;
 use super::queue;
 use crate::config::{Config, read_secret};
 
-/// One server of `[directory]`, asked alone.
+/// One server of `[directory]`, queried separately.
 #[derive(Serialize)]
 pub(crate) struct ServerState {
     pub(crate) url: String,
     /// `provider` or `replica`.
     pub(crate) role: &'static str,
-    /// How far it has come; empty when it does not say.
+    /// The server's contextCSN; empty when it shows none.
     pub(crate) context_csn: Vec<String>,
-    /// Why it cannot be used.
+    /// The reason why the server cannot be used.
     pub(crate) fault: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl ServerState {
     }
 }
 
-/// Asks each server for its contextCSN, in the order of the configuration.
+/// Reads contextCSN from each server, in the order of the configuration.
 pub(crate) async fn look(config: &DirectoryConfig) -> Vec<ServerState> {
     let mut states = Vec::with_capacity(config.servers.len());
     for server in &config.servers {
@@ -44,18 +44,18 @@ pub(crate) async fn look(config: &DirectoryConfig) -> Vec<ServerState> {
     states
 }
 
-/// What the running node says of its View.
+/// The running node's report on its View.
 #[derive(Serialize)]
 pub(crate) struct Followed {
-    /// The server that it follows; `None` while it follows none.
+    /// The server that the View follows; `None` while it follows none.
     pub(crate) source: Option<String>,
-    /// Whether what is not in it can be believed to be absent.
+    /// Whether an entry that is missing from the View is certainly absent.
     pub(crate) current: bool,
-    /// Why it does not believe the server.
+    /// The reason why the View does not accept the server's state.
     pub(crate) parked: Option<String>,
 }
 
-/// Asks the running node; `None` when it cannot be asked.
+/// Asks the running node; `None` when it does not answer.
 pub(crate) async fn followed(config: &Config) -> Option<Followed> {
     let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
     let url = format!("{}/api/v1/status", config.rest_url()?);

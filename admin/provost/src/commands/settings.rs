@@ -1,4 +1,4 @@
-//! `provost settings show|set|unset`: what all nodes share.
+//! `provost settings show|set|unset`: the settings that all nodes share.
 
 use clap::Subcommand;
 use provost_provision::Operation;
@@ -9,26 +9,26 @@ use crate::config::{Config, read_secret};
 use crate::exit::Exit;
 use crate::output::{Printer, items, printable};
 
-/// What to do with the settings that all nodes share.
+/// Operations on the settings that all nodes share.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Every setting: value in force, unit, where it comes from; and bad values with the rule that they break.
+    /// Show every setting: value in force, unit and origin; and bad values with the rule that they break.
     ///
-    /// Asks the running node, whose values these are. Where no node can be asked, shows what the directory states.
+    /// Asks the running node for its values. If no node answers, shows what the directory states.
     #[command(after_help = "Example: provost settings show\n         provost --json settings show")]
     Show,
-    /// State a setting in the directory; in force on every node at once. A bad value is refused.
+    /// State a setting in the directory; it takes effect on every node at once. A bad value is refused.
     #[command(after_help = "Examples: provost settings set default-quota 5000000000\n          \
         provost settings set quota-classes 'student 5000000000' 'faculty 20000000000'\n          \
         provost settings set time-zone America/Montreal")]
     Set {
         /// Name of the setting, as 'provost settings show' prints it.
         name: String,
-        /// Its values; one for most settings.
+        /// Values of the setting; most settings take one.
         #[arg(required = true)]
         values: Vec<String>,
     },
-    /// Take a setting out of the directory, so that the default counts again.
+    /// Remove a setting from the directory, so that the default applies again.
     #[command(after_help = "Example: provost settings unset default-quota")]
     Unset {
         /// Name of the setting, as 'provost settings show' prints it.
@@ -60,7 +60,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     Ok(Exit::Clean)
 }
 
-/// What the running node says; `None` when it cannot be asked.
+/// The running node's settings; `None` when it does not answer.
 async fn of_node(config: &Config) -> Option<Value> {
     let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
     let url = format!("{}/api/v1/settings", config.rest_url()?);
@@ -70,7 +70,7 @@ async fn of_node(config: &Config) -> Option<Value> {
     Some(shown)
 }
 
-/// What the directory states, and what counts without it.
+/// The settings that the directory states, with defaults for the others.
 async fn of_directory(config: &Config) -> anyhow::Result<Value> {
     let super::Asking { desk, principal, .. } = super::asking(config).await?;
     let settings = desk.shared_settings(&principal, &config.fallback()).await?;

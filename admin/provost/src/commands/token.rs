@@ -13,28 +13,28 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Printer;
 
-/// What to do with tokens.
+/// Operations on tokens.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Create one and print it, this once.
+    /// Create a token and print it. It is shown only once.
     #[command(after_help = "Examples:
   provost token create ticket-system --role helpdesk1 --expires 90d
   provost token create registrar-upload --role registrar --expires 2027-08-31
 What each role may do: provost roles show")]
     Create {
-        /// Its name, as the audit shows it: a-z, 0-9, '-' and '_'.
+        /// Name of the token in the audit: a-z, 0-9, '-' and '_'.
         name: String,
-        /// registrar, helpdesk1, helpdesk2, postmaster, admin or auditor.
+        /// Role: registrar, helpdesk1, helpdesk2, postmaster, admin or auditor.
         #[arg(long, value_parser = parse_role)]
         role: Role,
-        /// Its end: a number of days as in 90d, or the last day as YYYY-MM-DD; at most two years from now.
+        /// Expiry: a number of days as in 90d, or the last day as YYYY-MM-DD; at most two years from now.
         #[arg(long)]
         expires: String,
     },
-    /// Those that are in force.
+    /// List the valid tokens.
     #[command(after_help = "Example: provost token list")]
     List,
-    /// End one at once, on every node.
+    /// Revoke a token at once, on every node.
     #[command(after_help = "Example: provost token revoke ticket-system")]
     Revoke {
         /// Name of the token, as 'provost token list' prints it.
@@ -86,7 +86,7 @@ fn list(found: &[TokenInfo]) {
     out!("{} in force", found.len());
 }
 
-/// `90d`, or the last day to its end in that time zone.
+/// Reads an expiry: `90d` from now, or the end of the given day in `zone`.
 fn end_of(text: &str, now: Timestamp, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
         if !(1..=TOKEN_DAYS_MAX).contains(&days) {

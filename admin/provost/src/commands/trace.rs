@@ -1,4 +1,4 @@
-//! `provost trace`: finds a message, and prints what happened to it.
+//! `provost trace`: finds messages and prints their events.
 
 use anyhow::bail;
 use clap::Args;
@@ -12,34 +12,34 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, printable};
 
-/// What is looked for.
+/// The search for messages.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  provost trace zoe.tremblay@example.edu                  sent to her or by her, under any of her addresses
-  provost trace --recipient zoe.tremblay --since 2d       that was for her, also what was refused
+  provost trace zoe.tremblay@example.edu                  sent to or by this person, under any of their addresses
+  provost trace --recipient zoe.tremblay --since 2d       sent to this person, including refused messages
   provost trace --sender ann@example.org --recipient zoe.tremblay@example.edu
   provost trace --message-id '<4711.0815@mail.example.org>'
   provost trace 0190f3b2c41e7d6a9b1c2d3e4f5a6b7c          the number in a reply, a log line or Received
-All words must fit. The files of this machine's node are read, whether it runs or not; each search is in the audit.")]
+A message must match all words. The search reads the files of this machine's node, running or not, and is audited.")]
 pub(crate) struct Arguments {
     /// An address, a person, a Message-ID, or the number of a message.
     word: Option<String>,
-    /// An address as the sender wrote it, or a person: any address, login, registrar's number.
+    /// Recipient: an address as the sender wrote it, or a person by any address, login or registrar's number.
     #[arg(long)]
     recipient: Option<String>,
-    /// An address, `<>` for reports and vacation replies, or a person.
+    /// Sender: an address, `<>` for reports and vacation replies, or a person.
     #[arg(long)]
     sender: Option<String>,
-    /// With or without angle brackets.
+    /// Message-ID, with or without angle brackets.
     #[arg(long)]
     message_id: Option<String>,
-    /// From when on: `30m`, `12h`, `7d` ago, a day (UTC), or RFC 3339.
+    /// Start of the period: `30m`, `12h`, `7d` ago, a day (UTC), or RFC 3339.
     #[arg(long, default_value = "7d", value_parser = moment)]
     since: Timestamp,
-    /// Until when, in the same way; now when left out.
+    /// End of the period, in the same form; now by default.
     #[arg(long, value_parser = moment)]
     until: Option<Timestamp>,
-    /// Messages printed at most, the newest, up to 500.
+    /// Most messages to print, up to 500; the newest are taken.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=MESSAGES_MAX as i64))]
     limit: u16,
 }
@@ -48,7 +48,7 @@ pub(crate) async fn run(config: &Config, arguments: Arguments, print: &Printer) 
     let Arguments { word, recipient, sender, message_id, since, until, limit } = arguments;
     let wanted = MessageSearch { recipient, sender, message_id, any: word, since: Some(since), until };
     if wanted == (MessageSearch { since: Some(since), until, ..MessageSearch::default() }) {
-        bail!("what is looked for? An address, a Message-ID, or one of --recipient, --sender, --message-id");
+        bail!("nothing to search for: give an address, a Message-ID, or one of --recipient, --sender, --message-id");
     }
     let asking = super::asking_without_directory(config).await?;
     let messages = Messages::new(asking.desk, config.trace_folder());
@@ -93,7 +93,7 @@ fn show(found: &Found, since: Timestamp) {
 fn show_message(message: &Journey) {
     let first = message.events.first();
     let from = first.map_or("", |event| event.from.as_str());
-    // A refused recipient came before the message.
+    // An event of a refused recipient precedes the message and has no Message-ID.
     let message_id = message.events.iter().find_map(|event| event.message_id.as_deref());
     let message_id = message_id.map_or_else(|| "no Message-ID".to_owned(), |id| format!("<{}>", printable(id)));
     out!("{message_id} from <{}>, number {}", printable(from), message.id);

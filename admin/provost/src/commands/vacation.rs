@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Printer;
 
-/// What to do with a vacation rule.
+/// Operations on a vacation rule.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Answer mail to a person from a first to a last day.
@@ -16,13 +16,13 @@ pub(crate) enum Command {
   provost vacation set zoe.tremblay --start 2026-12-20 --end 2027-01-05 \\
     --subject-fr Absence --text-fr 'De retour le 6 janvier.' --text-en 'Back on January 6.'")]
     Set(Box<SetArguments>),
-    /// The rule as the directory holds it.
+    /// Show the rule that the directory holds.
     #[command(after_help = "Example: provost vacation show zoe.tremblay")]
     Show {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
-    /// Stop answering.
+    /// Stop the answers.
     #[command(after_help = "Example: provost vacation clear zoe.tremblay")]
     Clear {
         /// Login, address, registrar's number, or provostPersonId.
@@ -30,15 +30,15 @@ pub(crate) enum Command {
     },
 }
 
-/// A new rule. It takes the place of the one before.
+/// A new rule, which replaces an existing one.
 #[derive(Args)]
 pub(crate) struct SetArguments {
     /// Login, address, registrar's number, or provostPersonId.
     person: String,
-    /// First day, YYYY-MM-DD; from now on when left out.
+    /// First day, YYYY-MM-DD; now by default.
     #[arg(long)]
     start: Option<Date>,
-    /// Last day, YYYY-MM-DD, to its end; open when left out.
+    /// Last day, YYYY-MM-DD, inclusive; no end by default.
     #[arg(long)]
     end: Option<Date>,
     /// Subject in French.
@@ -101,7 +101,7 @@ pub(crate) fn show(vacation: &VacationChange) {
     ];
     for (name, value) in parts {
         if let Some(value) = value {
-            // A text of several lines stays under its name.
+            // Indent the further lines of a text below its name.
             out!("    {name:<10} {}", value.replace('\n', "\n               "));
         }
     }

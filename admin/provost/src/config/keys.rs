@@ -1,10 +1,10 @@
-//! The configuration file key by key, to find what has changed in it.
+//! The configuration file as single keys, for finding what has changed in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
-/// Each key with its value, tables taken apart: `listeners.imap.address`. A list is one value.
+/// Each key with its value; tables are split into keys such as `listeners.imap.address`. A list is one value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Keys(BTreeMap<String, Value>);
 
@@ -25,18 +25,18 @@ impl Keys {
         }
     }
 
-    /// The keys that have another value in `other`, or stand in one of the two only, in alphabetical order.
+    /// The keys whose values differ, or that only one of the two states, in alphabetical order.
     pub(crate) fn changed(&self, other: &Self) -> BTreeSet<String> {
         let all = self.0.keys().chain(other.0.keys());
         all.filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()
     }
 
-    /// Whether the key is stated.
+    /// Whether the file states the key.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
-    /// Takes one key from `other`, also its absence.
+    /// Takes the value of one key from `other`, or its absence.
     pub(crate) fn take(&mut self, key: &str, other: &Self) {
         match other.0.get(key) {
             Some(value) => _ = self.0.insert(key.to_owned(), value.clone()),

@@ -1,4 +1,4 @@
-//! `[listeners]`: where each protocol is served, and to which balancers it listens.
+//! `[listeners]`: the addresses of each protocol, and the balancers whose PROXY headers are accepted.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -48,8 +48,8 @@ impl Listeners {
         self.mail().into_iter().filter(|(_, on, _)| on.is_some()).map(|(name, ..)| name).collect()
     }
 
-    /// Names of the listeners that present the node's certificate, given that it has one: mail from the start or by STARTTLS,
-    /// HTTP where it is in TLS.
+    /// Names of the listeners that present the node's certificate, if it has one: mail with TLS from the start or by STARTTLS,
+    /// and HTTP if it uses TLS.
     pub(crate) fn tls_names(&self) -> Vec<&'static str> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
         let web = [("http", &self.http), ("health", &self.health)];
@@ -71,7 +71,7 @@ impl Listeners {
 }
 
 impl Listeners {
-    /// What is wrong with the TLS of listeners, given whether there is a certificate.
+    /// Errors in the TLS settings of listeners, given whether there is a certificate.
     pub(super) fn tls_complaints(&self, has_certificate: bool) -> Vec<String> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
         let misplaced = self.mail().into_iter().filter(|(_, listener, _)| is_tls(listener)).map(|(name, ..)| {
@@ -89,28 +89,28 @@ impl Listeners {
     }
 }
 
-/// How a connection to a mail listener begins.
+/// Start of a connection to a mail listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
-    /// In the clear; STARTTLS or STLS is offered when the node has a certificate.
+    /// Plain text; STARTTLS or STLS is offered when the node has a certificate.
     Plain,
-    /// With a TLS handshake.
+    /// A TLS handshake.
     Tls,
 }
 
-/// One listener.
+/// Settings of one listener.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerConfig {
     pub(crate) address: SocketAddr,
-    /// In place of `listeners.proxy_networks`.
+    /// Replaces `listeners.proxy_networks` for this listener.
     pub(crate) proxy_networks: Option<Vec<Network>>,
-    /// Open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's default.
+    /// Most open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's default.
     pub(crate) connections_per_address: Option<usize>,
-    /// HTTP in TLS; of the other listeners the name says which are.
+    /// Whether HTTP uses TLS; for the other listeners, the name decides.
     pub(crate) tls: bool,
 }
 
-/// The table form.
+/// The table form of a listener.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for ListenerConfig {
     }
 }
 
-/// Takes the short form and the table form. An untagged enum would not say which key is wrong.
+/// Accepts the short form and the table form. An untagged enum would not name the wrong key.
 struct Either;
 
 impl<'de> Visitor<'de> for Either {
@@ -153,7 +153,7 @@ impl<'de> Visitor<'de> for Either {
     }
 }
 
-/// Networks as text: `["192.0.2.0/24", "2001:db8::7"]`.
+/// Reads networks from text: `["192.0.2.0/24", "2001:db8::7"]`.
 pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
     let texts: Vec<String> = Vec::deserialize(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()

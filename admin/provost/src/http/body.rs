@@ -1,4 +1,4 @@
-//! Request bodies: in time, and within the memory budget.
+//! Limits request bodies in time and by the memory budget.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,29 +9,29 @@ use futures_util::stream::{StreamExt as _, try_unfold};
 use provost_net::{FREE_OCTETS, Reservation};
 use tokio::time::{Instant, timeout_at};
 
-/// What the transfer of a body, or of a reply, may take whatever its size.
+/// Base time for the transfer of a body or a reply of any size.
 pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(30);
-/// Octets that earn a second more.
+/// Octets that add one second to the limit.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
-/// How long the rest of a body is read for which there is no memory.
+/// Longest time for discarding the rest of a body that found no memory.
 const FORGET_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long so many octets may take in all.
+/// Time limit of a transfer of `octets` octets.
 pub(super) fn time_for(octets: u64, limit: Duration) -> Duration {
     limit.saturating_add(Duration::from_secs(octets / OCTETS_PER_SECOND_MIN))
 }
 
-/// Why a body was not read to its end.
+/// Why a body was not read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// It came too slowly: 408.
+    /// The body came too slowly: 408.
     Late,
-    /// There is no memory for it now: 503.
+    /// The memory budget has no room for the body: 503.
     NoMemory,
 }
 
-/// The bounds of one request's body, kept until the request is answered.
+/// The limits of one request's body, kept until the request is answered.
 #[derive(Clone)]
 pub(super) struct Bounded {
     state: Arc<Mutex<State>>,
@@ -46,18 +46,18 @@ struct State {
 }
 
 impl Bounded {
-    /// A body that begins now, within `limit` and what its octets earn.
+    /// A body that begins now, with `limit` and the time that its octets add.
     pub(super) fn new(held: Reservation, limit: Duration) -> Self {
         let state = State { held, octets: 0, fault: None };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now(), limit }
     }
 
-    /// What went wrong with the body, if it has been read and something did.
+    /// The fault of the body, if its reading met one.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).fault
     }
 
-    /// The same body, which ends with an error where a bound is met.
+    /// The same body, which ends with an error when a limit is reached.
     pub(super) fn around(&self, body: Body) -> Body {
         let state = (body.into_data_stream(), self.clone());
         Body::from_stream(try_unfold(state, |(mut body, bounds)| async {
@@ -72,7 +72,7 @@ impl Bounded {
         match timeout_at(deadline, body.next()).await {
             Ok(Some(Ok(piece))) if self.take(piece.len()) => Ok(Some(piece)),
             Ok(Some(Ok(_))) => {
-                // A client that is cut off while it sends may never see why: the rest is read, and forgotten.
+                // A client that is cut off while sending may never see the reason: read and discard the rest.
                 let rest = async { while let Some(Ok(_)) = body.next().await {} };
                 _ = tokio::time::timeout(FORGET_LIMIT.min(self.limit), rest).await;
                 Err(io::Error::from(io::ErrorKind::OutOfMemory).into())
@@ -86,7 +86,7 @@ impl Bounded {
         }
     }
 
-    /// Counts octets that have come; `false` when there is no memory for them.
+    /// Counts received octets; `false` when there is no memory for them.
     fn take(&self, octets: usize) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.octets = state.octets.saturating_add(octets as u64);

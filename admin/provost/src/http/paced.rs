@@ -1,4 +1,4 @@
-//! A connection whose peer must read what it asked for.
+//! A connection that fails when its peer does not read what it requested.
 
 use std::io;
 use std::pin::Pin;
@@ -10,14 +10,14 @@ use tokio::time::{Instant, Sleep};
 
 use super::body::time_for;
 
-/// Fails to write when its peer takes too long: the limit, and a second more for every 2,000 octets that it took.
+/// Fails a write when the peer takes too long: the limit, plus one second for every 2,000 octets that the peer has read.
 pub(super) struct Paced<S> {
     stream: S,
     limit: Duration,
     stall: Option<Stall>,
 }
 
-/// Since when the peer is waited for.
+/// The current wait for the peer.
 struct Stall {
     began: Instant,
     octets: u64,
@@ -29,7 +29,7 @@ impl<S> Paced<S> {
         Self { stream, limit, stall: None }
     }
 
-    /// What a write came to; while it waits, whether that has lasted too long.
+    /// Passes on the result of a write; a pending write fails when the wait has exceeded its limit.
     fn paced(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let limit = self.limit;
         if let Poll::Ready(Ok(octets)) = &written {
@@ -76,7 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when it has written all that it had: the peer owes nothing then.
+    /// hyper flushes when everything is written: the peer then owes nothing.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(context) {
             Poll::Ready(flushed) => {

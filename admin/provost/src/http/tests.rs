@@ -8,10 +8,10 @@ use super::*;
 const REQUEST: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(60);
-/// What `/much` answers with, octets: more than the system's buffers of a connection hold.
+/// Octets of the reply of `/much`: more than the system's buffers of a connection hold.
 const MUCH_OCTETS: usize = 32 * 1024 * 1024;
 
-/// A header for a client whose address ends so, with port 40000.
+/// A PROXY header for a client whose address ends in `last`, with port 40000.
 fn header(last: u8) -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71"[..], &[last], b"\xc0\0\x02\x01\x9c\x40\0\x50"].concat()
 }
@@ -37,14 +37,14 @@ fn listener() -> Listener {
     }
 }
 
-/// Serves behind a balancer on loopback.
+/// Serves behind a balancer on the loopback address.
 async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
     let proxies = ProxyNetworks(vec!["127.0.0.0/8".parse().unwrap()]);
     let limits = Limits { connections_per_address, ..Limits::default() };
     serve_within(Deadlines::default(), Listener { proxies, limits, ..listener() }, pages(), drain).await.unwrap()
 }
 
-/// Serves with deadlines so short.
+/// Serves with short time limits.
 async fn start_hasty(listener: Listener, header: Duration, transfer: Duration) -> SocketAddr {
     serve_within(Deadlines { header, transfer }, listener, pages(), &Drain::new()).await.unwrap()
 }
@@ -57,11 +57,12 @@ async fn ask(address: SocketAddr, say: &[u8]) -> String {
     rest(&mut socket).await
 }
 
-/// All that comes until the connection is closed, which it must be soon.
+/// Reads until the connection is closed, which must happen soon.
 async fn rest(socket: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    // Closed with octets unread, the connection may end with a reset.
-    let _ = tokio::time::timeout(LONG / 4, socket.read_to_end(&mut answer)).await.expect("not closed");
+    // A connection closed with unread octets may end with a reset.
+    let _ =
+        tokio::time::timeout(LONG / 4, socket.read_to_end(&mut answer)).await.expect("the connection was not closed");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -98,7 +99,7 @@ async fn connections_of_the_client_are_counted() {
     tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
 }
 
-/// Nothing, half a request line, half a header, a header that drips, and a kept connection that is not used again.
+/// Nothing, half a request line, half a header, a slow header, and a kept connection without a second request.
 #[tokio::test]
 async fn half_a_header_is_cut_off() {
     let address = start_hasty(listener(), HASTY, LONG).await;
@@ -146,7 +147,7 @@ async fn a_slow_body_is_refused() {
     assert!(whole.ends_with("\r\n4"), "{whole}");
 }
 
-/// A body beyond the memory budget is refused with a time to come again; the memory is back when it is answered.
+/// A body beyond the memory budget is refused with `Retry-After`; the memory is released after the answer.
 #[tokio::test]
 async fn bodies_and_replies_are_within_the_memory_budget() {
     let memory = MemoryBudget::new(64 * 1024);
@@ -161,7 +162,7 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
         let answer = ask(address, &request).await.to_lowercase();
         assert!(answer.contains(" 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
     }
-    assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small one is free");
+    assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small body needs no memory budget");
     drop(others);
     assert!(ask(address, &post(20_000)).await.ends_with("\r\n20000"));
     let freed = async {
@@ -172,7 +173,7 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
     tokio::time::timeout(LONG, freed).await.unwrap();
 }
 
-/// A reply that nobody reads counts until its peer is cut off.
+/// A reply that its peer does not read is counted until the peer is cut off.
 #[tokio::test]
 async fn a_reply_that_nobody_reads_ends() {
     let budgets = Budgets::default();
@@ -203,7 +204,7 @@ async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
     assert!(drain.finished(Duration::from_secs(10)).await);
 }
 
-/// TLS by the certificate of mail: cookies can be Secure, whatever the client states, and browsers remember TLS.
+/// TLS with the certificate of mail: cookies can be Secure whatever the client states, and browsers remember TLS.
 #[tokio::test]
 async fn tls_is_known_to_pages_and_browsers() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
-//! What a certificate says of itself.
+//! Reads the facts that a certificate states.
 
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, ServerName};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-/// What is asked of a server certificate.
+/// Facts about a server certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Certificate {
     /// SHA-256 of the DER form, hexadecimal with colons, as `openssl x509 -fingerprint -sha256` prints it.
@@ -15,7 +15,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// `None` when it cannot be parsed (RFC 5280 §4.1) or its dates are no dates.
+    /// Reads a certificate; `None` when it cannot be parsed (RFC 5280 §4.1) or its dates are invalid.
     pub(crate) fn read(der: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let validity = parsed.validity();
@@ -28,7 +28,7 @@ impl Certificate {
         })
     }
 
-    /// Whether it is made out to `name` (RFC 9525 §6.3: the names of subjectAltName, with wildcards).
+    /// Whether the certificate covers `name` (RFC 9525 §6.3: the names of subjectAltName, with wildcards).
     pub(crate) fn is_for(&self, name: &str) -> bool {
         let der = CertificateDer::from(self.der.as_slice());
         let Ok(name) = ServerName::try_from(name) else { return false };
@@ -36,7 +36,7 @@ impl Certificate {
         parsed.is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
     }
 
-    /// The DNS names of its subjectAltName, for people; control characters are left out.
+    /// The DNS names of subjectAltName, for display; control characters are removed.
     pub(crate) fn names(&self) -> String {
         let parsed = X509Certificate::from_der(&self.der).ok();
         let names = parsed

@@ -1,49 +1,49 @@
-//! Every metric of the node in one table: name, kind, meaning, and the series that exist before anything has happened.
+//! Every metric of the node in one table: name, kind, meaning, and the series that exist from the start.
 //!
 //! Names follow the Prometheus conventions: one prefix, the unit in the name, `_total` on counters. A test compares this
 //! table with the names that the code records. docs/metrics.md shows it to operators.
 
 use metrics::Label;
 
-/// What a family records.
+/// Kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Counter,
     Gauge,
-    /// With these upper bounds of its buckets, ascending.
+    /// A histogram with these upper bounds of its buckets, ascending.
     Histogram(&'static [f64]),
 }
 
-/// The values of a label that are known when the node starts.
+/// Values of a label that are known when the node starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Values {
-    /// These.
+    /// Exactly these values.
     Fixed(&'static [&'static str]),
-    /// The mail listeners that are on.
+    /// Names of the mail listeners that are on.
     MailListeners,
-    /// Every listener that is on.
+    /// Names of all listeners that are on.
     Listeners,
 }
 
-/// One metric.
+/// One metric of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) help: &'static str,
-    /// Labels whose values are all known: the counter exists at zero for each combination, so that `rate()` sees the first
-    /// increment. `None`: the values are known only when something happens.
+    /// Labels whose values are all known: the counter starts at zero for each combination, so that `rate()` sees the first
+    /// increment. `None` when the values are only known at the first event.
     pub(super) labels: Option<&'static [(&'static str, Values)]>,
 }
 
-/// Names of the listeners that are on, as they stand in the label `listener`.
+/// Names of the listeners that are on, as in the label `listener`.
 pub(super) struct On {
     pub(super) mail: Vec<&'static str>,
     pub(super) all: Vec<&'static str>,
 }
 
 impl Family {
-    /// The label sets that exist from the start.
+    /// The label sets of the series that exist from the start.
     pub(super) fn series(&self, on: &On) -> Vec<Vec<Label>> {
         let Some(labels) = self.labels else { return Vec::new() };
         let mut series = vec![Vec::new()];
@@ -82,24 +82,24 @@ const fn by(family: Family, labels: &'static [(&'static str, Values)]) -> Family
     Family { labels: Some(labels), ..family }
 }
 
-/// A counter whose label values are not known in advance.
+/// A counter whose label values are not known at the start.
 const fn open(family: Family) -> Family {
     Family { labels: None, ..family }
 }
 
-/// From a cached answer to the longest request, seconds.
+/// Bucket bounds from a cached answer to the longest request, in seconds.
 const REQUEST_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
-/// Batches that one commit carries.
+/// Bucket bounds for the batches of one commit.
 const GROUP_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 const SMTP_SERVICES: Values = Values::Fixed(&["smtp", "submission", "lmtp"]);
 const BY_LISTENER: &[(&str, Values)] = &[("listener", Values::Listeners)];
 const BY_MAIL_LISTENER: &[(&str, Values)] = &[("listener", Values::MailListeners)];
 
-/// The table, in the order of the rooms.
+/// The table, in the order of the crates.
 pub(super) const FAMILIES: &[Family] = &[
     gauge("provost_build_info", "Always 1; the label version is the version of the program."),
-    // Disk, certificate, directory servers: read at each scrape or every 15 seconds.
+    // Disk, certificate and directory servers: read at each scrape or every 15 seconds.
     gauge("provost_data_free_bytes", "Space that the node can still use on the file system of its data folder."),
     gauge("provost_data_size_bytes", "Size of the file system of the data folder."),
     gauge(

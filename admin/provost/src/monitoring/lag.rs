@@ -1,28 +1,28 @@
-//! How far a directory server is behind the others.
+//! Measures how far a directory server is behind the others.
 //!
-//! CSNs of two servers differ for a moment after every write, and the time in a CSN is that of the write, not of the look: a
-//! provider that was written to after a quiet night is not a night ahead. So the lag is counted from the last look at which
-//! no server had a change that this one lacks now.
+//! CSNs of two servers differ for a moment after every write, and the time in a CSN is that of the write, not of the check: a
+//! provider that gets a write after a quiet night is not a night ahead. The lag is therefore counted from the last check at
+//! which no server had a change that this one lacks now.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Looks that are remembered: an hour of them at one in 15 seconds.
+/// Checks that are kept: one hour at one every 15 seconds.
 const ROUNDS_MAX: usize = 240;
 
 /// Newest CSN by server id.
 type Vector = HashMap<String, String>;
 
-/// What the looks at the servers have shown.
+/// Results of the checks of all servers.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// What each server had when it last answered.
+    /// CSNs of each server at its last answer.
     servers: HashMap<String, Vector>,
-    /// When, and what was the newest by then; the oldest round first.
+    /// Time and newest CSNs of each round, oldest first.
     rounds: VecDeque<(i64, Vector)>,
 }
 
 impl Progress {
-    /// A server answered with its contextCSN.
+    /// Records the contextCSN of a server's answer.
     pub(super) fn saw(&mut self, server: &str, csns: &[String]) {
         let mut vector = Vector::new();
         for csn in csns {
@@ -31,7 +31,7 @@ impl Progress {
         self.servers.insert(server.to_owned(), vector);
     }
 
-    /// All servers were looked at, seconds since 1970.
+    /// Ends a round in which all servers were checked; `now` in seconds since 1970.
     pub(super) fn end_of_round(&mut self, now: i64) {
         let mut newest = Vector::new();
         for (id, csn) in self.servers.values().flatten() {
@@ -54,7 +54,7 @@ impl Progress {
     }
 }
 
-/// The third field of a CSN: the server that wrote. CSNs of one server are ordered as text.
+/// The third field of a CSN: the id of the writing server. CSNs of one server are ordered as text.
 fn server_id(csn: &str) -> &str {
     csn.split('#').nth(2).unwrap_or_default()
 }
@@ -86,14 +86,18 @@ mod tests {
             progress.end_of_round(now);
             (progress.lag("provider", now), progress.lag("replica", now))
         };
-        assert_eq!(look(0, &[csn(1, 1)], None), (Some(0), None), "it never answered");
+        assert_eq!(look(0, &[csn(1, 1)], None), (Some(0), None), "the server never answered");
         assert_eq!(look(15, &[csn(1, 1)], Some(&[csn(1, 1)])), (Some(0), Some(0)));
-        // A write after a long quiet time: it is behind by one look, whatever the times in the CSNs are.
+        // A write after a long quiet time: the server is behind by one check, whatever the times in the CSNs are.
         assert_eq!(look(30, &[csn(900, 1)], Some(&[csn(1, 1)])), (Some(0), Some(15)));
-        assert_eq!(look(45, &[csn(905, 1)], Some(&[csn(900, 1)])), (Some(0), Some(15)), "it follows, one look behind");
-        assert_eq!(look(60, &[csn(905, 1)], None), (Some(0), Some(30)), "it is down");
+        assert_eq!(
+            look(45, &[csn(905, 1)], Some(&[csn(900, 1)])),
+            (Some(0), Some(15)),
+            "the server follows, one check behind"
+        );
+        assert_eq!(look(60, &[csn(905, 1)], None), (Some(0), Some(30)), "the server is down");
         assert_eq!(look(75, &[csn(905, 1)], Some(&[csn(905, 1)])), (Some(0), Some(0)));
-        // Another provider wrote, and only the replica has it.
+        // A write by another provider that only the replica has.
         assert_eq!(look(90, &[csn(905, 1)], Some(&[csn(905, 1), csn(1, 2)])), (Some(15), Some(0)));
     }
 

@@ -1,4 +1,4 @@
-//! Metrics of the node: the recorder, and the gauges that are read when a monitor scrapes.
+//! Metrics of the node: the recorder, and the gauges that are read at each scrape.
 
 mod certificate;
 mod families;
@@ -24,12 +24,12 @@ use lag::Progress;
 
 use crate::config::Listeners;
 
-/// How often each directory server is looked at.
+/// Interval between two checks of each directory server.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15);
-/// How often what histograms have collected is folded into their buckets: without it a node that nobody scrapes keeps every
+/// Interval at which histogram samples are folded into buckets: without folding, a node without a monitor would keep every
 /// sample.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Buckets of a histogram that the table lacks: a family of the recorder's own kind, a summary, must never appear.
+/// Bucket bounds of a histogram outside the table, which must not become a summary, the recorder's default.
 const FALLBACK_BUCKETS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 10.0, 100.0];
 
 /// The process's recorder.
@@ -39,14 +39,14 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Installs the recorder, describes every family and makes the series that are known: call it before anything counts.
+    /// Installs the recorder, describes every family and creates the known series. Call it before the first count.
     pub(crate) fn install(listeners: &Listeners) -> anyhow::Result<Self> {
         let handle = builder()?.install_recorder().context("metrics")?;
         begin(&On { mail: listeners.mail_names(), all: listeners.names() });
         Ok(Self { handle })
     }
 
-    /// Folds histograms until `drain` stops.
+    /// Folds histogram samples until `drain` stops.
     pub(crate) async fn keep_up(self, drain: Drain) {
         loop {
             tokio::select! {
@@ -56,7 +56,7 @@ impl Metrics {
         }
     }
 
-    /// What a monitor gets: `gauges` are read anew each time.
+    /// Returns the answer to a monitor's scrape: `gauges` are read anew each time.
     pub(crate) fn scrape(self, gauges: Gauges) -> Scrape {
         let gauges = Arc::new(gauges);
         Arc::new(move || {
@@ -79,7 +79,7 @@ fn builder() -> anyhow::Result<PrometheusBuilder> {
     Ok(builder)
 }
 
-/// Describes all families and makes their known series, in the recorder of the moment.
+/// Describes all families and creates their known series in the current recorder.
 fn begin(on: &On) {
     for family in FAMILIES {
         let Family { name, kind, help, .. } = *family;
@@ -98,15 +98,15 @@ fn begin(on: &On) {
     gauge!("provost_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
-/// What is read at each scrape.
+/// The sources that are read at each scrape.
 pub(crate) struct Gauges {
     pub(crate) queue: Queue,
     pub(crate) view: View,
-    /// The URLs of the directory servers.
+    /// URLs of the directory servers.
     pub(crate) servers: Vec<String>,
     pub(crate) data: PathBuf,
     pub(crate) certificates: Option<Arc<Certificates>>,
-    /// The listeners that present the certificate.
+    /// Names of the listeners that present the certificate.
     pub(crate) tls_listeners: Vec<&'static str>,
 }
 
@@ -122,7 +122,7 @@ impl Gauges {
         }
     }
 
-    /// A store that cannot be read leaves the numbers of the scrape before: `/readyz` reports it.
+    /// If the store cannot be read, the numbers of the last scrape stay: `/readyz` reports the fault.
     async fn read_queue(&self) {
         let now = Timestamp::now();
         let Ok(tally) = self.queue.tally(now).await else { return };
@@ -155,7 +155,7 @@ impl Gauges {
     }
 }
 
-/// Looks at each directory server again and again until `drain` stops.
+/// Checks each directory server periodically until `drain` stops.
 pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
     let mut progress = Progress::default();
     let looking = async {

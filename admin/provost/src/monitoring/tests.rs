@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::*;
 
-/// Names that the code records, with the macro that does.
+/// Names that the code records, with the macro used for each.
 fn recorded() -> BTreeMap<String, &'static str> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = BTreeMap::new();
@@ -33,7 +33,7 @@ fn read_folder(folder: &Path, found: &mut BTreeMap<String, &'static str>) {
     }
 }
 
-/// A name that is not in the table has no HELP, and docs/metrics.md has no line for it.
+/// A name outside the table has no HELP text and no line in docs/metrics.md.
 #[test]
 fn the_table_names_all_that_is_recorded_and_nothing_else() {
     let table: BTreeMap<String, &str> = FAMILIES
@@ -47,7 +47,7 @@ fn the_table_names_all_that_is_recorded_and_nothing_else() {
             (family.name.to_owned(), kind)
         })
         .collect();
-    assert_eq!(table.len(), FAMILIES.len(), "a name twice");
+    assert_eq!(table.len(), FAMILIES.len(), "a name is in the table twice");
     assert_eq!(recorded(), table);
 }
 

@@ -1,4 +1,4 @@
-//! The data folder of a quickstart: what is made once and kept.
+//! The data folder of a quickstart: files that are created once and kept.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,25 +15,25 @@ use crate::config::{Config, ListenerConfig};
 
 /// The default ports, in the order of their offsets; ManageSieve's (+10) is not served yet.
 const DEFAULT_PORTS: [u16; 12] = [3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 4190, 9090];
-/// A made certificate is good for so many days: browsers refuse more than 398.
+/// Days for which the generated certificate is valid: browsers refuse more than 398.
 const CERTIFICATE_DAYS: i64 = 397;
 /// A registrar's file of made-up people.
 const SAMPLE: &str = include_str!("../../../../docs/sample/people.csv");
-/// Octets of randomness in a made secret.
+/// Octets of randomness in a generated secret.
 const SECRET_OCTETS: usize = 16;
 
-/// Where everything of a quickstart is.
+/// The paths of a quickstart.
 pub(super) struct Layout {
     pub(super) config_file: PathBuf,
     pub(super) operator_password_file: PathBuf,
-    /// The sample, for people who have no file of their own.
+    /// The sample file, for a user without a file of their own.
     pub(super) sample_file: PathBuf,
     api_token_file: PathBuf,
     data: PathBuf,
 }
 
 impl Layout {
-    /// Makes what is missing; keeps what is there, but writes the configuration anew (ports, relay and domain may change).
+    /// Creates what is missing and keeps the rest; the configuration is always rewritten (ports, relay and domain may change).
     pub(super) fn prepare(
         data: &Path,
         port_base: Option<u16>,
@@ -65,7 +65,7 @@ impl Layout {
         make_secret(&secrets.join("directory-password"), random_text())?;
         let token = fs::read_to_string(&self.api_token_file)?;
         let digest = blake3::hash(token.trim().as_bytes()).to_hex();
-        // Renewed by each quickstart.
+        // Each quickstart renews the token.
         let last_day = Timestamp::now().checked_add(Span::new().try_hours(24 * TOKEN_DAYS_MAX)?)?.strftime("%F");
         fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}:admin:{last_day}\n"))?;
         let password = fs::read_to_string(secrets.join("directory-password"))?;
@@ -150,7 +150,7 @@ token_file = "{data}/secrets/api-token"
         ))
     }
 
-    /// What a newcomer does next.
+    /// Prints the next steps for a newcomer.
     pub(super) fn print_summary(&self, config: &Config, operator: &str, password: &str) {
         let at = &config.listeners;
         let of =
@@ -179,7 +179,7 @@ token_file = "{data}/secrets/api-token"
     }
 }
 
-/// Writes a file that only its owner reads, unless it is there. No line end: tools read the whole file.
+/// Writes a file that only its owner can read, unless it exists. No line end: tools read the whole file.
 fn make_secret(file: &Path, text: String) -> anyhow::Result<()> {
     if exists(file) {
         return Ok(());
@@ -194,7 +194,7 @@ fn random_text() -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// Whether a file is there.
+/// Whether a file exists.
 fn exists(file: &Path) -> bool {
     file.symlink_metadata().is_ok()
 }

@@ -1,4 +1,4 @@
-//! One machine, everything on: folder, certificate, secrets, configuration; then serve, import, proof.
+//! Runs everything on one machine: folder, certificate, secrets, configuration; then serve, import, proof.
 
 mod layout;
 mod proof;
@@ -21,9 +21,9 @@ use crate::exit::Exit;
 use crate::log_filter::LogFilter;
 use layout::Layout;
 
-/// How long the first View may take.
+/// Longest wait for the first View.
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// The help desk's login in a quickstart.
+/// Login of the help desk in a quickstart.
 const OPERATOR_UID: &str = "helpdesk";
 
 /// Arguments of the command.
@@ -33,14 +33,14 @@ const OPERATOR_UID: &str = "helpdesk";
   provost quickstart --data demo --import people.csv  with yours
   provost quickstart --once                           prove it and exit")]
 pub(crate) struct Arguments {
-    /// Folder of everything; kept. Without it and with --once a temporary one.
+    /// Folder of all files, which is kept. By default provost-data; with --once, a temporary folder.
     #[arg(long)]
     data: Option<PathBuf>,
     /// First port: LDAP there, HTTP +1, MX +2, submission +3, submissions +4, LMTP +5, IMAP +6, IMAPS +7, POP3 +8,
-    /// POP3S +9, health +11. Without it 3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 9090.
+    /// POP3S +9, health +11. By default 3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 9090.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65_500))]
     port_base: Option<u16>,
-    /// A registrar's file; without it the sample.
+    /// A registrar's file; the sample by default.
     #[arg(long)]
     import: Option<PathBuf>,
     /// Exit after the proof.
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     domain: String,
 }
 
-/// `provost quickstart`.
+/// Runs `provost quickstart`.
 pub(crate) async fn run(arguments: Arguments, log: &LogFilter) -> anyhow::Result<Exit> {
     let temporary = match (&arguments.data, arguments.once) {
         (None, true) => Some(tempfile::tempdir()?),
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments, log: &LogFilter) -> anyhow::Result
     if ended.is_ok() && !arguments.once {
         out!("\nServing until interrupted (INT or TERM).");
         if std::io::stdin().is_terminal() {
-            // Whoever closes the terminal ends what was started in it.
+            // Closing the terminal ends what was started in it.
             tokio::select! {
                 stopped = stop_signal() => stopped?,
                 _ = hangup.recv() => tracing::info!("the terminal was closed: stopping"),
@@ -101,7 +101,7 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
     let proved = child(layout, &["proof".as_ref(), "--import".as_ref(), file.as_os_str()], &[0]).await;
     match proved {
         Err(error) if arguments.once => return Err(error),
-        // On a folder that was used before, a password may have been changed since the file was written.
+        // On a reused folder, a password may have been changed since the file was written.
         Err(error) => out!("The proof did not succeed: {error:#}"),
         Ok(()) => {}
     }
@@ -109,13 +109,13 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
     Ok(())
 }
 
-/// The help desk's account, with a password kept in the data folder.
+/// Creates the help desk's account, with a password kept in the data folder.
 async fn operator(desk: &Desk, config: &Config, layout: &Layout) -> anyhow::Result<Secret> {
     let password = Secret::new(read_secret(&layout.operator_password_file)?);
     let quickstart = Principal::command("quickstart", Some(Role::Admin));
     desk.ensure_tree(&quickstart).await?;
     desk.ensure_operator(&quickstart, OPERATOR_UID, "Help Desk", "helpdesk", password.clone()).await?;
-    // RFC 5321 §4.5.1: mail to postmaster must reach somebody.
+    // RFC 5321 §4.5.1: mail to postmaster must reach a person.
     let postmaster = format!("postmaster@{}", config.settings().domain);
     match desk.add_alias(&quickstart, OPERATOR_UID, &postmaster).await {
         Ok(_) | Err(DeskError::InUse(_)) => Ok(password),
@@ -123,7 +123,7 @@ async fn operator(desk: &Desk, config: &Config, layout: &Layout) -> anyhow::Resu
     }
 }
 
-/// Runs one of our own commands in a process of its own, so that its memory goes with it.
+/// Runs a command of this program in its own process, which releases its memory at the end.
 async fn child(layout: &Layout, arguments: &[&std::ffi::OsStr], good: &[i32]) -> anyhow::Result<()> {
     let mut command = tokio::process::Command::new(OWN_PROGRAM);
     command.arg0("provost").arg("--config").arg(&layout.config_file).args(arguments).kill_on_drop(true);

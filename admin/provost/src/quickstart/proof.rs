@@ -1,4 +1,4 @@
-//! The proof: a message goes in by SMTP and is found by IMAP and by POP3, in the mailbox of a person of the file.
+//! The proof: a message goes in by SMTP and is read by IMAP and POP3 in the mailbox of a person of the file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::config::{Config, ListenerConfig};
 use crate::exit::Exit;
 
-/// How long one answer of the node may take.
+/// Longest time for one answer of the node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// Rows of the file that are tried: the first may have been left out by the plan.
+/// Most rows of the file that are tried: the plan may have left out the first ones.
 const ROWS_TRIED: usize = 50;
 
 /// Arguments of the command.
@@ -27,14 +27,14 @@ pub(crate) struct Arguments {
     import: PathBuf,
 }
 
-/// Who reads the message.
+/// The person who reads the message.
 struct Reader {
     name: String,
     mail: String,
     password: String,
 }
 
-/// `provost proof`.
+/// Runs `provost proof`.
 pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Exit> {
     let bytes = tokio::fs::read(&arguments.import).await?;
     let source = read_source("registrar", &bytes, &CsvOptions::default())?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     Ok(Exit::Clean)
 }
 
-/// The first person of the file who has a password and stands in the directory.
+/// The first person of the file who has a password and is in the directory.
 async fn reader(config: &Config, records: &[Record]) -> anyhow::Result<Option<Reader>> {
     let crate::commands::Asking { desk, settings, principal, .. } = crate::commands::asking(config).await?;
     for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {

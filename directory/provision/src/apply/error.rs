@@ -1,19 +1,19 @@
-//! What stops an apply, or the writes of one person.
+//! Errors that stop an apply, or the writes of one person.
 
 use provost_client::DirectoryError;
 
 use crate::journal::JournalError;
 
-/// Why an apply did not come to its end.
+/// Why an apply did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The plan cannot be applied here, or not with these passwords; nothing was written.
+    /// The plan cannot be applied to this directory or with these passwords; nothing was written.
     #[error("{0}")]
     Refused(String),
-    /// The directory. The same plan can be applied again.
+    /// The directory failed. The same plan can be applied again.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The audit or the journal cannot be written: nothing goes into the directory without them.
+    /// The audit or the journal cannot be written: the directory is not written to without them.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -27,10 +27,10 @@ impl From<JournalError> for ApplyError {
     }
 }
 
-/// Why a person's writes did not come to their end.
+/// Why a person's writes did not complete.
 pub(super) enum Failure {
-    /// This person only.
+    /// The failure concerns this person only.
     Person(String),
-    /// No use in going on.
+    /// The failure concerns every person: the apply stops.
     Stop(ApplyError),
 }

@@ -1,4 +1,4 @@
-//! Each person of an import in the audit: what will be written of them, before the first of their writes is sent.
+//! Records each person of an import in the audit before the first write of that person is sent.
 
 use provost_schema::attr;
 use serde::Serialize;
@@ -8,20 +8,20 @@ use crate::audit::ChangeOutcome;
 use crate::write::{Action, Write};
 use crate::{Actor, Audit, Change, ChangeKind, Plan};
 
-/// Records about a person among which that of an interrupted run is looked for: it is one of their last.
+/// Records about a person searched for the one of an interrupted run, which is among the person's latest.
 const LOOKED_AT_MAX: usize = 50;
 
-/// Notes the people of one batch.
+/// Records the people of one batch in the audit.
 pub(super) struct Noter<'a> {
     pub(super) audit: &'a Audit,
     pub(super) actor: &'a Actor,
     pub(super) plan: &'a Plan,
     pub(super) batch: &'a str,
-    /// Whether an earlier run of the batch may have noted people already.
+    /// Whether an earlier run of the batch may have recorded people.
     pub(super) is_resumed: bool,
 }
 
-/// The detail of a person's record.
+/// The detail of a person's audit record.
 #[derive(Serialize)]
 struct Detail<'a> {
     batch: &'a str,
@@ -35,10 +35,10 @@ struct Detail<'a> {
     changes: Vec<Values<'a>>,
 }
 
-/// One attribute before and after.
+/// One attribute before and after the change.
 #[derive(Serialize)]
 struct Values<'a> {
-    /// The address whose entry it is, where it is not the person's.
+    /// The address of the entry, when the entry is not the person's.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     attribute: &'a str,
@@ -49,7 +49,7 @@ struct Values<'a> {
 }
 
 impl Noter<'_> {
-    /// Notes a person; durable when it resolves. Returns the id of the record, of an earlier run where that noted them.
+    /// Records a person; durable when it resolves. Returns the id of the record, or that of the earlier run's record.
     pub(super) async fn begin(&self, change: &Change) -> Result<String, Failure> {
         let subject = subject(change);
         let unavailable = |error: std::io::Error| {
@@ -64,7 +64,7 @@ impl Noter<'_> {
         self.audit.note(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
     }
 
-    /// Notes that a person's writes, `done` of them, did not come to their end.
+    /// Records that only the first `done` writes of a person were done.
     pub(super) async fn fail(&self, id: &str, change: &Change, done: usize, failure: &Failure) {
         let (outcome, reason) = match failure {
             Failure::Person(reason) if done > 0 => (ChangeOutcome::Partly, reason.clone()),
@@ -74,7 +74,7 @@ impl Noter<'_> {
         self.audit.note_outcome(self.actor, id, subject(change), outcome, &reason).await;
     }
 
-    /// Notes for a person whom an interrupted run had noted that nothing, or not all, was written.
+    /// Records, for a person that an interrupted run had recorded, that none or only some of the writes were done.
     pub(super) async fn settle(&self, change: &Change, outcome: ChangeOutcome) -> std::io::Result<()> {
         let subject = subject(change);
         if let Some(id) = self.noted(subject).await? {
@@ -84,7 +84,7 @@ impl Noter<'_> {
         Ok(())
     }
 
-    /// The record that this batch has of a person already and that has no outcome yet.
+    /// The record of this batch about a person that has no outcome yet.
     async fn noted(&self, subject: &str) -> std::io::Result<Option<String>> {
         let records = self.audit.history(subject, LOOKED_AT_MAX).await?;
         let of_batch = records.into_iter().find(|record| record.detail.get("batch").is_some_and(|b| b == self.batch));
@@ -94,7 +94,7 @@ impl Noter<'_> {
     fn detail<'c>(&'c self, change: &'c Change) -> Detail<'c> {
         let source = self.plan.sources().get(usize::from(change.source));
         let is_new = change.kind == ChangeKind::Create;
-        // What an address entry of a new person holds stands on the person as well.
+        // A new person's entry holds the same values as the address entry: list them once.
         let writes = change.writes.iter().filter(|write| !is_new || write.action == Action::AddPerson);
         Detail {
             batch: self.batch,
@@ -126,7 +126,7 @@ fn action(kind: ChangeKind) -> &'static str {
     }
 }
 
-/// The person's entry. Where only kinds of their addresses change, the first of these entries.
+/// DN of the person's entry; when only kinds of addresses change, DN of the first of these address entries.
 fn subject(change: &Change) -> &str {
     let is_person = |write: &&Write| matches!(write.action, Action::AddPerson | Action::ModifyPerson { .. });
     let write = change.writes.iter().find(is_person).or(change.writes.first());

@@ -1,4 +1,4 @@
-//! One write after the other: sent, and where the answer does not say whether it was done, looked up.
+//! Sends one write after the other and looks up the outcome where the answer does not show it.
 
 use std::collections::HashMap;
 
@@ -13,11 +13,11 @@ use crate::journal::{End, Journal, JournalError, Receipt, WriteOutcome};
 use crate::write::{Action, Operation, Write, WriteContext};
 use crate::{Change, Plan, tree};
 
-/// How often a write is sent whose answer does not come, before the apply stops: each time the directory was asked in
-/// between, and had not done it.
+/// How often an unanswered write is sent before the apply stops: after each attempt, the directory is asked and shows that
+/// the write was not done.
 const SENT_MAX: u32 = 3;
 
-/// Why a write was not done whose entry is not the one that was compared.
+/// Refusal of a write whose entry is no longer the one that was compared.
 const CHANGED: &str = "the person was changed since the plan was made; import again";
 
 /// Place of a change in its plan and of a write in its change.
@@ -31,17 +31,17 @@ pub(super) struct Performer<'a> {
     directory: &'a Directory,
     journal: &'a Journal,
     context: WriteContext,
-    /// What earlier runs of the batch did without a receipt.
+    /// Writes that earlier runs of the batch did without recording a receipt.
     found: Found,
 }
 
-/// What the directory says of a write whose answer did not come, or that it refused as done or outdated.
+/// What the directory shows of a write that got no answer, or that was refused as already done or outdated.
 enum Looked {
-    /// It was done: by this batch, or, for an address, before it.
+    /// The write was done: by this batch, or, for an address, before this batch.
     Is(WriteOutcome, Answer),
-    /// It was not done, and can be.
+    /// The write was not done and can be sent again.
     IsNot,
-    /// Somebody else was first.
+    /// Another writer changed the entry first; the reason.
     Refused(String),
 }
 
@@ -51,12 +51,12 @@ impl<'a> Performer<'a> {
         Self { directory, journal, context, found }
     }
 
-    /// Whether an earlier run of the batch has a receipt that it is done.
+    /// Whether an earlier run of the batch recorded this write as done.
     pub(super) fn is_done(&self, change: u32, write: u32) -> bool {
         self.journal.known.get(&(change, write)).is_some_and(WriteOutcome::is_done)
     }
 
-    /// Does one write and records it; `false` when nothing was written now.
+    /// Does one write and records its outcome; `false` when this run wrote nothing.
     pub(super) async fn perform(&self, place: Place, write: &Write, hash: Option<&str>) -> Result<bool, Failure> {
         if self.is_done(place.0, place.1) {
             return Ok(false);
@@ -69,14 +69,14 @@ impl<'a> Performer<'a> {
         recorded.map_err(|error| Failure::Stop(JournalError::from(error).into()))?;
         match outcome {
             WriteOutcome::Done => Ok(true),
-            // Sent by this run and found done is a write as well; what an earlier run did is not.
+            // A write that this run sent and found done counts; a write of an earlier run does not.
             WriteOutcome::Found => Ok(!self.found.contains_key(&write.dn)),
             WriteOutcome::Already | WriteOutcome::NotDone => Ok(false),
             WriteOutcome::Refused(reason) => Err(Failure::Person(reason)),
         }
     }
 
-    /// Sends until it is known what came of it. An error ends the apply: the outcome stays unknown, without a receipt.
+    /// Sends until the outcome is known. An error ends the apply: the outcome stays unknown and gets no receipt.
     async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, Answer), ApplyError> {
         let mut unknown = None;
         for _ in 0..SENT_MAX {
@@ -104,7 +104,7 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// Asks whether the entry is as the write would have left it.
+    /// Reads the entry and compares it with what the write would have left.
     async fn look(&self, write: &Write, is_unknown: bool) -> Result<Looked, DirectoryError> {
         let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
         let entry = tree::read_provider(self.directory, &write.dn, &attributes).await?;
@@ -112,9 +112,9 @@ impl<'a> Performer<'a> {
     }
 }
 
-/// What an entry says of a write of `batch`.
+/// What an entry shows of a write of `batch`.
 fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) -> Looked {
-    // Absent: an addition was not done; what a modification would change was deleted, which sending it again will show.
+    // Absent: an addition was not done. A modification lost its entry to a deletion, which sending it again will show.
     let Some(entry) = entry else { return Looked::IsNot };
     if entry.first(attr::PROVOST_LAST_BATCH) == Some(batch) {
         return Looked::Is(WriteOutcome::Found, version(entry));
@@ -128,13 +128,13 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
             let address = write.dn.rdn_value(attr::PROVOST_ADDRESS).unwrap_or_default();
             Looked::Refused(format!("{address} was taken meanwhile; import again"))
         }
-        // The condition of the write decides when it is sent again.
+        // The write carries its own condition, so sending it again is safe.
         Action::ModifyPerson { .. } | Action::ModifyAddress if is_unknown => Looked::IsNot,
         Action::AddPerson | Action::ModifyPerson { .. } | Action::ModifyAddress => Looked::Refused(CHANGED.to_owned()),
     }
 }
 
-/// A refusal of one person's write, or what ends the apply.
+/// Sorts an error into the refusal of one person's write or the end of the apply.
 fn refused(error: DirectoryError) -> Result<(WriteOutcome, Answer), ApplyError> {
     match error {
         DirectoryError::Unavailable(_) | DirectoryError::Unknown(_) | DirectoryError::InvalidCredentials => {
@@ -166,7 +166,7 @@ fn receipt((change, number): Place, write: &Write, outcome: WriteOutcome, answer
     }
 }
 
-/// All entries that a batch wrote last, in one search for people and one for addresses.
+/// All entries whose last batch is `batch`, in one search for people and one for addresses.
 pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Found, DirectoryError> {
     let suffix = directory.suffix();
     let mut found = Found::new();
@@ -190,11 +190,11 @@ pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Fou
     Ok(found)
 }
 
-/// Changes that an abandoned batch did not do, or not wholly.
+/// Changes that an abandoned batch did not do, or did in part.
 pub(super) type Undone<'p> = Vec<(&'p Change, ChangeOutcome)>;
 
-/// Gives each write of an abandoned batch that has no receipt the one that the directory shows; returns its end, and which
-/// changes were not done.
+/// Records the outcome that the directory shows for each write of an abandoned batch without a receipt; returns the end
+/// record and the changes that were not done.
 pub(super) async fn settle<'p>(journal: &Journal, plan: &'p Plan, found: &Found) -> std::io::Result<(End, Undone<'p>)> {
     let (mut applied, mut undone) = (0, Vec::new());
     for (place, change) in (0u32..).zip(plan.changes()) {
@@ -221,7 +221,7 @@ pub(super) async fn settle<'p>(journal: &Journal, plan: &'p Plan, found: &Found)
     Ok((End { at: now(), applied, failed: undone.len() }, undone))
 }
 
-/// RFC 3339, UTC.
+/// The current time as RFC 3339, UTC.
 pub(super) fn now() -> String {
     jiff::Timestamp::now().to_string()
 }

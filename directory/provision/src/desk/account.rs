@@ -1,4 +1,4 @@
-//! Passwords, roles, and the people who work at the help desk itself.
+//! Passwords, roles, and the accounts of the help desk's own staff.
 
 use provost_client::DirectoryError;
 use provost_credential::{Scheme, Secret};
@@ -14,7 +14,7 @@ use crate::source::check_password;
 use crate::write::{AddressKind, person_entry};
 use crate::{Operation, Principal, Role, tree};
 
-/// Letters and digits that nobody takes for one another, on paper or by telephone: 32 of them, 5 bits each.
+/// Letters and digits that are not confused with each other on paper or by telephone: 32 of them, 5 bits each.
 const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Groups of a generated password, of [`GROUP_CHARS`] each: 80 bits in all.
 const GROUPS: usize = 4;
@@ -22,11 +22,11 @@ const GROUPS: usize = 4;
 const GROUP_CHARS: usize = 4;
 /// Longest display name, in characters.
 const NAME_CHARS_MAX: usize = 200;
-/// Source of people whom no registrar knows.
+/// Source name of people that are in no registrar's file.
 const LOCAL_SOURCE: &str = "local";
 
 impl Desk {
-    /// Sets `password`, or a generated one that is returned once. Second value: the audit id.
+    /// Sets `password`, or a generated one, which is returned only here. Second value: the audit id.
     pub async fn reset_password(
         &self,
         principal: &Principal,
@@ -45,7 +45,7 @@ impl Desk {
         Ok((password, id))
     }
 
-    /// Gives a person exactly these roles, none of them above the principal's own. Returns the audit id.
+    /// Sets a person's roles to exactly these, none of them above the principal's own. Returns the audit id.
     pub async fn set_roles(
         &self,
         principal: &Principal,
@@ -62,8 +62,8 @@ impl Desk {
         self.change(principal.actor(), "role.set", &person, vec![change], detail).await
     }
 
-    /// Makes a person who is in no registrar's file, with a login, an address and a role: whoever signs in to the help
-    /// desk first. `false` when the person is there already; then only a missing role is added, the password stays.
+    /// Creates a person who is in no registrar's file, with a login, an address and a role: the first user of the help
+    /// desk. `false` when the person already exists; then only a missing role is added and the password stays.
     pub async fn ensure_operator(
         &self,
         principal: &Principal,
@@ -103,7 +103,7 @@ impl Desk {
         let added = self.directory.add(entry).await.map(drop);
         let is_there = matches!(added, Err(DirectoryError::AlreadyExists(_)));
         match self.conclude(noted, added).await {
-            // Made by another process since it was looked for.
+            // Another process has created it since the search.
             Err(_) if is_there => Ok(false),
             concluded => concluded.map(|_| true),
         }
@@ -146,13 +146,13 @@ fn operator_entry(entry: Entry, name: &str, address: &Address) -> Entry {
         .with(attr::EDU_PERSON_PRIMARY_AFFILIATION, "staff")
 }
 
-/// Hashes off the async threads.
+/// Hashes on a blocking thread.
 async fn hash(password: Secret, scheme: Scheme) -> Result<String, DeskError> {
     let hashed = tokio::task::spawn_blocking(move || provost_credential::hash(&password, scheme)).await;
     hashed.map_err(|error| DeskError::Unavailable(error.to_string()))
 }
 
-/// `xk4m-29ab-cdef-7hij`: 80 bits.
+/// Generates a password such as `xk4m-29ab-cdef-7hij`: 80 bits.
 fn generate(random: &mut (impl Rng + rand::CryptoRng)) -> Secret {
     let mut text = String::with_capacity(GROUPS * (GROUP_CHARS + 1));
     for place in 0..GROUPS * GROUP_CHARS {
@@ -186,6 +186,6 @@ mod tests {
     #[test]
     fn roles_are_known_ones() {
         assert!(check_role("helpdesk").is_ok());
-        assert!(check_role("mailcore").is_err(), "a service's role is no person's");
+        assert!(check_role("mailcore").is_err(), "a service's role cannot be given to a person");
     }
 }

@@ -1,4 +1,4 @@
-//! Aliases: the address entry is what makes an address somebody's; the person's attribute follows it.
+//! Aliases: the address entry gives an address to its owner; the attribute of the person follows.
 
 use provost_client::{DirectoryError, Scope, Search};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
@@ -14,9 +14,9 @@ use crate::{Operation, Principal, tree};
 const ADDRESSES_MAX: usize = 200;
 
 impl Desk {
-    /// Gives an alias: the audit first, then the address entry, then the projection on the person.
+    /// Gives an alias: first the audit record, then the address entry, then the projection on the person.
     ///
-    /// Giving what the person has already is no error: so an interrupted call can be repeated.
+    /// Giving an alias that the person already has succeeds, so an interrupted call can be repeated.
     pub async fn add_alias(
         &self,
         principal: &Principal,
@@ -46,8 +46,8 @@ impl Desk {
         self.conclude(noted, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Undoes a claim for a change of the person that lost its race: the caller is answered that nothing was written. The
-    /// claim stays when the faster change gave the person the same address; `false` when it stays because it cannot be undone.
+    /// Undoes a claim when the change of the person lost its race: the caller is told that nothing was written. The claim
+    /// stays when the faster change gave the person the same address; `false` when the claim could not be undone and stays.
     async fn give_back(&self, address: &Address, owner: &Dn, claim: &Claim) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
@@ -58,12 +58,12 @@ impl Desk {
         };
         let result: Result<(), DirectoryError> = undone.await;
         if let Err(error) = &result {
-            tracing::warn!(%error, %address, %owner, "an address stays with its owner, whom it does not reach yet");
+            tracing::warn!(%error, %address, %owner, "an address entry stays, but mail does not reach its owner yet");
         }
         result.is_ok()
     }
 
-    /// Takes an alias or a retained address away, into quarantine; the primary address is refused.
+    /// Moves an alias or a retained address into quarantine; the primary address is refused.
     pub async fn remove_alias(
         &self,
         principal: &Principal,
@@ -82,7 +82,7 @@ impl Desk {
         }
         let detail = json!({ "address": address });
         let mut noted = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
-        // The projection first: until the entry has changed as well, nobody else can have the address.
+        // The projection first: until the entry has changed as well, no other person can claim the address.
         if let Some(spelling) = projected {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
@@ -99,7 +99,7 @@ impl Desk {
         self.conclude(noted, removed).await
     }
 
-    /// The address entries of one owner, those in quarantine included.
+    /// The address entries of one owner, including those in quarantine.
     pub(super) async fn addresses_of(&self, owner: &Dn) -> Result<Vec<Entry>, DeskError> {
         let search = Search {
             base: tree::addresses(self.directory.suffix()),
@@ -111,7 +111,7 @@ impl Desk {
         Ok(self.directory.search_provider(search).await?)
     }
 
-    /// Only addresses of domains that are served here can be given.
+    /// Refuses an address outside the served domains.
     async fn check_served(&self, address: &Address) -> Result<(), DeskError> {
         if address.domain() == self.settings.get().domain {
             return Ok(());
@@ -123,7 +123,7 @@ impl Desk {
         }
     }
 
-    /// Whether nobody but `owner` is known under an address, be it by an attribute that was written past us or by a
+    /// Refuses an address that names a person other than `owner`, by an attribute written outside this program or by a
     /// login: `jean.roy` and `jean.roy@example.edu` must not be two people.
     pub(super) async fn check_unused(&self, address: &Address, owner: &Dn) -> Result<(), DeskError> {
         let mut either = vec![
@@ -145,7 +145,7 @@ fn parse(address: &str) -> Result<Address, DeskError> {
     Address::parse(address).map_err(|error| DeskError::Invalid { field: "address", rule: error.to_string() })
 }
 
-/// The person's value for an address, as it is spelled there.
+/// The person's attribute value for an address, in the spelling that the entry holds.
 fn projected(person: &Entry, address: &Address) -> Option<Vec<u8>> {
     let mut values = person.values(attr::MAIL_LOCAL_ADDRESS).iter();
     values.find(|value| value.eq_ignore_ascii_case(address.as_str().as_bytes())).cloned()

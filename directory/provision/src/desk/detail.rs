@@ -1,4 +1,4 @@
-//! Entries as the help desk sees them.
+//! Converts entries to what the help desk sees.
 
 use jiff::tz::TimeZone;
 use provost_entry::Entry;
@@ -7,7 +7,7 @@ use provost_schema::attr;
 use super::{AddressInfo, DeskError, PersonDetail, PersonSummary, vacation};
 use crate::calendar::{day_of, rfc3339};
 
-/// What a [`PersonSummary`] is made of.
+/// The attributes that make up a [`PersonSummary`].
 pub(super) const SUMMARY_ATTRIBUTES: [&str; 7] = [
     attr::PROVOST_PERSON_ID,
     attr::UID,
@@ -30,7 +30,7 @@ pub(super) fn summary(entry: &Entry) -> PersonSummary {
     }
 }
 
-/// A person with the address entries of which they are the owner; days are those of the zone.
+/// Builds a person from the entry and the address entries that the person owns; days are in `zone`.
 pub(super) fn detail(person: &Entry, addresses: &[Entry], zone: &TimeZone) -> Result<PersonDetail, DeskError> {
     let text = |name: &str| person.first(name).map(str::to_owned);
     let date = |name: &str| person.first(name).and_then(|time| day_of(zone, time)).map(|date| date.to_string());
@@ -60,14 +60,14 @@ pub(super) fn detail(person: &Entry, addresses: &[Entry], zone: &TimeZone) -> Re
     })
 }
 
-/// All values of an attribute. They have no order of their own (RFC 4511 §4.1.7).
+/// All values of an attribute, sorted: they have no order of their own (RFC 4511 §4.1.7).
 fn sorted(person: &Entry, name: &str) -> Vec<String> {
     let mut values: Vec<String> = person.texts(name).map(str::to_owned).collect();
     values.sort_unstable();
     values
 }
 
-/// Address entries, and what the person's attributes name beside them; the primary one first, then by name.
+/// Address entries, plus addresses that only the person's attributes name; the primary one first, then by name.
 fn merge_addresses(person: &Entry, entries: &[Entry], mail: &str) -> Vec<AddressInfo> {
     let mut addresses: Vec<AddressInfo> = entries
         .iter()

@@ -1,4 +1,4 @@
-//! A registrar's file through the same door: planned, then applied, by who may.
+//! Plans and applies a registrar's file for a principal that may do so.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
 /// A plan with the passwords of its file, which the plan itself never holds.
 #[derive(Clone)]
 pub struct PlannedImport {
-    /// What would be done.
+    /// The changes that the file asks for.
     pub plan: Arc<Plan>,
     /// Initial passwords of new people.
     pub passwords: Arc<Passwords>,
@@ -20,13 +20,13 @@ pub struct PlannedImport {
 /// Why a file was not planned.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Not permitted, or the directory cannot be read.
+    /// The principal may not import, or the directory cannot be read.
     #[error(transparent)]
     Desk(#[from] DeskError),
-    /// The file is refused whole.
+    /// The whole file is refused.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The directory contradicts itself.
+    /// The directory is inconsistent.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A bug: planning ended in a panic.
@@ -35,7 +35,7 @@ pub enum ImportError {
 }
 
 impl Desk {
-    /// Reads a new file and compares it with the directory as it is now; nothing is written.
+    /// Reads a new file and compares it with the directory as it is now; writes nothing.
     pub async fn plan_import(
         &self,
         principal: &Principal,
@@ -46,7 +46,7 @@ impl Desk {
         self.make_plan(file, options).await
     }
 
-    /// The same for a file that was planned before: what it would do now.
+    /// Plans a file again that was planned before, against the directory as it is now.
     pub async fn review_import(
         &self,
         principal: &Principal,
@@ -57,7 +57,7 @@ impl Desk {
         self.make_plan(file, options).await
     }
 
-    /// The work is done off the async threads.
+    /// Plans on a blocking thread.
     async fn make_plan(
         &self,
         file: impl AsRef<[u8]> + Send + 'static,
@@ -76,7 +76,7 @@ impl Desk {
         Ok(planned.await??)
     }
 
-    /// Applies a plan: see [`Applier::apply_until`]. The outer `Err` is that it was not permitted; nothing was begun then.
+    /// Applies a plan: see [`Applier::apply_until`]. The outer `Err` means that the principal may not; nothing was begun.
     pub async fn apply_import(
         &self,
         stop: impl Future<Output = ()> + Send,
@@ -91,7 +91,7 @@ impl Desk {
         Ok(applier.apply_until(stop, &planned.plan, &planned.passwords, progress).await)
     }
 
-    /// Makes the containers that are missing, and returns their DNs.
+    /// Creates the missing containers and returns their DNs.
     pub async fn ensure_tree(&self, principal: &Principal) -> Result<Vec<String>, DeskError> {
         self.permit(principal, Operation::InitDirectory).await?;
         Ok(ensure_tree(&self.directory, &self.settings.get()).await?)

@@ -1,4 +1,4 @@
-//! Whose messages are looked for: the search itself is in another room.
+//! Resolves and permits searches for messages; the search itself is in another crate.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,24 +12,24 @@ use crate::{Operation, Principal};
 /// The person whom an address, a login or a number names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Correspondent {
-    /// Name of the person's entry.
+    /// DN of the person's entry.
     pub dn: String,
-    /// Account key in the store.
+    /// entryUUID: the account key in the store.
     pub entry_uuid: Uuid,
-    /// All addresses that they have now.
+    /// All addresses that the person has now.
     pub addresses: Vec<String>,
 }
 
 impl Desk {
-    /// Whom a key names, for a search of messages; `None` when it names nobody, or when the directory cannot answer: the
-    /// search then finds what was addressed just so.
+    /// The person that a key names, for a search of messages; `None` when it names no person, or when the directory cannot
+    /// answer: the search then finds only messages addressed to the key itself.
     pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<Correspondent>, DeskError> {
         self.permit(principal, Operation::ViewMessages).await?;
         let found = match self.find(key).await {
             Ok(found) => found,
             Err(DeskError::NotFound(_) | DeskError::Invalid { .. }) => return Ok(None),
             Err(DeskError::Unavailable(why)) => {
-                tracing::warn!(why, "a person's other addresses are not known now");
+                tracing::warn!(why, "a person's other addresses cannot be read; the search covers the given one only");
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -42,8 +42,8 @@ impl Desk {
         Ok(Some(Correspondent { dn: found.dn().to_string(), entry_uuid, addresses }))
     }
 
-    /// Lets through who may look for messages, and notes what they look for: `subject` is the person, where one is known.
-    /// Returns the audit id.
+    /// Permits a search for messages and records it in the audit: `subject` is the person, where one is known. Returns the
+    /// audit id.
     pub async fn view_messages(
         &self,
         principal: &Principal,
@@ -52,6 +52,6 @@ impl Desk {
     ) -> Result<String, DeskError> {
         self.permit(principal, Operation::ViewMessages).await?;
         let noted = self.audit.note(principal.actor(), MESSAGES, subject, detail).await;
-        noted.map_err(|error| DeskError::Unavailable(format!("the look cannot be audited: {error}")))
+        noted.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
     }
 }

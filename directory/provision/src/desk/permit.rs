@@ -1,4 +1,4 @@
-//! What a principal may do, checked before each operation.
+//! Checks before each operation whether the principal may perform it.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -6,17 +6,17 @@ use uuid::Uuid;
 use super::{Desk, DeskError, Expected, Found, Target};
 use crate::{AuditRecord, Grant, Operation, Principal};
 
-/// Audit: action of a refusal.
+/// Audit action of a refusal.
 const REFUSED: &str = "operation.refused";
 
 impl Desk {
-    /// Lets through who may ask for `operation` on anybody and anything. For operations whose work is not in here: the
-    /// queue, the node.
+    /// Permits `operation` on any entry, or audits the refusal. For operations that another crate performs: the queue, the
+    /// node.
     pub async fn permit(&self, principal: &Principal, operation: Operation) -> Result<(), DeskError> {
         if principal.may(operation) { Ok(()) } else { self.refuse(principal, operation, "").await }
     }
 
-    /// As [`Desk::permit`], and notes the change that follows. Returns the audit id. For changes whose work is not in here:
+    /// As [`Desk::permit`], and records the change that follows. Returns the audit id. For changes that another crate makes:
     /// tokens, settings.
     pub async fn permit_change(
         &self,
@@ -30,13 +30,13 @@ impl Desk {
         noted.map_err(|error| DeskError::Unavailable(format!("the request cannot be audited: {error}")))
     }
 
-    /// Notes that a person signed in to the pages.
+    /// Records that a person signed in to the pages. Returns the audit id.
     pub async fn signed_in(&self, principal: &Principal, dn: &str) -> Result<String, DeskError> {
         let noted = self.audit.note(principal.actor(), "session.open", dn, json!({})).await;
         noted.map_err(|error| DeskError::Unavailable(format!("a sign-in cannot be audited: {error}")))
     }
 
-    /// Notes that a person was not let in to the pages.
+    /// Records that a person's sign-in to the pages was refused.
     pub async fn sign_in_refused(&self, principal: &Principal, dn: &str) {
         if let Err(error) = self.audit.note(principal.actor(), "session.refused", dn, json!({})).await {
             tracing::error!(%error, "a refused sign-in cannot be audited");
@@ -58,14 +58,14 @@ impl Desk {
         records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))
     }
 
-    /// Reads the person of an operation, when the principal may ask for it on them and they are as it expects.
+    /// Reads the person of an operation, if the principal may perform it on them and the version is one that `target` expects.
     pub(super) async fn target(
         &self,
         principal: &Principal,
         operation: Operation,
         target: &Target<'_>,
     ) -> Result<Found, DeskError> {
-        // Who may do this to nobody, or to themselves alone, does not learn who else exists.
+        // A principal that may do this on no entry, or only on its own, must not learn which other people exist.
         let grant = principal.grant(operation);
         if grant == Grant::No {
             return self.refuse(principal, operation, target.key).await;
@@ -87,7 +87,7 @@ impl Desk {
         Ok(found)
     }
 
-    /// Lets through who may ask for `operation` on a person with these roles.
+    /// Permits `operation` on a person with these roles, or audits the refusal.
     pub(super) async fn permit_on(
         &self,
         principal: &Principal,
@@ -102,7 +102,7 @@ impl Desk {
         self.refuse(principal, operation, subject).await
     }
 
-    /// A refusal stands whether or not it can be audited.
+    /// Refuses the operation, whether or not the refusal can be audited.
     async fn refuse<T>(&self, principal: &Principal, operation: Operation, subject: &str) -> Result<T, DeskError> {
         let detail = json!({ "operation": operation.name() });
         if let Err(error) = self.audit.note(principal.actor(), REFUSED, subject, detail).await {

@@ -1,7 +1,7 @@
-//! The registry of addresses: one entry for each address that is somebody's, or was until lately.
+//! The registry of addresses: one entry for each address that has an owner or is in quarantine.
 //!
 //! An address that is taken away goes into quarantine. Its entry keeps the former owner and the end of the quarantine, so
-//! that mail and password resets meant for the former owner do not reach another person the next minute.
+//! that mail and password resets meant for the former owner do not reach another person soon afterwards.
 
 use jiff::{Timestamp, ToSpan};
 use provost_client::{Control, DirectoryError};
@@ -13,7 +13,7 @@ use super::{Desk, DeskError};
 use crate::tree;
 use crate::write::{AddressKind, QUARANTINED, address_entry};
 
-/// What an address entry is read for.
+/// Attributes read of an address entry.
 const REGISTRY_ATTRIBUTES: [&str; 5] =
     [attr::PROVOST_OWNER, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_SINCE, attr::PROVOST_UNTIL, attr::ENTRY_CSN];
 
@@ -21,19 +21,19 @@ const REGISTRY_ATTRIBUTES: [&str; 5] =
 #[derive(Clone, Debug)]
 pub(super) struct Registered(Entry);
 
-/// How an address came to its owner.
+/// How the owner obtained an address.
 #[derive(Clone, Debug)]
 pub(super) enum Claim {
     /// The owner had the address already.
     Held,
-    /// The entry was made.
+    /// A new entry was made.
     Made,
-    /// The entry was in quarantine and left it; this is what it was before.
+    /// The entry left its quarantine; the value is the entry as it was before.
     Released(Registered),
 }
 
 impl Registered {
-    /// The owner, or the former owner of an address in quarantine.
+    /// The owner, or the former owner when the address is in quarantine.
     pub(super) fn owner(&self) -> Option<Dn> {
         self.0.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok())
     }
@@ -47,7 +47,7 @@ impl Registered {
         self.0.first(attr::PROVOST_ADDRESS_KIND).is_some_and(|kind| kind.eq_ignore_ascii_case(QUARANTINED))
     }
 
-    /// Whether somebody other than the former owner can have the address. A quarantine without an end lasts.
+    /// Whether a person other than the former owner can have the address. A quarantine without an end never ends.
     fn is_over(&self, now: Timestamp) -> bool {
         self.0.first(attr::PROVOST_UNTIL).and_then(parse_generalized).is_some_and(|until| until <= now)
     }
@@ -57,12 +57,12 @@ impl Registered {
         DeskError::Quarantined { address: address.to_string(), until }
     }
 
-    /// The condition that the entry is still as it was read.
+    /// The assertion that the entry is unchanged since it was read (RFC 4528).
     fn unchanged(&self) -> Control {
         tree::unchanged_since(self.0.first(attr::ENTRY_CSN))
     }
 
-    /// The changes that give these attributes the values that were read.
+    /// The modifications that restore the attribute values that were read.
     fn restore(&self) -> Vec<Modification> {
         let names = [attr::PROVOST_OWNER, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_SINCE, attr::PROVOST_UNTIL];
         let value = |name| Modification::replace(AttributeDescription::of(name), self.0.values(name).to_vec());
@@ -71,7 +71,7 @@ impl Registered {
 }
 
 impl Desk {
-    /// Makes an address entry, takes it out of its quarantine, or finds that the owner has it already.
+    /// Makes an address entry, takes it out of quarantine, or finds that `owner` already has it.
     pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<Claim, DeskError> {
         let since = Timestamp::now();
         let entry = address_entry(self.directory.suffix(), address, owner, kind, &generalized(since));
@@ -87,7 +87,7 @@ impl Desk {
                 self.release(address, owner, kind, since, &held).await.map(|()| Claim::Released(held))
             }
             Some(held) => Err(held.in_quarantine(address)),
-            // The entry went away since it refused to be made.
+            // The entry was removed after it had made the addition fail.
             None => Err(DeskError::Stale),
         }
     }
@@ -112,7 +112,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Undoes a claim, unless the claimed address was changed since.
+    /// Undoes a claim, unless the address entry has changed since.
     pub(super) async fn unclaim(&self, address: &Address, owner: &Dn, claim: &Claim) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         let still = Control { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
@@ -123,7 +123,7 @@ impl Desk {
         }
     }
 
-    /// Takes an address from its owner: into quarantine for the days of the setting, or out of the directory for none.
+    /// Takes an address from its owner: into quarantine for the configured days, or out of the directory when these are zero.
     pub(super) async fn retire(&self, address: &Address, held: &Registered) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         let days = self.settings.get().address_quarantine;
@@ -141,7 +141,7 @@ impl Desk {
         self.directory.modify(&dn, changes, held.unchanged()).await.map(drop)
     }
 
-    /// The entry of an address, from the writable provider.
+    /// The entry of an address on the writable provider; `None` when there is none.
     pub(super) async fn registered(&self, address: &Address) -> Result<Option<Registered>, DeskError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         Ok(tree::read_provider(&self.directory, &dn, &REGISTRY_ATTRIBUTES).await?.map(Registered))

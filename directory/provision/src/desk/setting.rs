@@ -1,4 +1,4 @@
-//! The settings that all nodes share, as an operator changes them.
+//! Changes the settings that all nodes share.
 
 use provost_client::DirectoryError;
 use provost_entry::{AttributeDescription, Dn, Entry, Modification};
@@ -9,28 +9,28 @@ use serde_json::json;
 use super::{Desk, DeskError, Expected, Target};
 use crate::{Operation, Principal, read_shared_settings, tree};
 
-/// What is read of an entry before it is changed.
+/// Attributes read of an entry before a change.
 const READ: [&str; 2] = [attr::PROVOST_VALUE, attr::ENTRY_CSN];
 
-/// The version of a setting that the directory does not state.
+/// The version of a setting for which the directory has no entry.
 const UNSTATED: &str = "unstated";
 
-/// What the directory states of one setting.
+/// The values that the directory states for one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedSetting {
-    /// Its name.
+    /// Name of the setting.
     pub name: &'static str,
-    /// Its values; none where the directory does not state it.
+    /// Values of the setting; empty when the directory does not state it.
     pub values: Vec<String>,
-    /// For a conditional change: [`Expected`].
+    /// The version, for a conditional change with [`Expected`].
     pub version: String,
 }
 
-/// The entry of a setting as read for a change; none where there is none.
+/// The entry of a setting as read for a change; empty when there is no entry.
 struct Before {
     dn: Dn,
     entry: Option<Entry>,
-    /// Whether the caller named versions: then a change by somebody else is a mismatch of theirs.
+    /// Whether the caller named versions: a concurrent change is then reported as a version mismatch.
     is_expected: bool,
 }
 
@@ -43,7 +43,7 @@ impl Before {
         self.entry.as_ref().map(|entry| entry.texts(attr::PROVOST_VALUE).map(str::to_owned).collect())
     }
 
-    /// The write asserts the version that was compared with what the caller expects.
+    /// The write asserts the version that was compared with the caller's: when another writer was faster, that one is stale.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {
@@ -55,8 +55,8 @@ impl Before {
 }
 
 impl Desk {
-    /// The settings as the directory states them now, with what counts where it states nothing. A node that runs shows those
-    /// of its View instead, which may hold the last good value of an entry.
+    /// The settings as the directory states them now, with defaults where it states nothing. A running node shows those of its
+    /// View instead, which may hold the last good value of an entry.
     pub async fn shared_settings(
         &self,
         principal: &Principal,
@@ -66,7 +66,7 @@ impl Desk {
         Ok(read_shared_settings(&self.directory, fallback).await?)
     }
 
-    /// What the directory states of one setting, from the writable provider.
+    /// The values that the directory states for one setting, from the writable provider.
     pub async fn stated_setting(&self, principal: &Principal, name: &str) -> Result<StatedSetting, DeskError> {
         self.permit(principal, Operation::ViewSettings).await?;
         let definition = defined(name)?;
@@ -75,10 +75,10 @@ impl Desk {
         Ok(StatedSetting { name: definition.name, values, version })
     }
 
-    /// States the values of the setting that `target` names. Returns the audit id.
+    /// Writes the values of the setting that `target` names. Returns the audit id.
     ///
-    /// Values that break the setting's rule are refused with it, and nothing is written. The entry is made where there is
-    /// none; written under the condition that nobody else changed it meanwhile.
+    /// Values that break the setting's rule are refused with that rule, and nothing is written. A missing entry is made; an
+    /// existing one is written under the condition that it is unchanged since it was read.
     pub async fn set_setting(
         &self,
         principal: &Principal,
@@ -104,7 +104,7 @@ impl Desk {
                 self.directory.modify(dn, vec![change], control).await
             }
             None => match self.directory.add(new_entry(dn, definition, stated)).await {
-                // Made by another writer since it was read.
+                // Another writer has made the entry since it was read.
                 Err(DirectoryError::AlreadyExists(_)) => Err(DirectoryError::AssertionFailed),
                 result => result,
             },
@@ -112,8 +112,8 @@ impl Desk {
         self.conclude(noted, result.map(drop)).await.map_err(|error| before.lost_race(error))
     }
 
-    /// Takes away what the directory states of a setting, so that the default counts again. Returns the audit id; taking
-    /// away what is not stated is [`DeskError::NotStated`].
+    /// Removes a setting from the directory, so that its default applies again. Returns the audit id; removing a setting that
+    /// is not stated is [`DeskError::NotStated`].
     pub async fn clear_setting(
         &self,
         principal: &Principal,
@@ -128,14 +128,14 @@ impl Desk {
         let detail = json!({ "before": before.values(), "after": null });
         let noted = self.announce(principal.actor(), "setting.clear", &before.dn, detail).await?;
         let result = match self.directory.delete(&before.dn, control).await {
-            // Taken away by another writer since it was read.
+            // Another writer has removed the entry since it was read.
             Err(DirectoryError::NoSuchObject(_)) => Err(DirectoryError::AssertionFailed),
             result => result,
         };
         self.conclude(noted, result).await.map_err(|error| before.lost_race(error))
     }
 
-    /// Reads the entry of a setting, in one of the versions that the caller expects.
+    /// Reads the entry of a setting; refuses a version that the caller does not expect.
     async fn before(&self, definition: &Definition, expected: &Expected) -> Result<Before, DeskError> {
         let dn = self.directory.suffix().child(attr::OU, definition.container).child(attr::CN, definition.name);
         let entry = tree::read_provider(&self.directory, &dn, &READ).await?;
@@ -148,7 +148,7 @@ impl Desk {
         }
     }
 
-    /// New people would get addresses at which nothing arrives if the domain were not served.
+    /// Refuses a primary domain that is not served: new people would get addresses that receive no mail.
     async fn check_domain(&self, definition: &Definition, values: &[String]) -> Result<(), DeskError> {
         let (MAIL_DOMAIN, [domain]) = (definition.name, values) else { return Ok(()) };
         let served = tree::domain(self.directory.suffix(), &domain.trim().to_ascii_lowercase());

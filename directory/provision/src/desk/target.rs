@@ -1,26 +1,26 @@
-//! On whom or on what an operation is done, and in which version of the entry.
+//! The person or setting that an operation concerns, and the expected version of its entry.
 
 /// Which versions of an entry a change is meant for (RFC 9110 §13.1.1, If-Match).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Expected {
-    /// Whatever the entry is now.
+    /// Any version.
     #[default]
     Any,
-    /// One of these values of entryCSN; of none when empty.
+    /// One of these values of entryCSN; an empty list matches none.
     OneOf(Vec<String>),
 }
 
 /// A person or a setting, and the version of the entry for which a change is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// Of a person: provostPersonId, login, address or source id. Of a setting: its name.
+    /// provostPersonId, login, address or source id of a person, or the name of a setting.
     pub key: &'a str,
-    /// Compared with the entry as the change reads it, which is the one that its write asserts.
+    /// Compared with the entry as the change reads it; the write asserts the same version.
     pub expected: Expected,
 }
 
 impl<'a> Target<'a> {
-    /// In one of the expected versions.
+    /// A target in one of the expected versions.
     pub fn new(key: &'a str, expected: Expected) -> Self {
         Self { key, expected }
     }

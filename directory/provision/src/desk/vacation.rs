@@ -1,4 +1,4 @@
-//! The vacation rule: as people state it, and as the person's attributes hold it.
+//! The vacation rule: the form that people state and the form that the person's attributes hold.
 
 use jiff::tz::TimeZone;
 use provost_entry::{AttributeDescription, Entry, Modification};
@@ -22,7 +22,7 @@ const MODE_REPLY: &str = "reply";
 impl Desk {
     /// Sets the vacation rule. Returns the audit id.
     ///
-    /// The whole rule is replaced: what `change` does not say, the person no longer has.
+    /// The whole rule is replaced: a field that is absent from `change` is removed.
     pub async fn set_vacation(
         &self,
         principal: &Principal,
@@ -36,7 +36,7 @@ impl Desk {
         self.change(principal.actor(), "vacation.set", &person, modifications(Some(&change), &zone), detail).await
     }
 
-    /// Clears it. Clearing none is no error.
+    /// Clears the vacation rule. Clearing an absent rule succeeds. Returns the audit id.
     pub async fn clear_vacation(
         &self,
         principal: &Principal,
@@ -49,7 +49,7 @@ impl Desk {
     }
 }
 
-/// The rule as it will be kept: blanks trimmed, line ends LF; or which field breaks which rule.
+/// Brings a rule to the form that is stored (blanks trimmed, line ends LF), or returns the field and the rule it breaks.
 fn check(change: VacationChange, zone: &TimeZone) -> Result<VacationChange, DeskError> {
     let invalid = |field, rule: &str| Err(DeskError::Invalid { field, rule: rule.to_owned() });
     let change = VacationChange {
@@ -106,7 +106,7 @@ fn text(field: &'static str, value: Option<String>) -> Result<Option<String>, De
         Some(value) if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) => {
             Err(DeskError::Invalid { field, rule: "no control characters but line ends and tabs".to_owned() })
         }
-        // Joiners and marks are a part of how some languages are written; what turns other text around is of none.
+        // Joiners and marks belong to the spelling of some languages; characters that reverse other text belong to none.
         Some(value) if value.chars().any(is_bidi_control) => {
             Err(DeskError::Invalid { field, rule: "no characters that turn the direction of the text".to_owned() })
         }
@@ -114,7 +114,7 @@ fn text(field: &'static str, value: Option<String>) -> Result<Option<String>, De
     }
 }
 
-/// The attributes of a rule, or of none.
+/// The modifications that store a rule, or clear the stored one for `None`.
 fn modifications(change: Option<&VacationChange>, zone: &TimeZone) -> Vec<Modification> {
     let set = |name: AttributeDescription, value: Option<String>| {
         Modification::replace(name, value.into_iter().map(String::into_bytes).collect())
@@ -130,7 +130,7 @@ fn modifications(change: Option<&VacationChange>, zone: &TimeZone) -> Vec<Modifi
         set(of(attr::VACATION_START_DATE), begins),
         set(of(attr::VACATION_END_DATE), ends),
         set(of(attr::PROVOST_VACATION_INTERVAL), interval),
-        // A text without a language, from elsewhere, would go on being sent beside what people state here.
+        // Remove a text without a language, written by other means: it would be sent in addition to the texts stated here.
         set(of(subject), None),
         set(of(text), None),
         set(AttributeDescription::with_option(subject, "lang-fr"), field(|change| &change.subject_fr)),
@@ -184,7 +184,11 @@ mod tests {
             entry.set(change.attribute, change.values);
         }
         assert_eq!(of_entry(&entry, &toronto()), Some(rule()));
-        assert_eq!(entry.first(attr::VACATION_END_DATE), Some("20270105045959Z"), "to the end of its last day");
+        assert_eq!(
+            entry.first(attr::VACATION_END_DATE),
+            Some("20270105045959Z"),
+            "the rule lasts to the end of its last day"
+        );
         for change in modifications(None, &toronto()) {
             entry.set(change.attribute, change.values);
         }

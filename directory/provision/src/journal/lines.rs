@@ -1,4 +1,4 @@
-//! The lines of a journal: a header with the version, then what happened, each line whole or not there.
+//! The lines of a journal: a header with the version, then events. A line is either whole or torn by a crash.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -10,7 +10,7 @@ use crate::{AttributeChange, PlanFileError};
 
 /// Version of the journal's form. A journal of another version is refused.
 pub const JOURNAL_VERSION: u32 = 1;
-/// Longest line that is read, octets: a receipt holds the values of one entry, which LDAP servers bound lower.
+/// Longest line that is read, in octets: a receipt holds the values of one entry, which LDAP servers limit to less.
 const LINE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why a journal cannot be used.
@@ -19,19 +19,19 @@ pub enum JournalError {
     /// The disk refused a read or a write.
     #[error("the journal cannot be read or written: {0}")]
     Io(#[from] io::Error),
-    /// There is no such batch, or it was removed.
-    #[error("there is no such batch (any more)")]
+    /// The batch does not exist or was removed.
+    #[error("the batch does not exist or was removed")]
     Gone,
-    /// Another process applies it now.
+    /// Another process is applying the batch.
     #[error("batch {0} is being applied by another process")]
     InUse(String),
-    /// A line in the middle is no line of a journal.
+    /// A line before the last one cannot be read as a journal line.
     #[error("line {0} of the journal is damaged")]
     Damaged(u64),
-    /// A version that this program does not know.
+    /// The journal has a version that this program does not know.
     #[error("the journal is of version {0}, and this program reads version {JOURNAL_VERSION}")]
     Version(u32),
-    /// Its plan cannot be read.
+    /// The plan of the batch cannot be read.
     #[error("the plan of the batch: {0}")]
     Plan(#[from] PlanFileError),
 }
@@ -42,7 +42,7 @@ impl From<serde_json::Error> for JournalError {
     }
 }
 
-/// The first line.
+/// The first line of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
     /// [`JOURNAL_VERSION`].
@@ -51,11 +51,11 @@ pub(super) struct Header {
     /// Hash of the plan.
     pub(super) plan: String,
     /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made at
-    /// another time; what is resumed keeps its own.
+    /// another time; a resumed batch keeps its own.
     pub(super) since: String,
 }
 
-/// All other lines.
+/// Every line after the header.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line {
@@ -64,91 +64,91 @@ pub(super) enum Line {
     End(End),
 }
 
-/// Somebody began or resumed the batch; the receipts that follow are of writes in their name.
+/// A run that began or resumed the batch; the receipts that follow are of writes in the actor's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// Who: `cli:root`, `token:registrar`.
+    /// The actor: `cli:root`, `token:registrar`.
     pub actor: String,
-    /// Through what: cli, api, web; `look-up` when another apply looked after an abandoned batch.
+    /// The face: cli, api, web; `look-up` when another apply settled an abandoned batch.
     pub via: String,
     /// RFC 3339, UTC.
     pub at: String,
 }
 
-/// What became of one write.
+/// The outcome of one write, with what undo needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Place of the change in the plan, from zero.
     pub change: u32,
     /// Place of the write in the change, from zero.
     pub write: u32,
-    /// DN of the entry.
+    /// DN of the written entry.
     pub dn: String,
-    /// When the outcome was known: RFC 3339, UTC.
+    /// Time at which the outcome became known: RFC 3339, UTC.
     pub at: String,
-    /// What came of the write.
+    /// The outcome of the write.
     pub outcome: WriteOutcome,
-    /// entryCSN of the entry after the write (RFC 4527 post-read, or as looked up), where the server shows one.
+    /// entryCSN of the entry after the write (RFC 4527 post-read, or as looked up), if the server shows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csn: Option<String>,
-    /// entryUUID of the entry, where the server shows one.
+    /// entryUUID of the entry, if the server shows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_uuid: Option<Uuid>,
-    /// Of an entry that was there: the values before and after. They are those before at the time of the write, since
-    /// the write was refused unless the entry was as compared. Empty for a new entry.
+    /// Values before and after, for an entry that already existed. The values before are those at the time of the write,
+    /// because a write to a changed entry is refused. Empty for a new entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<AttributeChange>,
-    /// Whether an initial password was set where there was none.
+    /// Whether the write set an initial password where there was none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub password: bool,
 }
 
-/// What became of one write.
+/// The outcome of one write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteOutcome {
-    /// The directory answered that it is done.
+    /// The directory confirmed the write.
     Done,
-    /// No answer came, or an earlier run ended before it; the entry names this batch, so it was done.
+    /// No answer came, or an earlier run ended before it; the entry names this batch, which proves the write.
     Found,
-    /// The address was the person's before this batch: nothing was written.
+    /// The person had the address before this batch: nothing was written.
     Already,
-    /// Not done: the directory's reason.
+    /// Not done; the directory's reason.
     Refused(String),
-    /// Not done: an apply of another plan found that the abandoned batch had not come to it.
+    /// Not done: an apply of another plan found that the abandoned batch had not reached this write.
     NotDone,
 }
 
 impl WriteOutcome {
-    /// Whether the entry is as the write wanted it.
+    /// Whether the entry is as the write wants it.
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Done | Self::Found | Self::Already)
     }
 }
 
-/// The batch came to its end.
+/// The end record of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// RFC 3339, UTC.
     pub at: String,
     /// People whose every write is done.
     pub applied: usize,
-    /// People of whom a write was refused, or that an abandoned batch had not come to.
+    /// People with a refused write, and people that an abandoned batch had not reached.
     pub failed: usize,
 }
 
-/// What a file holds up to its last whole line.
+/// The content of a journal up to its last whole line.
 pub(super) struct Lines {
-    /// `None` when not even the header is whole: nothing was written in the directory.
+    /// `None` when the header is torn: nothing was written to the directory.
     pub(super) header: Option<Header>,
     pub(super) lines: Vec<Line>,
-    /// Where the last whole line ends, octets from the beginning: what follows is a torn line.
+    /// Offset of the end of the last whole line, in octets: anything after it is a torn line.
     pub(super) octets: u64,
 }
 
 impl Lines {
-    /// Reads from the beginning. A line without its line end was torn by a crash and is left out; a whole line that
-    /// cannot be read is damage.
+    /// Reads from the beginning. A last line without line end was torn by a crash and is skipped; a whole line that cannot
+    /// be parsed is damage.
     pub(super) fn read(mut file: &File) -> Result<Self, JournalError> {
         file.seek(SeekFrom::Start(0))?;
         let mut reader = BufReader::new(file);
@@ -169,7 +169,7 @@ impl Lines {
         Ok(read)
     }
 
-    /// The header alone; `None` when it is not whole or not readable.
+    /// Reads only the header; `None` when it is torn or cannot be parsed.
     pub(super) fn header(file: &File) -> Result<Option<Header>, JournalError> {
         let mut text = Vec::new();
         io::Read::take(BufReader::new(file), LINE_OCTETS_MAX).read_until(b'\n', &mut text)?;
@@ -181,7 +181,7 @@ impl Lines {
             self.lines.push(serde_json::from_slice(text).map_err(|_| JournalError::Damaged(number))?);
             return Ok(());
         }
-        /// All that is read before the version is known.
+        /// The one field that is read before the version is known.
         #[derive(Deserialize)]
         struct Versioned {
             journal: u32,

@@ -50,7 +50,7 @@ async fn begun(folder: &TempDir) -> (Journals, String) {
     (journals, batch)
 }
 
-/// Drops a journal and waits until its thread has let go of the file.
+/// Drops a journal and waits until its thread has closed the file.
 fn close(journal: Journal, journals: &Journals) {
     let path = journals.path(&journal.batch, OPEN);
     drop(journal);
@@ -78,7 +78,7 @@ async fn a_batch_is_kept_with_its_plan_and_its_receipts() {
     assert_eq!((kept.begins.len(), kept.receipts.len(), kept.end), (2, 4, Some(end)));
     assert_eq!(journals.batches().unwrap(), [(batch.clone(), true)]);
     let another = journals.begin(&two(), &actor(), AT).unwrap();
-    assert!(!another.is_resumed() && another.batch != batch, "what has ended is not resumed");
+    assert!(!another.is_resumed() && another.batch != batch, "a finished batch is not resumed");
 
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder.path().join("journal")), 0o700);
@@ -90,7 +90,7 @@ async fn a_batch_is_kept_with_its_plan_and_its_receipts() {
     }
 }
 
-// A crash may leave any beginning of the file: whole lines count, a torn one never does, and the next run goes on.
+// A crash may leave any beginning of the file: whole lines count, a torn one does not, and the next run resumes.
 #[tokio::test]
 async fn a_journal_cut_anywhere_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ async fn a_journal_cut_anywhere_is_resumed() {
         let lines = head.iter().filter(|b| **b == b'\n').count();
         let journal = journals.begin(&two(), &actor(), AT).unwrap();
         if lines == 0 {
-            assert_ne!(journal.batch, batch, "cut at {cut}: without its header nothing was begun");
+            assert_ne!(journal.batch, batch, "cut at {cut}: a batch without a whole header was not begun");
             fs::remove_file(journals.path(&journal.batch, OPEN)).unwrap();
             continue;
         }
@@ -127,8 +127,8 @@ async fn what_cannot_be_resumed_is_named() {
     let (journals, batch) = begun(&folder).await;
     let running = journals.begin(&two(), &actor(), AT).unwrap();
     let twice = journals.begin(&two(), &actor(), AT);
-    assert!(matches!(twice, Err(JournalError::InUse(of)) if of == batch), "one plan in two processes");
-    assert!(journals.abandoned("another plan").unwrap().is_empty(), "what another process applies is not abandoned");
+    assert!(matches!(twice, Err(JournalError::InUse(of)) if of == batch), "a second process is refused");
+    assert!(journals.abandoned("another plan").unwrap().is_empty(), "a batch of a running process is not abandoned");
     close(running, &journals);
     let path = journals.path(&batch, OPEN);
     let text = fs::read_to_string(&path).unwrap();
@@ -140,7 +140,7 @@ async fn what_cannot_be_resumed_is_named() {
         fs::write(&path, damaged).unwrap();
         let error = journals.read(&batch).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
-        // Other plans go on without it.
+        // Applies of other plans continue in spite of it.
         let found = journals.abandoned("another plan").unwrap();
         assert!(found.iter().all(|(journal, _)| journal.batch != batch));
         drop(found);
@@ -153,8 +153,8 @@ async fn what_cannot_be_resumed_is_named() {
 async fn abandoned_batches_are_found_and_empty_ones_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (journals, batch) = begun(&folder).await;
-    assert!(journals.abandoned(two().hash()).unwrap().is_empty(), "its own plan resumes it");
-    // A crash before the plan was durable: nothing can have been written.
+    assert!(journals.abandoned(two().hash()).unwrap().is_empty(), "the same plan resumes its batch");
+    // A crash before the plan was durable: no write can have been sent.
     let empty = Uuid::now_v7().to_string();
     create(&journals.path(&empty, OPEN)).unwrap();
     let found = journals.abandoned("another plan").unwrap();

@@ -1,4 +1,4 @@
-//! Appends lines from a thread of its own, and syncs them in groups.
+//! Appends lines on a thread of its own and syncs them in groups.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Most lines that wait for the disk; a caller beyond them waits.
+/// Most lines that wait for the disk; further callers wait for room.
 const WAITING_MAX: usize = 4096;
-/// Lines are synced no more often than this while they keep coming: the directory's own log may be on the same disk.
+/// Shortest time between two syncs while lines keep coming: the directory's own log may be on the same disk.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The way to the thread that writes. Dropping it lets the thread write what waits, sync and end.
+/// Handle of the writing thread. Dropping it makes the thread write the waiting lines, sync and end.
 pub(super) struct Writer {
     waiting: mpsc::Sender<Request>,
 }
@@ -22,7 +22,7 @@ enum Request {
 }
 
 impl Writer {
-    /// Appends to a file that is open for it. The file, and its lock, are held until the writer is dropped.
+    /// Starts a thread that appends to `file`. The file and its lock are held until the writer is dropped.
     pub(super) fn start(file: File) -> io::Result<Self> {
         let (waiting, requests) = mpsc::channel(WAITING_MAX);
         std::thread::Builder::new().name("journal".into()).spawn(move || {
@@ -33,12 +33,12 @@ impl Writer {
         Ok(Self { waiting })
     }
 
-    /// Takes a line to be written; an error when an earlier one could not be.
+    /// Queues a line for writing; an error when an earlier line could not be written.
     pub(super) async fn append(&self, line: String) -> io::Result<()> {
         self.waiting.send(Request::Append(line)).await.map_err(|_| closed())
     }
 
-    /// Waits until every line taken is durable.
+    /// Waits until every queued line is durable.
     pub(super) async fn flush(&self) -> io::Result<()> {
         let (done, flushed) = oneshot::channel();
         self.waiting.send(Request::Flush(done)).await.map_err(|_| closed())?;
@@ -71,7 +71,7 @@ fn write(mut file: &File, mut requests: mpsc::Receiver<Request>) -> io::Result<(
             synced = Instant::now();
         }
         for done in flushes {
-            // A caller that went away needs no answer.
+            // A caller that is gone needs no answer.
             let _ = done.send(Ok(()));
         }
     }

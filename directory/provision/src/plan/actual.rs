@@ -1,4 +1,4 @@
-//! What the directory holds now, as small as planning needs it.
+//! The present content of the directory, reduced to what planning needs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,46 +12,46 @@ use crate::source::{person_key, without_zeros};
 use crate::tree;
 use crate::write::QUARANTINED;
 
-/// What the directory holds now of all that an import may touch, read in one paged search each.
+/// The directory's present content that an import may touch, read in one paged search for people and one for addresses.
 pub struct Actual {
     pub(super) suffix: Dn,
     pub(super) people: Vec<Person>,
-    /// Which person has a source id, in the form in which they are compared; `None` when more than one has.
+    /// The person of each source id, in compared form; `None` when several people have the id.
     by_source: HashMap<String, Option<usize>>,
     /// People by their source ids without leading zeros.
     by_zeros: HashMap<String, Vec<usize>>,
     by_dn: HashMap<Dn, usize>,
-    /// Logins, lower case, and whose.
+    /// Logins in lower case, with the index of the person.
     pub(super) uids: HashMap<Box<str>, usize>,
-    /// Every address that is anybody's, lower case.
+    /// Every address that has an owner, in lower case.
     pub(super) addresses: HashMap<Box<str>, Holding>,
-    /// Which addresses an owner holds. Owners need not be there: an import may have ended between address and person.
+    /// Addresses by owner. An owner's entry may be missing: an import may have stopped between address and person.
     by_owner: HashMap<Dn, Vec<Box<str>>>,
 }
 
-/// A person as the directory has it, values in its own spelling but for the login.
+/// A person as the directory holds them: values in the directory's spelling, except for the login.
 pub(super) struct Person {
     pub(super) dn: Dn,
     pub(super) csn: Option<Box<str>>,
-    /// Lower case.
+    /// Login in lower case.
     pub(super) uid: Option<Box<str>>,
     pub(super) mail: Option<Box<str>>,
     pub(super) local_addresses: Vec<Box<str>>,
     pub(super) sources: Vec<Box<str>>,
     pub(super) has_password: bool,
-    /// Whether any `provostRole` is held.
+    /// Whether the person has a `provostRole`.
     pub(super) has_role: bool,
     pub(super) attributes: HeldAttributes,
 }
 
-/// Who holds an address, and how.
+/// The owners of an address and its kind.
 pub(super) struct Holding {
     pub(super) owner: Option<Dn>,
-    /// provostAddressKind, lower case; `None` where only the person's attributes name the address.
+    /// provostAddressKind in lower case; `None` when only the person's attributes name the address.
     pub(super) kind: Option<Box<str>>,
 }
 
-/// What the directory says of a source id.
+/// What the directory holds under a source id.
 pub(super) enum Known<'a> {
     Nobody,
     One(&'a Person),
@@ -59,8 +59,8 @@ pub(super) enum Known<'a> {
 }
 
 impl Actual {
-    /// Reads people and addresses from the writable provider, both at once: the server and the decoding of its answers
-    /// take about as long as one another.
+    /// Reads people and addresses from the writable provider concurrently: serving and decoding the answers take about
+    /// equally long.
     pub async fn read(directory: &Directory) -> Result<Self, DirectoryError> {
         let suffix = directory.suffix();
         let mut attributes = PERSON_ATTRIBUTES.to_vec();
@@ -123,7 +123,7 @@ impl Actual {
         let named = entry.first(attr::PROVOST_ADDRESS).map(str::to_lowercase);
         let Some(address) = named.or_else(|| entry.dn.rdn_value(attr::PROVOST_ADDRESS)) else { return };
         let kind = entry.first(attr::PROVOST_ADDRESS_KIND).unwrap_or_default().to_lowercase();
-        // An address in quarantine reaches nobody, and no import gives it away.
+        // An address in quarantine reaches no person, and an import must not give it away.
         let owner = entry.first(attr::PROVOST_OWNER).filter(|_| kind != QUARANTINED);
         let owner = owner.and_then(|owner| Dn::parse(owner).ok());
         self.hold(address.into(), owner, Some(kind.into()));
@@ -139,7 +139,7 @@ impl Actual {
         self.addresses.insert(address, Holding { owner, kind });
     }
 
-    /// Who is known under a source id, or stands where its person would be made.
+    /// The person known under a source id, or the entry that already exists at the DN of a new one.
     pub(super) fn known(&self, source_id: &str, dn: &Dn) -> Known<'_> {
         let place = match self.by_source.get(&person_key(source_id)) {
             Some(None) => return Known::Many,
@@ -149,13 +149,13 @@ impl Actual {
         place.and_then(|place| self.people.get(*place)).map_or(Known::Nobody, Known::One)
     }
 
-    /// People whose number differs from this one in leading zeros alone, or not at all.
+    /// People whose number equals this one when leading zeros are ignored.
     pub(super) fn alike(&self, source_id: &str) -> impl Iterator<Item = &Person> {
         let places = self.by_zeros.get(&without_zeros(source_id)).into_iter().flatten();
         places.filter_map(|place| self.people.get(*place))
     }
 
-    /// The addresses whose owner is `dn` and nobody else, by entry or by the person's own attributes.
+    /// The addresses that only `dn` owns, by address entry or by the person's own attributes.
     pub(super) fn held_by(&self, dn: &Dn) -> impl Iterator<Item = (&str, &Holding)> {
         let held = self.by_owner.get(dn).into_iter().flatten();
         held.filter_map(move |address| {
@@ -183,7 +183,7 @@ fn read_all(
     tokio::spawn(async move { directory.search_provider(search).await })
 }
 
-/// A container that is not there holds nothing: the tree is made at the first start.
+/// An absent container holds no entries: the first start of the server creates the tree.
 fn found(read: Result<Result<Vec<Entry>, DirectoryError>, JoinError>) -> Result<Vec<Entry>, DirectoryError> {
     match read {
         Ok(Err(DirectoryError::NoSuchObject(_))) => Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! What a plan changes: for each person the writes, for each write the attributes before and after, with the reason.
+//! The changes of a plan: the writes for each person, and for each write the attributes before and after, with the reason.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Rule, Write};
 
-/// What a change is, for counting.
+/// Kind of a change, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
-    /// A new person.
+    /// The person is new.
     Create,
-    /// A new primary address.
+    /// The primary address changes.
     Rename,
     /// Any other change.
     Update,
@@ -22,23 +22,23 @@ pub enum ChangeKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
-    /// The rule that asks for it.
+    /// The rule that asks for the change.
     pub rule: Rule,
-    /// The same for people.
+    /// The same reason, worded for people.
     pub words: String,
 }
 
-/// One person's change, in words and in writes.
+/// The change of one person: a description, the reason, and the writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// Place of the source that names the person, among the sources of the plan.
+    /// Index of the source that names the person, among the sources of the plan.
     pub source: u16,
     /// Line of the record.
     pub line: u64,
-    /// For people: `create zoe.tremblay@example.edu (Zoé Tremblay, student)`.
+    /// Description for people: `create zoe.tremblay@example.edu (Zoé Tremblay, student)`.
     pub what: String,
-    /// Which count of [`crate::PlanSummary`] it belongs to.
+    /// The count of [`crate::PlanSummary`] to which the change belongs.
     pub kind: ChangeKind,
     /// Why the change is made.
     pub reason: Reason,
@@ -53,10 +53,10 @@ impl fmt::Display for Change {
 }
 
 impl Change {
-    /// The reason and, for a person who is there already, each attribute before and after: one line each.
+    /// The reason and, for an existing person, each attribute before and after: one line each.
     pub fn explanation(&self) -> impl Iterator<Item = String> {
         let reason = format!("because {} [{}]", self.reason.words, self.reason.rule);
-        // All values of a new person are new, and the line of the change names them well enough.
+        // All values of a new person are new, and the line of the change describes them well enough.
         let is_new = self.kind == ChangeKind::Create;
         let writes = self.writes.iter().filter(move |_| !is_new);
         let lines = writes.flat_map(|write| {

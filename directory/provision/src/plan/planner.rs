@@ -1,4 +1,4 @@
-//! One person after the other: who it is in the directory, which address they get, what must change.
+//! Plans one person after the other: the entry in the directory, the address, and the changes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,28 +15,28 @@ use crate::wanted::{State, WantedPerson, refuse};
 use crate::write::{Action, AddressKind, NEW_STATE, Write};
 use crate::{NamingPolicy, Record, Rule, tree};
 
-/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that an import that was
-/// interrupted finds what it made. Never change it.
+/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that a repeated import finds the
+/// entries of an interrupted one. It must never change.
 const PERSON_NAMESPACE: Uuid = uuid::uuid!("b1f0a2f4-6c1d-4f0e-9a77-2f7a1f3c5d88");
 
-/// The provostPersonId of the person whom a source knows under a source id.
+/// The provostPersonId of the person that has `source_id`.
 pub(crate) fn person_uuid(source_id: &str) -> Uuid {
     Uuid::new_v5(&PERSON_NAMESPACE, person_key(source_id).as_bytes())
 }
 
-/// Plans people in the order of the records; knows which addresses this plan has given already.
+/// Plans people in the order of the records and keeps the addresses that this plan has given.
 pub(super) struct Planner<'a> {
     naming: &'a NamingPolicy,
     actual: &'a Actual,
     claimed: HashSet<String>,
-    /// The lowest number of a base that may still be free. Nothing becomes free while planning, so a thousand people of
-    /// one name cost a thousand looks, not a million.
+    /// The lowest number of each base that may be free. No number becomes free while planning, so a thousand people of
+    /// one name cost a thousand look-ups, not a million.
     next_number: HashMap<String, u32>,
-    /// People that this plan makes, by their numbers without leading zeros.
+    /// New people of this plan, by their numbers without leading zeros.
     made: HashMap<String, Vec<&'a Record>>,
 }
 
-/// The address that a person's name leads to.
+/// The address that results from a person's name.
 struct Choice {
     address: Address,
     /// Whether an address entry must be made.
@@ -55,7 +55,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What must change for a person to be as wanted; `None` when all is so already.
+    /// The change that brings a person to the wanted state; `None` when there is nothing to change.
     pub(super) fn change(&mut self, wanted: &WantedPerson<'a>) -> Result<Option<Change>, RecordError> {
         let id = person_uuid(&wanted.source_id);
         let dn = tree::person(&self.actual.suffix, id);
@@ -87,13 +87,13 @@ impl<'a> Planner<'a> {
         };
         let attributes = self.new_person(wanted, id, &dn, &choice);
         let mut writes = self.settle_kinds(&dn, &choice.address, choice.claim.then_some(choice.rule));
-        // The address first: it is what two imports at once could contend for, and a mere address harms nobody.
+        // The address first: two concurrent imports can compete for it, and an address without a person is harmless.
         let password = record.password.is_some().then_some(wanted.origin);
         writes.before.push(Write { dn, action: Action::AddPerson, attributes, password });
         Ok(change(wanted, what, ChangeKind::Create, reason, writes))
     }
 
-    /// A spreadsheet takes leading zeros away: the same name and birth date under such a number are probably the same person.
+    /// Refuses a number that lost leading zeros in a spreadsheet: equal names and birth dates suggest the same person.
     fn check_zeros(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
         let (record, naming) = (wanted.record, self.naming);
         let is = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
@@ -163,7 +163,7 @@ impl<'a> Planner<'a> {
             let more = vec![wanted.source_id.clone()];
             attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, held, more, Rule::SourceNumber));
         }
-        // Who has a role gets a password from somebody who may reset it: a registrar must not choose an administrator's.
+        // A person with a role gets a password only from staff: a registrar must not choose an administrator's.
         let is_to_get_one = !person.has_password && !person.has_role;
         let password = (wanted.record.password.is_some() && is_to_get_one).then_some(wanted.origin);
         let (kind, reason) = reason(wanted, person, is_renamed, &attributes);
@@ -175,7 +175,7 @@ impl<'a> Planner<'a> {
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the name leads to another address than the one held. A name that only folds as before is no new one.
+    /// Whether the name leads to another address than the one held. A name that folds to the same text does not.
     fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &Person, held: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = held else { return true };
@@ -183,14 +183,14 @@ impl<'a> Planner<'a> {
         !is_numbered(held.local(), base) && of_held_name.as_deref() != Some(base)
     }
 
-    /// The address for a name: one that is the person's already, or the first number that is nobody's.
+    /// The address for a name: one that the person already holds, or the first number that is free.
     fn choose(&mut self, wanted: &WantedPerson<'_>, dn: &Dn, own_uid: Option<&str>) -> Result<Choice, RecordError> {
         let (domain, base) = (&self.naming.domain, wanted.address.base.as_str());
         let own = self.actual.held_by(dn).filter_map(|(held, holding)| Some((Address::parse(held).ok()?, holding)));
         let own = own.filter(|(held, _)| held.domain() == domain && is_numbered(held.local(), base));
-        // Somebody who reads postmaster's mail is not thereby called so.
+        // A person who reads postmaster's mail does not get that address as the primary one.
         let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
-        // The shortest is the one with the lowest number.
+        // The shortest one has the lowest number.
         if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
             return Ok(Choice { claim: holding.kind.is_none(), address, rule: Rule::KeptAddress });
         }
@@ -202,7 +202,7 @@ impl<'a> Planner<'a> {
             })?;
             let uid_is_free = !self.actual.uids.contains_key(&*local);
             if self.is_free(&address) && (uid_is_free || own_uid == Some(&local)) {
-                // A number that only this person may take (their own login) stays to be looked at by others.
+                // Keep a number that only this person may take (their own login), so that others check it again.
                 self.next_number.insert(base.to_owned(), number + u32::from(uid_is_free));
                 self.claimed.insert(address.as_str().to_owned());
                 return Ok(Choice { address, claim: true, rule: Rule::PrimaryAddress });
@@ -217,15 +217,15 @@ impl<'a> Planner<'a> {
             && !self.claimed.contains(address.as_str())
     }
 
-    /// Whether an address of ours stands on a person and has no entry of its own: it was written by other means.
+    /// Whether a person holds an address of this domain without an address entry: it was written by other means.
     fn lacks_entry(&self, held: &Address) -> bool {
         let holding = self.actual.addresses.get(held.as_str());
         held.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
-    /// The writes that make `primary` the one primary address of its owner; its entry is made when `claim` says why. The
-    /// new one is settled before the person is written, former ones after: at each moment every address of the person has
-    /// an entry.
+    /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new entry.
+    /// The new address is settled before the person is written, former ones afterwards: every address of the person has an
+    /// entry at each moment.
     fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<Rule>) -> Settled {
         let (mut writes, suffix) = (Settled::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;
@@ -246,7 +246,7 @@ impl<'a> Planner<'a> {
         writes
     }
 
-    /// A number given to somebody new: birth date and family name both differ. One of them alone is a correction.
+    /// Whether the number went to another person: birth date and family name both differ. A single difference is a correction.
     fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: &Person) -> bool {
         let born = person.attributes.get(attr::SCHAC_DATE_OF_BIRTH);
         let birth_date = wanted.record.birth_date.as_deref();
@@ -255,7 +255,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Writes to address entries, around that of the person.
+/// Writes to address entries, before and after that of the person.
 #[derive(Default)]
 struct Settled {
     before: Vec<Write>,
@@ -285,7 +285,7 @@ fn change(wanted: &WantedPerson<'_>, what: String, kind: ChangeKind, reason: Rea
     Change { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
 }
 
-/// The projections of a new primary address; the former one stays among the person's addresses.
+/// The attributes that follow a new primary address; the former one stays among the person's addresses.
 fn new_primary(person: &Person, choice: &Choice) -> Vec<AttributeChange> {
     let address = choice.address.as_str();
     let before = person.mail.iter().map(ToString::to_string).collect();

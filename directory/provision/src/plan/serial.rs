@@ -1,4 +1,4 @@
-//! The serialised form of a plan: JSON with a version and the plan's hash, which is checked when it is read back.
+//! The serialised form of a plan: JSON with a version and the plan's hash, which is checked on reading.
 
 use std::io::{self, Write as _};
 
@@ -11,13 +11,13 @@ use crate::attributes::PERSON_ATTRIBUTES;
 use crate::source::RecordError;
 use crate::{Change, SourceStamp, text_form, tree};
 
-/// Version of the form. A plan of another version is refused: what its writes mean is not known.
+/// Version of the form. A plan of another version is refused, since the meaning of its writes is unknown.
 pub const PLAN_VERSION: u32 = 1;
-/// Largest plan that is read, octets: a million new people are about 2 KB each.
+/// Largest plan that is read, in octets: a new person takes about 2 KB.
 pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
-/// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: whoever can write
-/// a plan file must not thereby set a role or a password hash.
+/// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access to a
+/// plan file must not allow setting a role or a password hash.
 const OTHER_ATTRIBUTES: [&str; 9] = [
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
@@ -30,27 +30,27 @@ const OTHER_ATTRIBUTES: [&str; 9] = [
     attr::PROVOST_OWNER,
 ];
 
-/// Why octets are no plan that can be applied.
+/// Why octets are not a plan that can be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFileError {
-    /// Not JSON of a plan's form, or cut short.
+    /// The octets are not JSON in the form of a plan, or are cut short.
     #[error("this is no plan: {0}")]
     Malformed(String),
-    /// A version that this program does not know.
+    /// The plan has a version that this program does not know.
     #[error("the plan is of version {0}, and this program reads version {PLAN_VERSION}: plan again")]
     Version(u32),
-    /// Its content does not have the hash that it names.
+    /// The content does not have the hash that the plan states.
     #[error("the plan was changed since it was made: its content has another hash; plan again")]
     Changed,
-    /// It writes where no plan does.
+    /// The plan names an entry or attribute that no plan writes.
     #[error("the plan names {0}, which no plan writes")]
     Foreign(String),
-    /// Larger than we read.
+    /// The plan is larger than [`PLAN_OCTETS_MAX`].
     #[error("the plan is larger than {PLAN_OCTETS_MAX} octets")]
     TooLarge,
 }
 
-/// All that is read before the version is known.
+/// The one field that is read before the version is known.
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
@@ -87,7 +87,7 @@ struct Read {
 }
 
 impl Plan {
-    /// Writes the plan as JSON. It holds names, birth dates and addresses, never a password.
+    /// Writes the plan as JSON, which holds names, birth dates and addresses, never a password.
     pub fn write_to(&self, to: &mut impl io::Write) -> io::Result<()> {
         let written = Written {
             version: PLAN_VERSION,
@@ -106,17 +106,17 @@ impl Plan {
         to.flush()
     }
 
-    /// The same as octets.
+    /// The JSON of [`Plan::write_to`] as octets.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut octets = Vec::new();
         match self.write_to(&mut octets) {
             Ok(()) => octets,
-            // Memory takes all that is written, and every value of a plan has a JSON form.
+            // Memory accepts all octets, and every value of a plan has a JSON form.
             Err(error) => unreachable!("a plan has a JSON form: {error}"),
         }
     }
 
-    /// Reads what [`Plan::write_to`] wrote; the plan has the hash that it had.
+    /// Reads what [`Plan::write_to`] wrote; refuses content whose hash differs from the stated one.
     pub fn from_bytes(octets: &[u8]) -> Result<Self, PlanFileError> {
         if octets.len() > PLAN_OCTETS_MAX {
             return Err(PlanFileError::TooLarge);
@@ -144,7 +144,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether every write concerns a person or an address of the plan's suffix, and attributes that plans change.
+    /// Refuses a write outside the people and addresses of the plan's suffix, or to an attribute that plans do not change.
     fn check_reach(&self) -> Result<(), PlanFileError> {
         let (people, addresses) = (tree::people(&self.suffix), tree::addresses(&self.suffix));
         for write in self.changes.iter().flat_map(|change| &change.writes) {

@@ -20,7 +20,7 @@ fn plan_of(source: Source, actual: &Actual) -> Result<Plan, PlanError> {
     plan(&wanted(&[source], &Policies::built_in("example.edu"), jiff::Timestamp::UNIX_EPOCH), actual)
 }
 
-/// A directory of one process: just enough of RFC 4511 to apply plans to.
+/// A directory in memory, with as much of RFC 4511 as applying plans needs.
 #[derive(Clone, Default)]
 struct Model {
     entries: BTreeMap<Dn, Entry>,
@@ -67,7 +67,10 @@ impl Model {
                 ModOp::Replace => values = change.values.clone(),
                 ModOp::Delete => values.retain(|value| !change.values.contains(value)),
                 ModOp::Add => {
-                    assert!(change.values.iter().all(|value| !values.contains(value)), "added twice: {change:?}");
+                    assert!(
+                        change.values.iter().all(|value| !values.contains(value)),
+                        "a value was added twice: {change:?}"
+                    );
                     values.extend(change.values.clone());
                 }
             }
@@ -76,7 +79,7 @@ impl Model {
         entry.set(of(attr::ENTRY_CSN), vec![csn.into_bytes()]);
     }
 
-    /// Plans, applies what is read back of the written plan, and sees that nothing is left to do.
+    /// Plans, applies the plan after a round trip through its file form, and checks that a second plan is empty.
     fn import(&mut self, rows: &str) -> Plan {
         let written = self.plan(rows);
         let plan = Plan::from_bytes(&written.to_bytes()).unwrap();
@@ -101,12 +104,12 @@ impl Model {
         self.entries.get(&crate::tree::address(&suffix(), address))?.first(attr::PROVOST_ADDRESS_KIND)
     }
 
-    /// What holds in every state between two imports.
+    /// Checks the invariants that hold after every import.
     fn check(&self) {
         let people: Vec<&Entry> = self.entries.values().filter(|entry| entry.has_class("person")).collect();
         let mut logins = std::collections::HashSet::new();
         for person in people {
-            assert!(logins.insert(person.first(attr::UID).unwrap()), "one login for two: {person:?}");
+            assert!(logins.insert(person.first(attr::UID).unwrap()), "two people have one login: {person:?}");
             let mail = person.first(attr::MAIL).unwrap();
             assert_eq!(self.kind(mail), Some("primary"), "{person:?}");
             for address in person.texts(attr::MAIL_LOCAL_ADDRESS) {
@@ -134,7 +137,7 @@ fn matches(entry: &Entry, filter: &Filter) -> bool {
 
 const ZOE: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2030-04-30,long enough\n";
 
-// RFC 2142 §1, issue 2, Build 5: names of roles are taken from the beginning.
+// RFC 2142 §1: names of roles are never free.
 #[test]
 fn roles_are_never_given() {
     let mut model = Model::default();
@@ -144,7 +147,7 @@ fn roles_are_never_given() {
     let mails: Vec<&str> = ["1", "2", "3", "4"].map(|id| model.mail(id)).to_vec();
     let expect = ["postmaster2@", "root2@", "root3@", "no.reply2@"].map(|local| format!("{local}example.edu"));
     assert_eq!(mails, expect);
-    // Who was given postmaster by hand keeps it beside the name, and is not called so after a rename.
+    // A person who was given postmaster by hand keeps it as an alias, and a rename does not make it primary.
     let mut model = Model::default();
     model.import(ZOE);
     let dn = model.person("1").dn.clone();
@@ -157,18 +160,18 @@ fn roles_are_never_given() {
     assert_eq!(model.mail("1"), "postmaster2@example.edu");
 }
 
-// Nobody loses an address by what the same file gives to others.
+// A person keeps every address, whatever the same file gives to others.
 #[test]
 fn names_that_change_hands_in_one_file() {
     let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},2000-01-0{id},,staff,,,\n");
     for (before, after, expect) in [
-        // Two swap: each would like what the other still holds.
+        // Two people swap names: each name leads to an address that the other still holds.
         (
             [(1, "Ann", "Abe"), (2, "Bea", "Bell"), (3, "Cy", "Cole")],
             [(1, "Bea", "Bell"), (2, "Ann", "Abe"), (3, "Cy", "Cole")],
             ["bea.bell2", "ann.abe2", "cy.cole"],
         ),
-        // One takes the name that a third leaves.
+        // One person takes the name that a third one gives up.
         (
             [(1, "Ann", "Abe"), (2, "Bea", "Bell"), (3, "Cy", "Cole")],
             [(1, "Cy", "Cole"), (2, "Bea", "Bell"), (3, "Cy", "Stone")],
@@ -182,7 +185,7 @@ fn names_that_change_hands_in_one_file() {
         assert!(plan.rejected().is_empty(), "{:?}", plan.rejected());
         let mails = ["1", "2", "3"].map(|id| model.mail(id).to_owned());
         assert_eq!(mails, expect.map(|local| format!("{local}@example.edu")));
-        // And back: everybody finds the former address again.
+        // The reverse change: every person gets the former address back.
         model.import(&file(before));
         let mails = ["1", "2", "3"].map(|id| model.mail(id).to_owned());
         assert_eq!(mails, ["ann.abe", "bea.bell", "cy.cole"].map(|local| format!("{local}@example.edu")));
@@ -228,7 +231,7 @@ fn names_collide_in_file_order() {
         ["1", "2", "3"].map(|id| model.mail(id).split('@').next().unwrap()),
         ["ann.roy", "ann.roy2", "ann.roy3"]
     );
-    // A number once given is not given again, nor is anybody moved up.
+    // A number stays with its person, and no other person moves to a lower one.
     model.import("4,Ann,Roy,,,staff,,,\n3,Ann,Roy,,,alum,,,\n");
     assert_eq!((model.mail("3"), model.mail("4")), ("ann.roy3@example.edu", "ann.roy4@example.edu"));
 }
@@ -244,11 +247,11 @@ fn a_name_changes_and_changes_back() {
     );
     assert_eq!((plan.summary.update, plan.summary.rename, plan.summary.writes), (1, 1, 3));
     let person = model.person("2");
-    assert_eq!(person.first(attr::UID), Some("ann.roy2"), "the login stays");
+    assert_eq!(person.first(attr::UID), Some("ann.roy2"), "the login must not change");
     assert_eq!((person.first(attr::MAIL), person.first(attr::SN)), (Some("ann.cote@example.edu"), Some("Côté")));
     assert_eq!(person.values(attr::MAIL_LOCAL_ADDRESS).len(), 2);
     assert_eq!(model.kind("ann.roy2@example.edu"), Some("alias"));
-    // Her former address is still hers, so the number is hers, too.
+    // Her former address is still hers, and so is its number.
     model.import("3,Ann,Roy,,,staff,,,\n2,Ann,Roy,,,staff,,,\n");
     assert_eq!((model.mail("2"), model.mail("3")), ("ann.roy2@example.edu", "ann.roy3@example.edu"));
     assert_eq!(model.kind("ann.cote@example.edu"), Some("alias"));
@@ -274,7 +277,7 @@ fn what_an_update_touches() {
     let without = "person_id,given_name,family_name,affiliation\n1,Zoé,Tremblay,student\n";
     let without = read_source("registrar", without.as_bytes(), &CsvOptions::default()).unwrap();
     let plan = plan_of(without, &model.actual()).unwrap();
-    assert!(plan.is_empty(), "a column that is not there says nothing: {:?}", plan.changes);
+    assert!(plan.is_empty(), "an absent column changes nothing: {:?}", plan.changes);
 }
 
 #[test]
@@ -286,7 +289,7 @@ fn a_first_password_comes_late() {
     assert_eq!(plan.changes[0].what, "update zoe.tremblay@example.edu (userPassword)");
 }
 
-/// A registrar would choose an administrator's password by it.
+/// A registrar could otherwise choose an administrator's password.
 #[test]
 fn who_has_a_role_gets_no_first_password() {
     let mut model = Model::default();
@@ -317,7 +320,7 @@ fn rows_that_planning_refuses() {
         assert_eq!((plan.rejected()[0].column.as_str(), plan.rejected()[0].rule.as_str()), (column, rule));
         assert_eq!((plan.summary.rejected, plan.summary.create, plan.summary.rows), (1, 1, 2));
     }
-    // One of the two may be corrected.
+    // A correction of only one of the two is accepted.
     assert!(model.plan("1,Zoé,Gagnon,2004-02-29,,student,,,\n").rejected().is_empty());
     assert!(model.plan("1,Zoé,Tremblay,2004-02-28,,student,,,\n").rejected().is_empty());
     let mut twin = model.person("1").clone();
@@ -340,7 +343,7 @@ fn an_identity_that_sees_no_people_makes_none() {
 fn addresses_of_others_are_never_given() {
     let mut model = Model::default();
     model.import("1,Ann,Roy,,,staff,,,\n");
-    // An alias that somebody wrote past us, and a login whose address is gone.
+    // An alias written by other means, and a login whose address is missing.
     let person = model.person("1").dn.clone();
     let alias = Modification::add(of(attr::MAIL_LOCAL_ADDRESS), vec![b"Bo.Li@example.edu".to_vec()]);
     let uid = Modification::replace(of(attr::UID), vec![b"cy.lee".to_vec()]);
@@ -368,7 +371,7 @@ fn the_time_of_planning_is_not_in_the_name() {
     assert_eq!(first.hash(), second.hash());
     let changed = Policies { version: "site/2".to_owned(), ..policies.clone() };
     let other = plan(&wanted(&sources, &changed, jiff::Timestamp::UNIX_EPOCH), &actual).unwrap();
-    assert_ne!(first.hash(), other.hash(), "another version of the policies is another plan");
+    assert_ne!(first.hash(), other.hash(), "another version of the policies gives another plan");
 }
 
 #[test]
@@ -391,7 +394,7 @@ fn a_change_says_why_and_what_was_there() {
         "zoe.tremblay@example.edu provostAddressKind: primary -> alias [address.kept]",
     ];
     assert_eq!(explained, expect);
-    // Everything that the change overwrites is in it: a value that somebody added beside ours as well.
+    // The change lists every value that it overwrites, including one that another writer added.
     let dn = model.person("1").dn.clone();
     model.modify(&dn, &[Modification::add(of(attr::PROVOST_PROGRAM), vec![b"B-ART".to_vec()])], None);
     let plan = model.plan(&ZOE.replace("B-INFO", "B-MATH"));
@@ -400,7 +403,7 @@ fn a_change_says_why_and_what_was_there() {
         (change.before.as_slice(), change.after.as_slice()),
         (&["B-ART".to_owned(), "B-INFO".to_owned()][..], &["B-MATH".to_owned()][..])
     );
-    // What the password is cannot be seen, only where it comes from.
+    // The plan shows where the password comes from, never the password.
     let late = Model::default();
     let plan = late.plan(ZOE);
     assert_eq!(plan.changes()[0].writes[1].password, Some(crate::RecordRef { source: 0, line: 2 }));
@@ -416,7 +419,7 @@ fn a_written_plan_is_read_back_or_refused() {
     let plan = Model::default().plan(&format!("{ZOE}2,…,—?,,,student,,,\n"));
     let octets = plan.to_bytes();
     let text = String::from_utf8(octets.clone()).unwrap();
-    assert!(!text.contains("long enough"), "a password is in the clear");
+    assert!(!text.contains("long enough"), "the plan holds a password in the clear");
     let read = Plan::from_bytes(&octets).unwrap();
     assert_eq!((read.hash(), read.rejected(), read.summary()), (plan.hash(), plan.rejected(), plan.summary()));
     let mut role = plan.clone();
@@ -454,7 +457,7 @@ fn plans_of_version_1_are_read() {
     assert_eq!((plan.summary().create, plan.changes().len(), plan.to_bytes().as_slice()), (1, 1, octets.as_slice()));
 }
 
-/// One person, whose record changes from year to year: who they are afterwards.
+/// One person whose record changes from year to year, and the resulting entry.
 #[test]
 fn ten_years_of_one_person() {
     let mut model = Model::default();
@@ -499,7 +502,7 @@ fn ten_years_of_one_person() {
         assert!(again.is_empty(), "{year}: {:?}", again.changes());
         let person = model.person("1");
         assert_eq!(model.mail("1"), format!("{mail}@example.edu"), "{year}");
-        assert_eq!(person.first(attr::UID), Some("ann.roy2"), "{year}: a login stays");
+        assert_eq!(person.first(attr::UID), Some("ann.roy2"), "{year}: the login must not change");
         assert_eq!(person.first(attr::SCHAC_DATE_OF_BIRTH), Some("20080101"), "{year}");
         assert_eq!(person.first(attr::EDU_PERSON_AFFILIATION), Some(affiliation), "{year}");
         assert_eq!(
@@ -513,7 +516,7 @@ fn ten_years_of_one_person() {
     assert_eq!(since("ann.cote@example.edu"), Some("20290901080000Z"));
 }
 
-/// Few names, so that they collide, and some that need folding.
+/// Rows with few names, so that they collide, and some names that need folding.
 fn rows() -> impl Strategy<Value = String> {
     let row =
         (1u8..12, "(Ann|Ánn|Bo|Jean-Luc)", "(Roy|Côté|O'Neil)", "(student|alum)", proptest::option::of("B-[A-C]"));
@@ -523,14 +526,14 @@ fn rows() -> impl Strategy<Value = String> {
                 format!("{id},{given},{family},,,{affiliation},{},,\n", program.unwrap_or_default())
             };
         let rows: String = rows.into_iter().map(row).collect();
-        // A file has a row; this one never changes.
+        // A file has at least one row; this one never changes.
         format!("99,Zed,Zed,,,staff,,,\n{rows}")
     })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-    /// `import` checks the invariants and that the same file again plans nothing.
+    /// `import` checks the invariants, and that the same file planned again gives an empty plan.
     #[test]
     fn imports_settle(files in proptest::collection::vec(rows(), 1..5)) {
         let mut model = Model::default();
@@ -556,7 +559,7 @@ proptest! {
     }
 }
 
-/// A spreadsheet takes leading zeros away: the person is held, whether the other number is known or stands in the same file.
+/// A spreadsheet removes leading zeros: the row is refused, whether the full number is known or stands in the same file.
 #[test]
 fn a_number_that_lost_its_zeros_makes_no_second_account() {
     let row = |number: &str, given: &str, birth: &str| format!("{number},{given},Zero,{birth},,student,,,\n");

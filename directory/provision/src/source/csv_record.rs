@@ -1,4 +1,4 @@
-//! Text into records: RFC 4180 quoting, each record with the line on which it begins.
+//! Splits text into records: RFC 4180 quoting, each record with the line on which it begins.
 
 use std::io::{Chain, Read};
 
@@ -7,32 +7,32 @@ use csv::StringRecord;
 use super::decode::line_ends;
 use super::record::FileError;
 
-/// Appended to the text as a record of its own. A file that ends within a quoted field swallows it, and shows itself
-/// thereby; no good file holds it, since NUL is refused before.
+/// Appended to the text as a record of its own. A file that ends within a quoted field swallows this record, which reveals
+/// the fault; a good file cannot contain it, since NUL is refused before.
 const END_MARK: &[u8] = b"\n\0";
 
-/// One record.
+/// One record with its lines and quoting faults.
 pub(super) struct CsvRecord {
     /// Line on which it begins, from one.
     pub(super) line: u64,
-    /// Its fields, quotes removed.
+    /// Fields of the record, without quotes.
     pub(super) fields: StringRecord,
     /// Line on which it ends.
     pub(super) last_line: u64,
-    /// Lines within it that look like records themselves: a quotation mark that stands where none belongs swallowed them.
+    /// Lines within the record that look like records themselves: a misplaced quotation mark swallowed them.
     pub(super) swallowed: Vec<u64>,
-    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: what the field says is a guess.
+    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: the value of that field is uncertain.
     pub(super) is_misquoted: bool,
 }
 
-/// Reads one record after the other.
+/// Reads the records one by one.
 pub(super) struct CsvRecords<'a> {
     text: &'a str,
     separator: u8,
-    /// Separators in the header, which a line that looks like a record has as well; `None` until the header is read.
+    /// Separators in the header; a line with as many looks like a record. `None` until the header is read.
     separators: Option<usize>,
     reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
-    /// Up to where lines are counted (octets), and on which line that is.
+    /// Offset up to which lines are counted (octets), and the number of the line at that offset.
     counted: (usize, u64),
 }
 
@@ -64,7 +64,7 @@ impl<'a> CsvRecords<'a> {
                 let before = fields.iter().take(fields.len() - 1).map(|field| line_ends(field.as_bytes()));
                 return Err(FileError::Unclosed(line + before.sum::<u64>()));
             }
-            // A row of blank cells says nothing: spreadsheets write them below a table.
+            // Skip a row of blank cells: spreadsheets write them below a table.
             if fields.iter().any(|field| !field.trim().is_empty()) {
                 let whole = self.whole();
                 let swallowed = self.swallowed(line, whole, &fields);
@@ -76,14 +76,14 @@ impl<'a> CsvRecords<'a> {
         }
     }
 
-    /// The text of the record that was read last.
+    /// The text of the last record.
     fn whole(&self) -> &'a str {
-        // The reader stands behind the record; the mark of the end is not part of the text.
+        // The reader stands after the record; the end mark is not part of the text.
         let end = self.reader.position().byte() as usize;
         self.text.get(self.counted.0..end.min(self.text.len())).unwrap_or_default()
     }
 
-    /// The lines within a record that have as many separators as the header.
+    /// The lines within a record that have as many separators as the header has.
     fn swallowed(&self, line: u64, record: &str, fields: &StringRecord) -> Vec<u64> {
         let Some(separators) = self.separators.filter(|_| fields.iter().any(|field| field.contains(['\n', '\r'])))
         else {
@@ -95,7 +95,7 @@ impl<'a> CsvRecords<'a> {
         numbered.filter(|(_, text)| looks_like_one(text)).map(|(number, _)| number).collect()
     }
 
-    /// The line of the record that the reader found at `octet`, which may be the line end of the record before it.
+    /// The line of the record that the reader found at `octet`, which may be the line end of the preceding record.
     fn line_at(&mut self, octet: u64) -> u64 {
         let (from, line) = self.counted;
         let rest = self.text.as_bytes().get(octet as usize..).unwrap_or_default();
@@ -125,12 +125,12 @@ fn is_misquoted(record: &str, separator: u8) -> bool {
     }
 }
 
-/// What follows the closing quotation mark of a field whose opening one was passed.
+/// The octets after the closing quotation mark of a field; `rest` begins after the opening one.
 fn behind_quoted(mut rest: &[u8]) -> &[u8] {
     while let Some(quote) = rest.iter().position(|octet| *octet == b'"') {
         rest = rest.get(quote + 1..).unwrap_or_default();
         match rest.strip_prefix(b"\"") {
-            // A doubled one is text.
+            // A doubled quotation mark is text.
             Some(after) => rest = after,
             None => return rest,
         }
@@ -138,12 +138,12 @@ fn behind_quoted(mut rest: &[u8]) -> &[u8] {
     &[]
 }
 
-/// The text behind a line `sep=;`, by which spreadsheets state the separator; the line on which it begins; the separator.
+/// The text after a line `sep=;`, by which spreadsheets state the separator; its first line number; the separator.
 fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     match first.trim_end().split_at_checked(4) {
         Some((name, separator)) if name.eq_ignore_ascii_case("sep=") => match separator.as_bytes() {
-            // A tab is trimmed.
+            // Trimming has removed a tab.
             [] => (rest, 2, Some(b'\t')),
             [separator @ (b',' | b';')] => (rest, 2, Some(*separator)),
             _ => (text, 1, None),
@@ -152,10 +152,10 @@ fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
     }
 }
 
-/// The separator that the first line holds most of.
+/// The separator that occurs most often in the first line.
 fn guess_separator(text: &str) -> u8 {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let count = |separator: &u8| first.bytes().filter(|octet| octet == separator).count();
-    // Of equal counts the last one.
+    // Of equal counts, `max_by_key` takes the last one: the comma.
     [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')
 }

@@ -1,4 +1,4 @@
-//! Octets into text.
+//! Decodes the octets of a file to text.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::record::{Encoding, FileError};
 
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// The file as text without its byte order mark, lines ended by LF or CRLF.
+/// Decodes a file to text without byte order mark, with lines ended by LF or CRLF.
 pub(super) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, FileError> {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(refuse(bytes, 0, "the file is UTF-16; save it as UTF-8"));
@@ -21,7 +21,7 @@ pub(super) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, F
         }
         Encoding::Windows1252 => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
     };
-    // Lines ended by CR alone, as old spreadsheets for Macintosh wrote them.
+    // Lines ended only by CR, as old Macintosh spreadsheets wrote them.
     if text.contains('\r') && !text.contains('\n') {
         return Ok(Cow::Owned(text.replace('\r', "\n")));
     }
@@ -39,13 +39,13 @@ fn decode_utf8(bytes: &[u8]) -> Result<Cow<'_, str>, FileError> {
     }
 }
 
-/// Refuses the file at an octet, naming its line.
+/// Refuses the file because of an octet, and names the line of that octet.
 fn refuse(bytes: &[u8], at: usize, rule: &str) -> FileError {
     let line = line_ends(bytes.get(..at).unwrap_or(bytes)) + 1;
     FileError::Encoding { line, rule: rule.to_owned() }
 }
 
-/// How many lines end within `octets`: by LF, CRLF, or CR alone, as the reader of records takes them too.
+/// Number of line ends within `octets`: LF, CRLF, or CR alone, as the reader of records counts them.
 pub(super) fn line_ends(octets: &[u8]) -> u64 {
     let next = octets.iter().skip(1).map(Some).chain([None]);
     let ends = octets.iter().zip(next).filter(|(b, next)| match **b {

@@ -1,4 +1,4 @@
-//! One record into a row: the rule of each column.
+//! Converts one record to a row: the rule of each column.
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
@@ -20,10 +20,10 @@ const FIELD_OCTETS_MAX: usize = 4096;
 const TEXT_CHARS_MAX: usize = 200;
 /// Shortest initial password, in characters (NIST SP 800-63B §3.1.1.2: at least 8).
 pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
-/// A birth, an enrolment or an employment before this year is a mistake of the file.
+/// Earliest year of a birth, an enrolment or an employment: a lower one is a mistake of the file.
 const YEAR_MIN: i16 = 1900;
 
-/// Reads one record; on failure every problem of it.
+/// Reads one record; the error holds every problem found.
 pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Vec<RecordError>> {
     if let Some(problem) = wrong_count(header, record) {
         return Err(vec![problem]);
@@ -70,8 +70,8 @@ pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Ve
     }
 }
 
-/// Whether a record looks cut short, should it be the last one of a file that has no final line end: fields are
-/// missing, or the last one is wrong.
+/// Whether a record would look cut short if it were the last one of a file without a final line end: fields are missing,
+/// or the last field is wrong.
 pub(super) fn may_be_cut(header: &Header, record: &CsvRecord, read: &Result<Record, Vec<RecordError>>) -> bool {
     let last = header.last().map_or("", Column::name);
     record.fields.len() < header.len()
@@ -83,7 +83,7 @@ fn wrong_count(header: &Header, record: &CsvRecord) -> Option<RecordError> {
     if have == want {
         return None;
     }
-    // Where the columns are shifted nobody can say which field is wrong; the first that is missing or too many is named.
+    // With shifted columns, the wrong field is unknown; name the first one that is missing or superfluous.
     let column = header.at(have).map_or_else(|| format!("field {}", want + 1), |column| column.name().to_owned());
     let mut rule = format!("the row has {have} fields, the header {want}");
     if record.last_line > record.line {
@@ -95,7 +95,7 @@ fn wrong_count(header: &Header, record: &CsvRecord) -> Option<RecordError> {
     Some(RecordError { line: record.line, column, rule })
 }
 
-/// The fields of one record, and what is wrong with them.
+/// The fields of one record and the problems found in them.
 struct Cells<'a> {
     header: &'a Header,
     record: &'a CsvRecord,
@@ -105,12 +105,12 @@ struct Cells<'a> {
 impl Cells<'_> {
     fn refuse(&mut self, column: Column, rule: &str) {
         let (line, last_line, column) = (self.record.line, self.record.last_line, column.name().to_owned());
-        // Whoever stands on one of these lines is in the report.
+        // Name all lines of the row, so that the report covers every person on them.
         let lines = if last_line > line { format!("lines {line} to {last_line} are one row: ") } else { String::new() };
         self.problems.push(RecordError { line, column, rule: format!("{lines}{rule}") });
     }
 
-    /// The field as it stands; empty when the file has no such column.
+    /// The field without any change; empty when the file has no such column.
     fn raw(&self, column: Column) -> &str {
         self.header.place(column).and_then(|place| self.record.fields.get(place)).unwrap_or_default()
     }
@@ -137,7 +137,7 @@ impl Cells<'_> {
         self.optional(column, read)
     }
 
-    /// Taken as it stands, blanks included: it must be what its owner types.
+    /// The password without any change, blanks included: it must equal what its owner types.
     fn password(&mut self) -> Option<Secret> {
         let field = self.raw(Column::Password);
         if field.trim().is_empty() {
@@ -153,22 +153,22 @@ impl Cells<'_> {
     }
 }
 
-/// The rule of a password, wherever it comes from.
+/// The rule for a password of any origin.
 pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err("a password has at least 8 characters");
     }
-    // In the form that is hashed: no login could ever match a longer one.
+    // Check the form that is hashed: no login could ever match a longer password.
     if Secret::new(password).is_too_long() {
         return Err("a password has at most 512 octets");
     }
     if password.chars().any(char::is_control) { Err("a password has no control characters") } else { Ok(()) }
 }
 
-/// The rule that a character nobody sees breaks.
+/// The rule that an invisible character breaks.
 const INVISIBLE: &str = "an invisible character (text direction, zero width, byte order mark): type the field anew";
 
-/// What holds for every field but the password.
+/// Checks what holds for every field except the password.
 fn sound(field: &str) -> Result<&str, &'static str> {
     if field.len() > FIELD_OCTETS_MAX {
         Err("longer than 4096 octets")
@@ -183,8 +183,8 @@ fn sound(field: &str) -> Result<&str, &'static str> {
     }
 }
 
-/// A name of a person: as any text, without what an export has put into it. A mark alone (`-`) is a name: it stands for the
-/// one that a person does not have.
+/// A person's name: checked as any text, and for traces of an export. A mark alone (`-`) is accepted: it stands for the
+/// name that a person does not have.
 fn name(field: &str) -> Result<String, &'static str> {
     const MARKS: [(char, char); 6] = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('„', '“')];
     let is_quoted = |(open, close)| field.len() > 1 && field.starts_with(open) && field.ends_with(close);
@@ -201,13 +201,13 @@ fn name(field: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether a character is shown only on another one.
+/// Whether a character is a mark, which is shown only on another character.
 fn is_mark(c: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     matches!(category, GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
 }
 
-/// `&eacute;`, `&#233;` and `&#xE9;`.
+/// Whether a field holds an HTML entity: `&eacute;`, `&#233;` or `&#xE9;`.
 fn has_entity(field: &str) -> bool {
     field.split('&').skip(1).any(|rest| {
         let name = rest.split_once(';').map_or("", |(name, _)| name);
@@ -216,14 +216,14 @@ fn has_entity(field: &str) -> bool {
     })
 }
 
-/// Whether a character has no meaning that two programs share.
+/// Whether a character is private use or unassigned, so that two programs need not agree on it.
 fn is_unknown(c: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     matches!(category, GeneralCategory::PrivateUse | GeneralCategory::Unassigned)
 }
 
-/// A name or a programme, in NFC, its words a single space apart: what a spreadsheet pads or keeps together with blanks of
-/// other kinds is the same name, and the directory compares it so (RFC 4518 §2.6.1).
+/// A name or a programme in NFC, with single spaces between words: padding and blanks of other kinds do not change a name,
+/// and the directory compares it in this way (RFC 4518 §2.6.1).
 pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
     let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -242,7 +242,7 @@ pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether the text is what UTF-8 octets look like in Windows-1252: going back gives UTF-8. Correct names do not.
+/// Whether the text looks like UTF-8 octets read as Windows-1252: encoding it back gives UTF-8. Correct names do not.
 fn is_mojibake(text: &str) -> bool {
     if text.is_ascii() {
         return false;
@@ -256,7 +256,7 @@ fn date(field: &str) -> Result<Date, &'static str> {
     if date.year() < YEAR_MIN { Err("a year before 1900") } else { Ok(date) }
 }
 
-/// Kept as written: the case of a foreign local part is not ours to change.
+/// An address outside, kept as written: the case of a foreign local part has a meaning only to its own server.
 fn private_email(field: &str) -> Result<String, &'static str> {
     match Address::parse(field) {
         Ok(address) if address.domain().contains('.') => Ok(field.to_owned()),

@@ -1,24 +1,24 @@
-//! The columns of a file. A new one begins here.
+//! The columns of a file. A new column begins here.
 
 use std::fmt;
 
 use super::csv_record::CsvRecord;
 use super::record::FileError;
 
-/// A column that we know.
+/// A column that this program reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Column {
     /// `person_id`, required: the source's key of the person.
     PersonId,
-    /// `given_name`, required: login and address are made of it.
+    /// `given_name`, required: part of login and address.
     GivenName,
-    /// `family_name`, required: login and address are made of it.
+    /// `family_name`, required: part of login and address.
     FamilyName,
-    /// `birth_date`: what a caller is verified by.
+    /// `birth_date`: the help desk verifies callers by it.
     BirthDate,
-    /// `private_email`: an address elsewhere.
+    /// `private_email`: an address outside the site.
     PrivateEmail,
-    /// `affiliation`, required: eduPerson's word, as `student`.
+    /// `affiliation`, required: eduPerson's word, such as `student`.
     Affiliation,
     /// `program`: programme of study.
     Program,
@@ -26,7 +26,7 @@ pub enum Column {
     StartDate,
     /// `end_date`: last day of the affiliation.
     EndDate,
-    /// `password`: initial password, for who has none yet.
+    /// `password`: initial password for a person who has none.
     Password,
 }
 
@@ -45,7 +45,7 @@ impl Column {
         Self::Password,
     ];
 
-    /// As the header spells it.
+    /// Name of the column in the header.
     pub fn name(self) -> &'static str {
         match self {
             Self::PersonId => "person_id",
@@ -61,12 +61,12 @@ impl Column {
         }
     }
 
-    /// Whether a file must have it.
+    /// Whether a file must have the column.
     pub fn is_required(self) -> bool {
         matches!(self, Self::PersonId | Self::GivenName | Self::FamilyName | Self::Affiliation)
     }
 
-    /// The column of a name; case and surrounding blanks do not matter.
+    /// The column with a name; case and surrounding blanks are ignored.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.name().eq_ignore_ascii_case(name.trim()))
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// Which column stands where.
+/// The columns by their place in the file.
 pub(super) struct Header {
     order: Vec<Column>,
 }
@@ -87,7 +87,7 @@ impl Header {
     pub(super) fn parse(record: &CsvRecord) -> Result<Self, FileError> {
         let found: Vec<Option<Column>> = record.fields.iter().map(Column::of_name).collect();
         if found.iter().all(Option::is_none) {
-            // Its words are not shown: it may be a row of data.
+            // Do not show its words: the line may be a row of data.
             return refuse("this is no header; expected ", &Column::ALL);
         }
         let mut order = Vec::with_capacity(found.len());
@@ -105,7 +105,7 @@ impl Header {
         if missing.is_empty() { Ok(Self { order }) } else { refuse("missing column ", &missing) }
     }
 
-    /// How many fields a record has.
+    /// Number of fields of a record.
     pub(super) fn len(&self) -> usize {
         self.order.len()
     }
@@ -120,12 +120,12 @@ impl Header {
         self.order.last().copied()
     }
 
-    /// The column at a place.
+    /// The column at a place; `None` beyond the last.
     pub(super) fn at(&self, place: usize) -> Option<Column> {
         self.order.get(place).copied()
     }
 
-    /// The place of a column.
+    /// The place of a column; `None` when the file lacks the column.
     pub(super) fn place(&self, column: Column) -> Option<usize> {
         self.order.iter().position(|known| *known == column)
     }
@@ -136,7 +136,7 @@ fn refuse(what: &str, columns: &[Column]) -> Result<Header, FileError> {
     Err(FileError::Header(format!("{what}{}", names.join(", "))))
 }
 
-/// A column's name as the file has it, short and on one line.
+/// A column's name as in the file, cut short and on one line.
 fn shown(name: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 40;
     let name = name.trim();

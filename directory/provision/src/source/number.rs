@@ -1,4 +1,4 @@
-//! A source's number for a person: what may be one, and which spellings are one.
+//! A source's number for a person: accepted forms, and spellings that count as equal.
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
@@ -8,13 +8,13 @@ use unicode_normalization::UnicodeNormalization;
 /// Longest number, in characters.
 const CHARS_MAX: usize = 64;
 
-/// Names of months as spreadsheets write them into what they take for a date, in the languages of this product.
+/// Month names in what spreadsheets make of a supposed date, in the languages of this product.
 const MONTHS: [&str; 21] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "janv", "fevr", "mars",
     "avr", "mai", "juin", "juil", "aout",
 ];
 
-/// Words that an export writes where it has no number, lower case.
+/// Words that an export writes in place of a missing number, lower case.
 const PLACEHOLDERS: [&str; 14] = [
     "n/a",
     "na",
@@ -34,7 +34,7 @@ const PLACEHOLDERS: [&str; 14] = [
 /// Truth values as spreadsheets show them, lower case.
 const TRUTHS: [&str; 6] = ["true", "false", "vrai", "faux", "wahr", "falsch"];
 
-/// The rule of a number. A damaged one would make another account for the same person, so it is refused.
+/// Checks a number. A damaged number would create a second account for the same person, so it is refused.
 pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
     if field.chars().count() > CHARS_MAX {
         Err("longer than 64 characters")
@@ -51,13 +51,13 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The form in which two spellings of a number are one, as the directory compares them (RFC 4518). The persons' ids are made of
-/// it: it may never change for what was a number before.
+/// The form in which spellings of a number are compared, as in the directory (RFC 4518). Persons' ids are derived from it:
+/// it must never change for a text that was accepted before.
 pub(crate) fn person_key(number: &str) -> String {
     directory_string(number, Case::Ignored).unwrap_or_else(|| number.to_lowercase())
 }
 
-/// The form in which numbers are one that differ in leading zeros alone, which spreadsheets take away.
+/// The form in which numbers that differ only in leading zeros are equal: spreadsheets remove these zeros.
 pub(crate) fn without_zeros(number: &str) -> String {
     let key = person_key(number);
     let (source, digits) = key.split_once(':').map_or(("", key.as_str()), |(source, digits)| (source, digits));
@@ -68,7 +68,7 @@ fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// What a spreadsheet has done to a number, if it has.
+/// The damage that a spreadsheet did to a number; `None` when there is none.
 fn damage(field: &str) -> Option<&'static str> {
     let lower = field.to_lowercase();
     if field.starts_with('#') || lower.strip_prefix("err:").is_some_and(are_digits) {
@@ -98,14 +98,14 @@ fn damage(field: &str) -> Option<&'static str> {
     }
 }
 
-/// `-123`, `+123`, `123-` and `(123)`, a sum's digits with its separators included.
+/// Whether a field is a signed number: `-123`, `+123`, `123-` or `(123)`, with the separators of an amount.
 fn is_signed(field: &str) -> bool {
     let bare = field.strip_prefix(['-', '+', '\u{2212}']).or_else(|| field.strip_suffix('-'));
     let bare = bare.or_else(|| field.strip_prefix('(')?.strip_suffix(')'));
     bare.is_some_and(|bare| bare.split(['.', ',', '-', '+']).all(are_digits))
 }
 
-/// `12:30` and `00:00:00`.
+/// Whether a field is a time of day: `12:30` or `00:00:00`.
 fn is_clock(field: &str) -> bool {
     let fields: Vec<&str> = field.split(':').collect();
     matches!(fields.len(), 2 | 3) && fields.iter().all(|field| are_digits(field) && field.len() <= 2)
@@ -115,7 +115,7 @@ fn are_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `1.1E+07` and `1,1E+07`, as a spreadsheet shows a long number.
+/// Whether a field has an exponent: `1.1E+07` or `1,1E+07`, as a spreadsheet shows a long number.
 fn is_exponent(field: &str) -> bool {
     let Some((mantissa, exponent)) = field.split_once(['E', 'e']) else { return false };
     let signed = exponent.strip_prefix(['+', '-']);
@@ -123,11 +123,11 @@ fn is_exponent(field: &str) -> bool {
         Some((whole, fraction)) => are_digits(whole) && (fraction.is_empty() || are_digits(fraction)),
         None => are_digits(mantissa),
     };
-    // `12E345` may be a real number of a site; a sign or a fraction never is.
+    // `12E345` may be a genuine number of a site; one with a sign or a fraction is never genuine.
     mantissa_is_number && are_digits(signed.unwrap_or(exponent)) && (signed.is_some() || !are_digits(mantissa))
 }
 
-/// `12345.0`, `12345,00` and `12345.`; `12345,6`, since no site has commas in its numbers.
+/// Whether a field is a fraction: `12345.0`, `12345,00`, `12345.`, and `12345,6`, since no site has commas in its numbers.
 fn is_fraction(field: &str) -> bool {
     match field.split_once(['.', ',']) {
         Some((whole, fraction)) if field.contains(',') => {
@@ -138,8 +138,8 @@ fn is_fraction(field: &str) -> bool {
     }
 }
 
-/// `1,234,567`, `1.234.567`, `1'234'567` and `12,34,567`: groups of two or three digits, one separator, with a fraction
-/// behind another one or without.
+/// Whether a field has grouped digits: `1,234,567`, `1.234.567`, `1'234'567` or `12,34,567`. Groups have two or three
+/// digits and one separator; a fraction may follow after another separator.
 fn is_grouped(field: &str) -> bool {
     [',', '.', '\'', '’'].into_iter().any(|separator| {
         let Some((first, rest)) = field.split_once(separator) else { return false };
@@ -150,18 +150,18 @@ fn is_grouped(field: &str) -> bool {
         let groups: Vec<&str> = rest.split(separator).collect();
         let sizes_fit = groups.last().is_some_and(|last| last.len() == 3)
             && groups.iter().all(|group| are_digits(group) && matches!(group.len(), 2 | 3));
-        // `12.34.567` may be a real number of a site.
+        // `12.34.567` may be a genuine number of a site.
         let are_thousands = separator == ',' || groups.iter().all(|group| group.len() == 3);
         are_digits(first) && first.len() <= 3 && sizes_fit && are_thousands && fraction.is_none_or(are_digits)
     })
 }
 
-/// Whether what stands behind `groups` in `rest` is one more of the same separator.
+/// Whether `rest` continues after `groups` with the same separator.
 fn fraction_separator_is(rest: &str, groups: &str, separator: char) -> bool {
     rest.get(groups.len()..).is_some_and(|tail| tail.starts_with(separator))
 }
 
-/// `2001-01-02`, `01/02/2001`, `2.1.2001`, `Mar-01`, `1-Mar` and `1-Mar-2001`.
+/// Whether a field is a date: `2001-01-02`, `01/02/2001`, `2.1.2001`, `Mar-01`, `1-Mar` or `1-Mar-2001`.
 fn is_date(field: &str) -> bool {
     ['-', '/', '.'].into_iter().any(|separator| {
         let parts: Vec<&str> = field.split(separator).collect();
@@ -169,7 +169,7 @@ fn is_date(field: &str) -> bool {
         let is_year = |text: &str| are_digits(text) && text.len() == 4;
         match parts.as_slice() {
             [one, two, three] if is_day(two) => {
-                // `1.2.3` may be a real number of a site.
+                // `1.2.3` may be a genuine number of a site.
                 let is_short = separator == '/' && is_day(three);
                 (is_year(one) && is_day(three)) || (is_day(one) && (is_year(three) || is_short))
             }
@@ -298,7 +298,11 @@ mod tests {
         ] {
             assert_eq!(person_key(one) == person_key(other), is_one, "{one} {other}");
         }
-        assert_eq!(person_key("registrar:20260001A"), "registrar:20260001a", "as it always was");
+        assert_eq!(
+            person_key("registrar:20260001A"),
+            "registrar:20260001a",
+            "the key of an old number must not change"
+        );
         for (one, other, is_one) in [
             ("registrar:0077", "registrar:77", true),
             ("registrar:0077", "hr:77", false),

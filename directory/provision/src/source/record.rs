@@ -1,45 +1,45 @@
-//! How a file is to be read, and what comes of a row and of a file.
+//! Options for reading a file, and the types that a row and a file are read into.
 
 use provost_credential::Secret;
 use serde::{Deserialize, Serialize};
 
-/// How the file's bytes are to be read.
+/// Character encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// UTF-8, with or without BOM. Anything else in it refuses the file and names `--encoding`.
+    /// UTF-8, with or without BOM. Octets that are not UTF-8 refuse the file with an error that names `--encoding`.
     #[default]
     Utf8,
-    /// Windows-1252, as a French-locale spreadsheet writes.
+    /// Windows-1252, as a spreadsheet with a French locale writes it.
     Windows1252,
 }
 
-/// How to read a file.
+/// Options for reading a file.
 #[derive(Clone, Debug, Default)]
 pub struct CsvOptions {
-    /// Encoding.
+    /// Encoding of the file's octets.
     pub encoding: Encoding,
-    /// `,` or `;`; `None` looks at the header.
+    /// `,`, `;` or a tab; `None` guesses from the header.
     pub separator: Option<u8>,
 }
 
 /// eduPerson affiliation of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Affiliation {
-    /// student
+    /// `student`: enrolled in a programme.
     Student,
-    /// faculty
+    /// `faculty`: teaches or does research.
     Faculty,
-    /// staff
+    /// `staff`: employed, but not faculty.
     Staff,
-    /// alum
+    /// `alum`: a former student.
     Alum,
 }
 
 impl Affiliation {
-    /// All that a file may name.
+    /// All affiliations that a file may name.
     pub const ALL: [Self; 4] = [Self::Student, Self::Faculty, Self::Staff, Self::Alum];
 
-    /// As eduPerson spells it.
+    /// Spelling of eduPerson.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Student => "student",
@@ -50,71 +50,71 @@ impl Affiliation {
     }
 }
 
-/// What one good row of a source file states of one person.
+/// The facts that one good row of a source file states of one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Line in the file where it begins, from one (the header is 1).
+    /// Line of the file on which the row begins, from one (the header is 1).
     pub line: u64,
     /// The source's number for the person.
     pub person_id: String,
-    /// NFC, single spaces between words.
+    /// Given name in NFC, words separated by single spaces.
     pub given_name: String,
-    /// NFC, single spaces between words.
+    /// Family name in NFC, words separated by single spaces.
     pub family_name: String,
     /// Date of birth, YYYYMMDD.
     pub birth_date: Option<String>,
-    /// Address outside.
+    /// Address outside the site.
     pub private_email: Option<String>,
-    /// Affiliation.
+    /// Affiliation that the row states.
     pub affiliation: Affiliation,
-    /// Programme or unit.
+    /// Programme of study or organisational unit.
     pub program: Option<String>,
-    /// YYYY-MM-DD as civil date.
+    /// First day of the affiliation.
     pub start_date: Option<jiff::civil::Date>,
-    /// YYYY-MM-DD as civil date.
+    /// Last day of the affiliation, inclusive.
     pub end_date: Option<jiff::civil::Date>,
-    /// Initial password.
+    /// Initial password in the clear.
     pub password: Option<Secret>,
 }
 
-/// A row that is left out, and why.
+/// A problem that leaves a row out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordError {
     /// Line in the file, from one.
     pub line: u64,
-    /// Column name as in the header.
+    /// Name of the column, as in the header.
     pub column: String,
-    /// The rule that was broken, for people, without the value of a password.
+    /// The broken rule, described for people, without any value of the file.
     pub rule: String,
 }
 
-/// The file is refused whole.
+/// A problem that refuses the whole file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// No data row.
+    /// The file has no data row.
     #[error("the file is empty: it has no row of data")]
     Empty,
-    /// The header misses columns, repeats one, or is no header.
+    /// The header lacks columns, repeats one, or is not a header.
     #[error("line 1: {0}")]
     Header(String),
-    /// A quoted field reaches to the end of the file: everything behind the mark may be somebody's row.
+    /// A quoted field reaches the end of the file: every row after the mark may be part of that field.
     #[error("line {0}: a quotation mark opens here and never closes: it is one too many, or the file is truncated")]
     Unclosed(u64),
-    /// The last row is cut: fewer fields, or a wrong last one, and no final line end.
+    /// The last row is cut: fields are missing or the last one is wrong, and there is no final line end.
     #[error("line {0}: the file looks truncated: its last line is incomplete")]
     Truncated(u64),
-    /// Not in the stated encoding.
+    /// An octet is not valid in the stated encoding.
     #[error("line {line}: {rule}")]
     Encoding {
-        /// Line of the file.
+        /// Line of that octet.
         line: u64,
         /// The rule that the file breaks.
         rule: String,
     },
-    /// Larger than we read.
+    /// The file is larger than `FILE_MIB_MAX`.
     #[error("the file is larger than {0} MiB")]
     TooLarge(u64),
-    /// More rows than we read.
+    /// The file has more than `ROWS_MAX` rows.
     #[error("the file has more than {0} rows")]
     TooManyRows(usize),
 }

@@ -76,7 +76,7 @@ fn names_are_words_a_space_apart() {
     assert_eq!(read(semicolons).unwrap().records[0].family_name, "Roy, Sr");
 }
 
-// Whatever ends a line counts as one, or the line that is reported is not the one that the registrar sees.
+// Every kind of line end counts, so that the reported line is the one that the registrar sees.
 #[test]
 fn lines_are_counted_as_people_see_them() {
     for ends in ["\n", "\r\n", "\r"] {
@@ -258,7 +258,7 @@ fn names_that_are_not_damaged() {
     }
 }
 
-// Cases, registrar/stray-quote: who stands on a line that a quotation mark swallowed is in a report.
+// Cases, registrar/stray-quote: every person on a line that a quotation mark swallowed appears in a report.
 #[test]
 fn lines_that_a_quotation_mark_swallowed_are_named() {
     let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},,,student,,,,\n");
@@ -279,7 +279,7 @@ fn lines_that_a_quotation_mark_swallowed_are_named() {
                 vec![(3, one), (4, part), (5, part), (6, part)],
                 2,
             ),
-            // The row that comes out has as many fields as the header.
+            // The resulting row has as many fields as the header.
             (
                 [
                     row(1, "Ann", "Roy"),
@@ -292,7 +292,7 @@ fn lines_that_a_quotation_mark_swallowed_are_named() {
                 vec![(3, "a line break within the field"), (4, part)],
                 4,
             ),
-            // A mark within one line, and marks that belong.
+            // A mark within one line, and properly quoted fields.
             (
                 [
                     row(1, "Ann", "Roy"),
@@ -319,7 +319,7 @@ fn lines_that_a_quotation_mark_swallowed_are_named() {
     }
 }
 
-/// A swallowed line that does not look like a record is in the range of the row that it became a part of.
+/// A swallowed line that does not look like a record is in the line range of the row that contains it.
 #[test]
 fn a_row_of_several_lines_names_them_all() {
     let source = with_rows("1,Ann,\"Roy,,,student\n2,Bo\n3,Cy,Cole\",,,student,,,,\n4,Dan,Dee,,,student,,,,\n");
@@ -399,14 +399,14 @@ proptest! {
         while !full.is_char_boundary(at) { at -= 1; }
         match read(&full[..at]) {
             Err(FileError::Truncated(line) | FileError::Unclosed(line)) => prop_assert_eq!(line, 3),
-            // What cannot be seen: the cut took no more than the end of the last field.
+            // The test cannot see such a cut: it removed no more than the end of the last field.
             Ok(source) => prop_assert!(octets <= 1 + "long enough".len() && source.records.len() == 2),
             Err(other) => prop_assert!(false, "{other}"),
         }
     }
 }
 
-/// Numbers that the directory compares as equal are one: in one file they contradict each other, and both lines are named.
+/// Numbers that the directory compares as equal contradict each other within one file, and both lines are named.
 #[test]
 fn numbers_that_look_alike_contradict_each_other() {
     for (one, other) in [("123450", "１２３４５０"), ("é1", "e\u{301}1"), ("ABC9", "abc9"), ("Straße", "STRASSE")]

@@ -19,7 +19,7 @@ fn at_2026() -> Timestamp {
     "2026-09-01T12:00:00Z".parse().unwrap()
 }
 
-/// What a person's record wants of one attribute, and the id of the rule.
+/// The wanted value of one attribute of a person, and the id of its rule.
 fn value<'a>(person: &'a WantedPerson<'_>, attribute: &str) -> (&'a Want<'a>, String) {
     let mut values = person.values();
     let (_, wanted) = values.find(|(name, _)| *name == attribute).unwrap();
@@ -91,7 +91,7 @@ fn policies_decide_who_is_admitted_how_names_fold_and_where_days_end() {
     assert_eq!(rejected, [(3, "affiliation")]);
 }
 
-// Cases, registrar/far-date: a day that cannot be held is not a blank one, which would take the held date away.
+// Cases, registrar/far-date: a day that cannot be represented is not a blank one, which would remove the held date.
 #[test]
 fn a_day_beyond_all_years_leaves_the_record_out() {
     for (row, column) in [

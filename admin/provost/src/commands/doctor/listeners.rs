@@ -1,4 +1,4 @@
-//! Each listener visited, and the certificate that it presents compared with the file.
+//! Visits each listener and compares the certificate that it presents with the file.
 
 use std::net::SocketAddr;
 
@@ -11,21 +11,21 @@ use super::{Finding, finding};
 use crate::config::{Begin, Config, ListenerConfig, Tls as TlsFiles};
 use crate::monitoring::Certificate;
 
-/// What to do about a listener that does not accept.
+/// Advice for a listener that does not accept.
 const START: &str = "start the node: provost --config FILE serve; its log says why a listener does not open";
-/// What to do about a listener that presents another certificate than the file has.
+/// Advice for a listener whose certificate differs from the file.
 const RELOAD: &str = "kill -HUP the node; when it stays so, its log says why the file is not taken";
-/// A certificate that ends within this is reported: ACME clients renew a third of its life earlier.
+/// A certificate that expires within this time is reported: ACME clients renew after two thirds of its life.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// A listener and what came of the visit.
+/// A listener and the result of the visit.
 struct Visited {
     name: &'static str,
     address: SocketAddr,
     heard: Result<Option<CertificateDer<'static>>, String>,
 }
 
-/// One finding for each listener, or a single one when none accepts; then those about the certificate.
+/// One finding for each listener, or a single one when no listener accepts; then findings about the certificate.
 pub(super) fn look(config: &Config, now: Timestamp) -> Vec<Finding> {
     let threads: Vec<_> = visits(config)
         .into_iter()
@@ -132,7 +132,7 @@ fn certificates(files: &TlsFiles, hostname: &str, visited: &[Visited], now: Time
     found
 }
 
-/// The first certificate of the chain, when the node could serve it with the key.
+/// The first certificate of the chain, if the key matches it; otherwise why the node cannot serve it.
 fn read(files: &TlsFiles) -> Result<Certificate, String> {
     provost_net::server_config(&files.certificate, &files.key).map_err(|error| error.to_string())?;
     let der = CertificateDer::from_pem_file(&files.certificate).map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
-//! One well-behaved visit to a listener: greeting, TLS where it is offered, farewell.
+//! One complete visit to a listener: greeting, TLS where it is offered, farewell.
 //!
-//! The node counts a connection that breaks off in a handshake, or begins without the header that a balancer's network owes,
-//! as a failure, and monitors raise alarms on those. A visit therefore speaks the protocol to its end.
+//! The node counts a connection as a failure when it ends during a handshake or lacks the header that a balancer's network must
+//! send, and monitors raise alarms on failures. A visit therefore speaks the protocol to its end.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,26 +14,26 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-/// How long a listener may take to accept.
+/// Longest time for a listener to accept.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// How long a visit may take as a whole: whatever listens there may be somebody else's, and slow on purpose.
+/// Longest time of a whole visit: an unknown program may listen at the address and answer slowly on purpose.
 const VISIT_LIMIT: Duration = Duration::from_secs(10);
 /// Most octets that a visit reads.
 const READ_OCTETS_MAX: u64 = 64 * 1024;
-/// PROXY version 2, command LOCAL, without addresses (PROXY protocol §2.2): the connection is the sender's own.
+/// PROXY version 2, command LOCAL, without addresses (PROXY protocol §2.2): the sender connects for itself.
 const PROXY_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-/// StartTLS (RFC 4511 §4.14), message 1; and unbind (§4.3), message 2.
+/// StartTLS (RFC 4511 §4.14) as message 1, and unbind (§4.3) as message 2.
 const LDAP_START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
 const LDAP_UNBIND: &[u8] = b"\x30\x05\x02\x01\x02\x42\0";
 
-/// What is spoken at a listener.
+/// Protocol of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Smtp,
     Lmtp,
     Imap,
     Pop3,
-    /// With the path that is asked for.
+    /// HTTP, with the path to request.
     Http(&'static str),
     Ldap,
 }
@@ -42,24 +42,24 @@ pub(super) enum Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tls {
     Never,
-    /// After STARTTLS, STLS or StartTLS.
+    /// TLS after STARTTLS, STLS or StartTLS.
     Upgrade,
     FromStart,
 }
 
-/// Where to go, and what to expect.
+/// The listener to visit, and what to expect there.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     pub(super) address: SocketAddr,
     pub(super) protocol: Protocol,
     pub(super) tls: Tls,
     pub(super) proxies: ProxyNetworks,
-    /// The node's name: in EHLO and in TLS.
+    /// The node's name, used in EHLO and in TLS.
     pub(super) hostname: String,
 }
 
 impl Visit {
-    /// Goes there. The certificate that was presented, if the visit came to TLS; what went wrong otherwise.
+    /// Makes the visit. Returns the certificate if TLS was reached; an error describes what went wrong.
     pub(super) fn pay(&self) -> Result<Option<CertificateDer<'static>>, String> {
         self.talk().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
@@ -157,7 +157,7 @@ impl Visit {
         }
     }
 
-    /// Takes any certificate, which is what is looked at, from a server that proves to hold its key.
+    /// Accepts any certificate, since the caller compares it, from a server that proves to hold its key.
     fn handshake(&self, plain: Conversation<Timed>) -> io::Result<(Conversation<Secure>, Arc<Seen>)> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let seen = Arc::new(Seen { certificate: Mutex::default(), provider: provider.clone() });
@@ -179,7 +179,7 @@ impl Visit {
 
 type Secure = StreamOwned<ClientConnection, Timed>;
 
-/// A socket whose reads and writes end together with the visit.
+/// A socket whose reads and writes stop at the end of the visit.
 struct Timed {
     socket: TcpStream,
     end: Instant,
@@ -210,7 +210,7 @@ impl Write for Timed {
     }
 }
 
-/// Lines in both directions.
+/// Exchanges lines with the listener.
 struct Conversation<S> {
     stream: BufReader<S>,
     left: u64,
@@ -221,7 +221,7 @@ impl<S: Read + Write> Conversation<S> {
         Self { stream: BufReader::new(stream), left: READ_OCTETS_MAX }
     }
 
-    /// What was read ahead is discarded: before TLS nobody vouches for it.
+    /// Discards what was read ahead: before TLS, it is not authenticated.
     fn into_inner(self) -> S {
         self.stream.into_inner()
     }
@@ -250,7 +250,7 @@ impl<S: Read + Write> Conversation<S> {
         if line.starts_with(start) { Ok(()) } else { Err(answered(&line)) }
     }
 
-    /// The words of a reply with this code, one string a line (RFC 5321 §4.2.1).
+    /// The text of a reply with this code, one string for each line (RFC 5321 §4.2.1).
     fn smtp(&mut self, code: &str) -> io::Result<Vec<String>> {
         let mut words = Vec::new();
         loop {
@@ -263,14 +263,14 @@ impl<S: Read + Write> Conversation<S> {
         }
     }
 
-    /// Reads one short LDAP message and takes result code 0 in it for success.
+    /// Reads one short LDAP message; succeeds for result code 0.
     fn ldap_success(&mut self) -> io::Result<()> {
         let mut head = [0; 2];
         self.stream.read_exact(&mut head)?;
         let [0x30, length @ 0..0x80] = head else { return Err(io::Error::other("no LDAP answer")) };
         let mut body = vec![0; usize::from(length)];
         self.stream.read_exact(&mut body)?;
-        // INTEGER 1, extendedResponse with its length, ENUMERATED 0.
+        // Match INTEGER 1, extendedResponse with its length, ENUMERATED 0.
         match body.as_slice() {
             [2, 1, 1, 0x78, _, 0x0a, 1, 0, ..] => Ok(()),
             _ => Err(io::Error::other("it refuses StartTLS")),
@@ -282,7 +282,7 @@ fn answered(line: &str) -> io::Error {
     io::Error::other(format!("it answers '{}'", crate::output::printable(line)))
 }
 
-/// Keeps the certificate of a server, whoever issued it.
+/// Keeps the certificate of a server, regardless of its issuer.
 #[derive(Debug)]
 struct Seen {
     certificate: Mutex<Option<CertificateDer<'static>>>,
