@@ -295,8 +295,6 @@ async fn an_alias_that_lost_its_race_is_free_again() {
     }
 }
 
-/// `Desk` alone holds directory and audit. This test keeps the faces from another way to them: the API and the pages do
-/// not depend on the LDAP client, and no command writes by itself.
 /// All files below a folder.
 fn collect_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -309,6 +307,8 @@ fn collect_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) 
     }
 }
 
+/// `Desk` alone holds directory and audit. This test keeps the faces from another way to them: the API and the pages do
+/// not depend on the LDAP client, and no command writes by itself.
 #[test]
 fn faces_have_no_way_past_the_operations() {
     let admin = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../admin");

@@ -1,7 +1,7 @@
 //! Histories of the embedded directory with a View that follows it, and checks of both after a crash.
 //!
 //! One caller adds, changes and removes people and sometimes saves the View. A map holds the expected people. The View's
-//! file must be one of the complete saves.
+//! file must load once a save of it was acknowledged; its contents are not compared.
 
 use std::collections::BTreeMap;
 use std::path::Path;
