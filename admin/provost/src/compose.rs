@@ -89,14 +89,7 @@ impl Node {
     pub(crate) async fn start(config: &Config, log: &LogFilter) -> anyhow::Result<Self> {
         log.set(config.node.log.as_deref());
         let data = &config.node.data;
-        std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
-        match private::tighten(data) {
-            Ok(0) => {}
-            Ok(count) => {
-                tracing::warn!(count, data = %data.display(), "other users had access to the data folder; it is removed");
-            }
-            Err(error) => tracing::error!(%error, data = %data.display(), "the data folder cannot be made private"),
-        }
+        prepare_data_folder(data)?;
         // Before any counter is used: earlier increments would be lost.
         let metrics = Metrics::install(&config.listeners)?;
         let certificates = match &config.tls {
@@ -107,13 +100,7 @@ impl Node {
         let server = start_embedded(config, tls.clone()).await?;
         let directory = Directory::new(config.directory_config()?);
         let view = View::start(config.view_config(), directory.clone());
-        let local = LocalConfig {
-            shards: config.store.shards,
-            // `message-size` bounds a received message; trace fields add to it.
-            message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_OCTETS_MAX,
-            ..LocalConfig::new(config.store_folder())
-        };
-        let store = Arc::new(LocalStore::open(&local).context("store")?);
+        let store = Arc::new(LocalStore::open(&local_config(config)).context("store")?);
         let trace = start_trace(config).context("trace")?;
         let hostname: Arc<str> = config.node.hostname.as_str().into();
         let delivery = Delivery { view: view.clone(), store: store.clone(), hostname: hostname.clone() };
@@ -153,15 +140,7 @@ impl Node {
             hostname,
         };
         rooms.listen_mail().await?;
-        let gauges = Gauges {
-            queue: queue.clone(),
-            view: view.clone(),
-            servers: directory.config().servers.iter().map(|server| server.url.clone()).collect(),
-            data: data.clone(),
-            certificates: certificates.clone(),
-            tls_listeners: if config.tls.is_some() { config.listeners.tls_names() } else { Vec::new() },
-        };
-        rooms.listen_http(metrics.clone().scrape(gauges)).await?;
+        rooms.listen_http(metrics.clone().scrape(rooms.gauges(&directory, certificates.clone()))).await?;
         drain.spawn(metrics.keep_up(drain.clone()));
         drain.spawn(watch_directory(directory, drain.clone()));
         let (working, stopping) = (queue.clone(), drain.clone());
@@ -217,6 +196,28 @@ fn start_trace(config: &Config) -> anyhow::Result<Installed> {
     let (days, octets_max) = (config.trace.days, u64::from(config.trace.mib) << 20);
     let recorder = Recorder::start(RecorderConfig { folder: config.trace_folder(), days, octets_max })?;
     Ok(provost_trace::install(recorder))
+}
+
+/// Makes the data folder, and takes the access of other users away.
+fn prepare_data_folder(data: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    match private::tighten(data) {
+        Ok(0) => {}
+        Ok(count) => {
+            tracing::warn!(count, data = %data.display(), "other users had access to the data folder; it is removed");
+        }
+        Err(error) => tracing::error!(%error, data = %data.display(), "the data folder cannot be made private"),
+    }
+    Ok(())
+}
+
+fn local_config(config: &Config) -> LocalConfig {
+    LocalConfig {
+        shards: config.store.shards,
+        // `message-size` bounds a received message; trace fields add to it.
+        message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_OCTETS_MAX,
+        ..LocalConfig::new(config.store_folder())
+    }
 }
 
 /// Whether the View is complete and follows the directory; waits for that up to `limit`.
@@ -294,6 +295,19 @@ struct Rooms<'a> {
 }
 
 impl Rooms<'_> {
+    /// The sources of the gauges that are read at each scrape.
+    fn gauges(&self, directory: &Directory, certificates: Option<Arc<Certificates>>) -> Gauges {
+        let listeners = &self.config.listeners;
+        Gauges {
+            queue: self.queue.clone(),
+            view: self.view.clone(),
+            servers: directory.config().servers.iter().map(|server| server.url.clone()).collect(),
+            data: self.config.node.data.clone(),
+            certificates,
+            tls_listeners: if self.config.tls.is_some() { listeners.tls_names() } else { Vec::new() },
+        }
+    }
+
     async fn listen_mail(&self) -> anyhow::Result<()> {
         let on = &self.config.listeners;
         for (name, on, service, implicit) in [
