@@ -16,7 +16,7 @@ pub(crate) struct PersonItem {
     uid: String,
     /// Name as it is shown: given name and family name.
     display_name: String,
-    /// Primary address.
+    /// Primary address (`mail`).
     mail: String,
     /// Affiliation: student, faculty, staff, alum, ...
     affiliation: String,
@@ -156,7 +156,7 @@ pub(crate) struct PersonBody {
     uid: String,
     /// Name as it is shown: given name and family name.
     display_name: String,
-    /// Primary address.
+    /// Primary address (`mail`).
     mail: String,
     /// Affiliation: student, faculty, staff, alum, ...
     affiliation: String,
@@ -169,9 +169,9 @@ pub(crate) struct PersonBody {
     entry_uuid: Uuid,
     /// Version of the entry, also as ETag: for `If-Match`.
     version: String,
-    /// Given name.
+    /// Given name (`givenName`).
     given_name: String,
-    /// Family name.
+    /// Family name (`sn`).
     family_name: String,
     /// Source ids of the person: `registrar:12345`.
     sources: Vec<String>,

@@ -30,7 +30,7 @@ pub enum Filter {
     Approx(AttributeDescription, Vec<u8>),
     /// `(a=i*x*y*f)`: substrings.
     Substring {
-        /// The attribute.
+        /// The attribute whose values are matched.
         attribute: AttributeDescription,
         /// The beginning of the value.
         initial: Option<Vec<u8>>,

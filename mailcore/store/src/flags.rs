@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 /// System flags (RFC 3501 §2.3.2). `\Recent` is not stored: the first session that sees a message reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flag {
-    /// `\Seen`
+    /// `\Seen`: the message has been read.
     Seen,
-    /// `\Answered`
+    /// `\Answered`: the message has been answered.
     Answered,
-    /// `\Flagged`
+    /// `\Flagged`: marked for special attention.
     Flagged,
-    /// `\Deleted`
+    /// `\Deleted`: EXPUNGE will remove the message.
     Deleted,
-    /// `\Draft`
+    /// `\Draft`: the message is not finished.
     Draft,
 }
 

@@ -50,17 +50,17 @@ pub struct Columns(u8);
 impl Columns {
     /// No columns, only [`MessageMeta`].
     pub const NONE: Self = Self(0);
-    /// [`Derived::sent`].
+    /// The date of sending, [`Derived::sent`].
     pub const SENT: Self = Self(1);
-    /// [`Derived::envelope`].
+    /// The fields of IMAP ENVELOPE, [`Derived::envelope`].
     pub const ENVELOPE: Self = Self(1 << 1);
-    /// [`Derived::structure`].
+    /// The MIME structure, [`Derived::structure`].
     pub const STRUCTURE: Self = Self(1 << 2);
-    /// [`Derived::preview`].
+    /// The first words of the text, [`Derived::preview`].
     pub const PREVIEW: Self = Self(1 << 3);
-    /// [`Derived::thread`].
+    /// The keys that join messages to threads, [`Derived::thread`].
     pub const THREAD: Self = Self(1 << 4);
-    /// [`Derived::fields`].
+    /// Header fields that clients ask for, [`Derived::fields`].
     pub const FIELDS: Self = Self(1 << 5);
 
     /// Whether the set contains all of `other`.
@@ -109,7 +109,7 @@ impl BitOr for Columns {
 /// One message of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The metadata.
+    /// UID, flags, dates and size; always read.
     pub meta: MessageMeta,
     /// The selected columns, the others empty; `None` when none was selected. A selected column that is empty is not
     /// kept: the caller must read the body.
@@ -119,7 +119,7 @@ pub struct Row {
 /// The result of a read, all of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
-    /// The mailbox.
+    /// The mailbox at the moment of the read.
     pub info: MailboxInfo,
     /// Its messages, in ascending order of UID.
     pub rows: Vec<Row>,

@@ -100,11 +100,11 @@ pub enum Expect {
 pub enum StateChange {
     /// Creates or replaces a record.
     Put {
-        /// The space.
+        /// The space of the record.
         space: &'static StateSpace,
         /// The key within the space.
         key: String,
-        /// The condition.
+        /// What must hold of the present record; else nothing of the list is changed.
         expect: Expect,
         /// The new value.
         value: Bytes,
@@ -113,20 +113,20 @@ pub enum StateChange {
     },
     /// Removes a record. Removing an absent one is not an error under [`Expect::Any`].
     Remove {
-        /// The space.
+        /// The space of the record.
         space: &'static StateSpace,
         /// The key within the space.
         key: String,
-        /// The condition.
+        /// What must hold of the present record; else nothing of the list is changed.
         expect: Expect,
     },
     /// Adds an entry at the end of a log.
     Append {
-        /// The log.
+        /// The log that grows.
         log: &'static StateLog,
-        /// The subject.
+        /// What the entry is about; entries are listed by it.
         subject: String,
-        /// The value.
+        /// The content of the entry.
         value: Bytes,
     },
 }
