@@ -208,7 +208,7 @@ impl Verifier {
                 Login::Refused
             }
             Proof::Right => {
-                self.failures.accepted(&account, source);
+                self.failures.accepted(&account, source, now);
                 match look_up().0.person(person.entry_uuid) {
                     Some(person) if person.state == PersonState::Active => Login::Accepted(person),
                     Some(_) | None => Login::Refused,

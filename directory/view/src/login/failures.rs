@@ -1,17 +1,25 @@
 //! Recent refused logins by account and by source. A source that keeps guessing is throttled: its passwords are no
 //! longer checked.
+//!
+//! Guesses from everywhere at one account must not lock its owner out. A source from which the owner has logged in before
+//! is familiar: only the refusals from that source count against it.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
 use super::turns::Lane;
 
 /// Most accounts, sources and pairs remembered; beyond, the least recently seen are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
+
+/// Most familiar pairs of account and source: every account of a university, with a few sources each.
+const FAMILIAR_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// How long a source stays familiar after the last login from it.
+const FAMILIAR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// How many refusals are tolerated at once, and after how many seconds each one expires.
 #[derive(Clone, Copy)]
@@ -49,6 +57,8 @@ struct Levels {
     pairs: LruCache<(Name, IpAddr), Level>,
     accounts: LruCache<Name, Level>,
     sources: LruCache<IpAddr, Level>,
+    /// The time of the last accepted login.
+    familiar: LruCache<(Name, IpAddr), Timestamp>,
 }
 
 /// The refusals remembered for all names and sources.
@@ -64,6 +74,7 @@ impl Failures {
             pairs: LruCache::new(REMEMBERED_MAX),
             accounts: LruCache::new(REMEMBERED_MAX),
             sources: LruCache::new(REMEMBERED_MAX),
+            familiar: LruCache::new(FAMILIAR_MAX),
         };
         Self(Mutex::new(levels))
     }
@@ -72,7 +83,10 @@ impl Failures {
     pub(super) fn lane(&self, name: &Name, source: IpAddr, now: Timestamp) -> Result<Lane, TooMany> {
         let mut levels = self.levels();
         let pair = levels.pairs.get(&(*name, source)).map_or(0.0, |level| level.now(PAIR, now));
-        let account = levels.accounts.get(name).map_or(0.0, |level| level.now(ACCOUNT, now));
+        let last_login = levels.familiar.get(&(*name, source)).copied();
+        let is_familiar = last_login.is_some_and(|at| now.duration_since(at) < FAMILIAR);
+        let from_all = levels.accounts.get(name).map_or(0.0, |level| level.now(ACCOUNT, now));
+        let account = if is_familiar { 0.0 } else { from_all };
         let of_source = levels.sources.get(&source).map_or(0.0, |level| level.now(SOURCE, now));
         if pair >= PAIR.refusals || account >= ACCOUNT.refusals || of_source >= SOURCE.refusals {
             return Err(TooMany);
@@ -88,9 +102,10 @@ impl Failures {
         add(&mut levels.sources, source, SOURCE, now);
     }
 
-    /// Forgives the refusals of this name from this source, which were the person's own mistakes.
-    pub(super) fn accepted(&self, name: &Name, source: IpAddr) {
+    /// Makes the source familiar, and forgives the refusals of this name from it, which were the person's own mistakes.
+    pub(super) fn accepted(&self, name: &Name, source: IpAddr, now: Timestamp) {
         let mut levels = self.levels();
+        levels.familiar.put((*name, source), now);
         if let Some(pair) = levels.pairs.pop(&(*name, source))
             && let Some(account) = levels.accounts.get_mut(name)
         {
@@ -152,7 +167,7 @@ mod tests {
     fn who_gets_it_right_is_forgiven() {
         let failures = Failures::new();
         (0..9).for_each(|_| failures.refused(&ZOE, source(1), at(0)));
-        failures.accepted(&ZOE, source(1));
+        failures.accepted(&ZOE, source(1), at(0));
         assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(Lane::Fresh));
     }
 
@@ -171,6 +186,20 @@ mod tests {
         }
         assert_eq!(failures.lane(&ZOE, source(1), at(0)), Err(TooMany));
         assert_eq!(failures.lane(&ZOE, source(1), at(1)), Ok(Lane::Fresh));
+    }
+
+    #[test]
+    fn guesses_from_everywhere_do_not_lock_out_a_familiar_source() {
+        let failures = Failures::new();
+        failures.accepted(&ZOE, source(200), at(0));
+        (0..100).for_each(|n| failures.refused(&ZOE, source(n), at(1)));
+        assert_eq!(failures.lane(&ZOE, source(200), at(1)), Ok(Lane::Fresh));
+        assert_eq!(failures.lane(&ZOE, source(201), at(1)), Err(TooMany));
+        (0..10).for_each(|_| failures.refused(&ZOE, source(200), at(2)));
+        assert_eq!(failures.lane(&ZOE, source(200), at(2)), Err(TooMany), "its own refusals count");
+        let later = 31 * 86_400;
+        (0..100).for_each(|n| failures.refused(&ZOE, source(n), at(later)));
+        assert_eq!(failures.lane(&ZOE, source(200), at(later)), Err(TooMany), "no longer familiar");
     }
 
     #[test]
